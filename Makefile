@@ -1,0 +1,52 @@
+# make test, make demo: all that is needed is Python 3.10 or newer.
+# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 where its virtual environment stands.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: test demo lint format docs bench coverage clean
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest -q $(ARGS)
+
+demo: $(VENV)/all
+	@$(BIN)/python examples/demo.py
+
+lint: $(VENV)/all,test,lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet --diff .
+	$(BIN)/mypy
+
+format: $(VENV)/all,test,lint
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/server,docs
+	$(BIN)/python docs/tables.py
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/all
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# The gates: every branch of the protocol and of the core, and fail_under of setup.cfg for the whole.
+coverage: $(VENV)/test
+	$(BIN)/python -m coverage run -m pytest -q $(ARGS)
+	$(BIN)/python -m coverage report --fail-under=100 --include='resumable/protocol/*,resumable/core/*'
+	$(BIN)/python -m coverage report
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info docs/_build htmlcov .coverage .coverage.*
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp for each set of extras: the network is needed once, and again when setup.cfg asks for something else.
+$(VENV)/test: EXTRAS = server,test
+$(VENV)/%: EXTRAS = $*
+$(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch '$@'
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)
