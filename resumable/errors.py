@@ -1,0 +1,253 @@
+"""Every exception that this package raises.
+
+::
+
+    ResumableError
+    ├── UsageError
+    │   ├── OptionError (ValueError)        an option has a value that is not allowed
+    │   ├── UnknownOption (TypeError)       there is no option of this name
+    │   ├── UnknownEvent (ValueError)       there is no event of this name
+    │   └── StateError (RuntimeError)       the call is not possible in this state; nothing was changed
+    ├── FileRejected (ValueError)           a file that the options refuse was not added
+    ├── SourceError (OSError)               a source is missing, unreadable, or not a file
+    │   └── SourceChanged                   a source changed while it was being sent
+    ├── UploadError                         a file was not uploaded; has .file .chunk .status .body .attempts
+    │   ├── TransportError                  no answer that one can use came back, and another attempt cannot help
+    │   ├── ServerRefused                   the server said no, for good
+    │   │   ├── AuthenticationRefused       401, 403 or 407
+    │   │   └── RedirectRefused             the server sent us elsewhere
+    │   ├── RetriesExhausted                all attempts failed
+    │   └── HookError                       a hook of yours raised
+    ├── UploadFailed                        a run ended with failed files; has .errors and .result
+    ├── UploadCancelled                     what was waited for was cancelled
+    └── WaitTimeout (TimeoutError)          what was waited for is still going on
+
+All of them pickle. A file or chunk that an exception carries arrives on the other side as a plain record.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+__all__ = [
+    "AuthenticationRefused",
+    "FileRejected",
+    "HookError",
+    "OptionError",
+    "RedirectRefused",
+    "ResumableError",
+    "RetriesExhausted",
+    "ServerRefused",
+    "SourceChanged",
+    "SourceError",
+    "StateError",
+    "TransportError",
+    "UnknownEvent",
+    "UnknownOption",
+    "UploadCancelled",
+    "UploadError",
+    "UploadFailed",
+    "UsageError",
+    "WaitTimeout",
+    "without_secrets",
+]
+
+# The second form is for a password that holds a character which would end the host.
+_USERINFO = re.compile(r"(^|//)(?:[^/?#]*@|[^/?#:\[]*:(?![0-9]*(?:[/?#]|$)).*@)")
+_PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#]*)=[^&;#]*")
+_SECRET = re.compile(
+    "auth|bearer|credential|csrf|jwt|key|pass|pwd|secret|session|sig|token|^(?:code|pin|sid)$", re.IGNORECASE
+)
+
+
+class ResumableError(Exception):
+    """What every exception of this package is."""
+
+    def __reduce__(self) -> Any:
+        # Exception pickles by calling the class with .args, which fits no class with a signature of its own.
+        return _restored, (type(self), self.args, self._state(), _portable(self.__cause__))
+
+    def _state(self) -> dict[str, Any]:
+        return self.__dict__
+
+
+def _restored(
+    cls: type[ResumableError], args: tuple[Any, ...], state: dict[str, Any], cause: BaseException | None
+) -> ResumableError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    for name, value in state.items():
+        setattr(error, name, value)
+    error.__cause__ = cause
+    return error
+
+
+def _portable(cause: BaseException | None) -> BaseException | None:
+    """The cause, or where it does not survive pickling an exception that says its type and text."""
+    if isinstance(cause, ResumableError):
+        return cause
+    try:
+        pickle.loads(pickle.dumps(cause))
+    except Exception:
+        return RuntimeError(f"{type(cause).__name__}: {cause}")
+    return cause
+
+
+class UsageError(ResumableError):
+    """The call was wrong; nothing was changed and nothing was sent."""
+
+
+class OptionError(UsageError, ValueError):
+    """An option has a value that is not allowed. ``option`` names it; the value is not kept when it may be secret."""
+
+    def __init__(self, option: str, value: Any, allowed: str) -> None:
+        if option in ("target", "test_target") and isinstance(value, str):
+            shown = repr(without_secrets(value))
+        elif option in ("headers", "query", "redirect_origins", "session", "target", "test_target"):
+            shown = type(value).__name__
+        else:
+            shown = repr(value)
+        super().__init__(f"option {option!r} cannot be {shown}: allowed is {allowed}")
+        self.option = option
+
+
+class UnknownOption(UsageError, TypeError):
+    """There is no option of this name. ``option`` is the name."""
+
+    def __init__(self, option: str, near: Sequence[str] = ()) -> None:
+        super().__init__(f"there is no option {option!r}" + _did_you_mean(near))
+        self.option = option
+
+
+class UnknownEvent(UsageError, ValueError):
+    """There is no event of this name. ``event`` is the name."""
+
+    def __init__(self, event: str, near: Sequence[str] = ()) -> None:
+        super().__init__(f"there is no event {event!r}" + _did_you_mean(near))
+        self.event = event
+
+
+class StateError(UsageError, RuntimeError):
+    """The call is not possible in this state; nothing was changed."""
+
+    def __init__(self, call: str, state: str) -> None:
+        super().__init__(f"cannot {call}: {state}")
+        self.call = call
+        self.state = state
+
+
+class FileRejected(ResumableError, ValueError):
+    """A file was not added. ``option`` names what refused it, ``source`` is the file as it was given, as text."""
+
+    def __init__(self, source: str, option: str, reason: str) -> None:
+        super().__init__(f"{source!r} was not added: {reason}")
+        self.source = source
+        self.option = option
+
+
+class SourceError(ResumableError, OSError):
+    """A source is missing, unreadable, or not a file. ``source`` is its name; ``errno`` is kept where there is one."""
+
+    def __init__(self, source: str, reason: str, *, errno: int | None = None) -> None:
+        super().__init__(f"cannot read {source!r}: {reason}")
+        self.errno = errno
+        self.source = source
+
+    def _state(self) -> dict[str, Any]:
+        # OSError keeps errno beside the __dict__.
+        return {**self.__dict__, "errno": self.errno}
+
+
+class SourceChanged(SourceError):
+    """A source changed while it was being sent. What the server has may be a mixture; it is no success."""
+
+    def __init__(self, source: str, change: str) -> None:
+        super().__init__(source, f"it changed while it was being sent ({change}); add it again when it is at rest")
+
+
+class UploadError(ResumableError):
+    """A file was not uploaded.
+
+    ``file`` and ``chunk`` are the handles (chunk None where no chunk is to blame), ``status`` the HTTP status or
+    None, ``body`` the beginning of the server's answer, ``attempts`` how often the chunk was sent.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Any = None,
+        chunk: Any = None,
+        status: int | None = None,
+        body: str = "",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.file = file
+        self.chunk = chunk
+        self.status = status
+        self.body = body
+        self.attempts = attempts
+
+
+class TransportError(UploadError):
+    """No answer that one can use came back, and another attempt cannot help: a bad certificate, an unknown host."""
+
+
+class ServerRefused(UploadError):
+    """The server said no, for good."""
+
+
+class AuthenticationRefused(ServerRefused):
+    """The server wants to know who asks, or does not want who asks: 401, 403, or 407 from a proxy."""
+
+
+class RedirectRefused(ServerRefused):
+    """The server sent us elsewhere in a way that would lose the chunk or give credentials to another origin."""
+
+
+class RetriesExhausted(UploadError):
+    """All attempts failed. ``__cause__`` is the last failure, where it was one of the network."""
+
+
+class HookError(UploadError):
+    """A hook raised, or returned what it must not. ``__cause__`` is what it raised; ``hook`` is its name."""
+
+    def __init__(self, message: str, *, hook: str, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.hook = hook
+
+
+class UploadFailed(ResumableError):
+    """A run ended with failed files. ``errors`` has the exception of each, ``result`` what became of all files."""
+
+    def __init__(self, errors: Iterable[BaseException], result: Any = None) -> None:
+        self.errors = tuple(errors)
+        self.result = result
+        first = str(self.errors[0]) if self.errors else "nothing"
+        more = f" (and {len(self.errors) - 1} more files)" if len(self.errors) > 1 else ""
+        super().__init__(first + more)
+
+
+class UploadCancelled(ResumableError):
+    """What was waited for was cancelled."""
+
+
+class WaitTimeout(ResumableError, TimeoutError):
+    """What was waited for is still going on; nothing was changed."""
+
+
+def without_secrets(url: str) -> str:
+    """The URL as it may be shown: without user and password, and with ``***`` for the value of each parameter whose
+    name smells of a secret (token, key, signature, password, …). Any text is taken, also one that is no URL.
+    """
+    url = _USERINFO.sub(r"\1", url)
+    return _PARAMETER.sub(lambda found: f"{found[1]}=***" if _SECRET.search(unquote(found[1])) else found[0], url)
+
+
+def _did_you_mean(near: Sequence[str]) -> str:
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,70 @@
+"""Every event, one row each, and how a name is understood.
+
+The rows feed ``on()``, the signals, and the tables of the documentation. ``fileSuccess``, ``file_success``,
+``file-success`` and ``FILESUCCESS`` are one name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from .errors import UnknownEvent
+
+__all__ = ["EVENTS", "Event", "canonical"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row: ``subject`` is what the signal's sender is, ``arguments`` are those of the handler, in this order."""
+
+    name: str
+    js_name: str | None
+    subject: str
+    arguments: tuple[str, ...]
+    help: str
+    coalesced: bool = False
+
+
+_ROWS = (
+    Event("file_added", "fileAdded", "file", ("file",), "A file was added."),
+    Event("files_added", "filesAdded", "session", ("files", "skipped"), "A batch was added; skipped sources were refused or there already."),
+    Event("before_add", "beforeAdd", "session", (), "A batch is about to be added."),
+    Event("chunking_start", "chunkingStart", "file", ("file",), "The cutting of a file begins."),
+    Event("chunking_progress", "chunkingProgress", "file", ("file", "ratio"), "How much of the file is cut: once 0, once 1."),
+    Event("chunking_complete", "chunkingComplete", "file", ("file",), "The file is cut."),
+    Event("upload_start", "uploadStart", "session", (), "Sending starts, or goes on after a pause."),
+    Event("file_progress", "fileProgress", "file", ("file", "message"), "Bytes of the file moved.", coalesced=True),
+    Event("progress", "progress", "session", (), "Bytes of the session moved.", coalesced=True),
+    Event("file_retry", "fileRetry", "file", ("file",), "A chunk of the file will be sent again."),
+    Event("file_success", "fileSuccess", "file", ("file", "message"), "The server acknowledged every byte; message is its last answer."),
+    Event("file_error", "fileError", "file", ("file", "message"), "The file failed; file.error is the exception."),
+    Event("error", "error", "session", ("message", "file"), "A file failed."),
+    Event("complete", "complete", "session", (), "The run is over, whatever became of its files; once a run."),
+    Event("pause", "pause", "session", (), "The session was paused."),
+    Event("before_cancel", "beforeCancel", "session", (), "The session is being cancelled."),
+    Event("cancel", "cancel", "session", (), "The session was cancelled and its files removed."),
+    Event("chunk_success", None, "chunk", ("chunk", "message"), "The server has the chunk."),
+    Event("chunk_retry", None, "chunk", ("chunk", "message"), "The chunk will be sent again."),
+    Event("chunk_error", None, "chunk", ("chunk", "message"), "The chunk was refused for good."),
+    Event("file_cancelled", None, "file", ("file",), "The file was cancelled and removed."),
+    Event("handler_error", None, "session", ("event", "handler", "exception"), "A handler raised; the upload is untouched."),
+    Event("catch_all", "catchAll", "session", ("event", "*arguments"), "Every event, under the name on() knows it by."),
+)
+
+EVENTS: Mapping[str, Event] = MappingProxyType({row.name: row for row in _ROWS})
+"""The rows by name."""
+
+_BY_SPELLING = {name.replace("_", ""): name for name in EVENTS}
+
+
+def canonical(name: str) -> str:
+    """The name of the event in snake_case. Raises UnknownEvent with the nearest name."""
+    spelling = name.replace("_", "").replace("-", "").lower()
+    found = _BY_SPELLING.get(spelling)
+    if found is None:
+        near = difflib.get_close_matches(spelling, _BY_SPELLING, n=1, cutoff=0.5)
+        raise UnknownEvent(name, [_BY_SPELLING[match] for match in near])
+    return found
