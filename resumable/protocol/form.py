@@ -1,0 +1,85 @@
+"""The bytes around a chunk: the head and the tail of a multipart form, and base64 in place of the bytes.
+
+A form is written as head, chunk, tail, so that the chunk itself is streamed and never copied into a body. The
+reference is what Chromium writes for a FormData: each field a part without a content type, the file part last, its
+name with only the quote, CR and LF escaped and the rest in raw UTF-8.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .parameters import Pairs, well_formed
+
+__all__ = ["Form", "base64_length", "base64_prefix", "boundary", "encode_form"]
+
+_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+
+
+@dataclass(frozen=True)
+class Form:
+    """A multipart form with a hole: ``head + the chunk + tail`` is the whole body, sent as ``content_type``."""
+
+    content_type: str
+    head: bytes
+    tail: bytes
+
+
+def boundary() -> str:
+    """A new boundary. 128 random bits, so that no chunk needs to be searched for it."""
+    return "----resumable" + os.urandom(16).hex()
+
+
+def encode_form(
+    fields: Pairs,
+    *,
+    file_field: str,
+    file_name: str | None,
+    content_type: str,
+    boundary: str,
+    prefix: str = "",
+) -> Form:
+    """The form of one chunk.
+
+    With ``file_name`` None the last part is a plain field that begins with ``prefix`` (``chunkFormat: 'base64'``).
+    """
+    lines = [_field(boundary, name, value) for name, value in fields]
+    opening = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file_field)}"'
+    if file_name is None:
+        lines.append(f"{opening}\r\n\r\n{prefix}")
+    else:
+        lines.append(f'{opening}; filename="{_quoted(file_name)}"\r\nContent-Type: {content_type}\r\n\r\n')
+    return Form(
+        content_type=f"multipart/form-data; boundary={boundary}",
+        head=_joined(lines),
+        tail=f"\r\n--{boundary}--\r\n".encode("ascii"),
+    )
+
+
+def base64_prefix(content_type: str) -> str:
+    """What a base64 chunk begins with: it is sent as a data URL."""
+    return f"data:{content_type};base64,"
+
+
+def base64_length(size: int) -> int:
+    """The characters that base64 makes of ``size`` bytes."""
+    return (size + 2) // 3 * 4
+
+
+def _field(boundary: str, name: str, value: str) -> str:
+    return f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{_newlines(value)}\r\n'
+
+
+def _quoted(name: str) -> str:
+    return name.translate(_ESCAPES)
+
+
+def _newlines(value: str) -> str:
+    # A browser sends every line break of a form field as CR LF (HTML, "constructing an entry list").
+    return value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+
+
+def _joined(lines: Iterable[str]) -> bytes:
+    return well_formed("".join(lines)).encode("utf-8")

@@ -1,0 +1,66 @@
+"""Identifiers: the name under which a server knows an upload.
+
+The same file must get the same identifier on every run, or nothing ever resumes; two files must not share one, or the
+server mixes them. Each function here is called as ``identify(path, relative_path)`` and may be given as the option
+``generate_unique_identifier``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .parameters import well_formed
+
+__all__ = ["content", "default", "resumablejs"]
+
+_UNSAFE = re.compile(r"[^0-9A-Za-z_-]")
+
+
+def resumablejs(path: Any, relative_path: str) -> str:
+    """``size-name`` as resumable.js makes it, so that an upload begun in a browser is finished from here.
+
+    Every character outside ``[0-9A-Za-z_-]`` is deleted, so names can collide: ``a/b.txt`` is ``ab.txt``, and all
+    Chinese names of one size are one. Raises OSError where the file cannot be asked for its size.
+    """
+    return from_size(path.stat().st_size, relative_path)
+
+
+def from_size(size: int, relative_path: str) -> str:
+    """The resumable.js identifier of a file of this many bytes."""
+    return f"{size}-{_UNSAFE.sub('', relative_path)}"
+
+
+def default(size: int, relative_path: str, mtime_ns: int) -> str:
+    """The identifier used when nothing else is asked for: ``size-cleaned-12 hex digits``.
+
+    The digits are of the SHA-256 of the relative path, the size in bytes and the time of the last change in
+    nanoseconds, so that neither names that clean alike nor an edited file of equal size share an upload. The cleaned
+    name is cut to 64 characters for servers that make a file name of it.
+    """
+    seed = f"{well_formed(relative_path)}\0{size}\0{mtime_ns}".encode()
+    return f"{size}-{_UNSAFE.sub('', relative_path)[:64]}-{hashlib.sha256(seed).hexdigest()[:12]}"
+
+
+def content(path: Any, relative_path: str) -> str:
+    """``size-sha256`` of the bytes: one upload for one content, whatever its name or age.
+
+    The whole file is read once, on a worker. Raises OSError where it cannot be read.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    buffer = memoryview(bytearray(1 << 20))
+    with path.open("rb") as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            size += count
+    return f"{size}-{digest.hexdigest()}"
+
+
+def is_slow(identify: Callable[..., str]) -> bool:
+    """Whether the identifier is to be made on a worker, because it reads the file."""
+    return identify is content
+
+

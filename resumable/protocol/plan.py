@@ -1,0 +1,111 @@
+"""How a file is cut into chunks, and in which order they are sent.
+
+Nothing here is stored per chunk: the number of chunks, the bytes of one chunk, and the chunk that holds a byte are
+all computed, so that a plan for 1 TiB costs as much as one for 1 KiB.
+
+Without ``force`` the cut is resumable.js's default: ``max(floor(size / chunk_size), 1)`` chunks, of which the last
+takes the remainder and so may be up to ``2 * chunk_size - 1`` bytes long. With ``force`` (``forceChunkSize``) it is
+``ceil(size / chunk_size)`` chunks, none longer than ``chunk_size``. An empty file is one empty chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["ChunkOrder", "ChunkPlan"]
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """The cut of one file. Sizes and offsets are bytes; a chunk's ``index`` counts from 0, its ``number`` from 1."""
+
+    size: int
+    chunk_size: int
+    force: bool = False
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError(f"size must be 0 or more bytes, not {self.size}")
+        if self.chunk_size < 1:
+            raise ValueError(f"chunk_size must be 1 byte or more, not {self.chunk_size}")
+        whole, rest = divmod(self.size, self.chunk_size)
+        count = whole + 1 if self.force and rest else whole
+        object.__setattr__(self, "count", max(count, 1))
+
+    def span(self, index: int) -> tuple[int, int]:
+        """The bytes ``[start, end)`` of chunk ``index``. Raises IndexError outside ``range(count)``."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"chunk index {index} is outside 0..{self.count - 1}")
+        start = index * self.chunk_size
+        if index == self.count - 1:
+            return start, self.size
+        return start, start + self.chunk_size
+
+    def length(self, start: int, stop: int) -> int:
+        """The bytes in the chunks of ``range(start, stop)``, which must lie within ``range(count)``."""
+        if start >= stop:
+            return 0
+        return self.span(stop - 1)[1] - self.span(start)[0]
+
+    def index_at(self, offset: int) -> int:
+        """The chunk that holds the byte at ``offset``. Raises IndexError where the file has no such byte."""
+        if not 0 <= offset < self.size:
+            raise IndexError(f"offset {offset} is outside the {self.size} bytes of the file")
+        return min(offset // self.chunk_size, self.count - 1)
+
+
+@dataclass(frozen=True)
+class ChunkOrder:
+    """Which chunk is sent at which position, and which positions must be alone on the wire.
+
+    ``first_and_last`` is resumable.js's ``prioritizeFirstAndLastChunk``: positions map to chunks 0, last, 1, 2, …
+    Else position and index are the same. ``mode`` is the option ``chunk_order``.
+    """
+
+    count: int
+    mode: str = "bookends"
+    first_and_last: bool = False
+
+    @property
+    def permuted(self) -> bool:
+        """Whether position and index differ anywhere."""
+        return self.first_and_last and self.count > 2
+
+    def index(self, position: int) -> int:
+        """The chunk that is sent at this position."""
+        if not self.permuted or position == 0:
+            return position
+        return self.count - 1 if position == 1 else position - 1
+
+    def position(self, index: int) -> int:
+        """The position at which this chunk is sent; the inverse of :meth:`index`."""
+        if not self.permuted or index == 0:
+            return index
+        return 1 if index == self.count - 1 else index + 1
+
+    def positions(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The ranges of positions, ascending, at which the chunks of ``range(start, stop)`` are sent."""
+        if start >= stop:
+            return
+        if not self.permuted:
+            yield start, stop
+            return
+        last = self.count - 1
+        if start == 0:
+            yield 0, 1
+        if stop == self.count:
+            yield 1, 2
+        if max(start, 1) < min(stop, last):
+            yield max(start, 1) + 1, min(stop, last) + 1
+
+    def alone(self, position: int) -> bool:
+        """Whether no other chunk of the file may be on the wire together with this one.
+
+        Bookends: the first and the last, because most servers create something at the first chunk and assemble at
+        the last, and race when others arrive meanwhile. Sequential: every one.
+        """
+        if self.mode == "free":
+            return False
+        return self.mode == "sequential" or position == 0 or position == self.count - 1

@@ -1,0 +1,108 @@
+"""What an answer means: the one place where a status becomes a decision.
+
+Client and receiver, tests and uploads, all agree here. The rules are resumable.js 1.1.2's (200 and 201 are success,
+a listed status is permanent, anything else is worth another attempt; any other answer to a test means "send it"),
+with the differences that the contract lists: redirects are refused, and a success that carries a known refusal in its
+body is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = [
+    "STORED_CHUNKS_HEADER",
+    "Rules",
+    "Verdict",
+    "format_ranges",
+    "parse_ranges",
+    "refusal",
+]
+
+STORED_CHUNKS_HEADER = "Resumable-Stored-Chunks"
+"""An answer to a test may list in this header which chunks the server has, as ``1-61,64``: the bulk probe."""
+
+_REFUSALS = re.compile(r'\s*(?:invalid_resumable_request[0-9]*|non_resumable_request\b|\{\s*"csrf_expired"\s*:\s*true)')
+_RANGE = re.compile(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?")
+
+
+class Verdict(Enum):
+    """What is to be done after an answer."""
+
+    STORED = "stored"
+    """The server has the chunk."""
+    MISSING = "missing"
+    """The answer to a test: the chunk has to be sent."""
+    RETRY = "retry"
+    """The chunk was not taken, and another attempt may succeed."""
+    FATAL = "fatal"
+    """The chunk was refused for good: the file has failed."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which status means what. The defaults are resumable.js's lists plus 405, 410, 413 and 422.
+
+    ``test_errors_are_permanent`` is flow.js's way: a permanent status in answer to a test fails the file.
+    """
+
+    success: frozenset[int] = frozenset({200, 201})
+    permanent: frozenset[int] = frozenset({400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 500, 501})
+    test_errors_are_permanent: bool = False
+
+    def test(self, status: int) -> Verdict:
+        """What the answer to a test with this status means."""
+        if status in self.success:
+            return Verdict.STORED
+        if self.test_errors_are_permanent and status in self.permanent:
+            return Verdict.FATAL
+        return Verdict.MISSING
+
+    def upload(self, status: int) -> Verdict:
+        """What the answer to an upload with this status means. Redirects are final: see the contract, difference 6."""
+        if status in self.success:
+            return Verdict.STORED
+        if status in self.permanent or 300 <= status < 400:
+            return Verdict.FATAL
+        return Verdict.RETRY
+
+
+def refusal(body: str) -> str | None:
+    """The words with which a known server refuses a chunk under a 200, or None where the body is no such refusal.
+
+    The Node sample answers ``invalid_resumable_request`` 1 to 4 and ``non_resumable_request``, FileRise
+    ``{"csrf_expired": true}``.
+    """
+    found = _REFUSALS.match(body)
+    return found.group().strip() if found else None
+
+
+def format_ranges(ranges: Iterator[tuple[int, int]]) -> str:
+    """The header value for ranges ``[start, stop)`` of chunk indexes: numbers from 1, ends included."""
+    return ",".join(f"{start + 1}" if stop == start + 1 else f"{start + 1}-{stop}" for start, stop in ranges)
+
+
+def parse_ranges(value: str, count: int) -> tuple[tuple[int, int], ...]:
+    """The ranges ``[start, stop)`` of chunk indexes that a header value lists, cut to ``range(count)``.
+
+    A value that is not well formed, or longer than 64 Ki characters, lists nothing: the chunks are then tested one
+    by one, which is slower and never wrong.
+    """
+    if len(value) > 65536:
+        return ()
+    ranges = []
+    for part in value.split(","):
+        found = _RANGE.fullmatch(part)
+        if found is None:
+            return ()
+        first = int(found[1])
+        last = int(found[2] or first)
+        if not 1 <= first <= last:
+            return ()
+        start, stop = first - 1, min(last, count)
+        if start < stop:
+            ranges.append((start, stop))
+    return tuple(ranges)
