@@ -1,0 +1,197 @@
+"""The seam between the dispatcher and the network: what is sent, what comes back, and how it is stopped.
+
+A transport is any object with the methods of :class:`Transport`. It is called by several workers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+__all__ = ["Body", "NetworkFailure", "Reply", "Request", "SourceFailure", "Stopped", "Transport", "Watch"]
+
+REPLY_LIMIT = 65536
+"""Bytes of an answer that are kept; a connection with more to say is closed."""
+
+_GATE_PATIENCE = 0.5
+
+
+class Body(Protocol):
+    """What is sent: ``len()`` bytes, in pieces; each iteration begins anew. ``overhead`` bytes precede the chunk's."""
+
+    overhead: int
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes | memoryview]: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. ``timeout`` is (connect, read) in seconds; None is without limit."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Body | None = None
+    timeout: tuple[float | None, float | None] = (10, 60)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. ``text`` is its body, cut at 64 KiB; the names in ``headers`` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def status_code(self) -> int:
+        """The status, under the name that it has in requests."""
+        return self.status
+
+    def json(self) -> Any:
+        """The body, decoded. Raises ValueError where it is not JSON."""
+        return json.loads(self.text)
+
+
+class Stopped(Exception):
+    """The request was stopped by us. Not an OSError, because requests would mask that as a failed connection."""
+
+
+class SourceFailure(Exception):
+    """Reading the chunk failed; ``cause`` says how. Not an OSError, for the same reason."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class NetworkFailure(Exception):
+    """No usable answer came back.
+
+    ``permanent``: another attempt cannot help. ``hopeless``: nor can it, unless the server was reached before.
+    ``status`` is that of a proxy's refusal.
+    """
+
+    def __init__(self, reason: str, *, permanent: bool = False, hopeless: bool = False, status: int | None = None):
+        super().__init__(reason)
+        self.permanent = permanent
+        self.hopeless = hopeless
+        self.status = status
+
+
+class Transport(Protocol):
+    """What sends requests."""
+
+    def send(self, request: Request, watch: Watch) -> Reply:
+        """The answer. Raises NetworkFailure, Stopped once the watch has been stopped, or what the body raises."""
+
+    def close(self) -> None:
+        """No connection is left open."""
+
+
+def _never() -> None:
+    return
+
+
+class Watch:
+    """One lease's hold on the network: counts what is sent, and stops it from another thread.
+
+    A request *begins* with the first write to its socket. That write and :meth:`stop` exclude each other, so once
+    ``stop`` has returned no request begins any more. It is the only lock held during I/O: the first write goes into
+    an empty send buffer and does not block.
+    """
+
+    __slots__ = ("_begun", "_gate", "_overhead", "_socket", "_stall", "_writing", "_written", "fresh", "metered",
+                 "sent", "stopped", "tick")
+
+    def __init__(self, tick: Callable[[], None] = _never) -> None:
+        self._gate = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._stall: float | None = None
+        self._begun = False
+        self._writing = False
+        self._written = 0
+        self._overhead = 0
+        self.fresh = False
+        self.stopped = False
+        self.sent = 0
+        self.metered = 0
+        self.tick = tick
+
+    def arm(self, *, stall: float | None, overhead: int) -> None:
+        """A request is about to begin: nothing is sent yet. ``stall`` is the longest wait for room to send.
+
+        Raises Stopped."""
+        self._begun = False
+        self._written = 0
+        self.sent = 0
+        self.fresh = False
+        self._stall = stall
+        self._overhead = overhead
+        if self.stopped:
+            raise Stopped
+
+    def opened(self) -> None:
+        """The request has a new connection of its own."""
+        self.fresh = True
+
+    def write(self, connection: socket.socket, data: bytes | memoryview) -> None:
+        """All of the data is with the kernel. The first write of a request is its head. Raises Stopped, OSError.
+
+        The stall limit counts from the last byte that found room, so a slow link is not a stalled one.
+        """
+        view = memoryview(data)
+        if not self._begun:
+            with self._gate:
+                if self.stopped:
+                    raise Stopped
+                self._begun = self._writing = True
+                self._socket = connection
+                connection.settimeout(self._stall)
+                view = view[connection.send(view) :]
+            self._push(connection, view)
+            return
+        self._push(connection, view, counted=True)
+
+    def _push(self, connection: socket.socket, view: memoryview, *, counted: bool = False) -> None:
+        while view:
+            if self.stopped:
+                raise Stopped
+            size = connection.send(view)
+            view = view[size:]
+            if counted:
+                self._written += size
+                self.sent = max(self._written - self._overhead, 0)
+                self.tick()
+
+    def written(self) -> None:
+        """The whole request is sent; the answer is awaited."""
+        self._writing = False
+
+    def done(self) -> None:
+        """The answer is here, or will never be."""
+        self._writing = False
+        self._socket = None
+
+    def stop(self, *, hard: bool) -> None:
+        """No request begins any more, and what is being sent is cut off. Any thread may call this.
+
+        A request that waits for its answer is let finish, unless ``hard``.
+        """
+        held = self._gate.acquire(timeout=_GATE_PATIENCE)
+        self.stopped = True
+        connection = self._socket
+        if held:
+            self._gate.release()
+        if connection is not None and (hard or self._writing):
+            try:
+                # The base class's method, even for TLS: SSLSocket.shutdown would go on in plain text.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except (OSError, TypeError):
+                pass

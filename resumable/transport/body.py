@@ -1,0 +1,104 @@
+"""The body of a request: a chunk, streamed from its source through one buffer, with a form around it.
+
+The buffer belongs to the worker and is used for chunk after chunk: fresh memory for each would cost more than
+sending it. A chunk of at most one piece leaves in one write, together with what surrounds it.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import Protocol
+
+from ..protocol.form import Form, base64_length
+from .base import SourceFailure
+
+__all__ = ["PIECE", "ChunkBody", "new_buffer"]
+
+PIECE = 1 << 20
+"""Bytes that are read at once."""
+
+_ROOM = 16384
+
+
+def new_buffer() -> memoryview:
+    """The buffer of one worker: a piece, and room for what surrounds it."""
+    return memoryview(bytearray(PIECE + _ROOM))
+
+
+class _Reader(Protocol):
+    def read_into(self, buffer: memoryview, offset: int) -> None: ...
+
+
+class ChunkBody:
+    """The bytes ``[start, end)`` of what ``reader`` reads, within ``form`` where there is one.
+
+    Iterating raises SourceFailure where the source cannot be read or has changed. Used by one thread.
+    """
+
+    def __init__(
+        self,
+        reader: _Reader,
+        start: int,
+        end: int,
+        *,
+        buffer: memoryview,
+        form: Form | None = None,
+        base64: bool = False,
+    ) -> None:
+        self._reader = reader
+        self._start = start
+        self._end = end
+        self._buffer = buffer
+        self._head = form.head if form else b""
+        self._tail = form.tail if form else b""
+        self._base64 = base64
+        self.overhead = len(self._head)
+        size = end - start
+        self._length = len(self._head) + (base64_length(size) if base64 else size) + len(self._tail)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        return self._encoded() if self._base64 else self._plain()
+
+    def _plain(self) -> Iterator[bytes | memoryview]:
+        buffer = self._buffer
+        head, tail = len(self._head), len(self._tail)
+        if head + tail > _ROOM:
+            yield self._head
+            for offset in range(self._start, self._end, PIECE):
+                yield self._read(buffer[: min(PIECE, self._end - offset)], offset)
+            yield self._tail
+            return
+        buffer[:head] = self._head
+        filled = head
+        offset = self._start
+        while offset < self._end:
+            size = min(PIECE, self._end - offset)
+            self._read(buffer[filled : filled + size], offset)
+            offset += size
+            filled += size
+            if offset < self._end:
+                yield buffer[:filled]
+                filled = 0
+        buffer[filled : filled + tail] = self._tail
+        yield buffer[: filled + tail]
+
+    def _encoded(self) -> Iterator[bytes | memoryview]:
+        # Whole groups of three bytes, so that the pieces join to the base64 of the chunk.
+        size = PIECE // 4 * 3
+        size -= size % 3
+        yield self._head
+        for offset in range(self._start, self._end, size):
+            piece = self._read(self._buffer[: min(size, self._end - offset)], offset)
+            yield binascii.b2a_base64(piece, newline=False)
+        yield self._tail
+
+    def _read(self, buffer: memoryview, offset: int) -> memoryview:
+        try:
+            self._reader.read_into(buffer, offset)
+        except Exception as error:
+            raise SourceFailure(error) from error
+        return buffer
