@@ -1,0 +1,49 @@
+"""A file as the dispatcher knows it, and the plain records that handles become when they are pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.file import FileCore
+from ..core.meter import Meter
+from ..transport.source import Source
+
+__all__ = ["ChunkRecord", "Entry", "FileRecord"]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What is known of a file apart from its progress. ``size`` is bytes; ``unique_identifier`` is None until a
+    slow identifier has been made."""
+
+    file_name: str
+    relative_path: str
+    size: int
+    mime_type: str
+    unique_identifier: str | None
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """One chunk: ``number`` from 1, the bytes ``[start, end)`` of its file."""
+
+    file: FileRecord
+    number: int
+    start: int
+    end: int
+
+
+class Entry:
+    """One file. ``subject`` is the handle that users hold; ``given_path`` is what identifiers are made from.
+
+    ``record`` and ``source`` are replaced, by the worker that prepares the file, before its first request.
+    """
+
+    def __init__(self, record: FileRecord, source: Source, *, relative: Any) -> None:
+        self.record = record
+        self.source = source
+        self.relative = relative
+        self.subject: Any = None
+        self.core: FileCore
+        self.meter = Meter()

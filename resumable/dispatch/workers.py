@@ -1,0 +1,76 @@
+"""The pool: daemon threads that lease work, perform it, and report what came of it.
+
+They are started by the first run and go when it is over. Where the system gives no more threads, fewer do the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..core.records import Lease, Outcome, OutcomeKind
+from ..transport.base import Watch
+
+__all__ = ["Workers"]
+
+logger = logging.getLogger("resumable")
+
+
+class Workers:
+    """At most ``count`` threads. ``lease`` blocks and returns None when the thread shall go."""
+
+    def __init__(
+        self,
+        count: int,
+        lease: Callable[[], tuple[Lease, Watch] | None],
+        perform: Callable[[Lease, Watch], Outcome],
+        report: Callable[[Lease, Outcome], None],
+    ) -> None:
+        self._count = count
+        self._lease = lease
+        self._perform = perform
+        self._report = report
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._made = 0
+
+    def start(self) -> None:
+        """All threads run. Raises RuntimeError where not even one can be started."""
+        with self._lock:
+            while len(self._threads) < self._count:
+                self._made += 1
+                thread = threading.Thread(target=self._run, name=f"resumable-worker-{self._made}", daemon=True)
+                self._threads.add(thread)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    self._threads.discard(thread)
+                    if not self._threads:
+                        raise
+                    logger.warning("no more threads can be started: going on with %d workers", len(self._threads))
+                    return
+
+    def join(self, timeout: float) -> bool:
+        """Whether all threads are gone, after at most ``timeout`` seconds for each of them together."""
+        with self._lock:
+            threads = [thread for thread in self._threads if thread is not threading.current_thread()]
+        for thread in threads:
+            thread.join(max(timeout / len(threads), 0.01))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _run(self) -> None:
+        try:
+            while (work := self._lease()) is not None:
+                lease, watch = work
+                try:
+                    outcome = self._perform(lease, watch)
+                except BaseException as error:
+                    # A slot must not leak, and a worker must not die silently, whatever went wrong.
+                    logger.exception("performing a request failed in an unforeseen way")
+                    cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
+                    outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
+                self._report(lease, outcome)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
