@@ -1,0 +1,399 @@
+"""Handles on a file and on one of its chunks: what users hold, and what handlers get.
+
+Handles hold the engine and facts that never change; every other value is asked for, and is a consistent snapshot.
+Pickled, they become plain records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakValueDictionary
+
+from .core.states import TERMINAL, ChunkState, FileState
+from .dispatch.engine import Engine, Moved
+from .dispatch.entry import ChunkRecord, Entry, FileRecord
+from .errors import UploadCancelled
+from .protocol.plan import ChunkPlan
+from .signals import Subscription
+
+if TYPE_CHECKING:
+    from .session import Resumable
+
+__all__ = ["CatchUp", "ResumableChunk", "ResumableFile"]
+
+_SHORT = {"success": "file_success", "error": "file_error", "progress": "file_progress", "retry": "file_retry",
+          "cancelled": "file_cancelled", "completed": "file_success"}
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """What a late handler of a file missed: ``ranges`` of stored chunks, or, where that is None, the file's end."""
+
+    subscription: Subscription
+    ranges: tuple[tuple[int, int], ...] | None = None
+
+
+class ResumableChunk:
+    """One chunk of a file. ``index`` (and ``offset``, its resumable.js name) counts from 0, ``number`` from 1; the
+    bytes are ``[start, end)`` of the file. Chunks are made when asked for and equal when they are the same chunk."""
+
+    __slots__ = ("__weakref__", "end", "file", "index", "start")
+
+    def __init__(self, file: ResumableFile, index: int, start: int, end: int) -> None:
+        self.file = file
+        self.index = index
+        self.start = start
+        self.end = end
+
+    @property
+    def offset(self) -> int:
+        """The chunk's index, as resumable.js calls it."""
+        return self.index
+
+    @property
+    def number(self) -> int:
+        """The chunk's number, as servers are told it: from 1."""
+        return self.index + 1
+
+    @property
+    def size(self) -> int:
+        """The bytes of the chunk."""
+        return self.end - self.start
+
+    @property
+    def state(self) -> ChunkState:
+        """Where the chunk is now."""
+        return self.file._chunk_state(self.index)[0]
+
+    @property
+    def retries(self) -> int:
+        """How often an attempt failed and another followed, while the chunk has its turn."""
+        return self.file._chunk_state(self.index)[1]
+
+    def read(self) -> bytes:
+        """The bytes of the chunk, from its source. Raises SourceError."""
+        data = bytearray(self.size)
+        with self.file._entry.source.open() as reader:
+            reader.read_into(memoryview(data), self.start)
+        return bytes(data)
+
+    def on(self, event: str, handler: Callable[..., Any]) -> Subscription:
+        """``handler`` is called for this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``."""
+        return self.file.resumable_obj.signals.on(event, handler, sender=self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResumableChunk) and (self.file, self.index) == (other.file, other.index)
+
+    def __hash__(self) -> int:
+        return hash((id(self.file), self.index))
+
+    def __repr__(self) -> str:
+        return f"<ResumableChunk {self.number} of {self.file.file_name!r}, bytes {self.start} to {self.end}>"
+
+    def __reduce__(self) -> Any:
+        return ChunkRecord, (self.file._entry.record, self.number, self.start, self.end)
+
+
+class _Chunks(Sequence[ResumableChunk]):
+    """The chunks of a file, made on demand."""
+
+    def __init__(self, file: ResumableFile) -> None:
+        self._file = file
+
+    def __len__(self) -> int:
+        return self._file._plan.count
+
+    @overload
+    def __getitem__(self, index: int) -> ResumableChunk: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ResumableChunk]: ...
+
+    def __getitem__(self, index: int | slice) -> ResumableChunk | list[ResumableChunk]:
+        if isinstance(index, slice):
+            return [self._file._chunk(position) for position in range(*index.indices(len(self)))]
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"the file has {count} chunks")
+        return self._file._chunk(index % count)
+
+
+class ResumableFile:
+    """One file of a session. All sizes are bytes, all times seconds; every method may be called by any thread."""
+
+    def __init__(self, session: Resumable, engine: Engine, entry: Entry) -> None:
+        self.resumable_obj = session
+        self._engine = engine
+        self._entry = entry
+        self._views: WeakValueDictionary[int, ResumableChunk] = WeakValueDictionary()
+        self._told: str | None = None
+        self._told_notice: object = None
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def file_name(self) -> str:
+        """The name that the server is told (``fileName``)."""
+        return self._entry.record.file_name
+
+    @property
+    def relative_path(self) -> str:
+        """The path below what was added, with ``/`` (``relativePath``)."""
+        return self._entry.record.relative_path
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file."""
+        return self._entry.record.size
+
+    @property
+    def mime_type(self) -> str:
+        """The MIME type that the server is told; empty where it is not known."""
+        return self._entry.record.mime_type
+
+    @property
+    def unique_identifier(self) -> str | None:
+        """The name of the upload at the server (``uniqueIdentifier``); None until a slow one has been made."""
+        return self._entry.record.unique_identifier
+
+    @property
+    def path(self) -> str:
+        """The source as text, as resumable.py 0.1.1 had it."""
+        return str(self._entry.source.path)
+
+    @property
+    def chunk_size(self) -> int:
+        """The option ``chunk_size``."""
+        return self._plan.chunk_size
+
+    @property
+    def chunks(self) -> Sequence[ResumableChunk]:
+        """The chunks, in the order of the file; each is made when asked for."""
+        return _Chunks(self)
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> FileState:
+        """Where the file is now."""
+        return self._engine.file_state(self._entry)[0]
+
+    @property
+    def error(self) -> Exception | None:
+        """What the file failed of, or None."""
+        return self._engine.file_state(self._entry)[1]
+
+    @property
+    def message(self) -> str | None:
+        """The server's last words on the file: the answer that completed it, or that refused it."""
+        return self._engine.file_state(self._entry)[2]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the server acknowledged every byte. A failed file is not complete."""
+        return self.state is FileState.SUCCESS
+
+    is_completed = is_complete
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the file waits for :meth:`resume`."""
+        return self.state is FileState.PAUSED
+
+    @property
+    def is_uploading(self) -> bool:
+        """Whether a chunk of the file has had its turn and the file is not finished."""
+        return self.state is FileState.UPLOADING
+
+    # -- progress ------------------------------------------------------------------------------------------------
+
+    @property
+    def _moved(self) -> Moved:
+        return self._engine.file_moved(self._entry)
+
+    @property
+    def bytes_confirmed(self) -> int:
+        """The bytes that the server acknowledged. Never falls, but by :meth:`bootstrap`."""
+        return self._moved.confirmed
+
+    @property
+    def bytes_skipped(self) -> int:
+        """Those of the confirmed bytes that the server had already."""
+        return self._moved.skipped
+
+    @property
+    def bytes_sent(self) -> int:
+        """The bytes that were handed to the network and not given up. Falls on a retry."""
+        return self._moved.sent
+
+    @property
+    def speed(self) -> float:
+        """Bytes a second, smoothed; what the server had already does not count."""
+        return self._moved.speed
+
+    @property
+    def time_remaining(self) -> float | None:
+        """Seconds until all is sent at this speed; None where there is no speed yet."""
+        return time_remaining(self._moved)
+
+    def progress(self, relative: bool = False) -> float:
+        """The confirmed part of the file, 0 to 1; 1 only once the server acknowledged all of it.
+
+        ``relative``: as a part of the whole session instead. Source: resumable.js ``file.progress()``.
+        """
+        moved = self._moved
+        if relative:
+            total = self._engine.session_moved().size
+            return moved.confirmed / total if total else 0.0
+        if not moved.size:
+            return 1.0 if self.is_complete else 0.0
+        return moved.confirmed / moved.size
+
+    fraction_completed = property(progress)
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def pause(self, paused: bool = True) -> None:
+        """No request for the file begins any more; what is being sent is cut off. ``pause(False)`` is resume()."""
+        if paused:
+            self._engine.pause_file(self._entry)
+        else:
+            self.resume()
+
+    def resume(self) -> None:
+        """A paused file goes on where it was."""
+        self._engine.resume_file(self._entry)
+
+    def abort(self) -> None:
+        """As :meth:`pause`: the requests stop, what is stored is kept (resumable.js ``abort``)."""
+        self._engine.pause_file(self._entry)
+
+    def cancel(self) -> None:
+        """The file is no longer part of the session. Fires ``file_cancelled`` unless it had finished."""
+        self._engine.cancel_file(self._entry, announce=True)
+
+    def retry(self) -> None:
+        """A failed file goes on with what is stored. Raises StateError where it has not failed."""
+        self._engine.retry_file(self._entry)
+
+    def bootstrap(self) -> None:
+        """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``)."""
+        self._told = None
+        self._engine.bootstrap_file(self._entry)
+
+    def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
+        """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent.
+
+        Source: resumable.js ``markChunksCompleted``, which takes a count.
+        """
+        count = self._plan.count
+        if isinstance(chunks, int):
+            ranges = [(0, min(chunks, count))] if chunks > 0 else []
+        else:
+            ranges = _ranges(index for index in chunks if 0 <= index < count)
+        self._engine.mark_file(self._entry, ranges)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Returns once the file has succeeded and its handlers have returned.
+
+        Raises what it failed of, UploadCancelled, WaitTimeout after ``timeout`` seconds, StateError in a handler.
+        """
+        core = self._entry.core
+        self._engine.wait(lambda: core.state in TERMINAL, timeout, f"the upload of {self.relative_path!r}")
+        state, error, _ = self._engine.file_state(self._entry)
+        if state is FileState.CANCELLED:
+            raise UploadCancelled(f"{self.relative_path!r} was cancelled")
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Does nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def on(self, event: str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
+        """``handler`` is called for this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
+
+        A handler that comes late is told first what it missed: the chunks that are stored (``chunk_success``), or how
+        the file ended. Without a handler it is a decorator. Raises UnknownEvent.
+        """
+        if handler is None:
+            return lambda function: self.on(event, function, weak=weak)
+        return self.resumable_obj._listen(self, _SHORT.get(event, event), handler, weak)
+
+    def off(self, event: str, handler: Callable[..., Any]) -> None:
+        """The handler does not listen to the event any more."""
+        self.resumable_obj.signals.off(_SHORT.get(event, event), handler)
+
+    @property
+    def completed(self) -> Registration:
+        """``register(callback)``, called without arguments when the file is done; as resumable.py 0.1.1 had it."""
+        return Registration(lambda callback: self.on("file_success", lambda *_: callback()))
+
+    @property
+    def chunk_completed(self) -> Registration:
+        """``register(callback)``, called with each stored chunk; as resumable.py 0.1.1 had it."""
+        return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk)))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _plan(self) -> ChunkPlan:
+        return self._entry.core.plan
+
+    def _chunk(self, index: int) -> ResumableChunk:
+        # One view a chunk while anybody holds it, so that a handler connected to it finds it as the sender.
+        view = self._views.get(index)
+        start, end = self._plan.span(index)
+        if view is None or (view.start, view.end) != (start, end):
+            view = self._views.setdefault(index, ResumableChunk(self, index, start, end))
+        return view
+
+    def _chunk_state(self, index: int) -> tuple[ChunkState, int]:
+        return self._engine.chunk_state(self._entry, index)
+
+    def __repr__(self) -> str:
+        return f"<ResumableFile {self.relative_path!r}, {self.size} bytes, {self.state.value}>"
+
+    def __reduce__(self) -> Any:
+        record = self._entry.record
+        return FileRecord, (
+            record.file_name,
+            record.relative_path,
+            record.size,
+            record.mime_type,
+            record.unique_identifier,
+        )
+
+
+class Registration:
+    """An event as resumable.py 0.1.1 offered it."""
+
+    def __init__(self, connect: Callable[[Callable[..., Any]], Any]) -> None:
+        self._connect = connect
+
+    def register(self, callback: Callable[..., Any]) -> None:
+        """The callback is called from now on."""
+        self._connect(callback)
+
+
+def time_remaining(moved: Moved) -> float | None:
+    """Seconds until the rest has moved at this speed."""
+    left = moved.size - moved.confirmed
+    if not left:
+        return 0.0
+    return left / moved.speed if moved.speed > 0 else None
+
+
+def _ranges(indexes: Iterable[int]) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for index in sorted(set(indexes)):
+        if ranges and ranges[-1][1] == index:
+            ranges[-1] = (ranges[-1][0], index + 1)
+        else:
+            ranges.append((index, index + 1))
+    return ranges
+
+
