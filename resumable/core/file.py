@@ -6,21 +6,26 @@ is implied: every position below the cursor that is neither live nor released. S
 * ``cursor``: the first position that never had its turn,
 * ``live``: the positions that hold a slot of the session, with what is known of each,
 * ``released``: positions below the cursor that had a turn, were stopped, and wait for another,
-* ``ahead``: ranges of positions at or above the cursor that are known to be stored, as the server or the user said.
+* ``ahead``: ranges of positions above the cursor that are known to be stored, as the server or the user said.
 
-At all times ``done + live + released == cursor``, where ``done`` counts positions below the cursor.
+At all times ``done + live + released == cursor``, where ``done`` counts positions below the cursor, and
+``live + released`` is at most the number of slots, because what was released goes first.
 """
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
+from .records import Lease, Notice
 from .states import CHUNK, ChunkEvent, ChunkState, FileState, step
 
 __all__ = ["FileCore", "Live", "Turn"]
+
+_START, _STOP = itemgetter(0), itemgetter(1)
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,23 @@ class Turn:
     tested: bool = False
 
 
-@dataclass
+NO_TURN = Turn()
+
+
+@dataclass(eq=False, slots=True)
 class Live:
-    """A slot that is taken. Owned by the session's core; ``position`` is None while the file's hooks run."""
+    """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks."""
 
     file: FileCore
     epoch: int
-    position: int | None
+    position: int
     retries: int = 0
     tested: bool = False
+    prepare: bool = False
     state: ChunkState = ChunkState.PENDING
     due: float = 0.0
     streak: int = 0
-    seen: int = 0
+    gains: int = 0
 
     def step(self, event: ChunkEvent) -> ChunkState:
         """The state after the event, which the record has then."""
@@ -58,12 +67,19 @@ class FileCore:
         self.key = key
         self.state = FileState.READY if prepared else FileState.PREPARING
         self.prepared = prepared
+        self.preparing = False
         self.epoch = 0
-        self.queued = False
+        self.place: tuple[bool, int] | None = None
         self.draining = 0
         self.error: Exception | None = None
         self.message: str | None = None
+        self.progress = Notice("file_progress", key)
         self._cut(plan, order)
+
+    def begin_epoch(self) -> None:
+        """What is on the wire belongs to the past, and so does what went wrong."""
+        self.epoch += 1
+        self.error = self.message = None
 
     def _cut(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         self.plan = plan
@@ -72,130 +88,170 @@ class FileCore:
         self.done = 0
         self.live: dict[int, Live] = {}
         self.released: dict[int, Turn] = {}
-        self._heap: list[int] = []
         self.ahead: list[tuple[int, int]] = []
+        self.done_ahead = 0
         self.bytes_done = 0
         self.bytes_skipped = 0
 
-    def recut(self, plan: ChunkPlan, order: ChunkOrder) -> None:
+    def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
         self.draining += len(self.live)
-        self._cut(plan, order)
+        self._cut(plan, replace(self.order, count=plan.count))
 
     @property
     def complete(self) -> bool:
         """Whether the server has every chunk."""
-        return self.done + sum(stop - start for start, stop in self.ahead) == self.order.count
+        return self.done + self.done_ahead == self.order.count
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every chunk is done or live."""
+        return not self.released and self.cursor == self.order.count
 
     def is_done(self, position: int) -> bool:
         """Whether the server has the chunk at this position."""
         if position < self.cursor:
             return position not in self.live and position not in self.released
-        return any(start <= position < stop for start, stop in self.ahead)
+        found = bisect_right(self.ahead, position, key=_START) - 1
+        return found >= 0 and position < self.ahead[found][1]
 
-    def bytes_at(self, position: int) -> int:
-        """The bytes of the chunk at this position."""
-        start, end = self.plan.span(self.order.index(position))
-        return end - start
+    def chunk_state(self, index: int) -> tuple[ChunkState, int]:
+        """The state of the chunk with this index, and how often an attempt at it failed."""
+        position = self.order.position(index)
+        if position in self.live:
+            record = self.live[position]
+            return record.state, record.retries
+        if position in self.released:
+            return ChunkState.PENDING, self.released[position].retries
+        return (ChunkState.DONE if self.is_done(position) else ChunkState.PENDING), 0
 
-    def peek(self) -> int | None:
-        """The position whose turn is next, or None where there is none."""
-        while self._heap and self._heap[0] not in self.released:
-            heapq.heappop(self._heap)
-        if self._heap:
-            return self._heap[0]
-        self._skip()
-        return self.cursor if self.cursor < self.order.count else None
+    # -- turns ---------------------------------------------------------------------------------------------------
 
-    def gated(self, position: int) -> bool:
-        """Whether the position has to wait for others of the file to leave the wire."""
+    def next_position(self) -> int:
+        """The position whose turn is next. Only where the file is not :attr:`exhausted`."""
+        return min(self.released) if self.released else self.cursor
+
+    @property
+    def gated(self) -> bool:
+        """Whether the next position has to wait for others of the file to leave the wire."""
         if self.draining:
             return True
         if not self.live:
             return False
-        return self.order.alone(position) or any(self.order.alone(other) for other in self.live)
+        # A chunk that must be alone is: so where there are several, none of them must.
+        alone = self.order.alone
+        return alone(self.next_position()) or (len(self.live) == 1 and alone(next(iter(self.live))))
 
-    def take(self, position: int) -> Live:
-        """The record of the position that :meth:`peek` returned, which is live then."""
-        turn = self.released.pop(position, None)
-        if turn is None:
-            turn = Turn()
+    def take(self) -> Live:
+        """The record of the next position, or of the hooks where they have not run, which holds a slot then."""
+        if not self.prepared:
+            self.preparing = True
+            return Live(self, self.epoch, 0, prepare=True)
+        position = self.next_position()
+        if self.released:
+            turn = self.released.pop(position)
+        else:
+            turn = NO_TURN
             self.cursor += 1
             self._skip()
-        record = Live(self, self.epoch, position, turn.retries, turn.tested)
-        self.live[position] = record
+        record = self.live[position] = Live(self, self.epoch, position, turn.retries, turn.tested)
         return record
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether every chunk is done or live."""
-        return self.peek() is None
+    def lease(self, record: Live, identifier: int) -> Lease:
+        """What the record's holder is asked to do."""
+        if record.prepare:
+            return Lease(identifier, self.key, record.epoch, prepare=True)
+        index = self.order.index(record.position)
+        start, end = self.plan.span(index)
+        return Lease(
+            id=identifier,
+            file=self.key,
+            epoch=record.epoch,
+            position=record.position,
+            index=index,
+            start=start,
+            end=end,
+            retries=record.retries,
+            test=record.state is ChunkState.TESTING,
+            final=self.exhausted,
+        )
 
-    def store(self, position: int, *, skipped: bool) -> None:
-        """The server has the live chunk at this position; ``skipped`` where it had it before we sent it."""
+    def store(self, position: int, size: int, *, skipped: bool) -> None:
+        """The server has the live chunk, of ``size`` bytes; ``skipped`` where it had it before we sent it."""
         del self.live[position]
         self.done += 1
-        self._count(self.bytes_at(position), skipped=skipped)
+        self.bytes_done += size
+        if skipped:
+            self.bytes_skipped += size
 
-    def release(self, record: Live, turn: Turn) -> None:
-        """The chunk is no longer live and waits for another turn."""
+    def release(self, record: Live, *, forget: bool = False) -> None:
+        """The record holds no slot. A chunk of this cut waits for another turn; with ``forget`` it begins anew."""
         position = record.position
-        if position is None or self.live.get(position) is not record:
-            self.draining -= position is not None
-            return
-        del self.live[position]
-        self.released[position] = turn
-        heapq.heappush(self._heap, position)
+        if record.prepare:
+            self.preparing = False
+        elif self.live.get(position) is record:
+            del self.live[position]
+            self.released[position] = NO_TURN if forget else Turn(record.retries, record.tested)
+        else:
+            self.draining -= 1
+
+    def forget_turns(self) -> None:
+        """Released chunks begin anew: no retries counted, tested again."""
+        self.released = dict.fromkeys(self.released, NO_TURN)
+
+    # -- what the server has -------------------------------------------------------------------------------------
 
     def mark(self, ranges: Iterable[tuple[int, int]]) -> int:
         """The bytes that are newly known to be stored, of the chunk indexes in these ranges.
 
-        Chunks on the wire are left alone: their own answer counts.
+        What lies outside the file is ignored. Chunks on the wire are left alone: their own answer counts.
         """
+        count, positions = self.order.count, self.order.positions
+        # Read to the end first: where the ranges are bad, nothing is marked.
+        spans = [span for start, stop in ranges for span in positions(max(start, 0), min(stop, count))]
         before = self.bytes_done
-        for start, stop in ranges:
-            for first, last in self.order.positions(start, stop):
-                self._mark(first, last)
-        return self.bytes_done - before
+        for first, last in spans:
+            self._mark_released(first, last)
+            self._mark_ahead(max(first, self.cursor), last)
+        gained = self.bytes_done - before
+        self.bytes_skipped += gained
+        return gained
 
-    def _mark(self, first: int, last: int) -> None:
+    def _mark_released(self, first: int, last: int) -> None:
         for position in [p for p in self.released if first <= p < last]:
             del self.released[position]
             self.done += 1
-            self._count(self.bytes_at(position), skipped=True)
-        first = max(first, self.cursor)
+            self.bytes_done += self._bytes_in(position, position + 1)
+
+    def _mark_ahead(self, first: int, last: int) -> None:
         if first >= last:
             return
-        before = [(a, b) for a, b in self.ahead if b < first]
-        after = [(a, b) for a, b in self.ahead if a > last]
-        touching = self.ahead[len(before) : len(self.ahead) - len(after)]
-        self._count(self._bytes_in(first, last) - sum(self._bytes_in(max(a, first), min(b, last)) for a, b in touching),
-                    skipped=True)
-        merged = (min([first, *(a for a, _ in touching)]), max([last, *(b for _, b in touching)]))
-        self.ahead = [*before, merged, *after]
+        left = bisect_left(self.ahead, first, key=_STOP)
+        right = bisect_right(self.ahead, last, key=_START)
+        known = self.ahead[left:right]
+        self.done_ahead += last - first
+        self.bytes_done += self._bytes_in(first, last)
+        for start, stop in known:
+            start, stop = max(start, first), min(stop, last)
+            self.done_ahead -= stop - start
+            self.bytes_done -= self._bytes_in(start, stop)
+        if known:
+            first, last = min(first, known[0][0]), max(last, known[-1][1])
+        self.ahead[left:right] = [(first, last)]
         self._skip()
 
     def _bytes_in(self, first: int, last: int) -> int:
         # Positions map to indexes one to one from 2 on, so a range of them is a range of bytes; the ends may not.
         if not self.order.permuted:
             return self.plan.length(first, last)
-        total = sum(self.bytes_at(position) for position in range(first, min(last, 2)))
-        return total + self.plan.length(max(first, 2) - 1, last - 1)
+        ends = [self.order.index(position) for position in range(first, min(last, 2))]
+        return sum(self.plan.length(index, index + 1) for index in ends) + self.plan.length(max(first, 2) - 1, last - 1)
 
     def _skip(self) -> None:
-        while self.ahead and self.ahead[0][0] == self.cursor:
-            start, stop = self.ahead.pop(0)
-            self.done += stop - start
-            self.cursor = stop
-
-    def _count(self, size: int, *, skipped: bool) -> None:
-        self.bytes_done += size
-        if skipped:
-            self.bytes_skipped += size
-
-    def forget_turns(self) -> None:
-        """Released chunks begin anew: no retries counted, tested again."""
-        self.released = dict.fromkeys(self.released, Turn())
+        if self.ahead and self.ahead[0][0] == self.cursor:
+            start, self.cursor = self.ahead.pop(0)
+            self.done += self.cursor - start
+            self.done_ahead -= self.cursor - start
 
     def stored(self) -> Iterator[tuple[int, int]]:
         """The ranges of positions that are stored, ascending. A snapshot: valid while nothing changes."""

@@ -25,8 +25,11 @@ class Meter:
         self._last = now
 
     def add(self, size: int, now: float) -> None:
-        """So many bytes moved since the last call."""
-        passed = 0.0 if self._last is None else max(now - self._last, 0.0)
+        """So many bytes moved since the last call. Those of the first do not count: their time is unknown."""
+        if self._last is None:
+            self._last = now
+            return
+        passed = max(now - self._last, 0.0)
         fading = math.exp(-passed / FADE)
         self._bytes = self._bytes * fading + size
         self._seconds = self._seconds * fading + passed

@@ -7,9 +7,9 @@ a callable, so that something other than our threads could perform the work.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from ..protocol.plan import ChunkPlan
+from .states import Member
 
 __all__ = ["Effects", "Lease", "Notice", "Outcome", "OutcomeKind", "Wait"]
 
@@ -35,7 +35,7 @@ class Lease:
     final: bool = False
 
 
-class OutcomeKind(Enum):
+class OutcomeKind(Member):
     """What came of a lease."""
 
     PRESENT = "present"

@@ -1,0 +1,64 @@
+"""The slots of a session: each is taken by the record of a chunk, or of a file whose hooks run.
+
+A slot is taken from the lease until the report. A retry that waits keeps it, so that a server in trouble is not given
+other chunks meanwhile; a request that was told to stop keeps it too, because it is on the wire for as long.
+"""
+
+from __future__ import annotations
+
+from .file import FileCore, Live
+from .states import ChunkEvent, ChunkState
+
+__all__ = ["Slots"]
+
+
+class Slots:
+    """At most ``count`` records, by the ids of their leases."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._leases = 0
+        self._waiting: dict[int, Live] = {}
+        self.live: dict[int, Live] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether another record fits."""
+        return len(self.live) < self._count
+
+    def take(self, record: Live) -> int:
+        """The id of a new lease, with which the record holds a slot."""
+        self._leases += 1
+        self.live[self._leases] = record
+        return self._leases
+
+    def keep(self, identifier: int) -> None:
+        """The record holds its slot until it is due."""
+        self._waiting[identifier] = self.live[identifier]
+
+    def next_due(self) -> float | None:
+        """When the next retry is due, or None where none waits."""
+        return min(record.due for record in self._waiting.values()) if self._waiting else None
+
+    def take_due(self) -> Live:
+        """The record of the retry that is due first, which holds no slot until it is leased anew."""
+        identifier = min(self._waiting, key=lambda waiting: self._waiting[waiting].due)
+        del self._waiting[identifier]
+        return self.live.pop(identifier)
+
+    def files(self) -> list[FileCore]:
+        """The files that hold slots, each once."""
+        return list(dict.fromkeys(record.file for record in self.live.values()))
+
+    def stop(self, file: FileCore) -> list[int]:
+        """The leases of the file whose requests must stop now. Its retries are released and hold no slot any more."""
+        told = []
+        for identifier, record in list(self.live.items()):
+            if record.file is not file or record.prepare or record.state is ChunkState.STOPPING:
+                continue
+            if record.step(ChunkEvent.STOP) is ChunkState.STOPPING:
+                told.append(identifier)
+            else:
+                del self.live[identifier], self._waiting[identifier]
+                file.release(record)
+        return told

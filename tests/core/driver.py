@@ -1,0 +1,97 @@
+"""The core as an engine drives it, in few words: a clock, and what was told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from resumable.core.file import FileCore
+from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Wait
+from resumable.core.session import Policy, SessionCore
+from resumable.protocol.plan import ChunkOrder, ChunkPlan
+
+__all__ = ["Driver"]
+
+PROGRESS = ("file_progress", "progress")
+
+
+class Driver:
+    """A session core of which ``now`` is the time, ``told`` the notices so far, ``stopped`` the leases to stop."""
+
+    def __init__(self, *, mode: str = "free", first_and_last: bool = False, **rules: Any) -> None:
+        rules.setdefault("test_chunks", False)
+        self.core = SessionCore(Policy(first_and_last=first_and_last, **rules))
+        self.mode = mode
+        self.first_and_last = first_and_last
+        self.now = 0.0
+        self.told: list[Notice] = []
+        self.stopped: list[int] = []
+
+    def add(self, chunks: int, *, size: int | None = None, prepared: bool = True) -> FileCore:
+        """A file of so many chunks of 10 bytes, or of ``size`` bytes."""
+        plan = ChunkPlan(chunks * 10 if size is None else size, 10)
+        key, effects = self.core.add(plan, ChunkOrder(plan.count, self.mode, self.first_and_last), prepared=prepared)
+        self.hear(effects)
+        return self.core.files[key]
+
+    def hear(self, effects: Effects) -> Effects:
+        """The effects were taken down."""
+        self.told += effects.notices
+        self.stopped += effects.stopped
+        return effects
+
+    def do(self, call: Callable[..., Effects], *arguments: Any, **more: Any) -> list[str]:
+        """The events that the call told, without progress."""
+        return [n.event for n in self.hear(call(*arguments, **more)).notices if n.event not in PROGRESS]
+
+    def upload(self, *, held: bool = False) -> list[str]:
+        """A run is under way."""
+        return self.do(self.core.upload, self.now, held=held)
+
+    def lease(self) -> Lease:
+        """The next lease, which there is."""
+        found = self.core.lease(self.now)
+        assert isinstance(found, Lease)
+        self.hear(self.core.flush())
+        return found
+
+    def leases(self) -> list[Lease]:
+        """All leases that there are now."""
+        found = []
+        while isinstance(lease := self.core.lease(self.now), Lease):
+            found.append(lease)
+        self.hear(self.core.flush())
+        return found
+
+    def indexes(self) -> list[int]:
+        """The chunk indexes of all leases that there are now."""
+        return [lease.index for lease in self.leases()]
+
+    def wait(self) -> float | None:
+        """Until when there is no lease."""
+        found = self.core.lease(self.now)
+        assert isinstance(found, Wait)
+        return found.until
+
+    def send(self, lease: Lease) -> bool:
+        """Whether the chunk may be sent."""
+        allowed, effects = self.core.begin_send(lease.id)
+        self.hear(effects)
+        return allowed
+
+    def answer(self, lease: Lease, kind: str = "accepted", **facts: Any) -> list[str]:
+        """The events that the outcome told, without progress."""
+        return self.do(self.core.report, lease, Outcome(OutcomeKind(kind), **facts), self.now)
+
+    def finish(self) -> list[int]:
+        """The chunk indexes that were still sent, all of which the server took."""
+        sent = []
+        while leases := self.leases():
+            for lease in leases:
+                sent.append(lease.index)
+                self.answer(lease, "prepared" if lease.prepare else "present" if lease.test else "accepted")
+        return sent
+
+    def events(self) -> list[str]:
+        """The events so far, without progress."""
+        return [notice.event for notice in self.told if notice.event not in PROGRESS]

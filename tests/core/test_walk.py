@@ -1,0 +1,375 @@
+"""Random walks keep every rule of the model, and break as soon as the core breaks one on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pytest
+
+from resumable.core.file import FileCore, Live
+from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind
+from resumable.core.retries import Policy, Retries
+from resumable.core.session import SessionCore
+from resumable.core.slots import Slots
+from resumable.core.states import TERMINAL, ChunkEvent, ChunkState, FileState, SessionState
+from resumable.core.turns import Turns
+from resumable.protocol.plan import ChunkOrder, ChunkPlan
+
+from .walk import Violation, Walk
+
+WALKS = 10_000
+BLOCK = 1_000
+
+
+def length(seed: int) -> int:
+    """How many random steps the walk takes before everything is resumed and answered."""
+    return 45 + seed % 45
+
+
+def walk_all(seeds: Iterable[int], make: Callable[[Policy], SessionCore] = SessionCore) -> int:
+    """How many steps the walks took."""
+    return sum(Walk(seed, make).go(length(seed)) for seed in seeds)
+
+
+@pytest.mark.parametrize("first", range(0, WALKS, BLOCK))
+def test_walks_keep_every_rule(first: int) -> None:
+    """Whatever happens in whatever order, and each walk ends."""
+    assert walk_all(range(first, first + BLOCK)) > 45 * BLOCK
+
+
+def test_walks_go_everywhere() -> None:
+    """Every event that the core can tell is told in some of them, so no rule holds for want of an occasion."""
+    events: set[str] = set()
+    for seed in range(200):
+        walk = Walk(seed)
+        walk.go(length(seed))
+        events |= walk.events
+    assert events == {
+        "before_cancel", "cancel", "chunk_error", "chunk_retry", "chunk_success", "chunking_complete",
+        "chunking_progress", "chunking_start", "complete", "error", "file_added", "file_cancelled", "file_error",
+        "file_progress", "file_retry", "file_success", "pause", "progress", "upload_start",
+    }  # fmt: skip
+
+
+def test_a_violation_tells_the_way_that_led_to_it() -> None:
+    """The seed, the rule and the last steps, so that it can be walked again."""
+    with pytest.raises(Violation, match=r"^walk 7, step \d+: .*, after\n(.|\n)*Lease\("):
+        Walk(7, SlotOfTheStoppedIsFree).go(1000)
+
+
+# -- rules that are broken on purpose ------------------------------------------------------------------------------
+
+
+class SlotOfTheStoppedIsFree(SessionCore):
+    """What was told to stop loses its slot before its worker has reported."""
+
+    class Stops(Slots):
+        def stop(self, file: FileCore) -> list[int]:
+            told = super().stop(file)
+            for identifier in told:
+                file.release(self.live.pop(identifier))
+            return told
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._slots = self.Stops(policy.slots)
+
+
+class ReleasedWhileOnTheWire(SessionCore):
+    """What was told to stop keeps its slot, but its chunk may have another turn at once."""
+
+    class Stops(Slots):
+        def stop(self, file: FileCore) -> list[int]:
+            told = super().stop(file)
+            for identifier in told:
+                file.release(self.live[identifier])
+            return told
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._slots = self.Stops(policy.slots)
+
+    def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
+        record = self._slots.live[lease.id]
+        file, position = record.file, record.position
+        if file.released.pop(position, None) is not None:
+            file.live[position] = record
+        elif file.live.get(position) is not record and not record.prepare:
+            del self._slots.live[lease.id]
+            self._settle()
+            return self.flush()
+        return super().report(lease, outcome, now)
+
+
+class LateSuccessCounts(SessionCore):
+    """A chunk that is stored after its file has failed counts."""
+
+    def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
+        record = self._slots.live[lease.id]
+        file = record.file
+        if file.state is not FileState.ERROR or outcome.kind is not OutcomeKind.ACCEPTED or record.epoch != file.epoch:
+            return super().report(lease, outcome, now)
+        del self._slots.live[lease.id]
+        file.store(record.position, lease.end - lease.start, skipped=False)
+        self._settle()
+        return self.flush()
+
+
+class NoEpoch(SessionCore):
+    """A report counts whatever happened to the file since its lease."""
+
+    def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
+        record = self._slots.live[lease.id]
+        record.epoch = record.file.epoch
+        return super().report(lease, outcome, now)
+
+
+class CompletePerSlot(SessionCore):
+    """As in resumable.js: every idle slot says that the run is complete."""
+
+    def _settle(self) -> None:
+        running = self.state is not SessionState.IDLE
+        super()._settle()
+        if running and self.state is SessionState.IDLE:
+            for _ in range(self.policy.slots - 1):
+                self._news.tell("complete")
+
+
+class CompleteBeforeTheWireIsClear(SessionCore):
+    """The run ends with its last file, though requests are still on the wire."""
+
+    @property
+    def finished(self) -> bool:
+        return not self._open
+
+
+class HeldRunEnds(SessionCore):
+    """A run that is held open ends when nothing is open."""
+
+    def _settle(self) -> None:
+        self.held = False
+        super()._settle()
+
+
+class GateIgnored(SessionCore):
+    """Nothing is alone on the wire."""
+
+    def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True) -> tuple[int, Effects]:
+        return super().add(plan, replace(order, mode="free"), prepared=prepared)
+
+
+class NewCutDoesNotWait(SessionCore):
+    """A file that is cut anew is sent at once, beside what is on the wire of the old cut."""
+
+    def bootstrap_file(self, key: int) -> Effects:
+        effects = super().bootstrap_file(key)
+        self.files[key].draining = 0
+        return effects
+
+
+class RetryForgetsTheStopping(SessionCore):
+    """A retry begins without the chunks that are still on the wire, which then have no turn any more."""
+
+    def retry_file(self, key: int, now: float) -> Effects:
+        effects = super().retry_file(key, now)
+        file = self.files[key]
+        old = [position for position, record in file.live.items() if record.epoch != file.epoch]
+        file.draining += len(old)
+        for position in old:
+            del file.live[position]
+        return effects
+
+
+class PauseForgetsRetries(SessionCore):
+    """What was released begins anew, so the attempts are without end."""
+
+    def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
+        effects = super().report(lease, outcome, now)
+        for file in self.files.values():
+            file.forget_turns()
+        return effects
+
+
+class MarkedOnTheWireCountsTwice(SessionCore):
+    """A chunk that is marked while it is sent counts then, and again when it is stored."""
+
+    def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]]) -> None:
+        ranges = list(ranges)
+        super()._mark(file, ranges)
+        for record in file.live.values():
+            index = file.order.index(record.position)
+            if any(start <= index < stop for start, stop in ranges):
+                file.bytes_done += file.plan.length(index, index + 1)
+
+
+class NewCutKeepsTheOldBytes(SessionCore):
+    """The bytes that were stored of the old cut stay in the session's sum."""
+
+    def _recut(self, file: FileCore, plan: ChunkPlan) -> None:
+        before = self.bytes_done
+        super()._recut(file, plan)
+        self.bytes_done = before
+
+
+class SlotOfTheWaitingIsFree(SessionCore):
+    """A retry that waits lets another chunk have its slot."""
+
+    class Kind(Slots):
+        @property
+        def free(self) -> bool:
+            return len(self.live) - len(self._waiting) < self._count
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._slots = self.Kind(policy.slots)
+
+
+class RetriesDoNotWait(SessionCore):
+    """As in resumable.js: a retry comes at once."""
+
+    class Hasty(Retries):
+        def postpone(self, record: Live, now: float) -> None:
+            super().postpone(record, now)
+            record.due = now
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._retries = self.Hasty(policy)
+
+
+class RetryAfterIgnored(SessionCore):
+    """The server is not left alone."""
+
+    class Deaf(Retries):
+        def hear(self, outcome: Outcome, now: float) -> None:
+            super().hear(replace(outcome, retry_after=None), now)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._retries = self.Deaf(policy)
+
+
+class StoppedIsSentAfterAll(SessionCore):
+    """A test that was told to stop goes on to send its chunk."""
+
+    def begin_send(self, identifier: int) -> tuple[bool, Effects]:
+        return True, super().begin_send(identifier)[1]
+
+
+class StoppedFailureFails(SessionCore):
+    """A request that fails because it was stopped fails its file."""
+
+    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+        if record.state is ChunkState.STOPPING and outcome.kind is OutcomeKind.REFUSED:
+            record.state = ChunkState.SENDING
+        super()._answered(record, lease, outcome, now)
+
+
+class CancelKeepsFiles(SessionCore):
+    """Cancelled files are still listed."""
+
+    def cancel(self) -> Effects:
+        files = dict(self.files)
+        effects = super().cancel()
+        self.files.update(files)
+        return effects
+
+
+class CancelIsACompletion(SessionCore):
+    """A cancelled run is complete."""
+
+    def cancel(self) -> Effects:
+        effects = super().cancel()
+        return Effects((*effects.notices, Notice("complete")), effects.stopped)
+
+
+class EndedFilesAreHeard(SessionCore):
+    """As in resumable.js: progress is told of a file that has ended, when it is removed."""
+
+    def _cancel(self, file: FileCore, *, announce: bool = True) -> None:
+        if file.state in TERMINAL:
+            self._news.progress(file)
+        super()._cancel(file, announce=announce)
+
+
+class PausedFilesAreLeased(SessionCore):
+    """A pause of a file stops what is under way, and nothing else."""
+
+    def pause_file(self, key: int) -> Effects:
+        file = self.files.get(key)
+        before = file.state if file is not None else None
+        effects = super().pause_file(key)
+        if file is not None and before is not FileState.PAUSED and file.state is FileState.PAUSED:
+            file.state = FileState.READY
+            self._turns.add(file)
+        return effects
+
+
+class ReleasedHaveNoTurn(SessionCore):
+    """A file that had all its turns has no further one, though chunks of it were stopped."""
+
+    class Once(Turns):
+        def add(self, file: FileCore) -> None:
+            if file.cursor < file.order.count:
+                super().add(file)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._turns = self.Once(self.files, first_and_last=policy.first_and_last)
+
+
+class FinalIsTheHighest(SessionCore):
+    """The final chunk is taken to be the one with the highest number."""
+
+    def _lease(self, record: Live) -> Lease:
+        lease = super()._lease(record)
+        return lease if lease.prepare else replace(lease, final=lease.index == record.file.plan.count - 1)
+
+
+class TestsAreRepeated(SessionCore):
+    """A retry asks again whether the server has the chunk."""
+
+    __test__ = False
+
+    def _lease(self, record: Live) -> Lease:
+        if self.policy.test_chunks and record.retries:
+            record.state = ChunkState.PENDING
+            record.step(ChunkEvent.TEST)
+        return super()._lease(record)
+
+
+BROKEN: list[type[SessionCore]] = [
+    SlotOfTheStoppedIsFree,
+    ReleasedWhileOnTheWire,
+    LateSuccessCounts,
+    NoEpoch,
+    CompletePerSlot,
+    CompleteBeforeTheWireIsClear,
+    HeldRunEnds,
+    GateIgnored,
+    NewCutDoesNotWait,
+    RetryForgetsTheStopping,
+    PauseForgetsRetries,
+    MarkedOnTheWireCountsTwice,
+    NewCutKeepsTheOldBytes,
+    SlotOfTheWaitingIsFree,
+    RetriesDoNotWait,
+    RetryAfterIgnored,
+    StoppedIsSentAfterAll,
+    StoppedFailureFails,
+    CancelKeepsFiles,
+    CancelIsACompletion,
+    EndedFilesAreHeard,
+    PausedFilesAreLeased,
+    ReleasedHaveNoTurn,
+    FinalIsTheHighest,
+    TestsAreRepeated,
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_rule_that_is_broken_on_purpose_is_noticed(broken: type[SessionCore]) -> None:
+    """By one of the first walks, each of which the core itself has passed."""
+    with pytest.raises(Violation):
+        walk_all(range(WALKS), broken)

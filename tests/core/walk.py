@@ -1,0 +1,636 @@
+"""Random walks through the core, watched by a model that knows only what the world can see.
+
+The model believes nothing that the core says of itself. It keeps the *requests on the wire*: a request is there from
+the lease that began it until its report, whatever the core thinks of its slot. From these, the commands and the answers
+it derives what must be told, in which order, which chunks count as stored, and what may be leased; then it compares.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from resumable.core.records import Effects, Lease, Outcome, OutcomeKind
+from resumable.core.retries import RETRY_AFTER_CAP
+from resumable.core.session import Policy, SessionCore
+from resumable.core.states import ChunkState, SessionState
+from resumable.errors import StateError
+from resumable.protocol.plan import ChunkOrder, ChunkPlan
+
+__all__ = ["CutUp", "Request", "Violation", "Walk"]
+
+CUTTING = ("chunking_start", "chunking_progress", "chunking_progress", "chunking_complete")
+QUIET = frozenset({"file_progress", "progress"})
+LAST = frozenset({"file_success", "file_error", "file_cancelled"})
+K = OutcomeKind
+
+
+class Violation(AssertionError):
+    """The core broke a rule."""
+
+
+@dataclass(eq=False)
+class Request:
+    """What is on the wire: the lease that began it, and what was said about it since."""
+
+    lease: Lease
+    sending: bool
+    told: bool = False
+    drained: bool = False
+
+
+@dataclass(eq=False)
+class CutUp:
+    """A file as the world sees it. Chunks are known by their indexes; ``sequence`` is the order of their turns."""
+
+    key: int
+    plan: ChunkPlan
+    order: ChunkOrder
+    prepared: bool
+    epoch: int = 0
+    hooks: bool = False
+    paused: bool = False
+    ended: str | None = None
+    told: str | None = None
+    drained: int = 0
+    stored: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)
+    wire: set[int] = field(default_factory=set)
+    waiting: dict[int, float] = field(default_factory=dict)
+    retries: dict[int, int] = field(default_factory=dict)
+    tested: set[int] = field(default_factory=set)
+    bytes: int = 0
+    bytes_skipped: int = 0
+
+    def __post_init__(self) -> None:
+        self.recut(self.plan)
+
+    def recut(self, plan: ChunkPlan) -> None:
+        """Nothing is stored, and the requests on the wire are not of this cut."""
+        self.plan = plan
+        count = plan.count
+        self.sequence = list(range(count))
+        if self.order.first_and_last and count > 2:
+            self.sequence = [0, count - 1, *range(1, count - 1)]
+        self.alone = {"free": set(), "sequential": set(self.sequence)}.get(
+            self.order.mode, {self.sequence[0], self.sequence[-1]}
+        )
+        self.drained += len(self.wire)
+        for kept in (self.stored, self.skipped, self.wire, self.tested):
+            kept.clear()
+        self.waiting.clear()
+        self.retries.clear()
+        self.bytes = self.bytes_skipped = 0
+
+    def store(self, index: int, *, skipped: bool) -> None:
+        """The server has the chunk."""
+        start, end = self.plan.span(index)
+        self.stored.add(index)
+        self.bytes += end - start
+        if skipped:
+            self.bytes_skipped += end - start
+
+    def mark(self, start: int, stop: int) -> None:
+        """The chunks of the range that are not on their way are taken for stored."""
+        for index in range(max(start, 0), min(stop, self.plan.count)):
+            if index not in self.stored and index not in self.wire and index not in self.waiting:
+                self.store(index, skipped=True)
+
+
+class Walk:
+    """One walk. ``make`` builds the core that is walked through."""
+
+    def __init__(self, seed: int, make: Callable[[Policy], SessionCore] = SessionCore) -> None:
+        self.seed = seed
+        self.chance = chance = random.Random(seed)
+        self.random = chance.random
+        self.slots = 1 + self.below(4)
+        self.limit = (0, 1, 2, None)[self.below(4)]
+        self.testing = self.random() < 0.6
+        self.fail_fast = self.random() < 0.1
+        self.mode = ("bookends", "bookends", "free", "sequential")[self.below(4)]
+        self.first_and_last = self.random() < 0.2
+        self.core = make(
+            Policy(
+                slots=self.slots,
+                test_chunks=self.testing,
+                max_chunk_retries=self.limit,
+                fail_fast=self.fail_fast,
+                first_and_last=self.first_and_last,
+                delay=lambda retries, streak: float(retries),
+            )
+        )
+        self.now = 0.0
+        self.state = SessionState.IDLE
+        self.held = False
+        self.reached = False
+        self.not_before = 0.0
+        self.run = False
+        self.runs = 0
+        self.completions = 0
+        self.files: dict[int, CutUp] = {}
+        self.known: dict[int, CutUp] = {}
+        self.wire: dict[int, Request] = {}
+        self.expected: list[tuple[str, int | None, int | None]] = []
+        self.stopped: list[int] = []
+        self.log: list[tuple[Any, ...]] = []
+        self.events: set[str] = set()
+
+    def below(self, limit: int) -> int:
+        """A number of ``range(limit)``."""
+        return int(self.random() * limit)
+
+    # -- the walk ------------------------------------------------------------------------------------------------
+
+    def go(self, steps: int) -> int:
+        """How many steps the walk took, which kept every rule. Raises Violation with the way that led there."""
+        try:
+            self.add()
+            if self.random() < 0.9:
+                self.upload()
+            for _ in range(steps):
+                getattr(self, _STEPS[int(self.random() * len(_STEPS))])()
+                self.check()
+            if self.random() < 0.1:
+                self.close()
+            else:
+                self.drain()
+            self.check_chunks()
+        except Exception as error:
+            way = "\n".join(" ".join(map(str, step)) for step in self.log[-25:])
+            raise Violation(f"walk {self.seed}, step {len(self.log)}: {error!r}, after\n{way}") from error
+        return len(self.log)
+
+    def need(self, kept: bool, rule: str) -> None:
+        """The rule was kept."""
+        if not kept:
+            raise Violation(rule)
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def add(self) -> None:
+        if len(self.known) >= 4:
+            return
+        size = (0, 1, 7, 10, 15, 23, 30, 35, 41, 50)[self.below(10)]
+        plan = ChunkPlan(size, 10, force=self.random() < 0.5)
+        order = ChunkOrder(plan.count, self.mode, self.first_and_last)
+        prepared = self.random() < 0.8
+        self.log.append(("add", plan, order, prepared))
+        key, effects = self.core.add(plan, order, prepared=prepared)
+        self.need(key not in self.known, "a key is given once")
+        self.files[key] = self.known[key] = CutUp(key, plan, order, prepared)
+        self.tell(key, *CUTTING, "file_added")
+        self.hear(effects)
+
+    def upload(self) -> None:
+        held = self.random() < 0.2
+        fresh = self.state is SessionState.IDLE
+        if not held:
+            self.held = False
+        elif fresh:
+            self.held = True
+        if self.state is not SessionState.UPLOADING:
+            self.start()
+        self.do("upload", self.core.upload, self.now, held=held)
+
+    def start(self) -> None:
+        self.state = SessionState.UPLOADING
+        self.tell(None, "upload_start")
+
+    def release(self) -> None:
+        self.held = False
+        self.do("release", self.core.release)
+
+    def pause(self) -> None:
+        if self.state is SessionState.UPLOADING:
+            self.state = SessionState.PAUSED
+            for file in self.known.values():
+                self.stop(file)
+            self.tell(None, "pause")
+        self.do("pause", self.core.pause)
+
+    def cancel(self) -> None:
+        if self.random() < 0.6:
+            return
+        self.state = SessionState.IDLE
+        self.held = False
+        self.tell(None, "before_cancel")
+        for file in list(self.files.values()):
+            self.remove(file)
+        self.tell(None, "cancel")
+        self.do("cancel", self.core.cancel)
+
+    def close(self) -> None:
+        """Every request is told to stop, nothing is told any more, and no answer counts."""
+        self.state = SessionState.CLOSED
+        for file in self.known.values():
+            self.stop(file)
+        self.do("close", self.core.close)
+        for call in (
+            lambda: self.core.upload(self.now),
+            self.core.pause,
+            self.core.cancel,
+            lambda: self.core.add(ChunkPlan(1, 1), ChunkOrder(1)),
+            *(lambda key=key: self.core.retry_file(key, self.now) for key in self.known),
+            *(lambda key=key: self.core.bootstrap_file(key) for key in self.known),
+        ):
+            try:
+                call()
+            except StateError:
+                self.check()
+            else:
+                raise Violation("a closed session stays closed")
+        while self.wire:
+            self.lease()
+            self.send()
+            self.report()
+            self.check()
+
+    def pause_file(self) -> None:
+        file = self.any()
+        if not file.paused and not file.ended:
+            file.paused = True
+            self.stop(file)
+        self.do("pause_file", self.core.pause_file, file.key)
+
+    def resume_file(self) -> None:
+        file = self.any()
+        file.paused = False
+        self.do("resume_file", self.core.resume_file, file.key)
+
+    def cancel_file(self) -> None:
+        if self.random() < 0.5:
+            return
+        file = self.any()
+        if file.key in self.files:
+            self.remove(file)
+        self.do("cancel_file", self.core.cancel_file, file.key, announce=self.random() < 0.5)
+
+    def retry_file(self, file: CutUp | None = None) -> None:
+        file = file or self.any()
+        illegal = file.key not in self.files or file.ended == "file_success" or file.paused
+        if file.ended and not illegal:
+            file.epoch += 1
+            file.ended = file.told = None
+            file.retries.clear()
+            file.tested.clear()
+            if self.state is SessionState.IDLE:
+                self.held = False
+                self.start()
+        self.do("retry_file", self.core.retry_file, file.key, self.now, illegal=illegal)
+
+    def bootstrap_file(self) -> None:
+        file = self.any()
+        illegal = file.key not in self.files
+        if not illegal:
+            self.stop(file)
+            self.recut(file, file.plan)
+            file.epoch += 1
+            file.ended = file.told = None
+        self.do("bootstrap_file", self.core.bootstrap_file, file.key, illegal=illegal)
+
+    def mark_file(self) -> None:
+        file = self.any()
+        ranges = self.ranges(file)
+        illegal = file.key not in self.files or file.ended is not None
+        if not illegal:
+            for start, stop in ranges:
+                file.mark(start, stop)
+            self.end_if_stored(file)
+        self.do("mark_file", self.core.mark_file, file.key, ranges, illegal=illegal)
+
+    def tick(self) -> None:
+        self.now += self.random() * 3
+        self.log.append(("now", self.now))
+
+    # -- work ----------------------------------------------------------------------------------------------------
+
+    def lease(self) -> bool:
+        """Whether there was work."""
+        found = self.core.lease(self.now)
+        self.log.append((found,))
+        if not isinstance(found, Lease):
+            self.need(found.until is None or found.until > self.now, "a wait ends later than now")
+            return False
+        self.need(self.state is SessionState.UPLOADING, "no lease unless a run is under way")
+        self.need(self.now >= self.not_before, "no lease before Retry-After")
+        file = self.files.get(found.file)
+        self.need(file is not None and not file.ended and not file.paused, "no lease for a file that does not want it")
+        assert file is not None
+        self.need(found.id not in self.wire, "a lease has an id of its own")
+        self.need(found.epoch == file.epoch, "a lease is of the epoch of the file")
+        if found.prepare:
+            self.need(not file.prepared and not file.hooks, "hooks run once at a time, before the first chunk")
+            file.hooks = True
+        else:
+            self.need(file.prepared, "no chunk before the hooks")
+            self.check_turn(file, found)
+            file.waiting.pop(found.index, None)
+            file.wire.add(found.index)
+        self.wire[found.id] = Request(found, sending=not found.test)
+        self.hear(self.core.flush())
+        waiting = sum(len(other.waiting) for other in self.files.values())
+        self.need(len(self.wire) + waiting <= self.slots, "no more requests and retries than slots")
+        return True
+
+    def check_turn(self, file: CutUp, lease: Lease) -> None:
+        index = lease.index
+        self.need((lease.start, lease.end) == file.plan.span(index), "the bytes of the chunk")
+        self.need(not file.drained, "nothing of a new cut while the old one is on the wire")
+        self.need(index not in file.wire, "no chunk twice on the wire")
+        self.need(index not in file.stored, "no stored chunk again")
+        self.need(file.waiting.get(index, 0.0) <= self.now, "no retry before its time")
+        self.need(lease.retries == file.retries.get(index, 0), "the retries of the chunk are known")
+        wanted = self.testing and index not in file.tested and index not in file.waiting
+        self.need(lease.test == wanted, "a test if and only if it is still to be done")
+        settled = file.stored | file.wire | file.waiting.keys()
+        turn = file.sequence.index(index)
+        self.need(lease.position == turn, "the position of the chunk")
+        self.need(
+            index in file.waiting or settled.issuperset(file.sequence[:turn]), "retries, then the lowest position first"
+        )
+        self.need(lease.final == (len(settled | {index}) == file.plan.count), "final when none is left behind")
+        if index in file.alone:
+            self.need(not file.wire, "a chunk that must be alone is alone")
+            self.need(file.stored.issuperset(file.sequence[:turn]), "what comes before it is stored")
+        self.need(not file.wire & file.alone, "nothing beside a chunk that must be alone")
+
+    def send(self) -> None:
+        requests = [request for request in self.wire.values() if not request.lease.prepare and not request.sending]
+        if requests:
+            self.begin_send(requests[self.below(len(requests))])
+
+    def begin_send(self, request: Request) -> None:
+        lease = request.lease
+        self.log.append(("begin_send", lease.id))
+        may, effects = self.core.begin_send(lease.id)
+        self.need(may is not request.told, "sent unless told to stop")
+        if may:
+            request.sending = True
+            self.known[lease.file].tested.add(lease.index)
+        self.hear(effects)
+
+    def report(self) -> None:
+        requests = list(self.wire.values())
+        if requests:
+            request = requests[self.below(len(requests))]
+            self.answer(request, self.outcome(request))
+
+    def outcome(self, request: Request) -> Outcome:
+        """Some outcome that the request can have."""
+        file = self.known[request.lease.file]
+        if request.lease.prepare:
+            kind = (K.PREPARED, K.PREPARED, K.PREPARED, K.REFUSED, K.RETRY)[self.below(5)]
+            plan = ChunkPlan(self.below(45), 10) if kind is K.PREPARED and self.random() < 0.5 else None
+            return Outcome(kind, plan=plan)
+        if request.sending:
+            kinds = [K.ACCEPTED] * 6 + [K.RETRY] * 4 + [K.REFUSED]
+        else:
+            kinds = [K.PRESENT] * 6 + [K.REFUSED, K.RETRY]
+        if request.told:
+            kinds += [K.STOPPED] * 4
+        kind = kinds[self.below(len(kinds))]
+        return Outcome(
+            kind,
+            answered=self.random() < 0.5,
+            hopeless=kind is K.RETRY and self.random() < 0.1,
+            retry_after=(0.5, 2.0, 1e9)[self.below(3)] if self.random() < 0.05 else None,
+            stored=self.ranges(file) if self.random() < 0.05 else (),
+        )
+
+    def answer(self, request: Request, outcome: Outcome) -> None:
+        """The request is off the wire, with this outcome."""
+        lease = request.lease
+        file = self.known[lease.file]
+        del self.wire[lease.id]
+        if request.drained:
+            file.drained -= 1
+        elif not lease.prepare:
+            file.wire.discard(lease.index)
+        self.reached = self.reached or outcome.answered
+        if outcome.retry_after is not None:
+            self.not_before = max(self.not_before, self.now + min(outcome.retry_after, RETRY_AFTER_CAP))
+        wanted = not file.ended and lease.epoch == file.epoch and self.state is not SessionState.CLOSED
+        if lease.prepare:
+            file.hooks = False
+            if wanted:
+                self.prepared(file, outcome)
+        elif wanted:
+            self.answered(file, request, outcome)
+        elif not request.drained:
+            file.retries.pop(lease.index, None)
+            file.tested.discard(lease.index)
+        self.do("report", self.core.report, lease, outcome, self.now)
+
+    def prepared(self, file: CutUp, outcome: Outcome) -> None:
+        if outcome.kind is K.PREPARED:
+            file.prepared = True
+            if outcome.plan is not None:
+                self.recut(file, outcome.plan)
+        elif outcome.kind is K.REFUSED:
+            self.fail(file, None)
+
+    def answered(self, file: CutUp, request: Request, outcome: Outcome) -> None:
+        index = request.lease.index
+        retries = file.retries.get(index, 0)
+        last = (self.limit is not None and retries >= self.limit) or (outcome.hopeless and not self.reached)
+        file.wire.add(index)
+        for start, stop in outcome.stored:
+            file.mark(start, stop)
+        file.wire.discard(index)
+        if outcome.kind in (K.ACCEPTED, K.PRESENT):
+            file.store(index, skipped=outcome.kind is K.PRESENT)
+            self.expected.append(("chunk_success", file.key, index))
+            self.end_if_stored(file)
+        elif request.told:
+            pass
+        elif outcome.kind is K.REFUSED or last:
+            self.fail(file, index)
+        else:
+            file.retries[index] = retries + 1
+            file.waiting[index] = max(self.now + retries + 1, self.not_before)
+            self.expected.append(("chunk_retry", file.key, index))
+            self.tell(file.key, "file_retry")
+
+    # -- what follows from it ------------------------------------------------------------------------------------
+
+    def any(self) -> CutUp:
+        """Some file, mostly one that is there."""
+        files = list((self.files if self.files and self.random() < 0.9 else self.known).values())
+        return files[self.below(len(files))]
+
+    def ranges(self, file: CutUp) -> tuple[tuple[int, int], ...]:
+        """Some ranges of indexes, which may overlap, be empty, or reach beyond the file."""
+        found = []
+        for _ in range(self.below(3)):
+            start = self.below(file.plan.count + 1)
+            found.append((start, start + self.below(4)))
+        return tuple(found)
+
+    def tell(self, key: int | None, *events: str) -> None:
+        self.expected += [(event, key, None) for event in events]
+
+    def recut(self, file: CutUp, plan: ChunkPlan) -> None:
+        for request in self.wire.values():
+            if request.lease.file == file.key and not request.lease.prepare:
+                request.drained = True
+        file.recut(plan)
+        self.tell(file.key, *CUTTING)
+
+    def stop(self, file: CutUp) -> None:
+        file.waiting.clear()
+        for identifier, request in self.wire.items():
+            if request.lease.file == file.key and not request.lease.prepare and not request.told:
+                request.told = True
+                self.stopped.append(identifier)
+
+    def remove(self, file: CutUp) -> None:
+        del self.files[file.key]
+        if not file.ended:
+            file.ended = "file_cancelled"
+            self.stop(file)
+            self.tell(file.key, "file_cancelled")
+
+    def fail(self, file: CutUp, index: int | None) -> None:
+        file.ended = "file_error"
+        file.paused = False
+        self.stop(file)
+        if index is not None:
+            self.expected.append(("chunk_error", file.key, index))
+        self.tell(file.key, "file_error", "error")
+        if self.fail_fast:
+            for other in [other for other in self.files.values() if not other.ended]:
+                self.remove(other)
+
+    def end_if_stored(self, file: CutUp) -> None:
+        if len(file.stored) == file.plan.count:
+            file.ended = "file_success"
+            file.paused = False
+            self.tell(file.key, "file_success")
+
+    def finished(self) -> bool:
+        return not self.wire and all(file.ended and not file.waiting for file in self.files.values())
+
+    def do(self, name: str, call: Callable[..., Effects], *arguments: Any, illegal: bool = False, **more: Any) -> None:
+        """The call was made, and told what it had to tell; an illegal one raised StateError."""
+        self.log.append((name, *arguments))
+        if self.state in (SessionState.UPLOADING, SessionState.PAUSED) and not self.held and self.finished():
+            self.state = SessionState.IDLE
+            self.tell(None, "complete")
+        try:
+            effects = call(*arguments, **more)
+        except StateError:
+            self.need(illegal, "a legal call does not raise")
+        else:
+            self.need(not illegal, "an illegal call raises")
+            self.hear(effects)
+
+    def hear(self, effects: Effects) -> None:
+        """What was told is what had to be told."""
+        heard = []
+        for notice in effects.notices:
+            event, key = notice.event, notice.file
+            self.events.add(event)
+            if key is not None:
+                file = self.known[key]
+                last = heard[-1][:2] if heard else None
+                self.need(
+                    file.told is None or (event == "error" and last == ("file_error", key)),
+                    "nothing about a file after its terminal event",
+                )
+                if event in LAST:
+                    file.told = event
+            if event in QUIET:
+                continue
+            heard.append((event, key, notice.index))
+            if event == "upload_start":
+                self.runs += not self.run
+                self.run = True
+            elif event == "complete":
+                self.need(self.run, "complete once a run, and never after cancel")
+                self.completions += 1
+                self.run = False
+            elif event == "cancel":
+                self.run = False
+        expected, self.expected = self.expected, []
+        self.need(heard == expected, f"told {heard}, expected {expected}")
+        stopped, self.stopped = self.stopped, []
+        self.need(sorted(effects.stopped) == sorted(stopped), f"stopped {effects.stopped}, expected {stopped}")
+
+    def check(self) -> None:
+        """The core's own figures are those of the model."""
+        core = self.core
+        size = done = skipped = 0
+        for key, file in self.files.items():
+            own = core.files[key]
+            self.need(own.done + len(own.live) + len(own.released) == own.cursor, "done + live + released == cursor")
+            self.need(own.bytes_done == file.bytes, "the bytes of the file add up")
+            self.need(own.complete == (len(file.stored) == file.plan.count), "complete when all is stored")
+            size += file.plan.size
+            done += file.bytes
+            skipped += file.bytes_skipped
+        self.need(len(core.files) == len(self.files), "the files of the session")
+        self.need(core.total_size == size, "the size of the session")
+        self.need((core.bytes_done, core.bytes_skipped) == (done, skipped), "the bytes of the session add up")
+        self.need(core.state is self.state, "the state of the session")
+        self.need(core.finished == self.finished(), "finished when nothing is open and nothing on the wire")
+
+    def check_chunks(self) -> None:
+        """What the core says of each chunk is what the model knows."""
+        self.log.append(("check chunks",))
+        for key, file in self.files.items():
+            own = self.core.files[key]
+            for position, index in enumerate(file.sequence):
+                self.need(own.is_done(position) == (index in file.stored), "a chunk is done when it is stored")
+                state, retries = self.core.chunk_state(key, index)
+                self.need((state is ChunkState.DONE) == (index in file.stored), "the state of a chunk")
+                self.need(index in file.stored or retries == file.retries.get(index, 0), "the retries of a chunk")
+            ranges = [position for start, stop in own.stored() for position in range(start, stop)]
+            self.need({file.sequence[position] for position in ranges} == file.stored, "the ranges that are stored")
+            self.need(len(ranges) == len(file.stored), "each of them once")
+
+    def drain(self) -> None:
+        """Everything is resumed, everything is answered with success, and the run ends."""
+        self.log.append(("drain",))
+        self.held = False
+        if self.state is not SessionState.UPLOADING:
+            self.start()
+        self.do("upload", self.core.upload, self.now)
+        for file in list(self.files.values()):
+            file.paused = False
+            self.do("resume_file", self.core.resume_file, file.key)
+            if file.ended == "file_error" and self.random() < 0.5:
+                self.retry_file(file)
+        left = 10 + sum(2 + 3 * file.plan.count for file in self.files.values()) + len(self.wire)
+        while self.state is not SessionState.IDLE:
+            left -= 1
+            self.need(left > 0, "a run ends once everything is resumed and answered")
+            while self.lease():
+                pass
+            for request in list(self.wire.values()):
+                if request.lease.prepare:
+                    self.answer(request, Outcome(K.PREPARED))
+                elif not request.sending and not request.told and self.random() < 0.7:
+                    self.begin_send(request)
+                else:
+                    self.answer(request, Outcome(K.ACCEPTED if request.sending else K.PRESENT))
+            self.check()
+            waits = [due for file in self.files.values() for due in file.waiting.values()]
+            self.now = max(self.now, self.not_before, min(waits, default=self.now))
+        self.need(self.completions <= self.runs, "complete at most once a run")
+        self.need(not self.run and not self.wire, "the run is over")
+        self.need(all(file.ended for file in self.files.values()), "every file has ended")
+
+
+_STEPS = (
+    ["lease"] * 30
+    + ["send"] * 12
+    + ["report"] * 26
+    + ["tick"] * 6
+    + ["add"] * 2
+    + ["upload"] * 3
+    + ["release", "pause", "cancel", "cancel_file", "bootstrap_file"]
+    + ["pause_file", "resume_file", "resume_file", "retry_file", "retry_file", "mark_file"]
+)
