@@ -53,8 +53,12 @@ __all__ = [
     "UploadFailed",
     "UsageError",
     "WaitTimeout",
+    "shown",
     "without_secrets",
 ]
+
+_URLS = ("target", "test_target")
+_PRIVATE = ("headers", "query", "redirect_origins", "session", "transport")
 
 # The second form is for a password that holds a character which would end the host.
 _USERINFO = re.compile(r"(^|//)(?:[^/?#]*@|[^/?#:\[]*:(?![0-9]*(?:[/?#]|$)).*@)")
@@ -105,13 +109,7 @@ class OptionError(UsageError, ValueError):
     """An option has a value that is not allowed. ``option`` names it; the value is not kept when it may be secret."""
 
     def __init__(self, option: str, value: Any, allowed: str) -> None:
-        if option in ("target", "test_target") and isinstance(value, str):
-            shown = repr(without_secrets(value))
-        elif option in ("headers", "query", "redirect_origins", "session", "target", "test_target"):
-            shown = type(value).__name__
-        else:
-            shown = repr(value)
-        super().__init__(f"option {option!r} cannot be {shown}: allowed is {allowed}")
+        super().__init__(f"option {option!r} cannot be {shown(option, value)}: allowed is {allowed}")
         self.option = option
 
 
@@ -229,7 +227,8 @@ class UploadFailed(ResumableError):
         self.errors = tuple(errors)
         self.result = result
         first = str(self.errors[0]) if self.errors else "nothing"
-        more = f" (and {len(self.errors) - 1} more files)" if len(self.errors) > 1 else ""
+        others = len(self.errors) - 1
+        more = f" (and {others} more file{'s' if others > 1 else ''})" if others > 0 else ""
         super().__init__(first + more)
 
 
@@ -239,6 +238,15 @@ class UploadCancelled(ResumableError):
 
 class WaitTimeout(ResumableError, TimeoutError):
     """What was waited for is still going on; nothing was changed."""
+
+
+def shown(option: str, value: Any) -> str:
+    """The value of an option as it may be shown: nothing but its type where it may hold a secret."""
+    if option in _URLS and isinstance(value, str):
+        return repr(without_secrets(value))
+    if option in _URLS or option in _PRIVATE:
+        return f"<{type(value).__name__}>"
+    return repr(value)
 
 
 def without_secrets(url: str) -> str:

@@ -30,16 +30,28 @@ class Event:
 
 _ROWS = (
     Event("file_added", "fileAdded", "file", ("file",), "A file was added."),
-    Event("files_added", "filesAdded", "session", ("files", "skipped"), "A batch was added; skipped sources were refused or there already."),
+    Event("files_added", "filesAdded", "session", ("files", "skipped"), "A batch was added; skipped were refused."),
     Event("before_add", "beforeAdd", "session", (), "A batch is about to be added."),
     Event("chunking_start", "chunkingStart", "file", ("file",), "The cutting of a file begins."),
-    Event("chunking_progress", "chunkingProgress", "file", ("file", "ratio"), "How much of the file is cut: once 0, once 1."),
+    Event(
+        "chunking_progress",
+        "chunkingProgress",
+        "file",
+        ("file", "ratio"),
+        "The ratio of it that is cut: once 0, once 1.",
+    ),
     Event("chunking_complete", "chunkingComplete", "file", ("file",), "The file is cut."),
     Event("upload_start", "uploadStart", "session", (), "Sending starts, or goes on after a pause."),
     Event("file_progress", "fileProgress", "file", ("file", "message"), "Bytes of the file moved.", coalesced=True),
     Event("progress", "progress", "session", (), "Bytes of the session moved.", coalesced=True),
     Event("file_retry", "fileRetry", "file", ("file",), "A chunk of the file will be sent again."),
-    Event("file_success", "fileSuccess", "file", ("file", "message"), "The server acknowledged every byte; message is its last answer."),
+    Event(
+        "file_success",
+        "fileSuccess",
+        "file",
+        ("file", "message"),
+        "Every byte is acknowledged; message is the last answer.",
+    ),
     Event("file_error", "fileError", "file", ("file", "message"), "The file failed; file.error is the exception."),
     Event("error", "error", "session", ("message", "file"), "A file failed."),
     Event("complete", "complete", "session", (), "The run is over, whatever became of its files; once a run."),
@@ -50,7 +62,13 @@ _ROWS = (
     Event("chunk_retry", None, "chunk", ("chunk", "message"), "The chunk will be sent again."),
     Event("chunk_error", None, "chunk", ("chunk", "message"), "The chunk was refused for good."),
     Event("file_cancelled", None, "file", ("file",), "The file was cancelled and removed."),
-    Event("handler_error", None, "session", ("event", "handler", "exception"), "A handler raised; the upload is untouched."),
+    Event(
+        "handler_error",
+        None,
+        "session",
+        ("event", "handler", "exception"),
+        "A handler raised; the upload is untouched.",
+    ),
     Event("catch_all", "catchAll", "session", ("event", "*arguments"), "Every event, under the name on() knows it by."),
 )
 
@@ -62,9 +80,9 @@ _BY_SPELLING = {name.replace("_", ""): name for name in EVENTS}
 
 def canonical(name: str) -> str:
     """The name of the event in snake_case. Raises UnknownEvent with the nearest name."""
-    spelling = name.replace("_", "").replace("-", "").lower()
+    spelling = str(name).replace("_", "").replace("-", "").lower()
     found = _BY_SPELLING.get(spelling)
     if found is None:
         near = difflib.get_close_matches(spelling, _BY_SPELLING, n=1, cutoff=0.5)
-        raise UnknownEvent(name, [_BY_SPELLING[match] for match in near])
+        raise UnknownEvent(str(name), [_BY_SPELLING[match] for match in near])
     return found

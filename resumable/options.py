@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import OptionError, UnknownOption
+from .errors import OptionError, UnknownOption, shown
 
 __all__ = ["OPTIONS", "Option", "Options"]
 
@@ -72,17 +72,23 @@ def _interval() -> tuple[Callable[[Any], Any], str]:
     return lambda value: value if callable(value) else number(value), "seconds, callable(attempt) -> seconds, or None"
 
 
-def _timeout() -> tuple[Callable[[Any], Any], str]:
+def _limit() -> tuple[Callable[[Any], Any], str]:
     number = _seconds(optional=True)[0]
+    # 0 is resumable.js's word for no limit.
+    return lambda value: number(value) or None, "seconds, or None or 0 for no limit"
+
+
+def _timeout() -> tuple[Callable[[Any], Any], str]:
+    limit = _limit()[0]
 
     def check(value: Any) -> Any:
         if isinstance(value, (tuple, list)):
             if len(value) != 2:
                 raise _Refused
-            return tuple(number(part) for part in value)
-        return (number(value), number(value))
+            return limit(value[0]), limit(value[1])
+        return limit(value), limit(value)
 
-    return check, "seconds, (connect, read) in seconds, or None for no limit"
+    return check, "seconds, (connect, read) in seconds, or None or 0 for no limit"
 
 
 def _flag() -> tuple[Callable[[Any], Any], str]:
@@ -145,6 +151,22 @@ def _mapping() -> tuple[Callable[[Any], Any], str]:
     return check, "a mapping, or callable(file, chunk) -> mapping"
 
 
+def _headers() -> tuple[Callable[[Any], Any], str]:
+    mapping = _mapping()[0]
+
+    def check(value: Any) -> Any:
+        headers = mapping(value)
+        for line in () if callable(headers) else headers.items():
+            for part in line:
+                text = part.decode("latin-1") if isinstance(part, bytes) else str(part)
+                text.encode("latin-1")
+                if "\r" in text or "\n" in text:
+                    raise _Refused
+        return headers
+
+    return check, "a mapping to text in Latin-1 without line breaks, or callable(file, chunk) -> mapping"
+
+
 def _url(*, optional: bool = False) -> tuple[Callable[[Any], Any], str]:
     def check(value: Any) -> Any:
         if (optional and value is None) or callable(value):
@@ -157,6 +179,8 @@ def _url(*, optional: bool = False) -> tuple[Callable[[Any], Any], str]:
         except ValueError:
             raise _Refused from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise _Refused
+        if " " in parts.netloc or any(character < " " for character in value):
             raise _Refused
         return value
 
@@ -185,8 +209,17 @@ def _types() -> tuple[Callable[[Any], Any], str]:
     return check, "extensions ('txt', '.txt') or MIME types ('image/*')"
 
 
-def _simultaneous() -> tuple[Callable[[Any], Any], str]:
-    return _integer(1)[0], "a whole number, 1 or more"
+def _origins() -> tuple[Callable[[Any], Any], str]:
+    url = _url()[0]
+
+    def check(value: Any) -> Any:
+        origins = (value,) if isinstance(value, str) else tuple(value or ())
+        for origin in origins:
+            if not isinstance(origin, str) or url(origin).rstrip("/").count("/") != 2 or set("@?#") & set(origin):
+                raise _Refused
+        return tuple(origin.rstrip("/").lower() for origin in origins)
+
+    return check, "origins ('https://host' or 'https://host:8443')"
 
 
 def _deliver() -> tuple[Callable[[Any], Any], str]:
@@ -198,12 +231,25 @@ def _deliver() -> tuple[Callable[[Any], Any], str]:
     return check, "None for an own thread, 'manual', or callable(function) that calls it on your thread"
 
 
-def _anything(allowed: str) -> tuple[Callable[[Any], Any], str]:
-    return lambda value: value, allowed
+def _with_method(method: str, allowed: str, *, factory: bool = False) -> tuple[Callable[[Any], Any], str]:
+    def check(value: Any) -> Any:
+        usable = callable(getattr(value, method, None)) or (factory and callable(value))
+        if value is not None and not usable:
+            raise _Refused
+        return value
+
+    return check, allowed + ", or None"
 
 
 def _plugins() -> tuple[Callable[[Any], Any], str]:
-    return lambda value: value if value == "installed" else tuple(value or ()), "plugin objects, or 'installed'"
+    def check(value: Any) -> Any:
+        if isinstance(value, str):
+            if value != "installed":
+                raise _Refused
+            return value
+        return tuple(value or ())
+
+    return check, "a sequence of plugin objects, or 'installed'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +258,11 @@ class Options:
 
     target: Any = _row(None, "target", _url(), "Where chunks are sent; a query it has already is kept.")
     test_target: Any = _row(None, "testTarget", _url(optional=True), "Where tests are sent, if not to the target.")
-    chunk_size: int = _row(MIB, "chunkSize", _integer(1), "Bytes in a chunk; the last may have up to twice as many less one.")
+    chunk_size: int = _row(MIB, "chunkSize", _integer(1), "Bytes in a chunk; the last may have nearly twice as many.")
     force_chunk_size: bool = _row(
         False, "forceChunkSize", _flag(), "Cut so that no chunk is longer than chunk_size: ceil instead of floor."
     )
-    simultaneous_uploads: int = _row(3, "simultaneousUploads", _simultaneous(), "Chunks on the wire at once.")
+    simultaneous_uploads: int = _row(3, "simultaneousUploads", _integer(1), "Chunks on the wire at once.")
     file_parameter_name: str = _row("file", "fileParameterName", _text(), "Name of the part with the bytes.")
     chunk_number_parameter_name: str | None = _row(
         "resumableChunkNumber", "chunkNumberParameterName", _text(optional=True), "The chunk's number, from 1."
@@ -245,27 +291,31 @@ class Options:
     )
     parameter_namespace: str = _row("", "parameterNamespace", _text(), "Put before the name of every parameter.")
     query: Any = _row(None, "query", _mapping(), "Extra parameters, made anew for each attempt; None omits one.")
-    headers: Any = _row(None, "headers", _mapping(), "Extra headers, made anew for each attempt.")
+    headers: Any = _row(None, "headers", _headers(), "Extra headers, made anew for each attempt.")
     method: str = _row("multipart", "method", _one_of("multipart", "octet"), "Chunks as a form, or as the bare body.")
     upload_method: str = _row("POST", "uploadMethod", _method(), "The HTTP method that sends a chunk.")
     test_method: str = _row("GET", "testMethod", _method(), "The HTTP method that tests for a chunk.")
     params_in: str = _row(
-        "both", None, _one_of("both", "query", "form"), "Where the parameters of a multipart upload stand."
+        "both",
+        None,
+        _one_of("both", "query", "form"),
+        "Where the parameters stand in a multipart upload; in an octet one, in the query.",
     )
     chunk_format: str = _row("blob", "chunkFormat", _one_of("blob", "base64"), "base64: chunks as data URLs.")
     set_chunk_type_from_file: bool = _row(
         False, "setChunkTypeFromFile", _flag(), "Send the file's MIME type as that of the part."
     )
     prioritize_first_and_last_chunk: bool = _row(
-        False, "prioritizeFirstAndLastChunk", _flag(), "Send the first and the last chunk first; implies chunk_order='free'."
+        False,
+        "prioritizeFirstAndLastChunk",
+        _flag(),
+        "The first and the last chunk go first; implies chunk_order='free'.",
     )
     chunk_order: str = _row(
-        "bookends", None, _one_of("bookends", "free", "sequential"), "Which chunks of a file may be on the wire together."
+        "bookends", None, _one_of("bookends", "free", "sequential"), "Which chunks of a file may be sent together."
     )
     test_chunks: bool = _row(True, "testChunks", _flag(), "Ask for each chunk whether the server has it already.")
-    trust_tests: bool = _row(
-        False, None, _flag(), "Believe tests without asking once for a chunk that cannot exist."
-    )
+    trust_tests: bool = _row(False, None, _flag(), "Believe tests without asking once for a chunk that cannot exist.")
     success_statuses: tuple[int, ...] = _row((200, 201), None, _statuses(), "Statuses that mean: the chunk is stored.")
     test_errors_are_permanent: bool = _row(
         False, None, _flag(), "A permanent error in answer to a test fails the file, as in flow.js."
@@ -274,12 +324,14 @@ class Options:
         None, "preprocess", _hook(), "callable(chunk) -> bytes or None, on a worker, before a chunk is tested or sent."
     )
     preprocess_file: Any = _row(
-        None, "preprocessFile", _hook(), "callable(file) -> bytes or None, on a worker, before the file's first request."
+        None, "preprocessFile", _hook(), "callable(file) -> bytes or None, on a worker, before its first request."
     )
     generate_unique_identifier: Any = _row(
         None, "generateUniqueIdentifier", _hook(), "callable(path, relative_path) -> str; None: size, name and a hash."
     )
-    max_files: int | None = _row(None, "maxFiles", _integer(1, optional=True), "Files a session takes; 1 replaces the file.")
+    max_files: int | None = _row(
+        None, "maxFiles", _integer(1, optional=True), "Most files in a session; 1 replaces it."
+    )
     max_files_error_callback: Any = _row(
         None, "maxFilesErrorCallback", _hook(), "callable(files, count) when there are too many files."
     )
@@ -291,7 +343,7 @@ class Options:
     max_file_size_error_callback: Any = _row(
         None, "maxFileSizeErrorCallback", _hook(), "callable(file, count) when a file is too large."
     )
-    file_type: tuple[str, ...] = _row((), "fileType", _types(), "Extensions and MIME types that are taken; () takes all.")
+    file_type: tuple[str, ...] = _row((), "fileType", _types(), "Extensions and MIME types to take; () is all.")
     file_type_error_callback: Any = _row(
         None, "fileTypeErrorCallback", _hook(), "callable(file, count) when a file is of another type."
     )
@@ -323,27 +375,32 @@ class Options:
         (10, 60), "xhrTimeout", _timeout(), "Longest wait to connect, and longest silence of the server."
     )
     final_chunk_timeout: float | None = _row(
-        300, None, _seconds(optional=True), "Longest silence after the last chunk, when servers assemble the file."
+        300, None, _limit(), "Longest silence after the last chunk, when servers assemble the file."
     )
     throttle_progress_callbacks: float = _row(
         0.5, "throttleProgressCallbacks", _seconds(), "Least time between two progress events while bytes flow."
     )
     session: Any = _row(
-        None, "withCredentials", _anything("a requests.Session, or callable() -> requests.Session"),
+        None,
+        "withCredentials",
+        _with_method("send", "a requests.Session, or callable() -> requests.Session", factory=True),
         "Your own requests.Session, or a factory that is called once a worker: cookies, auth, TLS, proxies.",
     )
     transport: Any = _row(
-        None, None, _anything("an object with the methods of Transport"), "What sends requests, in place of requests."
+        None,
+        None,
+        _with_method("send", "an object with the methods of Transport"),
+        "What sends requests, in place of requests.",
     )
     redirect_origins: tuple[str, ...] = _row(
-        (), None, _types(), "Other origins ('https://host') to which a 307 or 308 may lead."
+        (), None, _origins(), "Other origins ('https://host') to which a 307 or 308 may lead."
     )
-    auto_upload: bool = _row(
-        True, None, _flag(), "Start sending when a file is added; False waits for upload()."
-    )
+    auto_upload: bool = _row(True, None, _flag(), "Start sending when a file is added; False waits for upload().")
     fail_fast: bool = _row(False, None, _flag(), "The first failed file ends the run.")
     deliver: Any = _row(None, None, _deliver(), "Which thread calls the handlers.")
-    loop: Any = _row(None, None, _anything("an asyncio event loop, or None"), "The loop that runs async handlers.")
+    loop: Any = _row(
+        None, None, _with_method("call_soon_threadsafe", "an asyncio event loop"), "The loop that runs async handlers."
+    )
     plugins: Any = _row((), None, _plugins(), "Plugins to attach.")
     clock: Any = _row(None, None, _hook(), "callable() -> seconds, monotonic; for tests.")
 
@@ -358,20 +415,29 @@ class Options:
         for name, value in given.items():
             row = OPTIONS.get(name)
             if row is None:
-                raise UnknownOption(name, difflib.get_close_matches(name, _near(), n=1, cutoff=0.5))
+                raise UnknownOption(name, _near(name))
             values[name] = _checked(row, value)
         for name in ("query", "headers"):
             values.setdefault(name, MappingProxyType({}))
         options = cls(**values)
         if options.method == "octet" and options.chunk_format == "base64":
             raise OptionError("chunk_format", "base64", "'blob' together with method='octet'; base64 needs a form")
-        if options.method == "octet" and options.params_in == "form":
-            raise OptionError("params_in", "form", "'both' or 'query' together with method='octet', which has no form")
         return options
 
     def with_query(self, query: Any) -> Options:
         """These options with another ``query``."""
         return dataclasses.replace(self, query=_checked(OPTIONS["query"], query))
+
+    def __repr__(self) -> str:
+        # No secret is shown, and no default.
+        return f"Options({', '.join(_shown(self))})"
+
+
+def _shown(options: Options) -> Iterator[str]:
+    for name, row in OPTIONS.items():
+        value = getattr(options, name)
+        if value not in (row.default, {}):
+            yield f"{name}={shown(name, value)}"
 
 
 def _checked(row: Option, value: Any) -> Any:
@@ -381,8 +447,12 @@ def _checked(row: Option, value: Any) -> Any:
         raise OptionError(row.name, value, row.allowed) from None
 
 
-def _near() -> list[str]:
-    return [*OPTIONS, *(row.js_name for row in OPTIONS.values() if row.js_name)]
+def _near(name: str) -> list[str]:
+    """The option that is probably meant, also where resumable.js's name for it is given."""
+    spellings = {row.js_name.lower(): row.name for row in OPTIONS.values() if row.js_name}
+    spellings.update((option.replace("_", ""), option) for option in OPTIONS)
+    near = difflib.get_close_matches(name.replace("_", "").lower(), spellings, n=1, cutoff=0.5)
+    return [spellings[match] for match in near]
 
 
 OPTIONS: Mapping[str, Option] = MappingProxyType(

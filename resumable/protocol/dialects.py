@@ -38,6 +38,7 @@ FLOWJS: Mapping[str, Any] = MappingProxyType(
         "relative_path_parameter_name": "flowRelativePath",
         "total_chunks_parameter_name": "flowTotalChunks",
         "params_in": "form",
+        "set_chunk_type_from_file": True,
         "success_statuses": (200, 201, 202),
         "permanent_errors": (404, 413, 415, 500, 501),
         "test_errors_are_permanent": True,

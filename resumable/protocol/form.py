@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .parameters import Pairs, well_formed
 
@@ -68,6 +69,7 @@ def base64_length(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
+@lru_cache(maxsize=1024)
 def _field(boundary: str, name: str, value: str) -> str:
     return f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{_newlines(value)}\r\n'
 

@@ -1,8 +1,8 @@
 """Identifiers: the name under which a server knows an upload.
 
 The same file must get the same identifier on every run, or nothing ever resumes; two files must not share one, or the
-server mixes them. Each function here is called as ``identify(path, relative_path)`` and may be given as the option
-``generate_unique_identifier``.
+server mixes them. :func:`resumablejs` and :func:`content` are called as ``identify(path, relative_path)`` and may be
+given as the option ``generate_unique_identifier``.
 """
 
 from __future__ import annotations
@@ -62,5 +62,3 @@ def content(path: Any, relative_path: str) -> str:
 def is_slow(identify: Callable[..., str]) -> bool:
     """Whether the identifier is to be made on a worker, because it reads the file."""
     return identify is content
-
-

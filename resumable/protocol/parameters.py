@@ -7,9 +7,12 @@ a test and replaces the value in place in an upload.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -78,12 +81,25 @@ class ParameterNames:
 
 
 def text(value: Any) -> str:
-    """The value as JavaScript writes it: ``true``, ``false``, and numbers as plain decimals."""
+    """The value as JavaScript writes it: ``true``, numbers as plain decimals, the members of a list with commas."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, (list, tuple)):
+        return ",".join("" if member is None else text(member) for member in value)
     return str(value)
+
+
+def _number(value: float) -> str:
+    # ECMAScript, Number::toString: Python writes an exponent elsewhere, and with a leading zero.
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if 1e-6 <= abs(value) < 1e21 or value == 0:
+        return format(Decimal(repr(abs(value) if value == 0 else value)), "f").removesuffix(".0")
+    return re.sub(r"e([+-])0*", r"e\1", repr(value)).replace(".0e", "e")
 
 
 def _custom(query: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
@@ -109,9 +125,13 @@ def well_formed(value: str) -> str:
     return _SURROGATE.sub("\ufffd", value)
 
 
+@lru_cache(maxsize=1024)
 def encode(value: str) -> str:
-    """The value as ``encodeURIComponent`` writes it: UTF-8, percent-encoded, ``!'()*~-._`` kept."""
-    return quote(well_formed(value), safe="!'()*~-._")
+    """The value as a browser sends it in a query: UTF-8, percent-encoded, ``!()*~-._`` kept.
+
+    ``encodeURIComponent`` keeps the apostrophe too, which the browser then encodes when it makes the URL.
+    """
+    return quote(well_formed(value), safe="!()*~-._")
 
 
 def query_string(pairs: Pairs) -> str:
