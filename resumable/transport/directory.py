@@ -14,6 +14,8 @@ from .reader import reading
 
 __all__ = ["walk"]
 
+Patterns = set[tuple[str, ...]]
+
 
 def walk(
     root: str | os.PathLike[str], pattern: str = "**/*", exclude: str | Iterable[str] = ()
@@ -33,22 +35,21 @@ def walk(
         mode = root.stat().st_mode
     if not stat.S_ISDIR(mode):
         raise SourceError(str(root), "it is no directory; add_file() adds a file")
-    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    patterns = set(_opened([part for part in pattern.split("/") if part not in ("", ".")]))
     excluded = [exclude] if isinstance(exclude, str) else list(exclude)
     name = os.path.basename(os.path.abspath(root))
-    return _Walk(parts, excluded).files(root, (), prefix=name and name + "/", linked=False)
+    return _Walk(excluded).files(root, (), patterns, prefix=name and name + "/", linked=False)
 
 
 class _Walk:
-    def __init__(self, pattern: Sequence[str], exclude: Sequence[str]) -> None:
-        self.pattern = pattern
+    def __init__(self, exclude: Sequence[str]) -> None:
         self.exclude = exclude
         self.visited: set[tuple[int, int]] = set()
 
     def files(
-        self, directory: Path, below: tuple[str, ...], *, prefix: str, linked: bool
+        self, directory: Path, below: tuple[str, ...], patterns: Patterns, *, prefix: str, linked: bool
     ) -> Iterator[tuple[Path, str]]:
-        """The files in a directory that is ``below`` the root. ``linked``: a link led here."""
+        """The files in a directory ``below`` the root. ``patterns`` is what is left to match, ``linked``: by a link."""
         with reading(str(directory)):
             status = os.stat(directory)
             names = sorted(os.listdir(directory))
@@ -57,8 +58,8 @@ class _Walk:
             return
         self.visited.add(identity)
         for name in names:
-            path, parts = directory / name, (*below, name)
-            if self._excludes(parts):
+            path, parts, rest = directory / name, (*below, name), _behind(patterns, name)
+            if not rest or self._excludes(parts):
                 continue
             with reading(str(path)):
                 try:
@@ -68,8 +69,8 @@ class _Walk:
                         continue
                     raise
             if stat.S_ISDIR(mode):
-                yield from self.files(path, parts, prefix=prefix, linked=linked or path.is_symlink())
-            elif stat.S_ISREG(mode) and _matches(parts, self.pattern):
+                yield from self.files(path, parts, rest, prefix=prefix, linked=linked or path.is_symlink())
+            elif stat.S_ISREG(mode) and () in rest:
                 yield path, prefix + "/".join(parts)
 
     def _excludes(self, parts: tuple[str, ...]) -> bool:
@@ -77,9 +78,21 @@ class _Walk:
         return any(fnmatchcase(path, each) or fnmatchcase(parts[-1], each) for each in self.exclude)
 
 
-def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return _matches(parts, pattern[1:]) or (bool(parts) and _matches(parts[1:], pattern))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+def _opened(pattern: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The pattern, and what is left of it where its leading ``**`` stand for no directory."""
+    pattern = tuple(pattern)
+    yield pattern
+    while pattern[:1] == ("**",):
+        pattern = pattern[1:]
+        yield pattern
+
+
+def _behind(patterns: Patterns, name: str) -> Patterns:
+    """What is left to match behind this name; nothing where it does not match."""
+    rest: set[tuple[str, ...]] = set()
+    for pattern in patterns:
+        if pattern[:1] == ("**",):
+            rest.update(_opened(pattern))
+        elif pattern and fnmatchcase(name, pattern[0]):
+            rest.update(_opened(pattern[1:]))
+    return rest

@@ -23,7 +23,6 @@ LARGEST_SIZE = 2**53 - 1
 """Bytes in the largest source: a server written in JavaScript rounds a larger number."""
 
 
-
 @dataclass(frozen=True)
 class Facts:
     """What a stat result says of one version of a file. Sizes are bytes; ``identity`` is device, inode and kind."""
@@ -62,10 +61,9 @@ def reading(shown: str) -> Iterator[None]:
         yield
     except SourceError:
         raise
-    except OSError as error:
-        raise SourceError(shown, error.strerror or str(error) or type(error).__name__, errno=error.errno) from error
     except Exception as error:  # an object that is not ours raises whatever it likes; a path may have a NUL
-        raise SourceError(shown, f"{type(error).__name__}: {error}") from error
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise SourceError(shown, reason, errno=getattr(error, "errno", None)) from error
 
 
 def named(name: str | None, source: Any) -> str:
