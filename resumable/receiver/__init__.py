@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from .app import Receiver, parameter_names
+from .files import FileStore
 from .messages import Request, Response
 from .serve import Server
-from .store import FileStore, Store, StoredUpload, UploadRecord
+from .store import Store, StoredUpload, UploadRecord
 from .wsgi import Application
 
 __all__ = [

@@ -33,10 +33,11 @@ from ..errors import OptionError
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
+from .files import FileStore
 from .form import parse_query, read_body
 from .messages import Refusal, Request, Response
 from .names import safe_name
-from .store import FileStore, Store, StoredUpload, UploadRecord
+from .store import Store, StoredUpload, UploadRecord
 
 __all__ = ["Receiver", "parameter_names"]
 

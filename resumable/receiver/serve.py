@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import socket
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ def _make(bind: tuple[str, int], application: Application, threads: int, timeout
     """The server of cheroot that runs the application."""
     try:
         from cheroot import wsgi
+        from cheroot.server import HTTPConnection
     except ImportError as error:
         raise ImportError(
             "the server of the receiver is the package 'cheroot'; install it with: pip install 'resumable[server]'"
@@ -151,9 +153,30 @@ def _make(bind: tuple[str, int], application: Application, threads: int, timeout
                 self.req.close_connection = True
             return super().start_response(status, headers, exc_info)
 
-    server: Any = wsgi.Server(bind, application, numthreads=threads, server_name="resumable", request_queue_size=128)
+    class Connection(HTTPConnection):
+        def close(self) -> None:
+            super().close()
+            # Else an answer that could not be written fails once more when the garbage collector comes, on stderr.
+            self.wfile.raw.close()
+
+    bind_socket: Any = wsgi.Server.bind_socket
+
+    class HTTPServer(wsgi.Server):
+        @staticmethod
+        def bind_socket(unbound: socket.socket, address: Any) -> Any:
+            try:
+                return bind_socket(unbound, address)
+            except OSError:
+                # cheroot leaves it to the garbage collector, which warns.
+                unbound.close()
+                raise
+
+    server: Any = HTTPServer(bind, application, numthreads=threads, server_name="resumable", request_queue_size=128)
     server.gateway = Gateway
+    server.ConnectionClass = Connection
     server.timeout = timeout
+    # How long an idle server sleeps at once, and so how long it takes to stop.
+    server.expiration_interval = 0.1
     server.max_request_header_size = 64 * 1024
     server.error_log = lambda message="", level=logging.INFO, traceback=False: _log.log(
         level, "%s", message, exc_info=bool(traceback)

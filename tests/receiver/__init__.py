@@ -1,0 +1,1 @@
+"""Tests of the receiver, each over the narrowest real thing that can show the claim."""

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resumable.protocol.form import encode_form
+from resumable.receiver.form import parse_query, read_body
+from resumable.receiver.messages import Refusal
+
+from .sample import request
+
+FORM = "multipart/form-data; boundary=b"
+
+
+def parsed(body: bytes, content_type: str = FORM, piece: int = 1 << 20) -> tuple[list[tuple[str, str]], bytes | None]:
+    fields, pieces = read_body(request(body, {"content-type": content_type}, piece=piece), ("file",))
+    return fields, None if pieces is None else b"".join(pieces)
+
+
+def part(name: str, value: bytes, extra: str = "") -> bytes:
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode() + value + b"\r\n"
+
+
+def file_part(value: bytes) -> bytes:
+    return part("file", value, '; filename="x"')
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64, 1 << 20])
+def test_a_form_is_the_same_however_it_comes_in_pieces(piece: int) -> None:
+    chunk = b"\r\n--b\r\n--\r\n-" * 20
+    encoded = encode_form(
+        (("a", "1"), ("né", "写\n")),
+        file_field="file",
+        file_name="x",
+        content_type="a/b",
+        boundary="boundary",
+    )
+    body = b"preamble\r\n" + encoded.head + chunk + encoded.tail + b"epilogue"
+    assert parsed(body, encoded.content_type, piece) == ([("a", "1"), ("né", "写\r\n")], chunk)
+
+
+def test_parts_behind_the_chunk_are_read_and_dropped() -> None:
+    assert parsed(part("a", b"1") + file_part(b"chunk") + part("b", b"2") + b"--b--") == ([("a", "1")], b"chunk")
+
+
+def test_a_form_without_a_file_has_no_chunk() -> None:
+    assert parsed(part("a", b"1") + part("b", b"") + b"--b--") == ([("a", "1"), ("b", "")], None)
+
+
+def test_two_chunks_in_a_form_are_refused() -> None:
+    with pytest.raises(Refusal, match="more than one chunk") as caught:
+        parsed(file_part(b"one") + file_part(b"two") + b"--b--")
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (file_part(b"cut")[:-6], FORM, 400),
+        (file_part(b"not closed"), FORM, 400),
+        (b"", FORM, 400),
+        (b"no form at all", FORM, 400),
+        (b"--b\r\nNo-Disposition: 1\r\n\r\n", FORM, 400),
+        (file_part(b"x") + b"--b--", "multipart/form-data", 400),
+        (file_part(b"x") + b"--b--", "multipart/form-data; boundary=other", 400),
+        (part("a", b"") * 65 + b"--b--", FORM, 413),
+        (part("a", b"", "; x=" + "y" * 9000) + b"--b--", FORM, 413),
+        (part("a", b"x" * 65537) + b"--b--", FORM, 413),
+        (part("a", b"x" * 40000) * 2 + b"--b--", FORM, 413),
+    ],
+)
+def test_a_form_that_is_broken_or_too_large_is_refused(body: bytes, content_type: str, status: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        parsed(body, content_type)
+    assert caught.value.status == status
+
+
+def test_any_other_body_is_the_chunk() -> None:
+    assert parsed(b"chunk", "application/octet-stream", 2) == ([], b"chunk")
+    assert parsed(b"chunk", "") == ([], b"chunk")
+    assert parsed(b"", "text/plain") == ([], b"")
+
+
+def test_an_urlencoded_form_has_parameters_only() -> None:
+    body = b"a=1&b=%E5%86%99+x&c="
+    assert parsed(body, "application/x-www-form-urlencoded; charset=utf-8", 3) == (
+        [("a", "1"), ("b", "写 x"), ("c", "")],
+        None,
+    )
+
+
+def test_an_urlencoded_form_is_limited() -> None:
+    with pytest.raises(Refusal, match="longer than 65536 bytes") as caught:
+        parsed(b"a=" + b"x" * 65536, "application/x-www-form-urlencoded")
+    assert caught.value.status == 413
+
+
+def test_a_query_has_at_most_64_parameters() -> None:
+    assert len(parse_query("&".join(["a=1"] * 64))) == 64
+    with pytest.raises(Refusal, match="more than 64 parameters"):
+        parse_query("&".join(["a=1"] * 65))
+
+
+@given(st.binary(max_size=200), st.integers(1, 20))
+def test_base64_is_decoded_wherever_its_pieces_are_cut(chunk: bytes, piece: int) -> None:
+    value = b"data:application/octet-stream;base64," + base64.b64encode(chunk)
+    assert parsed(part("file", value) + b"--b--", piece=piece) == ([], chunk)
+
+
+@pytest.mark.parametrize(
+    ("value", "chunk"),
+    [
+        (b"data:", b""),
+        (b"data:;base64,", b""),
+        (b"plain bytes, as they are", b"plain bytes, as they are"),
+        (b"", b""),
+        (b"x" * 5000, b"x" * 5000),
+    ],
+)
+def test_a_chunk_in_a_plain_field_is_a_data_url_or_itself(value: bytes, chunk: bytes) -> None:
+    assert parsed(part("file", value) + b"--b--", piece=16) == ([], chunk)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"data:text/plain,abc", "not one in base64"),
+        (b"data:" + b"x" * 3000, "not one in base64"),
+        (b"data:;base64,AAA", "in the middle"),
+        (b"data:;base64,AA!A", "not base64"),
+        (b"data:;base64,AA==AAAA", "not base64"),
+        (b"data:;base64," + b"AA==" + b"AAAA" * 5, "base64"),
+    ],
+)
+@pytest.mark.parametrize("piece", [4, 1 << 20])
+def test_a_data_url_that_is_not_base64_is_refused(value: bytes, says: str, piece: int) -> None:
+    with pytest.raises(Refusal, match="base64") as caught:
+        parsed(part("file", value) + b"--b--", piece=piece)
+    assert caught.value.status == 400
+    if piece > 4:
+        assert says in caught.value.sentence
+
+
+def test_without_the_form_library_the_import_says_what_to_install() -> None:
+    program = """
+        import sys
+        sys.modules["multipart"] = None
+        import resumable.receiver
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'resumable[server]'" in done.stderr

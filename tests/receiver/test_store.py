@@ -1,0 +1,555 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resumable.errors import OptionError
+from resumable.receiver import FileStore, UploadRecord
+from resumable.receiver.messages import Refusal
+from resumable.receiver.upload import FileUpload
+
+KEY = "0" * 40
+DATA = bytes(range(100))
+
+
+def a_record(
+    data: bytes = DATA, chunk_size: int = 30, name: str = "a.bin", total_chunks: int | None = None
+) -> UploadRecord:
+    count = max(len(data) // chunk_size, 1) if total_chunks is None else total_chunks
+    return UploadRecord("identifier", name, name, "", len(data), chunk_size, count, name)
+
+
+def opened(store: FileStore, record: UploadRecord | None = None, key: str = KEY) -> FileUpload:
+    store.create(key, record or a_record())
+    upload = store.open(key)
+    assert upload is not None
+    return upload
+
+
+def filled(store: FileStore, record: UploadRecord | None = None, data: bytes = DATA, key: str = KEY) -> FileUpload:
+    upload = opened(store, record, key)
+    for index in range(upload.record.total_chunks):
+        upload.receive(index, whole(upload, index, data))
+    return upload
+
+
+def whole(upload: FileUpload, index: int, data: bytes = DATA) -> Iterator[bytes]:
+    start, end = upload.record.plan.span(index)
+    return iter([data[start:end]])
+
+
+@pytest.fixture
+def store(root: Path) -> FileStore:
+    return FileStore(root, fsync="never", patience=5.0)
+
+
+def state_of(root: Path, key: str = KEY) -> set[str]:
+    return set(os.listdir(root / ".resumable" / key))
+
+
+@pytest.mark.parametrize("option", [{"fsync": "sometimes"}, {"existing": "overwrite"}])
+def test_an_unknown_policy_is_refused(root: Path, option: dict[str, str]) -> None:
+    with pytest.raises(OptionError, match=next(iter(option))):
+        FileStore(root, **option)  # type: ignore[arg-type]
+
+
+def test_the_constructor_touches_no_disk(root: Path) -> None:
+    FileStore(root)
+    assert not root.exists()
+
+
+def test_there_is_no_upload_before_it_is_created(store: FileStore) -> None:
+    assert store.open(KEY) is None
+
+
+def test_the_first_record_stays(store: FileStore, root: Path) -> None:
+    with opened(store, a_record(name="first")) as first, opened(store, a_record(name="second")) as second:
+        assert first.record == second.record == a_record(name="first")
+    assert os.listdir(root / ".resumable") == [KEY]
+
+
+def test_an_upload_that_cannot_be_created_leaves_nothing(store: FileStore, root: Path) -> None:
+    os.makedirs(root / ".resumable")
+    (root / ".resumable" / KEY).write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        store.create(KEY, a_record())
+    assert os.listdir(root / ".resumable") == [KEY]
+
+
+def test_a_damaged_record_raises_and_lets_go_of_all_files(store: FileStore, root: Path) -> None:
+    opened(store).__exit__(None, None, None)
+    (root / ".resumable" / KEY / "record").write_text("{")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ValueError, match="Expecting"):
+        store.open(KEY)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_chunks_come_in_any_order_and_any_pieces(store: FileStore, root: Path) -> None:
+    with opened(store) as upload:
+        assert upload.receive(2, iter([DATA[60:61], b"", DATA[61:99], DATA[99:]]))
+        assert upload.receive(0, iter([DATA[:30]]))
+        assert not upload.complete()
+        assert list(upload.ranges()) == [(0, 1), (2, 3)]
+        assert upload.receive(1, iter([DATA[30:60]]))
+        assert upload.complete()
+        assert upload.publish() == UploadRecord("identifier", "a.bin", "a.bin", "", 100, 30, 3, "a.bin", "", "a.bin")
+    assert (root / "a.bin").read_bytes() == DATA
+    assert state_of(root) == {"record"}
+
+
+def broken() -> Iterator[bytes]:
+    yield DATA[:10]
+    raise ConnectionError("the client went away")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error", "says"),
+    [
+        (lambda: iter([DATA[:29]]), Refusal, "has 29 bytes instead of 30"),
+        (lambda: iter([]), Refusal, "has 0 bytes instead of 30"),
+        (lambda: iter([DATA[:31]]), Refusal, "longer than its 30 bytes"),
+        (lambda: iter([DATA[:30], b"x"]), Refusal, "longer than its 30 bytes"),
+        (broken, ConnectionError, "went away"),
+    ],
+)
+def test_a_chunk_that_is_not_whole_is_not_stored_and_can_come_again(
+    store: FileStore, root: Path, pieces: Callable[[], Iterator[bytes]], error: type[Exception], says: str
+) -> None:
+    with opened(store) as upload:
+        with pytest.raises(error, match=says):
+            upload.receive(0, pieces())
+        assert not upload.has(0)
+        assert state_of(root) == {"record", "part", "chunks"}
+        assert upload.receive(0, whole(upload, 0))
+
+
+def test_a_chunk_longer_than_its_own_never_touches_its_neighbour(store: FileStore, root: Path) -> None:
+    with opened(store) as upload:
+        upload.receive(1, whole(upload, 1))
+        with pytest.raises(Refusal):
+            upload.receive(0, iter([DATA[:30], b"!!!"]))
+    assert (root / ".resumable" / KEY / "part").read_bytes()[30:60] == DATA[30:60]
+
+
+def test_a_repeat_is_compared_and_never_written(store: FileStore, root: Path) -> None:
+    with opened(store) as upload:
+        upload.receive(0, whole(upload, 0))
+        assert not upload.receive(0, iter([DATA[:10], DATA[10:30]]))
+        with pytest.raises(Refusal, match="other bytes") as caught:
+            upload.receive(0, iter([DATA[:10], b"x" * 20]))
+        assert caught.value.status == 409
+    assert (root / ".resumable" / KEY / "part").read_bytes() == DATA[:30]
+
+
+def test_a_request_that_began_before_the_end_finds_its_chunk_stored(store: FileStore) -> None:
+    with filled(store) as upload, store.open(KEY) as late:  # type: ignore[union-attr]
+        assert upload.publish() is not None
+        assert late.record.published is None
+        assert late.has(1)
+        assert not late.receive(1, whole(late, 1))
+        assert late.publish() is None
+
+
+def test_a_published_upload_is_remembered(store: FileStore) -> None:
+    with filled(store) as upload:
+        upload.publish()
+    with store.open(KEY) as again:  # type: ignore[union-attr]
+        assert again.record.published == "a.bin"
+        assert again.has(2)
+        assert again.complete()
+        assert list(again.ranges()) == [(0, 3)]
+        assert again.publish() is None
+
+
+def test_an_empty_file_is_one_empty_chunk(store: FileStore, root: Path) -> None:
+    with opened(store, a_record(b"")) as upload:
+        assert not upload.complete()
+        assert upload.receive(0, iter([]))
+        assert upload.complete()
+        upload.publish()
+    assert (root / "a.bin").read_bytes() == b""
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 200), st.randoms(use_true_random=False))
+def test_what_is_stored_is_what_was_received(
+    tmp_path_factory: pytest.TempPathFactory, total: int, order: random.Random
+) -> None:
+    store = FileStore(tmp_path_factory.mktemp("store"), fsync="never")
+    data = order.randbytes(total)
+    indexes = order.sample(range(total), total)
+    half = set(indexes[: total // 2])
+    with opened(store, a_record(data, 1)) as upload:
+        for index in indexes[: total // 2]:
+            upload.receive(index, whole(upload, index, data))
+        assert [upload.has(index) for index in range(total)] == [index in half for index in range(total)]
+        assert {index for start, stop in upload.ranges() for index in range(start, stop)} == half
+        ranges = list(upload.ranges())
+        assert all(stop < start for (_, stop), (start, _) in pairwise(ranges))
+        for index in indexes[total // 2 :]:
+            assert not upload.complete()
+            upload.receive(index, whole(upload, index, data))
+        assert upload.complete()
+        upload.publish()
+    assert Path(store.root, "a.bin").read_bytes() == data
+
+
+@pytest.mark.parametrize("missing", [0, 4095, 4096, 4097, 8192, 9999])
+def test_one_missing_chunk_of_ten_thousand_is_noticed_anywhere(store: FileStore, root: Path, missing: int) -> None:
+    with opened(store, a_record(bytes(10_000), 1)) as upload:
+        # Setting a million bytes through receive() would take minutes; the file is the same.
+        stored = bytearray(b"\1" * 10_000)
+        stored[missing] = 0
+        with open(root / ".resumable" / KEY / "chunks", "r+b") as chunks:
+            chunks.seek(8)
+            chunks.write(stored)
+        assert not upload.complete()
+        assert not upload.complete()
+        assert upload.receive(missing, iter([b"\0"]))
+        assert upload.complete()
+        assert upload.complete()
+
+
+def test_a_taken_name_gets_a_number(store: FileStore, root: Path) -> None:
+    for number in range(3):
+        with filled(store, key=str(number) * 40) as upload:
+            published = upload.publish()
+            assert published is not None
+            assert published.published == ("a.bin", "a (1).bin", "a (2).bin")[number]
+    assert sorted(os.listdir(root)) == [".resumable", "a (1).bin", "a (2).bin", "a.bin"]
+
+
+def test_a_taken_name_can_be_refused_and_the_bytes_are_kept(root: Path) -> None:
+    store = FileStore(root, fsync="never", existing="refuse")
+    root.mkdir()
+    (root / "a.bin").write_text("mine")
+    with filled(store) as upload:
+        with pytest.raises(Refusal, match="file of this name") as caught:
+            upload.publish()
+        assert caught.value.status == 409
+        assert (root / "a.bin").read_text() == "mine"
+        (root / "a.bin").unlink()
+        assert upload.publish() is not None
+    assert (root / "a.bin").read_bytes() == DATA
+
+
+def test_a_death_between_the_link_and_the_record_publishes_once(store: FileStore, root: Path) -> None:
+    with filled(store) as upload:
+        os.link(root / ".resumable" / KEY / "part", root / "a.bin")
+        published = upload.publish()
+        assert published is not None
+        assert published.published == "a.bin"
+    assert sorted(os.listdir(root)) == [".resumable", "a.bin"]
+
+
+def test_directories_are_made_and_shared(store: FileStore, root: Path) -> None:
+    for number, name in enumerate(("dir/sub/a", "dir/sub/b", "dir/c")):
+        with filled(store, a_record(name=name), key=str(number) * 40) as upload:
+            upload.publish()
+        assert (root / name).read_bytes() == DATA
+
+
+def test_a_directory_that_is_a_file_is_refused(store: FileStore, root: Path) -> None:
+    root.mkdir()
+    (root / "dir").write_text("a file")
+    with filled(store, a_record(name="dir/a")) as upload, pytest.raises(Refusal, match="is a file here") as caught:
+        upload.publish()
+    assert caught.value.status == 409
+
+
+def test_a_planted_link_leads_nowhere(store: FileStore, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    root.mkdir()
+    (root / "dir").symlink_to(tmp_path / "outside")
+    (root / "a.bin").symlink_to(tmp_path / "outside" / "target")
+    with filled(store, a_record(name="dir/a")) as upload, pytest.raises(Refusal, match="is a file here"):
+        upload.publish()
+    with filled(store, key="1" * 40) as upload:
+        published = upload.publish()
+    assert published is not None
+    assert published.published == "a (1).bin"
+    assert os.listdir(tmp_path / "outside") == []
+
+
+def test_a_part_of_the_wrong_size_is_never_published(store: FileStore, root: Path) -> None:
+    with filled(store) as upload:
+        os.truncate(root / ".resumable" / KEY / "part", 99)
+        with pytest.raises(OSError, match="not the size"):
+            upload.publish()
+    assert os.listdir(root) == [".resumable"]
+
+
+def test_a_second_sender_of_a_chunk_waits_for_the_first(store: FileStore, root: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        yield DATA[:10]
+        begun.set()
+        assert go_on.wait(30)
+        yield DATA[10:30]
+
+    results: list[bool] = []
+    with opened(store) as first, store.open(KEY) as second:  # type: ignore[union-attr]
+        sending = threading.Thread(target=lambda: results.append(first.receive(0, slow())))
+        sending.start()
+        assert begun.wait(30)
+        waiting = threading.Thread(target=lambda: results.append(second.receive(0, whole(second, 0))))
+        waiting.start()
+        assert second.receive(1, whole(second, 1))
+        assert results == []
+        go_on.set()
+        sending.join(30)
+        waiting.join(30)
+    assert results == [True, False]
+    assert state_of(root) == {"record", "part", "chunks"}
+
+
+def test_the_second_sender_gets_the_chunk_when_the_first_breaks_off(store: FileStore) -> None:
+    with opened(store) as first, store.open(KEY) as second:  # type: ignore[union-attr]
+        with pytest.raises(ConnectionError):
+            first.receive(0, broken())
+        assert second.receive(0, whole(second, 0))
+
+
+def test_a_second_sender_waits_no_longer_than_the_store_has_patience(root: Path) -> None:
+    store = FileStore(root, fsync="never", patience=0.01)
+    with opened(store) as first, store.open(KEY) as second:  # type: ignore[union-attr]
+
+        def pieces() -> Iterator[bytes]:
+            with pytest.raises(Refusal, match="Another request is sending chunk 1") as caught:
+                second.receive(0, whole(second, 0))
+            assert caught.value.status == 503
+            assert caught.value.headers == (("Retry-After", "1"),)
+            yield DATA[:30]
+
+        assert first.receive(0, pieces())
+
+
+def test_a_claim_that_a_dead_process_left_is_taken_over(store: FileStore, root: Path) -> None:
+    with opened(store) as upload:
+        (root / ".resumable" / KEY / "claim-chunk-0").touch()
+        assert upload.receive(0, whole(upload, 0))
+    assert state_of(root) == {"record", "part", "chunks"}
+
+
+def test_a_claim_that_was_given_back_between_opening_and_locking_is_made_anew(
+    store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    given_back: list[str] = []
+
+    def flock(handle: int, operation: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if path.endswith("/claim-chunk-0") and not given_back:
+            os.unlink(path)
+            given_back.append(path)
+        real(handle, operation)
+
+    def pieces() -> Iterator[bytes]:
+        assert "claim-chunk-0" in state_of(root)
+        yield DATA[:30]
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with opened(store) as upload:
+        assert upload.receive(0, pieces())
+    assert len(given_back) == 1
+
+
+class Syncs:
+    """Which files were synced, in order, and what the map of chunks said at that moment."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[tuple[str, bytes]] = []
+        real = os.fsync
+
+        def fsync(handle: int) -> None:
+            path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+            chunks = path.parent / "chunks"
+            self.seen.append((path.name, chunks.read_bytes()[8:] if chunks.exists() else b""))
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.seen]
+
+
+def test_always_syncs_the_chunk_before_it_is_marked_and_the_mark_before_it_is_acknowledged(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(root, fsync="always")
+    syncs = Syncs(monkeypatch)
+    with opened(store) as upload:
+        assert "record-new" in syncs.names
+        assert syncs.names[-1] == ".resumable"
+        syncs.seen.clear()
+        upload.receive(1, whole(upload, 1))
+        assert syncs.seen == [("part", b"\0\0\0"), ("chunks", b"\0\1\0")]
+
+
+def test_finish_syncs_the_file_before_it_has_its_name_and_the_name_before_it_is_acknowledged(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(root, fsync="finish")
+    syncs = Syncs(monkeypatch)
+    with filled(store, a_record(name="dir/a.bin")) as upload:
+        assert syncs.names == []
+        upload.publish()
+    assert syncs.names == ["part", root.name, "dir", "record-new", KEY]
+
+
+def test_never_syncs_nothing(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs = Syncs(monkeypatch)
+    with filled(store) as upload:
+        upload.publish()
+    assert syncs.names == []
+
+
+class Clock:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return os.stat(self.path).st_mtime + self.ahead
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    (tmp_path / "now").touch()
+    return Clock(tmp_path / "now")
+
+
+@pytest.fixture
+def sweeping(root: Path, clock: Clock) -> FileStore:
+    return FileStore(root, fsync="never", stale_after=100, forget_after=1000, clock=clock)
+
+
+def test_there_is_nothing_to_sweep_where_nothing_was_stored(sweeping: FileStore) -> None:
+    assert sweeping.sweep() == 0
+
+
+def test_an_upload_is_swept_when_it_is_stale_and_nobody_holds_it(sweeping: FileStore, root: Path, clock: Clock) -> None:
+    with opened(sweeping):
+        clock.ahead = 200
+        assert sweeping.sweep() == 0
+        clock.ahead = 50
+    assert sweeping.sweep() == 0
+    clock.ahead = 200
+    assert sweeping.sweep() == 1
+    assert os.listdir(root / ".resumable") == []
+    assert sweeping.open(KEY) is None
+
+
+def test_a_published_file_is_forgotten_later_and_stays(sweeping: FileStore, root: Path, clock: Clock) -> None:
+    with filled(sweeping) as upload:
+        upload.publish()
+    clock.ahead = 200
+    assert sweeping.sweep() == 0
+    clock.ahead = 2000
+    assert sweeping.sweep() == 1
+    assert (root / "a.bin").read_bytes() == DATA
+    assert os.listdir(root / ".resumable") == []
+
+
+def test_what_dead_processes_left_is_swept(sweeping: FileStore, root: Path, clock: Clock) -> None:
+    for name in ("new-1", "old-1"):
+        os.makedirs(root / ".resumable" / name / "inside")
+    assert sweeping.sweep() == 0
+    assert sorted(os.listdir(root / ".resumable")) == ["new-1", "old-1"]
+    clock.ahead = 4000
+    assert sweeping.sweep() == 0
+    assert os.listdir(root / ".resumable") == []
+
+
+def test_what_cannot_be_swept_does_not_keep_the_rest(
+    sweeping: FileStore, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened(sweeping).__exit__(None, None, None)
+    (root / ".resumable" / "stray").touch()
+    clock.ahead = 200
+    assert sweeping.sweep() == 1
+    assert os.listdir(root / ".resumable") == ["stray"]
+    assert "cannot sweep 'stray'" in caplog.text
+
+
+def until_locked(path: Path, waiting: threading.Thread) -> None:
+    """Return when a thread waits for the lock on this directory: the system lists it with an arrow."""
+    end = f":{path.stat().st_ino} 0 EOF"
+    while not any("->" in line and line.endswith(end) for line in Path("/proc/locks").read_text().splitlines()):
+        assert waiting.is_alive()
+
+
+def test_who_waits_for_an_upload_that_is_swept_meanwhile_gets_none(store: FileStore, root: Path) -> None:
+    opened(store).__exit__(None, None, None)
+    path = root / ".resumable" / KEY
+    sweeper = os.open(path, os.O_RDONLY)
+    fcntl.flock(sweeper, fcntl.LOCK_EX)
+    found: list[object] = []
+    waiting = threading.Thread(target=lambda: found.append(store.open(KEY)))
+    waiting.start()
+    until_locked(path, waiting)
+    path.rename(root / ".resumable" / "old-1")
+    os.close(sweeper)
+    waiting.join(30)
+    assert found == [None]
+
+
+def test_who_waits_for_an_upload_that_is_made_anew_meanwhile_gets_the_new_one(store: FileStore, root: Path) -> None:
+    opened(store, a_record(name="old")).__exit__(None, None, None)
+    path = root / ".resumable" / KEY
+    sweeper = os.open(path, os.O_RDONLY)
+    fcntl.flock(sweeper, fcntl.LOCK_EX)
+    found: list[str] = []
+
+    def wait() -> None:
+        with store.open(KEY) as upload:  # type: ignore[union-attr]
+            found.append(upload.record.name)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    until_locked(path, waiting)
+    path.rename(root / ".resumable" / "old-1")
+    store.create(KEY, a_record(name="new"))
+    os.close(sweeper)
+    waiting.join(30)
+    assert found == ["new"]
+
+
+def test_a_full_disk_stores_nothing_of_the_chunk(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+
+    def pwrite(handle: int, piece: bytes, offset: int) -> int:
+        if offset >= 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, piece[:7], offset)
+
+    with opened(store) as upload:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", pwrite)
+            with pytest.raises(OSError, match="No space left"):
+                upload.receive(0, whole(upload, 0))
+        assert not upload.has(0)
+        assert upload.receive(0, whole(upload, 0))
+
+
+def test_a_write_that_takes_only_a_part_is_gone_on_with(
+    store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwrite
+    with opened(store) as upload, monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda handle, piece, offset: real(handle, piece[:7], offset))
+        assert upload.receive(0, whole(upload, 0))
+    assert (root / ".resumable" / KEY / "part").read_bytes() == DATA[:30]
