@@ -21,24 +21,27 @@ _GATE_PATIENCE = 0.5
 
 
 class Body(Protocol):
-    """What is sent: ``len()`` bytes, in pieces; each iteration begins anew. ``overhead`` bytes precede the chunk's."""
-
-    overhead: int
+    """What is sent: ``len()`` bytes, in pieces; each iteration begins anew."""
 
     def __len__(self) -> int: ...
+
+    def payload(self, written: int) -> int:
+        """How many bytes of the chunk are among the first ``written`` of the body."""
 
     def __iter__(self) -> Iterator[bytes | memoryview]: ...
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. ``timeout`` is (connect, read) in seconds; None is without limit."""
+    """One HTTP request. In seconds, None being without limit: ``timeout`` is (connect, read), ``stall`` is the longest
+    wait for room to send. What may be secret is not in its ``repr``."""
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = None
     timeout: tuple[float | None, float | None] = (10, 60)
+    stall: float | None = 60
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Reply:
     """An answer. ``text`` is its body, cut at 64 KiB; the names in ``headers`` are in lower case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     text: str
 
     @property
@@ -75,14 +78,23 @@ class NetworkFailure(Exception):
     """No usable answer came back.
 
     ``permanent``: another attempt cannot help. ``hopeless``: nor can it, unless the server was reached before.
-    ``status`` is that of a proxy's refusal.
+    ``status`` is that of a proxy's refusal, ``hint`` what to do.
     """
 
-    def __init__(self, reason: str, *, permanent: bool = False, hopeless: bool = False, status: int | None = None):
+    def __init__(
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        hopeless: bool = False,
+        status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
         super().__init__(reason)
         self.permanent = permanent
         self.hopeless = hopeless
         self.status = status
+        self.hint = hint
 
 
 class Transport(Protocol):
@@ -107,8 +119,19 @@ class Watch:
     an empty send buffer and does not block.
     """
 
-    __slots__ = ("_begun", "_gate", "_overhead", "_socket", "_stall", "_writing", "_written", "fresh", "metered",
-                 "sent", "stopped", "tick")
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_gate",
+        "_socket",
+        "_stall",
+        "_writing",
+        "_written",
+        "fresh",
+        "metered",
+        "stopped",
+        "tick",
+    )
 
     def __init__(self, tick: Callable[[], None] = _never) -> None:
         self._gate = threading.Lock()
@@ -117,44 +140,60 @@ class Watch:
         self._begun = False
         self._writing = False
         self._written = 0
-        self._overhead = 0
+        self._body: Body | None = None
         self.fresh = False
         self.stopped = False
-        self.sent = 0
         self.metered = 0
         self.tick = tick
 
-    def arm(self, *, stall: float | None, overhead: int) -> None:
+    @property
+    def sent(self) -> int:
+        """The bytes of the chunk that the kernel took."""
+        return 0 if self._body is None else self._body.payload(self._written)
+
+    def arm(self, body: Body | None, *, stall: float | None) -> None:
         """A request is about to begin: nothing is sent yet. ``stall`` is the longest wait for room to send.
 
-        Raises Stopped."""
+        Raises Stopped.
+        """
         self._begun = False
         self._written = 0
-        self.sent = 0
+        self._body = body
         self.fresh = False
         self._stall = stall
-        self._overhead = overhead
         if self.stopped:
             raise Stopped
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of the request has been written."""
+        return self._begun
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there is a body that is not written to its end."""
+        return self._body is not None and self._written < len(self._body)
 
     def opened(self) -> None:
         """The request has a new connection of its own."""
         self.fresh = True
 
     def write(self, connection: socket.socket, data: bytes | memoryview) -> None:
-        """All of the data is with the kernel. The first write of a request is its head. Raises Stopped, OSError.
+        """All of the data is with the kernel. The first write of a request is its head. Raises Stopped, OSError,
+        and NetworkFailure where the server has not taken a byte for too long.
 
         The stall limit counts from the last byte that found room, so a slow link is not a stalled one.
         """
         view = memoryview(data)
-        if not self._begun:
+        if not self._begun or connection is not self._socket:
+            # A request begins anew behind a proxy's answer to CONNECT, on the wrapped socket.
             with self._gate:
                 if self.stopped:
                     raise Stopped
                 self._begun = self._writing = True
                 self._socket = connection
                 connection.settimeout(self._stall)
-                view = view[connection.send(view) :]
+                view = view[self._put(connection, view) :]
             self._push(connection, view)
             return
         self._push(connection, view, counted=True)
@@ -163,12 +202,17 @@ class Watch:
         while view:
             if self.stopped:
                 raise Stopped
-            size = connection.send(view)
+            size = self._put(connection, view)
             view = view[size:]
             if counted:
                 self._written += size
-                self.sent = max(self._written - self._overhead, 0)
                 self.tick()
+
+    def _put(self, connection: socket.socket, view: memoryview) -> int:
+        try:
+            return connection.send(view)
+        except TimeoutError:
+            raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
 
     def written(self) -> None:
         """The whole request is sent; the answer is awaited."""

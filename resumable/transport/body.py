@@ -53,12 +53,16 @@ class ChunkBody:
         self._head = form.head if form else b""
         self._tail = form.tail if form else b""
         self._base64 = base64
-        self.overhead = len(self._head)
         size = end - start
         self._length = len(self._head) + (base64_length(size) if base64 else size) + len(self._tail)
 
     def __len__(self) -> int:
         return self._length
+
+    def payload(self, written: int) -> int:
+        """How many bytes of the chunk are among the first ``written`` of the body."""
+        encoded = max(written - len(self._head), 0)
+        return min(encoded // 4 * 3 if self._base64 else encoded, self._end - self._start)
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         return self._encoded() if self._base64 else self._plain()

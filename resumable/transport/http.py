@@ -1,52 +1,51 @@
 """The transport over requests.
 
 What users configure on their own ``requests.Session`` (auth, cookies, TLS, proxies, adapters, hooks) is honoured,
-because every request goes through ``Session.send``. What costs time and does not change is done once per target and
-worker: proxies and TLS settings from the environment, netrc, the encoding of the URL, the merged headers.
+because every request then goes through ``Session.send``; without one there is a shorter way (``quick``). What costs
+time and does not change is done once per target and worker: proxies and TLS settings from the environment, netrc, the
+encoding of the URL, the merged headers.
 
 What requests would get wrong, and how it is prevented:
 
 * its connect timeout caps the sending of a whole body: the connections write piece by piece under a stall limit;
-* it follows a redirected POST with a GET: redirects are never followed here;
+* it follows a redirected POST with a GET, and reads all of the body of a redirect: neither is done here;
 * closing a Session does not stop a request: the live socket is known to the :class:`Watch` and shut down;
 * a kept-alive connection that the server closed meanwhile fails the next POST: that is sent once more, at once;
-* an answer may go on for ever: 64 KiB of it are read, within the read timeout;
-* .netrc replaces an Authorization header, REQUESTS_CA_BUNDLE beats ``session.verify``: the user's own choice wins.
+* an answer may go on for ever, or end within its head: 64 KiB are read, in bounded time, behind a whole head;
+* .netrc replaces an Authorization header and the credentials in a URL, the environment beats ``session.verify`` and
+  ``session.proxies``: the user's own choice wins.
 """
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3.connection
-import urllib3.exceptions
 from requests.adapters import HTTPAdapter
+from requests.cookies import MockRequest, MockResponse
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers, get_netrc_auth
+from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 
-from .base import REPLY_LIMIT, NetworkFailure, Reply, Request, SourceFailure, Stopped, Watch
+from .answer import WholeResponse, read_reply
+from .base import NetworkFailure, Reply, Request, SourceFailure, Stopped, Watch
+from .failure import is_broken, network_failure
+from .quick import QuickWay, quick_way, refuse_unsendable
 
 __all__ = ["RequestsTransport"]
 
 _current = threading.local()
 
-_BROKEN = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError,
-           ssl.SSLEOFError)
-_UNUSABLE = (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, requests.exceptions.InvalidSchema,
-             requests.exceptions.MissingSchema, urllib3.exceptions.LocationValueError, UnicodeError)
+_MOST_TEMPLATES = 64
 
 
 class _Watched:
     """A connection that writes through the watch of the request that its thread performs."""
 
     sock: Any
+    response_class = WholeResponse
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
@@ -70,15 +69,21 @@ class _Watched:
         return super().getresponse()  # type: ignore[misc]
 
 
-class _WatchedHTTP(_Watched, urllib3.connection.HTTPConnection):
-    pass
+def _watched(kind: Any) -> Any:
+    """The class of connections whose requests can be watched, made of any that urllib3 or a plugin of it uses."""
+    if issubclass(kind, _Watched) or not issubclass(kind, urllib3.connection.HTTPConnection):
+        return kind
+    return type(f"Watched{kind.__name__}", (_Watched, kind), {})
 
 
-class _WatchedHTTPS(_Watched, urllib3.connection.HTTPSConnection):
-    pass
+class _Unfollowed(requests.Response):
+    """An answer that requests does not look behind: of a redirect it would read all of the body, whatever its size."""
+
+    is_redirect = False
 
 
-_WATCHED = {urllib3.connection.HTTPConnection: _WatchedHTTP, urllib3.connection.HTTPSConnection: _WatchedHTTPS}
+def _unfollowed(response: requests.Response, **_: Any) -> None:
+    response.__class__ = _Unfollowed
 
 
 class RequestsTransport:
@@ -97,12 +102,15 @@ class RequestsTransport:
         self._own: list[requests.Session] = []
 
     def send(self, request: Request, watch: Watch) -> Reply:
-        """The answer; see :class:`Transport`. A connection that had gone stale is replaced, once."""
+        """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
         lane = self._lane()
-        try:
-            return lane.send(request, watch)
-        except _Stale:
-            return lane.send(request, watch)
+        for _ in range(self._connections):
+            try:
+                return lane.send(request, watch)
+            except _Stale:
+                # Others that were kept alive may be as stale; the last attempt has used them up.
+                continue
+        return lane.send(request, watch)
 
     def close(self) -> None:
         """No idle connection of ours is left open; a Session that was given is left alone."""
@@ -114,50 +122,81 @@ class RequestsTransport:
     def _lane(self) -> _Lane:
         lane: _Lane | None = getattr(self._local, "lane", None)
         if lane is None:
-            lane = self._local.lane = _Lane(self._session())
+            lane = self._local.lane = _Lane(self._session(), untouched=self._given is None)
         return lane
 
     def _session(self) -> requests.Session:
         if isinstance(self._given, requests.Session):
             return self._given
         if self._given is not None:
-            session = self._given()
+            session = self._made(self._given)
             with self._lock:
                 self._own.append(session)
-            return session  # type: ignore[no-any-return]
+            return session
         session = requests.Session()
         with self._lock:
             if self._adapter is None:
-                self._adapter = HTTPAdapter(self._connections, self._connections, max_retries=0)
+                self._adapter = HTTPAdapter(_MOST_TEMPLATES, self._connections, max_retries=0)
             session.mount("http://", self._adapter)
             session.mount("https://", self._adapter)
             self._own.append(session)
         return session
 
+    @staticmethod
+    def _made(factory: Callable[[], Any]) -> requests.Session:
+        try:
+            session = factory()
+        except Exception as error:
+            raise NetworkFailure(
+                f"the factory given as session raised {type(error).__name__}", permanent=True
+            ) from error
+        if not isinstance(session, requests.Session):
+            kind = type(session).__name__
+            raise NetworkFailure(f"the factory given as session returned {kind}, no requests.Session", permanent=True)
+        return session
 
-class _Stale(Exception):
+
+class _Stale(NetworkFailure):
     """A reused connection was closed before it answered."""
 
 
 class _Template:
     """What the requests of one method to one URL (without its query) share."""
 
-    def __init__(self, session: requests.Session, method: str, url: str, *, authorised: bool) -> None:
-        self.auth: Any = None
-        if session.auth is None:
-            self.auth = (get_netrc_auth(url) if session.trust_env and not authorised else None) or _as_it_is
-        self.prepared = session.prepare_request(requests.Request(method, url, auth=self.auth))
+    def __init__(self, session: requests.Session, method: str, url: str, *, authorised: bool, untouched: bool) -> None:
+        self.auth = _auth(session, url, authorised=authorised) if session.auth is None else None
+        signs = session.auth is not None and not isinstance(session.auth, tuple)
+        # An auth object may sign the whole request, and parameters belong into each URL.
+        self.whole = signs or bool(session.params)
+        auth = _as_it_is if signs else self.auth
+        self.prepared = session.prepare_request(requests.Request(method, url, auth=auth))
+        self.prepared.hooks["response"].append(_unfollowed)
+        self.url = self.prepared.url or url
         verify = None if session.verify is True else session.verify
         self.settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
-        self.url = self.prepared.url or url
+        self.settings["proxies"] = {**self.settings["proxies"], **session.proxies}
+        self.proxy = select_proxy(self.url, self.settings["proxies"])
+        self.quick: QuickWay | None = None
         adapter = session.get_adapter(self.url)
         if isinstance(adapter, HTTPAdapter):
+            verify, cert = self.settings["verify"], self.settings["cert"]
             pool: Any = adapter.get_connection_with_tls_context(
-                self.prepared, self.settings["verify"], proxies=self.settings["proxies"], cert=self.settings["cert"]
+                self.prepared, verify, proxies=self.settings["proxies"], cert=cert
             )
-            watched = _WATCHED.get(pool.ConnectionCls)
-            if watched is not None:
-                pool.ConnectionCls = watched
+            pool.ConnectionCls = _watched(pool.ConnectionCls)
+            if untouched and self.proxy is None:
+                adapter.cert_verify(pool, self.url, verify, cert)  # type: ignore[no-untyped-call]
+                self.quick = quick_way(pool, method, self.url, self.prepared.headers)
+
+
+def _auth(session: requests.Session, url: str, *, authorised: bool) -> Any:
+    """The credentials that nobody gave as such: those in the URL, or in .netrc."""
+    user, password = get_auth_from_url(url)
+    if authorised or "authorization" in session.headers:
+        return _as_it_is
+    if user or password:
+        return requests.auth.HTTPBasicAuth(user, password)
+    return (get_netrc_auth(url) if session.trust_env else None) or _as_it_is
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -168,139 +207,110 @@ def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
 class _Lane:
     """One worker's way to the network."""
 
-    def __init__(self, session: requests.Session) -> None:
+    def __init__(self, session: requests.Session, *, untouched: bool) -> None:
         self._session = session
+        self._untouched = untouched
         self._templates: dict[tuple[str, str, bool], _Template] = {}
 
     def send(self, request: Request, watch: Watch) -> Reply:
-        body = request.body
-        watch.arm(stall=request.timeout[1], overhead=body.overhead if body is not None else 0)
+        """The answer. Raises Stopped, SourceFailure, NetworkFailure, of which _Stale is one."""
+        watch.arm(request.body, stall=request.stall)
         _current.watch = watch
-        response = None
+        template = None
         try:
-            prepared, settings = self._prepare(request)
-            response = self._session.send(
-                prepared, timeout=request.timeout, allow_redirects=False, **settings
-            )
-            return _reply(response, request.timeout[1])
+            base, _, query = request.url.partition("#")[0].partition("?")
+            template = self._template(request, base)
+            if template.quick is not None and not self._session.cookies:
+                reply = self._send_quickly(template.quick, request, query, watch)
+            else:
+                prepared = self._prepare(request, template, query)
+                response = self._session.send(
+                    prepared, timeout=request.timeout, allow_redirects=False, **template.settings
+                )
+                reply = _reply(response, request.timeout[1])
+            if watch.unsent and reply.status < 300:
+                raise NetworkFailure("the server answered before it had the whole chunk")
+            return reply
         except (Stopped, SourceFailure):
             raise
         except Exception as error:
-            if watch.stopped:
-                raise Stopped from error
-            if not watch.fresh and response is None and any(isinstance(link, _BROKEN) for link in _chain(error)):
-                raise _Stale from error
-            raise _failure(error) from error
+            # What requests says may have a URL with its secrets in it, so nothing of it is kept as a cause.
+            failure = None if watch.stopped else self._failure(error, request, template, watch)
         finally:
             _current.watch = None
             watch.done()
+        raise failure or Stopped
 
-    def _prepare(self, request: Request) -> tuple[requests.PreparedRequest, dict[str, Any]]:
-        session = self._session
-        base, question_mark, query = request.url.partition("#")[0].partition("?")
+    @staticmethod
+    def _failure(error: Exception, request: Request, template: _Template | None, watch: Watch) -> NetworkFailure:
+        broken = is_broken(error)
+        if broken and not watch.fresh:
+            return _Stale("the server closed a connection that it had kept alive")
+        failure = network_failure(error, request.url, template.proxy if template else None, begun=watch.begun)
+        if broken and watch.begun and watch.unsent:
+            failure.hint = "if it ends there each time, the server may take smaller requests only: lower chunk_size"
+        return failure
+
+    def _template(self, request: Request, base: str) -> _Template:
         authorised = any(name.lower() == "authorization" for name in request.headers)
         key = (request.method, base, authorised)
         template = self._templates.get(key)
         if template is None:
-            if len(self._templates) > 64:
+            if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
-            template = self._templates[key] = _Template(session, request.method, base, authorised=authorised)
-        if session.params or (session.auth is not None and not isinstance(session.auth, tuple)):
-            # Auth objects may sign the whole request, and parameters belong into each URL.
+            template = _Template(self._session, request.method, base, authorised=authorised, untouched=self._untouched)
+            self._templates[key] = template
+        return template
+
+    def _send_quickly(self, quick: QuickWay, request: Request, query: str, watch: Watch) -> Reply:
+        reply, headers = quick.send(request, query, watch)
+        if "set-cookie" in reply.headers:
+            # The cookies are the Session's, which has to be asked from now on.
+            prepared = requests.PreparedRequest()
+            prepared.url = request.url
+            prepared.headers = CaseInsensitiveDict()
+            self._session.cookies.extract_cookies(MockResponse(headers), MockRequest(prepared))  # type: ignore[arg-type]
+        return reply
+
+    def _prepare(self, request: Request, template: _Template, query: str) -> requests.PreparedRequest:
+        session = self._session
+        refuse_unsendable(request.headers)
+        if template.whole:
             whole = requests.Request(request.method, request.url, headers=dict(request.headers), auth=template.auth)
             whole.data = request.body
-            return session.prepare_request(whole), template.settings
-        prepared = requests.PreparedRequest()
-        prepared.method = request.method
-        prepared.url = template.url + question_mark + query
-        prepared.headers = CaseInsensitiveDict(template.prepared.headers)
-        prepared.headers.update(request.headers)
-        prepared.hooks = template.prepared.hooks
+            prepared = session.prepare_request(whole)
+            prepared.hooks["response"].append(_unfollowed)
+        else:
+            prepared = requests.PreparedRequest()
+            prepared.method = request.method
+            prepared.url = f"{template.url}?{query}" if query else template.url
+            prepared.headers = CaseInsensitiveDict(template.prepared.headers)
+            prepared.headers.update(request.headers)
+            prepared.hooks = template.prepared.hooks
+            prepared._cookies = session.cookies  # type: ignore[attr-defined]
+            if request.body is not None:
+                prepared.body = request.body  # type: ignore[assignment]
+            if len(session.cookies):
+                prepared.headers.pop("Cookie", None)
+                prepared.prepare_cookies(session.cookies)
         if request.body is not None:
-            prepared.body = request.body  # type: ignore[assignment]
+            prepared.headers.pop("Transfer-Encoding", None)
             prepared.headers["Content-Length"] = str(len(request.body))
-        if len(session.cookies):
-            prepared.headers.pop("Cookie", None)
-            prepared.prepare_cookies(session.cookies)
-        return prepared, template.settings
+        return prepared
 
 
 def _reply(response: requests.Response, timeout: float | None) -> Reply:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    raw: Any = response.raw
-    read: Callable[..., bytes] = getattr(raw, "read1", raw.read)
-    pieces = []
-    size = 0
-    while size <= REPLY_LIMIT:
-        piece = read(REPLY_LIMIT, decode_content=True)
-        if not piece:
-            break
-        pieces.append(piece)
-        size += len(piece)
-        if deadline is not None and time.monotonic() > deadline:
-            response.close()
-            raise NetworkFailure(f"the answer was not over after {timeout:g} s")
-    if size > REPLY_LIMIT:
-        response.close()
-    encoding = get_encoding_from_headers(response.headers) or "utf-8"
-    content = b"".join(pieces)[:REPLY_LIMIT]
-    try:
-        text = content.decode(encoding, "replace")
-    except LookupError:
-        text = content.decode("utf-8", "replace")
-    return Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()}, text)
+    fields = {name.lower(): value for name, value in response.headers.items()}
+    return read_reply(_Raw(response), fields, response.status_code, timeout)
 
 
-def _failure(error: Exception) -> NetworkFailure:
-    """The failure in one sentence, and whether it can pass."""
-    links = list(_chain(error))
-    if isinstance(error, NetworkFailure):
-        return error
-    for link in links:
-        if isinstance(link, ssl.SSLCertVerificationError):
-            return NetworkFailure(f"the server's certificate is not trusted: {link.verify_message}", permanent=True)
-    for link in links:
-        if isinstance(link, ssl.SSLError) and not isinstance(link, ssl.SSLEOFError) and link.reason in _NOT_TLS:
-            return NetworkFailure(f"the server does not speak TLS here, or not with us: {link.reason}", permanent=True)
-    if isinstance(error, _UNUSABLE):
-        return NetworkFailure(f"the request cannot be sent: {_first_line(error)}", permanent=True)
-    if isinstance(error, requests.exceptions.ProxyError):
-        refused = any("407" in str(link) for link in links)
-        reason = _first_line(links[-1])
-        return NetworkFailure(f"the proxy failed: {reason}", permanent=refused, status=407 if refused else None)
-    if isinstance(error, (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):
-        return NetworkFailure("the server did not answer in time")
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return NetworkFailure("no connection came about in time")
-    unknown = any(isinstance(link, urllib3.exceptions.NameResolutionError) for link in links)
-    if unknown:
-        host = urlsplit(getattr(getattr(error, "request", None), "url", "") or "").hostname
-        return NetworkFailure(f"the host {host!r} is unknown", hopeless=True)
-    for link in reversed(links):
-        if isinstance(link, (OSError, http.client.HTTPException)) and not isinstance(link, requests.RequestException):
-            return NetworkFailure(_first_line(link) or type(link).__name__)
-    return NetworkFailure(f"{type(error).__name__}: {_first_line(error)}")
+class _Raw:
+    """The body of a requests answer, read as http.client's is."""
 
+    def __init__(self, response: requests.Response) -> None:
+        self._read1 = response.raw.read1
+        self.close = response.close
 
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE",
-                      "TLSV1_ALERT_PROTOCOL_VERSION", "TLSV13_ALERT_CERTIFICATE_REQUIRED",
-                      "SSLV3_ALERT_HANDSHAKE_FAILURE", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE"})
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and everything it was made of, outermost first."""
-    seen: set[int] = set()
-    pending: list[BaseException] = [error]
-    while pending:
-        link = pending.pop(0)
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        inner = [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
-        pending.extend(item for item in inner if isinstance(item, BaseException))
-
-
-def _first_line(error: BaseException) -> str:
-    strerror = getattr(error, "strerror", None)
-    return str(strerror) if strerror else (str(error).splitlines() or [""])[0][:300]
+    def read1(self, size: int) -> bytes:
+        piece: bytes = self._read1(size, decode_content=True)
+        return piece

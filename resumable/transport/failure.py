@@ -1,0 +1,136 @@
+"""What an exception on the way to the server means: one sentence, and whether it can pass."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from .base import NetworkFailure
+
+__all__ = ["is_broken", "network_failure"]
+
+_BROKEN = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    BrokenPipeError,
+    ConnectionAbortedError,
+    ssl.SSLEOFError,
+)
+_NOT_TLS = frozenset(
+    {
+        "HTTPS_PROXY_REQUEST",
+        "HTTP_REQUEST",
+        "NO_PROTOCOLS_AVAILABLE",
+        "RECORD_LAYER_FAILURE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+_ALERT = "\x15\x03"
+"""How a TLS record that says no begins: what a TLS port answers to plain HTTP."""
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether the other side ended the connection."""
+    return any(isinstance(link, _BROKEN) for link in _chain(error))
+
+
+def network_failure(error: Exception, url: str, proxy: str | None, *, begun: bool) -> NetworkFailure:
+    """The failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written."""
+    if isinstance(error, NetworkFailure):
+        return error
+    links = list(_chain(error))
+    failure = _tls_failure(links) or _unusable(error)
+    if failure is not None:
+        return failure
+    if proxy is not None:
+        return _proxy_failure(links, _place(proxy), begun=begun)
+    return _plain_failure(links, _place(url), begun=begun)
+
+
+def _tls_failure(links: list[BaseException]) -> NetworkFailure | None:
+    for link in links:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return NetworkFailure(
+                f"the server's certificate is not trusted: {link.verify_message}",
+                permanent=True,
+                hint="give a requests.Session as session whose verify names the certificates to trust",
+            )
+        if isinstance(link, ssl.SSLError) and link.reason in _NOT_TLS:
+            return NetworkFailure(
+                f"the server does not speak TLS here, or not with us ({link.reason})",
+                permanent=True,
+                hint="check whether the target begins with http:// or https://",
+            )
+        if isinstance(link, http.client.BadStatusLine) and str(link).startswith(_ALERT):
+            return NetworkFailure("the server speaks TLS here", permanent=True, hint="use https:// in the target")
+    return None
+
+
+def _unusable(error: Exception) -> NetworkFailure | None:
+    """The failure of a request that never will be sent: bad URLs, names and headers are ValueErrors in requests, a
+    missing file of certificates is an OSError without a number."""
+    if isinstance(error, ValueError) or (type(error) is OSError and error.errno is None):
+        return NetworkFailure(f"the request cannot be sent: {type(error).__name__}", permanent=True)
+    return None
+
+
+def _proxy_failure(links: list[BaseException], proxy: str, *, begun: bool) -> NetworkFailure:
+    refused = next((found for link in links if (found := _TUNNEL.search(str(link)))), None)
+    if refused is not None:
+        status = int(refused[1])
+        return NetworkFailure(f"the proxy {proxy} answered {status}", permanent=status == 407, status=status)
+    plain = _plain_failure(links, proxy, begun=begun)
+    where = f"through the proxy {proxy}" if begun else f"on the way to the proxy {proxy}"
+    return NetworkFailure(f"{plain} ({where})", hopeless=plain.hopeless, hint=plain.hint and "check the proxy")
+
+
+def _plain_failure(links: list[BaseException], place: str, *, begun: bool) -> NetworkFailure:
+    for link in links:
+        if isinstance(link, TimeoutError):
+            return NetworkFailure("the server did not answer in time" if begun else "no connection came about in time")
+        if isinstance(link, socket.gaierror):
+            return NetworkFailure(
+                f"the host of {place} is unknown ({_words(link)})", hopeless=True, hint="check the target"
+            )
+        if isinstance(link, http.client.IncompleteRead):
+            return NetworkFailure("the server's answer was cut short")
+        if isinstance(link, http.client.BadStatusLine) and not isinstance(link, http.client.RemoteDisconnected):
+            return NetworkFailure("what the server answered is no HTTP")
+    for link in reversed(links):
+        if isinstance(link, (http.client.HTTPException, ssl.SSLError)) or (isinstance(link, OSError) and link.errno):
+            return NetworkFailure(_words(link))
+    return NetworkFailure(type(links[0]).__name__)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and everything it was made of, outermost first."""
+    seen: set[int] = set()
+    pending: list[BaseException] = [error]
+    while pending:
+        link = pending.pop(0)
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        inner = [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+        pending.extend(item for item in inner if isinstance(item, BaseException))
+
+
+def _words(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)
+    return str(strerror) if strerror else (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+
+
+def _place(url: str) -> str:
+    """The URL's scheme, host and port: no more of it may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else url.rpartition("@")[2]
