@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from .core.states import ChunkState, FileState, SessionState
@@ -65,6 +66,8 @@ __all__ = [
 ]
 
 __version__ = "1.0.0.dev0"
+
+logging.getLogger("resumable").addHandler(logging.NullHandler())
 
 
 def upload(source: Any, target: str, **options: Any) -> Result:

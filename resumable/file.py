@@ -11,41 +11,61 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
-from .core.states import TERMINAL, ChunkState, FileState
-from .dispatch.engine import Engine, Moved
+from .core.states import ChunkState, FileState
+from .dispatch.engine import Engine
 from .dispatch.entry import ChunkRecord, Entry, FileRecord
-from .errors import UploadCancelled
+from .dispatch.traffic import Moved
+from .errors import UnknownEvent, UploadCancelled
+from .events import EVENTS, canonical
 from .protocol.plan import ChunkPlan
 from .signals import Subscription
 
 if TYPE_CHECKING:
     from .session import Resumable
 
-__all__ = ["CatchUp", "ResumableChunk", "ResumableFile"]
+__all__ = ["CatchUp", "Registration", "ResumableChunk", "ResumableFile", "file_event", "time_remaining"]
 
-_SHORT = {"success": "file_success", "error": "file_error", "progress": "file_progress", "retry": "file_retry",
-          "cancelled": "file_cancelled", "completed": "file_success"}
+_SHORT = {
+    "success": "file_success",
+    "error": "file_error",
+    "progress": "file_progress",
+    "retry": "file_retry",
+    "cancelled": "file_cancelled",
+    "completed": "file_success",
+}
 
 
 @dataclass(frozen=True)
 class CatchUp:
-    """What a late handler of a file missed: ``ranges`` of stored chunks, or, where that is None, the file's end."""
+    """What a late handler of a file missed: ``chunks`` that are stored, or, where that is None, the file's end."""
 
     subscription: Subscription
-    ranges: tuple[tuple[int, int], ...] | None = None
+    chunks: range | None = None
 
 
 class ResumableChunk:
     """One chunk of a file. ``index`` (and ``offset``, its resumable.js name) counts from 0, ``number`` from 1; the
-    bytes are ``[start, end)`` of the file. Chunks are made when asked for and equal when they are the same chunk."""
+    bytes are ``[start, end)`` of the file. Chunks are made when asked for and equal when they are the same chunk.
 
-    __slots__ = ("__weakref__", "end", "file", "index", "start")
+    Where ``preprocess_file`` replaces the bytes of the file, ``start``, ``end`` and ``size`` are those of the new cut,
+    and raise IndexError for a chunk that is not in it.
+    """
 
-    def __init__(self, file: ResumableFile, index: int, start: int, end: int) -> None:
+    __slots__ = ("__weakref__", "file", "index")
+
+    def __init__(self, file: ResumableFile, index: int) -> None:
         self.file = file
         self.index = index
-        self.start = start
-        self.end = end
+
+    @property
+    def start(self) -> int:
+        """Where the chunk begins in the file."""
+        return self.file._plan.span(self.index)[0]
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.file._plan.span(self.index)[1]
 
     @property
     def offset(self) -> int:
@@ -60,7 +80,8 @@ class ResumableChunk:
     @property
     def size(self) -> int:
         """The bytes of the chunk."""
-        return self.end - self.start
+        start, end = self.file._plan.span(self.index)
+        return end - start
 
     @property
     def state(self) -> ChunkState:
@@ -74,14 +95,18 @@ class ResumableChunk:
 
     def read(self) -> bytes:
         """The bytes of the chunk, from its source. Raises SourceError."""
-        data = bytearray(self.size)
+        start, end = self.file._plan.span(self.index)
+        data = bytearray(end - start)
         with self.file._entry.source.open() as reader:
-            reader.read_into(memoryview(data), self.start)
+            reader.read_into(memoryview(data), start)
         return bytes(data)
 
     def on(self, event: str, handler: Callable[..., Any]) -> Subscription:
-        """``handler`` is called for this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``."""
-        return self.file.resumable_obj.signals.on(event, handler, sender=self)
+        """``handler`` is called for this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``.
+
+        Raises UnknownEvent, also for one that does not happen to chunks.
+        """
+        return self.file.resumable_obj.signals.on(_among(event, ("chunk",)), handler, sender=self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ResumableChunk) and (self.file, self.index) == (other.file, other.index)
@@ -90,7 +115,7 @@ class ResumableChunk:
         return hash((id(self.file), self.index))
 
     def __repr__(self) -> str:
-        return f"<ResumableChunk {self.number} of {self.file.file_name!r}, bytes {self.start} to {self.end}>"
+        return f"<ResumableChunk {self.number} of {self.file.file_name!r}>"
 
     def __reduce__(self) -> Any:
         return ChunkRecord, (self.file._entry.record, self.number, self.start, self.end)
@@ -128,8 +153,6 @@ class ResumableFile:
         self._engine = engine
         self._entry = entry
         self._views: WeakValueDictionary[int, ResumableChunk] = WeakValueDictionary()
-        self._told: str | None = None
-        self._told_notice: object = None
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -190,19 +213,19 @@ class ResumableFile:
         """The server's last words on the file: the answer that completed it, or that refused it."""
         return self._engine.file_state(self._entry)[2]
 
-    @property
     def is_complete(self) -> bool:
         """Whether the server acknowledged every byte. A failed file is not complete."""
         return self.state is FileState.SUCCESS
 
-    is_completed = is_complete
-
     @property
+    def is_completed(self) -> bool:
+        """As :meth:`is_complete`; as resumable.py 0.1.1 had it."""
+        return self.is_complete()
+
     def is_paused(self) -> bool:
         """Whether the file waits for :meth:`resume`."""
         return self.state is FileState.PAUSED
 
-    @property
     def is_uploading(self) -> bool:
         """Whether a chunk of the file has had its turn and the file is not finished."""
         return self.state is FileState.UPLOADING
@@ -248,7 +271,7 @@ class ResumableFile:
             total = self._engine.session_moved().size
             return moved.confirmed / total if total else 0.0
         if not moved.size:
-            return 1.0 if self.is_complete else 0.0
+            return 1.0 if self.is_complete() else 0.0
         return moved.confirmed / moved.size
 
     fraction_completed = property(progress)
@@ -280,7 +303,6 @@ class ResumableFile:
 
     def bootstrap(self) -> None:
         """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``)."""
-        self._told = None
         self._engine.bootstrap_file(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
@@ -298,34 +320,42 @@ class ResumableFile:
     def wait(self, timeout: float | None = None) -> None:
         """Returns once the file has succeeded and its handlers have returned.
 
-        Raises what it failed of, UploadCancelled, WaitTimeout after ``timeout`` seconds, StateError in a handler.
+        Raises what it failed of, UploadCancelled (also where the session was closed before), WaitTimeout after
+        ``timeout`` seconds, StateError in a handler or hook. Starts nothing: without ``auto_upload`` somebody has to.
         """
-        core = self._entry.core
-        self._engine.wait(lambda: core.state in TERMINAL, timeout, f"the upload of {self.relative_path!r}")
+        self._engine.wait(self._entry, timeout)
         state, error, _ = self._engine.file_state(self._entry)
-        if state is FileState.CANCELLED:
-            raise UploadCancelled(f"{self.relative_path!r} was cancelled")
         if error is not None:
             raise error
+        if state is not FileState.SUCCESS:
+            raise UploadCancelled(f"{self.relative_path!r} was cancelled")
 
     def close(self) -> None:
         """Does nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""
 
     # -- events --------------------------------------------------------------------------------------------------
 
+    @overload
+    def on(self, event: str, handler: Callable[..., Any], *, weak: bool = False) -> Subscription: ...
+
+    @overload
+    def on(self, event: str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
+
     def on(self, event: str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
         """``handler`` is called for this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
 
         A handler that comes late is told first what it missed: the chunks that are stored (``chunk_success``), or how
-        the file ended. Without a handler it is a decorator. Raises UnknownEvent.
+        the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for one that does not happen to
+        files or chunks.
         """
+        name = file_event(event)
         if handler is None:
-            return lambda function: self.on(event, function, weak=weak)
-        return self.resumable_obj._listen(self, _SHORT.get(event, event), handler, weak)
+            return lambda function: self.on(name, function, weak=weak)
+        return self.resumable_obj._listen(self, name, handler, weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
-        """The handler does not listen to the event any more."""
-        self.resumable_obj.signals.off(_SHORT.get(event, event), handler)
+        """The handler does not listen to the event of this file any more."""
+        self.resumable_obj.signals.off(file_event(event), handler, sender=self)
 
     @property
     def completed(self) -> Registration:
@@ -345,10 +375,10 @@ class ResumableFile:
 
     def _chunk(self, index: int) -> ResumableChunk:
         # One view a chunk while anybody holds it, so that a handler connected to it finds it as the sender.
-        view = self._views.get(index)
-        start, end = self._plan.span(index)
-        if view is None or (view.start, view.end) != (start, end):
-            view = self._views.setdefault(index, ResumableChunk(self, index, start, end))
+        with self.resumable_obj.signals.lock:
+            view = self._views.get(index)
+            if view is None:
+                view = self._views[index] = ResumableChunk(self, index)
         return view
 
     def _chunk_state(self, index: int) -> tuple[ChunkState, int]:
@@ -379,6 +409,18 @@ class Registration:
         self._connect(callback)
 
 
+def file_event(name: str) -> str:
+    """The event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
+    return _among(_SHORT.get(name.lower(), name), ("file", "chunk"))
+
+
+def _among(name: str, subjects: tuple[str, ...]) -> str:
+    event = canonical(name)
+    if EVENTS[event].subject not in subjects and event != "catch_all":
+        raise UnknownEvent(f"{name} of a {subjects[0]}")
+    return event
+
+
 def time_remaining(moved: Moved) -> float | None:
     """Seconds until the rest has moved at this speed."""
     left = moved.size - moved.confirmed
@@ -395,5 +437,3 @@ def _ranges(indexes: Iterable[int]) -> list[tuple[int, int]]:
         else:
             ranges.append((index, index + 1))
     return ranges
-
-

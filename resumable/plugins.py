@@ -8,29 +8,16 @@ A plugin has a ``name``, a method ``attach(session)`` in which it connects to si
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Any, Protocol
 
-from .dispatch.hooks import HOOKS
+from .dispatch.hooks import HOOKS, takes
 from .errors import OptionError
 
 __all__ = ["ENTRY_POINT_GROUP", "Plugin", "installed_plugins", "resolve_plugins"]
 
 ENTRY_POINT_GROUP = "resumable.plugins"
-
-_ARGUMENTS = {
-    "accept_response": 1,
-    "chunk_exists": 1,
-    "generate_unique_identifier": 2,
-    "headers": 2,
-    "preprocess": 1,
-    "preprocess_file": 1,
-    "query": 2,
-    "should_retry": 2,
-    "target": 1,
-}
 
 
 class Plugin(Protocol):
@@ -62,15 +49,16 @@ def resolve_plugins(given: Any) -> list[Any]:
 
 def _check(plugin: Any) -> None:
     label = getattr(plugin, "name", None)
-    if not isinstance(label, str) or not label or not callable(getattr(plugin, "attach", None)):
-        raise OptionError("plugins", type(plugin).__name__, "objects with a name and a method attach(session)")
-    for hook in HOOKS:
+    if (
+        not isinstance(label, str)
+        or not label
+        or isinstance(plugin, type)
+        or not callable(getattr(plugin, "attach", None))
+    ):
+        shown = plugin.__qualname__ if isinstance(plugin, type) else type(plugin).__name__
+        raise OptionError("plugins", shown, "objects with a name and a method attach(session)")
+    for hook, arguments in HOOKS.items():
         method = getattr(plugin, hook, None)
-        if method is None:
-            continue
-        try:
-            inspect.signature(method).bind(*range(_ARGUMENTS[hook]))
-        except TypeError:
-            raise OptionError(
-                "plugins", label, f"hooks that take what they are called with: {hook} takes {_ARGUMENTS[hook]} arguments"
-            ) from None
+        if method is not None and not (callable(method) and takes(method, hook)):
+            wanted = f"hooks that take what they are called with, which is {hook}({', '.join(arguments)})"
+            raise OptionError("plugins", label, wanted)

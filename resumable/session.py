@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import logging
-import mimetypes
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath, PureWindowsPath
-from typing import Any
+from pathlib import PurePath
+from typing import Any, overload
 
 from .core.records import Notice
 from .core.session import Policy
 from .core.states import FileState, SessionState
-from .dispatch.engine import Engine, Moved
-from .dispatch.entry import Entry, FileRecord
+from .dispatch.admission import Admission, Candidate
+from .dispatch.delivery import BATCH
+from .dispatch.engine import Engine
+from .dispatch.entry import Entry
 from .dispatch.hooks import Hooks
 from .dispatch.perform import Performer
+from .dispatch.traffic import Moved
+from .dispatch.trust import Trust
 from .errors import FileRejected, StateError, UploadFailed, without_secrets
 from .events import EVENTS
-from .file import CatchUp, Registration, ResumableFile, time_remaining
+from .file import CatchUp, Registration, ResumableFile, file_event, time_remaining
 from .options import Options
 from .plugins import resolve_plugins
-from .protocol import identifiers
 from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals, Subscription
 from .transport.directory import walk
 from .transport.http import RequestsTransport
-from .transport.source import Source, make_source
 
 __all__ = ["Result", "Resumable"]
 
@@ -37,8 +38,6 @@ logger = logging.getLogger("resumable")
 
 MANY_CHUNKS = 9999
 """Some servers name the files of chunks with four digits."""
-
-_ENDINGS = frozenset({"file_success", "file_error", "file_cancelled"})
 
 
 @dataclass(frozen=True)
@@ -99,13 +98,13 @@ class Resumable:
         clock = checked.clock or time.monotonic
         plugins = resolve_plugins(checked.plugins)
         self._hooks = Hooks(vars(checked), plugins)
-        self.signals = Signals(self, loop=checked.loop)
+        self._admission = Admission(checked, self._hooks)
+        self.signals = Signals(self, loop=checked.loop, report=self._report_failure)
         self._transport = checked.transport or RequestsTransport(
             checked.session, connections=checked.simultaneous_uploads
         )
         self._owns_transport = checked.transport is None
-        order = "free" if checked.prioritize_first_and_last_chunk else checked.chunk_order
-        self._order = order
+        self._order = "free" if checked.prioritize_first_and_last_chunk else checked.chunk_order
         policy = Policy(
             slots=checked.simultaneous_uploads,
             test_chunks=checked.test_chunks,
@@ -124,15 +123,16 @@ class Resumable:
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
         )
+        trust = Trust()
         self._performer = Performer(
             lambda: self._options,
             self._hooks,
             self._transport,
             begin_send=self._engine.begin_send,
-            trusts_tests=self._engine.trusts_tests,
-            distrusts_tests=lambda: self._engine.distrusts_tests,
+            trusts_tests=trust.earned,
+            distrusts_tests=lambda: trust.lost,
         )
-        self._raised: set[int] = set()
+        self._reported: dict[ResumableFile, Exception] = {}
         for plugin in plugins:
             plugin.attach(self)
 
@@ -153,35 +153,57 @@ class Resumable:
         names them), or a binary stream. ``on`` connects handlers before anything happens. Raises SourceError,
         FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
         """
-        self._refuse_closed()
-        self._engine.tell(Notice("before_add"))
-        file = self._add(source, relative_path, unique_identifier, mime_type, on or {})
-        self._engine.tell(Notice("files_added", extra=([file], [])))
+        handlers = [(file_event(event), handler) for event, handler in (on or {}).items()]
+        self._before_add()
+        count = self._engine.count()
+        self._admission.make_room([source], count)
+        candidate = self._admission.examine(
+            source, relative_path, count, unique_identifier=unique_identifier, mime_type=mime_type
+        )
+        try:
+            file = self._add(candidate, handlers)
+        except BaseException:
+            candidate.source.close()
+            raise
+        self._after_add([file], [])
         return file
 
     def add_files(self, sources: Iterable[Any]) -> list[ResumableFile]:
         """The files are part of the session. Each source is one for :meth:`add_file`, or (source, relative path).
 
-        What is refused or there already is not raised but listed in ``skipped`` of ``files_added``; a source that
-        cannot be read raises SourceError, and then none of them was added.
+        What is refused or there already is not raised but listed in ``skipped`` of ``files_added``. Raises SourceError
+        for a source that cannot be read, HookError, StateError on a closed session; then none of them was added.
         """
-        self._refuse_closed()
+        if isinstance(sources, (str, bytes, os.PathLike)):
+            raise TypeError("add_files takes several sources; add_file takes one")
         batch = [item if isinstance(item, tuple) else (item, None) for item in sources]
-        self._engine.tell(Notice("before_add"))
-        prepared = [(source, make_source(source, name=_name(path)), path) for source, path in batch]
+        self._before_add()
+        count = self._engine.count()
         added: list[ResumableFile] = []
         skipped: list[Any] = []
-        if not self._takes(len(prepared)):
-            self._refuse_many([source for source, _, _ in prepared])
-            skipped = [source for source, _, _ in prepared]
-            prepared = []
-        for given, source, path in prepared:
-            try:
-                added.append(self._admit(given, source, path, None, None, {}))
-            except FileRejected:
-                source.close()
-                skipped.append(given)
-        self._engine.tell(Notice("files_added", extra=(added, skipped)))
+        examined: list[Candidate] = []
+        try:
+            self._admission.make_room([source for source, _ in batch], count)
+        except FileRejected:
+            skipped = [source for source, _ in batch]
+            batch = []
+        try:
+            for source, path in batch:
+                try:
+                    examined.append(self._admission.examine(source, path, count + len(examined)))
+                except FileRejected:
+                    skipped.append(source)
+            while examined:
+                try:
+                    added.append(self._add(examined[0], ()))
+                except FileRejected:
+                    skipped.append(examined[0].given)
+                    examined[0].source.close()
+                del examined[0]
+        finally:
+            for candidate in examined:
+                candidate.source.close()
+        self._after_add(added, skipped)
         return added
 
     def add_directory(
@@ -193,112 +215,37 @@ class Resumable:
         """
         return self.add_files(list(walk(root, pattern, exclude)))
 
-    def _add(
-        self,
-        given: Any,
-        relative_path: Any,
-        unique_identifier: str | None,
-        mime_type: str | None,
-        on: Mapping[str, Callable[..., Any]],
-    ) -> ResumableFile:
-        if not self._takes(1):
-            raise self._refuse_many([given])
-        source = make_source(given, name=_name(relative_path))
-        try:
-            return self._admit(given, source, relative_path, unique_identifier, mime_type, on)
-        except BaseException:
-            source.close()
-            raise
-
-    def _admit(
-        self,
-        given: Any,
-        source: Source,
-        relative_path: Any,
-        unique_identifier: str | None,
-        mime_type: str | None,
-        on: Mapping[str, Callable[..., Any]],
-    ) -> ResumableFile:
-        options = self._options
-        path = _posix(relative_path) if relative_path is not None else source.name
-        name = path.rpartition("/")[2] or source.name
-        kind = mime_type if mime_type is not None else mimetypes.guess_type(name)[0] or ""
-        self._check(given, source, name, kind)
-        identifier = unique_identifier
-        if identifier is None:
-            identifier = self._identify(source, path if relative_path is None else relative_path, path)
-        if identifier is not None and self.get_from_unique_identifier(identifier) is not None:
-            raise FileRejected(path, "unique_identifier", f"a file with the identifier {identifier!r} is there already")
-        if options.max_files == 1:
-            for other in self.files:
-                self._engine.cancel_file(other._entry, announce=False)
-        entry = Entry(FileRecord(name, path, source.size, kind, identifier), source, relative=relative_path)
-        handle = entry.subject = ResumableFile(self, self._engine, entry)
-        for event, handler in on.items():
-            self.signals.on(event, handler, sender=handle)
-        plan = ChunkPlan(source.size, options.chunk_size, options.force_chunk_size)
-        if plan.count > MANY_CHUNKS:
-            logger.warning("%r has %d chunks: some servers take at most 9999; raise chunk_size for those", path, plan.count)
-        order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
-        prepared = identifier is not None and not self._hooks.has("preprocess_file")
-        self._engine.add(entry, plan, order, prepared=prepared, start=options.auto_upload)
-        return handle
-
-    def _identify(self, source: Source, relative_path: Any, path: str) -> str | None:
-        made = self._options.generate_unique_identifier
-        if made is not None and identifiers.is_slow(made):
-            return None
-        identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
-        if identifier is None:
-            return identifiers.default(source.size, path, source.mtime_ns)
-        return str(identifier)
-
-    def _takes(self, count: int) -> bool:
-        limit = self._options.max_files
-        if limit is None:
-            return True
-        if limit == 1:
-            return count == 1
-        return len(self.files) + count <= limit
-
-    def _refuse_many(self, sources: list[Any]) -> FileRejected:
-        count = len(self.files)
-        callback = self._options.max_files_error_callback
-        if callback is not None:
-            callback(sources, count)
-        name = str(sources[0]) if not isinstance(sources[0], bytes) else "bytes"
-        return FileRejected(name, "max_files", f"max_files is {self._options.max_files}, and there are {count} already")
-
-    def _check(self, given: Any, source: Source, name: str, kind: str) -> None:
-        options = self._options
-        for refused, option, reason, callback in (
-            (
-                not _is_of_type(options.file_type, name, kind),
-                "file_type",
-                f"file_type allows {', '.join(options.file_type)}",
-                options.file_type_error_callback,
-            ),
-            (
-                source.size < options.min_file_size,
-                "min_file_size",
-                f"it has {source.size} bytes, and min_file_size is {options.min_file_size}",
-                options.min_file_size_error_callback,
-            ),
-            (
-                options.max_file_size is not None and source.size > options.max_file_size,
-                "max_file_size",
-                f"it has {source.size} bytes, and max_file_size is {options.max_file_size}",
-                options.max_file_size_error_callback,
-            ),
-        ):
-            if refused:
-                if callback is not None:
-                    callback(given, len(self.files))
-                raise FileRejected(name, option, reason)
-
-    def _refuse_closed(self) -> None:
+    def _before_add(self) -> None:
         if self._engine.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
+        self._engine.tell(Notice("before_add"))
+
+    def _after_add(self, added: list[ResumableFile], skipped: list[Any]) -> None:
+        self._engine.tell(Notice("files_added", extra=(added, skipped)))
+        if self._options.auto_upload:
+            self._engine.begin([file._entry for file in added])
+
+    def _add(self, candidate: Candidate, handlers: Iterable[tuple[str, Callable[..., Any]]]) -> ResumableFile:
+        options, record = self._options, candidate.record
+        plan = ChunkPlan(record.size, options.chunk_size, options.force_chunk_size)
+        if plan.count > MANY_CHUNKS:
+            logger.warning(
+                "%r has %d chunks: some servers take at most 9999; raise chunk_size for those",
+                record.relative_path,
+                plan.count,
+            )
+        order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
+        entry = Entry(record, candidate.source)
+        file = entry.subject = ResumableFile(self, self._engine, entry)
+        subscriptions = [self.signals.on(event, handler, sender=file) for event, handler in handlers]
+        prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
+        try:
+            self._engine.add(entry, plan, order, prepared=prepared, most=options.max_files)
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.off()
+            raise
+        return file
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -312,8 +259,7 @@ class Resumable:
 
     def resume(self) -> None:
         """A paused session goes on; one that is not paused is left alone."""
-        if self._engine.state is SessionState.PAUSED:
-            self._engine.upload()
+        self._engine.resume()
 
     def cancel(self) -> None:
         """All files are removed and their requests cut off. ``complete`` does not fire."""
@@ -322,34 +268,33 @@ class Resumable:
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """No more files come; returns what became of them, once the run is over and every handler has returned.
 
-        The session can be used for another run. With ``deliver="manual"`` the handlers run here meanwhile; with a
-        posted delivery only the transfers are waited for. Ctrl-C pauses the session and is raised.
+        What was added and not sent is sent. A run that a handler begins meanwhile belongs to it. A paused session is
+        waited for until somebody resumes it; files that were open when it was closed count as cancelled. Afterwards
+        the session can be used for another run.
 
-        Raises UploadFailed with the error of each failed file (once; not with ``raise_errors=False``), WaitTimeout
-        after ``timeout`` seconds, and StateError in a handler.
+        With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
+        for; async handlers are not waited for. Ctrl-C pauses the session and is raised.
+
+        Raises UploadFailed with the error of each failed file (each once; not with ``raise_errors=False``, whose
+        result counts as having told them), WaitTimeout after ``timeout`` seconds, and StateError in a handler or hook.
         """
-        if self._engine.inside_handler:
-            raise StateError("join the session", "a handler is running on this thread, and it would wait for itself")
-        if self._engine.state is SessionState.IDLE and any(file.state in _OPEN for file in self.files):
-            self._engine.upload()
-        self._engine.release()
         try:
             ended = self._engine.join(timeout)
         except KeyboardInterrupt:
-            self._engine.pause()
+            if self._engine.state is SessionState.UPLOADING:
+                self._engine.pause()
             raise
         result = self._result(ended)
-        if raise_errors and result.failed:
-            fresh = [file for file in result.failed if id(file.error) not in self._raised]
-            self._raised.update(id(file.error) for file in fresh)
-            if fresh:
-                raise UploadFailed(result.errors, result)
+        fresh = [file for file in result.failed if file.error is not self._reported.get(file)]
+        self._reported.update({file: file.error for file in fresh if file.error is not None})
+        if raise_errors and fresh:
+            raise UploadFailed(result.errors, result)
         return result
 
     def close(self) -> None:
         """The session has ended for good: requests are cut off, threads gone, connections closed. At most 2 s.
 
-        Raises StateError in a handler. Asking twice does nothing.
+        Raises StateError in a handler or hook. Asking twice does nothing.
         """
         self._engine.close()
         if self._owns_transport:
@@ -361,6 +306,9 @@ class Resumable:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._engine.foreign:
+            # The child of a fork ends inside the block; the upload goes on in the parent.
+            return
         try:
             if kind is None:
                 self.join()
@@ -379,7 +327,9 @@ class Resumable:
 
     def update_query(self, query: Any) -> None:
         """Later requests carry these extra parameters (resumable.js ``updateQuery``). Raises OptionError."""
-        self._options = self._options.with_query(query)
+        options = self._options.with_query(query)
+        self._hooks.give("query", options.query)
+        self._options = options
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -404,10 +354,8 @@ class Resumable:
 
     def get_from_unique_identifier(self, identifier: str) -> ResumableFile | None:
         """The file with this identifier, or None (resumable.js ``getFromUniqueIdentifier``)."""
-        for file in self.files:
-            if file.unique_identifier == identifier:
-                return file
-        return None
+        entry = self._engine.find(identifier)
+        return None if entry is None else entry.subject
 
     def get_size(self) -> int:
         """The bytes of all files (resumable.js ``getSize``)."""
@@ -418,7 +366,7 @@ class Resumable:
         moved = self._moved
         if not moved.size:
             files = self.files
-            return 1.0 if files and all(file.is_complete for file in files) else 0.0
+            return 1.0 if files and all(file.is_complete() for file in files) else 0.0
         return moved.confirmed / moved.size
 
     @property
@@ -457,6 +405,12 @@ class Resumable:
 
     # -- events --------------------------------------------------------------------------------------------------
 
+    @overload
+    def on(self, event: str, handler: Callable[..., Any], *, weak: bool = False) -> Subscription: ...
+
+    @overload
+    def on(self, event: str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
+
     def on(self, event: str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
         """``handler`` is called at the event, with resumable.js's arguments; those it has no room for are dropped.
 
@@ -464,7 +418,8 @@ class Resumable:
         in the order of the events, never on the thread of a worker. Raises UnknownEvent.
         """
         if handler is None:
-            return lambda function: self.signals.on(event, function, weak=weak)
+            name = self.signals[event].name
+            return lambda function: self.signals.on(name, function, weak=weak)
         return self.signals.on(event, handler, weak=weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
@@ -487,21 +442,20 @@ class Resumable:
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
 
     def _listen(self, file: ResumableFile, event: str, handler: Callable[..., Any], weak: bool) -> Subscription:
-        name = self.signals[event].name
-        missed: tuple[tuple[int, int], ...] | None = None
+        # Under the lock that _emit holds while it decides who is told, so that nothing is told twice or not at all.
         with self.signals.lock:
-            subscription = self.signals.on(name, handler, sender=file, weak=weak)
-            late = file._told == name
-            if name == "chunk_success":
-                missed = self._engine.told_chunks(file._entry, file._told_notice)
-                late = bool(missed)
-        if late:
-            self._engine.tell(Notice(name, file._entry.core.key, extra=(CatchUp(subscription, missed),)))
+            subscription = self.signals.on(event, handler, sender=file, weak=weak)
+            if event == "chunk_success":
+                missed = [CatchUp(subscription, part) for part in _parts(self._engine.missed_chunks(file._entry))]
+            else:
+                missed = [CatchUp(subscription)] if self._engine.missed_end(file._entry, event) else []
+        if missed:
+            self._engine.tell_late([Notice(event, file._entry.core.key, extra=(each,)) for each in missed])
         return subscription
 
     def _emit(self, notice: Notice, entry: Entry | None) -> None:
-        """Delivers one notice, on the thread that calls handlers."""
-        file: ResumableFile | None = entry.subject if entry is not None else None
+        """Tells one notice, on the thread that calls handlers."""
+        file: ResumableFile | None = None if entry is None else entry.subject
         event = notice.event
         if notice.extra and isinstance(notice.extra[0], CatchUp):
             assert file is not None
@@ -516,28 +470,25 @@ class Resumable:
             elif argument == "message":
                 facts["message"] = notice.message
             elif argument == "chunk":
-                assert file is not None and notice.index is not None
+                assert file is not None
+                assert notice.index is not None
                 facts["chunk"] = file.chunks[notice.index]
                 senders = (facts["chunk"], file)
             else:
                 facts[argument] = next(extra)
-
-        def told() -> None:
-            if file is not None:
-                file._told_notice = notice
-                if event in _ENDINGS:
-                    file._told = event
-
-        self.signals.emit(event, senders, facts, told)
+        self.signals.emit(event, senders, facts, self._engine.decided)
 
     def _catch_up(self, file: ResumableFile, missed: CatchUp) -> None:
-        if missed.ranges is None:
+        if missed.chunks is None:
             self.signals.emit_to(missed.subscription, file, {"file": file, "message": file.message})
             return
-        for start, stop in missed.ranges:
-            for index in range(start, stop):
-                chunk = file.chunks[index]
-                self.signals.emit_to(missed.subscription, chunk, {"chunk": chunk, "message": None})
+        for index in missed.chunks:
+            chunk = file.chunks[index]
+            self.signals.emit_to(missed.subscription, chunk, {"chunk": chunk, "message": None})
+
+    def _report_failure(self, event: str, handler: Any, error: BaseException) -> None:
+        """An async handler has failed, on the thread of its loop; that is told where handlers are called."""
+        self._engine.tell(Notice("handler_error", extra=(event, handler, error)))
 
     def _result(self, ended: Mapping[int, FileState]) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}
@@ -550,7 +501,11 @@ class Resumable:
         )
 
 
-_OPEN = frozenset({FileState.PREPARING, FileState.READY, FileState.UPLOADING, FileState.PAUSED})
+def _parts(ranges: Iterable[tuple[int, int]]) -> Iterator[range]:
+    """The ranges, in parts small enough that telling one does not freeze a window."""
+    for start, stop in ranges:
+        for first in range(start, stop, BATCH):
+            yield range(first, min(first + BATCH, stop))
 
 
 def _delay(interval: Any) -> Callable[[int, int], float]:
@@ -561,32 +516,3 @@ def _delay(interval: Any) -> Callable[[int, int], float]:
         return lambda retries, streak: float(interval)
     # Full jitter: clients that failed together do not come back together.
     return lambda retries, streak: random.uniform(0, min(60.0, 0.5 * 2 ** min(streak, 10)))
-
-
-def _posix(path: Any) -> str:
-    """The path with ``/``, without drive and root: what a server may know of where a file lies."""
-    text = PureWindowsPath(str(path)).as_posix() if isinstance(path, PureWindowsPath) else os.fspath(path)
-    text = str(text).replace("\\", "/")
-    drive, colon, rest = text.partition(":/")
-    if colon and len(drive) == 1:
-        text = rest
-    return "/".join(part for part in text.split("/") if part not in ("", "."))
-
-
-def _name(relative_path: Any) -> str | None:
-    return None if relative_path is None else _posix(relative_path).rpartition("/")[2] or None
-
-
-def _is_of_type(allowed: tuple[str, ...], name: str, kind: str) -> bool:
-    """Whether the file is of an allowed type: an extension with or without its dot, or a MIME type (``image/*``)."""
-    if not allowed:
-        return True
-    lowered = name.lower()
-    for item in (item.lower().replace(" ", "") for item in allowed):
-        if "/" in item:
-            family = item.partition("/")[0]
-            if item == kind or (item.endswith("/*") and kind.startswith(f"{family}/")):
-                return True
-        elif lowered.endswith(item if item.startswith(".") else f".{item}"):
-            return True
-    return False

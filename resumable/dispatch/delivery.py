@@ -1,112 +1,165 @@
 """Who calls the handlers, and when: one thread at a time, one notice after the other.
 
-*Thread*: an own thread, started by the first notice and gone when the run is over and nothing is left to tell. *Posted*: a function of
-yours that calls a function on your thread (``loop.call_soon_threadsafe``, ``wx.CallAfter``, ``GLib.idle_add``). It is
-called once when notices begin to wait; each call delivers a bounded batch and posts again for the rest, so that a
-window never freezes. *Manual*: you call ``process_events()``.
+*Thread*: an own thread, started by the first notice and gone when the run is over and nothing is left to tell.
+*Posted*: a function of yours that calls a function on your thread (``loop.call_soon_threadsafe``, ``wx.CallAfter``,
+``GLib.idle_add``). It is called once when notices begin to wait; each call delivers a bounded batch and posts again
+for the rest, so that a window never freezes. *Manual*: you call ``process_events()``.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ..core.records import Notice
+from ..errors import StateError
 from .outbox import Outbox
 
 __all__ = ["Delivery", "ManualDelivery", "PostedDelivery", "ThreadDelivery", "make_delivery"]
 
+logger = logging.getLogger("resumable")
+
 BATCH = 64
 """Notices that are delivered at once."""
 
+LINGER = 0.2
+"""Seconds for which the thread of the handlers waits for more when there is no run, so that few are started."""
+
 
 class Delivery:
-    """Takes notices from the outbox and gives each to ``emit``, which never raises. The base of the three ways."""
+    """Takes notices from the outbox and gives each to ``emit``. The base of the three ways.
 
-    def __init__(self, outbox: Outbox, emit: Callable[[Notice], None], condition: threading.Condition) -> None:
+    What ``emit`` raises goes to whoever delivers: it is a KeyboardInterrupt or a SystemExit of a handler.
+    """
+
+    waits = True
+    """Whether ``join()`` may wait until every handler has returned."""
+
+    def __init__(
+        self, outbox: Outbox, emit: Callable[[Notice], None], lock: threading.Lock, waiters: threading.Condition
+    ) -> None:
         self._outbox = outbox
         self._emit = emit
-        self._condition = condition
+        self._lock = lock
+        self._waiters = waiters
+        self._awaited = False
         self._emitter: int | None = None
-        self.current: Notice | None = None
+        self.undecided: Notice | None = None
 
     @property
     def inside(self) -> bool:
         """Whether the calling thread is in a handler."""
         return self._emitter == threading.get_ident()
 
+    def over(self, mark: int | None = None) -> bool:
+        """Whether nothing waits and no handler runs. With the ``mark`` that the outbox had at some time: whether what
+        waited then has been told, and every late handler has caught up.
+
+        The caller holds the lock; where the answer is no, it is notified when another handler has returned.
+        """
+        taken, quiet = self._outbox.taken, self._emitter is None
+        if mark is None:
+            over = quiet and not len(self._outbox)
+        else:
+            over = not self._outbox.late and (taken > mark or (taken == mark and quiet))
+        self._awaited = self._awaited or not over
+        return over
+
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits and no handler runs. The caller holds the lock."""
-        return self._emitter is None and not len(self._outbox)
-
-    waits = True
-    """Whether ``join()`` may wait until every handler has returned."""
-
-    drains = False
-    """Whether whoever waits has to deliver the notices meanwhile: see :meth:`drain`."""
+    def drainable(self) -> bool:
+        """Whether :meth:`drain` would deliver something now. The caller holds the lock."""
+        return False
 
     def post(self) -> None:
         """Waiting notices will be delivered. Called without the lock, by any thread."""
         raise NotImplementedError
 
-    def deliver(self, limit: int = BATCH) -> int:
-        """How many notices were delivered, on this thread. 0 too when another thread is delivering."""
-        with self._condition:
+    def drain(self) -> None:
+        """Called by a thread that waits for the handlers, again and again, without the lock."""
+        self.post()
+
+    def process(self) -> int:
+        """How many waiting notices were delivered, on this thread. Raises StateError where that is not done by hand."""
+        raise StateError("process the events", "they are delivered by themselves, for deliver is not 'manual'")
+
+    def _deliver(self, limit: int = BATCH) -> int:
+        """How many notices were delivered, on this thread. 0 too when another delivers, or this one from a handler."""
+        with self._lock:
             if self._emitter is not None:
                 return 0
             self._emitter = threading.get_ident()
         count = 0
         try:
             while count < limit:
-                with self._condition:
-                    self.current = self._outbox.take()
-                    self._condition.notify_all()
-                if self.current is None:
+                with self._lock:
+                    notice = self.undecided = self._outbox.take()
+                    self._tell_waiters()
+                if notice is None:
                     break
-                self._emit(self.current)
+                self._emit(notice)
                 count += 1
         finally:
-            with self._condition:
-                self.current = None
+            with self._lock:
+                self.undecided = None
                 self._emitter = None
-                self._condition.notify_all()
+                self._tell_waiters()
         return count
 
-    def drain(self) -> None:
-        """Called by a thread that waits for the handlers, again and again, without the lock."""
+    def _tell_waiters(self) -> None:
+        if self._awaited:
+            self._awaited = False
+            self._waiters.notify_all()
 
 
 class ThreadDelivery(Delivery):
     """Handlers run on a thread named ``resumable-events``."""
 
-    def __init__(self, busy: Callable[[], bool], *facts: Any) -> None:
+    def __init__(self, busy: Callable[[], bool], closed: Callable[[], bool], *facts: Any) -> None:
         super().__init__(*facts)
         self._busy = busy
+        self._closed = closed
+        self._news = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
-        with self._condition:
+        if not len(self._outbox) and self._busy():
+            return
+        with self._news:
+            self._news.notify()
             if self._thread is not None or not len(self._outbox):
                 return
-            self._thread = threading.Thread(target=self._run, name="resumable-events", daemon=True)
-            thread = self._thread
-        thread.start()
+            self._thread = thread = threading.Thread(target=self._run, name="resumable-events", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The notices are kept, and whoever posts or waits next tries again.
+            with self._news:
+                self._thread = None
+            logger.warning("no thread can be started for the handlers: they wait")
 
     def _run(self) -> None:
         while True:
-            self.deliver()
-            with self._condition:
-                self._condition.wait_for(lambda: len(self._outbox) or not self._busy())
-                if not len(self._outbox):
-                    self._thread = None
-                    return
+            try:
+                self._deliver()
+            except Exception:
+                logger.exception("telling what happened failed in an unforeseen way")
+            except BaseException:
+                # A handler wanted to end the program, which has been reported. Others wait for this thread.
+                pass
+            with self._news:
+                while not len(self._outbox):
+                    if self._busy():
+                        self._news.wait()
+                    elif self._closed() or not self._news.wait(LINGER):
+                        self._thread = None
+                        return
 
 
 class PostedDelivery(Delivery):
-    """Handlers run where ``post(function)`` calls its function."""
+    """Handlers run where ``post(function)`` calls its function; that may be at once, on the thread that posts."""
 
     waits = False
 
@@ -114,46 +167,92 @@ class PostedDelivery(Delivery):
         super().__init__(*facts)
         self._post = post
         self._posted = False
+        self._posting = threading.local()
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
-        with self._condition:
+        with self._lock:
             if self._posted or not len(self._outbox):
                 return
             self._posted = True
-        self._post(self._run)
+        while self._called_at_once():
+            if not self._batch():
+                return
+
+    def _called_at_once(self) -> bool:
+        """Whether the function that was posted has been called already, on this thread; then nothing was done yet."""
+        self._posting.called = False
+        try:
+            self._post(self._run)
+        except Exception:
+            # The notices are kept, and the next one tries again.
+            logger.exception("what deliver= was given to post with raised: the handlers wait")
+            with self._lock:
+                self._posted = False
+            return False
+        finally:
+            called: bool = self._posting.called
+            del self._posting.called
+        return called
 
     def _run(self) -> None:
-        with self._condition:
-            self._posted = False
-        self.deliver()
-        self.post()
+        if hasattr(self._posting, "called"):
+            # Delivering from here would nest a call in a call for every batch.
+            self._posting.called = True
+            return
+        while self._batch() and self._called_at_once():
+            pass
+
+    def _batch(self) -> bool:
+        """Whether there is more to post for, after a batch has been delivered."""
+        try:
+            self._deliver()
+        except BaseException:
+            with self._lock:
+                self._posted = False
+            self.post()
+            raise
+        with self._lock:
+            more = self._posted = bool(len(self._outbox))
+        return more
 
 
 class ManualDelivery(Delivery):
     """Handlers run in ``process_events()``, and while ``join()`` waits."""
 
-    drains = True
-
     def post(self) -> None:
         """Nothing is to be done: whoever owns the session asks for the notices."""
 
+    @property
+    def drainable(self) -> bool:
+        """See :class:`Delivery`."""
+        return bool(len(self._outbox)) and self._emitter is None
+
     def drain(self) -> None:
         """See :meth:`Delivery.drain`."""
-        while self.deliver():
-            pass
+        self.process()
+
+    def process(self) -> int:
+        """See :meth:`Delivery.process`. Those that come meanwhile wait for the next call, so that it returns."""
+        with self._lock:
+            waiting = len(self._outbox)
+        return self._deliver(waiting)
 
 
 def make_delivery(
     way: Any,
     outbox: Outbox,
     emit: Callable[[Notice], None],
-    condition: threading.Condition,
+    lock: threading.Lock,
+    waiters: threading.Condition,
+    *,
     busy: Callable[[], bool],
+    closed: Callable[[], bool],
 ) -> Delivery:
-    """The way that the option ``deliver`` asks for. ``busy`` says, under the lock, whether a run is under way."""
+    """The way that the option ``deliver`` asks for. ``busy`` says whether a run is under way, ``closed`` whether there
+    will be none; on ``waiters``, a condition of the lock, those wait who wait for handlers."""
     if way is None:
-        return ThreadDelivery(busy, outbox, emit, condition)
+        return ThreadDelivery(busy, closed, outbox, emit, lock, waiters)
     if way == "manual":
-        return ManualDelivery(outbox, emit, condition)
-    return PostedDelivery(way, outbox, emit, condition)
+        return ManualDelivery(outbox, emit, lock, waiters)
+    return PostedDelivery(way, outbox, emit, lock, waiters)

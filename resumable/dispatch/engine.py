@@ -8,54 +8,45 @@ of the transitions, and lets one thread speak.
    no user code, no sleep.
 2. Only the engine touches the core. Handles ask for values, each a consistent snapshot.
 3. Stopping a request is done after the lock is released and before the command returns: see ``Watch.stop``.
-4. Threads are daemons, started by the first run. Every wait is on the condition, with a deadline.
+4. Threads are daemons, started by the first run. Workers, the thread of the handlers, and those who wait for the end
+   of something each have a condition of that lock, so that a chunk wakes nobody whom it does not concern.
 5. A lease is always reported, so a slot cannot leak.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..core.meter import Meter
-from ..core.records import Effects, Lease, Notice, Outcome
+from ..core.records import Effects, Lease, Notice, Outcome, OutcomeKind
 from ..core.session import Policy, SessionCore
 from ..core.states import TERMINAL, ChunkState, FileState, SessionState
-from ..errors import StateError, WaitTimeout
+from ..errors import FileRejected, StateError, WaitTimeout
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from ..transport.base import Watch
 from .delivery import make_delivery
 from .entry import Entry
 from .outbox import Outbox
+from .traffic import Moved, Traffic
 from .workers import Workers
 
-__all__ = ["Engine", "Moved"]
+__all__ = ["Engine"]
 
 STOP_PATIENCE = 1.5
 """Seconds that closing waits for what was told to stop."""
 
+HANDLER_PATIENCE = 0.4
+"""Seconds that closing waits after that for handlers to return."""
+
 SLICE = 0.2
 """Seconds of one wait: where a wait cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
 
-@dataclass(frozen=True)
-class Moved:
-    """How many bytes of a file or session moved. ``sent`` may fall on a retry, ``confirmed`` only on ``bootstrap``.
-
-    ``skipped`` of the confirmed bytes were at the server already; ``speed`` is bytes a second, without them.
-    """
-
-    size: int
-    confirmed: int
-    skipped: int
-    sent: int
-    speed: float
-
 
 class Engine:
-    """One session's monitor. ``emit`` delivers one notice and never raises; ``perform`` does one lease's work."""
+    """One session's monitor. ``perform`` does one lease's work, ``emit`` tells one notice to those who listen."""
 
     def __init__(
         self,
@@ -69,49 +60,137 @@ class Engine:
         throttle: float,
     ) -> None:
         self._core = SessionCore(policy)
-        self._condition = threading.Condition(threading.Lock())
+        self._monitor = threading.Lock()
+        self._work = threading.Condition(self._monitor)
+        self._waiters = threading.Condition(self._monitor)
         self._clock = clock
         self._throttle = throttle
         self._perform_lease = perform
         self._emit_notice = emit
-        self._outbox = Outbox(wanted)
-        self._delivery = make_delivery(deliver, self._outbox, self._emit, self._condition, lambda: self._running)
-        self._workers = Workers(policy.slots, self._next_lease, self._perform, self._report)
+        self._outbox = Outbox(wanted, self._work.notify_all)
+        self._delivery = make_delivery(
+            deliver,
+            self._outbox,
+            self._emit,
+            self._monitor,
+            self._waiters,
+            busy=lambda: self._running,
+            closed=lambda: self._closed,
+        )
+        self._workers = Workers(policy.slots, self._next_lease, self._perform, self._report, self._busy)
         self._entries: dict[int, Entry] = {}
-        self._watches: dict[int, tuple[Watch, int]] = {}
-        self._meter = Meter()
-        self._trust: bool | None = None
-        self._asking = False
+        self._identifiers: dict[str, Entry] = {}
+        self._traffic = Traffic()
+        self._waiting = 0
+        self._joining = 0
+        self._earlier: dict[int, FileState] = {}
         self._process = os.getpid()
 
-    # -- commands, from any thread -------------------------------------------------------------------------------
+    # -- files ---------------------------------------------------------------------------------------------------
 
-    def add(self, entry: Entry, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool, start: bool) -> None:
-        """The file waits for its turn; with ``start`` a run is under way, held open until :meth:`release`."""
+    def add(self, entry: Entry, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool, most: int | None) -> None:
+        """The file waits for its turn. The session holds at most so many files; where that is one, it is replaced.
+
+        Raises FileRejected where there is no room or the identifier is taken, StateError on a closed session.
+        """
 
         def call() -> Effects:
-            key, effects = self._core.add(plan, order, prepared=prepared)
+            others = list(self._core.files)
+            if most is not None and len(others) >= most > 1:
+                reason = f"max_files is {most}, and there are {len(others)} already"
+                raise FileRejected(entry.record.relative_path, "max_files", reason)
+            if not self._claim(entry) and most != 1:
+                raise self._taken(entry)
+            key, added = self._core.add(plan, order, prepared=prepared)
             entry.core = self._core.files[key]
             self._entries[key] = entry
-            return effects
+            notices: list[Notice] = []
+            stopped: list[int] = []
+            for other in others if most == 1 else ():
+                # After the new file is there, so that its run does not end in between, but told before.
+                effects = self._core.cancel_file(other, announce=False)
+                notices += effects.notices
+                stopped += effects.stopped
+                self._claim(entry)
+            return Effects((*notices, *added.notices), tuple(stopped))
+
+        self._command(call, hard=True)
+
+    def begin(self, entries: Iterable[Entry]) -> None:
+        """If any of the files is still there a run is under way, held open until :meth:`join` unless somebody joins
+        now. A paused session stays paused."""
+
+        def call() -> Effects:
+            gone = not any(entry.core.key in self._core.files for entry in entries)
+            if gone or self._core.state is SessionState.PAUSED:
+                return Effects()
+            return self._core.upload(self._clock(), held=not self._joining)
 
         self._command(call)
-        if start and self.state is not SessionState.PAUSED:
-            self._command(lambda: self._core.upload(self._clock(), held=True))
-            self._start()
+        self._start()
+
+    def pause_file(self, entry: Entry) -> None:
+        """No request for the file begins any more until :meth:`resume_file`."""
+        self._command(lambda: self._core.pause_file(entry.core.key))
+
+    def resume_file(self, entry: Entry) -> None:
+        """The file waits for its turn again."""
+        self._command(lambda: self._core.resume_file(entry.core.key))
+
+    def cancel_file(self, entry: Entry, *, announce: bool) -> None:
+        """The file is removed; its requests are cut off."""
+        self._command(lambda: self._core.cancel_file(entry.core.key, announce=announce), hard=True)
+
+    def retry_file(self, entry: Entry) -> None:
+        """The failed file waits for its turn again."""
+        self._command(lambda: self._core.retry_file(entry.core.key, self._clock()))
+        self._start()
+
+    def bootstrap_file(self, entry: Entry) -> None:
+        """The file is cut anew."""
+        self._command(lambda: self._core.bootstrap_file(entry.core.key), hard=True)
+
+    def mark_file(self, entry: Entry, ranges: Iterable[tuple[int, int]]) -> None:
+        """The chunks at these ranges of indexes are taken for stored."""
+        self._command(lambda: self._core.mark_file(entry.core.key, ranges))
+
+    def _claim(self, entry: Entry) -> bool:
+        """Whether no other file of the session has the identifier of this one."""
+        identifier = entry.record.unique_identifier
+        if identifier is None:
+            return True
+        owner = self._identifiers.get(identifier)
+        if owner is not None and owner is not entry and owner.core.key in self._core.files:
+            return False
+        self._identifiers[identifier] = entry
+        return True
+
+    @staticmethod
+    def _taken(entry: Entry) -> FileRejected:
+        record = entry.record
+        reason = f"a file with the identifier {record.unique_identifier!r} is there already"
+        return FileRejected(record.relative_path, "unique_identifier", reason)
+
+    # -- the session ---------------------------------------------------------------------------------------------
 
     def tell(self, notice: Notice) -> None:
         """A notice that is not the core's waits for delivery, in order with the others."""
         self._command(lambda: Effects((notice,)))
 
+    def tell_late(self, notices: Iterable[Notice]) -> None:
+        """What a late handler missed waits for delivery, before all others."""
+        with self._lock:
+            self._outbox.extend_late(notices)
+        self._delivery.post()
+
     def upload(self) -> None:
-        """A run is under way."""
+        """A run is under way, and ends when nothing is open."""
         self._command(lambda: self._core.upload(self._clock()))
         self._start()
 
-    def release(self) -> None:
-        """No more files come: the run ends when nothing is open."""
-        self._command(self._core.release)
+    def resume(self) -> None:
+        """A paused run goes on, and is held open if it was; there is nothing else to resume."""
+        self._command(lambda: self._core.upload(self._clock(), held=True) if self._paused else Effects())
 
     def pause(self) -> None:
         """No request begins any more until :meth:`upload`."""
@@ -120,31 +199,6 @@ class Engine:
     def cancel(self) -> None:
         """All files are removed; requests are cut off."""
         self._command(self._core.cancel, hard=True)
-
-    def pause_file(self, entry: Entry) -> None:
-        """No request for the file begins any more until :meth:`resume_file`."""
-        self._command(lambda: self._core.pause_file(entry.core.key), entry)
-
-    def resume_file(self, entry: Entry) -> None:
-        """The file waits for its turn again."""
-        self._command(lambda: self._core.resume_file(entry.core.key), entry)
-
-    def cancel_file(self, entry: Entry, *, announce: bool) -> None:
-        """The file is removed; its requests are cut off."""
-        self._command(lambda: self._core.cancel_file(entry.core.key, announce=announce), entry, hard=True)
-
-    def retry_file(self, entry: Entry) -> None:
-        """The failed file waits for its turn again."""
-        self._command(lambda: self._core.retry_file(entry.core.key, self._clock()), entry, gone=True)
-        self._start()
-
-    def bootstrap_file(self, entry: Entry) -> None:
-        """The file is cut anew."""
-        self._command(lambda: self._core.bootstrap_file(entry.core.key), entry, gone=True, hard=True)
-
-    def mark_file(self, entry: Entry, ranges: Iterable[tuple[int, int]]) -> None:
-        """The chunks at these ranges of indexes are taken for stored."""
-        self._command(lambda: self._core.mark_file(entry.core.key, ranges), entry, gone=True)
 
     def close(self) -> None:
         """The session has ended for good: requests are cut off, waiting notices delivered, threads gone.
@@ -155,103 +209,158 @@ class Engine:
         self._command(self._core.close, hard=True)
         self._workers.join(STOP_PATIENCE)
         self._delivery.drain()
-        deadline = self._clock() + 2 * SLICE
-        with self._condition:
-            while self._delivery.waits and not self._delivery.idle and self._clock() < deadline:
-                self._condition.wait(SLICE)
+        with self._lock:
+            if self._delivery.waits:
+                self._waiters.wait_for(self._delivery.over, HANDLER_PATIENCE)
 
-    def _command(
-        self,
-        call: Callable[[], Effects],
-        entry: Entry | None = None,
-        *,
-        hard: bool = False,
-        gone: bool = False,
-    ) -> None:
-        """The call's effects are true. A command on a file that was removed does nothing, or raises with ``gone``."""
-        if os.getpid() != self._process:
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is another process than that of the session: the child of a fork has none of its threads."""
+        return os.getpid() != self._process
+
+    @property
+    def _lock(self) -> threading.Lock:
+        # In the child of a fork the lock may be held by a thread that does not exist there.
+        if self.foreign:
             raise StateError("use the session", "it was made in another process")
-        with self._condition:
-            if entry is not None and not gone and entry.core.key not in self._core.files:
-                return
+        return self._monitor
+
+    def _command(self, call: Callable[[], Effects], *, hard: bool = False) -> None:
+        """The call's effects are true."""
+        with self._lock:
+            ended = self._core.ended
             effects = call()
-            self._take(effects)
-            watches = [self._watches[identifier][0] for identifier in effects.stopped]
-            self._condition.notify_all()
+            if self._joining and self._core.ended is not ended:
+                # Another run has begun before those who wait for this one have looked.
+                self._earlier.update(ended)
+            self._outbox.extend(effects.notices)
+            watches = self._traffic.watches(effects.stopped)
+            self._work.notify_all()
+            self._waiters.notify_all()
         for watch in watches:
             watch.stop(hard=hard)
         self._delivery.post()
 
-    def _take(self, effects: Effects) -> None:
-        self._outbox.extend(effects.notices)
-
     def _start(self) -> None:
-        with self._condition:
-            running = self._running
-            now = self._clock()
-        if running:
-            self._meter.start(now)
+        if self._busy():
             self._workers.start()
 
-    def _outside(self, call: str) -> None:
-        if self._delivery.inside:
-            raise StateError(call, "a handler is running on this thread, and it would wait for itself")
+    def _busy(self) -> bool:
+        with self._monitor:
+            return self._running
+
+    @property
+    def _running(self) -> bool:
+        return self._core.state in (SessionState.UPLOADING, SessionState.PAUSED)
+
+    @property
+    def _paused(self) -> bool:
+        return self._core.state is SessionState.PAUSED
+
+    @property
+    def _closed(self) -> bool:
+        return self._core.state is SessionState.CLOSED
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def join(self, timeout: float | None) -> dict[int, FileState]:
-        """What became of the files of the run, once it is over and every handler has returned."""
-        self._outside("join the session")
-        self.wait(lambda: not self._running, timeout, "the upload")
-        return dict(self._core.ended)
+        """What became of the files, once the run is over and every handler has returned. Starts a run if need be.
 
-    def wait(self, over: Callable[[], bool], timeout: float | None, what: str) -> None:
-        """Returns once ``over()`` holds (asked under the lock) and, where they can be waited for, handlers returned.
+        A run that a handler begins meanwhile is waited for as well. Files that were open when the session was closed
+        count as cancelled.
+        """
+        self._outside("join the session")
+        with self._lock:
+            if not self._joining:
+                self._earlier = {}
+            self._joining += 1
+        try:
+            self._command(self._begin_or_release)
+            self._start()
+            self._wait(lambda: not self._running, timeout, "the upload")
+            with self._lock:
+                lost = [key for key, core in self._core.files.items() if self._closed and core.state not in TERMINAL]
+                return {**self._earlier, **self._core.ended, **dict.fromkeys(lost, FileState.CANCELLED)}
+        finally:
+            with self._lock:
+                self._joining -= 1
+
+    def _begin_or_release(self) -> Effects:
+        if self._core.state is SessionState.IDLE and any(f.state not in TERMINAL for f in self._core.files.values()):
+            return self._core.upload(self._clock())
+        return self._core.release()
+
+    def wait(self, entry: Entry, timeout: float | None) -> None:
+        """Returns once the file has ended and its handlers have returned, or the session is closed."""
+
+        def over() -> bool:
+            return entry.core.state in TERMINAL or self._closed
+
+        self._wait(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
+
+    def _wait(self, over: Callable[[], bool], timeout: float | None, what: str, *, others: bool = True) -> None:
+        """Returns once ``over()`` holds (asked under the lock) and, where they can be waited for, the handlers of what
+        has happened until then have returned; with ``others`` also those of what happens meanwhile.
 
         Raises WaitTimeout after ``timeout`` seconds, and StateError in a handler.
         """
         self._outside(f"wait for {what}")
+        delivery = self._delivery
         deadline = None if timeout is None else self._clock() + timeout
-        while True:
-            self._delivery.drain()
-            with self._condition:
-                if over() and (not self._delivery.waits or self._delivery.idle):
-                    return
-                if self._delivery.drains and len(self._outbox):
-                    continue
-                left = SLICE if deadline is None else min(SLICE, deadline - self._clock())
-                if left <= 0:
-                    raise WaitTimeout(f"{what} is still going on after {timeout:g} s")
-                self._condition.wait(left)
+        mark = None
+        with self._lock:
+            self._waiting += 1
+            self._work.notify_all()
+        try:
+            while True:
+                delivery.drain()
+                with self._lock:
+                    if not over():
+                        mark = None
+                    elif mark is None:
+                        mark = self._outbox.mark
+                    if mark is not None and (not delivery.waits or delivery.over(None if others else mark)):
+                        return
+                    left = SLICE if deadline is None else min(SLICE, deadline - self._clock())
+                    if left <= 0:
+                        raise WaitTimeout(f"{what} is still going on after {timeout:g} s")
+                    if not delivery.drainable:
+                        self._waiters.wait(left)
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
-    def process_events(self) -> int:
-        """How many waiting notices were delivered, on this thread."""
-        total = 0
-        while count := self._delivery.deliver():
-            total += count
-        return total
+    def _outside(self, call: str) -> None:
+        if self._delivery.inside:
+            raise StateError(call, "a handler is running on this thread, and it would wait for itself")
+        if self._workers.inside:
+            raise StateError(call, "a hook is running on this thread, and it would wait for itself")
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> SessionState:
         """Where the session is."""
-        with self._condition:
+        with self._lock:
             return self._core.state
-
-    @property
-    def inside_handler(self) -> bool:
-        """Whether the calling thread is in a handler of this session."""
-        return self._delivery.inside
-
-    @property
-    def _running(self) -> bool:
-        return self._core.state in (SessionState.UPLOADING, SessionState.PAUSED)
 
     def entries(self) -> list[Entry]:
         """The files of the session, in the order in which they were added."""
-        with self._condition:
+        with self._lock:
             return [self._entries[key] for key in self._core.files]
+
+    def count(self) -> int:
+        """How many files the session has."""
+        with self._lock:
+            return len(self._core.files)
+
+    def find(self, identifier: str) -> Entry | None:
+        """The file of the session with this identifier, or None."""
+        with self._lock:
+            entry = self._identifiers.get(identifier)
+            return entry if entry is not None and entry.core.key in self._core.files else None
 
     def entry(self, key: int) -> Entry:
         """The file with this key, also when it was removed."""
@@ -259,69 +368,48 @@ class Engine:
 
     def file_state(self, entry: Entry) -> tuple[FileState, Exception | None, str | None]:
         """The file's state, the exception it failed of, and the last words of the server."""
-        with self._condition:
+        with self._lock:
             return entry.core.state, entry.core.error, entry.core.message
 
     def file_moved(self, entry: Entry) -> Moved:
         """How many bytes of the file moved."""
-        with self._condition:
-            core = entry.core
-            flying = sum(watch.sent for watch, key in self._watches.values() if key == core.key)
-            sent = core.bytes_done - core.bytes_skipped + flying
-            return Moved(core.plan.size, core.bytes_done, core.bytes_skipped, sent, entry.meter.speed)
+        with self._lock:
+            return self._traffic.of_file(entry)
 
     def session_moved(self) -> Moved:
         """How many bytes of the session moved."""
-        with self._condition:
-            core = self._core
-            flying = sum(watch.sent for watch, _ in self._watches.values())
-            sent = core.bytes_done - core.bytes_skipped + flying
-            return Moved(core.total_size, core.bytes_done, core.bytes_skipped, sent, self._meter.speed)
+        with self._lock:
+            return self._traffic.of_session(self._core)
 
     def chunk_state(self, entry: Entry, index: int) -> tuple[ChunkState, int]:
         """The chunk's state, and how often an attempt at it failed."""
-        with self._condition:
+        with self._lock:
             return self._core.chunk_state(entry.core.key, index)
-
-    def told_chunks(self, entry: Entry, told: object) -> tuple[tuple[int, int], ...]:
-        """The ranges of indexes of stored chunks that nobody who begins to listen now will be told of.
-
-        ``told`` is the last notice whose receivers have been decided on.
-        """
-        with self._condition:
-            order = entry.core.order
-            coming = self._outbox.waiting_chunks(entry.core.key)
-            current = self._delivery.current
-            if current is not None and current is not told and current.file == entry.core.key:
-                coming.add(-1 if current.index is None or current.event != "chunk_success" else current.index)
-            indexes: list[tuple[int, int]] = []
-            for start, stop in entry.core.stored():
-                if order.permuted:
-                    indexes.extend((order.index(p), order.index(p) + 1) for p in range(start, min(stop, 2)))
-                    start, stop = max(start, 2) - 1, stop - 1
-                indexes.append((start, stop))
-        return tuple(_without(sorted(indexes), sorted(coming)))
 
     # -- workers -------------------------------------------------------------------------------------------------
 
     def _next_lease(self) -> tuple[Lease, Watch] | None:
-        with self._condition:
+        with self._monitor:
             while True:
                 if not self._running:
-                    self._condition.notify_all()
                     return None
                 until = None
-                if not self._outbox.full:
-                    lease = self._core.lease(self._clock())
+                if not self._held_back:
+                    now = self._clock()
+                    lease = self._core.lease(now)
                     if isinstance(lease, Lease):
-                        watch = Watch()
-                        self._watches[lease.id] = (watch, lease.file)
-                        self._take(self._core.flush())
+                        watch = self._traffic.begin(lease, self._entries[lease.file], now)
+                        self._outbox.extend(self._core.flush().notices)
                         break
                     until = lease.until
-                self._condition.wait(None if until is None else max(until - self._clock(), 0.001))
+                self._work.wait(None if until is None else max(until - self._clock(), 0.001))
         self._delivery.post()
         return lease, watch
+
+    @property
+    def _held_back(self) -> bool:
+        """Whether the handlers have to catch up first. Posted ones cannot where their thread is one that waits here."""
+        return self._outbox.full and (self._delivery.waits or not self._waiting)
 
     def _perform(self, lease: Lease, watch: Watch) -> Outcome:
         entry = self._entries[lease.file]
@@ -340,75 +428,89 @@ class Engine:
 
     def _advance(self, entry: Entry, watch: Watch, now: float) -> None:
         """Bytes are flowing: the speed is known better, and progress is told."""
-        with self._condition:
-            self._measure(entry, watch, watch.sent, now)
+        with self._monitor:
+            self._traffic.measure(watch, entry, now)
             if entry.core.state not in TERMINAL:
                 self._outbox.extend((Notice("file_progress", entry.core.key), Notice("progress")))
         self._delivery.post()
 
-    def _measure(self, entry: Entry, watch: Watch, sent: int, now: float) -> None:
-        moved = max(sent - watch.metered, 0)
-        watch.metered = sent
-        entry.meter.add(moved, now)
-        self._meter.add(moved, now)
-
     def begin_send(self, lease: Lease) -> bool:
         """Whether the chunk that the server lacks may be sent now."""
-        with self._condition:
+        with self._monitor:
             allowed, effects = self._core.begin_send(lease.id)
-            self._take(effects)
+            self._outbox.extend(effects.notices)
         self._delivery.post()
         return allowed
 
     def _report(self, lease: Lease, outcome: Outcome) -> None:
-        with self._condition:
+        entry = self._entries[lease.file]
+        with self._monitor:
             now = self._clock()
-            watch, _ = self._watches.pop(lease.id)
-            entry = self._entries[lease.file]
-            if watch.sent:
-                self._measure(entry, watch, watch.sent, now)
+            self._traffic.end(lease, now)
+            if outcome.kind is OutcomeKind.PREPARED and not self._claim(entry):
+                error = self._taken(entry)
+                outcome = dataclasses.replace(outcome, kind=OutcomeKind.REFUSED, message=str(error), error=error)
             effects = self._core.report(lease, outcome, now)
-            self._take(effects)
-            watches = [self._watches[identifier][0] for identifier in effects.stopped]
-            self._condition.notify_all()
-        for other in watches:
-            other.stop(hard=True)
+            self._outbox.extend(effects.notices)
+            watches = self._traffic.watches(effects.stopped)
+            self._work.notify_all()
+            if entry.core.state in TERMINAL or not self._running:
+                self._waiters.notify_all()
+        for watch in watches:
+            watch.stop(hard=True)
         self._delivery.post()
 
-    def trusts_tests(self, ask: Callable[[], bool]) -> bool:
-        """Whether the server's tests can be believed. The first to want to know asks, the others wait for it.
-
-        ``ask`` returns whether they can, and may raise: then the next one asks.
-        """
-        with self._condition:
-            while self._asking:
-                self._condition.wait(SLICE)
-            if self._trust is not None:
-                return self._trust
-            self._asking = True
-        trust = None
-        try:
-            trust = ask()
-        finally:
-            with self._condition:
-                self._asking = False
-                self._trust = trust
-                self._condition.notify_all()
-        return trust
-
-    @property
-    def distrusts_tests(self) -> bool:
-        """Whether the server's tests were found to be worthless."""
-        return self._trust is False
-
     # -- delivery ------------------------------------------------------------------------------------------------
+
+    def process_events(self) -> int:
+        """How many waiting notices were delivered, on this thread. Raises StateError where that is not done by hand."""
+        return self._delivery.process()
 
     def _emit(self, notice: Notice) -> None:
         self._emit_notice(notice, None if notice.file is None else self._entries[notice.file])
 
+    def decided(self) -> None:
+        """It has been decided who is told of the notice that is being told."""
+        self._delivery.undecided = None
 
-def _without(ranges: list[tuple[int, int]], holes: list[int]) -> list[tuple[int, int]]:
-    """The ranges, none of which is empty, without the numbers in ``holes``; both ascend."""
+    def _coming(self, entry: Entry) -> list[Notice]:
+        """The notices about the file that somebody who begins to listen now will be told of."""
+        coming = list(self._outbox.waiting(entry.core.key))
+        undecided = self._delivery.undecided
+        # One with extra is told to a single late handler.
+        if undecided is not None and undecided.file == entry.core.key and not undecided.extra:
+            coming.append(undecided)
+        return coming
+
+    def missed_end(self, entry: Entry, event: str) -> bool:
+        """Whether the file has ended with this event and nobody who begins to listen now will be told."""
+        with self._lock:
+            ended = _ENDS.get(entry.core.state) == event
+            return ended and not any(notice.event == event for notice in self._coming(entry))
+
+    def missed_chunks(self, entry: Entry) -> list[tuple[int, int]]:
+        """The ranges of indexes of stored chunks that nobody who begins to listen now will be told of."""
+        with self._lock:
+            order = entry.core.order
+            coming = [n.index for n in self._coming(entry) if n.event == "chunk_success" and n.index is not None]
+            indexes: list[tuple[int, int]] = []
+            for start, stop in entry.core.stored():
+                if order.permuted:
+                    indexes.extend((order.index(p), order.index(p) + 1) for p in range(start, min(stop, 2)))
+                    start, stop = max(start, 2) - 1, stop - 1
+                indexes.append((start, stop))
+        return _without(sorted(indexes), sorted(coming))
+
+
+_ENDS = {
+    FileState.SUCCESS: "file_success",
+    FileState.ERROR: "file_error",
+    FileState.CANCELLED: "file_cancelled",
+}
+
+
+def _without(ranges: Sequence[tuple[int, int]], holes: Sequence[int]) -> list[tuple[int, int]]:
+    """The ranges without the numbers in ``holes``; both ascend, and an empty range counts for nothing."""
     left = []
     for start, stop in ranges:
         for hole in holes:

@@ -35,15 +35,14 @@ class ChunkRecord:
 
 
 class Entry:
-    """One file. ``subject`` is the handle that users hold; ``given_path`` is what identifiers are made from.
+    """One file. ``subject`` is the handle that users hold; ``core`` is there once the file was added.
 
     ``record`` and ``source`` are replaced, by the worker that prepares the file, before its first request.
     """
 
-    def __init__(self, record: FileRecord, source: Source, *, relative: Any) -> None:
+    def __init__(self, record: FileRecord, source: Source) -> None:
         self.record = record
         self.source = source
-        self.relative = relative
         self.subject: Any = None
         self.core: FileCore
         self.meter = Meter()

@@ -1,49 +1,73 @@
 """Hooks decide; signals only observe.
 
-A hook is an option or a method of a plugin object. It runs on a worker with no lock held and returns a value; the
-first that returns something other than None decides. What it raises becomes a HookError of that file.
+A hook is an option or a method of a plugin object. It runs with no lock held, all but ``generate_unique_identifier``
+on a worker, and returns a value; the first that returns something other than None decides. What it raises becomes a
+HookError of that file, but for a SourceError, which says more.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from ..errors import HookError, ResumableError
+from ..errors import HookError, OptionError, SourceError
 
-__all__ = ["HOOKS", "Hooks"]
+__all__ = ["HOOKS", "Hooks", "takes"]
 
-HOOKS = (
-    "accept_response",
-    "chunk_exists",
-    "generate_unique_identifier",
-    "headers",
-    "preprocess",
-    "preprocess_file",
-    "query",
-    "should_retry",
-    "target",
+HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "accept_response": ("response",),
+        "chunk_exists": ("response",),
+        "generate_unique_identifier": ("path", "relative_path"),
+        "headers": ("file", "chunk"),
+        "preprocess": ("chunk",),
+        "preprocess_file": ("file",),
+        "query": ("file", "chunk"),
+        "should_retry": ("error", "attempt"),
+        "target": ("params",),
+    }
 )
-"""The names of the hooks, which are also those of the options."""
+"""The names of the hooks, which are also those of the options, and what each is called with."""
+
+
+def takes(hook: Callable[..., Any], name: str) -> bool:
+    """Whether the callable takes what the hook of this name is called with. One that does not say is believed."""
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*HOOKS[name])
+    except TypeError:
+        return False
+    return True
 
 
 class Hooks:
     """The hooks of a session: those of its options first, then those of its plugins in the order of attachment."""
 
     def __init__(self, given: Mapping[str, Any], plugins: Sequence[Any] = ()) -> None:
-        self._hooks: dict[str, list[tuple[str, Callable[..., Any]]]] = {name: [] for name in HOOKS}
+        self._hooks: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
+        self._attached: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
         for name in HOOKS:
-            if callable(given.get(name)):
-                self._hooks[name].append((name, given[name]))
-        for plugin in plugins:
-            self.attach(plugin)
+            self._attached[name] = [
+                (f"{plugin.name}.{name}", getattr(plugin, name))
+                for plugin in plugins
+                if callable(getattr(plugin, name, None))
+            ]
+            self.give(name, given.get(name))
 
-    def attach(self, plugin: Any) -> None:
-        """The plugin's hooks take part from now on."""
-        for name in HOOKS:
-            hook = getattr(plugin, name, None)
-            if callable(hook):
-                self._hooks[name].append((f"{getattr(plugin, 'name', type(plugin).__name__)}.{name}", hook))
+    def give(self, name: str, value: Any) -> None:
+        """The option of this name has this value from now on; it is a hook where it is callable.
+
+        Raises OptionError for one that does not take what it is called with.
+        """
+        if callable(value) and not takes(value, name):
+            raise OptionError(name, value, f"a callable that is called as {name}({', '.join(HOOKS[name])})")
+        own = [(name, value)] if callable(value) else []
+        self._hooks[name] = own + self._attached[name]
 
     def has(self, name: str) -> bool:
         """Whether there is a hook of this name."""
@@ -73,7 +97,7 @@ class Hooks:
     def _run(label: str, hook: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         try:
             return hook(*arguments)
-        except ResumableError:
+        except SourceError:
             raise
         except Exception as error:
             raise HookError(f"hook {label} raised {type(error).__name__}: {error}", hook=label) from error

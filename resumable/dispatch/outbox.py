@@ -3,7 +3,7 @@
 Progress coalesces: of each file at most one ``file_progress`` waits, with the latest message, at the place of the
 first; the values are read at delivery. Everything else is kept, and a full outbox holds the workers back (commands
 are never held back, so the limit is soft). What nobody listens to is not kept, except the notices that say how a file
-or a run ended, on which the session itself relies.
+or a run ended, on which the session itself relies. What a late handler missed goes before everything that waits.
 
 The engine's lock protects it.
 """
@@ -11,7 +11,7 @@ The engine's lock protects it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..core.records import Notice
 from ..events import EVENTS
@@ -23,21 +23,34 @@ _ALWAYS = frozenset({"complete", "file_success", "file_error", "file_cancelled"}
 
 
 class Outbox:
-    """The queue. ``wanted(event)`` says whether anybody listens."""
+    """The queue. ``wanted(event)`` says whether anybody listens; ``relieved`` is called when it is no longer full."""
 
-    def __init__(self, wanted: Callable[[str], bool], *, limit: int = 1024) -> None:
+    def __init__(self, wanted: Callable[[str], bool], relieved: Callable[[], None], *, limit: int = 1024) -> None:
         self._wanted = wanted
+        self._relieved = relieved
         self._limit = limit
         self._queue: deque[Notice | tuple[str, int | None]] = deque()
         self._latest: dict[tuple[str, int | None], Notice] = {}
+        self._late: deque[Notice] = deque()
+        self.taken = 0
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._late) + len(self._queue)
 
     @property
     def full(self) -> bool:
         """Whether workers should wait."""
         return len(self._queue) >= self._limit
+
+    @property
+    def mark(self) -> int:
+        """What ``taken`` will be when everything has been taken that waits now, apart from what is late."""
+        return self.taken + len(self._queue)
+
+    @property
+    def late(self) -> bool:
+        """Whether something waits for a handler that came late."""
+        return bool(self._late)
 
     def extend(self, notices: Iterable[Notice]) -> None:
         """The notices wait for delivery, behind those that wait already."""
@@ -55,17 +68,22 @@ class Outbox:
             else:
                 self._queue.append(notice)
 
+    def extend_late(self, notices: Iterable[Notice]) -> None:
+        """The notices, which are for a handler that came late, wait before all others, behind those of their kind."""
+        self._late.extend(notices)
+
     def take(self) -> Notice | None:
-        """The oldest notice, which no longer waits then, or None."""
+        """The next notice, which no longer waits then, or None."""
+        if self._late:
+            return self._late.popleft()
         if not self._queue:
             return None
+        self.taken += 1
         item = self._queue.popleft()
+        if len(self._queue) == self._limit - 1:
+            self._relieved()
         return item if isinstance(item, Notice) else self._latest.pop(item)
 
-    def waiting_chunks(self, file: int) -> set[int]:
-        """The indexes of the file's chunks whose success waits to be told."""
-        return {
-            item.index
-            for item in self._queue
-            if isinstance(item, Notice) and item.event == "chunk_success" and item.file == file and item.index is not None
-        }
+    def waiting(self, file: int) -> Iterator[Notice]:
+        """The notices about the file that wait to be told to all; not its progress."""
+        return (item for item in self._queue if isinstance(item, Notice) and item.file == file)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from ..core.records import Lease, Outcome, OutcomeKind
@@ -18,7 +19,7 @@ logger = logging.getLogger("resumable")
 
 
 class Workers:
-    """At most ``count`` threads. ``lease`` blocks and returns None when the thread shall go."""
+    """At most ``count`` threads. ``lease`` blocks, and returns None when there is no run and the thread shall go."""
 
     def __init__(
         self,
@@ -26,14 +27,22 @@ class Workers:
         lease: Callable[[], tuple[Lease, Watch] | None],
         perform: Callable[[Lease, Watch], Outcome],
         report: Callable[[Lease, Outcome], None],
+        busy: Callable[[], bool],
     ) -> None:
         self._count = count
         self._lease = lease
         self._perform = perform
         self._report = report
+        self._busy = busy
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
+        self._leaving: set[threading.Thread] = set()
         self._made = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether the calling thread is one of them, and so in a hook."""
+        return threading.current_thread() in self._threads
 
     def start(self) -> None:
         """All threads run. Raises RuntimeError where not even one can be started."""
@@ -52,25 +61,48 @@ class Workers:
                     return
 
     def join(self, timeout: float) -> bool:
-        """Whether all threads are gone, after at most ``timeout`` seconds for each of them together."""
+        """Whether all threads are gone, after at most ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
         with self._lock:
-            threads = [thread for thread in self._threads if thread is not threading.current_thread()]
+            threads = (self._threads | self._leaving) - {threading.current_thread()}
         for thread in threads:
-            thread.join(max(timeout / len(threads), 0.01))
+            thread.join(max(deadline - time.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in threads)
 
     def _run(self) -> None:
+        thread = threading.current_thread()
         try:
-            while (work := self._lease()) is not None:
-                lease, watch = work
-                try:
-                    outcome = self._perform(lease, watch)
-                except BaseException as error:
-                    # A slot must not leak, and a worker must not die silently, whatever went wrong.
-                    logger.exception("performing a request failed in an unforeseen way")
-                    cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
-                    outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
-                self._report(lease, outcome)
+            while True:
+                self._work()
+                with self._lock:
+                    self._threads.discard(thread)
+                    self._leaving.add(thread)
+                # A run that has begun meanwhile may have counted on this thread.
+                if not self._busy():
+                    return
+                with self._lock:
+                    self._leaving.discard(thread)
+                    if len(self._threads) >= self._count:
+                        return
+                    self._threads.add(thread)
         finally:
             with self._lock:
-                self._threads.discard(threading.current_thread())
+                self._threads.discard(thread)
+                self._leaving.discard(thread)
+
+    def _work(self) -> None:
+        """There is no run any more."""
+        while (work := self._lease()) is not None:
+            lease, watch = work
+            try:
+                outcome = self._perform(lease, watch)
+            except BaseException as error:
+                # A slot must not leak, and a worker must not die silently, whatever went wrong.
+                logger.exception("performing a request failed in an unforeseen way")
+                cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
+                outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
+            try:
+                self._report(lease, outcome)
+            except BaseException:
+                # Handlers may run here, where deliver= calls at once, and want to end the program.
+                logger.exception("reporting a request failed in an unforeseen way")

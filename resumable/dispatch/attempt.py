@@ -1,0 +1,311 @@
+"""One attempt at one chunk: the test, the canary, the upload, and what the answers mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import email.utils
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.records import Lease, Outcome, OutcomeKind
+from ..errors import (
+    AuthenticationRefused,
+    HookError,
+    RedirectRefused,
+    RetriesExhausted,
+    ServerRefused,
+    TransportError,
+    UploadError,
+)
+from ..options import Options
+from ..protocol import form, parameters, verdict
+from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
+from ..transport.base import NetworkFailure, Reply, Request, Watch
+from ..transport.body import ChunkBody
+from ..transport.source import Reader, Source, make_source
+from . import words
+from .entry import Entry
+from .hooks import Hooks
+from .means import Means
+
+__all__ = ["Attempt"]
+
+logger = logging.getLogger("resumable")
+
+_WAITING = frozenset({429, 503})
+_MOST_HOPS = 5
+
+
+class Attempt:
+    """One turn of one chunk. Used once, by one worker."""
+
+    def __init__(self, means: Means, options: Options, entry: Entry, lease: Lease, watch: Watch) -> None:
+        self._means = means
+        self._hooks = means.hooks
+        self._options = options
+        self._entry = entry
+        self._lease = lease
+        self._watch = watch
+        self._handle = entry.subject.chunks[lease.index]
+        self._source: Source = entry.source
+        self._start, self._end = lease.start, lease.end
+        self._request = Request("", "")
+        if self._hooks.has("preprocess"):
+            replacement = self._hooks.call("preprocess", self._handle)
+            if replacement is not None:
+                self._source = make_source(replacement, name=entry.record.file_name)
+                self._start, self._end = 0, self._source.size
+
+    # -- test ----------------------------------------------------------------------------------------------------
+
+    def test(self) -> tuple[Outcome | None, tuple[tuple[int, int], ...]]:
+        """The outcome where the test decides, and the ranges of chunks that the server said it has."""
+        try:
+            reply = self._send_test(self._facts())
+            decision = self._present(reply)
+            if decision is Verdict.FATAL:
+                outcome = self._refused(reply)
+                return (outcome if outcome.kind is OutcomeKind.REFUSED else None), ()
+            trusted = self._options.trust_tests or decision is Verdict.MISSING
+            if not trusted and not self._means.trusts_tests(self._canary):
+                return None, ()
+        except NetworkFailure as failure:
+            # As in resumable.js: whatever goes wrong with a test, the upload that follows will tell.
+            return (self._failed(failure) if failure.permanent else None), ()
+        stored = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
+        if decision is Verdict.STORED:
+            return Outcome(OutcomeKind.PRESENT, reply.text, answered=True, stored=stored), stored
+        return None, stored
+
+    def _present(self, reply: Reply) -> Verdict:
+        decided = self._hooks.call("chunk_exists", reply)
+        if decided is not None:
+            return Verdict.STORED if decided else Verdict.MISSING
+        return self._means.rules.test(reply.status)
+
+    def _canary(self) -> bool:
+        """Whether the server can tell a chunk that it has from one that cannot exist. Raises NetworkFailure."""
+        name = f"resumable-canary-{os.urandom(12).hex()}"
+        reply = self._send_test(dataclasses.replace(self._facts(), identifier=name, file_name=name, relative_path=name))
+        if self._present(reply) is not Verdict.STORED:
+            return True
+        logger.warning(
+            "the server says 'present' for a chunk that cannot exist (%s): its tests are not believed and "
+            "everything is sent; trust_tests=True believes them",
+            words.shown(self._request.url),
+        )
+        return False
+
+    def _send_test(self, facts: parameters.ChunkFacts) -> Reply:
+        options = self._options
+        query = parameters.query_string(parameters.for_test(self._means.names, facts, self._query()))
+        if callable(options.test_target):
+            url = self._made(self._means.test_hooks, query)
+        else:
+            url = self._url(options.test_target or options.target, query)
+        return self._send(Request(options.test_method, url, self._headers(), None, options.timeout))
+
+    # -- upload --------------------------------------------------------------------------------------------------
+
+    def upload(self) -> Outcome:
+        """What came of sending the chunk. Raises Stopped, SourceFailure, SourceError, HookError."""
+        with self._source.open() as reader:
+            try:
+                reply = self._post(reader)
+                if reply.status == 401 and (self._hooks.has("headers") or self._hooks.has("query")):
+                    # The headers may have held a token that has just expired: made anew, they get one more chance.
+                    reply = self._post(reader)
+            except NetworkFailure as failure:
+                return self._failed(failure)
+        return self._judge(reply)
+
+    def _post(self, reader: Reader) -> Reply:
+        options = self._options
+        record = self._entry.record
+        pairs = parameters.for_upload(self._means.names, self._facts(), self._query())
+        in_query = options.params_in != "form" or options.method == "octet"
+        url = self._url(options.target, parameters.query_string(pairs if in_query else ()))
+        base64 = options.chunk_format == "base64"
+        content_type = "application/octet-stream"
+        if options.set_chunk_type_from_file and record.mime_type:
+            content_type = record.mime_type
+        headers = self._headers()
+        made = None
+        if options.method == "multipart":
+            made = form.encode_form(
+                pairs if options.params_in != "query" else (),
+                file_field=options.parameter_namespace + options.file_parameter_name,
+                file_name=None if base64 else record.file_name,
+                content_type=content_type,
+                boundary=self._means.boundary(),
+                prefix=form.base64_prefix(content_type) if base64 else "",
+            )
+            # No other type will do: the boundary is in it.
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            headers["Content-Type"] = made.content_type
+        elif not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/octet-stream"
+        body = ChunkBody(reader, self._start, self._end, buffer=self._means.buffer(), form=made, base64=base64)
+        connect, read = options.timeout
+        if self._lease.final and read is not None:
+            longest = options.final_chunk_timeout
+            read = None if longest is None else max(read, longest)
+        return self._send(Request(options.upload_method, url, headers, body, (connect, read), stall=options.timeout[1]))
+
+    # -- one request ---------------------------------------------------------------------------------------------
+
+    def _send(self, request: Request) -> Reply:
+        """The answer, behind the redirects that may be followed: 307 and 308, to where we may go, with the body."""
+        for _ in range(_MOST_HOPS):
+            self._request = request
+            reply = self._means.transport.send(request, self._watch)
+            there = words.leads_to(request.url, reply) if reply.status in (307, 308) else ""
+            if not self._may_go(request.url, there):
+                break
+            request = dataclasses.replace(request, url=there)
+        return reply
+
+    def _may_go(self, here: str, there: str) -> bool:
+        origin = words.origin(there)
+        allowed = (words.origin(here), *map(words.origin, self._options.redirect_origins))
+        return origin != "" and origin in allowed
+
+    @property
+    def _count(self) -> int:
+        return self._entry.core.plan.count
+
+    def _facts(self) -> parameters.ChunkFacts:
+        record = self._entry.record
+        return parameters.ChunkFacts(
+            number=self._lease.index + 1,
+            chunk_size=self._options.chunk_size,
+            current_chunk_size=self._end - self._start,
+            total_size=record.size,
+            type=record.mime_type,
+            identifier=record.unique_identifier or "",
+            file_name=record.file_name,
+            relative_path=record.relative_path,
+            total_chunks=self._count,
+        )
+
+    def _query(self) -> Mapping[str, Any]:
+        fixed = self._options.query
+        if not self._hooks.has("query"):
+            return fixed  # type: ignore[no-any-return]
+        made = self._hooks.merged("query", self._entry.subject, self._handle)
+        return made if callable(fixed) else {**fixed, **made}
+
+    def _headers(self) -> dict[str, str]:
+        fixed = self._options.headers
+        values = {} if callable(fixed) else dict(fixed)
+        if self._hooks.has("headers"):
+            values.update(self._hooks.merged("headers", self._entry.subject, self._handle))
+        return {str(name): parameters.text(value) for name, value in values.items() if value is not None}
+
+    def _url(self, target: Any, query: str) -> str:
+        return self._made(self._hooks, query) if callable(target) else parameters.with_query(target, query)
+
+    @staticmethod
+    def _made(hooks: Hooks, query: str) -> str:
+        url = hooks.call("target", query.split("&") if query else [])
+        if not isinstance(url, str) or not words.origin(url):
+            raise HookError(f"hook target returned {type(url).__name__}, not an http:// or https:// URL", hook="target")
+        return url
+
+    # -- what came of it -----------------------------------------------------------------------------------------
+
+    def _judge(self, reply: Reply) -> Outcome:
+        decision = self._means.rules.upload(reply.status)
+        if decision is Verdict.STORED:
+            accepted = self._hooks.call("accept_response", reply)
+            reason = "accept_response said no" if accepted is not None else None
+            if accepted is None:
+                reason = verdict.refusal(reply.text)
+                accepted = reason is None
+            if accepted:
+                return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
+            return self._refused(reply, reason)
+        if decision is Verdict.FATAL or reply.status == 407:
+            return self._refused(reply)
+        error = self._error(RetriesExhausted, "failed", self._answer(reply), reply)
+        if self._decides_against(error, retry=True):
+            return Outcome(OutcomeKind.REFUSED, reply.text, error, answered=True)
+        wait = _retry_after(reply) if reply.status in _WAITING else None
+        return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True, retry_after=wait)
+
+    def _refused(self, reply: Reply, reason: str | None = None) -> Outcome:
+        """The outcome of an answer that says no for good."""
+        cls: type[ServerRefused] = ServerRefused
+        hint = words.HINTS.get(reply.status)
+        if 300 <= reply.status < 400:
+            cls = RedirectRefused
+            there = words.leads_to(self._request.url, reply)
+            reason = f"it leads to {words.shown(there)}" if there else "it leads nowhere"
+            if reply.status in (307, 308) and (not there or self._may_go(self._request.url, there)):
+                hint = f"it leads on and on, through more than {_MOST_HOPS} addresses" if there else "check the target"
+        elif reply.status in (401, 403, 407):
+            cls = AuthenticationRefused
+        error = self._error(cls, "refused", self._answer(reply, reason), reply, hint)
+        if self._decides_against(error, retry=False):
+            return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True)
+        return Outcome(OutcomeKind.REFUSED, reply.text, error, answered=True)
+
+    def _failed(self, failure: NetworkFailure) -> Outcome:
+        """The outcome of no usable answer."""
+        cls: type[UploadError] = RetriesExhausted
+        if failure.permanent or failure.hopeless:
+            cls = AuthenticationRefused if failure.status == 407 else TransportError
+        what = f"{self._request.method} {words.shown(self._request.url)} → {failure}"
+        error = self._error(cls, "failed", what, None, failure.hint or words.HINTS.get(failure.status or 0))
+        error.status = failure.status
+        error.__cause__ = failure
+        again = not failure.permanent
+        if self._decides_against(error, retry=again):
+            again = not again
+        kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
+        return Outcome(kind, str(failure), error, hopeless=failure.hopeless)
+
+    def _decides_against(self, error: Exception, *, retry: bool) -> bool:
+        """Whether the hook should_retry wants the opposite of ``retry``."""
+        decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
+        return decided is not None and bool(decided) is not retry
+
+    def _answer(self, reply: Reply, reason: str | None = None) -> str:
+        return words.answer(self._request.method, self._request.url, reply, reason)
+
+    def _error(
+        self, cls: type[UploadError], verb: str, what: str, reply: Reply | None, hint: str | None = None
+    ) -> UploadError:
+        limit = self._options.max_chunk_retries
+        attempt = self._lease.retries + 1
+        tries = f"attempt {attempt}" + (f" of {limit + 1}" if limit is not None else "")
+        chunk = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
+        text = f"{chunk} {verb}: {what} ({tries})"
+        return cls(
+            f"{text}; {hint}" if hint else text,
+            file=self._entry.subject,
+            chunk=self._handle,
+            status=reply.status if reply else None,
+            body=reply.text[:500] if reply else "",
+            attempts=attempt,
+        )
+
+
+def _retry_after(reply: Reply) -> float | None:
+    """The seconds for which the server wants to be left alone (RFC 9110, 10.2.3), or None where it does not say.
+
+    A little is added at random, so that clients that were sent away together do not come back together.
+    """
+    value = reply.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        seconds = float(value[:12])
+    else:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return max(seconds, 0.0) * random.uniform(1.0, 1.1)

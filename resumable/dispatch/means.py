@@ -1,0 +1,68 @@
+"""What all attempts of a session share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ..options import Options
+from ..protocol import form
+from ..protocol.parameters import ParameterNames
+from ..protocol.verdict import Rules
+from ..transport.base import Transport
+from ..transport.body import new_buffer
+from .hooks import Hooks
+
+__all__ = ["Means"]
+
+
+class Means:
+    """``trusts_tests(ask)`` is the engine's: whether the server's tests can be believed, where ``ask`` finds out."""
+
+    def __init__(
+        self,
+        options: Options,
+        hooks: Hooks,
+        transport: Transport,
+        trusts_tests: Callable[[Callable[[], bool]], bool],
+    ) -> None:
+        self.hooks = hooks
+        self.transport = transport
+        self.trusts_tests = trusts_tests
+        # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
+        self.test_hooks = Hooks({"target": options.test_target})
+        self.names = _names(options)
+        self.rules = Rules(
+            frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
+        )
+        self._local = threading.local()
+
+    def buffer(self) -> memoryview:
+        """The buffer of the calling thread."""
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = self._local.buffer = new_buffer()
+        return buffer
+
+    def boundary(self) -> str:
+        """The boundary of the calling thread's forms."""
+        boundary: str | None = getattr(self._local, "boundary", None)
+        if boundary is None:
+            boundary = self._local.boundary = form.boundary()
+        return boundary
+
+
+def _names(options: Options) -> ParameterNames:
+    return ParameterNames(
+        chunk_number=options.chunk_number_parameter_name,
+        chunk_size=options.chunk_size_parameter_name,
+        current_chunk_size=options.current_chunk_size_parameter_name,
+        total_size=options.total_size_parameter_name,
+        type=options.type_parameter_name,
+        identifier=options.identifier_parameter_name,
+        file_name=options.file_name_parameter_name,
+        relative_path=options.relative_path_parameter_name,
+        total_chunks=options.total_chunks_parameter_name,
+        file=options.file_parameter_name,
+        namespace=options.parameter_namespace,
+    )

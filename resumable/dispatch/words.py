@@ -1,0 +1,72 @@
+"""The words of errors: what was tried, on what, what came back, what to do.
+
+No word of a query, of credentials in a URL, or of a header is in them, because those may be secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+from ..transport.base import Reply
+
+__all__ = ["HINTS", "answer", "leads_to", "origin", "shown"]
+
+HINTS: Mapping[int, str] = {
+    301: "use the new address as the target",
+    302: "use the new address as the target",
+    303: "use the new address as the target",
+    307: "list its origin in redirect_origins if you trust it",
+    308: "list its origin in redirect_origins if you trust it",
+    400: "the server may want other parameters, or force_chunk_size=True",
+    401: "check the credentials",
+    403: "check the credentials, and that they allow uploads here",
+    404: "check the target",
+    405: "check the target and upload_method",
+    407: "check the credentials of the proxy",
+    413: "lower chunk_size; the last chunk may be up to twice it, unless force_chunk_size=True",
+    415: "the server does not take files of this type",
+    500: "if the server only hiccups, leave 500 out of permanent_errors",
+}
+"""What to do, by the status that came back."""
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port in one spelling; empty where it is no http:// or https:// URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+        return ""
+    place = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme}://{place.removesuffix(_DEFAULT_PORTS[parts.scheme])}"
+
+
+def shown(url: str) -> str:
+    """The URL as it may be shown: its origin and path."""
+    try:
+        return f"{origin(url)}{urlsplit(url).path}"
+    except ValueError:
+        return "a URL that is none"
+
+
+def leads_to(url: str, reply: Reply) -> str:
+    """The URL to which a redirect from ``url`` leads; empty where it leads nowhere."""
+    location = reply.headers.get("location", "")
+    try:
+        return urljoin(url, location) if location else ""
+    except ValueError:
+        return ""
+
+
+def answer(method: str, url: str, reply: Reply, reason: str | None = None) -> str:
+    """What was tried and what came back, with the beginning of what the server said."""
+    said = " ".join(reply.text.split())[:200]
+    text = f"{method} {shown(url)} → {reply.status}"
+    if reason:
+        text += f", {reason}"
+    return f"{text} {json.dumps(said, ensure_ascii=False)}" if said else text
