@@ -1,0 +1,68 @@
+"""Many files, many runs, few resources."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from resumable import Resumable
+
+from .client import content
+from .script import Script, answer
+
+FILES = 10_000
+
+
+def test_run_follows_run_without_a_worker_lost() -> None:
+    # The workers of one run are just going when the next one begins.
+    with (
+        Script(otherwise=answer()) as server,
+        Resumable(server.url, test_chunks=False, simultaneous_uploads=4) as session,
+    ):
+        for run in range(300):
+            session.add_file(content(10), relative_path=f"{run}.bin")
+            assert len(session.join(20).succeeded) == 1
+    assert len(server.requests) == 300
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_files_need_few_descriptors(tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(FILES):
+        (folder / f"{number}.txt").write_bytes(b"%d" % number)
+    text = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        import os, sys
+        from resumable import Resumable
+        most = 0
+        def look(file):
+            global most
+            most = max(most, len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0)
+        with Resumable(sys.argv[1], simultaneous_uploads=8, test_chunks=False, auto_upload=False) as session:
+            session.on("file_success", look)
+            session.add_directory(sys.argv[2])
+            result = session.join()
+        print(len(result.succeeded), most)
+        """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with Script(otherwise=answer()) as server:
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(text), server.url, str(folder)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert result.stderr == ""
+    count, most = map(int, result.stdout.split())
+    assert count == FILES
+    assert most <= 40
+    received = {request.parameters["resumableRelativePath"]: request.chunk for request in server.requests}
+    assert received == {f"many/{number}.txt": b"%d" % number for number in range(FILES)}

@@ -1,0 +1,318 @@
+"""A network that fails at every place it can: all that was promised holds all the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable import Resumable, RetriesExhausted, TransportError
+from resumable.receiver import FileStore, Receiver, Server
+
+from .client import CHUNK, content, upload
+from .proxy import Fault, Proxy, Scenario
+from .script import Exchange, Script, Store, answer, head, hold, raw
+
+pytestmark = pytest.mark.timeout(60)
+
+BLIND: dict[str, Any] = {"test_chunks": False}
+SCENARIOS = json.loads(Path(__file__).with_name("scenarios.json").read_text(encoding="utf-8"))
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def received(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("received")
+
+
+@pytest.fixture(scope="module")
+def receiver_url(received: Path) -> Iterator[str]:
+    with Server(Receiver(FileStore(received, fsync="never"))) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("case", SCENARIOS, ids=[case["name"] for case in SCENARIOS])
+def test_what_arrives_is_what_was_sent(
+    case: dict[str, Any], workers: int, way: dict[str, Any], received: Path, receiver_url: str
+) -> None:
+    data = content(case.get("size", case.get("chunks", 6) * CHUNK + 17))
+    name = f"{case['name']}-{workers}-{len(way)}.bin"
+    with Proxy(receiver_url, Scenario.of(case["scenario"])) as proxy:
+        run = upload(
+            proxy.url, (data, name), simultaneous_uploads=workers, timeout=(5, 0.5), final_chunk_timeout=0.5, **way
+        )
+    assert run.count("file_success") == 1
+    assert digest((received / name).read_bytes()) == digest(data)
+    # What a fault cost is at most what was on the wire: a chunk and its head for each worker.
+    faults = len(proxy.ledger.happened)
+    request = 2 * CHUNK + 2000
+    requests = 2 * run.count("chunk_success") + 1
+    assert proxy.ledger.up <= len(data) + requests * 2000 + (faults + 1) * workers * request
+
+
+def test_a_connection_that_went_stale_is_not_noticed(way: dict[str, Any]) -> None:
+    store = Store()
+    data = content(8 * CHUNK)
+    served: dict[int, int] = {}
+
+    def moody(exchange: Exchange) -> None:
+        # Each connection serves two requests, and hangs up on the third.
+        number = exchange.request.connection
+        served[number] = served.get(number, 0) + 1
+        if served[number] == 3:
+            exchange.read()
+            exchange.close()
+        else:
+            store(exchange)
+
+    with Script(otherwise=moody) as server:
+        run = upload(server.url, data, **BLIND, **way)
+    assert run.count("chunk_retry") == 0
+    assert store.content(run.files[0].unique_identifier or "") == data
+
+
+def test_many_stale_connections_at_once_are_not_noticed_either(way: dict[str, Any]) -> None:
+    # All workers have a connection each; then every one of them goes stale in the moment in which it is used again.
+    gate = threading.Barrier(4)
+    first = threading.Event()
+
+    def together(exchange: Exchange) -> None:
+        exchange.read()
+        if not first.is_set():
+            gate.wait(20)
+            first.set()
+        answer(read=False)(exchange)
+
+    def moody(exchange: Exchange) -> None:
+        exchange.read()
+        if exchange.request.connection < 4:
+            exchange.reset()
+        else:
+            answer(read=False)(exchange)
+
+    data = content(4 * CHUNK)
+    with Script(*[together] * 4, otherwise=moody) as server:
+        with Resumable(
+            server.url,
+            chunk_size=CHUNK,
+            chunk_order="free",
+            simultaneous_uploads=4,
+            max_chunk_retries=0,
+            **BLIND,
+            **way,
+        ) as session:
+            session.add_file(data, relative_path="first.bin")
+            session.join(20)
+            file = session.add_file(data, relative_path="second.bin")
+            session.join(20)
+        assert file.is_complete()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nServer: x\r\n",
+        b"HTTP/1.1 200 OK\r\nServer: x",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
+        b"",
+        b"\r\n",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100000 + b"\r\n\r\n",
+        bytes(range(256)) * 8,
+    ],
+    ids=lambda reply: repr(reply[:50]),
+)
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_an_answer_that_is_none_is_tried_again(way: dict[str, Any], reply: bytes, end: str) -> None:
+    store = Store()
+    with Script(raw(reply, end=end), store) as server:
+        run = upload(server.url, content(10), **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert run.count("chunk_retry") == 1
+    assert len(store.chunks) == 1
+
+
+def test_an_answer_without_end_is_cut_and_taken_for_what_it_says(way: dict[str, Any]) -> None:
+    sent = []
+
+    def endless(exchange: Exchange) -> None:
+        exchange.read()
+        exchange.send(head(200, {"Content-Type": "text/plain"}))
+        try:
+            for _ in range(1 << 10):
+                exchange.send(b"x" * (1 << 20))
+                sent.append(1)
+        except OSError:
+            return
+
+    with Script(endless, otherwise=answer()) as server:
+        run = upload(server.url, content(2 * CHUNK), **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert len(sent) < 100
+    first = next(event for event in run.events if event[0] == "chunk_success")
+    assert first[2] == "x" * 65536
+
+
+def test_an_answer_that_drips_is_given_up_after_the_read_timeout(way: dict[str, Any]) -> None:
+    def drip(exchange: Exchange) -> None:
+        exchange.read()
+        exchange.send(head(200, {"Content-Length": "1000"}))
+        try:
+            while not exchange.stopping.wait(0.05):
+                exchange.send(b"x")
+        except OSError:
+            return
+
+    with Script(drip, answer()) as server:
+        run = upload(server.url, content(10), timeout=(5, 0.4), final_chunk_timeout=0.4, **BLIND, **way)
+    assert run.count("file_success") == run.count("chunk_retry") == 1
+
+
+def test_a_server_that_does_not_answer_in_time_is_tried_again(way: dict[str, Any]) -> None:
+    with Script(hold, answer()) as server:
+        run = upload(server.url, content(10), timeout=(5, 0.3), final_chunk_timeout=0.3, **BLIND, **way)
+    assert run.count("file_success") == run.count("chunk_retry") == 1
+
+
+def test_the_last_chunk_is_waited_for_longer(way: dict[str, Any]) -> None:
+    def slow(exchange: Exchange) -> None:
+        exchange.read()
+        exchange.stopping.wait(0.8)
+        answer(read=False)(exchange)
+
+    with Script(answer(), slow) as server:
+        run = upload(server.url, content(2 * CHUNK), timeout=(5, 0.3), final_chunk_timeout=20, **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert run.count("chunk_retry") == 0
+
+
+def test_a_server_that_stops_reading_is_given_up_and_tried_again(way: dict[str, Any]) -> None:
+    size = 32 << 20
+    with Script(Exchange.hold, answer(), receive_buffer=4096) as server:
+        run = upload(server.url, content(size), chunk_size=size, timeout=(2, 1), **BLIND, **way)
+    assert run.count("file_success") == run.count("chunk_retry") == 1
+    message = next(event for event in run.events if event[0] == "chunk_retry")[2]
+    assert message == "the server took no byte for 1 s"
+
+
+def test_a_slow_line_may_take_longer_than_any_timeout(way: dict[str, Any]) -> None:
+    # The connect timeout of requests would cap the whole send.
+    data = content(600_000)
+    store = Store()
+    with Script(store) as server, Proxy(server.url, Scenario(bandwidth=300_000, slice=4096)) as proxy:
+        run = upload(proxy.url, data, chunk_size=1 << 20, timeout=(0.5, 0.5), final_chunk_timeout=3, **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert run.count("chunk_retry") == 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_server_that_comes_up_later_is_found(way: dict[str, Any]) -> None:
+    port = free_port()
+    refused = threading.Event()
+    with Resumable(f"http://127.0.0.1:{port}/", chunk_retry_interval=0.02, **BLIND, **way) as session:
+        messages = []
+
+        @session.on("chunk_retry")
+        def told(chunk: Any, message: str) -> None:
+            messages.append(message)
+            refused.set()
+
+        file = session.add_file(content(10), relative_path="a.bin")
+        assert refused.wait(20)
+        with Script(otherwise=answer(), port=port):
+            session.join(20)
+    assert file.is_complete()
+    assert messages[0] == "Connection refused"
+
+
+def test_a_server_that_never_comes_up_is_given_up_in_the_end(way: dict[str, Any]) -> None:
+    run = upload(f"http://127.0.0.1:{free_port()}/", content(10), max_chunk_retries=2, **way)
+    assert type(run.error) is RetriesExhausted
+    assert "Connection refused (attempt 3 of 3)" in str(run.error)
+
+
+def test_retry_for_ends_the_attempts_when_nothing_gets_through(way: dict[str, Any]) -> None:
+    run = upload(f"http://127.0.0.1:{free_port()}/", content(10), max_chunk_retries=None, retry_for=0.3, **way)
+    assert type(run.error) is RetriesExhausted
+
+
+def test_a_host_that_does_not_exist_is_an_error_at_once(way: dict[str, Any]) -> None:
+    run = upload("http://nowhere.invalid:8080/upload?key=abc", content(10), **way)
+    assert type(run.error) is TransportError
+    assert run.count("chunk_retry") == 0
+    text = str(run.error)
+    assert "the host of http://nowhere.invalid:8080 is unknown" in text
+    assert "check the target" in text
+    assert "abc" not in text
+
+
+def test_a_host_that_was_there_before_is_waited_for(way: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # The resolver of the machine is what fails here, so it is replaced.
+    resolve = socket.getaddrinfo
+    failures = iter([socket.gaierror(socket.EAI_NONAME, "Name or service not known")] * 2)
+
+    def flap(*arguments: Any, **named: Any) -> Any:
+        error = next(failures, None)
+        if asked and error is not None:
+            raise error
+        asked.append(arguments)
+        return resolve(*arguments, **named)
+
+    asked: list[Any] = [None]
+    with Script(answer(close=True), otherwise=answer(close=True)) as server:
+        asked.clear()
+        monkeypatch.setattr(socket, "getaddrinfo", flap)
+        run = upload(server.url.replace("127.0.0.1", "localhost"), content(3 * CHUNK), **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert run.count("chunk_retry") >= 1
+
+
+def test_a_narrow_and_broken_line_still_counts_its_bytes_right(way: dict[str, Any]) -> None:
+    store = Store()
+    data = content(5 * CHUNK)
+    faults = [Fault("reset", 6000), Fault("close", 6000)]
+    sent: list[int] = []
+    confirmed: list[int] = []
+    with Script(otherwise=store) as server, Proxy(server.url, Scenario(faults, slice=512)) as proxy:
+        with Resumable(
+            proxy.url,
+            chunk_size=CHUNK,
+            chunk_retry_interval=0.01,
+            throttle_progress_callbacks=0,
+            deliver=None,
+            **BLIND,
+            **way,
+        ) as session:
+
+            @session.on("file_progress")
+            def note(file: Any) -> None:
+                sent.append(file.bytes_sent)
+                confirmed.append(file.bytes_confirmed)
+
+            file = session.add_file(data, relative_path="a.bin")
+            session.join(30)
+        assert file.bytes_sent == file.bytes_confirmed == len(data)
+    assert confirmed == sorted(confirmed)
+    assert max(sent) <= len(data)

@@ -1,0 +1,356 @@
+"""Stopping: whatever the server does or fails to do, it takes at most two seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable import ChunkState, FileState, Resumable, SessionState, UploadCancelled
+
+from .client import CHUNK, content
+from .script import Exchange, Script, Store, answer, hold
+
+pytestmark = pytest.mark.timeout(60)
+
+BLIND: dict[str, Any] = {"test_chunks": False}
+PATIENT: dict[str, Any] = {"timeout": (50, 50), "chunk_size": CHUNK, "simultaneous_uploads": 4, "chunk_order": "free"}
+LIMIT = 2.0
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """The block takes no longer. Other programs share the machine, so it is given some leave."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        assert time.monotonic() - start < seconds + 0.5
+
+
+def never_reads(exchange: Exchange) -> None:
+    exchange.hold()
+
+
+def stops_in_its_answer(exchange: Exchange) -> None:
+    exchange.read()
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    exchange.hold()
+
+
+SERVERS = {"never answers": hold, "never reads": never_reads, "stops in its answer": stops_in_its_answer}
+
+
+@pytest.fixture(params=SERVERS)
+def hung(request: pytest.FixtureRequest) -> Iterator[Script]:
+    """A server that takes requests and does not finish one."""
+    with Script(otherwise=SERVERS[request.param], receive_buffer=4096) as server:
+        yield server
+
+
+def begun(session: Resumable, server: Script, **more: Any) -> Any:
+    """A file, four chunks of which hang at the server. They are large enough to fill all buffers on the way."""
+    file = session.add_file(content(4 * session.options.chunk_size), relative_path="a.bin", **more)
+    server.await_requests(4)
+    return file
+
+
+def large(way: dict[str, Any]) -> dict[str, Any]:
+    return {**BLIND, **PATIENT, "chunk_size": 8 << 20, **way}
+
+
+def test_cancel_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
+    session = Resumable(hung.url, **large(way))
+    file = begun(session, hung)
+    with within(LIMIT):
+        session.cancel()
+        assert session.state is SessionState.IDLE
+        assert file.state is FileState.CANCELLED
+        with pytest.raises(UploadCancelled):
+            file.wait(1)
+        session.close()
+    assert no_threads_of(session)
+
+
+def test_cancelling_the_file_ends_its_requests(hung: Script, way: dict[str, Any]) -> None:
+    session = Resumable(hung.url, **large(way))
+    file = begun(session, hung)
+    with within(LIMIT):
+        file.cancel()
+        result = session.join(LIMIT)
+    assert result.cancelled == (file,)
+    session.close()
+
+
+def test_close_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
+    session = Resumable(hung.url, **large(way))
+    begun(session, hung)
+    with within(LIMIT):
+        session.close()
+    assert session.state is SessionState.CLOSED
+    assert no_threads_of(session)
+
+
+def test_a_pause_before_does_not_keep_them_from_ending(hung: Script, way: dict[str, Any]) -> None:
+    # A pause lets a request that waits for its answer finish; a cancel that follows must not.
+    session = Resumable(hung.url, **large(way))
+    begun(session, hung)
+    session.pause()
+    with within(LIMIT):
+        session.cancel()
+        assert settled(session)
+        session.close()
+    assert no_threads_of(session)
+
+
+def test_leaving_the_block_with_an_exception_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
+    session = Resumable(hung.url, **large(way))
+    with pytest.raises(ZeroDivisionError):
+        leave_by_exception(session, hung)
+    assert session.state is SessionState.CLOSED
+    assert no_threads_of(session)
+
+
+def leave_by_exception(session: Resumable, server: Script) -> None:
+    with within(LIMIT), session:
+        begun(session, server)
+        raise ZeroDivisionError
+
+
+def test_a_test_and_a_canary_that_hang_are_ended(way: dict[str, Any]) -> None:
+    # Three workers wait to hear what becomes of the canary that the fourth has sent.
+    with Script(answer(200), answer(200), answer(200), answer(200), otherwise=hold) as server:
+        session = Resumable(server.url, **PATIENT, **way)
+        session.add_file(content(4 * CHUNK), relative_path="a.bin")
+        server.await_requests(5)
+        with within(LIMIT):
+            session.close()
+        assert no_threads_of(session)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: str) -> None:
+    # The backlog is full, or TLS is never spoken; nothing can be shut down, so the worker is left alone.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(20 if scheme == "http" else 0)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        session = Resumable(f"{scheme}://127.0.0.1:{port}/", **{**PATIENT, **BLIND, "timeout": (2.5, 2.5)})
+        session.add_file(content(10), relative_path="a.bin")
+        with within(LIMIT):
+            session.close()
+        for filler in fillers:
+            filler.close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("resumable-"):
+                thread.join(10)
+                assert not thread.is_alive()
+
+
+def test_pause_stops_bodies_and_resume_goes_on(way: dict[str, Any]) -> None:
+    store = Store()
+    data = content(2 * (8 << 20))
+    gate = threading.Event()
+
+    def slow(exchange: Exchange) -> None:
+        gate.wait(20)
+        store(exchange)
+
+    with Script(*[slow] * 4, receive_buffer=4096) as server:
+        with Resumable(
+            server.url, **{**BLIND, **PATIENT, "chunk_size": 8 << 20, "chunk_retry_interval": 0.01}, **way
+        ) as session:
+            file = session.add_file(data, relative_path="a.bin")
+            server.await_requests(2)
+            with within(LIMIT):
+                session.pause()
+                assert settled(session)
+            assert file.bytes_sent == 0
+            gate.set()
+            session.resume()
+            session.join(30)
+        assert file.is_complete()
+    assert store.content(file.unique_identifier) == data
+
+
+def test_a_pause_lets_an_answer_come_that_is_on_its_way(way: dict[str, Any]) -> None:
+    gate = threading.Event()
+
+    def late(exchange: Exchange) -> None:
+        exchange.read()
+        gate.wait(20)
+        answer(read=False)(exchange)
+
+    with Script(late, late) as server, Resumable(server.url, **BLIND, **PATIENT, **way) as session:
+        file = session.add_file(content(2 * CHUNK), relative_path="a.bin")
+        server.await_requests(2)
+        session.pause()
+        gate.set()
+        assert settled(session)
+        assert file.bytes_confirmed == 2 * CHUNK
+
+
+def settled(session: Resumable) -> bool:
+    """Whether nothing is on the wire any more, soon."""
+
+    deadline = time.monotonic() + 5
+    condition = threading.Condition()
+    while time.monotonic() < deadline:
+        chunks = [chunk for file in session.files for chunk in file.chunks]
+        live = [
+            chunk for chunk in chunks if chunk.state in (ChunkState.TESTING, ChunkState.SENDING, ChunkState.STOPPING)
+        ]
+        if not live:
+            return True
+        with condition:
+            condition.wait(0.02)
+    return False
+
+
+def no_threads_of(session: Resumable) -> bool:
+    """Whether no worker is left, soon."""
+    deadline = time.monotonic() + LIMIT
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("resumable-worker")]
+    for thread in workers:
+        thread.join(max(deadline - time.monotonic(), 0))
+    return not any(thread.is_alive() for thread in workers)
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------------------------
+
+
+def program(tmp_path: Path, url: str, body: str) -> subprocess.Popen[str]:
+    """A program that uploads ``a.bin``; it has the default handling of SIGINT, whoever started the tests."""
+    (tmp_path / "a.bin").write_bytes(content(16 * CHUNK))
+    text = f"""
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from resumable import Resumable
+options = dict(test_chunks=False, chunk_size={CHUNK}, simultaneous_uploads=4, chunk_order="free", timeout=(50, 50))
+path = {str(tmp_path / "a.bin")!r}
+url = {url!r}
+{textwrap.dedent(body)}
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
+    return subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+BODIES = {
+    "join": """
+        session = Resumable(url, **options)
+        session.add_file(path)
+        try:
+            session.join()
+        except KeyboardInterrupt:
+            print(session.state.value)
+            session.close()
+            print("closed")
+        """,
+    "the end of the block": """
+        try:
+            with Resumable(url, **options) as session:
+                session.add_file(path)
+        except KeyboardInterrupt:
+            print("paused")
+            print("closed")
+        """,
+    "the block": """
+        try:
+            with Resumable(url, **options) as session:
+                session.add_file(path)
+                time.sleep(50)
+        except KeyboardInterrupt:
+            print("paused")
+            print("closed")
+        """,
+    "wait of the file": """
+        try:
+            with Resumable(url, **options) as session:
+                session.add_file(path).wait()
+        except KeyboardInterrupt:
+            print("paused")
+            print("closed")
+        """,
+}
+
+
+@pytest.mark.parametrize("place", BODIES)
+@pytest.mark.parametrize("behaviour", ["never answers", "never reads"])
+def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_path: Path) -> None:
+    with Script(otherwise=SERVERS[behaviour]) as server:
+        process = program(tmp_path, server.url, BODIES[place])
+        server.await_requests(4)
+        with within(LIMIT):
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=20)
+    assert errors == ""
+    assert output == "paused\nclosed\n"
+    assert process.returncode == 0
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
+    with Script(otherwise=hold) as server:
+        process = program(tmp_path, server.url, "s = Resumable(url, **options); s.add_file(path); s.join()")
+        server.await_requests(4)
+        with within(LIMIT):
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_program_that_just_ends_does_not_wait_for_its_uploads(tmp_path: Path) -> None:
+    with Script(otherwise=hold) as server:
+        body = "s = Resumable(url, **options); s.add_file(path); sys.stdin.readline(); print('end')"
+        process = program(tmp_path, server.url, body)
+        server.await_requests(4)
+        with within(LIMIT):
+            output, errors = process.communicate("\n", timeout=20)
+    assert (output, errors, process.returncode) == ("end\n", "", 0)
+
+
+def test_a_second_ctrl_c_ends_the_closing(tmp_path: Path) -> None:
+    # A handler that does not return is all that closing can wait for here.
+    body = """
+        def stuck(chunk):
+            print("stuck", flush=True)
+            time.sleep(50)
+        try:
+            with Resumable(url, **options) as session:
+                session.on("chunk_retry", stuck)
+                session.add_file(path)
+                time.sleep(50)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """
+    with Script(answer(503), otherwise=hold) as server:
+        process = program(tmp_path, server.url, body)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        with within(LIMIT):
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=20)
+    assert output in ("interrupted\n", "")
