@@ -1,0 +1,1 @@
+"""Sessions, files, handlers, plugins and delivery, over real sockets."""

@@ -1,0 +1,416 @@
+"""The three ways in which handlers are called: an own thread, a function that posts, and by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable import FileState, Resumable, SessionState, StateError, UploadCancelled, WaitTimeout
+
+from .conftest import threads_of_sessions, wait_until_threads_are_gone
+from .wire import PATIENCE, Wire
+
+Make = Callable[..., Path]
+
+
+class Post:
+    """What posts to the thread that calls :meth:`run`, as the post functions of window systems do."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.posted = 0
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        self.posted += 1
+        self.queue.put(function)
+
+    def run(self, until: Callable[[], Any]) -> None:
+        """What is posted is called, until something holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            self.queue.get(timeout=deadline - time.monotonic())()
+
+
+# -- posted --------------------------------------------------------------------------------------------------------
+
+
+def test_posted_handlers_run_on_the_thread_that_takes_what_was_posted(wire: Wire, make: Make) -> None:
+    post, heard = Post(), []
+    with Resumable(wire.url, chunk_size=10, deliver=post, simultaneous_uploads=8) as session:
+        session.on("catch_all", lambda event, *_: heard.append((event, threading.current_thread())))
+        session.add_file(make(size=1000))
+        post.run(lambda: heard and heard[-1][0] == "chunk_success")
+        assert {thread for _, thread in heard} == {threading.current_thread()}
+        session.join(PATIENCE)
+        post.run(lambda: heard[-1][0] == "complete")
+    assert {thread for _, thread in heard} == {threading.current_thread()}
+    assert [event for event, _ in heard].count("chunk_success") == 100
+    assert post.posted < len(heard), "one call delivers many notices"
+
+
+def test_posted_notices_come_in_bounded_batches(wire: Wire, make: Make) -> None:
+    post = Post()
+    sizes = []
+    with Resumable(wire.url, chunk_size=1, deliver=post, test_chunks=False) as session:
+        count = [0]
+        session.on("catch_all", lambda *_: count.__setitem__(0, count[0] + 1))
+        session.add_file(make(size=300))
+        session.join(PATIENCE)
+        while count[0] == 0 or not post.queue.empty():
+            before = count[0]
+            post.queue.get(timeout=PATIENCE)()
+            sizes.append(count[0] - before)
+    assert max(sizes) == 64
+    assert sum(sizes) > 300
+
+
+def test_join_on_the_thread_that_is_posted_to_waits_for_the_transfers_alone(wire: Wire, make: Make) -> None:
+    # More chunks than notices may wait: nobody takes them, and the transfers must not wait for that.
+    post, heard = Post(), []
+    with Resumable(wire.url, chunk_size=1, deliver=post, test_chunks=False, chunk_order="free") as session:
+        session.on("chunk_success", heard.append)
+        file = session.add_file(make(size=3000))
+        assert session.join(PATIENCE)
+        assert heard == []
+        file.wait(PATIENCE)
+        post.run(lambda: len(heard) == 3000)
+    assert len(wire.posts) == 3000
+
+
+def test_a_real_event_loop_calls_the_handlers(wire: Wire, make: Make) -> None:
+    heard: list[Any] = []
+    path = make(size=300)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        session = Resumable(wire.url, chunk_size=10, deliver=loop.call_soon_threadsafe, loop=loop)
+
+        async def success(file: Any) -> None:
+            await asyncio.sleep(0)
+            heard.append((file.state, threading.current_thread()))
+            done.set()
+
+        session.on("chunk_success", lambda: heard.append(threading.current_thread()))
+        session.on("file_success", success)
+        session.add_file(path)
+        await asyncio.wait_for(done.wait(), PATIENCE)
+        await asyncio.to_thread(session.join, PATIENCE)
+        await asyncio.to_thread(session.close)
+
+    asyncio.run(main())
+    here = threading.current_thread()
+    assert heard == [here] * 30 + [(FileState.SUCCESS, here)]
+
+
+def test_a_post_that_calls_at_once_is_no_recursion(wire: Wire, make: Make) -> None:
+    # As the signal of a window system that is emitted on the thread of the window.
+    overlaps, heard, inside = [], [], threading.Lock()
+    with Resumable(
+        wire.url, chunk_size=1, deliver=lambda function: function(), simultaneous_uploads=8, test_chunks=False
+    ) as session:
+
+        def handler(chunk: Any) -> None:
+            if not inside.acquire(blocking=False):
+                overlaps.append(chunk)
+                return
+            session.pause()
+            session.resume()
+            heard.append(chunk.index)
+            inside.release()
+
+        session.on("chunk_success", handler)
+        session.on("file_progress", lambda: session.progress())
+        session.add_file(make(size=2000))
+    assert not overlaps
+    assert sorted(heard) == list(range(2000))
+
+
+def test_a_handler_that_takes_in_what_was_posted_does_not_spin(wire: Wire, make: Make) -> None:
+    # As a dialog that is shown in a handler, and runs the event loop of the window meanwhile.
+    post, heard = Post(), []
+    with Resumable(wire.url, chunk_size=10, deliver=post) as session:
+
+        def dialog() -> None:
+            session.pause()
+            session.resume()
+            heard.append(post.queue.empty())
+
+        session.on("chunk_success", dialog)
+        session.add_file(make(size=100))
+        session.join(PATIENCE)
+        post.run(lambda: len(heard) == 10)
+    assert all(heard), "nothing is posted while a handler runs"
+
+
+@pytest.mark.usefixtures("failures")
+def test_a_post_that_raises_stops_no_transfer(wire: Wire, make: Make) -> None:
+    calls = []
+
+    def post(function: Callable[[], None]) -> None:
+        calls.append(function)
+        raise RuntimeError("the loop is closed")
+
+    with Resumable(wire.url, chunk_size=1, deliver=post, test_chunks=False) as session:
+        session.on("chunk_success", lambda: None)
+        session.add_file(make(size=1500))
+        assert session.join(PATIENCE)
+    assert len(wire.posts) == 1500
+    assert len(calls) > 1, "the next notice tries again"
+
+
+def test_ctrl_c_in_a_posted_handler_goes_to_the_thread_and_loses_no_other_notice(wire: Wire, make: Make) -> None:
+    post, heard = Post(), []
+    with Resumable(wire.url, chunk_size=10, deliver=post) as session:
+
+        def handler(chunk: Any) -> None:
+            heard.append(chunk.index)
+            if len(heard) == 3:
+                raise KeyboardInterrupt
+
+        session.on("chunk_success", handler)
+        session.add_file(make(size=100))
+        with pytest.raises(KeyboardInterrupt):
+            post.run(lambda: False)
+        session.join(PATIENCE)
+        post.run(lambda: len(heard) == 10)
+
+
+# -- by hand -------------------------------------------------------------------------------------------------------
+
+
+def test_by_hand_nothing_is_told_before_somebody_asks(wire: Wire, make: Make) -> None:
+    heard = []
+    with Resumable(wire.url, chunk_size=10, deliver="manual") as session:
+        session.on("catch_all", lambda event, *_: heard.append((event, threading.current_thread())))
+        session.add_file(make(size=100))
+        wire.wait(lambda: len(wire.posts) == 10)
+        assert heard == []
+        told = 0
+        while not any(event == "file_success" for event, _ in heard):
+            told += session.process_events()
+        assert told == len(heard)
+        session.join(PATIENCE)
+        assert heard[-1] == ("complete", threading.current_thread())
+        assert session.process_events() == 0
+    assert {thread for _, thread in heard} == {threading.current_thread()}
+    assert not [thread for thread in threads_of_sessions() if "events" in thread.name]
+
+
+def test_join_by_hand_drains_more_than_can_wait(wire: Wire, make: Make) -> None:
+    heard = []
+    with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
+        session.on("chunk_success", lambda chunk: heard.append(chunk.index))
+        session.add_file(make(size=3000))
+        session.join(PATIENCE)
+        assert len(heard) == 3000
+
+
+def test_what_comes_while_events_are_processed_waits_for_the_next_time(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
+        session.on("chunk_success", lambda chunk: session.update_query({}) or more(chunk.number))
+
+        def more(number: int) -> None:
+            # Each handler waits until there is more to tell, so that draining to the end would never end.
+            wire.wait(lambda: len(wire.posts) >= min(number + 3, 500))
+
+        session.add_file(make(size=500))
+        wire.wait(lambda: len(wire.posts) >= 3)
+        assert 0 < session.process_events() < 500
+        session.cancel()
+
+
+def test_a_timeout_is_kept_although_there_is_always_more_to_tell(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
+        nap = threading.Event()
+        session.on("chunk_success", lambda: nap.wait(0.002))
+        session.add_file(make(size=100_000))
+        with pytest.raises(WaitTimeout, match=r"still going on after 0\.3 s"):
+            session.join(0.3)
+        session.cancel()
+
+
+def test_events_are_processed_by_hand_only_where_that_was_asked_for(wire: Wire) -> None:
+    for deliver in (None, Post()):
+        with Resumable(wire.url, deliver=deliver) as session, pytest.raises(StateError, match="'manual'"):
+            session.process_events()
+
+
+def test_processing_inside_a_handler_does_nothing(wire: Wire, make: Make) -> None:
+    told = []
+    with Resumable(wire.url, deliver="manual") as session:
+        session.on("file_added", lambda: told.append(session.process_events()))
+        session.add_file(make())
+    assert told == [0]
+
+
+def test_while_another_thread_processes_join_waits_and_does_not_spin(wire: Wire, make: Make) -> None:
+    go, entered = threading.Event(), threading.Event()
+    with Resumable(wire.url, deliver="manual") as session:
+
+        def handler() -> None:
+            entered.set()
+            assert go.wait(PATIENCE)
+
+        session.on("file_success", handler)
+        session.add_file(make())
+
+        def process() -> None:
+            while not entered.is_set():
+                session.process_events()
+
+        other = threading.Thread(target=process)
+        other.start()
+        assert entered.wait(PATIENCE)
+        spent = time.thread_time()
+        with pytest.raises(WaitTimeout):
+            session.join(0.5)
+        assert time.thread_time() - spent < 0.25
+        go.set()
+        other.join()
+
+
+def test_ctrl_c_in_a_handler_that_join_calls_pauses_and_is_raised(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, chunk_size=10, deliver="manual", simultaneous_uploads=1) as session:
+        heard = []
+
+        def handler(chunk: Any) -> None:
+            heard.append(chunk.index)
+            if chunk.index == 2:
+                raise KeyboardInterrupt
+
+        session.on("chunk_success", handler)
+        wire.behave = lambda request: None if request.chunk is not None and request.number > 5 else (200, "", {})
+        session.add_file(make(size=1000))
+        with pytest.raises(KeyboardInterrupt):
+            session.join(PATIENCE)
+        assert session.state is SessionState.PAUSED
+        session.cancel()
+
+
+# -- an own thread -------------------------------------------------------------------------------------------------
+
+
+def test_handlers_of_a_run_share_one_thread_with_what_belongs_to_it(wire: Wire, make: Make) -> None:
+    kept: list[sqlite3.Connection] = []
+    rows: list[tuple[str]] = []
+    with Resumable(wire.url) as session:
+
+        @session.on("file_added")
+        def added(file: Any) -> None:
+            kept.append(sqlite3.connect(":memory:"))
+            kept[0].execute("create table done (name text)")
+
+        @session.on("file_success")
+        def success(file: Any) -> None:
+            kept[0].execute("insert into done values (?)", (file.file_name,))
+
+        @session.on("complete")
+        def complete() -> None:
+            rows.extend(kept[0].execute("select name from done"))
+            kept[0].close()
+
+        session.add_file(make())
+    assert rows == [("a.bin",)]
+
+
+def test_threads_are_daemons_that_begin_with_the_first_run_and_go_when_it_is_over(wire: Wire, make: Make) -> None:
+    session = Resumable(wire.url, simultaneous_uploads=2, auto_upload=False)
+    assert not threads_of_sessions()
+    for _ in range(3):
+        session.add_file(make(), unique_identifier=f"{_}")
+        wire.behave = lambda request: None
+        session.upload()
+        wire.wait_held()
+        assert all(thread.daemon for thread in threads_of_sessions())
+        assert {thread.name.rpartition("-")[0] for thread in threads_of_sessions()} <= {"resumable-worker", "resumable"}
+        wire.behave = lambda request: (200,)
+        wire.release()
+        session.join(PATIENCE)
+        wait_until_threads_are_gone()
+    session.close()
+
+
+@pytest.mark.usefixtures("failures")
+def test_a_handler_that_wants_to_end_the_program_ends_nothing(wire: Wire, make: Make) -> None:
+    told = []
+    with Resumable(wire.url) as session:
+
+        @session.on("file_added")
+        def leave() -> None:
+            raise SystemExit(3)
+
+        session.on("file_added", lambda: told.append("the others run"))
+        session.on("handler_error", lambda event, handler, exception: told.append((event, type(exception))))
+        session.add_file(make())
+        assert session.join(PATIENCE)
+    assert told == [("file_added", SystemExit), "the others run"]
+
+
+def test_join_returns_after_every_handler_has_returned(wire: Wire, make: Make) -> None:
+    for _ in range(10):
+        done = []
+        with Resumable(wire.url, chunk_size=10) as session:
+            nap = threading.Event()
+            session.on("chunk_success", lambda chunk: (nap.wait(0.002), done.append(chunk.index)))  # noqa: B023
+            session.on("complete", lambda: (nap.wait(0.01), done.append("complete")))  # noqa: B023
+            session.add_file(make(size=100))
+            session.join(PATIENCE)
+            assert len(done) == 11
+            assert done[-1] == "complete"
+
+
+def test_wait_for_a_file_does_not_wait_for_what_others_do(wire: Wire, make: Make) -> None:
+    wire.behave = lambda request: (404,) if request.chunk is None else (200,)
+    with Resumable(wire.url, chunk_size=1, test_chunks=False, simultaneous_uploads=1) as session:
+        heard = []
+        nap = threading.Event()
+        session.on("chunk_success", lambda chunk: nap.wait(0.002))
+        first = session.add_file(make("first", 20))
+        session.add_file(make("second", 100_000))
+        first.on("success", lambda: (nap.wait(0.05), heard.append("first")))
+        first.wait(PATIENCE)
+        assert heard == ["first"]
+        assert len(wire.posts) < 50_000
+        session.cancel()
+
+
+def test_wait_returns_after_a_handler_that_came_late(wire: Wire, make: Make) -> None:
+    heard = []
+    with Resumable(wire.url) as session:
+        file = session.add_file(make())
+        file.wait(PATIENCE)
+        nap = threading.Event()
+        file.on("success", lambda: (nap.wait(0.05), heard.append("late")))
+        file.wait(PATIENCE)
+        assert heard == ["late"]
+
+
+def test_closing_takes_two_seconds_at_most_although_a_handler_and_the_server_hang(wire: Wire, make: Make) -> None:
+    wire.behave = lambda request: None if request.number > 1 else (200,)
+    go = threading.Event()
+    session = Resumable(wire.url, chunk_size=10, test_chunks=False)
+    entered = threading.Event()
+    session.on("chunk_success", lambda: (entered.set(), go.wait(PATIENCE)))
+    file = session.add_file(make(size=100))
+    assert entered.wait(PATIENCE)
+    wire.wait_held(2)
+    begun = time.monotonic()
+    session.close()
+    assert time.monotonic() - begun < 2
+    assert session.state is SessionState.CLOSED
+    go.set()
+    with pytest.raises(UploadCancelled):
+        file.wait(PATIENCE)
+    result = session.join(PATIENCE)
+    assert result.cancelled == (file,)
+    assert not result
+    session.close()
