@@ -1,0 +1,16 @@
+"""How Sphinx builds this documentation: ``make docs``."""
+
+from __future__ import annotations
+
+import resumable
+
+project = "resumable"
+author = "the resumable authors"
+version = release = resumable.__version__
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"resumable {release}"
+highlight_language = "text"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"

@@ -1,0 +1,118 @@
+"""Every example is run as a user would run it, against a real receiver, and what arrives is compared byte by byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resumable.receiver import Receiver, Server
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+Finished = subprocess.CompletedProcess[str]
+Example = Callable[..., Finished]
+TESTED = {"custom_session", "demo", "events", "plugin", "progress_bar", "resume", "simple"}
+
+
+@pytest.fixture
+def example(run: Callable[..., Finished]) -> Example:
+    """``example(name, *arguments, **environment)`` runs an example; no handler of it may have raised."""
+
+    def example(name: str, *arguments: str, **environment: str) -> Finished:
+        finished = run(EXAMPLES / f"{name}.py", *arguments, **environment)
+        assert "Traceback" not in finished.stderr, finished.stderr
+        return finished
+
+    return example
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A file of eleven chunks and a bit."""
+    path = tmp_path / "video.mp4"
+    path.write_bytes(os.urandom(11 * 1024 * 1024 + 12345))
+    return path
+
+
+def test_there_is_a_test_for_every_example() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == TESTED
+
+
+@pytest.mark.parametrize("name", sorted(TESTED - {"demo"}))
+def test_an_example_without_arguments_says_how_to_call_it(name: str, example: Example) -> None:
+    ran = example(name)
+    assert ran.returncode == 1
+    assert f"python examples/{name}.py URL" in ran.stderr
+
+
+def test_simple_uploads_and_the_second_run_finds_everything_there(
+    example: Example, video: Path, receiver_url: str, received: Path
+) -> None:
+    first = example("simple", receiver_url, str(video))
+    assert first.stdout == f"video.mp4: {video.stat().st_size} bytes, 0 of them were there already\n", first.stderr
+    assert (received / "video.mp4").read_bytes() == video.read_bytes()
+    second = example("simple", receiver_url, str(video))
+    assert f"{video.stat().st_size} of them were there already" in second.stdout
+
+
+def test_simple_says_what_failed(example: Example, video: Path, tmp_path: Path) -> None:
+    with Server(Receiver(tmp_path / "in", token="right")) as server:
+        ran = example("simple", server.url, str(video))
+    assert ran.returncode == 1
+    assert "'video.mp4'" in ran.stderr
+    assert "401" in ran.stderr
+
+
+def test_progress_bar_ends_full(example: Example, video: Path, receiver_url: str, received: Path) -> None:
+    ran = example("progress_bar", receiver_url, str(video))
+    assert ran.returncode == 0, ran.stderr
+    assert re.fullmatch(r"video\.mp4 #{30} 100% +[\d.]+ MB/s.*", ran.stdout.splitlines()[-1])
+    assert (received / "video.mp4").read_bytes() == video.read_bytes()
+
+
+def test_events_shows_them_in_order(example: Example, video: Path, receiver_url: str, received: Path) -> None:
+    ran = example("events", receiver_url, str(video))
+    assert ran.returncode == 0, ran.stderr
+    seen = [line.split()[0] for line in ran.stdout.splitlines()]
+    assert seen[0] == "before_add"
+    assert seen.index("file_added") < seen.index("chunk_success") < seen.index("file_success")
+    assert seen.count("chunk_success") == 11
+    assert seen[-1] == "complete"
+    assert (received / "video.mp4").read_bytes() == video.read_bytes()
+
+
+def test_resume_sends_only_what_is_missing(example: Example, video: Path, receiver_url: str, received: Path) -> None:
+    ran = example("resume", receiver_url, str(video))
+    assert ran.returncode == 0, ran.stderr
+    confirmed, size, skipped, sent = (int(number) for number in re.findall(r"\d+", ran.stdout))
+    assert 0 < confirmed <= skipped <= size == video.stat().st_size
+    assert skipped + sent == size
+    assert (received / "video.mp4").read_bytes() == video.read_bytes()
+
+
+def test_custom_session_is_let_in_with_the_right_token_only(example: Example, video: Path, tmp_path: Path) -> None:
+    with Server(Receiver(tmp_path / "in", token="right")) as server:
+        refused = example("custom_session", server.url, str(video), UPLOAD_TOKEN="wrong")
+        assert refused.returncode == 1
+        assert refused.stderr == "the server did not take the token\n"
+        ran = example("custom_session", server.url, str(video), UPLOAD_TOKEN="right")
+    assert ran.stdout == "uploaded\n", ran.stderr
+    assert (tmp_path / "in" / "video.mp4").read_bytes() == video.read_bytes()
+
+
+def test_plugin_keeps_its_journal(example: Example, video: Path, receiver_url: str, received: Path) -> None:
+    ran = example("plugin", receiver_url, str(video))
+    assert ran.returncode == 0, ran.stderr
+    entry = json.loads(ran.stdout)
+    assert (entry["what"], entry["file"], entry["bytes"]) == ("uploaded", "video.mp4", video.stat().st_size)
+    assert (received / "video.mp4").read_bytes() == video.read_bytes()
+
+
+def test_demo_ends_with_the_hashes_compared(example: Example) -> None:
+    ran = example("demo")
+    assert ran.returncode == 0, ran.stdout + ran.stderr

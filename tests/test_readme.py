@@ -1,0 +1,133 @@
+"""What the documentation shows runs, and what its tables say is what the code has."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import docutils.core
+import pytest
+
+from resumable.events import EVENTS
+from resumable.options import OPTIONS
+
+ROOT = Path(__file__).parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
+TARGET = "https://example.com/upload"
+
+
+class Block(NamedTuple):
+    """One block of code of a page, its first line counted from 1."""
+
+    page: str
+    line: int
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(page: str) -> list[Block]:
+    """Every block of code of a page, also those that have no language."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    found = []
+    for number, line in enumerate(lines):
+        opening = re.fullmatch(r"( *)(?:\.\. code-block::\s*(\S*)|.*(?<!^\.\.)::)", line)
+        if opening is None or (line.lstrip().startswith("..") and "code-block" not in line):
+            continue
+        body = []
+        for following in lines[number + 1 :]:
+            if following.strip() and not following.startswith(opening[1] + "    "):
+                break
+            body.append(following[len(opening[1]) + 4 :])
+        found.append(Block(page, number + 1, opening[2] or "", "\n".join(body).strip() + "\n"))
+    return found
+
+
+PAGES = ["README.rst", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst")))]
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    assert {block.language for block in BLOCKS} == {"console", "python", "text"}
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+def test_python_runs_against_a_real_receiver(
+    block: Block, receiver_url: str, received: Path, run: Run, tmp_path: Path
+) -> None:
+    video = bytes(range(256)) * 4096 * 3
+    (tmp_path / "video.mp4").write_bytes(video)
+    (tmp_path / "photos" / "summer").mkdir(parents=True)
+    (tmp_path / "photos" / "summer" / "beach.jpg").write_bytes(b"sand" * 1000)
+    program = tmp_path / "program.py"
+    program.write_text(block.code.replace(TARGET, receiver_url), encoding="utf-8")
+    ran = run(program)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    arrived = [*received.glob("video*.mp4"), *tmp_path.glob("uploads/video.mp4")]
+    assert arrived
+    assert all(path.read_bytes() == video for path in arrived)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
+def test_a_command_names_what_there_is(block: Block) -> None:
+    extras = configparser.ConfigParser()
+    extras.read(ROOT / "setup.cfg", encoding="utf-8")
+    for line in block.code.splitlines():
+        program, *arguments = shlex.split(line)
+        if program == "make":
+            assert set(arguments) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)), line
+        elif arguments[0] == "-m":
+            assert importlib.util.find_spec(arguments[1]), line
+            if arguments[1] == "pip":
+                named = re.fullmatch(r"\.(?:\[([\w,]+)\])?", arguments[-1])
+                assert named, line
+                assert set(filter(None, (named[1] or "").split(","))) <= set(extras["options.extras_require"]), line
+        else:
+            assert Path(program).name.startswith("python"), line
+            assert (ROOT / arguments[0]).is_file(), line
+
+
+def test_the_readme_and_the_change_log_are_well_formed() -> None:
+    for page in ("README.rst", "CHANGES.rst"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        quiet = {"report_level": 2, "halt_level": 2, "syntax_highlight": "none", "file_insertion_enabled": False}
+        docutils.core.publish_doctree(text, source_path=page, settings_overrides=quiet)
+
+
+def test_the_tables_are_those_of_the_rows() -> None:
+    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert specification is not None
+    assert specification.loader is not None
+    tables = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tables)
+    for page, rows in (("options.rst", OPTIONS), ("events.rst", EVENTS)):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert text == tables.renewed(page), "make tables writes them anew"
+        assert re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE) == list(rows)
+
+
+def test_every_page_is_reached_from_the_first() -> None:
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^   (\w+)$", index, re.MULTILINE))
+    assert listed == {path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"}
+
+
+def test_the_files_that_the_pages_name_exist() -> None:
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name in re.findall(r"``((?:docs|examples|resumable|tests|benchmarks)/[\w/.]*)``", text):
+            assert name == "docs/_build" or (ROOT / name).exists(), f"{page} names {name}"
+
+
+def test_every_difference_of_the_documentation_has_its_number() -> None:
+    text = (ROOT / "docs" / "differences.rst").read_text(encoding="utf-8")
+    assert [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)] == list(range(1, 13))
