@@ -1,0 +1,76 @@
+"""Upload one-byte chunks to a transport that answers at once, and print the figures: what is left is our own work."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from typing import Any
+
+from figures import measured
+
+from resumable import Resumable
+from resumable.transport.base import Reply, Request, Watch
+
+
+class Nowhere:
+    """A transport without a network. With `reading`, the body is read from the file, as it would be to be sent."""
+
+    def __init__(self, *, reading: bool) -> None:
+        self._reading = reading
+
+    def send(self, request: Request, watch: Watch) -> Reply:
+        """The server has stored it."""
+        if self._reading and request.body is not None:
+            for _ in request.body:
+                pass
+        return Reply(200, {}, "")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Timed:
+    """A performer that adds up the processor time of making requests: reading, the form, the parameters, the URL."""
+
+    def __init__(self, performer: Any) -> None:
+        self._performer = performer
+        self.seconds = 0.0
+
+    def perform(self, *lease: Any) -> Any:
+        """What the performer makes of the lease."""
+        began = time.thread_time()
+        try:
+            return self._performer.perform(*lease)
+        finally:
+            self.seconds += time.thread_time() - began
+
+
+def main() -> None:
+    """Upload a file of as many bytes as there are chunks, and fail unless every chunk was reported."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path")
+    parser.add_argument("--chunks", type=int, required=True)
+    parser.add_argument("--reading", action="store_true", help="read the chunks")
+    arguments = parser.parse_args()
+    with open(arguments.path, "wb") as file:
+        file.truncate(arguments.chunks)
+    reported = itertools.count()
+
+    def count(*subject: object) -> None:
+        next(reported)
+
+    transport = Nowhere(reading=arguments.reading)
+    with measured() as figures:
+        session = Resumable("http://127.0.0.1/", chunk_size=1, test_chunks=False, transport=transport)
+        session._performer = performer = Timed(session._performer)  # type: ignore[assignment]
+        with session:
+            session.on("chunk_success", count)
+            session.add_file(arguments.path)
+        figures["performing"] = performer.seconds
+    if (chunks := next(reported)) != arguments.chunks:
+        raise SystemExit(f"{chunks} chunks were reported, not {arguments.chunks}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Upload with the `resumable` that this interpreter imports, this one or 0.1.1, and print the figures."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from typing import Any
+
+from figures import measured, open_files, paths_below
+
+import resumable
+
+
+def main() -> None:
+    """Upload every file once and fail unless every chunk was reported."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("target")
+    parser.add_argument("path", help="a file, or a directory of files")
+    parser.add_argument("--chunks", type=int, required=True, help="how many chunks have to be reported")
+    parser.add_argument("--chunk-size", type=int, default=1024 * 1024)
+    parser.add_argument("--test-chunks", action="store_true")
+    parser.add_argument("--open-files", type=int)
+    arguments = parser.parse_args()
+    if arguments.open_files:
+        open_files(arguments.open_files)
+    paths = paths_below(arguments.path)
+    options: dict[str, Any] = {"chunk_size": arguments.chunk_size, "test_chunks": arguments.test_chunks}
+    first = resumable.__version__ == "0.1.1"
+    if not first:
+        options["trust_tests"] = True  # the server says that every chunk is there, also the one that cannot be
+    reported = itertools.count()
+
+    def count(*subject: object) -> None:
+        next(reported)
+
+    with measured(), resumable.Resumable(arguments.target, **options) as session:
+        if first:
+            session.chunk_completed.register(count)
+        else:
+            session.on("chunk_success", count)
+        for path in paths:
+            session.add_file(path)
+    if (chunks := next(reported)) != arguments.chunks:
+        raise SystemExit(f"{chunks} chunks were reported, not {arguments.chunks}")
+
+
+if __name__ == "__main__":
+    main()
