@@ -6,7 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: test demo lint format docs bench coverage clean
+.DELETE_ON_ERROR:
+.PHONY: test demo lint format docs tables bench coverage clean
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -q $(ARGS)
@@ -16,7 +17,7 @@ demo: $(VENV)/all
 
 lint: $(VENV)/all,test,lint
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet --diff .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 format: $(VENV)/all,test,lint
@@ -24,8 +25,11 @@ format: $(VENV)/all,test,lint
 	$(BIN)/ruff format .
 
 docs: $(VENV)/server,docs
-	$(BIN)/python docs/tables.py
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+# The tables of options and events, from the rows of the code.
+tables: $(VENV)/server,docs
+	$(BIN)/python docs/tables.py
 
 bench: $(VENV)/all
 	$(BIN)/python benchmarks/run.py $(ARGS)

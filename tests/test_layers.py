@@ -1,0 +1,167 @@
+"""The architecture as imports: a module stands above everything that it imports, and no import runs back up.
+
+Read with ``ast`` and not by importing, so that imports inside functions and under ``TYPE_CHECKING`` count too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+FOR_TYPES = {("resumable.file", "resumable.session")}
+"""A file names the session that it belongs to, for type checkers and not when the program runs."""
+
+PACKAGE = Path(__file__).parent.parent / "resumable"
+
+BASE = {"errors", "events", "options"}
+CLIENT = {"core", "dispatch", "file", "plugins", "session", "transport"}
+BELOW: dict[str, set[str]] = {
+    "errors": set(),
+    "events": {"errors"},
+    "options": {"errors"},
+    "signals": BASE,
+    "protocol": BASE,
+    "core": BASE | {"protocol"},
+    "transport": BASE | {"protocol"},
+    "dispatch": BASE | {"protocol", "core", "transport"},
+    "plugins": BASE | {"dispatch"},
+    "file": BASE | {"protocol", "core", "transport", "dispatch", "signals"},
+    "session": BASE | {"protocol", "core", "transport", "plugins", "dispatch", "signals", "file"},
+    "receiver": BASE | {"protocol", "signals"},
+    "cli": BASE | CLIENT | {"protocol", "signals", "receiver", ""},
+    "__main__": {"cli", ""},
+    "": BASE | CLIENT | {"protocol", "signals"},
+}
+"""What each part may import besides itself; "" is the package's own ``__init__``."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its full name."""
+    named = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+MODULES = modules()
+
+
+def imports(module: str) -> Iterator[str]:
+    """The full name of each module that a module imports, wherever in it the import stands."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    checking = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    for_types = {id(inner) for node in checking for inner in node.body}
+    for node in ast.walk(tree):
+        for name in names_imported(node, package):
+            if not (id(node) in for_types and (module, name) in FOR_TYPES):
+                yield name
+
+
+def names_imported(node: ast.AST, package: str) -> Iterator[str]:
+    """The modules that one statement imports, relative names resolved."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        parents = package.split(".")
+        base = ".".join(filter(None, [*parents[: len(parents) - node.level + 1 if node.level else 0], node.module]))
+        for alias in node.names:
+            name = f"{base}.{alias.name}"
+            yield name if name in MODULES else base
+
+
+def part(module: str) -> str:
+    """The part of the architecture that a module of the package belongs to."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def inside(name: str) -> bool:
+    return name == "resumable" or name.startswith("resumable.")
+
+
+def importers(*names: str) -> set[str]:
+    """The modules that import one of these top-level packages."""
+    return {module for module in MODULES for name in imports(module) if name.partition(".")[0] in names}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_import_runs_back_up(module: str) -> None:
+    own = part(module)
+    assert own in BELOW, f"{own!r} has no place in the architecture"
+    upward = {name for name in imports(module) if inside(name) and part(name) != own and part(name) not in BELOW[own]}
+    assert not upward
+
+
+def test_the_rows_themselves_only_run_down() -> None:
+    order = list(TopologicalSorter(BELOW).static_order())
+    assert set(order) == set(BELOW)
+
+
+def test_no_import_goes_round_in_a_circle() -> None:
+    # A package's __init__ is imported before its modules in any case, so it counts as its own node only.
+    graph = {module: {name for name in imports(module) if inside(name) and name != module} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_every_name_that_is_imported_from_the_package_is_a_module_of_it() -> None:
+    missing = {(module, name) for module in MODULES for name in imports(module) if inside(name) and name not in MODULES}
+    assert not missing
+
+
+def test_only_signals_imports_blinker() -> None:
+    assert importers("blinker") == {"resumable.signals"}
+
+
+def test_only_the_http_transport_imports_requests() -> None:
+    assert importers("requests", "urllib3") == {"resumable.transport.http"}
+
+
+def test_the_receiver_never_imports_the_client() -> None:
+    reached = {
+        part(name) for module in MODULES if part(module) == "receiver" for name in imports(module) if inside(name)
+    }
+    assert reached
+    assert not reached & (CLIENT | {"cli", ""})
+
+
+def test_the_core_has_no_clock_thread_file_or_signal() -> None:
+    worldly = importers(
+        "asyncio", "blinker", "concurrent", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "queue",
+        "random", "select", "shutil", "signal", "socket", "subprocess", "tempfile", "threading", "time", "requests",
+    )  # fmt: skip
+    pure = {module for module in MODULES if part(module) == "core"}
+    assert pure
+    assert not pure & worldly
+
+
+def users_of(*names: str) -> set[str]:
+    """The modules in which one of these names stands, as a name, an attribute or an import."""
+    found = set()
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if getattr(node, "attr", None) in names or getattr(node, "id", None) in names:
+                found.add(module)
+            if isinstance(node, ast.alias) and node.name in names:
+                found.add(module)
+    return found
+
+
+def test_nothing_sleeps() -> None:
+    assert users_of("sleep") == set()
+
+
+def test_threads_are_made_by_dispatch_and_by_servers_only() -> None:
+    makers = {part(module) for module in users_of("Thread", "Timer", "ThreadPoolExecutor", "start_new_thread")}
+    assert "dispatch" in makers
+    assert makers <= {"dispatch", "receiver", "cli"}

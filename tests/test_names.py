@@ -1,0 +1,91 @@
+"""What is public is listed, in order, importable and described."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pickle
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import resumable
+
+ROOT = Path(__file__).parent.parent
+NAMES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "resumable").rglob("*.py")
+)
+
+
+def order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions and values, each by the alphabet."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.fixture(params=[name for name in NAMES if name != "resumable.__main__"])
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(request.param)
+
+
+def test_a_module_has_a_docstring_and_its_list_of_names_is_sorted_and_true(module: ModuleType) -> None:
+    assert module.__doc__
+    names = getattr(module, "__all__", None)
+    if names is None:
+        # The __init__ of a part may be a docstring and nothing else.
+        body = ast.parse(inspect.getsource(module)).body
+        assert len(body) == 1, f"{module.__name__} has no __all__"
+        return
+    assert list(names) == sorted(set(names), key=order)
+    assert all(hasattr(module, name) for name in names)
+
+
+def test_every_public_class_function_and_method_says_what_it_does(module: ModuleType) -> None:
+    silent = []
+    for name in getattr(module, "__all__", ()):
+        value = getattr(module, name)
+        if not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue
+        if not value.__doc__:
+            silent.append(name)
+        if inspect.isclass(value):
+            fields = getattr(value, "__dataclass_fields__", {})  # the docstring of the class speaks of them
+            silent += [
+                f"{name}.{attribute}"
+                for attribute, member in vars(value).items()
+                if not attribute.startswith("_")
+                and attribute not in fields
+                and _is_described(member)
+                and not inspect.getdoc(getattr(value, attribute))
+            ]
+    assert not silent
+
+
+def _is_described(member: object) -> bool:
+    return inspect.isfunction(member) or isinstance(member, (property, classmethod, staticmethod))
+
+
+def test_the_public_names_are_those_that_the_documentation_speaks_of() -> None:
+    reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
+    errors = set(resumable.errors.__all__)  # the page of errors has all of them
+    assert [name for name in resumable.__all__ if name not in errors and not re.search(rf"\b{name}\b", reference)] == []
+
+
+def test_importing_everything_from_the_package_gives_its_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from resumable import *", names)
+    assert set(resumable.__all__) <= set(names)
+
+
+def test_the_version_is_that_of_the_change_log() -> None:
+    assert f"\n{resumable.__version__}\n---" in (ROOT / "CHANGES.rst").read_text(encoding="utf-8")
+
+
+def test_a_public_class_pickles_by_the_name_under_which_it_is_imported() -> None:
+    for name in resumable.__all__:
+        value = getattr(resumable, name)
+        if inspect.isclass(value):
+            assert pickle.loads(pickle.dumps(value)) is value

@@ -1,0 +1,108 @@
+"""What is built and installed: the files, the metadata, and an import that costs and starts nothing."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+import resumable
+
+ROOT = Path(__file__).parent.parent
+
+
+def python(code: str, *arguments: str, cwd: Path) -> str:
+    """What a fresh interpreter prints for the code."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.PIPE, text=True, timeout=100).stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the source distribution, built from a copy so that the tree stays clean."""
+    tree = tmp_path_factory.mktemp("tree") / "resumable"
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv*", "*.egg-info", "__pycache__", "build", "dist", "_build", ".*_cache"
+    )
+    shutil.copytree(ROOT, tree, ignore=ignored)
+    out = tmp_path_factory.mktemp("out")
+    for kind in ("build_sdist", "build_wheel"):  # one interpreter each, as an installer does it
+        python(f"import sys; from setuptools import build_meta; build_meta.{kind}(sys.argv[1])", str(out), cwd=tree)
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> zipfile.ZipFile:
+    (path,) = built.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile) -> None:
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    files = {path.relative_to(ROOT) for path in (ROOT / "resumable").rglob("*") if path.is_file()}
+    assert packed == {path.as_posix() for path in files if not any(part[0] in "._" for part in path.parts[:-1])}
+    assert "resumable/py.typed" in packed
+
+
+def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"CHANGES.rst", "LICENSE", "Makefile", "README.rst", "setup.cfg"} <= names
+    for folder in ("tests", "docs", "examples"):
+        files = (path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".rst", ".json"))
+        wanted = {path.relative_to(ROOT).as_posix() for path in files if "_build" not in path.parts}
+        assert wanted
+        assert wanted <= names
+
+
+def test_the_library_depends_on_requests_and_blinker_only(metadata: Message) -> None:
+    required = [row for row in metadata.get_all("Requires-Dist", []) if "extra ==" not in row]
+    assert sorted(required) == ["blinker>=1.9", "requests>=2.32.4"]
+
+
+def test_the_metadata_says_what_the_package_says(metadata: Message) -> None:
+    assert metadata["Name"] == "resumable"
+    assert metadata["Version"] == resumable.__version__
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert "MIT" in (metadata["License-Expression"], metadata["License"])
+    assert {"all", "cli", "fsspec", "server", "tqdm", "truststore"} <= set(metadata.get_all("Provides-Extra", []))
+    shown = metadata.get_payload(decode=True)
+    assert isinstance(shown, bytes)
+    assert shown.decode("utf-8").strip() == (ROOT / "README.rst").read_text(encoding="utf-8").strip()
+
+
+def test_all_is_every_extra_that_users_may_want() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = set(config["options.extras_require"])
+    named = config["options.extras_require"]["all"].strip().removeprefix("resumable[").removesuffix("]").split(",")
+    assert set(named) == extras - {"all", "docs", "lint", "test"}
+
+
+def test_the_installed_distribution_is_this_one() -> None:
+    assert importlib.metadata.version("resumable") == resumable.__version__
+
+
+def test_importing_the_library_starts_no_thread_and_loads_no_extra(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading, resumable;"
+        "extras = {'cheroot', 'click', 'fsspec', 'multipart', 'pathspec', 'rich', 'tqdm', 'truststore'};"
+        "print(threading.active_count(), sorted(extras & set(sys.modules)))"
+    )
+    assert python(code, cwd=tmp_path).strip() == "1 []"
