@@ -13,18 +13,20 @@ first, then those of the subject, each group in the order of connection. One tha
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSet, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import blinker
 
 from .errors import OptionError
 from .events import EVENTS, canonical
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["OrderedSignal", "Signals", "Subscription"]
 
@@ -289,6 +291,9 @@ class Signals:
         try:
             if self._loop is None:
                 raise OptionError("loop", None, "the event loop that is to run the async handler")
+            # Whoever has a loop has it imported; nobody else should pay for it.
+            import asyncio
+
             future = asyncio.run_coroutine_threadsafe(waiting, self._loop)
         except BaseException:
             waiting.close()

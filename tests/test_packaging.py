@@ -27,13 +27,16 @@ def python(code: str, *arguments: str, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the source distribution, built from a copy so that the tree stays clean."""
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project to build from, so that the project's own folder stays clean."""
     tree = tmp_path_factory.mktemp("tree") / "resumable"
-    ignored = shutil.ignore_patterns(
-        ".git", ".venv*", "*.egg-info", "__pycache__", "build", "dist", "_build", ".*_cache"
-    )
-    shutil.copytree(ROOT, tree, ignore=ignored)
+    ignored = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "_build")
+    return Path(shutil.copytree(ROOT, tree, ignore=ignored))
+
+
+@pytest.fixture(scope="module")
+def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the source distribution."""
     out = tmp_path_factory.mktemp("out")
     for kind in ("build_sdist", "build_wheel"):  # one interpreter each, as an installer does it
         python(f"import sys; from setuptools import build_meta; build_meta.{kind}(sys.argv[1])", str(out), cwd=tree)
@@ -52,21 +55,19 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return email.message_from_bytes(wheel.read(name))
 
 
-def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile, tree: Path) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    files = {path.relative_to(ROOT) for path in (ROOT / "resumable").rglob("*") if path.is_file()}
-    assert packed == {path.as_posix() for path in files if not any(part[0] in "._" for part in path.parts[:-1])}
+    assert packed == {path.relative_to(tree).as_posix() for path in (tree / "resumable").rglob("*") if path.is_file()}
     assert "resumable/py.typed" in packed
 
 
-def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: Path) -> None:
+def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: Path, tree: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"CHANGES.rst", "LICENSE", "Makefile", "README.rst", "setup.cfg"} <= names
-    for folder in ("tests", "docs", "examples"):
-        files = (path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".rst", ".json"))
-        wanted = {path.relative_to(ROOT).as_posix() for path in files if "_build" not in path.parts}
+    for folder in ("tests", "docs", "examples", "benchmarks"):
+        wanted = {path.relative_to(tree).as_posix() for path in (tree / folder).rglob("*") if path.is_file()}
         assert wanted
         assert wanted <= names
 

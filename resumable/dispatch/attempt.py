@@ -50,7 +50,6 @@ class Attempt:
         self._entry = entry
         self._lease = lease
         self._watch = watch
-        self._handle = entry.subject.chunks[lease.index]
         self._source: Source = entry.source
         self._start, self._end = lease.start, lease.end
         self._request = Request("", "")
@@ -59,6 +58,11 @@ class Attempt:
             if replacement is not None:
                 self._source = make_source(replacement, name=entry.record.file_name)
                 self._start, self._end = 0, self._source.size
+
+    @property
+    def _handle(self) -> Any:
+        """The chunk as users hold it; made only where a hook or an error wants it."""
+        return self._entry.subject.chunks[self._lease.index]
 
     # -- test ----------------------------------------------------------------------------------------------------
 
@@ -85,7 +89,9 @@ class Attempt:
         decided = self._hooks.call("chunk_exists", reply)
         if decided is not None:
             return Verdict.STORED if decided else Verdict.MISSING
-        return self._means.rules.test(reply.status)
+        decision = self._means.rules.test(reply.status)
+        # A session that expires in the middle must not look like a file that is there: the upload will tell.
+        return Verdict.MISSING if decision is Verdict.STORED and verdict.refusal(reply.text) else decision
 
     def _canary(self) -> bool:
         """Whether the server can tell a chunk that it has from one that cannot exist. Raises NetworkFailure."""
@@ -164,7 +170,7 @@ class Attempt:
             self._request = request
             reply = self._means.transport.send(request, self._watch)
             there = words.leads_to(request.url, reply) if reply.status in (307, 308) else ""
-            if not self._may_go(request.url, there):
+            if not there or not self._may_go(request.url, there):
                 break
             request = dataclasses.replace(request, url=there)
         return reply

@@ -148,7 +148,7 @@ class Engine:
 
     def bootstrap_file(self, entry: Entry) -> None:
         """The file is cut anew."""
-        self._command(lambda: self._core.bootstrap_file(entry.core.key), hard=True)
+        self._command(lambda: self._core.bootstrap_file(entry.core.key), hard=True, entry=entry)
 
     def mark_file(self, entry: Entry, ranges: Iterable[tuple[int, int]]) -> None:
         """The chunks at these ranges of indexes are taken for stored."""
@@ -227,21 +227,27 @@ class Engine:
             raise StateError("use the session", "it was made in another process")
         return self._monitor
 
-    def _command(self, call: Callable[[], Effects], *, hard: bool = False) -> None:
-        """The call's effects are true."""
+    def _command(self, call: Callable[[], Effects], *, hard: bool = False, entry: Entry | None = None) -> None:
+        """The call's effects are true. With ``hard`` requests that wait for their answer are cut off as well: those of
+        files that are gone, also where they were told to stop before, and of the given file."""
         with self._lock:
-            ended = self._core.ended
+            ended, joining = self._core.ended, self._joining
             effects = call()
-            if self._joining and self._core.ended is not ended:
+            if joining and self._core.ended is not ended:
                 # Another run has begun before those who wait for this one have looked.
                 self._earlier.update(ended)
             self._outbox.extend(effects.notices)
             watches = self._traffic.watches(effects.stopped)
+            if hard:
+                watches += self._traffic.watches_of(lambda other: other is entry or self._gone(other))
             self._work.notify_all()
             self._waiters.notify_all()
         for watch in watches:
             watch.stop(hard=hard)
         self._delivery.post()
+
+    def _gone(self, entry: Entry) -> bool:
+        return self._closed or entry.core.key not in self._core.files
 
     def _start(self) -> None:
         if self._busy():
@@ -272,12 +278,8 @@ class Engine:
         count as cancelled.
         """
         self._outside("join the session")
-        with self._lock:
-            if not self._joining:
-                self._earlier = {}
-            self._joining += 1
+        self._command(self._join)
         try:
-            self._command(self._begin_or_release)
             self._start()
             self._wait(lambda: not self._running, timeout, "the upload")
             with self._lock:
@@ -287,7 +289,10 @@ class Engine:
             with self._lock:
                 self._joining -= 1
 
-    def _begin_or_release(self) -> Effects:
+    def _join(self) -> Effects:
+        if not self._joining:
+            self._earlier = {}
+        self._joining += 1
         if self._core.state is SessionState.IDLE and any(f.state not in TERMINAL for f in self._core.files.values()):
             return self._core.upload(self._clock())
         return self._core.release()
@@ -455,6 +460,7 @@ class Engine:
             watches = self._traffic.watches(effects.stopped)
             self._work.notify_all()
             if entry.core.state in TERMINAL or not self._running:
+                watches += self._traffic.watches_of(self._gone)
                 self._waiters.notify_all()
         for watch in watches:
             watch.stop(hard=True)

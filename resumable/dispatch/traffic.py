@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..core.meter import Meter
@@ -61,6 +61,10 @@ class Traffic:
     def watches(self, leases: Iterable[int]) -> list[Watch]:
         """The watches of these leases, those that are not over."""
         return [self._watches[identifier][0] for identifier in leases if identifier in self._watches]
+
+    def watches_of(self, chosen: Callable[[Entry], bool]) -> list[Watch]:
+        """The watches of the leases of these files."""
+        return [watch for watch, entry in self._watches.values() if chosen(entry)]
 
     def of_file(self, entry: Entry) -> Moved:
         """How many bytes of the file moved."""

@@ -47,11 +47,8 @@ def origin(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL as it may be shown: its origin and path."""
-    try:
-        return f"{origin(url)}{urlsplit(url).path}"
-    except ValueError:
-        return "a URL that is none"
+    """The URL, which is one, as it may be shown: its origin and path."""
+    return f"{origin(url)}{urlsplit(url).path}"
 
 
 def leads_to(url: str, reply: Reply) -> str:

@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -95,6 +94,8 @@ def text(value: Any) -> str:
 
 def _number(value: float) -> str:
     # ECMAScript, Number::toString: Python writes an exponent elsewhere, and with a leading zero.
+    from decimal import Decimal
+
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if 1e-6 <= abs(value) < 1e21 or value == 0:
@@ -136,7 +137,8 @@ def encode(value: str) -> str:
 
 def query_string(pairs: Pairs) -> str:
     """The pairs as ``name=value`` joined by ``&``."""
-    return "&".join(f"{encode(name)}={encode(value)}" for name, value in pairs)
+    # Numbers change with every chunk and stand for themselves; they would only push the rest out of the cache.
+    return "&".join([f"{encode(n)}={v if v.isascii() and v.isdigit() else encode(v)}" for n, v in pairs])
 
 
 def with_query(url: str, query: str) -> str:

@@ -12,6 +12,8 @@ from .base import REPLY_LIMIT, NetworkFailure, Reply
 
 __all__ = ["WholeResponse", "read_reply"]
 
+_LONGEST_LINE = 65536
+_MOST_FIELDS = 100
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';]+)", re.IGNORECASE)
 
 
@@ -20,38 +22,59 @@ class WholeResponse(http.client.HTTPResponse):
 
     http.client takes the end of the connection for the end of the head, so that a server which dies behind
     ``HTTP/1.1 200 OK`` would have said yes; and it takes 102 and 103 for final, so that the answer to this request
-    would be read as that to the next one.
+    would be read as that to the next one. It has the head read by the parser of e-mail, too, which takes as long as
+    all the rest of a small request.
     """
 
     def begin(self) -> None:
-        """See http.client."""
-        stream: Any = self.fp
-        lines: Any = _Lines(stream)
-        self.fp = lines
-        try:
-            while True:
-                super().begin()
-                if not lines.last:
-                    raise NetworkFailure("the server's answer was cut short")
-                if not 101 < self.status < 200:
-                    return
-                self.headers = None  # type: ignore[assignment]
-        finally:
-            if self.fp is lines:
-                self.fp = stream
+        """The head is read; the body follows. See http.client."""
+        while True:
+            version, status, reason = self._read_status()  # type: ignore[attr-defined]
+            fields = _head(self.fp)
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                break
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.code = self.status = status
+        self.reason = reason.strip()
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.headers = self.msg = fields
+        self.chunked = fields.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.will_close = self._check_close()  # type: ignore[attr-defined]
+        self.length = None if self.chunked else _length(fields.get("content-length", ""))
+        if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        if not self.chunked and self.length is None:
+            self.will_close = True
 
 
-class _Lines:
-    """The lines of a stream; ``last`` is the one that was read last."""
+def _head(stream: Any) -> http.client.HTTPMessage:
+    """The fields of a head, up to the empty line. Raises NetworkFailure where that does not come."""
+    lines: list[str] = []
+    while (line := stream.readline(_LONGEST_LINE + 1)) not in (b"\r\n", b"\n"):
+        if len(line) > _LONGEST_LINE:
+            raise http.client.LineTooLong("header line")
+        if not line.endswith(b"\n"):
+            raise NetworkFailure("the server's answer was cut short")
+        text = line.decode("latin-1").rstrip("\r\n")
+        if text[:1] in (" ", "\t") and lines:
+            # A line that goes on with the one before (RFC 9112, 5.2).
+            lines[-1] += f" {text.strip()}"
+            continue
+        if len(lines) >= _MOST_FIELDS:
+            raise http.client.HTTPException(f"the server's answer has more than {_MOST_FIELDS} headers")
+        lines.append(text)
+    fields = http.client.HTTPMessage()
+    for text in lines:
+        name, colon, value = text.partition(":")
+        if colon:
+            fields[name.strip()] = value.strip()
+    return fields
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.close = stream.close
-        self.last = b"\n"
 
-    def readline(self, limit: int) -> bytes:
-        self.last = self._stream.readline(limit)
-        return self.last
+def _length(value: str) -> int | None:
+    return int(value) if value.isascii() and value.isdigit() else None
 
 
 def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float | None) -> Reply:

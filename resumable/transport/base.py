@@ -125,7 +125,6 @@ class Watch:
         "_gate",
         "_socket",
         "_stall",
-        "_writing",
         "_written",
         "fresh",
         "metered",
@@ -138,7 +137,6 @@ class Watch:
         self._socket: socket.socket | None = None
         self._stall: float | None = None
         self._begun = False
-        self._writing = False
         self._written = 0
         self._body: Body | None = None
         self.fresh = False
@@ -190,7 +188,7 @@ class Watch:
             with self._gate:
                 if self.stopped:
                     raise Stopped
-                self._begun = self._writing = True
+                self._begun = True
                 self._socket = connection
                 connection.settimeout(self._stall)
                 view = view[self._put(connection, view) :]
@@ -214,26 +212,21 @@ class Watch:
         except TimeoutError:
             raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
 
-    def written(self) -> None:
-        """The whole request is sent; the answer is awaited."""
-        self._writing = False
-
     def done(self) -> None:
         """The answer is here, or will never be."""
-        self._writing = False
         self._socket = None
 
     def stop(self, *, hard: bool) -> None:
         """No request begins any more, and what is being sent is cut off. Any thread may call this.
 
-        A request that waits for its answer is let finish, unless ``hard``.
+        A request that is wholly sent and waits for its answer is let finish, unless ``hard``.
         """
         held = self._gate.acquire(timeout=_GATE_PATIENCE)
         self.stopped = True
         connection = self._socket
         if held:
             self._gate.release()
-        if connection is not None and (hard or self._writing):
+        if connection is not None and (hard or self.unsent):
             try:
                 # The base class's method, even for TLS: SSLSocket.shutdown would go on in plain text.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)

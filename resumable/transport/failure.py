@@ -48,7 +48,7 @@ def network_failure(error: Exception, url: str, proxy: str | None, *, begun: boo
     if isinstance(error, NetworkFailure):
         return error
     links = list(_chain(error))
-    failure = _tls_failure(links) or _unusable(error)
+    failure = _tls_failure(links) or (None if begun else _unusable(error))
     if failure is not None:
         return failure
     if proxy is not None:

@@ -62,12 +62,6 @@ class _Watched:
             self.connect()
         watch.write(self.sock, data)
 
-    def getresponse(self) -> Any:
-        watch = getattr(_current, "watch", None)
-        if watch is not None:
-            watch.written()
-        return super().getresponse()  # type: ignore[misc]
-
 
 def _watched(kind: Any) -> Any:
     """The class of connections whose requests can be watched, made of any that urllib3 or a plugin of it uses."""

@@ -89,8 +89,6 @@ class QuickWay:
                     watch.write(connection, piece)
         except (BrokenPipeError, ConnectionResetError) as error:
             return error
-        finally:
-            watch.written()
         return None
 
     def _head(self, request: Request, query: str) -> bytes:

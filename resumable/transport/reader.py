@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, final
@@ -43,6 +42,8 @@ class Facts:
     def agree(self, name: str, status: Any) -> None:
         """Raise SourceChanged with what changed, unless this later stat result says the same."""
         now = Facts.of(status)
+        if now == self:
+            return
         changes = []
         if now.identity != self.identity:
             changes.append("replaced by another file")
@@ -54,16 +55,22 @@ class Facts:
             raise SourceChanged(name, ", ".join(changes))
 
 
-@contextmanager
-def reading(shown: str) -> Iterator[None]:
+class reading:  # noqa: N801 (used as a statement)
     """Whatever is raised within leaves as a SourceError that names the source, with the errno where there is one."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except Exception as error:  # an object that is not ours raises whatever it likes; a path may have a NUL
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise SourceError(shown, reason, errno=getattr(error, "errno", None)) from error
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        # An object that is not ours raises whatever it likes; a path may have a NUL.
+        if isinstance(error, Exception) and not isinstance(error, SourceError):
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise SourceError(self._shown, reason, errno=getattr(error, "errno", None)) from error
 
 
 def named(name: str | None, source: Any) -> str:

@@ -28,14 +28,14 @@ from .trace import STEPS_WITH_A_LINE, Key, Trace
 
 __all__ = ["Account", "replay"]
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds without any news after which a replay is given up."""
 
 LIMIT = 30.0
 """Seconds that one wait may take, whatever news there is."""
 
-GRACE = 0.15
-"""Seconds of quiet after which what has not come is taken not to come, as an event that we do not fire."""
+REST = 3
+"""How often in a row a client is seen at rest until what has not come is taken not to come."""
 
 TICK = 0.002
 """Seconds between two looks for notices while nothing comes over the network: manual delivery wakes nobody."""
@@ -102,8 +102,9 @@ class _Driver:
         self._stored: dict[str, dict[int, bytes]] = defaultdict(dict)
         self._counts: dict[str, int] = defaultdict(int)
         self._since: set[str] = set()
-        self._quiet = time.monotonic()
+        self._rested = 0
         self._thread = threading.get_ident()
+        self._others_threads = set(threading.enumerate())
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
@@ -160,34 +161,32 @@ class _Driver:
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def _until(self, done: Callable[[], bool], *, give_up: bool = False) -> None:
-        """Serve until it is done; with ``give_up`` also until all that is recorded has happened and it is quiet."""
-        begun = self._quiet = time.monotonic()
+        """Serve until it is done; with ``give_up`` also until all that is recorded has happened and nothing moves."""
+        begun = quiet = time.monotonic()
+        self._rested = 0
         while True:
-            if self._drain():
-                self._quiet = time.monotonic()
-            if done():
+            resting = self._rests()
+            moved = self._drain() > 0
+            if done() or (give_up and self._rested >= REST and self._reached(self._boundary)):
                 return
-            quiet = time.monotonic() - self._quiet
-            if give_up and quiet > GRACE and self._reached(self._boundary):
-                return
-            if quiet > PATIENCE or time.monotonic() - begun > LIMIT:
+            if max(time.monotonic() - quiet - PATIENCE, time.monotonic() - begun - LIMIT) > 0:
                 raise _Stalled(self._dump())
             try:
-                news = self._server.inbox.get(timeout=TICK)
+                self._take(self._server.inbox.get(timeout=TICK))
+                moved = True
             except Empty:
-                news = None
-            if news is not None:
-                self._take(news)
-                self._quiet = time.monotonic()
-            if self._answer():
-                self._quiet = time.monotonic()
+                pass
+            moved = self._answer() or moved
+            self._rested = self._rested + 1 if resting and not moved else 0
+            if moved:
+                quiet = time.monotonic()
 
     def _rest(self) -> None:
         """All that the recording has before the next step has happened, and what was told of it is told."""
 
         def rested() -> bool:
             place = self._boundary
-            return self._reached(place) and self._told(place) and self._aborted(place) and self._awaited()
+            return self._reached(place) and self._told(place) and self._aborted(place) and self._rests()
 
         self._until(rested, give_up=True)
 
@@ -196,11 +195,22 @@ class _Driver:
         ends = [line["end"] for line in self._script[:place] if line.get("outcome") in ("abort", "timeout")]
         return all(self._held[number].over for number in ends if number in self._held)
 
-    def _awaited(self) -> bool:
-        """Whether the client is done with sending all that has arrived, and reads: it matters to what stops it."""
-        frames = [frame.f_code for frame in sys._current_frames().values()]
-        reading = sum(code.co_name == "readinto" and code.co_filename == socket.__file__ for code in frames)
-        return reading >= len(self._unanswered)
+    def _rests(self) -> bool:
+        """Whether each thread of the client waits: for work, or for the answer to a request that is held here.
+
+        It matters to what stops a request whether it is still being written, and only a client at rest will not tell
+        any more. The interpreter knows where each thread is; no time has to be guessed, however slow the machine.
+        """
+        frames = sys._current_frames()
+        reading = 0
+        for thread in set(threading.enumerate()) - self._others_threads:
+            frame = frames.get(thread.ident or 0)
+            place = (frame.f_code.co_filename, frame.f_code.co_name) if frame is not None else ()
+            if place == (socket.__file__, "readinto"):
+                reading += 1
+            elif place != (threading.__file__, "wait"):
+                return False
+        return reading == len(self._unanswered)
 
     @property
     def _boundary(self) -> int:
@@ -223,7 +233,7 @@ class _Driver:
         if held is None:
             return number in self._spared or self._trace.requests[number].get("received") is False
         # When a client gave up a request is not to be seen by a server at a certain place among the events.
-        return "send" in line or held.over or line["outcome"] in ("abort", "timeout")
+        return "send" in line or held.over or line["outcome"] == "abort"
 
     def _told(self, place: int) -> bool:
         """Whether the last event before the place has come since the last step or answer before it."""
@@ -284,9 +294,9 @@ class _Driver:
             return False
         line = self._script[self._cursor]
         held = self._held.get(line.get("end", -1))
-        if held is None or held.over:
+        if held is None or held.over or line["outcome"] == "timeout":
             return False
-        if not self._told(self._cursor) and time.monotonic() - self._quiet < GRACE:
+        if not self._told(self._cursor) and self._rested < REST:
             return False
         recorded = self._trace.requests[line["end"]]
         if line["outcome"] == "error":

@@ -160,14 +160,20 @@ def cancel_in_one_step(case: Case) -> None:
 
 
 def start_once(case: Case) -> None:
-    """No uploadStart for a call of upload() in a run that an earlier step began and nothing has ended."""
+    """No uploadStart for a call of upload() in a run that an earlier step began and nothing has ended.
+
+    The call does nothing then, so its own line goes as well, on both sides: what goes on is not caused by it.
+    """
     running = False
     kept: list[Line] = []
     for line in case.lines:
         if is_event(line, "complete", "cancel", "pause") or ("step" in line and "new" in case.steps[line["step"]]):
             running = False
         called = bool(kept) and "call" in case.steps[kept[-1].get("step", 0)] and "step" in kept[-1]
-        if not (running and called and is_event(line, "uploadStart")):
+        if running and called and is_event(line, "uploadStart"):
+            step = kept.pop()
+            case.ours.timeline = [other for other in case.ours.timeline if other != step]
+        else:
             kept.append(line)
         running = running or is_event(line, "uploadStart")
     case.lines[:] = kept

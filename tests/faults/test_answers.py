@@ -208,6 +208,22 @@ def test_a_canary_that_is_not_answered_proves_nothing(way: dict[str, Any]) -> No
     assert run.files[0].bytes_skipped == 2 * CHUNK
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_refusal_in_answer_to_a_test_is_not_present(way: dict[str, Any], trusted: bool) -> None:
+    # The session expires in the middle, long after the canary: the tests go on saying 200.
+    store = Store()
+    data = content(4 * CHUNK)
+    expired = answer(200, b'{"csrf_expired": true}')
+    with Script(otherwise=store) as server:
+        upload(server.url, data)
+    steps = [store, *([] if trusted else [store])]
+    with Script(*steps, store, otherwise=expired) as server:
+        run = upload(server.url, data, trust_tests=trusted, **way)
+    assert type(run.error) is ServerRefused
+    assert run.files[0].bytes_confirmed == 2 * CHUNK
+    assert [request.number for request in server.uploads] == [3]
+
+
 def test_trust_tests_believes_without_a_canary(way: dict[str, Any]) -> None:
     with Script(otherwise=answer(200)) as server:
         run = upload(server.url, content(3 * CHUNK), trust_tests=True, **way)

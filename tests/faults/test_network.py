@@ -136,6 +136,7 @@ def test_many_stale_connections_at_once_are_not_noticed_either(way: dict[str, An
         b"HTTP/9.9 200 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\nContent-Length: 7\r\n",
         bytes(range(256)) * 8,
     ],
     ids=lambda reply: repr(reply[:50]),

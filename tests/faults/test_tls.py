@@ -72,6 +72,12 @@ class Plain:
             with connection:
                 connection.recv(65536)
                 connection.sendall(self._reply)
+                connection.shutdown(socket.SHUT_WR)
+                try:
+                    while connection.recv(65536):
+                        pass
+                except OSError:
+                    pass
 
 
 @pytest.fixture(params=["own", "session"])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from resumable import ResumableFile
+
 from .wire import PATIENCE, Wire
 
 
@@ -43,6 +45,13 @@ def wait_until_threads_are_gone() -> None:
     for thread in threads_of_sessions():
         thread.join(PATIENCE)
     assert not threads_of_sessions()
+
+
+def wait_until_sent(wire: Wire, file: ResumableFile, size: int) -> None:
+    """The client knows that so many bytes of the file are on their way, and that nothing is left to be written."""
+    while file.bytes_sent < size:
+        wire.settle()
+    wire.settle()
 
 
 @pytest.fixture(autouse=True)

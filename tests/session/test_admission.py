@@ -1,0 +1,321 @@
+"""Which files are taken, under which names, and what is said where they are not."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import pytest
+
+from resumable import (
+    FileRejected,
+    FileState,
+    HookError,
+    Resumable,
+    SourceError,
+    identifiers,
+)
+
+from .wire import PATIENCE, Wire
+
+Make = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "name"),
+    [
+        (None, "a.bin", "a.bin"),
+        ("docs/b.txt", "docs/b.txt", "b.txt"),
+        (PurePosixPath("docs/b.txt"), "docs/b.txt", "b.txt"),
+        (PureWindowsPath(r"C:\docs\b.txt"), "docs/b.txt", "b.txt"),
+        (r"docs\b.txt", "docs/b.txt", "b.txt"),
+        (r"C:\docs\b.txt", "docs/b.txt", "b.txt"),
+        ("/docs/./b.txt", "docs/b.txt", "b.txt"),
+        ("./b.txt", "b.txt", "b.txt"),
+        ("", "a.bin", "a.bin"),
+        (".", "a.bin", "a.bin"),
+        ("a:b/c", "a:b/c", "c"),
+    ],
+)
+def test_the_relative_path_has_slashes_and_neither_drive_nor_root(
+    wire: Wire, make: Make, given: Any, path: str, name: str
+) -> None:
+    with Resumable(wire.url) as session:
+        file = session.add_file(make(), relative_path=given)
+    assert (file.relative_path, file.file_name) == (path, name)
+    (request,) = wire.posts
+    assert request.fields["resumableRelativePath"] == path
+    assert request.fields["resumableFilename"] == request.file_name == name
+
+
+def test_every_kind_of_source_is_taken(wire: Wire, make: Make) -> None:
+    content = bytes(range(10))
+    with make().open("rb") as opened, Resumable(wire.url) as session:
+        session.add_file(str(make("text")))
+        session.add_file(make("path"))
+        session.add_file(content, relative_path="bytes")
+        session.add_file(bytearray(content), relative_path="array")
+        session.add_file(io.BytesIO(content), relative_path="memory")
+        session.add_file(opened)
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            session.add_file(pipe, relative_path="pipe")
+        session.join(PATIENCE)
+    assert {request.file_name for request in wire.posts} == {
+        "text", "path", "bytes", "array", "memory", "a.bin", "pipe",
+    }  # fmt: skip
+    assert all(request.chunk == content for request in wire.posts)
+
+
+def test_the_type_is_guessed_or_given(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, auto_upload=False) as session:
+        assert session.add_file(make("a.png")).mime_type == "image/png"
+        assert session.add_file(make("b.none-such")).mime_type == ""
+        assert session.add_file(make("c.png"), mime_type="text/x-mine").mime_type == "text/x-mine"
+        assert session.add_file(make("d.png"), mime_type="").mime_type == ""
+        session.cancel()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name", "taken"),
+    [
+        ((), "a", True),
+        (("png",), "a.png", True),
+        ((".png",), "A.PNG", True),
+        (("png",), "apng", False),
+        (("image/*",), "a.png", True),
+        (("image/png",), "a.png", True),
+        (("image/jpeg",), "a.png", False),
+        (("text/*", "jpg"), "a.jpg", True),
+        ("png", "a.png", True),
+        (("png",), "a.txt", False),
+    ],
+)
+def test_the_type_of_a_file_is_checked(wire: Wire, make: Make, allowed: Any, name: str, taken: bool) -> None:
+    with Resumable(wire.url, file_type=allowed, auto_upload=False) as session:
+        if taken:
+            assert session.add_file(make(name)).file_name == name
+        else:
+            with pytest.raises(FileRejected, match="file_type allows"):
+                session.add_file(make(name))
+        session.cancel()
+
+
+def test_a_file_that_is_there_already_is_refused_or_skipped(wire: Wire, make: Make) -> None:
+    skipped: list[Any] = []
+    path = make()
+    with Resumable(wire.url, auto_upload=False) as session:
+        session.on("files_added", lambda files, left: skipped.extend(left))
+        file = session.add_file(path)
+        with pytest.raises(FileRejected, match="is there already") as caught:
+            session.add_file(path)
+        assert caught.value.option == "unique_identifier"
+        assert [each.file_name for each in session.add_files([path, make("b"), make("b")])] == ["b"]
+        assert session.get_from_unique_identifier(file.unique_identifier or "") is file
+        file.cancel()
+        assert session.get_from_unique_identifier(file.unique_identifier or "") is None
+        again = session.add_file(path)
+        assert session.get_from_unique_identifier(again.unique_identifier or "") is again
+        assert session.get_from_unique_identifier("none") is None
+    assert skipped == [path, make("b")]
+
+
+def test_of_threads_that_add_the_same_file_one_succeeds(wire: Wire, make: Make) -> None:
+    path = make()
+    for _ in range(20):
+        outcome: list[str] = []
+        with Resumable(wire.url, auto_upload=False, max_files=3) as session:
+            start = threading.Barrier(8)
+
+            def add(number: int) -> None:
+                start.wait()  # noqa: B023
+                try:
+                    session.add_file(path, unique_identifier=f"{number % 4}")
+                    outcome.append("added")  # noqa: B023
+                except FileRejected as error:
+                    outcome.append(error.option)  # noqa: B023
+
+            threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(session.files) == outcome.count("added") == 3
+            session.cancel()
+
+
+def test_one_file_is_replaced_by_the_next(wire: Wire, make: Make) -> None:
+    wire.behave = lambda request: (404,) if request.chunk is None else None
+    cancelled = []
+    with Resumable(wire.url, max_files=1) as session:
+        session.on("file_cancelled", cancelled.append)
+        first = session.add_file(make("first"))
+        (held,) = wire.wait_held()
+        wire.behave = lambda request: (404,) if request.chunk is None else (200,)
+        second = session.add_file(make("second"))
+        assert held.gone.wait(PATIENCE)
+        assert session.files == [second]
+        second.wait(PATIENCE)
+        third = session.add_file(make("second"), unique_identifier=second.unique_identifier)
+        assert session.files == [third], "also where it is the same file"
+        assert session.add_files([make("x"), make("y")]) == []
+        assert session.add_files([]) == []
+    assert cancelled == [first]
+    assert third.is_complete()
+
+
+def test_a_replacement_in_a_run_that_upload_began_is_part_of_it(wire: Wire, make: Make) -> None:
+    events = []
+    wire.behave = lambda request: (404,) if request.chunk is None else None
+    with Resumable(wire.url, max_files=1, auto_upload=False) as session:
+        session.on("catch_all", lambda event, *_: events.append(event))
+        session.add_file(make("first"))
+        session.upload()
+        wire.wait_held()
+        wire.behave = lambda request: (404,) if request.chunk is None else (200,)
+        second = session.add_file(make("second"))
+        second.wait(PATIENCE)
+    assert (events.count("upload_start"), events.count("complete")) == (1, 1)
+
+
+def test_too_many_files_are_all_refused(wire: Wire, make: Make) -> None:
+    told: list[Any] = []
+    paths = [make(str(number)) for number in range(3)]
+    with Resumable(wire.url, max_files=2) as session:
+        session.on("files_added", lambda files, skipped: told.append((files, skipped)))
+        assert session.add_files(paths) == []
+    assert told == [([], paths)]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "words"),
+    [
+        (lambda path: path / "missing", SourceError, "cannot read"),
+        (lambda path: path, SourceError, "a directory; add_directory"),
+        (lambda path: os.mkfifo(path / "fifo") or path / "fifo", SourceError, "a FIFO"),
+        (lambda path: b"no name", SourceError, "it has no name"),
+        (lambda path: 7, SourceError, "a int is no path"),
+        (lambda path: io.StringIO("text"), SourceError, "as text|no name"),
+    ],
+)
+def test_what_cannot_be_a_source_is_refused_at_once(
+    wire: Wire, tmp_path: Path, prepare: Callable[[Path], Any], error: type[Exception], words: str
+) -> None:
+    with Resumable(wire.url) as session:
+        with pytest.raises(error, match=words):
+            session.add_file(prepare(tmp_path))
+        assert session.files == []
+    assert wire.settle() == 0
+
+
+def test_of_a_batch_with_a_bad_source_none_is_added_and_streams_are_closed(wire: Wire, make: Make) -> None:
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    reading, writing = os.pipe()
+    os.write(writing, b"content")
+    os.close(writing)
+    with Resumable(wire.url) as session, open(reading, "rb") as pipe:
+        with pytest.raises(SourceError, match="missing"):
+            session.add_files([make(), (pipe, "spooled.bin"), Path("/missing")])
+        assert session.files == []
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert wire.settle() == 0
+
+
+def test_of_a_batch_whose_hook_raises_none_is_added(wire: Wire, make: Make) -> None:
+    def identify(path: Any, relative_path: str) -> str:
+        if relative_path == "c":
+            raise ValueError("on purpose")
+        return relative_path
+
+    with Resumable(wire.url, generate_unique_identifier=identify) as session:
+        with pytest.raises(HookError, match="hook generate_unique_identifier raised ValueError: on purpose"):
+            session.add_files([make("a"), make("b"), make("c")])
+        assert session.files == []
+        with pytest.raises(HookError):
+            session.add_file(make("c"))
+
+
+@pytest.mark.parametrize("sources", ["path", b"bytes", Path("path")])
+def test_one_source_is_no_batch(wire: Wire, sources: Any) -> None:
+    with Resumable(wire.url) as session, pytest.raises(TypeError, match="add_file takes one"):
+        session.add_files(sources)
+
+
+def test_a_directory_is_added_under_its_name(wire: Wire, make: Make) -> None:
+    root = make("tree/a.txt").parent
+    make("tree/below/b.txt")
+    make("tree/below/c.bin")
+    make("tree/left/d.txt")
+    with Resumable(wire.url) as session:
+        files = session.add_directory(root, "**/*.txt", exclude=["left"])
+        assert [file.relative_path for file in files] == ["tree/a.txt", "tree/below/b.txt"]
+        with pytest.raises(SourceError):
+            session.add_directory(root / "a.txt")
+    assert {request.fields["resumableRelativePath"] for request in wire.posts} == {"tree/a.txt", "tree/below/b.txt"}
+
+
+def test_the_default_identifier_is_the_same_on_every_run_and_another_for_another_file(wire: Wire, make: Make) -> None:
+    def identifier(path: Path, **options: Any) -> str | None:
+        with Resumable(wire.url, auto_upload=False, **options) as session:
+            try:
+                return session.add_file(path).unique_identifier
+            finally:
+                session.cancel()
+
+    path = make()
+    first = identifier(path)
+    assert first == identifier(path)
+    os.utime(path, ns=(1, 1))
+    assert identifier(path) != first
+    assert identifier(path, generate_unique_identifier=identifiers.resumablejs) == "10-abin"
+    assert identifier(path, generate_unique_identifier=lambda path, relative_path: 7) == "7"
+    assert identifier(path, generate_unique_identifier=lambda path, relative_path: None) == identifier(path)
+
+
+def test_a_slow_identifier_is_made_on_a_worker(wire: Wire, make: Make) -> None:
+    states = []
+    with Resumable(wire.url, generate_unique_identifier=identifiers.content, auto_upload=False) as session:
+        file = session.add_file(make())
+        states.append((file.state, file.unique_identifier))
+        session.upload()
+        session.join(PATIENCE)
+        states.append((file.state, (file.unique_identifier or "")[:3]))
+        assert session.get_from_unique_identifier(file.unique_identifier or "") is file
+        same = session.add_file(make("same-content"))
+        result = session.join(PATIENCE, raise_errors=False)
+        assert result.failed == (same,)
+        assert isinstance(same.error, FileRejected), "two files must not be one upload"
+        file.cancel()
+        same.retry()
+        session.join(PATIENCE)
+    assert states == [(FileState.PREPARING, None), (FileState.SUCCESS, "10-")]
+    assert [request.file_name for request in wire.posts] == ["a.bin", "same-content"]
+
+
+def test_adding_many_files_takes_no_longer_for_each(wire: Wire, make: Make) -> None:
+    path = make()
+    looked: list[int] = []
+
+    class Text(str):
+        """An identifier that counts how often it is compared."""
+
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            looked.append(1)
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    with Resumable(wire.url, auto_upload=False) as session:
+        for number in range(1000):
+            session.add_file(path, unique_identifier=Text(f"file {number}"))
+        assert len(looked) < 2000
+        session.cancel()

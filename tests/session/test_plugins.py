@@ -1,0 +1,319 @@
+"""Plugins and hooks: every hook, as an option and as a method of a plugin, and what happens when one fails."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable import FileState, HookError, OptionError, Resumable, SourceChanged, SourceError
+from resumable.dispatch.hooks import HOOKS
+from resumable.plugins import installed_plugins
+
+from .wire import PATIENCE, Request, Wire
+
+Make = Callable[..., Path]
+
+CHOICES: dict[str, Callable[..., Any]] = {
+    "accept_response": lambda response: response.text == "fine",
+    "chunk_exists": lambda response: response.status == 404,
+    "generate_unique_identifier": lambda path, relative_path: f"hooked-{relative_path}",
+    "headers": lambda file, chunk: {"X-Hook": f"{file.file_name}-{chunk.number}"},
+    "preprocess": lambda chunk: b"hooked " + chunk.read(),
+    "preprocess_file": lambda file: b"hooked file",
+    "query": lambda file, chunk: {"hook": f"{file.file_name}-{chunk.number}"},
+    "should_retry": lambda error, attempt: attempt < 3,
+}
+"""A hook of each kind whose work shows on the wire, but for target, which needs the URL."""
+
+
+def choice(name: str, url: str) -> Callable[..., Any]:
+    return CHOICES.get(name) or (lambda params: url + "/hooked")
+
+
+def as_plugin(name: str, hook: Callable[..., Any]) -> Any:
+    """A plugin with this hook."""
+
+    class One:
+        name = "one"
+
+        def attach(self, session: Resumable) -> None:
+            pass
+
+    setattr(One, name, staticmethod(hook))
+    return One()
+
+
+def given(way: str, name: str, hook: Callable[..., Any]) -> dict[str, Any]:
+    """The options that bring the hook in this way."""
+    return {name: hook} if way == "option" else {"plugins": [as_plugin(name, hook)]}
+
+
+def shows(name: str, wire: Wire, path: Path, options: dict[str, Any]) -> Any:
+    """What is seen on the wire of a file of one chunk that is sent with these options."""
+
+    def behave(request: Request) -> tuple[Any, ...]:
+        if name == "should_retry":
+            return (400,)
+        return (404,) if request.chunk is None else (200, "not so fine")
+
+    wire.behave = behave
+    before = len(wire.requests)
+    options = {"target": wire.url, "chunk_retry_interval": 0, **options}
+    if name == "should_retry":
+        options["test_chunks"] = False
+    if name == "chunk_exists":
+        options["trust_tests"] = True
+    with Resumable(**options) as session:
+        session.add_file(path)
+        result = session.join(PATIENCE, raise_errors=False)
+    requests = wire.requests[before:]
+    (last,) = requests[-1:]
+    return {
+        "accept_response": bool(result.succeeded),
+        "chunk_exists": any(request.chunk is not None for request in requests),
+        "generate_unique_identifier": last.identifier,
+        "headers": last.headers.get("x-hook"),
+        "preprocess": last.chunk,
+        "preprocess_file": last.chunk,
+        "query": last.fields.get("hook"),
+        "should_retry": len(requests),
+        "target": last.path,
+    }[name]
+
+
+EXPECTED = {
+    "accept_response": False,
+    "chunk_exists": False,
+    "generate_unique_identifier": "hooked-a.bin",
+    "headers": "a.bin-1",
+    "preprocess": b"hooked " + bytes(range(10)),
+    "preprocess_file": b"hooked file",
+    "query": "a.bin-1",
+    "should_retry": 3,
+    "target": "/upload/hooked",
+}
+
+
+@pytest.mark.parametrize("way", ["option", "plugin"])
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_decides(wire: Wire, make: Make, name: str, way: str) -> None:
+    path = make()
+    assert shows(name, wire, path, {}) != EXPECTED[name]
+    assert shows(name, wire, path, given(way, name, choice(name, wire.url))) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("way", ["option", "plugin"])
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_that_raises_fails_its_file_alone(wire: Wire, make: Make, name: str, way: str) -> None:
+    def broken(*arguments: Any) -> Any:
+        if name == "generate_unique_identifier":
+            bad = arguments[1] == "bad"
+        elif name in ("preprocess_file", "headers", "query"):
+            bad = arguments[0].file_name == "bad"
+        elif name == "preprocess" or name == "should_retry":
+            bad = arguments[0].file.file_name == "bad"
+        elif name == "target":
+            bad = "resumableFilename=bad" in arguments[0]
+        else:
+            bad = arguments[0].text == "of bad"
+        if bad:
+            raise ZeroDivisionError("on purpose")
+        return choice(name, wire.url)(*arguments) if name != "accept_response" else None
+
+    def behave(request: Request) -> tuple[Any, ...]:
+        said = "of bad" if request.fields.get("resumableFilename") == "bad" else "of good"
+        if name == "should_retry":
+            return (400, said) if said == "of bad" else (200, said)
+        return (404, said) if request.chunk is None else (200, said)
+
+    wire.behave = behave
+    label = name if way == "option" else f"one.{name}"
+    options = given(way, name, broken)
+    with Resumable(**{"target": wire.url, "trust_tests": True, **options}) as session:
+        good = session.add_file(make("good"))
+        if name == "generate_unique_identifier":
+            with pytest.raises(HookError) as caught:
+                session.add_file(make("bad"))
+            error: Any = caught.value
+        else:
+            bad = session.add_file(make("bad"))
+            result = session.join(PATIENCE, raise_errors=False)
+            assert result.failed == (bad,)
+            error = bad.error
+            assert error.file is bad
+            assert error.chunk == (None if name == "preprocess_file" else bad.chunks[0])
+        session.join(PATIENCE, raise_errors=False)
+        assert good.state is FileState.SUCCESS
+    assert isinstance(error, HookError)
+    assert error.hook == label
+    assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose"
+    assert isinstance(error.__cause__, ZeroDivisionError)
+
+
+def test_a_hook_that_finds_its_source_changed_says_that(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, preprocess=lambda chunk: chunk.read(), auto_upload=False) as session:
+        path = make()
+        file = session.add_file(path)
+        path.write_bytes(b"something else")
+        session.join(PATIENCE, raise_errors=False)
+    assert isinstance(file.error, SourceChanged)
+
+
+def test_a_hook_that_calls_what_is_not_possible_there_fails_its_file(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, preprocess=lambda chunk: chunk.file.resumable_obj.join()) as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert isinstance(file.error, HookError)
+    assert "a hook is running on this thread" in str(file.error)
+
+
+@pytest.mark.parametrize("name", ["headers", "query"])
+def test_a_hook_that_returns_no_mapping_fails_its_file(wire: Wire, make: Make, name: str) -> None:
+    with Resumable(wire.url, **{name: lambda file, chunk: "text"}) as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert str(file.error) == f"hook {name} returned str, not a mapping"
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_that_does_not_take_what_it_is_called_with_is_refused_at_once(wire: Wire, name: str) -> None:
+    def wrong(one: Any, two: Any, three: Any) -> None: ...
+
+    with pytest.raises(OptionError, match=rf"{name}\({', '.join(HOOKS[name])}\)"):
+        Resumable(**{"target": wire.url, name: wrong})
+    with pytest.raises(OptionError, match=rf"'one'.*{name}\({', '.join(HOOKS[name])}\)"):
+        Resumable(wire.url, plugins=[as_plugin(name, wrong)])
+
+
+def test_a_hook_that_does_not_say_what_it_takes_is_believed(wire: Wire, make: Make) -> None:
+    # A C function without a signature.
+    with Resumable(wire.url, headers=dict, plugins=[]) as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert isinstance(file.error, HookError), "two arguments make no dict"
+
+
+def test_hooks_of_options_come_first_and_those_of_plugins_in_their_order(wire: Wire, make: Make) -> None:
+    class Both:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def attach(self, session: Resumable) -> None:
+            attached.append(self.name)
+
+        def query(self, file: Any, chunk: Any) -> dict[str, str] | None:
+            return {self.name: "1", "last": self.name} if self.name != "none" else None
+
+        def generate_unique_identifier(self, path: Any, relative_path: str) -> str | None:
+            return None if self.name == "none" else self.name
+
+    attached: list[str] = []
+    plugins = [Both("none"), Both("first"), Both("second")]
+    with Resumable(wire.url, plugins=plugins, query={"fixed": "1", "last": "fixed"}) as session:
+        file = session.add_file(make())
+    assert attached == ["none", "first", "second"]
+    assert file.unique_identifier == "first"
+    fields = wire.posts[0].fields
+    assert [fields[name] for name in ("fixed", "first", "second", "last")] == ["1", "1", "1", "second"]
+    with Resumable(wire.url, plugins=plugins, generate_unique_identifier=lambda path, relative_path: "own") as session:
+        assert session.add_file(make()).unique_identifier == "own"
+
+
+class Nameless:
+    def attach(self, session: Any) -> None: ...
+
+
+class Unattached:
+    name = "unattached"
+
+
+class Whole:
+    name = "whole"
+
+    def attach(self, session: Any) -> None: ...
+
+
+class Wrong(Whole):
+    headers = {"X": "1"}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("wrong", [object(), Nameless(), Unattached(), Whole, Wrong(), "x"])
+def test_what_is_no_plugin_is_refused(wire: Wire, wrong: Any) -> None:
+    with pytest.raises(OptionError, match="plugins"):
+        Resumable(wire.url, plugins=[wrong])
+    with pytest.raises(OptionError, match="plugins"):
+        Resumable(wire.url, plugins=wrong)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place where a distribution with two plugins is installed."""
+    site = tmp_path / "site"
+    info = site / "shipped-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shipped\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[resumable.plugins]\nstamp = shipped:make\naudit = shipped:Audit\n")
+    (site / "shipped.py").write_text(
+        textwrap.dedent(
+            """
+            class Audit:
+                name = "audit"
+
+                def __init__(self):
+                    self.done = []
+
+                def attach(self, session):
+                    session.on("file_success", self.done.append)
+                    session.audit = self
+
+
+            class Stamp:
+                def __init__(self, name):
+                    self.name = name
+
+                def attach(self, session):
+                    pass
+
+                def headers(self, file, chunk):
+                    return {"X-Stamp": self.name}
+
+
+            def make():
+                return Stamp("stamp")
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(str(site))
+    yield site
+    sys.modules.pop("shipped", None)
+
+
+@pytest.mark.usefixtures("installed")
+def test_installed_plugins_are_attached_when_told_to_and_new_for_each_session(wire: Wire, make: Make) -> None:
+    assert [plugin.name for plugin in installed_plugins()] == ["audit", "stamp"]
+    with Resumable(wire.url, plugins="installed") as session:
+        file = session.add_file(make())
+    assert session.audit.done == [file]  # type: ignore[attr-defined]
+    assert wire.posts[0].headers["x-stamp"] == "stamp"
+    with Resumable(wire.url) as other:
+        other.add_file(make("b"))
+    assert not hasattr(other, "audit")
+    assert "x-stamp" not in wire.posts[1].headers
+
+
+def test_an_installed_plugin_that_cannot_be_loaded_says_so(installed: Path, wire: Wire) -> None:
+    (installed / "shipped.py").write_text("import does_not_exist\n")
+    with pytest.raises(ModuleNotFoundError, match="does_not_exist"):
+        Resumable(wire.url, plugins="installed")
+
+
+def test_a_missing_source_made_by_a_hook_fails_the_file(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, preprocess_file=lambda file: "/does/not/exist") as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert isinstance(file.error, SourceError)
