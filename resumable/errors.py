@@ -27,7 +27,6 @@ All of them pickle. A file or chunk that an exception carries arrives on the oth
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -94,6 +93,9 @@ def _portable(cause: BaseException | None) -> BaseException | None:
     """The cause, or where it does not survive pickling an exception that says its type and text."""
     if isinstance(cause, ResumableError):
         return cause
+    # Whoever pickles has it imported.
+    import pickle
+
     try:
         pickle.loads(pickle.dumps(cause))
     except Exception:

@@ -6,18 +6,16 @@ The rows feed ``on()``, the signals, and the tables of the documentation. ``file
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .errors import UnknownEvent
 
 __all__ = ["EVENTS", "Event", "canonical"]
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One row: ``subject`` is what the signal's sender is, ``arguments`` are those of the handler, in this order."""
 
     name: str
@@ -83,6 +81,9 @@ def canonical(name: str) -> str:
     spelling = str(name).replace("_", "").replace("-", "").lower()
     found = _BY_SPELLING.get(spelling)
     if found is None:
+        # Only whoever mistypes a name has to wait for this one.
+        import difflib
+
         near = difflib.get_close_matches(spelling, _BY_SPELLING, n=1, cutoff=0.5)
         raise UnknownEvent(str(name), [_BY_SPELLING[match] for match in near])
     return found

@@ -7,8 +7,7 @@ Pickled, they become plain records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from weakref import WeakValueDictionary
 
 from .core.states import ChunkState, FileState
@@ -35,8 +34,7 @@ _SHORT = {
 }
 
 
-@dataclass(frozen=True)
-class CatchUp:
+class CatchUp(NamedTuple):
     """What a late handler of a file missed: ``chunks`` that are stored, or, where that is None, the file's end."""
 
     subscription: Subscription

@@ -8,11 +8,10 @@ line and the tables of the documentation are made from these rows and from nothi
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .errors import OptionError, UnknownOption, shown
@@ -22,8 +21,7 @@ __all__ = ["OPTIONS", "Option", "Options"]
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One row: ``js_name`` is None where resumable.js has no such option, ``allowed`` says in words what is taken."""
 
     name: str
@@ -252,7 +250,7 @@ def _plugins() -> tuple[Callable[[Any], Any], str]:
     return check, "a sequence of plugin objects, or 'installed'"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Options:
     """The options of one session, checked and normalised. Sizes are bytes, times are seconds."""
 
@@ -451,6 +449,9 @@ def _near(name: str) -> list[str]:
     """The option that is probably meant, also where resumable.js's name for it is given."""
     spellings = {row.js_name.lower(): row.name for row in OPTIONS.values() if row.js_name}
     spellings.update((option.replace("_", ""), option) for option in OPTIONS)
+    # Only whoever mistypes a name has to wait for this one.
+    import difflib
+
     near = difflib.get_close_matches(name.replace("_", "").lower(), spellings, n=1, cutoff=0.5)
     return [spellings[match] for match in near]
 

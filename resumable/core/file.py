@@ -18,6 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import NamedTuple
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .records import Lease, Notice
@@ -28,8 +29,7 @@ __all__ = ["FileCore", "Live", "Turn"]
 _START, _STOP = itemgetter(0), itemgetter(1)
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """What a released chunk keeps from the turns that it had."""
 
     retries: int = 0

@@ -6,7 +6,7 @@ a callable, so that something other than our threads could perform the work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..protocol.plan import ChunkPlan
 from .states import Member
@@ -14,8 +14,7 @@ from .states import Member
 __all__ = ["Effects", "Lease", "Notice", "Outcome", "OutcomeKind", "Wait"]
 
 
-@dataclass(frozen=True)
-class Lease:
+class Lease(NamedTuple):
     """One piece of work. ``id`` is unique in the session; offsets are bytes; ``retries`` counts failed attempts.
 
     ``prepare`` leases ask for a file's hooks to be run, not for a chunk. ``test``: ask first whether the server has
@@ -27,7 +26,7 @@ class Lease:
     epoch: int
     prepare: bool = False
     position: int = 0
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # it hides tuple.index, which nobody wants of a lease
     start: int = 0
     end: int = 0
     retries: int = 0
@@ -52,8 +51,7 @@ class OutcomeKind(Member):
     """The file's hooks have run."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last.
 
     ``answered``: the server was reached. ``hopeless``: not worth a retry unless it was reached before. ``retry_after``:
@@ -71,27 +69,24 @@ class Outcome:
     plan: ChunkPlan | None = None
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """Something to tell: the event, and the file and chunk it is about. ``extra`` are further arguments."""
 
     event: str
     file: int | None = None
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]
     message: str | None = None
     extra: tuple[object, ...] = ()
 
 
-@dataclass(frozen=True)
-class Effects:
+class Effects(NamedTuple):
     """What a call to the core brought about: notices to deliver in order, and leases whose requests must stop."""
 
     notices: tuple[Notice, ...] = ()
     stopped: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """There is nothing to lease before ``until`` (a time of the clock), or, where that is None, before some news."""
 
     until: float | None = None

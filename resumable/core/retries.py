@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .file import Live
 from .records import Outcome
@@ -14,8 +14,7 @@ RETRY_AFTER_CAP = 120.0
 """Seconds: the longest that a server's Retry-After holds us back."""
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(NamedTuple):
     """The rules of a session. ``delay(retries, streak)`` is the seconds before a retry: ``retries`` counts the
     chunk's failed attempts, ``streak`` those since anything got through. ``retry_for`` is seconds without any gain."""
 

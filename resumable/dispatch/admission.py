@@ -5,9 +5,8 @@ from __future__ import annotations
 import mimetypes
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import FileRejected
 from ..options import Options
@@ -19,8 +18,7 @@ from .hooks import Hooks
 __all__ = ["Admission", "Candidate"]
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A file that may be added: ``given`` is what the user gave, ``record`` what the server will be told of it."""
 
     given: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import email.utils
 import logging
 import os
@@ -96,7 +95,7 @@ class Attempt:
     def _canary(self) -> bool:
         """Whether the server can tell a chunk that it has from one that cannot exist. Raises NetworkFailure."""
         name = f"resumable-canary-{os.urandom(12).hex()}"
-        reply = self._send_test(dataclasses.replace(self._facts(), identifier=name, file_name=name, relative_path=name))
+        reply = self._send_test(self._facts()._replace(identifier=name, file_name=name, relative_path=name))
         if self._present(reply) is not Verdict.STORED:
             return True
         logger.warning(
@@ -109,10 +108,10 @@ class Attempt:
     def _send_test(self, facts: parameters.ChunkFacts) -> Reply:
         options = self._options
         query = parameters.query_string(parameters.for_test(self._means.names, facts, self._query()))
-        if callable(options.test_target):
-            url = self._made(self._means.test_hooks, query)
+        if options.test_target is not None:
+            url = self._url(self._means.test_hooks, options.test_target, query)
         else:
-            url = self._url(options.test_target or options.target, query)
+            url = self._url(self._hooks, options.target, query)
         return self._send(Request(options.test_method, url, self._headers(), None, options.timeout))
 
     # -- upload --------------------------------------------------------------------------------------------------
@@ -134,7 +133,7 @@ class Attempt:
         record = self._entry.record
         pairs = parameters.for_upload(self._means.names, self._facts(), self._query())
         in_query = options.params_in != "form" or options.method == "octet"
-        url = self._url(options.target, parameters.query_string(pairs if in_query else ()))
+        url = self._url(self._hooks, options.target, parameters.query_string(pairs if in_query else ()))
         base64 = options.chunk_format == "base64"
         content_type = "application/octet-stream"
         if options.set_chunk_type_from_file and record.mime_type:
@@ -172,7 +171,7 @@ class Attempt:
             there = words.leads_to(request.url, reply) if reply.status in (307, 308) else ""
             if not there or not self._may_go(request.url, there):
                 break
-            request = dataclasses.replace(request, url=there)
+            request = request._replace(url=there)
         return reply
 
     def _may_go(self, here: str, there: str) -> bool:
@@ -212,12 +211,12 @@ class Attempt:
             values.update(self._hooks.merged("headers", self._entry.subject, self._handle))
         return {str(name): parameters.text(value) for name, value in values.items() if value is not None}
 
-    def _url(self, target: Any, query: str) -> str:
-        return self._made(self._hooks, query) if callable(target) else parameters.with_query(target, query)
-
     @staticmethod
-    def _made(hooks: Hooks, query: str) -> str:
-        url = hooks.call("target", query.split("&") if query else [])
+    def _url(hooks: Hooks, target: Any, query: str) -> str:
+        """The URL that a hook makes, or else the target with the query behind it."""
+        url = hooks.call("target", query.split("&") if query else []) if hooks.has("target") else None
+        if url is None and not callable(target):
+            return parameters.with_query(target, query)
         if not isinstance(url, str) or not words.origin(url):
             raise HookError(f"hook target returned {type(url).__name__}, not an http:// or https:// URL", hook="target")
         return url

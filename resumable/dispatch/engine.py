@@ -15,10 +15,9 @@ of the transitions, and lets one thread speak.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..core.records import Effects, Lease, Notice, Outcome, OutcomeKind
@@ -29,7 +28,9 @@ from ..protocol.plan import ChunkOrder, ChunkPlan
 from ..transport.base import Watch
 from .delivery import make_delivery
 from .entry import Entry
+from .missed import missed_chunks, missed_end
 from .outbox import Outbox
+from .register import Register
 from .traffic import Moved, Traffic
 from .workers import Workers
 
@@ -78,8 +79,7 @@ class Engine:
             closed=lambda: self._closed,
         )
         self._workers = Workers(policy.slots, self._next_lease, self._perform, self._report, self._busy)
-        self._entries: dict[int, Entry] = {}
-        self._identifiers: dict[str, Entry] = {}
+        self._register = Register(self._core.files)
         self._traffic = Traffic()
         self._waiting = 0
         self._joining = 0
@@ -95,24 +95,19 @@ class Engine:
         """
 
         def call() -> Effects:
-            others = list(self._core.files)
-            if most is not None and len(others) >= most > 1:
-                reason = f"max_files is {most}, and there are {len(others)} already"
+            files = self._core.files
+            if most is not None and len(files) >= most > 1:
+                reason = f"max_files is {most}, and there are {len(files)} already"
                 raise FileRejected(entry.record.relative_path, "max_files", reason)
-            if not self._claim(entry) and most != 1:
-                raise self._taken(entry)
+            self._register.claim(entry, anyway=most == 1)
             key, added = self._core.add(plan, order, prepared=prepared)
-            entry.core = self._core.files[key]
-            self._entries[key] = entry
-            notices: list[Notice] = []
-            stopped: list[int] = []
-            for other in others if most == 1 else ():
+            self._register.add(key, entry)
+            replaced = Effects()
+            for other in [other for other in files if other != key] if most == 1 else ():
                 # After the new file is there, so that its run does not end in between, but told before.
                 effects = self._core.cancel_file(other, announce=False)
-                notices += effects.notices
-                stopped += effects.stopped
-                self._claim(entry)
-            return Effects((*notices, *added.notices), tuple(stopped))
+                replaced = Effects(replaced.notices + effects.notices, replaced.stopped + effects.stopped)
+            return Effects(replaced.notices + added.notices, replaced.stopped)
 
         self._command(call, hard=True)
 
@@ -121,8 +116,7 @@ class Engine:
         now. A paused session stays paused."""
 
         def call() -> Effects:
-            gone = not any(entry.core.key in self._core.files for entry in entries)
-            if gone or self._core.state is SessionState.PAUSED:
+            if self._paused or not any(self._register.has(entry) for entry in entries):
                 return Effects()
             return self._core.upload(self._clock(), held=not self._joining)
 
@@ -153,23 +147,6 @@ class Engine:
     def mark_file(self, entry: Entry, ranges: Iterable[tuple[int, int]]) -> None:
         """The chunks at these ranges of indexes are taken for stored."""
         self._command(lambda: self._core.mark_file(entry.core.key, ranges))
-
-    def _claim(self, entry: Entry) -> bool:
-        """Whether no other file of the session has the identifier of this one."""
-        identifier = entry.record.unique_identifier
-        if identifier is None:
-            return True
-        owner = self._identifiers.get(identifier)
-        if owner is not None and owner is not entry and owner.core.key in self._core.files:
-            return False
-        self._identifiers[identifier] = entry
-        return True
-
-    @staticmethod
-    def _taken(entry: Entry) -> FileRejected:
-        record = entry.record
-        reason = f"a file with the identifier {record.unique_identifier!r} is there already"
-        return FileRejected(record.relative_path, "unique_identifier", reason)
 
     # -- the session ---------------------------------------------------------------------------------------------
 
@@ -247,7 +224,7 @@ class Engine:
         self._delivery.post()
 
     def _gone(self, entry: Entry) -> bool:
-        return self._closed or entry.core.key not in self._core.files
+        return self._closed or not self._register.has(entry)
 
     def _start(self) -> None:
         if self._busy():
@@ -354,7 +331,7 @@ class Engine:
     def entries(self) -> list[Entry]:
         """The files of the session, in the order in which they were added."""
         with self._lock:
-            return [self._entries[key] for key in self._core.files]
+            return self._register.present()
 
     def count(self) -> int:
         """How many files the session has."""
@@ -364,12 +341,11 @@ class Engine:
     def find(self, identifier: str) -> Entry | None:
         """The file of the session with this identifier, or None."""
         with self._lock:
-            entry = self._identifiers.get(identifier)
-            return entry if entry is not None and entry.core.key in self._core.files else None
+            return self._register.find(identifier)
 
     def entry(self, key: int) -> Entry:
         """The file with this key, also when it was removed."""
-        return self._entries[key]
+        return self._register[key]
 
     def file_state(self, entry: Entry) -> tuple[FileState, Exception | None, str | None]:
         """The file's state, the exception it failed of, and the last words of the server."""
@@ -403,7 +379,7 @@ class Engine:
                     now = self._clock()
                     lease = self._core.lease(now)
                     if isinstance(lease, Lease):
-                        watch = self._traffic.begin(lease, self._entries[lease.file], now)
+                        watch = self._traffic.begin(lease, self._register[lease.file], now)
                         self._outbox.extend(self._core.flush().notices)
                         break
                     until = lease.until
@@ -417,7 +393,7 @@ class Engine:
         return self._outbox.full and (self._delivery.waits or not self._waiting)
 
     def _perform(self, lease: Lease, watch: Watch) -> Outcome:
-        entry = self._entries[lease.file]
+        entry = self._register[lease.file]
         throttle, clock = self._throttle, self._clock
         last = clock()
 
@@ -448,13 +424,15 @@ class Engine:
         return allowed
 
     def _report(self, lease: Lease, outcome: Outcome) -> None:
-        entry = self._entries[lease.file]
+        entry = self._register[lease.file]
         with self._monitor:
             now = self._clock()
             self._traffic.end(lease, now)
-            if outcome.kind is OutcomeKind.PREPARED and not self._claim(entry):
-                error = self._taken(entry)
-                outcome = dataclasses.replace(outcome, kind=OutcomeKind.REFUSED, message=str(error), error=error)
+            if outcome.kind is OutcomeKind.PREPARED:
+                try:
+                    self._register.claim(entry)
+                except FileRejected as error:
+                    outcome = Outcome(OutcomeKind.REFUSED, str(error), error)
             effects = self._core.report(lease, outcome, now)
             self._outbox.extend(effects.notices)
             watches = self._traffic.watches(effects.stopped)
@@ -473,7 +451,7 @@ class Engine:
         return self._delivery.process()
 
     def _emit(self, notice: Notice) -> None:
-        self._emit_notice(notice, None if notice.file is None else self._entries[notice.file])
+        self._emit_notice(notice, None if notice.file is None else self._register[notice.file])
 
     def decided(self) -> None:
         """It has been decided who is told of the notice that is being told."""
@@ -491,37 +469,9 @@ class Engine:
     def missed_end(self, entry: Entry, event: str) -> bool:
         """Whether the file has ended with this event and nobody who begins to listen now will be told."""
         with self._lock:
-            ended = _ENDS.get(entry.core.state) == event
-            return ended and not any(notice.event == event for notice in self._coming(entry))
+            return missed_end(entry.core, event, self._coming(entry))
 
     def missed_chunks(self, entry: Entry) -> list[tuple[int, int]]:
         """The ranges of indexes of stored chunks that nobody who begins to listen now will be told of."""
         with self._lock:
-            order = entry.core.order
-            coming = [n.index for n in self._coming(entry) if n.event == "chunk_success" and n.index is not None]
-            indexes: list[tuple[int, int]] = []
-            for start, stop in entry.core.stored():
-                if order.permuted:
-                    indexes.extend((order.index(p), order.index(p) + 1) for p in range(start, min(stop, 2)))
-                    start, stop = max(start, 2) - 1, stop - 1
-                indexes.append((start, stop))
-        return _without(sorted(indexes), sorted(coming))
-
-
-_ENDS = {
-    FileState.SUCCESS: "file_success",
-    FileState.ERROR: "file_error",
-    FileState.CANCELLED: "file_cancelled",
-}
-
-
-def _without(ranges: Sequence[tuple[int, int]], holes: Sequence[int]) -> list[tuple[int, int]]:
-    """The ranges without the numbers in ``holes``; both ascend, and an empty range counts for nothing."""
-    left = []
-    for start, stop in ranges:
-        for hole in holes:
-            if start <= hole < stop:
-                left.append((start, hole))
-                start = hole + 1
-        left.append((start, stop))
-    return [(start, stop) for start, stop in left if start < stop]
+            return missed_chunks(entry.core, self._coming(entry))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.file import FileCore
 from ..core.meter import Meter
@@ -12,8 +11,7 @@ from ..transport.source import Source
 __all__ = ["ChunkRecord", "Entry", "FileRecord"]
 
 
-@dataclass(frozen=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """What is known of a file apart from its progress. ``size`` is bytes; ``unique_identifier`` is None until a
     slow identifier has been made."""
 
@@ -24,8 +22,7 @@ class FileRecord:
     unique_identifier: str | None
 
 
-@dataclass(frozen=True)
-class ChunkRecord:
+class ChunkRecord(NamedTuple):
     """One chunk: ``number`` from 1, the bytes ``[start, end)`` of its file."""
 
     file: FileRecord

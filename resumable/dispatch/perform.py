@@ -5,7 +5,6 @@ Runs on a worker with no lock held. Whatever happens becomes an Outcome; nothing
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from ..core.records import Lease, Outcome, OutcomeKind
@@ -64,12 +63,12 @@ class Performer:
             source = make_source(replacement, name=entry.record.file_name)
             entry.source.close()
             entry.source = source
-            entry.record = dataclasses.replace(entry.record, size=source.size)
+            entry.record = entry.record._replace(size=source.size)
             plan = ChunkPlan(source.size, options.chunk_size, options.force_chunk_size)
         if entry.record.unique_identifier is None:
             with reading(entry.source.name):
                 identifier = options.generate_unique_identifier(entry.source.path, entry.record.relative_path)
-            entry.record = dataclasses.replace(entry.record, unique_identifier=identifier)
+            entry.record = entry.record._replace(unique_identifier=identifier)
         return Outcome(OutcomeKind.PREPARED, plan=plan)
 
     def _chunk(self, entry: Entry, lease: Lease, watch: Watch) -> Outcome:
@@ -83,4 +82,4 @@ class Performer:
             if not self._begin_send(lease):
                 return Outcome(OutcomeKind.STOPPED, stored=stored)
         outcome = attempt.upload()
-        return dataclasses.replace(outcome, stored=stored) if stored else outcome
+        return outcome._replace(stored=stored) if stored else outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..core.meter import Meter
 from ..core.records import Lease
@@ -14,8 +14,7 @@ from .entry import Entry
 __all__ = ["Moved", "Traffic"]
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(NamedTuple):
     """How many bytes of a file or session moved. ``sent`` may fall on a retry, ``confirmed`` only on ``bootstrap``.
 
     ``skipped`` of the confirmed bytes were at the server already; ``speed`` is bytes a second, without them.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from .parameters import Pairs, well_formed
 
@@ -19,8 +19,7 @@ __all__ = ["Form", "base64_length", "base64_prefix", "boundary", "encode_form"]
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """A multipart form with a hole: ``head + the chunk + tail`` is the whole body, sent as ``content_type``."""
 
     content_type: str

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 __all__ = [
@@ -32,8 +31,7 @@ Pairs = tuple[tuple[str, str], ...]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class ChunkFacts:
+class ChunkFacts(NamedTuple):
     """What the parameters say about one chunk. Sizes are bytes, ``number`` counts from 1."""
 
     number: int
@@ -47,8 +45,7 @@ class ChunkFacts:
     total_chunks: int
 
 
-@dataclass(frozen=True)
-class ParameterNames:
+class ParameterNames(NamedTuple):
     """The names of the parameters; an empty one omits its parameter (``*ParameterName``, ``parameterNamespace``)."""
 
     chunk_number: str | None = "resumableChunkNumber"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = [
     "STORED_CHUNKS_HEADER",
@@ -42,8 +42,7 @@ class Verdict(Enum):
     """The chunk was refused for good: the file has failed."""
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(NamedTuple):
     """Which status means what. The defaults are resumable.js's lists plus 405, 410, 413 and 422.
 
     ``test_errors_are_permanent`` is flow.js's way: a permanent status in answer to a test fails the file.

@@ -9,8 +9,8 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Body", "NetworkFailure", "Reply", "Request", "SourceFailure", "Stopped", "Transport", "Watch"]
 
@@ -31,26 +31,30 @@ class Body(Protocol):
     def __iter__(self) -> Iterator[bytes | memoryview]: ...
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request. In seconds, None being without limit: ``timeout`` is (connect, read), ``stall`` is the longest
     wait for room to send. What may be secret is not in its ``repr``."""
 
     method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    url: str
+    headers: Mapping[str, str] = MappingProxyType({})
     body: Body | None = None
     timeout: tuple[float | None, float | None] = (10, 60)
     stall: float | None = 60
 
+    def __repr__(self) -> str:
+        return f"Request(method={self.method!r}, timeout={self.timeout}, stall={self.stall})"
 
-@dataclass(frozen=True)
-class Reply:
+
+class Reply(NamedTuple):
     """An answer. ``text`` is its body, cut at 64 KiB; the names in ``headers`` are in lower case."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
     text: str
+
+    def __repr__(self) -> str:
+        return f"Reply(status={self.status}, text={self.text!r})"
 
     @property
     def status_code(self) -> int:

@@ -10,9 +10,8 @@ import errno
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from ..errors import SourceChanged, SourceError
 
@@ -22,8 +21,7 @@ LARGEST_SIZE = 2**53 - 1
 """Bytes in the largest source: a server written in JavaScript rounds a larger number."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What a stat result says of one version of a file. Sizes are bytes; ``identity`` is device, inode and kind."""
 
     size: int

@@ -20,7 +20,7 @@ def sizes(driver: Driver, file: FileCore) -> int:
     """The size of the largest container that the core holds."""
     holders = [driver.core, file, driver.core._slots, driver.core._turns, driver.core._news]
     values = [value for holder in holders for value in vars(holder).values()]
-    return max(len(value) for value in values if isinstance(value, (dict, list, set, tuple)))
+    return max(len(value) for value in values if type(value) in (dict, list, set, tuple))
 
 
 def drive(driver: Driver, chunks: int) -> None:

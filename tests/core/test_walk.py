@@ -243,7 +243,7 @@ class RetryAfterIgnored(SessionCore):
 
     class Deaf(Retries):
         def hear(self, outcome: Outcome, now: float) -> None:
-            super().hear(replace(outcome, retry_after=None), now)
+            super().hear(outcome._replace(retry_after=None), now)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -324,7 +324,7 @@ class FinalIsTheHighest(SessionCore):
 
     def _lease(self, record: Live) -> Lease:
         lease = super()._lease(record)
-        return lease if lease.prepare else replace(lease, final=lease.index == record.file.plan.count - 1)
+        return lease if lease.prepare else lease._replace(final=lease.index == record.file.plan.count - 1)
 
 
 class TestsAreRepeated(SessionCore):

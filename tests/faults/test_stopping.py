@@ -196,9 +196,18 @@ def test_a_pause_lets_an_answer_come_that_is_on_its_way(way: dict[str, Any]) -> 
         gate.wait(20)
         answer(read=False)(exchange)
 
-    with Script(late, late) as server, Resumable(server.url, **BLIND, **PATIENT, **way) as session:
+    sent = threading.Event()
+    options = {**BLIND, **PATIENT, "throttle_progress_callbacks": 0, **way}
+    with Script(late, late) as server, Resumable(server.url, **options) as session:
+
+        @session.on("file_progress")
+        def look(file: Any) -> None:
+            if file.bytes_sent == file.size:
+                sent.set()
+
         file = session.add_file(content(2 * CHUNK), relative_path="a.bin")
         server.await_requests(2)
+        assert sent.wait(20)
         session.pause()
         gate.set()
         assert settled(session)

@@ -1,0 +1,107 @@
+"""Files of a million chunks cost as much for each chunk as small ones, and no memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable import ChunkState, Resumable
+
+from .wire import PATIENCE, Wire
+
+MEBIBYTE = 1 << 20
+TEBIBYTE = 1 << 40
+
+COUNT = int(os.environ.get("RESUMABLE_CHUNKS", "40000"))
+"""Chunks of the largest file that is sent here; RESUMABLE_CHUNKS=1000000 takes minutes."""
+
+
+def sparse(path: Path, size: int) -> Path:
+    """A file of so many bytes that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def calls(function: Callable[[], Any]) -> int:
+    """How many functions were called, in C or in Python."""
+    count = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_tebibyte_is_added_in_the_time_and_memory_of_a_sixty_fourth(tmp_path: Path) -> None:
+    small, large = sparse(tmp_path / "small", TEBIBYTE // 64), sparse(tmp_path / "large", TEBIBYTE)
+    session = Resumable("http://127.0.0.1:1/", auto_upload=False)
+
+    def use(path: Path) -> Callable[[], None]:
+        def run() -> None:
+            file = session.add_file(path)
+            assert file.chunks[-1].number == len(file.chunks)
+            assert file.chunks[len(file.chunks) // 2].state is ChunkState.PENDING
+            file.mark_chunks_completed(len(file.chunks) - 1)
+            assert 0 < file.progress() < 1
+            assert len(file.chunks[-3:-1]) == min(2, len(file.chunks) - 1)
+
+        return run
+
+    use(sparse(tmp_path / "first", TEBIBYTE // 32))()
+    few = calls(use(small))
+    tracemalloc.start()
+    many = calls(use(large))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert session.files[-1].size == TEBIBYTE
+    assert len(session.files[-1].chunks) == TEBIBYTE // MEBIBYTE
+    assert many < few + 20
+    assert most < 256 * 1024
+    session.cancel()
+    session.close()
+
+
+def test_what_is_missing_of_a_tebibyte_is_sent(wire: Wire, tmp_path: Path) -> None:
+    with Resumable(wire.url, auto_upload=False, test_chunks=False) as session:
+        file = session.add_file(sparse(tmp_path / "large", TEBIBYTE))
+        file.mark_chunks_completed(range(3, len(file.chunks) - 1))
+        session.join(PATIENCE)
+    assert sorted(request.number for request in wire.posts) == [1, 2, 3, TEBIBYTE // MEBIBYTE]
+    assert all(request.chunk == bytes(MEBIBYTE) for request in wire.posts)
+    assert file.bytes_skipped == TEBIBYTE - 4 * MEBIBYTE
+
+
+@pytest.mark.timeout(3600)
+def test_a_chunk_costs_the_same_among_few_and_among_many() -> None:
+    def measure(count: int) -> dict[str, Any]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        program = [sys.executable, str(Path(__file__).with_name("million.py")), str(count)]
+        said = subprocess.run(program, stdout=subprocess.PIPE, check=True, env=environment).stdout
+        return json.loads(said)  # type: ignore[no-any-return]
+
+    few, many = measure(10_000), measure(COUNT)
+    per_chunk = [sum(each["tenths"]) / count for each, count in ((few, 10_000), (many, COUNT))]
+    print(
+        f"{COUNT} chunks: {per_chunk[1] * 1e6:.0f} us each ({per_chunk[0] * 1e6:.0f} us of 10000), {many['memory']} KiB"
+    )
+    # Other programs share the machine: growth would show as far more than noise.
+    assert per_chunk[1] < 2 * per_chunk[0]
+    assert statistics.median(many["tenths"][5:]) < 1.6 * statistics.median(many["tenths"][:5])
+    assert many["memory"] < 16 * 1024
+    assert many["memory"] < few["memory"] + 4 * 1024
