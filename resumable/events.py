@@ -29,14 +29,14 @@ class Event(NamedTuple):
 _ROWS = (
     Event("file_added", "fileAdded", "file", ("file",), "A file was added."),
     Event("files_added", "filesAdded", "session", ("files", "skipped"), "A batch was added; skipped were refused."),
-    Event("before_add", "beforeAdd", "session", (), "A batch is about to be added."),
+    Event("before_add", "beforeAdd", "session", (), "A directory is about to be added."),
     Event("chunking_start", "chunkingStart", "file", ("file",), "The cutting of a file begins."),
     Event(
         "chunking_progress",
         "chunkingProgress",
         "file",
         ("file", "ratio"),
-        "The ratio of it that is cut: once 0, once 1.",
+        "Told once, with 0: cutting takes no time.",
     ),
     Event("chunking_complete", "chunkingComplete", "file", ("file",), "The file is cut."),
     Event("upload_start", "uploadStart", "session", (), "Sending starts, or goes on after a pause."),

@@ -154,11 +154,10 @@ class Resumable:
         FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
         """
         handlers = [(file_event(event), handler) for event, handler in (on or {}).items()]
-        self._before_add()
-        count = self._engine.count()
-        self._admission.make_room([source], count)
+        self._refuse_closed()
+        self._admission.make_room([source], self._engine.count())
         candidate = self._admission.examine(
-            source, relative_path, count, unique_identifier=unique_identifier, mime_type=mime_type
+            source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
         )
         try:
             file = self._add(candidate, handlers)
@@ -177,20 +176,19 @@ class Resumable:
         if isinstance(sources, (str, bytes, os.PathLike)):
             raise TypeError("add_files takes several sources; add_file takes one")
         batch = [item if isinstance(item, tuple) else (item, None) for item in sources]
-        self._before_add()
-        count = self._engine.count()
+        self._refuse_closed()
         added: list[ResumableFile] = []
         skipped: list[Any] = []
         examined: list[Candidate] = []
         try:
-            self._admission.make_room([source for source, _ in batch], count)
+            self._admission.make_room([source for source, _ in batch], self._engine.count())
         except FileRejected:
             skipped = [source for source, _ in batch]
             batch = []
         try:
             for source, path in batch:
                 try:
-                    examined.append(self._admission.examine(source, path, count + len(examined)))
+                    examined.append(self._admission.examine(source, path, refused=len(skipped)))
                 except FileRejected:
                     skipped.append(source)
             while examined:
@@ -211,14 +209,16 @@ class Resumable:
     ) -> list[ResumableFile]:
         """The files below ``root`` that match ``pattern`` and none of ``exclude`` are part of the session.
 
-        Their relative paths begin with the name of the directory, as a browser has it. Raises SourceError.
+        Their relative paths begin with the name of the directory, as a browser has it. Fires ``before_add`` first, as
+        resumable.js does for what is dropped on it. Raises what :meth:`add_files` raises.
         """
+        self._refuse_closed()
+        self._engine.tell(Notice("before_add"))
         return self.add_files(list(walk(root, pattern, exclude)))
 
-    def _before_add(self) -> None:
+    def _refuse_closed(self) -> None:
         if self._engine.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
-        self._engine.tell(Notice("before_add"))
 
     def _after_add(self, added: list[ResumableFile], skipped: list[Any]) -> None:
         self._engine.tell(Notice("files_added", extra=(added, skipped)))

@@ -79,7 +79,7 @@ def test_events_shows_them_in_order(example: Example, video: Path, receiver_url:
     ran = example("events", receiver_url, str(video))
     assert ran.returncode == 0, ran.stderr
     seen = [line.split()[0] for line in ran.stdout.splitlines()]
-    assert seen[0] == "before_add"
+    assert seen[0] == "chunking_start"
     assert seen.index("file_added") < seen.index("chunk_success") < seen.index("file_success")
     assert seen.count("chunk_success") == 11
     assert seen[-1] == "complete"

@@ -43,7 +43,6 @@ class News:
         """The file was cut into chunks: the events of resumable.js, as many for a million chunks as for one."""
         self.tell("chunking_start", file)
         self.tell("chunking_progress", file, extra=(0.0,))
-        self.tell("chunking_progress", file, extra=(1.0,))
         self.tell("chunking_complete", file)
 
     def stop(self, leases: Iterable[int]) -> None:

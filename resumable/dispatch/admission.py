@@ -44,7 +44,7 @@ class Admission:
         if len(sources) <= (1 if limit == 1 else limit - count):
             return
         if self._options.max_files_error_callback is not None:
-            self._options.max_files_error_callback(list(sources), count)
+            self._options.max_files_error_callback(list(sources), 0)
         shown = "bytes" if isinstance(sources[0], bytes) else str(sources[0])
         raise FileRejected(shown, "max_files", f"max_files is {limit}, and there are {count} already")
 
@@ -52,12 +52,14 @@ class Admission:
         self,
         given: Any,
         relative_path: Any,
-        count: int,
         *,
+        refused: int = 0,
         unique_identifier: str | None = None,
         mime_type: str | None = None,
     ) -> Candidate:
         """The file, which the options allow. Its source is open only where it is a stream.
+
+        ``refused`` of its batch were refused before; the callbacks are told, as in resumable.js.
 
         Raises SourceError, FileRejected after the callback of the option that refuses it was called, and HookError.
         """
@@ -69,7 +71,7 @@ class Admission:
             kind = mime_type if mime_type is not None else mimetypes.guess_type(name)[0] or ""
             for option, reason, callback in self._objections(source.size, name, kind):
                 if callback is not None:
-                    callback(given, count)
+                    callback(given, refused)
                 raise FileRejected(shown, option, reason)
             identifier = unique_identifier
             if identifier is None:

@@ -29,10 +29,10 @@ DEVIATIONS = (
         rewriting.drop_browser_event,
     ),
     Deviation(
-        "two-ratios",
+        "one-ratio",
         "Events: keep the number of chunkingProgress events constant",
-        "chunking_progress is told twice, for 0 and for 1, and not once a chunk.",
-        rewriting.tell_two_ratios,
+        "chunking_progress is told once, for 0, and not once a chunk.",
+        rewriting.tell_one_ratio,
     ),
     Deviation(
         "told-before-requests",
@@ -57,12 +57,6 @@ DEVIATIONS = (
         "Architecture: an exception becomes a HookError of that file",
         "A file whose identifier cannot be made is not dropped in silence: whoever adds it gets the exception.",
         rewriting.raise_in_hook,
-    ),
-    Deviation(
-        "before-every-batch",
-        "Events: beforeAdd()",
-        "before_add comes before every batch; resumable.js tells it of dropped files only.",
-        rewriting.tell_every_batch,
     ),
     Deviation(
         "no-alert",

@@ -94,8 +94,9 @@ class Page:
         self._finished: set[Any] = set()
         self._engine = Engine(self)
         for index, (facts, data) in enumerate(trace.expected_contents()):
-            path = self._folder / str(index) / (facts.get("relative_path") or facts["name"])
-            self._store(path, data, facts["type"] or "application/octet-stream", facts.get("relative_path"))
+            relative = facts.get("relative_path")
+            path = self._folder / "dropped" / relative if relative else self._folder / str(index) / facts["name"]
+            self._store(path, data, facts["type"] or "application/octet-stream", relative)
             self.paths.append(path)
 
     @property
@@ -116,6 +117,14 @@ class Page:
     def add(self, indexes: Iterable[int]) -> None:
         """The files of these indexes are added in one go."""
         self._add([self.paths[index] for index in indexes])
+
+    def drop(self, indexes: Iterable[int]) -> None:
+        """The directories of the files of these indexes are added, each in one go."""
+        dropped = self._folder / "dropped"
+        tops = dict.fromkeys(self.paths[index].relative_to(dropped).parts[0] for index in indexes)
+        with _types({path.suffix.lower(): self._natives[path].type for path in self.paths}):
+            for top in tops:
+                self.session.add_directory(dropped / top)
 
     def evaluate(self, source: str) -> None:
         """JavaScript on the uploader ``u``."""

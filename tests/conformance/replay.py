@@ -8,6 +8,7 @@ replay that stands still says where.
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
+from types import FrameType
 from typing import Any
 
 from resumable.events import EVENTS
@@ -126,8 +128,10 @@ class _Driver:
 
     def _perform(self, kind: str, step: dict[str, Any]) -> None:
         value = step[kind]
-        if kind in ("add", "addApi", "addDir"):
+        if kind in ("add", "addApi"):
             self.page.add(value)
+        elif kind == "addDir":
+            self.page.drop(value)
         elif kind == "addApiUpload":
             self.page.add(value)
             self.page.evaluate("u.upload()")
@@ -201,7 +205,7 @@ class _Driver:
         It matters to what stops a request whether it is still being written, and only a client at rest will not tell
         any more. The interpreter knows where each thread is; no time has to be guessed, however slow the machine.
         """
-        frames = sys._current_frames()
+        frames = current_frames()
         reading = 0
         for thread in set(threading.enumerate()) - self._others_threads:
             frame = frames.get(thread.ident or 0)
@@ -412,6 +416,20 @@ class _Driver:
         waiting = ", ".join(held.label for held in self._unanswered.values()) or "none"
         seen = "\n".join(f"  {line}" for line in self.account.timeline[-12:])
         return f"nothing leads on any more; the recording is at {place}; requests held: {waiting}; we saw last:\n{seen}"
+
+
+def current_frames() -> dict[int, FrameType]:
+    """Where each thread is, by its ident.
+
+    Without the garbage collector meanwhile: where that runs inside the call, CPython 3.11 can wait for itself for ever.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _value(member: Any) -> Any:

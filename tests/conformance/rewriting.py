@@ -23,15 +23,14 @@ def drop_browser_event(case: Case) -> None:
             line["args"].pop()
 
 
-def tell_two_ratios(case: Case) -> None:
-    """The ratios 0, 1/n, 2/n ... of a file of n chunks become 0 and 1."""
+def tell_one_ratio(case: Case) -> None:
+    """The ratios 0, 1/n, 2/n ... of a file of n chunks become 0."""
     lines = case.lines
     for identifier, chunks in case.cuts.items():
         ratios = [{"event": "chunkingProgress", "args": [{"$file": identifier}, ratio]} for ratio in _cut(len(chunks))]
-        end = {"event": "chunkingProgress", "args": [{"$file": identifier}, 1]}
         for place in reversed([at for at, line in enumerate(lines) if line == ratios[0]]):
             if lines[place : place + len(ratios)] == ratios:
-                lines[place : place + len(ratios)] = [ratios[0], end]
+                lines[place : place + len(ratios)] = ratios[:1]
 
 
 def _cut(count: int) -> list[Any]:
@@ -114,16 +113,6 @@ def raise_in_hook(case: Case) -> None:
         silent = not any("event" in line or {"callback", "alert"} & line.keys() for line in case.lines[start:end])
         if silent and not case.is_flow and "generateUniqueIdentifier" in case.trace.options and case.added_names(start):
             case.lines.insert(start, {"raised": "HookError"})
-
-
-def tell_every_batch(case: Case) -> None:
-    """beforeAdd comes before what is told of a batch, and not only before that of dropped files."""
-    for start, end in case.segments():
-        lines = case.lines[start:end]
-        batch = any(is_event(line, "fileAdded", "filesAdded") or {"alert", "raised"} & line.keys() for line in lines)
-        if batch and not any(is_event(line, "beforeAdd") for line in lines):
-            place = next((at for at, line in enumerate(lines) if "event" in line), len(lines))
-            case.lines.insert(start + place, {"event": "beforeAdd", "args": []})
 
 
 def show_no_alert(case: Case) -> None:

@@ -21,7 +21,7 @@ from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
 __all__ = ["CutUp", "Request", "Violation", "Walk"]
 
-CUTTING = ("chunking_start", "chunking_progress", "chunking_progress", "chunking_complete")
+CUTTING = ("chunking_start", "chunking_progress", "chunking_complete")
 QUIET = frozenset({"file_progress", "progress"})
 LAST = frozenset({"file_success", "file_error", "file_cancelled"})
 K = OutcomeKind

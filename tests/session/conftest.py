@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from resumable import ResumableFile
 
 from .wire import PATIENCE, Wire
 
@@ -47,11 +47,16 @@ def wait_until_threads_are_gone() -> None:
     assert not threads_of_sessions()
 
 
-def wait_until_sent(wire: Wire, file: ResumableFile, size: int) -> None:
-    """The client knows that so many bytes of the file are on their way, and that nothing is left to be written."""
-    while file.bytes_sent < size:
-        wire.settle()
-    wire.settle()
+def wait_until_answers_are_awaited(count: int = 1) -> None:
+    """So many workers have sent their request and read from their socket, which nobody else can see."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        frames = sys._current_frames()
+        workers = [frames.get(thread.ident or 0) for thread in threads_of_sessions() if "worker" in thread.name]
+        reading = [frame for frame in workers if frame is not None and frame.f_code.co_name == "readinto"]
+        if len(reading) >= count:
+            return
+        assert time.monotonic() < deadline, workers
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from resumable import (
 )
 from resumable.dispatch.entry import ChunkRecord, FileRecord
 
-from .conftest import wait_until_sent
+from .conftest import wait_until_answers_are_awaited
 from .wire import PATIENCE, Wire, stored
 
 Make = Callable[..., Path]
@@ -83,7 +83,7 @@ def test_what_was_sent_falls_on_a_retry_and_what_was_confirmed_does_not(wire: Wi
     with Resumable(wire.url, chunk_size=10, test_chunks=False, chunk_retry_interval=0) as session:
         file = session.add_file(make(size=10))
         wire.wait_held()
-        wait_until_sent(wire, file, 10)
+        wait_until_answers_are_awaited()
         assert (file.bytes_sent, file.bytes_confirmed, file.progress()) == (10, 0, 0)
         assert session.bytes_sent == 10
         failed = threading.Event()
@@ -123,7 +123,7 @@ def test_a_pause_is_not_held_against_the_speed(wire: Wire, make: Make) -> None:
         file = session.add_file(make(size=4000))
         for number in range(4):
             wire.wait_held()
-            wait_until_sent(wire, file, 1000 * number + 1000)
+            wait_until_answers_are_awaited()
             now[0] += 1
             if number == 1:
                 session.pause()

@@ -26,7 +26,7 @@ from resumable import (
     upload,
 )
 
-from .conftest import wait_until_sent, wait_until_threads_are_gone
+from .conftest import wait_until_answers_are_awaited, wait_until_threads_are_gone
 from .wire import PATIENCE, Request, Wire
 
 Make = Callable[..., Path]
@@ -233,7 +233,7 @@ def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(w
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(make(size=20))
         wire.wait_held()
-        wait_until_sent(wire, file, 10)
+        wait_until_answers_are_awaited()
         session.pause()
         stored = threading.Event()
         file.on("chunk_success", lambda: stored.set())
