@@ -12,6 +12,7 @@ from ..errors import FileRejected
 from ..options import Options
 from ..protocol import identifiers
 from ..transport.source import Source, make_source
+from ..transport.stream import BytesSource
 from .entry import FileRecord
 from .hooks import Hooks
 
@@ -99,9 +100,12 @@ class Admission:
         if made is not None and identifiers.is_slow(made):
             return None
         identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
-        if identifier is None:
+        if identifier is not None:
+            return str(identifier)
+        if source.mtime_ns:
             return identifiers.default(source.size, path, source.mtime_ns)
-        return str(identifier)
+        # Only its content tells a source without a time from another one of its name and size.
+        return identifiers.without_time(source.path, path) if isinstance(source, BytesSource) else None
 
 
 def _last(path: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..core.records import Lease, Outcome, OutcomeKind
 from ..errors import ResumableError, UploadError
 from ..options import Options
+from ..protocol import identifiers
 from ..protocol.plan import ChunkPlan
 from ..transport.base import SourceFailure, Stopped, Transport, Watch
 from ..transport.reader import reading
@@ -67,7 +68,9 @@ class Performer:
             plan = ChunkPlan(source.size, options.chunk_size, options.force_chunk_size)
         if entry.record.unique_identifier is None:
             with reading(entry.source.name):
-                identifier = options.generate_unique_identifier(entry.source.path, entry.record.relative_path)
+                wanted = options.generate_unique_identifier is identifiers.content
+                identify = identifiers.content if wanted else identifiers.without_time
+                identifier = identify(entry.source.path, entry.record.relative_path)
             entry.record = entry.record._replace(unique_identifier=identifier)
         return Outcome(OutcomeKind.PREPARED, plan=plan)
 

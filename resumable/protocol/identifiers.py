@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .parameters import well_formed
-
 __all__ = ["content", "default", "resumablejs"]
 
 _UNSAFE = re.compile(r"[^0-9A-Za-z_-]")
@@ -33,15 +31,21 @@ def from_size(size: int, relative_path: str) -> str:
     return f"{size}-{_UNSAFE.sub('', relative_path)}"
 
 
-def default(size: int, relative_path: str, mtime_ns: int) -> str:
+def default(size: int, relative_path: str, version: int | str) -> str:
     """The identifier used when nothing else is asked for: ``size-cleaned-12 hex digits``.
 
-    The digits are of the SHA-256 of the relative path, the size in bytes and the time of the last change in
-    nanoseconds, so that neither names that clean alike nor an edited file of equal size share an upload. The cleaned
-    name is cut to 64 characters for servers that make a file name of it.
+    The digits are of the SHA-256 of the relative path, the size in bytes and the version (the time of the last change
+    in nanoseconds, or what :func:`content` says), so that neither names that clean alike nor an edited file of equal
+    size share an upload. The cleaned name is cut to 64 characters for servers that make a file name of it.
     """
-    seed = f"{well_formed(relative_path)}\0{size}\0{mtime_ns}".encode()
+    seed = f"{relative_path}\0{size}\0{version}".encode("utf-8", "surrogatepass")
     return f"{size}-{_UNSAFE.sub('', relative_path)[:64]}-{hashlib.sha256(seed).hexdigest()[:12]}"
+
+
+def without_time(path: Any, relative_path: str) -> str:
+    """The default identifier of a source that has no time of change: its content is its version. It is read once."""
+    version = content(path, relative_path)
+    return default(int(version.partition("-")[0]), relative_path, version)
 
 
 def content(path: Any, relative_path: str) -> str:

@@ -226,7 +226,7 @@ class Receiver:
 
     def _parameters(self, pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
         """The parameters by their own names. resumable.js says all of them twice, in the query and in the form."""
-        own = {self.names.namespace + name: field for field, name in vars(self.names).items() if name}
+        own = {self.names.namespace + name: field for field, name in self.names._asdict().items() if name}
         parameters: dict[str, str] = {}
         for name, value in pairs:
             field = own.get(name)

@@ -302,7 +302,7 @@ class _Raw:
     """The body of a requests answer, read as http.client's is."""
 
     def __init__(self, response: requests.Response) -> None:
-        self._read1 = response.raw.read1
+        self._read1 = getattr(response.raw, "read1", response.raw.read)
         self.close = response.close
 
     def read1(self, size: int) -> bytes:

@@ -131,7 +131,10 @@ class _Driver:
         if kind in ("add", "addApi"):
             self.page.add(value)
         elif kind == "addDir":
-            self.page.drop(value)
+            # A directory that was dropped has its beforeAdd; one that was chosen in a dialogue has none.
+            dropped = any(line.get("event") == "beforeAdd" for line in self._script)
+            indexes = value if isinstance(value, list) else range(len(self.page.paths))
+            (self.page.drop if dropped else self.page.add)(indexes)
         elif kind == "addApiUpload":
             self.page.add(value)
             self.page.evaluate("u.upload()")

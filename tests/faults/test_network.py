@@ -40,7 +40,7 @@ def receiver_url(received: Path) -> Iterator[str]:
         yield server.url
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(("way", "workers"), [("own", 1), ("own", 4), ("session", 4)], indirect=["way"])
 @pytest.mark.parametrize("case", SCENARIOS, ids=[case["name"] for case in SCENARIOS])
 def test_what_arrives_is_what_was_sent(
     case: dict[str, Any], workers: int, way: dict[str, Any], received: Path, receiver_url: str

@@ -131,3 +131,15 @@ def test_files_that_differ_only_in_what_identifiers_leave_out_are_two(url: str, 
     assert len({file.unique_identifier for file in run.files}) == len(names)
     for n, name in enumerate(names):
         assert (received / "two" / name).read_bytes() == content(CHUNK, seed=n)
+
+
+def test_files_whose_names_differ_only_in_bytes_that_are_no_utf8_are_two(tmp_path: Path, url: str) -> None:
+    names = [b"caf\xe8.txt", b"caf\xe9.txt"]
+    for name in names:
+        path = os.path.join(os.fsencode(tmp_path), name)
+        with open(path, "wb") as file:
+            file.write(content(CHUNK))
+        os.utime(path, ns=(0, 0))
+    run = upload(url, *[os.path.join(str(tmp_path), os.fsdecode(name)) for name in names], chunk_size=CHUNK)
+    assert run.count("file_success") == 2
+    assert len({file.unique_identifier for file in run.files}) == 2

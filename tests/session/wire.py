@@ -106,6 +106,8 @@ class _Connection:
         """What has come is taken in."""
         try:
             piece = self.peer.recv(1 << 18)
+        except BlockingIOError:
+            return
         except OSError:
             piece = b""
         if not piece:

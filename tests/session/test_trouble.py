@@ -1,0 +1,173 @@
+"""What nobody foresees: a system without threads, a transport that breaks, handlers that end programs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable import FileState, Resumable, StateError
+from resumable.transport.base import Reply, Request, Watch
+
+from .wire import PATIENCE, Wire
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def scarce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bool]], None]:
+    """A function that makes the system start only threads whose name it may start."""
+    start = threading.Thread.start
+
+    def limit(allowed: Callable[[str], bool]) -> None:
+        def limited(thread: threading.Thread) -> None:
+            if thread.name.startswith("resumable-") and not allowed(thread.name):
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", limited)
+
+    return limit
+
+
+def test_where_there_are_few_threads_few_workers_do_the_work(
+    wire: Wire, make: Make, scarce: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[str] = []
+
+    def allowed(name: str) -> bool:
+        started.append(name)
+        return "events" in name or sum("worker" in each for each in started) <= 2
+
+    scarce(allowed)
+    with Resumable(wire.url, chunk_size=10, simultaneous_uploads=8) as session:
+        file = session.add_file(make(size=200))
+    assert file.is_complete()
+    assert "going on with 2 workers" in caplog.text
+
+
+def test_where_there_is_no_thread_at_all_adding_says_so_and_joining_tries_again(
+    wire: Wire, make: Make, scarce: Any
+) -> None:
+    scarce(lambda name: "events" in name)
+    with Resumable(wire.url) as session:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            session.add_file(make())
+        (file,) = session.files
+        scarce(lambda name: True)
+        session.join(PATIENCE)
+    assert file.is_complete()
+
+
+def test_handlers_for_which_there_was_no_thread_are_called_when_there_is_one(
+    wire: Wire, make: Make, scarce: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = []
+    scarce(lambda name: "worker" in name)
+    with Resumable(wire.url) as session:
+        session.on("file_success", heard.append)
+        file = session.add_file(make())
+        wire.wait(lambda: wire.posts)
+        while not file.is_complete():
+            wire.settle()
+        assert heard == []
+        scarce(lambda name: True)
+        session.join(PATIENCE)
+        assert heard == [file]
+    assert "no thread can be started for the handlers" in caplog.text
+
+
+@pytest.mark.usefixtures("failures")
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")])
+def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, error: BaseException) -> None:
+    class Broken:
+        def send(self, request: Request, watch: Watch) -> Reply:
+            if "bad" in request.url:
+                raise error
+            return Reply(200, {}, "")
+
+        def close(self) -> None: ...
+
+    with Resumable(
+        "http://127.0.0.1:1/", transport=Broken(), simultaneous_uploads=1, test_chunks=False, auto_upload=False
+    ) as session:
+        bad, good = session.add_files([make("bad"), make("good")])
+        result = session.join(PATIENCE, raise_errors=False)
+    assert (result.failed, result.succeeded) == ((bad,), (good,))
+    assert "broken" in str(bad.error)
+
+
+@pytest.mark.usefixtures("failures")
+def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: Wire, make: Make) -> None:
+    heard = []
+
+    def leave(chunk: Any) -> None:
+        heard.append(chunk.index)
+        raise SystemExit
+
+    with Resumable(
+        wire.url, chunk_size=10, deliver=lambda function: function(), simultaneous_uploads=2, auto_upload=False
+    ) as session:
+        session.on("chunk_success", leave)
+        file = session.add_file(make(size=200))
+        session.join(PATIENCE)
+    assert file.is_complete()
+    assert sorted(heard) == list(range(20))
+
+
+@pytest.mark.usefixtures("failures")
+def test_telling_goes_on_after_it_failed_in_a_way_that_nobody_foresaw(
+    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd:
+        @property
+        def __self__(self) -> Any:
+            raise ValueError("odd")
+
+        def __call__(self, sender: Any, **facts: Any) -> None: ...
+
+    heard = []
+    with Resumable(wire.url) as session:
+        odd = Odd()
+        session.signals.file_added.connect(odd, weak=False)
+        session.on("file_success", heard.append)
+        file = session.add_file(make())
+        session.join(PATIENCE)
+    assert heard == [file]
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "telling what happened failed" in record.getMessage()
+
+
+def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: Wire, make: Make) -> None:
+    def identify(path: Any, relative_path: str) -> str:
+        session.close()
+        return relative_path
+
+    heard: list[Any] = []
+    for add in (
+        lambda: session.add_file(make(), on={"success": heard.append}),
+        lambda: session.add_files([make()]),
+    ):
+        session = Resumable(wire.url, auto_upload=False, generate_unique_identifier=identify)
+        with pytest.raises(StateError, match="the session is closed"):
+            add()
+        assert session.files == []
+        assert not session.signals.file_success.receivers
+
+
+def test_ctrl_c_in_a_handler_is_raised_by_whoever_calls_it(wire: Wire, make: Make) -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    with Resumable(wire.url, deliver="manual", auto_upload=False) as session:
+        session.on("file_added", leave)
+        file = session.add_file(make())
+        with pytest.raises(KeyboardInterrupt):
+            session.process_events()
+        assert file.state is FileState.READY
+        session.join(PATIENCE)
+    assert file.is_complete()
