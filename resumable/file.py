@@ -225,8 +225,8 @@ class ResumableFile:
         return self.state is FileState.PAUSED
 
     def is_uploading(self) -> bool:
-        """Whether a chunk of the file has had its turn and the file is not finished."""
-        return self.state is FileState.UPLOADING
+        """Whether a chunk of the file has had its turn, the file is not finished, and nothing is paused."""
+        return self.state is FileState.UPLOADING and self.resumable_obj.is_uploading()
 
     # -- progress ------------------------------------------------------------------------------------------------
 
@@ -288,8 +288,9 @@ class ResumableFile:
         self._engine.resume_file(self._entry)
 
     def abort(self) -> None:
-        """As :meth:`pause`: the requests stop, what is stored is kept (resumable.js ``abort``)."""
-        self._engine.pause_file(self._entry)
+        """The requests stop, what is stored is kept, and the next ``upload()`` or :meth:`resume` goes on
+        (resumable.js ``abort``)."""
+        self._engine.pause_file(self._entry, aborted=True)
 
     def cancel(self) -> None:
         """The file is no longer part of the session. Fires ``file_cancelled`` unless it had finished."""

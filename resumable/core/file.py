@@ -71,6 +71,7 @@ class FileCore:
         self.epoch = 0
         self.place: tuple[bool, int] | None = None
         self.draining = 0
+        self.aborted = False
         self.error: Exception | None = None
         self.message: str | None = None
         self.progress = Notice("file_progress", key)

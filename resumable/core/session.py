@@ -84,17 +84,20 @@ class SessionCore:
         self._news.tell("file_added", file)
         return file.key, self.flush()
 
-    def pause_file(self, key: int) -> Effects:
-        """No further request for the file begins; those under way are told to stop."""
+    def pause_file(self, key: int, *, aborted: bool = False) -> Effects:
+        """No further request for the file begins; those under way are told to stop. An aborted file goes on with the
+        next :meth:`upload`, too."""
         file = self.files.get(key)
         if file is not None and self._ask(file, FileEvent.PAUSE):
-            self._stop(file, announce=True)
+            file.aborted = aborted
+            self._stop(file, announce=aborted)
         return self.flush()
 
     def resume_file(self, key: int) -> Effects:
         """The file waits for its turn again."""
         file = self.files.get(key)
         if file is not None and self._ask(file, FileEvent.RESUME):
+            file.aborted = False
             self._turns.add(file)
         return self.flush()
 
@@ -150,6 +153,10 @@ class SessionCore:
             self._begin(now, held=held)
         if not held:
             self.held = False
+            for file in self.files.values():
+                if file.aborted and self._ask(file, FileEvent.RESUME):
+                    self._turns.add(file)
+                file.aborted = False
         self._settle()
         return self.flush()
 
@@ -173,7 +180,7 @@ class SessionCore:
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
         self.held = False
         self._news.tell("before_cancel")
-        for file in list(self.files.values()):
+        for file in reversed(list(self.files.values())):
             self._cancel(file)
         self._news.tell("cancel")
         return self.flush()
@@ -340,10 +347,10 @@ class SessionCore:
         return True
 
     def _stop(self, file: FileCore, *, announce: bool = False) -> None:
-        stopped = self._slots.stop(file)
+        stopped, fresh = self._slots.stop(file)
         self._turns.add(file)
         self._news.stop(stopped)
-        if stopped and announce:
+        if fresh and announce:
             self._news.progress(file)
 
     def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]]) -> None:

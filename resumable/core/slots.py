@@ -50,15 +50,23 @@ class Slots:
         """The files that hold slots, each once."""
         return list(dict.fromkeys(record.file for record in self.live.values()))
 
-    def stop(self, file: FileCore) -> list[int]:
-        """The leases of the file whose requests must stop now. Its retries are released and hold no slot any more."""
+    def stop(self, file: FileCore) -> tuple[list[int], bool]:
+        """The leases of the file whose requests must stop now, and whether any of them was not told before. Its retries
+        are released and hold no slot any more.
+
+        What was told before is told again: a cancel does not wait for what a pause lets finish.
+        """
         told = []
+        fresh = False
         for identifier, record in list(self.live.items()):
-            if record.file is not file or record.prepare or record.state is ChunkState.STOPPING:
+            if record.file is not file or record.prepare:
                 continue
-            if record.step(ChunkEvent.STOP) is ChunkState.STOPPING:
+            if record.state is ChunkState.STOPPING:
                 told.append(identifier)
+            elif record.step(ChunkEvent.STOP) is ChunkState.STOPPING:
+                told.append(identifier)
+                fresh = True
             else:
                 del self.live[identifier], self._waiting[identifier]
                 file.release(record)
-        return told
+        return told, fresh

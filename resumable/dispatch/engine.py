@@ -123,9 +123,9 @@ class Engine:
         self._command(call)
         self._start()
 
-    def pause_file(self, entry: Entry) -> None:
-        """No request for the file begins any more until :meth:`resume_file`."""
-        self._command(lambda: self._core.pause_file(entry.core.key))
+    def pause_file(self, entry: Entry, *, aborted: bool = False) -> None:
+        """No request for the file begins until :meth:`resume_file`, or, where it is aborted, :meth:`upload`."""
+        self._command(lambda: self._core.pause_file(entry.core.key, aborted=aborted))
 
     def resume_file(self, entry: Entry) -> None:
         """The file waits for its turn again."""

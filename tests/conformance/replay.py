@@ -437,4 +437,3 @@ def current_frames() -> dict[int, FrameType]:
 
 def _value(member: Any) -> Any:
     return member() if callable(member) else member
-

@@ -24,9 +24,7 @@ START = 10.0
 _QUOTED = {"name": re.compile(r'; name="([^"]*)"'), "filename": re.compile(r'; filename="([^"]*)"')}
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 
-_OF_EVERY_CLIENT = frozenset(
-    {"host", "user-agent", "accept-encoding", "connection", "content-length", "content-type"}
-)
+_OF_EVERY_CLIENT = frozenset({"host", "user-agent", "accept-encoding", "connection", "content-length", "content-type"})
 """Headers that a browser or an HTTP library adds by itself; recordings leave them out as well."""
 
 

@@ -313,3 +313,34 @@ def test_a_lease_that_is_over_is_over() -> None:
     assert file.bytes_done == 0
     driver.upload()
     assert driver.finish() == [0, 1]
+
+
+def test_an_aborted_file_goes_on_with_the_next_upload_and_a_paused_one_does_not() -> None:
+    """As in resumable.js, where only pause() lasts."""
+    driver = Driver(slots=4)
+    for _ in range(2):
+        driver.add(1)
+    driver.upload()
+    for lease in driver.leases():
+        driver.do(driver.core.pause_file, lease.file, aborted=lease.file == 1)
+        driver.answer(lease, "stopped")
+    assert driver.wait() is None
+    driver.upload(held=True)
+    assert driver.wait() is None
+    driver.upload()
+    assert driver.lease().file == 1
+    assert driver.wait() is None
+    assert driver.core.files[2].state is FileState.PAUSED
+
+
+def test_a_cancel_stops_what_a_pause_lets_finish() -> None:
+    """Told before, the request is told again; the file's progress is not."""
+    driver = Driver(slots=1)
+    driver.add(1)
+    driver.upload()
+    lease = driver.lease()
+    driver.do(driver.core.pause)
+    assert driver.stopped == [lease.id]
+    assert "file_progress" not in driver.do(driver.core.pause_file, 1, aborted=True)
+    driver.do(driver.core.cancel)
+    assert driver.stopped == [lease.id] * 3

@@ -52,6 +52,7 @@ class CutUp:
     epoch: int = 0
     hooks: bool = False
     paused: bool = False
+    aborted: bool = False
     ended: str | None = None
     told: str | None = None
     drained: int = 0
@@ -189,6 +190,9 @@ class Walk:
         fresh = self.state is SessionState.IDLE
         if not held:
             self.held = False
+            for file in self.files.values():
+                file.paused = file.paused and not file.aborted
+                file.aborted = False
         elif fresh:
             self.held = True
         if self.state is not SessionState.UPLOADING:
@@ -217,7 +221,7 @@ class Walk:
         self.state = SessionState.IDLE
         self.held = False
         self.tell(None, "before_cancel")
-        for file in list(self.files.values()):
+        for file in reversed(list(self.files.values())):
             self.remove(file)
         self.tell(None, "cancel")
         self.do("cancel", self.core.cancel)
@@ -250,14 +254,16 @@ class Walk:
 
     def pause_file(self) -> None:
         file = self.any()
+        aborted = self.random() < 0.3
         if not file.paused and not file.ended:
             file.paused = True
+            file.aborted = aborted
             self.stop(file)
-        self.do("pause_file", self.core.pause_file, file.key)
+        self.do("pause_file", self.core.pause_file, file.key, aborted=aborted)
 
     def resume_file(self) -> None:
         file = self.any()
-        file.paused = False
+        file.paused = file.aborted = False
         self.do("resume_file", self.core.resume_file, file.key)
 
     def cancel_file(self) -> None:
@@ -482,7 +488,7 @@ class Walk:
     def stop(self, file: CutUp) -> None:
         file.waiting.clear()
         for identifier, request in self.wire.items():
-            if request.lease.file == file.key and not request.lease.prepare and not request.told:
+            if request.lease.file == file.key and not request.lease.prepare:
                 request.told = True
                 self.stopped.append(identifier)
 
