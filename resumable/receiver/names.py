@@ -55,7 +55,7 @@ def numbered(component: str, number: int) -> str:
 def _safe_component(component: str) -> str:
     safe = _fitted(*_split(_UNSAFE.sub("_", component).rstrip(". ")))
     if not safe or safe.casefold() == STATE_DIRECTORY or _RESERVED.fullmatch(safe.partition(".")[0].rstrip()):
-        return f"_{safe}"
+        return _fitted(*_split(f"_{safe}"))
     return safe
 
 

@@ -81,12 +81,13 @@ def test_a_source_that_changes_between_two_chunks_fails(change: str, workers: in
     path.write_bytes(content(SIZE))
     do, kind = CHANGES[change]
 
-    def second(exchange: Exchange) -> None:
+    def changing(exchange: Exchange) -> None:
         exchange.read()
-        do(path)
+        if exchange.request.number == 2:
+            do(path)
         answer(read=False)(exchange)
 
-    with Script(answer(), second) as server:
+    with Script(otherwise=changing) as server:
         run = upload(server.url, path, (content(10), "b.bin"), simultaneous_uploads=workers, **BLIND)
     # A file cannot become a directory at once: another worker may find nothing there.
     assert type(run.error) is kind or (change == "made a directory" and isinstance(run.error, kind))

@@ -39,6 +39,7 @@ from resumable.receiver.names import numbered, safe_name
         ("n" * 300 + ".txt", "n" * 251 + ".txt"),
         ("é" * 200, "é" * 127),
         ("." * 300 + "y" * 60, "_"),
+        ("nul." + "n" * 251, "_nul." + "n" * 250),
     ],
 )
 def test_a_name_is_mapped_to_one_that_is_safe_everywhere(given_name: str, name: str) -> None:

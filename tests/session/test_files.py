@@ -167,11 +167,10 @@ def test_an_empty_file_is_done_when_the_server_says_so(wire: Wire, make: Make) -
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["pause", "abort"])
-def test_a_paused_file_waits_while_the_others_go_on(wire: Wire, make: Make, name: str) -> None:
+def test_a_paused_file_waits_while_the_others_go_on(wire: Wire, make: Make) -> None:
     with Resumable(wire.url, chunk_size=10, auto_upload=False) as session:
         first, second = session.add_files([make("first", 50), make("second", 50)])
-        getattr(first, name)()
+        first.pause()
         first.pause()
         assert first.is_paused()
         session.upload()
@@ -183,6 +182,23 @@ def test_a_paused_file_waits_while_the_others_go_on(wire: Wire, make: Make, name
         first.resume()
         assert not first.is_paused()
     assert first.is_complete()
+
+
+def test_an_aborted_file_goes_on_at_the_next_upload(wire: Wire, make: Make) -> None:
+    wire.behave = lambda request: (404,) if request.chunk is None else None
+    with Resumable(wire.url, chunk_size=10) as session:
+        file = session.add_file(make(size=50))
+        wire.wait_held()
+        wait_until_answers_are_awaited()
+        file.abort()
+        assert file.is_paused()
+        wire.release()
+        begun = wire.settle()
+        wire.behave = lambda request: (404,) if request.chunk is None else (200,)
+        assert wire.settle() == begun
+        session.upload()
+        file.wait(PATIENCE)
+    assert len(wire.posts) == 5
 
 
 def test_a_cancelled_file_is_gone_and_its_wait_says_so(wire: Wire, make: Make) -> None:

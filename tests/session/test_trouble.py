@@ -148,15 +148,15 @@ def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: Wire
         return relative_path
 
     heard: list[Any] = []
-    for add in (
-        lambda: session.add_file(make(), on={"success": heard.append}),
-        lambda: session.add_files([make()]),
-    ):
-        session = Resumable(wire.url, auto_upload=False, generate_unique_identifier=identify)
-        with pytest.raises(StateError, match="the session is closed"):
-            add()
-        assert session.files == []
-        assert not session.signals.file_success.receivers
+    session = Resumable(wire.url, auto_upload=False, generate_unique_identifier=identify)
+    with pytest.raises(StateError, match="the session is closed"):
+        session.add_file(make(), on={"success": heard.append})
+    assert session.files == []
+    assert not session.signals.file_success.receivers
+    session = Resumable(wire.url, auto_upload=False, generate_unique_identifier=identify)
+    with pytest.raises(StateError, match="the session is closed"):
+        session.add_files([make()])
+    assert session.files == []
 
 
 def test_ctrl_c_in_a_handler_is_raised_by_whoever_calls_it(wire: Wire, make: Make) -> None:
