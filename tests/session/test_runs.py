@@ -414,9 +414,8 @@ def test_ctrl_c_while_joining_pauses_and_is_raised(wire: Wire, make: Make) -> No
 
 
 PROGRAM = """
-import sys, time
+import sys
 from resumable import Resumable
-begun = None
 try:
     with Resumable(sys.argv[1]) as session:
         session.add_file(sys.argv[2])
