@@ -221,7 +221,8 @@ class Resumable:
             raise StateError("add a file", "the session is closed")
 
     def _after_add(self, added: list[ResumableFile], skipped: list[Any]) -> None:
-        self._engine.tell(Notice("files_added", extra=(added, skipped)))
+        if self.signals.wanted("files_added"):
+            self._engine.tell(Notice("files_added", extra=(added, skipped)))
         if self._options.auto_upload:
             self._engine.begin([file._entry for file in added])
 

@@ -114,6 +114,10 @@ class Engine:
     def begin(self, entries: Iterable[Entry]) -> None:
         """If any of the files is still there a run is under way, held open until :meth:`join` unless somebody joins
         now. A paused session stays paused."""
+        with self._lock:
+            if self._core.held and self._core.state is SessionState.UPLOADING:
+                # File after file is added to a run: nothing changes, and nobody has to be woken.
+                return
 
         def call() -> Effects:
             if self._paused or not any(self._register.has(entry) for entry in entries):

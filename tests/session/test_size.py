@@ -100,8 +100,8 @@ def test_a_chunk_costs_the_same_among_few_and_among_many() -> None:
     print(
         f"{COUNT} chunks: {per_chunk[1] * 1e6:.0f} us each ({per_chunk[0] * 1e6:.0f} us of 10000), {many['memory']} KiB"
     )
-    # Other programs share the machine: growth would show as far more than noise.
-    assert per_chunk[1] < 2 * per_chunk[0]
-    assert statistics.median(many["tenths"][5:]) < 1.6 * statistics.median(many["tenths"][:5])
+    # Other programs share the machine, and what they cost is only ever added: growth would show in the least, too.
+    assert min(many["tenths"]) / COUNT < 2 * statistics.median(few["tenths"]) / 10_000
+    assert min(many["tenths"][5:]) < 1.6 * statistics.median(many["tenths"][:5])
     assert many["memory"] < 16 * 1024
     assert many["memory"] < few["memory"] + 4 * 1024
