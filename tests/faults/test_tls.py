@@ -70,13 +70,14 @@ class Plain:
                 return
             self.connections += 1
             with connection:
-                connection.recv(65536)
-                connection.sendall(self._reply)
-                connection.shutdown(socket.SHUT_WR)
                 try:
+                    connection.recv(65536)
+                    connection.sendall(self._reply)
+                    connection.shutdown(socket.SHUT_WR)
                     while connection.recv(65536):
                         pass
                 except OSError:
+                    # The client has hung up before.
                     pass
 
 
