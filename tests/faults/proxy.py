@@ -132,6 +132,8 @@ class Proxy:
     ) -> None:
         self._stopping.set()
         self._listener.shutdown(socket.SHUT_RDWR)
+        # Until this one has gone there may be another pair.
+        self._threads[0].join(5)
         self._listener.close()
         with self._lock:
             pairs, threads = list(self._pairs), list(self._threads)
