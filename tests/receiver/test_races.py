@@ -82,27 +82,31 @@ def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
     store = FileStore(root, fsync="never", stale_after=-1)
     receiver = Receiver(store)
     ended = threading.Event()
+    swept = 0
 
-    def sweep() -> int:
-        swept = 0
+    def sweep() -> None:
+        nonlocal swept
         while not ended.is_set():
             swept += store.sweep()
-        return swept
 
     def upload() -> int:
+        uploaded = 0
         try:
-            for attempt in range(100):
-                sample = Sample(os.urandom(100), 20, identifier=f"{attempt}", relative_path=f"{attempt}")
+            # How the two threads share the processor is not ours to say: it goes on until they have met.
+            while uploaded < 100 or not swept:
+                name = str(uploaded)
+                sample = Sample(os.urandom(100), 20, identifier=name, relative_path=name)
                 # What a client does: whatever the receiver has forgotten is sent again.
                 while missing := [n for n in range(1, 6) if sample.test(receiver, n).status != 200]:
                     assert set(sample.send(receiver, *missing)) <= {200, 201}
-                assert (root / str(attempt)).read_bytes() == sample.data
-            return 100
+                assert (root / name).read_bytes() == sample.data
+                uploaded += 1
+            return uploaded
         finally:
             ended.set()
 
-    uploaded, swept = together(upload, sweep)
-    assert uploaded == 100
+    uploaded, _ = together(upload, sweep)
+    assert uploaded >= 100
     assert swept > 0
 
 
