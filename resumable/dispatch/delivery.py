@@ -24,6 +24,10 @@ logger = logging.getLogger("resumable")
 BATCH = 64
 """Notices that are delivered at once."""
 
+GATHERING = 0.004
+"""Seconds for which that thread lets notices gather once it has told some: waking it for each costs a small upload a
+fifth of its time."""
+
 LINGER = 0.2
 """Seconds for which the thread of the handlers waits for more when there is no run, so that few are started."""
 
@@ -114,7 +118,8 @@ class Delivery:
 
 
 class ThreadDelivery(Delivery):
-    """Handlers run on a thread named ``resumable-events``."""
+    """Handlers run on a thread named ``resumable-events``, at once after a silence and a few milliseconds late when
+    much happens."""
 
     def __init__(self, busy: Callable[[], bool], closed: Callable[[], bool], *facts: Any) -> None:
         super().__init__(*facts)
@@ -122,10 +127,11 @@ class ThreadDelivery(Delivery):
         self._closed = closed
         self._news = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
+        self._gathering = False
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
-        if not len(self._outbox) and self._busy():
+        if self._gathering or (not len(self._outbox) and self._busy()):
             return
         with self._news:
             self._news.notify()
@@ -149,7 +155,12 @@ class ThreadDelivery(Delivery):
             except BaseException:
                 # A handler wanted to end the program, which has been reported. Others wait for this thread.
                 pass
+            gather = self._busy()
             with self._news:
+                if gather:
+                    self._gathering = True
+                    self._news.wait(GATHERING)
+                    self._gathering = False
                 while not len(self._outbox):
                     if self._busy():
                         self._news.wait()

@@ -46,6 +46,18 @@ SLICE = 0.2
 """Seconds of one wait: where a wait cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
 
 
+_process = object()
+
+
+def _forked() -> None:
+    global _process
+    _process = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Engine:
     """One session's monitor. ``perform`` does one lease's work, ``emit`` tells one notice to those who listen."""
 
@@ -82,9 +94,10 @@ class Engine:
         self._register = Register(self._core.files)
         self._traffic = Traffic()
         self._waiting = 0
+        self._expected: list[Entry] = []
         self._joining = 0
         self._earlier: dict[int, FileState] = {}
-        self._process = os.getpid()
+        self._process = _process
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -199,7 +212,7 @@ class Engine:
     @property
     def foreign(self) -> bool:
         """Whether this is another process than that of the session: the child of a fork has none of its threads."""
-        return os.getpid() != self._process
+        return self._process is not _process
 
     @property
     def _lock(self) -> threading.Lock:
@@ -284,7 +297,13 @@ class Engine:
         def over() -> bool:
             return entry.core.state in TERMINAL or self._closed
 
-        self._wait(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
+        with self._lock:
+            self._expected.append(entry)
+        try:
+            self._wait(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
+        finally:
+            with self._lock:
+                self._expected.remove(entry)
 
     def _wait(self, over: Callable[[], bool], timeout: float | None, what: str, *, others: bool = True) -> None:
         """Returns once ``over()`` holds (asked under the lock) and, where they can be waited for, the handlers of what
@@ -443,6 +462,7 @@ class Engine:
             self._work.notify_all()
             if entry.core.state in TERMINAL or not self._running:
                 watches += self._traffic.watches_of(self._gone)
+            if not self._running or entry in self._expected:
                 self._waiters.notify_all()
         for watch in watches:
             watch.stop(hard=True)

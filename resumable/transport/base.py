@@ -12,12 +12,23 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Body", "NetworkFailure", "Reply", "Request", "SourceFailure", "Stopped", "Transport", "Watch"]
+__all__ = [
+    "Body",
+    "NetworkFailure",
+    "Reply",
+    "Request",
+    "SourceFailure",
+    "Stopped",
+    "Transport",
+    "Watch",
+    "set_timeout",
+]
 
 REPLY_LIMIT = 65536
 """Bytes of an answer that are kept; a connection with more to say is closed."""
 
 _GATE_PATIENCE = 0.5
+_SMALL = 16384
 
 
 class Body(Protocol):
@@ -115,6 +126,12 @@ def _never() -> None:
     return
 
 
+def set_timeout(connection: socket.socket, seconds: float | None) -> None:
+    """What the socket does takes at most so long. To set what is set already would be a call of the system."""
+    if connection.gettimeout() != seconds:
+        connection.settimeout(seconds)
+
+
 class Watch:
     """One lease's hold on the network: counts what is sent, and stops it from another thread.
 
@@ -186,29 +203,45 @@ class Watch:
 
         The stall limit counts from the last byte that found room, so a slow link is not a stalled one.
         """
-        view = memoryview(data)
         if not self._begun or connection is not self._socket:
             # A request begins anew behind a proxy's answer to CONNECT, on the wrapped socket.
-            with self._gate:
-                if self.stopped:
-                    raise Stopped
-                self._begun = True
-                self._socket = connection
-                connection.settimeout(self._stall)
-                view = view[self._put(connection, view) :]
-            self._push(connection, view)
-            return
-        self._push(connection, view, counted=True)
+            self.begin(connection, data)
+        else:
+            self._push(connection, memoryview(data), counted=True)
+
+    def begin(self, connection: socket.socket, head: bytes | memoryview, piece: bytes | memoryview = b"") -> None:
+        """The head of the request, and the first piece of its body, are with the kernel. See :meth:`write`."""
+        # What is short leaves in one packet: a second write costs as much as the first.
+        together = 0 < len(piece) <= _SMALL
+        first = memoryview(b"".join((head, piece)) if together else head)
+        with self._gate:
+            if self.stopped:
+                raise Stopped
+            self._begun = True
+            self._socket = connection
+            # No timeout is set for it, because there is room.
+            size = self._put(connection, first)
+        self._push(connection, first[size : len(head)])
+        if together:
+            self._count(max(size - len(head), 0))
+            self._push(connection, first[max(size, len(head)) :], counted=True)
+        else:
+            self._push(connection, memoryview(piece), counted=True)
 
     def _push(self, connection: socket.socket, view: memoryview, *, counted: bool = False) -> None:
+        if view:
+            set_timeout(connection, self._stall)
         while view:
             if self.stopped:
                 raise Stopped
             size = self._put(connection, view)
             view = view[size:]
             if counted:
-                self._written += size
-                self.tick()
+                self._count(size)
+
+    def _count(self, size: int) -> None:
+        self._written += size
+        self.tick()
 
     def _put(self, connection: socket.socket, view: memoryview) -> int:
         try:

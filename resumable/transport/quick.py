@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from .answer import WholeResponse, read_reply
-from .base import NetworkFailure, Reply, Request, Watch
+from .base import NetworkFailure, Reply, Request, Watch, set_timeout
 
 __all__ = ["QuickWay", "quick_way", "refuse_unsendable"]
 
@@ -61,7 +61,7 @@ class QuickWay:
                 if connection.sock is None:
                     connection.connect()
             broken = self._write(connection.sock, request, query, watch)
-            connection.sock.settimeout(request.timeout[1])
+            set_timeout(connection.sock, request.timeout[1])
             response = WholeResponse(connection.sock, method=request.method)
             try:
                 response.begin()
@@ -83,10 +83,10 @@ class QuickWay:
     def _write(self, connection: Any, request: Request, query: str, watch: Watch) -> OSError | None:
         """The request is written. What broke the connection is returned: the server may have said why before."""
         try:
-            watch.write(connection, self._head(request, query))
-            if request.body is not None:
-                for piece in request.body:
-                    watch.write(connection, piece)
+            pieces = iter(request.body or ())
+            watch.begin(connection, self._head(request, query), next(pieces, b""))
+            for piece in pieces:
+                watch.write(connection, piece)
         except (BrokenPipeError, ConnectionResetError) as error:
             return error
         return None

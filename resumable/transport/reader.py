@@ -99,7 +99,8 @@ class Reader:
     """An open source, used by one thread. Leaving the ``with`` block, or :meth:`close`, gives back what it holds.
 
     ``read(buffer, offset)`` reads up to the buffer's length and returns how many bytes came: 0 at the end, None where
-    there are none now. ``look()`` raises SourceChanged where the source is not what it was; the first look is now.
+    there are none now. ``look()`` raises SourceChanged where the source is not what it was; the first look is now,
+    or, with ``later``, behind the first read.
     """
 
     def __init__(
@@ -109,11 +110,14 @@ class Reader:
         *,
         look: Callable[[], None] = _nothing,
         close: Callable[[], None] = _nothing,
+        later: bool = False,
     ) -> None:
         self._name = name
         self._read = read
         self._look = look
         self._close = close
+        if later:
+            return
         try:
             with reading(name):
                 look()
@@ -124,13 +128,18 @@ class Reader:
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill the whole buffer with the bytes of the source from ``offset`` on.
 
-        The source is looked at after each read and was looked at before, so on return the bytes are those of the
-        version that was added. Raises SourceChanged where they are not, SourceError where they cannot be read.
+        The source is looked at after the read, so on return the bytes are those of the version that was added.
+        Raises SourceChanged where they are not, SourceError where they cannot be read.
         """
         done = 0
         with reading(self._name):
             while done < len(buffer):
-                count = self._read(buffer[done:] if done else buffer, offset + done)
+                try:
+                    count = self._read(buffer[done:] if done else buffer, offset + done)
+                except OSError:
+                    # That it is another file now says more than that this one cannot be read.
+                    self._look()
+                    raise
                 if count is None:
                     raise BlockingIOError(errno.EAGAIN, "it does not block, and has no bytes now")
                 if count == 0:

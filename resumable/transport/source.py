@@ -27,6 +27,9 @@ _OPEN_FLAGS = os.O_RDONLY
 for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     _OPEN_FLAGS |= getattr(os, _flag, 0)
 
+# Reading is asked for, not tried: to open and close each of many files takes longer than all else that adds it.
+_EFFECTIVE = os.access in os.supports_effective_ids
+
 _KINDS = {
     stat.S_IFDIR: "a directory; add_directory() adds the files in it",
     stat.S_IFIFO: "a FIFO; open it and give the stream",
@@ -75,6 +78,15 @@ def _refuse_unless_file(shown: str, mode: int) -> None:
         raise SourceError(shown, f"it is {_KINDS.get(kind, 'no regular file')}", errno=code)
 
 
+def _refuse_unless_empty(shown: str, location: str) -> None:
+    descriptor = os.open(location, _OPEN_FLAGS)
+    try:
+        if os.read(descriptor, 1):
+            raise SourceError(shown, "it says that it has 0 bytes but has more; open it and give the stream")
+    finally:
+        os.close(descriptor)
+
+
 def _deleted(shown: str, error: FileNotFoundError) -> SourceError:
     return SourceError(shown, "it was deleted after it had been added", errno=error.errno)
 
@@ -115,6 +127,7 @@ class _PathSource(Source):
             partial(self.read_at, descriptor),
             look=lambda: self._facts.agree(self._shown, os.fstat(descriptor)),
             close=partial(os.close, descriptor),
+            later=self.size > 0,
         )
 
 
@@ -124,17 +137,14 @@ def _path_source(given: Any, name: str | None) -> Source:
         raise SourceError(name or "", "the path is empty")
     with reading(shown):
         # Joined: whoever changes the working directory later still means this file.
-        location = os.path.join(os.getcwd(), shown)
-        _refuse_unless_file(shown, os.stat(location).st_mode)
-        descriptor = os.open(location, _OPEN_FLAGS)
-        try:
-            status = os.fstat(descriptor)
-            _refuse_unless_file(shown, status.st_mode)
-            refuse_unless_countable(shown, status.st_size)
-            if status.st_size == 0 and os.read(descriptor, 1):
-                raise SourceError(shown, "it says that it has 0 bytes but has more; open it and give the stream")
-        finally:
-            os.close(descriptor)
+        location = shown if os.path.isabs(shown) else os.path.join(os.getcwd(), shown)
+        status = os.stat(location)
+        _refuse_unless_file(shown, status.st_mode)
+        refuse_unless_countable(shown, status.st_size)
+        if status.st_size == 0:
+            _refuse_unless_empty(shown, location)
+        elif not os.access(location, os.R_OK, effective_ids=_EFFECTIVE):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     path = given if _is_path_object(given) else Path(shown)
     return _PathSource(name or os.path.basename(shown), path, shown, location, Facts.of(status))
 
