@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .core.states import ChunkState, FileState, SessionState
-from .errors import (
-    AuthenticationRefused,
-    FileRejected,
-    HookError,
-    OptionError,
-    RedirectRefused,
-    ResumableError,
-    RetriesExhausted,
-    ServerRefused,
-    SourceChanged,
-    SourceError,
-    StateError,
-    TransportError,
-    UnknownEvent,
-    UnknownOption,
-    UploadCancelled,
-    UploadError,
-    UploadFailed,
-    UsageError,
-    WaitTimeout,
-)
-from .file import ResumableChunk, ResumableFile
-from .protocol import dialects, identifiers
-from .session import Result, Resumable
-from .signals import Subscription
+if TYPE_CHECKING:
+    from .core.states import ChunkState, FileState, SessionState
+    from .errors import (
+        AuthenticationRefused,
+        FileRejected,
+        HookError,
+        OptionError,
+        RedirectRefused,
+        ResumableError,
+        RetriesExhausted,
+        ServerRefused,
+        SourceChanged,
+        SourceError,
+        StateError,
+        TransportError,
+        UnknownEvent,
+        UnknownOption,
+        UploadCancelled,
+        UploadError,
+        UploadFailed,
+        UsageError,
+        WaitTimeout,
+    )
+    from .file import ResumableChunk, ResumableFile
+    from .protocol import dialects, identifiers
+    from .session import Result, Resumable
+    from .signals import Subscription
 
 __all__ = [
     "AuthenticationRefused",
@@ -67,7 +69,35 @@ __all__ = [
 
 __version__ = "1.0.0.dev0"
 
+_HOMES = {
+    "ChunkState": ".core.states",
+    "FileState": ".core.states",
+    "Result": ".session",
+    "Resumable": ".session",
+    "ResumableChunk": ".file",
+    "ResumableFile": ".file",
+    "SessionState": ".core.states",
+    "Subscription": ".signals",
+}
+_MODULES = {"dialects": ".protocol.dialects", "errors": ".errors", "identifiers": ".protocol.identifiers"}
+
 logging.getLogger("resumable").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: what is named is imported then, so that a program which may upload, and mostly does not, starts at once.
+    if name in _MODULES:
+        found: Any = import_module(_MODULES[name], __name__)
+    elif name in __all__:
+        found = getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *__all__})
 
 
 def upload(source: Any, target: str, **options: Any) -> Result:
@@ -77,6 +107,8 @@ def upload(source: Any, target: str, **options: Any) -> Result:
     failed, and what :meth:`Resumable.add_file` raises.
     """
     import os
+
+    from .session import Resumable
 
     with Resumable(target, **{"auto_upload": False, **options}) as session:
         for item in source if isinstance(source, (list, tuple)) else [source]:

@@ -1,15 +1,13 @@
 """Every option, one row each.
 
-A row is a field of :class:`Options`: its name, its default, and in its metadata the resumable.js name, the check that
-normalises a value or refuses it, what is allowed in words, and one sentence of help. The constructor, the command
-line and the tables of the documentation are made from these rows and from nothing else.
+A row is an attribute of :class:`Options`: its name, its default, the resumable.js name, the check that normalises a
+value or refuses it, what is allowed in words, and one sentence of help. The constructor, the command line and the
+tables of the documentation are made from these rows and from nothing else.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -38,9 +36,16 @@ class _Refused(Exception):
 
 def _row(default: Any, js_name: str | None, kind: tuple[Callable[[Any], Any], str], help: str) -> Any:
     check, allowed = kind
-    return dataclasses.field(
-        default=default, metadata={"js_name": js_name, "check": check, "allowed": allowed, "help": help}
-    )
+    return Option("", js_name, default, allowed, check, help)
+
+
+def _collected(options: type) -> dict[str, Option]:
+    """The rows of the class by name; each of its attributes is the row's default from now on. A dataclass would do the
+    same, and take longer to be made than all else in this module."""
+    rows = {name: row._replace(name=name) for name, row in vars(options).items() if isinstance(row, Option)}
+    for name, row in rows.items():
+        setattr(options, name, row.default)
+    return rows
 
 
 def _integer(least: int, *, optional: bool = False) -> tuple[Callable[[Any], Any], str]:
@@ -250,9 +255,8 @@ def _plugins() -> tuple[Callable[[Any], Any], str]:
     return check, "a sequence of plugin objects, or 'installed'"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Options:
-    """The options of one session, checked and normalised. Sizes are bytes, times are seconds."""
+    """The options of one session, checked and normalised, which never change. Sizes are bytes, times are seconds."""
 
     target: Any = _row(None, "target", _url(), "Where chunks are sent; a query it has already is kept.")
     test_target: Any = _row(None, "testTarget", _url(optional=True), "Where tests are sent, if not to the target.")
@@ -402,6 +406,12 @@ class Options:
     plugins: Any = _row((), None, _plugins(), "Plugins to attach.")
     clock: Any = _row(None, None, _hook(), "callable() -> seconds, monotonic; for tests.")
 
+    def __init__(self, **values: Any) -> None:
+        vars(self).update({name: row.default for name, row in OPTIONS.items()}, **values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"the options of a session do not change: {name} was chosen when it was made")
+
     @classmethod
     def checked(cls, **given: Any) -> Options:
         """The options with every given value checked.
@@ -424,7 +434,7 @@ class Options:
 
     def with_query(self, query: Any) -> Options:
         """These options with another ``query``."""
-        return dataclasses.replace(self, query=_checked(OPTIONS["query"], query))
+        return Options(**{**vars(self), "query": _checked(OPTIONS["query"], query)})
 
     def __repr__(self) -> str:
         # No secret is shown, and no default.
@@ -456,17 +466,5 @@ def _near(name: str) -> list[str]:
     return [spellings[match] for match in near]
 
 
-OPTIONS: Mapping[str, Option] = MappingProxyType(
-    {
-        row.name: Option(
-            row.name,
-            row.metadata["js_name"],
-            row.default,
-            row.metadata["allowed"],
-            row.metadata["check"],
-            row.metadata["help"],
-        )
-        for row in dataclasses.fields(Options)
-    }
-)
+OPTIONS: Mapping[str, Option] = MappingProxyType(_collected(Options))
 """The rows by name, in the order of the documentation."""

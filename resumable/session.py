@@ -7,9 +7,8 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from .core.records import Notice
 from .core.session import Policy
@@ -40,8 +39,7 @@ MANY_CHUNKS = 9999
 """Some servers name the files of chunks with four digits."""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What became of the files of a run. ``errors`` are those of the failed files, in the same order."""
 
     succeeded: tuple[ResumableFile, ...] = ()

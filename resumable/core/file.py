@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -39,20 +38,32 @@ class Turn(NamedTuple):
 NO_TURN = Turn()
 
 
-@dataclass(eq=False, slots=True)
 class Live:
     """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks."""
 
-    file: FileCore
-    epoch: int
-    position: int
-    retries: int = 0
-    tested: bool = False
-    prepare: bool = False
-    state: ChunkState = ChunkState.PENDING
-    due: float = 0.0
-    streak: int = 0
-    gains: int = 0
+    __slots__ = ("due", "epoch", "file", "gains", "position", "prepare", "retries", "state", "streak", "tested")
+
+    def __init__(
+        self,
+        file: FileCore,
+        epoch: int,
+        position: int,
+        retries: int = 0,
+        tested: bool = False,
+        *,
+        prepare: bool = False,
+        state: ChunkState = ChunkState.PENDING,
+    ) -> None:
+        self.file = file
+        self.epoch = epoch
+        self.position = position
+        self.retries = retries
+        self.tested = tested
+        self.prepare = prepare
+        self.state = state
+        self.due = 0.0
+        self.streak = 0
+        self.gains = 0
 
     def step(self, event: ChunkEvent) -> ChunkState:
         """The state after the event, which the record has then."""
@@ -97,7 +108,7 @@ class FileCore:
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
         self.draining += len(self.live)
-        self._cut(plan, replace(self.order, count=plan.count))
+        self._cut(plan, self.order.of(plan.count))
 
     @property
     def complete(self) -> bool:

@@ -8,8 +8,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import SourceError
 from .reader import Facts, Reader, Source, named, refuse_unless_countable
@@ -146,8 +145,7 @@ class BytesSource(Source):
         return len(piece)
 
 
-@dataclass(frozen=True)
-class _Status:
+class _Status(NamedTuple):
     st_size: int
     st_mtime_ns: int
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import pytest
 
@@ -156,7 +155,7 @@ class GateIgnored(SessionCore):
     """Nothing is alone on the wire."""
 
     def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True) -> tuple[int, Effects]:
-        return super().add(plan, replace(order, mode="free"), prepared=prepared)
+        return super().add(plan, ChunkOrder(order.count, "free", order.first_and_last), prepared=prepared)
 
 
 class NewCutDoesNotWait(SessionCore):
