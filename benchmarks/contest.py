@@ -103,8 +103,9 @@ class Contest:
     environment: dict[str, str] = field(default_factory=dict)
 
     def ours(self, script: str, *arguments: object, **settings: str) -> Callable[[], Sample]:
-        """A contender: one of the scripts here with this library."""
-        command = [sys.executable, str(HERE / script), *map(str, arguments)]
+        """A contender: one of the scripts here with this library, in the peer's environment: that of whoever runs the
+        benchmarks has development tools in it, which take their time at every start."""
+        command = [str(self.peer), str(HERE / script), *map(str, arguments)]
         return lambda: self._run(command, {"PYTHONPATH": str(ROOT), **settings})
 
     def theirs(self, *arguments: object, **settings: str) -> Callable[[], Sample]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from contest import MIB, ROOT, Contest, Row, ratios, serving, table
 
 PEER = "resumable==0.1.1"
-"""The peer, installed with the same requests and urllib3 that this library runs with."""
+"""The peer, installed with the dependencies of this library, whose own code is taken from the checkout."""
 
 MEASURES: dict[str, Callable[[Contest], list[Row]]] = {}
 
@@ -212,12 +212,12 @@ def start(contest: Contest) -> list[Row]:
 
 
 def peer_interpreter() -> Path:
-    """The interpreter of a virtual environment that has the peer; made when it is not there yet."""
-    directory = ROOT / "build" / f"peer-{sys.version_info.major}.{sys.version_info.minor}"
+    """The interpreter of a virtual environment for both contenders; made when it is not there yet."""
+    directory = ROOT / "build" / f"both-{sys.version_info.major}.{sys.version_info.minor}"
     python = directory / "bin" / "python"
     done = directory / "done"
     if not done.exists():
-        same = [f"{name}=={metadata.version(name)}" for name in ("requests", "urllib3")]
+        same = [f"{name}=={metadata.version(name)}" for name in ("requests", "urllib3", "blinker")]
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEER, "trustme", *same], check=True)
         done.touch()

@@ -9,6 +9,7 @@ from typing import Any
 from figures import measured, open_files, paths_below
 
 import resumable
+from resumable import Resumable
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     def count(*subject: object) -> None:
         next(reported)
 
-    with measured(), resumable.Resumable(arguments.target, **options) as session:
+    with measured(), Resumable(arguments.target, **options) as session:
         if first:
             session.chunk_completed.register(count)
         else:

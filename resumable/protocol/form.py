@@ -83,4 +83,8 @@ def _newlines(value: str) -> str:
 
 
 def _joined(lines: Iterable[str]) -> bytes:
-    return well_formed("".join(lines)).encode("utf-8")
+    text = "".join(lines)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        return well_formed(text).encode("utf-8")

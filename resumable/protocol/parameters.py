@@ -73,7 +73,7 @@ class ParameterNames(NamedTuple):
             (self.relative_path, facts.relative_path),
             (self.total_chunks, str(facts.total_chunks)),
         )
-        return tuple((name, value) for name, value in named if name)
+        return named if all(self[:9]) else tuple((name, value) for name, value in named if name)  # type: ignore[return-value]
 
 
 def text(value: Any) -> str:
@@ -114,7 +114,10 @@ def for_test(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any])
 def for_upload(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any]) -> Pairs:
     """The parameters of an upload, in order: the nine, with replaced values in place, then the custom ones."""
     merged = dict(names.standard(facts))
-    merged.update(_custom(query))
+    if query:
+        merged.update(_custom(query))
+    if not names.namespace:
+        return tuple(merged.items())
     return tuple((names.namespace + name, value) for name, value in merged.items())
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import http.client
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .base import REPLY_LIMIT, NetworkFailure, Reply
 
-__all__ = ["WholeResponse", "read_reply"]
+__all__ = ["QuickResponse", "WholeResponse", "read_reply"]
 
 _LONGEST_LINE = 65536
 _MOST_FIELDS = 100
@@ -30,7 +30,7 @@ class WholeResponse(http.client.HTTPResponse):
         """The head is read; the body follows. See http.client."""
         while True:
             version, status, reason = self._read_status()  # type: ignore[attr-defined]
-            fields = _head(self.fp)
+            lines = _head(self.fp)
             if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
                 break
         if not version.startswith("HTTP/1."):
@@ -38,7 +38,7 @@ class WholeResponse(http.client.HTTPResponse):
         self.code = self.status = status
         self.reason = reason.strip()
         self.version = 10 if version == "HTTP/1.0" else 11
-        self.headers = self.msg = fields
+        self.headers = self.msg = fields = self._fields(lines)
         self.chunked = fields.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
         self.will_close = self._check_close()  # type: ignore[attr-defined]
@@ -48,9 +48,49 @@ class WholeResponse(http.client.HTTPResponse):
         if not self.chunked and self.length is None:
             self.will_close = True
 
+    def _fields(self, lines: list[str]) -> Any:
+        return _message(lines)
 
-def _head(stream: Any) -> http.client.HTTPMessage:
-    """The fields of a head, up to the empty line. Raises NetworkFailure where that does not come."""
+
+class QuickResponse(WholeResponse):
+    """One whose ``headers`` are a plain dictionary with names in lower case; those of the library take as long to make
+    as all the rest of a small answer. ``cookies`` are the lines that set one."""
+
+    headers: Any
+    cookies: list[str]
+
+    def _fields(self, lines: list[str]) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        self.cookies = []
+        for name, value in _named(lines):
+            known = name.lower()
+            if known == "set-cookie":
+                self.cookies.append(f"{name}: {value}")
+            fields[known] = f"{fields[known]}, {value}" if known in fields else value
+        return fields
+
+    @property
+    def message(self) -> http.client.HTTPMessage:
+        """The cookies as the library has them."""
+        return _message(self.cookies)
+
+
+def _message(lines: list[str]) -> http.client.HTTPMessage:
+    fields = http.client.HTTPMessage()
+    for name, value in _named(lines):
+        fields[name] = value
+    return fields
+
+
+def _named(lines: list[str]) -> Iterator[tuple[str, str]]:
+    for text in lines:
+        name, colon, value = text.partition(":")
+        if colon:
+            yield name.strip(), value.strip()
+
+
+def _head(stream: Any) -> list[str]:
+    """The lines of a head, up to the empty one. Raises NetworkFailure where that does not come."""
     lines: list[str] = []
     while (line := stream.readline(_LONGEST_LINE + 1)) not in (b"\r\n", b"\n"):
         if len(line) > _LONGEST_LINE:
@@ -65,12 +105,7 @@ def _head(stream: Any) -> http.client.HTTPMessage:
         if len(lines) >= _MOST_FIELDS:
             raise http.client.HTTPException(f"the server's answer has more than {_MOST_FIELDS} headers")
         lines.append(text)
-    fields = http.client.HTTPMessage()
-    for text in lines:
-        name, colon, value = text.partition(":")
-        if colon:
-            fields[name.strip()] = value.strip()
-    return fields
+    return lines
 
 
 def _length(value: str) -> int | None:

@@ -257,13 +257,13 @@ class _Lane:
         return template
 
     def _send_quickly(self, quick: QuickWay, request: Request, query: str, watch: Watch) -> Reply:
-        reply, headers = quick.send(request, query, watch)
-        if "set-cookie" in reply.headers:
+        reply, response = quick.send(request, query, watch)
+        if response.cookies:
             # The cookies are the Session's, which has to be asked from now on.
             prepared = requests.PreparedRequest()
             prepared.url = request.url
             prepared.headers = CaseInsensitiveDict()
-            self._session.cookies.extract_cookies(MockResponse(headers), MockRequest(prepared))  # type: ignore[arg-type]
+            self._session.cookies.extract_cookies(MockResponse(response.message), MockRequest(prepared))  # type: ignore[arg-type]
         return reply
 
     def _prepare(self, request: Request, template: _Template, query: str) -> requests.PreparedRequest:

@@ -17,12 +17,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .answer import WholeResponse, read_reply
+from .answer import QuickResponse, read_reply
 from .base import NetworkFailure, Reply, Request, Watch, set_timeout
 
 __all__ = ["QuickWay", "quick_way", "refuse_unsendable"]
 
-_UNSENDABLE = re.compile(r"[^\x21-\x7e]")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNUSABLE = re.compile(r"[\r\n\0]|[^\x00-\xff]")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -49,8 +48,8 @@ class QuickWay:
         self._headers.pop("Content-Length", None)
         self._blocks: dict[tuple[tuple[str, str], ...], str] = {}
 
-    def send(self, request: Request, query: str, watch: Watch) -> tuple[Reply, Any]:
-        """The answer, and its headers as ``http.client`` has them. Raises what the socket and http.client raise."""
+    def send(self, request: Request, query: str, watch: Watch) -> tuple[Reply, QuickResponse]:
+        """The answer, also as ``http.client`` has it. Raises what the socket and http.client raise."""
         connection = self._pool._get_conn()
         response = None
         keep = False
@@ -62,16 +61,15 @@ class QuickWay:
                     connection.connect()
             broken = self._write(connection.sock, request, query, watch)
             set_timeout(connection.sock, request.timeout[1])
-            response = WholeResponse(connection.sock, method=request.method)
+            response = QuickResponse(connection.sock, method=request.method)
             try:
                 response.begin()
             except (OSError, http.client.HTTPException) as error:
                 raise broken or error from None
-            fields = {name.lower(): value for name, value in response.headers.items()}
             body = _Body(response)
-            reply = read_reply(body, fields, response.status, request.timeout[1])
+            reply = read_reply(body, response.headers, response.status, request.timeout[1])
             keep = body.whole and not response.will_close and broken is None
-            return reply, response.headers
+            return reply, response
         finally:
             if not keep:
                 if response is not None:
@@ -94,7 +92,7 @@ class QuickWay:
     def _head(self, request: Request, query: str) -> bytes:
         target = self._path
         if query:
-            if _UNSENDABLE.search(query):
+            if not (query.isascii() and query.isprintable()) or " " in query:
                 query = quote(query, safe="%!$&'()*+,;=:@/?-._~[]")
             target = f"{target}?{query}"
         length = ""
