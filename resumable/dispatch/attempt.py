@@ -120,15 +120,18 @@ class Attempt:
         """What came of sending the chunk. Raises Stopped, SourceFailure, SourceError, HookError."""
         with self._source.open() as reader:
             try:
-                reply = self._post(reader)
+                reply = self._send(self._chunk_request(reader))
                 if reply.status == 401 and (self._hooks.has("headers") or self._hooks.has("query")):
                     # The headers may have held a token that has just expired: made anew, they get one more chance.
-                    reply = self._post(reader)
+                    # By one worker at a time: whoever comes second finds the token renewed.
+                    with self._means.renewing:
+                        request = self._chunk_request(reader)
+                    reply = self._send(request)
             except NetworkFailure as failure:
                 return self._failed(failure)
         return self._judge(reply)
 
-    def _post(self, reader: Reader) -> Reply:
+    def _chunk_request(self, reader: Reader) -> Request:
         options = self._options
         record = self._entry.record
         pairs = parameters.for_upload(self._means.names, self._facts(), self._query())
@@ -159,7 +162,7 @@ class Attempt:
         if self._lease.final and read is not None:
             longest = options.final_chunk_timeout
             read = None if longest is None else max(read, longest)
-        return self._send(Request(options.upload_method, url, headers, body, (connect, read), stall=options.timeout[1]))
+        return Request(options.upload_method, url, headers, body, (connect, read), stall=options.timeout[1])
 
     # -- one request ---------------------------------------------------------------------------------------------
 

@@ -17,7 +17,10 @@ __all__ = ["Means"]
 
 
 class Means:
-    """``trusts_tests(ask)`` is the engine's: whether the server's tests can be believed, where ``ask`` finds out."""
+    """``trusts_tests(ask)`` is the engine's: whether the server's tests can be believed, where ``ask`` finds out.
+
+    Who asks for headers again, because a token has expired, holds ``renewing`` meanwhile.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Means:
         self.rules = Rules(
             frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
         )
+        self.renewing = threading.Lock()
         self._local = threading.local()
 
     def buffer(self) -> memoryview:

@@ -14,6 +14,7 @@ __all__ = ["QuickResponse", "WholeResponse", "read_reply"]
 
 _LONGEST_LINE = 65536
 _MOST_FIELDS = 100
+_MOST_INTERIM = 100
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';]+)", re.IGNORECASE)
 
 
@@ -28,11 +29,13 @@ class WholeResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """The head is read; the body follows. See http.client."""
-        while True:
+        for _ in range(_MOST_INTERIM):
             version, status, reason = self._read_status()  # type: ignore[attr-defined]
             lines = _head(self.fp)
             if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
                 break
+        else:
+            raise http.client.HTTPException(f"the server sent {_MOST_INTERIM} interim answers and no final one")
         if not version.startswith("HTTP/1."):
             raise http.client.UnknownProtocol(version)
         self.code = self.status = status

@@ -6,6 +6,7 @@ import email.utils
 import logging
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -273,6 +274,39 @@ def test_a_token_that_expired_is_renewed_and_the_chunk_sent_again(way: dict[str,
     assert store.content(run.files[0].unique_identifier or "") == data
     assert made == [1, 2, 2, 3]
     assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {n}" for n in (1, 2, 3, 4)]
+
+
+def test_two_workers_with_an_expired_token_renew_it_one_after_the_other(way: dict[str, Any]) -> None:
+    store = Store()
+    calls: Counter[int] = Counter()
+    entered, together = threading.Event(), []
+
+    def headers(file: Any, chunk: Any) -> dict[str, str]:
+        calls[chunk.number] += 1
+        if calls[chunk.number] == 2:
+            if entered.is_set():
+                together.append(chunk.number)
+            entered.set()
+            # The other worker has its 401 meanwhile, and would be here too.
+            second_refused.wait(20)
+            threading.Event().wait(0.2)
+            entered.clear()
+        return {"Authorization": f"Bearer {calls[chunk.number]}"}
+
+    refusals = iter((first_refused := threading.Event(), second_refused := threading.Event()))
+
+    def refuse(exchange: Exchange) -> None:
+        answer(401)(exchange)
+        next(refusals).set()
+
+    data = content(2 * CHUNK)
+    options = {**BLIND, "chunk_order": "free", "simultaneous_uploads": 2, **way}
+    with Script(refuse, refuse, store, store) as server:
+        run = upload(server.url, data, headers=headers, **options)
+    assert first_refused.is_set()
+    assert run.count("file_success") == 1
+    assert calls == {1: 2, 2: 2}
+    assert not together
 
 
 def test_a_token_is_renewed_once_only(way: dict[str, Any]) -> None:

@@ -56,6 +56,12 @@ def test_an_interim_answer_that_is_the_last_one_is_none(way: dict[str, Any]) -> 
     assert run.count("file_success") == run.count("chunk_retry") == 1
 
 
+def test_interim_answers_without_end_are_a_failure(way: dict[str, Any]) -> None:
+    with Script(raw(head(103, {"Link": "</a>"}) * 200), answer()) as server:
+        run = upload(server.url, content(10), **BLIND, **way)
+    assert run.count("file_success") == run.count("chunk_retry") == 1
+
+
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
