@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .chunk import ResumableChunk
     from .core.states import ChunkState, FileState, SessionState
     from .errors import (
         AuthenticationRefused,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         UsageError,
         WaitTimeout,
     )
-    from .file import ResumableChunk, ResumableFile
+    from .file import ResumableFile
     from .protocol import dialects, identifiers
     from .session import Result, Resumable
     from .signals import Subscription
@@ -74,7 +75,7 @@ _HOMES = {
     "FileState": ".core.states",
     "Result": ".session",
     "Resumable": ".session",
-    "ResumableChunk": ".file",
+    "ResumableChunk": ".chunk",
     "ResumableFile": ".file",
     "SessionState": ".core.states",
     "Subscription": ".signals",

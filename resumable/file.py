@@ -1,4 +1,4 @@
-"""Handles on a file and on one of its chunks: what users hold, and what handlers get.
+"""The handle on a file: what users hold, and what handlers get.
 
 Handles hold the engine and facts that never change; every other value is asked for, and is a consistent snapshot.
 Pickled, they become plain records.
@@ -7,22 +7,23 @@ Pickled, they become plain records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
+from .chunk import Chunks, ResumableChunk, event_among
 from .core.states import ChunkState, FileState
 from .dispatch.engine import Engine
-from .dispatch.entry import ChunkRecord, Entry, FileRecord
+from .dispatch.entry import Entry, FileRecord
 from .dispatch.traffic import Moved
-from .errors import UnknownEvent, UploadCancelled
-from .events import EVENTS, canonical
+from .errors import UploadCancelled
+from .progress import Progress
 from .protocol.plan import ChunkPlan
 from .signals import Subscription
 
 if TYPE_CHECKING:
     from .session import Resumable
 
-__all__ = ["CatchUp", "Registration", "ResumableChunk", "ResumableFile", "file_event", "time_remaining"]
+__all__ = ["Registration", "ResumableFile", "file_event"]
 
 _SHORT = {
     "success": "file_success",
@@ -34,116 +35,7 @@ _SHORT = {
 }
 
 
-class CatchUp(NamedTuple):
-    """What a late handler of a file missed: ``chunks`` that are stored, or, where that is None, the file's end."""
-
-    subscription: Subscription
-    chunks: range | None = None
-
-
-class ResumableChunk:
-    """One chunk of a file. ``index`` (and ``offset``, its resumable.js name) counts from 0, ``number`` from 1; the
-    bytes are ``[start, end)`` of the file. Chunks are made when asked for and equal when they are the same chunk.
-
-    Where ``preprocess_file`` replaces the bytes of the file, ``start``, ``end`` and ``size`` are those of the new cut,
-    and raise IndexError for a chunk that is not in it.
-    """
-
-    __slots__ = ("__weakref__", "file", "index")
-
-    def __init__(self, file: ResumableFile, index: int) -> None:
-        self.file = file
-        self.index = index
-
-    @property
-    def start(self) -> int:
-        """Where the chunk begins in the file."""
-        return self.file._plan.span(self.index)[0]
-
-    @property
-    def end(self) -> int:
-        """Where the next one begins."""
-        return self.file._plan.span(self.index)[1]
-
-    @property
-    def offset(self) -> int:
-        """The chunk's index, as resumable.js calls it."""
-        return self.index
-
-    @property
-    def number(self) -> int:
-        """The chunk's number, as servers are told it: from 1."""
-        return self.index + 1
-
-    @property
-    def size(self) -> int:
-        """The bytes of the chunk."""
-        start, end = self.file._plan.span(self.index)
-        return end - start
-
-    @property
-    def state(self) -> ChunkState:
-        """Where the chunk is now."""
-        return self.file._chunk_state(self.index)[0]
-
-    @property
-    def retries(self) -> int:
-        """How often an attempt failed and another followed, while the chunk has its turn."""
-        return self.file._chunk_state(self.index)[1]
-
-    def read(self) -> bytes:
-        """The bytes of the chunk, from its source. Raises SourceError."""
-        start, end = self.file._plan.span(self.index)
-        data = bytearray(end - start)
-        with self.file._entry.source.open() as reader:
-            reader.read_into(memoryview(data), start)
-        return bytes(data)
-
-    def on(self, event: str, handler: Callable[..., Any]) -> Subscription:
-        """``handler`` is called for this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``.
-
-        Raises UnknownEvent, also for one that does not happen to chunks.
-        """
-        return self.file.resumable_obj.signals.on(_among(event, ("chunk",)), handler, sender=self)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ResumableChunk) and (self.file, self.index) == (other.file, other.index)
-
-    def __hash__(self) -> int:
-        return hash((id(self.file), self.index))
-
-    def __repr__(self) -> str:
-        return f"<ResumableChunk {self.number} of {self.file.file_name!r}>"
-
-    def __reduce__(self) -> Any:
-        return ChunkRecord, (self.file._entry.record, self.number, self.start, self.end)
-
-
-class _Chunks(Sequence[ResumableChunk]):
-    """The chunks of a file, made on demand."""
-
-    def __init__(self, file: ResumableFile) -> None:
-        self._file = file
-
-    def __len__(self) -> int:
-        return self._file._plan.count
-
-    @overload
-    def __getitem__(self, index: int) -> ResumableChunk: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[ResumableChunk]: ...
-
-    def __getitem__(self, index: int | slice) -> ResumableChunk | list[ResumableChunk]:
-        if isinstance(index, slice):
-            return [self._file._chunk(position) for position in range(*index.indices(len(self)))]
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexError(f"the file has {count} chunks")
-        return self._file._chunk(index % count)
-
-
-class ResumableFile:
+class ResumableFile(Progress):
     """One file of a session. All sizes are bytes, all times seconds; every method may be called by any thread."""
 
     def __init__(self, session: Resumable, engine: Engine, entry: Entry) -> None:
@@ -192,7 +84,7 @@ class ResumableFile:
     @property
     def chunks(self) -> Sequence[ResumableChunk]:
         """The chunks, in the order of the file; each is made when asked for."""
-        return _Chunks(self)
+        return Chunks(self)
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -233,31 +125,6 @@ class ResumableFile:
     @property
     def _moved(self) -> Moved:
         return self._engine.file_moved(self._entry)
-
-    @property
-    def bytes_confirmed(self) -> int:
-        """The bytes that the server acknowledged. Never falls, but by :meth:`bootstrap`."""
-        return self._moved.confirmed
-
-    @property
-    def bytes_skipped(self) -> int:
-        """Those of the confirmed bytes that the server had already."""
-        return self._moved.skipped
-
-    @property
-    def bytes_sent(self) -> int:
-        """The bytes that were handed to the network and not given up. Falls on a retry."""
-        return self._moved.sent
-
-    @property
-    def speed(self) -> float:
-        """Bytes a second, smoothed; what the server had already does not count."""
-        return self._moved.speed
-
-    @property
-    def time_remaining(self) -> float | None:
-        """Seconds until all is sent at this speed; None where there is no speed yet."""
-        return time_remaining(self._moved)
 
     def progress(self, relative: bool = False) -> float:
         """The confirmed part of the file, 0 to 1; 1 only once the server acknowledged all of it.
@@ -350,7 +217,7 @@ class ResumableFile:
         name = file_event(event)
         if handler is None:
             return lambda function: self.on(name, function, weak=weak)
-        return self.resumable_obj._listen(self, name, handler, weak)
+        return self.resumable_obj._telling.listen(self, name, handler, weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
         """The handler does not listen to the event of this file any more."""
@@ -410,22 +277,7 @@ class Registration:
 
 def file_event(name: str) -> str:
     """The event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
-    return _among(_SHORT.get(name.lower(), name), ("file", "chunk"))
-
-
-def _among(name: str, subjects: tuple[str, ...]) -> str:
-    event = canonical(name)
-    if EVENTS[event].subject not in subjects and event != "catch_all":
-        raise UnknownEvent(f"{name} of a {subjects[0]}")
-    return event
-
-
-def time_remaining(moved: Moved) -> float | None:
-    """Seconds until the rest has moved at this speed."""
-    left = moved.size - moved.confirmed
-    if not left:
-        return 0.0
-    return left / moved.speed if moved.speed > 0 else None
+    return event_among(_SHORT.get(name.lower(), name), ("file", "chunk"))
 
 
 def _ranges(indexes: Iterable[int]) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple, overload
 
@@ -14,7 +14,6 @@ from .core.records import Notice
 from .core.session import Policy
 from .core.states import FileState, SessionState
 from .dispatch.admission import Admission, Candidate
-from .dispatch.delivery import BATCH
 from .dispatch.engine import Engine
 from .dispatch.entry import Entry
 from .dispatch.hooks import Hooks
@@ -22,12 +21,13 @@ from .dispatch.perform import Performer
 from .dispatch.traffic import Moved
 from .dispatch.trust import Trust
 from .errors import FileRejected, StateError, UploadFailed, without_secrets
-from .events import EVENTS
-from .file import CatchUp, Registration, ResumableFile, file_event, time_remaining
+from .file import Registration, ResumableFile, file_event
 from .options import Options
 from .plugins import resolve_plugins
+from .progress import Progress
 from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals, Subscription
+from .telling import Telling
 from .transport.directory import walk
 from .transport.http import RequestsTransport
 
@@ -55,7 +55,7 @@ class Result(NamedTuple):
         return not self.failed and not self.cancelled
 
 
-class Resumable:
+class Resumable(Progress):
     """Uploads files in chunks, in parallel, to a server that speaks the protocol of resumable.js.
 
     ``target`` is the URL (or a callable that makes it); the other options are listed in the documentation, one row
@@ -97,7 +97,8 @@ class Resumable:
         plugins = resolve_plugins(checked.plugins)
         self._hooks = Hooks(vars(checked), plugins)
         self._admission = Admission(checked, self._hooks)
-        self.signals = Signals(self, loop=checked.loop, report=self._report_failure)
+        self.signals = Signals(self, loop=checked.loop, report=lambda *facts: self._telling.report_failure(*facts))
+        self._telling = Telling(self, self.signals, lambda: self._engine)
         self._transport = checked.transport or RequestsTransport(
             checked.session, connections=checked.simultaneous_uploads
         )
@@ -115,7 +116,7 @@ class Resumable:
         self._engine = Engine(
             policy,
             perform=lambda entry, lease, watch: self._performer.perform(entry, lease, watch),
-            emit=self._emit,
+            emit=self._telling.emit,
             wanted=self.signals.wanted,
             deliver=checked.deliver,
             clock=clock,
@@ -372,31 +373,6 @@ class Resumable:
     def _moved(self) -> Moved:
         return self._engine.session_moved()
 
-    @property
-    def bytes_confirmed(self) -> int:
-        """The bytes of all files that the server acknowledged."""
-        return self._moved.confirmed
-
-    @property
-    def bytes_skipped(self) -> int:
-        """Those of the confirmed bytes that the server had already."""
-        return self._moved.skipped
-
-    @property
-    def bytes_sent(self) -> int:
-        """The bytes that were handed to the network and not given up. Falls on a retry."""
-        return self._moved.sent
-
-    @property
-    def speed(self) -> float:
-        """Bytes a second, smoothed; what the server had already does not count."""
-        return self._moved.speed
-
-    @property
-    def time_remaining(self) -> float | None:
-        """Seconds until all is sent at this speed; None where there is no speed yet."""
-        return time_remaining(self._moved)
-
     def __repr__(self) -> str:
         target = self._options.target
         shown = without_secrets(target) if isinstance(target, str) else "a callable"
@@ -440,55 +416,6 @@ class Resumable:
         """``register(callback)``, called with the file and the chunk; as resumable.py 0.1.1 had it."""
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
 
-    def _listen(self, file: ResumableFile, event: str, handler: Callable[..., Any], weak: bool) -> Subscription:
-        # Under the lock that _emit holds while it decides who is told, so that nothing is told twice or not at all.
-        with self.signals.lock:
-            subscription = self.signals.on(event, handler, sender=file, weak=weak)
-            if event == "chunk_success":
-                missed = [CatchUp(subscription, part) for part in _parts(self._engine.missed_chunks(file._entry))]
-            else:
-                missed = [CatchUp(subscription)] if self._engine.missed_end(file._entry, event) else []
-        if missed:
-            self._engine.tell_late([Notice(event, file._entry.core.key, extra=(each,)) for each in missed])
-        return subscription
-
-    def _emit(self, notice: Notice, entry: Entry | None) -> None:
-        """Tells one notice, on the thread that calls handlers."""
-        file: ResumableFile | None = None if entry is None else entry.subject
-        event = notice.event
-        if notice.extra and isinstance(notice.extra[0], CatchUp):
-            assert file is not None
-            self._catch_up(file, notice.extra[0])
-            return
-        senders: tuple[Any, ...] = (self,) if file is None or EVENTS[event].subject == "session" else (file,)
-        facts: dict[str, Any] = {}
-        extra = iter(notice.extra)
-        for argument in EVENTS[event].arguments:
-            if argument == "file":
-                facts["file"] = file
-            elif argument == "message":
-                facts["message"] = notice.message
-            elif argument == "chunk":
-                assert file is not None
-                assert notice.index is not None
-                facts["chunk"] = file.chunks[notice.index]
-                senders = (facts["chunk"], file)
-            else:
-                facts[argument] = next(extra)
-        self.signals.emit(event, senders, facts, self._engine.decided)
-
-    def _catch_up(self, file: ResumableFile, missed: CatchUp) -> None:
-        if missed.chunks is None:
-            self.signals.emit_to(missed.subscription, file, {"file": file, "message": file.message})
-            return
-        for index in missed.chunks:
-            chunk = file.chunks[index]
-            self.signals.emit_to(missed.subscription, chunk, {"chunk": chunk, "message": None})
-
-    def _report_failure(self, event: str, handler: Any, error: BaseException) -> None:
-        """An async handler has failed, on the thread of its loop; that is told where handlers are called."""
-        self._engine.tell(Notice("handler_error", extra=(event, handler, error)))
-
     def _result(self, ended: Mapping[int, FileState]) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}
         for key, state in sorted(ended.items()):
@@ -498,13 +425,6 @@ class Resumable:
             tuple(by_state[FileState.ERROR]),
             tuple(by_state[FileState.CANCELLED]),
         )
-
-
-def _parts(ranges: Iterable[tuple[int, int]]) -> Iterator[range]:
-    """The ranges, in parts small enough that telling one does not freeze a window."""
-    for start, stop in ranges:
-        for first in range(start, stop, BATCH):
-            yield range(first, min(first + BATCH, stop))
 
 
 def _delay(interval: Any) -> Callable[[int, int], float]:

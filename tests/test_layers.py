@@ -12,25 +12,34 @@ from pathlib import Path
 
 import pytest
 
-FOR_TYPES = {("resumable.file", "resumable.session")}
-"""A file names the session that it belongs to, for type checkers and not when the program runs."""
+FOR_TYPES = {
+    ("resumable.chunk", "resumable.file"),
+    ("resumable.file", "resumable.session"),
+    ("resumable.telling", "resumable.session"),
+}
+"""What names whom it belongs to, for type checkers and not when the program runs."""
 
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options"}
-CLIENT = {"core", "dispatch", "file", "plugins", "session", "transport"}
+CLIENT = {"chunk", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
-    "options": {"errors"},
+    "checks": set(),
+    "options": {"checks", "errors"},
     "signals": BASE,
     "protocol": BASE,
     "core": BASE | {"protocol"},
     "transport": BASE | {"protocol"},
     "dispatch": BASE | {"protocol", "core", "transport"},
     "plugins": BASE | {"dispatch"},
-    "file": BASE | {"protocol", "core", "transport", "dispatch", "signals"},
-    "session": BASE | {"protocol", "core", "transport", "plugins", "dispatch", "signals", "file"},
+    "progress": {"dispatch"},
+    "chunk": BASE | {"core", "dispatch", "signals"},
+    "file": BASE | {"protocol", "core", "dispatch", "signals", "progress", "chunk"},
+    "telling": BASE | {"core", "dispatch", "signals", "file"},
+    "session": BASE
+    | {"protocol", "core", "transport", "plugins", "dispatch", "signals", "progress", "file", "telling"},
     "receiver": BASE | {"protocol", "signals"},
     "cli": BASE | CLIENT | {"protocol", "signals", "receiver", ""},
     "__main__": {"cli", ""},

@@ -1,0 +1,44 @@
+"""How far something is: the figures that a file and a session have in common."""
+
+from __future__ import annotations
+
+from .dispatch.traffic import Moved
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """What has moved. Sizes are bytes; each figure is a consistent snapshot of its own."""
+
+    @property
+    def _moved(self) -> Moved:
+        raise NotImplementedError
+
+    @property
+    def bytes_confirmed(self) -> int:
+        """The bytes that the server acknowledged. Never falls, but by ``bootstrap()`` of a file."""
+        return self._moved.confirmed
+
+    @property
+    def bytes_skipped(self) -> int:
+        """Those of the confirmed bytes that the server had already."""
+        return self._moved.skipped
+
+    @property
+    def bytes_sent(self) -> int:
+        """The bytes that were handed to the network and not given up. Falls on a retry."""
+        return self._moved.sent
+
+    @property
+    def speed(self) -> float:
+        """Bytes a second, smoothed; what the server had already does not count."""
+        return self._moved.speed
+
+    @property
+    def time_remaining(self) -> float | None:
+        """Seconds until all is sent at this speed; None where there is no speed yet."""
+        moved = self._moved
+        left = moved.size - moved.confirmed
+        if not left:
+            return 0.0
+        return left / moved.speed if moved.speed > 0 else None

@@ -1,0 +1,92 @@
+"""Notices become signals: who is told what, and what a handler that comes late has missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .core.records import Notice
+from .dispatch.delivery import BATCH
+from .dispatch.engine import Engine
+from .dispatch.entry import Entry
+from .events import EVENTS
+from .file import ResumableFile
+from .signals import Signals, Subscription
+
+if TYPE_CHECKING:
+    from .session import Resumable
+
+__all__ = ["Telling"]
+
+
+class _CatchUp(NamedTuple):
+    """What a late handler of a file missed: ``chunks`` that are stored, or, where that is None, the file's end."""
+
+    subscription: Subscription
+    chunks: range | None = None
+
+
+class Telling:
+    """Tells the notices of one session."""
+
+    def __init__(self, session: Resumable, signals: Signals, engine: Callable[[], Engine]) -> None:
+        self._session = session
+        self._signals = signals
+        self._engine = engine
+
+    def listen(self, file: ResumableFile, event: str, handler: Callable[..., Any], weak: bool) -> Subscription:
+        """The handler listens to the event of the file, and is told first what it missed."""
+        # Under the lock that is held while it is settled who is told, so that nothing is told twice or not at all.
+        with self._signals.lock:
+            subscription = self._signals.on(event, handler, sender=file, weak=weak)
+            if event == "chunk_success":
+                missed = [_CatchUp(subscription, part) for part in _parts(self._engine().missed_chunks(file._entry))]
+            else:
+                missed = [_CatchUp(subscription)] if self._engine().missed_end(file._entry, event) else []
+        if missed:
+            self._engine().tell_late([Notice(event, file._entry.core.key, extra=(each,)) for each in missed])
+        return subscription
+
+    def emit(self, notice: Notice, entry: Entry | None) -> None:
+        """Tells one notice, on the thread that calls handlers."""
+        file: ResumableFile | None = None if entry is None else entry.subject
+        event = notice.event
+        if notice.extra and isinstance(notice.extra[0], _CatchUp):
+            assert file is not None
+            self._catch_up(file, notice.extra[0])
+            return
+        senders: tuple[Any, ...] = (self._session,) if file is None or EVENTS[event].subject == "session" else (file,)
+        facts: dict[str, Any] = {}
+        extra = iter(notice.extra)
+        for argument in EVENTS[event].arguments:
+            if argument == "file":
+                facts["file"] = file
+            elif argument == "message":
+                facts["message"] = notice.message
+            elif argument == "chunk":
+                assert file is not None
+                assert notice.index is not None
+                facts["chunk"] = file.chunks[notice.index]
+                senders = (facts["chunk"], file)
+            else:
+                facts[argument] = next(extra)
+        self._signals.emit(event, senders, facts, self._engine().decided)
+
+    def _catch_up(self, file: ResumableFile, missed: _CatchUp) -> None:
+        if missed.chunks is None:
+            self._signals.emit_to(missed.subscription, file, {"file": file, "message": file.message})
+            return
+        for index in missed.chunks:
+            chunk = file.chunks[index]
+            self._signals.emit_to(missed.subscription, chunk, {"chunk": chunk, "message": None})
+
+    def report_failure(self, event: str, handler: Any, error: BaseException) -> None:
+        """An async handler has failed, on the thread of its loop; that is told where handlers are called."""
+        self._engine().tell(Notice("handler_error", extra=(event, handler, error)))
+
+
+def _parts(ranges: Iterable[tuple[int, int]]) -> Iterator[range]:
+    """The ranges, in parts small enough that telling one does not freeze a window."""
+    for start, stop in ranges:
+        for first in range(start, stop, BATCH):
+            yield range(first, min(first + BATCH, stop))
