@@ -5,22 +5,29 @@
 
 from __future__ import annotations
 
-from .app import Receiver, parameter_names
+from .app import Receiver
+from .connection import Limits
 from .files import FileStore
-from .messages import Request, Response
+from .messages import Refusal, Request, Response
+from .parameters import parameter_names
 from .serve import Server
-from .store import Store, StoredUpload, UploadRecord
+from .signals import ReceiverSignals
+from .store import Store, StoredUpload, UploadRecord, UploadStatus
 from .wsgi import Application
 
 __all__ = [
     "Application",
     "FileStore",
+    "Limits",
     "Receiver",
+    "ReceiverSignals",
+    "Refusal",
     "Request",
     "Response",
     "Server",
     "Store",
     "StoredUpload",
     "UploadRecord",
+    "UploadStatus",
     "parameter_names",
 ]

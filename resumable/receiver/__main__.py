@@ -27,12 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     parser.add_argument("--token-env", metavar="NAME", help="environment variable with the token clients must send")
     parser.add_argument("--insecure", action="store_true", help="listen on any address without a token")
+    parser.add_argument("--processes", type=int, default=1, help="how many share the work (default: %(default)s)")
     parser.add_argument("--fsync", choices=("always", "finish", "never"), default="finish", help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
         token = os.environ.get(options.token_env, "") if options.token_env else None
-        receiver = Receiver(FileStore(options.directory, fsync=options.fsync), token=token)
-        server = Server(receiver, host=options.host, port=options.port, insecure=options.insecure)
+        receiver = Receiver(FileStore(options.directory, fsync=options.fsync), token=token, min_chunk_size=1024)
+        server = Server(
+            receiver, host=options.host, port=options.port, insecure=options.insecure, processes=options.processes
+        )
     except OptionError as error:
         parser.error(str(error))
     stopped = threading.Event()

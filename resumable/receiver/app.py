@@ -6,14 +6,22 @@ A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those t
 200   the chunk is stored; after the last one, so is the whole file
 201   this chunk was the last one missing: the file is published
 204   to a test: the chunk is not here
+308   the page is behind a slash
 400   the request makes no sense: a parameter is missing, the numbers disagree, the body is too short
 401   the token is missing or wrong
-405   the method is none of the five
+403   the host is not ours, or a page of others sent the browser here
+404   there is nothing at this path
+405   the method is none of those that the path has
+408   the body did not come in time
 409   it makes no sense together with what came before: other sizes, another name, other bytes
 411   the request does not say how long its body is
 413   it asks for more than this receiver takes
+422   the whole file has not the SHA-256 that the client said; the upload is discarded
+429   there are too many unfinished uploads
+460   the chunk has not the SHA-256 that the client said; it is not stored
+500   something failed here; the log says what, under the number in the sentence
 503   the same chunk is being sent in another request that does not end
-507   the disk is full
+507   there is no room left
 ====  =================================================================================================
 """
 
@@ -21,34 +29,33 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import hmac
 import logging
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from urllib.parse import quote
 
-from ..errors import OptionError
-from ..protocol.parameters import ParameterNames, well_formed
-from ..protocol.plan import ChunkPlan
+from ..protocol.parameters import ParameterNames
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
+from .access import LOCAL_HOSTS, Access
 from .files import FileStore
 from .form import parse_query, read_body
+from .hashes import FILE_DIFFERS, check_chunk, check_file
+from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
-from .names import safe_name
+from .page import page_response
+from .parameters import ChunkDescription, ParameterReader, UploadLimits
+from .signals import ReceiverSignals
 from .store import Store, StoredUpload, UploadRecord
 
-__all__ = ["Receiver", "parameter_names"]
+__all__ = ["Receiver"]
 
 _log = logging.getLogger(__name__)
 
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
-_NUMBER = re.compile("[0-9]{1,19}")
-_NEWLINE = re.compile("\r\n|\r")
-_LONGEST_IDENTIFIER = 1024
-_LONGEST_NAME = 4096
 _MOST_RANGES = 256
 _FROZEN = {
     "total_size": "a total size",
@@ -61,20 +68,33 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_HANDLES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def parameter_names(dialect: Mapping[str, Any]) -> ParameterNames:
-    """The names of the parameters in a preset of :mod:`resumable.protocol.dialects`, such as ``FLOWJS``."""
-    ending = "_parameter_name"
-    return ParameterNames(**{option[: -len(ending)]: dialect[option] for option in dialect if option.endswith(ending)})
+@dataclass
+class _Exchange:
+    """One request, and the upload that it turned out to be about."""
+
+    request: Request
+    record: UploadRecord | None = None
 
 
 class Receiver:
     """Takes uploads into ``store``: a directory, or anything that is a :class:`~resumable.receiver.store.Store`.
 
-    ``names`` are the names of the parameters, for clients that rename them. With a ``token`` every request must carry
-    ``Authorization: Bearer token``. ``tenant`` says on whose behalf a request comes: the same identifier from two
-    tenants is two uploads. ``max_total_size`` is in bytes. ``on_chunk_received(record, number)`` and
-    ``on_file_received(record)`` are called on the thread of the request, after the chunk is stored or the file is
-    published; what they raise is logged. Any number of threads, and of processes on one directory, may handle requests.
+    ``names`` are the names of the parameters, for clients that rename them;
+    ``parameter_names(dialects.FLOWJS)`` are those of flow.js. ``chunk_sha256_parameter_name`` and
+    ``file_sha256_parameter_name`` name the hashes that a client may send; None ignores them.
+
+    With a ``token`` every request must carry ``Authorization: Bearer token``. ``tenant(request)`` says on whose behalf
+    a request comes, before its body is read, or raises :class:`Refusal`: the same identifier from two tenants is two
+    uploads. ``allowed_hosts`` are the names of this server besides addresses, None for any name; ``allowed_origins``
+    the origins of other sites whose pages may upload. ``page`` says whether there is a page for people.
+
+    ``max_total_size`` and ``min_chunk_size`` are in bytes; a file in one chunk may be smaller than that.
+
+    ``on_file_received(record)`` is part of finishing: it is called when the file is published, and the client is told
+    201 when it returned. If it raises, the client is told 500, and the next time that the last chunk is sent, it is
+    called again. ``on_chunk_received(record, number)`` only observes, like the signals in ``signals``.
+
+    Any number of threads, and of processes on one directory, may handle requests.
     """
 
     def __init__(
@@ -82,185 +102,195 @@ class Receiver:
         store: Store | str | os.PathLike[str],
         *,
         names: ParameterNames | None = None,
+        chunk_sha256_parameter_name: str | None = "resumableChunkSha256",
+        file_sha256_parameter_name: str | None = "resumableFileSha256",
         token: str | None = None,
         tenant: Callable[[Request], str] | None = None,
+        allowed_hosts: Iterable[str] | None = LOCAL_HOSTS,
+        allowed_origins: Iterable[str] = (),
+        page: bool = True,
         max_total_size: int = 2**53 - 1,
         max_chunks: int = 1_000_000,
+        min_chunk_size: int = 1,
         on_chunk_received: Callable[[UploadRecord, int], object] | None = None,
         on_file_received: Callable[[UploadRecord], object] | None = None,
     ) -> None:
-        if token is not None and not token:
-            raise OptionError("token", token, "text that is not empty, or None")
         self.store: Store = FileStore(store) if isinstance(store, (str, os.PathLike)) else store
         self.names = names or ParameterNames()
-        self.has_token = token is not None
-        self.max_total_size = max_total_size
-        self.max_chunks = max_chunks
-        self._authorization = f"bearer {token}".encode() if token is not None else None
+        self.signals = ReceiverSignals(self)
+        self.limits = UploadLimits(max_total_size, max_chunks, min_chunk_size)
+        self._access = Access(token=token, hosts=allowed_hosts, origins=allowed_origins)
+        self._reader = ParameterReader(
+            self.names,
+            self.limits,
+            chunk_sha256=chunk_sha256_parameter_name,
+            file_sha256=file_sha256_parameter_name,
+        )
         self._tenant = tenant
-        self._on_chunk_received = on_chunk_received
+        self._page = page
         self._on_file_received = on_file_received
+        if on_chunk_received is not None:
+            self.signals.chunk_received.connect(
+                lambda sender, record, number: on_chunk_received(record, number), weak=False
+            )
         self._file_fields = frozenset({self.names.file, self.names.namespace + self.names.file})
+
+    @property
+    def has_token(self) -> bool:
+        """Whether every request needs a token."""
+        return self._access.has_token
+
+    def allow_host(self, host: str) -> None:
+        """Requests under this name are answered from now on; a server around tells what it is bound to."""
+        self._access.allow_host(host)
+
+    def sweep(self) -> int:
+        """Stale uploads are gone, how many; ``upload_expired`` was sent for each. May be called on any thread."""
+        return self.store.sweep(lambda record: self.signals.emit(self.signals.upload_expired, record=record))
 
     def handle(self, request: Request) -> Response:
         """The answer to the request. Raises nothing; what goes wrong inside is logged and answered with 500.
 
         The body may not have been read to its end.
         """
+        exchange = _Exchange(request)
         try:
-            return self._answer(request)
+            response = self._answer(exchange)
         except Refusal as refusal:
-            return _sentence(refusal.status, refusal.sentence, *refusal.headers)
+            response = self._refused(exchange, refusal)
         except Exception as error:
-            code = error.errno if isinstance(error, OSError) else None
-            _log.exception("%s request failed", request.method)
-            if code in _NO_ROOM:
-                return _sentence(507, "There is no room left for this upload.")
-            if code in _NO_HANDLES:
-                return _sentence(503, "The server is out of resources; try again.", ("Retry-After", "1"))
-            if code == errno.EFBIG:
-                return _sentence(413, "The file is larger than this server can store.")
-            return _sentence(500, "The server failed; its log says why.")
+            response = self._refused(exchange, _failure(request, error))
+        return self._shared(request, response)
 
-    def _answer(self, request: Request) -> Response:
-        self._authorize(request)
-        if request.path not in ("", "/"):
-            raise Refusal(404, "There is nothing at this path.")
-        if request.method in _TESTS:
-            return self._test(request)
+    def refuse(self, request: Request, refusal: Refusal) -> Response:
+        """The answer to a request that is refused before it can be handled: its length makes no sense, say."""
+        return self._shared(request, self._refused(_Exchange(request), refusal))
+
+    def _shared(self, request: Request, response: Response) -> Response:
+        shared = self._access.shared(request)
+        return replace(response, headers=response.headers + shared) if shared else response
+
+    def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
+        request, status, sentence = exchange.request, refusal.status, refusal.sentence
+        _log.info("%r %r refused with %d: %r", request.method, request.path, status, sentence)
         if request.method in _UPLOADS:
-            return self._upload(request)
-        raise Refusal(405, "This is for GET, HEAD, POST, PUT and PATCH.", ("Allow", ", ".join(_TESTS + _UPLOADS)))
+            signal = self.signals.upload_refused
+            self.signals.emit(signal, status=status, sentence=sentence, record=exchange.record)
+        return _sentence(status, sentence, *refusal.headers)
 
-    def _authorize(self, request: Request) -> None:
-        if self._authorization is None:
-            return
-        scheme, space, token = request.headers.get("authorization", "").partition(" ")
-        given = f"{scheme.lower()}{space}{token.strip()}".encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, self._authorization):
-            raise Refusal(401, "The token is missing or wrong.", ("WWW-Authenticate", "Bearer"))
+    def _answer(self, exchange: _Exchange) -> Response:
+        request = exchange.request
+        self._access.check_host(request)
+        methods = self._methods(request.path)
+        if request.method not in methods:
+            preflight = self._access.preflight(request, methods) if request.method == "OPTIONS" else None
+            if preflight is None:
+                raise Refusal(405, f"This is for {', '.join(methods)}.", ("Allow", ", ".join(methods)))
+            return preflight
+        if (page := self._page_part(request)) is not None:
+            return page
+        self._access.check_token(request)
+        if request.method in _UPLOADS:
+            self._access.check_origin(request)
+        tenant = self._tenant(request) if self._tenant is not None else ""
+        if request.path == "/uploads":
+            return listing(self.store.uploads(tenant, limit=MOST_LISTED), self.names)
+        if request.method in _TESTS:
+            return self._test(exchange, tenant)
+        return self._upload(exchange, tenant)
 
-    def _test(self, request: Request) -> Response:
-        record, index, _ = self._read(request)
-        upload = self.store.open(self._key(request, record))
+    def _methods(self, path: str) -> tuple[str, ...]:
+        if path in ("", "/"):
+            return _TESTS + _UPLOADS
+        if path == "/uploads" or (self._page and page_response(path) is not None):
+            return _TESTS
+        raise Refusal(404, "There is nothing at this path.")
+
+    def _page_part(self, request: Request) -> Response | None:
+        """The page or a part of it. It holds no data, and so needs no token."""
+        if not self._page or request.method not in _TESTS or request.query or request.content_length:
+            return None
+        mount = request.mount.strip("/")
+        if mount and not request.path:
+            # The parts of the page are named relative to it, so its path has to end with a slash.
+            return Response(308, headers=(("Location", f"/{quote(mount)}/"),))
+        return page_response(request.path or "/")
+
+    def _test(self, exchange: _Exchange, tenant: str) -> Response:
+        asked, _ = self._read(exchange, tenant)
+        record, index = asked.record, asked.index
+        upload = self.store.open(_key(record))
         if upload is None:
             return Response(204, headers=((STORED_CHUNKS_HEADER, ""),))
         with upload:
             _check_frozen(upload.record, record)
-            # Where a process died between the last chunk and the publishing, the client has to send that one again.
+            # Where the end of the upload failed or died in the middle, the client has to send the last chunk again.
             last = record.total_chunks - 1
-            waiting = upload.record.published is None and upload.complete()
+            waiting = not upload.record.announced and upload.complete()
             headers = _stored_chunks(upload, last if waiting else record.total_chunks)
             if not upload.has(index) or (waiting and index == last):
                 return Response(204, headers=headers)
             return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.", *headers)
 
-    def _upload(self, request: Request) -> Response:
-        if request.content_length is None:
+    def _upload(self, exchange: _Exchange, tenant: str) -> Response:
+        if exchange.request.content_length is None:
             raise Refusal(411, "The request does not say how long its body is.")
-        record, index, pieces = self._read(request)
-        key = self._key(request, record)
+        asked, pieces = self._read(exchange, tenant)
+        record, index = asked.record, asked.index
+        key = _key(record)
         while (upload := self.store.open(key)) is None:
             self.store.create(key, record)
         with upload:
             _check_frozen(upload.record, record)
-            if upload.record.published is not None:
+            if upload.record.announced:
                 return _sentence(200, "The file is stored.")
             if pieces is None:
                 raise Refusal(400, "There is no chunk in the request.")
+            if asked.chunk_sha256 is not None:
+                pieces = check_chunk(pieces, asked.chunk_sha256)
             if upload.receive(index, pieces):
-                _notify(self._on_chunk_received, upload.record, index + 1)
-            published = upload.publish() if upload.complete() else None
-        if published is None:
-            return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.")
-        _notify(self._on_file_received, published)
+                self.signals.emit(self.signals.chunk_received, record=upload.record, number=index + 1)
+            # The last chunk sent again is how a client asks for an end that failed, or died, in the middle.
+            ends = upload.complete() and (upload.record.published is None or index == record.total_chunks - 1)
+            if not (ends and self._finished(upload, asked)):
+                return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.")
         return _sentence(201, "The file is stored.")
 
-    def _read(self, request: Request) -> tuple[UploadRecord, int, Iterator[bytes] | None]:
-        """What the request says of the upload, the index of its chunk, and the bytes of the chunk."""
-        query = parse_query(request.query)
-        form, pieces = read_body(request, self._file_fields)
-        parameters = self._parameters(chain(query, form))
-        plan, index = self._plan(parameters)
-        identifier = self._text(parameters, "identifier", _LONGEST_IDENTIFIER)
-        file_name = self._text(parameters, "file_name", _LONGEST_NAME)
-        relative_path = self._text(parameters, "relative_path", _LONGEST_NAME)
-        if not identifier:
-            raise self._missing("identifier")
-        record = UploadRecord(
-            identifier=identifier,
-            file_name=file_name,
-            relative_path=relative_path,
-            type=parameters.get("type", "")[:255],
-            total_size=plan.size,
-            chunk_size=plan.chunk_size,
-            total_chunks=plan.count,
-            name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
-            tenant=self._tenant(request) if self._tenant is not None else "",
-        )
-        return record, index, pieces
+    def _finished(self, upload: StoredUpload, asked: ChunkDescription) -> bool:
+        """The file is published, and this request is the one that has told so."""
+        try:
+            upload.publish(None if asked.file_sha256 is None else check_file(asked.file_sha256))
+        except Refusal as refusal:
+            if refusal.status == FILE_DIFFERS:
+                # Which of the chunks is wrong cannot be known.
+                upload.discard()
+            raise
+        told: list[UploadRecord] = []
 
-    def _plan(self, parameters: Mapping[str, str]) -> tuple[ChunkPlan, int]:
-        """The cut that the numbers say, and the index of the chunk. Both cuts are taken, and told by their count."""
-        number = self._number(parameters, "chunk_number")
-        size = self._number(parameters, "total_size")
-        chunk_size = self._number(parameters, "chunk_size")
-        count = self._number(parameters, "total_chunks")
-        if size > self.max_total_size:
-            raise Refusal(413, f"The file is larger than the {self.max_total_size} bytes that are allowed.")
-        if count > self.max_chunks:
-            raise Refusal(413, f"The file has more than the {self.max_chunks} chunks that are allowed.")
-        if chunk_size < 1:
-            raise Refusal(400, "The chunk size is 0.")
-        plan = ChunkPlan(size, chunk_size)
-        if plan.count != count:
-            plan = ChunkPlan(size, chunk_size, force=True)
-        if plan.count != count:
-            raise Refusal(400, f"{size} bytes in chunks of {chunk_size} are not {count} chunks.")
-        if not 1 <= number <= count:
-            raise Refusal(400, f"There is no chunk {number} in {count}.")
-        start, end = plan.span(number - 1)
-        if "current_chunk_size" in parameters and self._number(parameters, "current_chunk_size") != end - start:
-            raise Refusal(400, f"Chunk {number} has {end - start} bytes, not {parameters['current_chunk_size']}.")
-        return plan, number - 1
+        def tell(record: UploadRecord) -> None:
+            if self._on_file_received is not None:
+                self._on_file_received(record)
+            told.append(record)
 
-    def _parameters(self, pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
-        """The parameters by their own names. resumable.js says all of them twice, in the query and in the form."""
-        own = {self.names.namespace + name: field for field, name in self.names._asdict().items() if name}
-        parameters: dict[str, str] = {}
-        for name, value in pairs:
-            field = own.get(name)
-            if field is None:
-                continue
-            # A browser turns the line breaks of a form, but not those of a query, into CR LF.
-            value = well_formed(_NEWLINE.sub("\n", value))
-            if parameters.setdefault(field, value) != value:
-                raise Refusal(400, f"The parameter {name} is there twice, with two values.")
-        return parameters
+        if not upload.announce(tell):
+            return False
+        _log.info("received %r", told[0].published)
+        self.signals.emit(self.signals.file_received, record=told[0])
+        return True
 
-    def _number(self, parameters: Mapping[str, str], field: str) -> int:
-        value = parameters.get(field)
-        if value is None:
-            raise self._missing(field)
-        if not _NUMBER.fullmatch(value):
-            raise Refusal(400, f"The parameter {self._name(field)} is not a whole number.")
-        return int(value)
+    def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Iterator[bytes] | None]:
+        """What the request says of its chunk, and the bytes of the chunk."""
+        query = parse_query(exchange.request.query)
+        form, pieces = read_body(exchange.request, self._file_fields)
+        asked = self._reader.describe(chain(query, form), tenant)
+        exchange.record = asked.record
+        return asked, pieces
 
-    def _text(self, parameters: Mapping[str, str], field: str, most: int) -> str:
-        value = parameters.get(field, "")
-        if len(value.encode()) > most:
-            raise Refusal(400, f"The parameter {self._name(field)} is longer than {most} bytes.")
-        return value
 
-    def _missing(self, field: str) -> Refusal:
-        return Refusal(400, f"The parameter {self._name(field)} is missing; a form has to name it before the chunk.")
-
-    def _name(self, field: str) -> str:
-        return f"{self.names.namespace}{getattr(self.names, field)}"
-
-    @staticmethod
-    def _key(request: Request, record: UploadRecord) -> str:
-        return hashlib.sha256(f"{record.tenant}\0{record.identifier}".encode()).hexdigest()[:40]
+def _key(record: UploadRecord) -> str:
+    # With its length in front, no tenant can be made to look like another with a longer identifier.
+    whole = f"{len(record.tenant)} {record.tenant}{record.identifier}"
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
 def _check_frozen(known: UploadRecord, said: UploadRecord) -> None:
@@ -281,14 +311,19 @@ def _stored_chunks(upload: StoredUpload, below: int) -> tuple[tuple[str, str], .
     return ((STORED_CHUNKS_HEADER, format_ranges(iter(ranges))),)
 
 
-def _notify(callback: Callable[..., object] | None, *arguments: object) -> None:
-    if callback is None:
-        return
-    try:
-        callback(*arguments)
-    except Exception:
-        _log.exception("a callback of the receiver failed")
+def _failure(request: Request, error: Exception) -> Refusal:
+    """What the client is told of an error inside; the detail is in the log, under the same number."""
+    number = secrets.token_hex(4)
+    _log.error("request %s (%r %r) failed", number, request.method, request.path, exc_info=error)
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _NO_ROOM:
+        return Refusal(507, "There is no room left for this upload.")
+    if code in _NO_HANDLES:
+        return Refusal(503, "The server is out of resources; try again.", ("Retry-After", "1"))
+    if code == errno.EFBIG:
+        return Refusal(413, "The file is larger than this server can store.")
+    return Refusal(500, f"The server failed; its log says why, at request {number}.")
 
 
 def _sentence(status: int, sentence: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, f"{sentence}\n".encode(), headers)
+    return Response(status, f"{sentence}\n".encode("utf-8", "backslashreplace"), headers)

@@ -12,33 +12,45 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 
 from ..errors import OptionError
-from .names import STATE_DIRECTORY
-from .store import UploadRecord
-from .upload import FilePolicy, FileUpload, lay_out
+from .accounts import ACCOUNTS, Accounts, check_reserve
+from .directories import closing_file, exists, make_state, open_directory, open_state, remove_directory
+from .layout import NEW, OLD, lay_out, look, remove_upload
+from .messages import Refusal
+from .records import read_record
+from .store import UploadRecord, UploadStatus
+from .upload import FilePolicy, FileUpload
 
 __all__ = ["FileStore"]
 
 _log = logging.getLogger(__name__)
 
+_PASSING = (NEW, OLD)
 _DAY = 86400.0
 # Making and removing a directory takes no time: what is older was left by a process that died.
 _ABANDONED_AFTER = 3600.0
+_DAMAGED = (FileNotFoundError, ValueError)
 
 
 class FileStore:
     """Uploads in the directory ``root``: finished ones under their names, the others in ``root/.resumable``.
 
-    ``fsync`` is ``"always"`` (an acknowledged chunk outlives a power failure), ``"finish"`` (a published file does; an
-    upload in the middle may have lost chunks that it believes to have) or ``"never"``. ``existing`` says what
-    happens when the name is taken: ``"number"`` publishes as ``name (1)``, ``"refuse"`` answers 409.
-    ``stale_after`` and ``forget_after`` are the seconds after which an unfinished upload, and the memory of a finished
-    one, may be swept. A request waits up to ``patience`` seconds for another that sends the same chunk. The directory
-    has to be on a POSIX file system with hard links and ``flock``.
+    ``fsync`` is ``"always"`` (an acknowledged chunk outlives a power failure), ``"finish"`` (a published file does;
+    of an upload in the middle, what was received since the last :meth:`sweep` is missing afterwards, and known to be)
+    or ``"never"`` (nothing need outlive it). ``existing`` says what happens when the name is taken: ``"number"``
+    publishes as ``name (1)``, ``"refuse"`` answers 409. ``stale_after`` and ``forget_after`` are the seconds after
+    which an unfinished upload, and the memory of a finished one, may be swept. A request waits up to ``patience``
+    seconds for another that sends the same chunk.
+
+    ``max_open_uploads`` and ``max_bytes`` limit, for each tenant, the unfinished uploads and the sum of their total
+    sizes; ``reserve`` bytes of the disk stay free.
+
+    ``root`` has to be on a POSIX file system with hard links and ``flock``, not be a symbolic link itself, and be used
+    by processes of one machine and one user only, which have the same options.
     """
 
     def __init__(
@@ -50,7 +62,9 @@ class FileStore:
         stale_after: float = 7 * _DAY,
         forget_after: float = 7 * _DAY,
         patience: float = 15.0,
-        clock: Callable[[], float] = time.time,
+        max_open_uploads: int | None = None,
+        max_bytes: int | None = None,
+        reserve: int = 0,
     ) -> None:
         for option, value, allowed in (
             ("fsync", fsync, ("always", "finish", "never")),
@@ -58,113 +72,206 @@ class FileStore:
         ):
             if value not in allowed:
                 raise OptionError(option, value, "one of " + ", ".join(map(repr, allowed)))
+        for option, limit in (("max_open_uploads", max_open_uploads), ("max_bytes", max_bytes)):
+            if limit is not None and limit < 0:
+                raise OptionError(option, limit, "0 or more, or None")
+        if reserve < 0:
+            raise OptionError("reserve", reserve, "0 or more bytes")
         self.root = os.path.abspath(os.fspath(root))
         self.stale_after = stale_after
         self.forget_after = forget_after
-        self._policy = FilePolicy(self.root, fsync, existing, patience)
-        self._clock = clock
-        self._state = os.path.join(self.root, STATE_DIRECTORY)
+        self._accounts = Accounts(max_open_uploads, max_bytes, _open_records)
+        self._policy = FilePolicy(self.root, fsync, existing, patience, reserve, self._accounts)
 
     def open(self, key: str) -> FileUpload | None:
-        """See :meth:`Store.open`."""
-        directory = self._hold(key, fcntl.LOCK_SH)
-        if directory is None:
+        """See :meth:`Store.open`. An upload of which a power failure has left but a part is removed."""
+        state = open_state(self.root)
+        if state is None:
             return None
-        try:
-            return FileUpload(self._policy, directory)
-        except BaseException:
-            os.close(directory)
-            raise
+        with closing_file(state):
+            directory = _hold(key, state, fcntl.LOCK_SH)
+            if directory is None:
+                return None
+            try:
+                return FileUpload(self._policy, key, directory)
+            except BaseException as error:
+                os.close(directory)
+                if not isinstance(error, _DAMAGED):
+                    raise
+            directory = _hold(key, state, fcntl.LOCK_EX)
+            if directory is not None:
+                with closing_file(directory):
+                    self._remove_if_damaged(key, state, directory)
+            return None
 
     def create(self, key: str, record: UploadRecord) -> None:
         """See :meth:`Store.create`. The upload appears with all its files at once."""
-        os.makedirs(self._state, mode=0o700, exist_ok=True)
         durable = self._policy.fsync == "always"
-        new = os.path.join(self._state, f"new-{secrets.token_hex(8)}")
-        os.mkdir(new, 0o700)
-        directory = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            lay_out(directory, record, durable=durable)
+        with closing_file(make_state(self.root, durable=durable)) as state:
+            if exists(key, state):
+                return
+            if self._policy.reserve:
+                check_reserve(state, self._policy.reserve, record.total_size)
+            new = f"{NEW}{secrets.token_hex(8)}"
+            os.mkdir(new, 0o700, dir_fd=state)
             try:
-                os.rename(new, os.path.join(self._state, key))
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with closing_file(open_directory(new, state)) as directory:
+                    # Nobody else gets in before the name is on the disk, too.
+                    fcntl.flock(directory, fcntl.LOCK_EX)
+                    lay_out(directory, record, durable=durable)
+                    with self._accounts.beginning(record, state):
+                        os.rename(new, key, src_dir_fd=state, dst_dir_fd=state)
+                    if durable:
+                        os.fsync(state)
+            except BaseException as error:
+                with suppress(OSError):
+                    remove_directory(new, state)
+                if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
                     raise
-                shutil.rmtree(new, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
-        finally:
-            os.close(directory)
-        if durable:
-            _sync_directory(self._state)
 
-    def sweep(self) -> int:
-        """See :meth:`Store.sweep`. Also removes what creating and sweeping left behind when a process died."""
-        removed = 0
-        try:
-            names = os.listdir(self._state)
-        except FileNotFoundError:
+    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+        """See :meth:`Store.uploads`. Asks the time of every upload, and looks into no more than it has to."""
+        found: list[UploadStatus] = []
+        state = open_state(self.root)
+        if state is not None:
+            with closing_file(state):
+                newest = sorted(((_touched(name, state), name) for name in _names(state)), reverse=True)
+                for _, name in newest:
+                    if len(found) >= limit:
+                        break
+                    status = _status(name, state)
+                    if status is not None and status.record.tenant == tenant:
+                        found.append(status)
+        return iter(sorted(found, key=lambda status: status.touched, reverse=True))
+
+    def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
+        """See :meth:`Store.sweep`. With ``fsync="finish"`` what is stored of unfinished uploads is on the disk then.
+
+        Also removes what creating and sweeping left behind when a process died, and has the limits counted anew. What
+        cannot be swept, and what ``expired`` raises, is logged.
+        """
+        state = open_state(self.root)
+        if state is None:
             return 0
-        for name in names:
-            try:
-                if not name.startswith(("new-", "old-")):
-                    removed += self._remove_if_old(name)
-                elif self._age(os.path.join(self._state, name)) > _ABANDONED_AFTER:
-                    shutil.rmtree(os.path.join(self._state, name), ignore_errors=True)
-            except OSError:
-                _log.exception("cannot sweep %r", name)
+        removed = 0
+        with closing_file(state):
+            self._accounts.forget(state)
+            if self._policy.fsync == "finish":
+                os.fsync(state)
+            for name in os.listdir(state):
+                try:
+                    if not name.startswith(_PASSING):
+                        removed += name != ACCOUNTS and self._sweep_upload(name, state, expired)
+                    elif time.time() - _modified(name, state) > _ABANDONED_AFTER:
+                        remove_directory(name, state)
+                except Exception:
+                    _log.exception("cannot sweep %r", name)
         return removed
 
-    def _remove_if_old(self, name: str) -> bool:
-        directory = self._hold(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if directory is None:
-            return False
+    def _sweep_upload(self, name: str, state: int, expired: Callable[[UploadRecord], object] | None) -> bool:
+        directory = _hold(name, state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if directory is not None:
+            with closing_file(directory):
+                if self._remove_if_damaged(name, state, directory):
+                    return True
+                record, marks = look(directory)
+                if marks is None:
+                    age = time.time() - _modified("record", directory)
+                else:
+                    with closing(marks):
+                        age = marks.age()
+                unfinished = record.published is None
+                if age > (self.stale_after if unfinished else self.forget_after):
+                    remove_upload(self._accounts, name, state, directory)
+                    if unfinished and expired is not None:
+                        _tell(expired, record)
+                    return True
+        upload = self.open(name)
+        if upload is not None:
+            with upload, suppress(Refusal):
+                upload.settle()
+        return False
+
+    def _remove_if_damaged(self, key: str, state: int, directory: int) -> bool:
+        """Whether the upload, which the caller holds alone, was damaged."""
         try:
-            path = os.path.join(self._state, name)
-            finished = not os.path.exists(os.path.join(path, "chunks"))
-            age = self._age(os.path.join(path, "record" if finished else "chunks"))
-            if age <= (self.forget_after if finished else self.stale_after):
-                return False
-            old = os.path.join(self._state, f"old-{secrets.token_hex(8)}")
-            os.rename(path, old)
-            shutil.rmtree(old, ignore_errors=True)
+            _, marks = look(directory)
+        except _DAMAGED:
+            _log.exception("upload %s is damaged, and removed", key)
+            remove_upload(self._accounts, key, state, directory)
             return True
-        finally:
-            os.close(directory)
-
-    def _age(self, path: str) -> float:
-        try:
-            return self._clock() - os.stat(path).st_mtime
-        except FileNotFoundError:
-            return 0.0
-
-    def _hold(self, key: str, operation: int) -> int | None:
-        """The upload's directory, open and locked, None where there is none or, with LOCK_NB, where it is in use."""
-        path = os.path.join(self._state, key)
-        while True:
-            try:
-                directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                return None
-            try:
-                fcntl.flock(directory, operation)
-                # Whoever removed it held it too, so it may have gone while we waited.
-                if os.path.samestat(os.fstat(directory), os.stat(path, follow_symlinks=False)):
-                    held, directory = directory, -1
-                    return held
-            except FileNotFoundError:
-                pass
-            except BlockingIOError:
-                return None
-            finally:
-                if directory >= 0:
-                    os.close(directory)
+        if marks is not None:
+            marks.close()
+        return False
 
 
-def _sync_directory(path: str) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> None:
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        expired(record)
+    except Exception:
+        _log.exception("a callback of the sweep failed")
+
+
+def _names(state: int) -> Iterator[str]:
+    """The keys of all uploads in the open state directory."""
+    return (name for name in os.listdir(state) if name != ACCOUNTS and not name.startswith(_PASSING))
+
+
+def _modified(name: str, directory: int) -> float:
+    return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime
+
+
+def _touched(name: str, state: int) -> float:
+    """When something was last stored of the upload, or it was published, in seconds since the epoch."""
+    for file in ("chunks", "record"):
+        with suppress(OSError):
+            return _modified(f"{name}/{file}", state)
+    return 0.0
+
+
+def _status(name: str, state: int) -> UploadStatus | None:
+    """How far the upload is; None where it is gone."""
+    try:
+        with closing_file(open_directory(name, state)) as directory:
+            record, marks = look(directory)
+            if marks is None:
+                return UploadStatus(record, record.total_chunks, record.total_size, _modified("record", directory))
+            with closing(marks):
+                number, last = marks.stored()
+                plan = record.plan
+                size = number * plan.chunk_size
+                if last:
+                    size += plan.length(plan.count - 1, plan.count) - plan.chunk_size
+                return UploadStatus(record, number, size, time.time() - marks.age())
+    except (OSError, ValueError):
+        return None
+
+
+def _open_records(state: int) -> Iterator[UploadRecord]:
+    """The records of all uploads that are not finished."""
+    for name in _names(state):
+        with suppress(OSError, ValueError), closing_file(open_directory(name, state)) as directory:
+            if exists("chunks", directory):
+                yield read_record(directory)
+
+
+def _hold(name: str, state: int, operation: int) -> int | None:
+    """The upload's directory, open and locked, None where there is none or, with LOCK_NB, where it is in use."""
+    while True:
+        try:
+            directory = open_directory(name, state)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(directory, operation)
+            # Whoever removed it held it too, so it may have gone while we waited.
+            if os.path.samestat(os.fstat(directory), os.stat(name, dir_fd=state, follow_symlinks=False)):
+                held, directory = directory, -1
+                return held
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            return None
+        finally:
+            if directory >= 0:
+                os.close(directory)

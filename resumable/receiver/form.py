@@ -19,7 +19,6 @@ try:
     from multipart import (  # type: ignore[import-untyped, unused-ignore]
         MultipartError,
         MultipartSegment,
-        ParserLimitReached,
         PushMultipartParser,
         parse_options_header,
     )
@@ -37,6 +36,10 @@ Pairs = list[tuple[str, str]]
 Body = tuple[Pairs, "Iterator[bytes] | None"]
 
 _MOST_PARAMETERS = 64
+_MOST_PARTS = 32
+_LONGEST_PART_HEADER = 8192
+# RFC 2046, section 5.1.1.
+_LONGEST_BOUNDARY = 70
 _MOST_PARAMETER_BYTES = 64 * 1024
 _LONGEST_DATA_URL_PREFIX = 1024
 
@@ -93,17 +96,18 @@ def _read_multipart(request: Request, content_type: str, file_fields: Collection
 
 def _events(request: Request, content_type: str) -> Iterator[Any]:
     """Each part as its header, its bytes in pieces, None; ends at the end of the body, which is then a whole form."""
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
+    if len(boundary) > _LONGEST_BOUNDARY:
+        raise Refusal(400, f"The boundary of the form is longer than {_LONGEST_BOUNDARY} characters.")
     try:
         parser = PushMultipartParser(
-            parse_options_header(content_type)[1].get("boundary", ""),
-            max_header_size=8192,
-            max_segment_count=_MOST_PARAMETERS,
+            boundary,
+            max_header_size=_LONGEST_PART_HEADER,
+            max_segment_count=_MOST_PARTS,
         )
         while piece := request.read(PIECE):
             yield from parser.parse(piece)
         parser.close()
-    except ParserLimitReached as error:
-        raise Refusal(413, f"The form is too large: {error}.") from error
     except MultipartError as error:
         raise Refusal(400, f"The form is not well formed: {error}.") from error
 

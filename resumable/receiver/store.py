@@ -5,7 +5,7 @@ The one that comes with it is :class:`~resumable.receiver.files.FileStore`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -15,14 +15,16 @@ from ..protocol.plan import ChunkPlan
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Store", "StoredUpload", "UploadRecord"]
+__all__ = ["Store", "StoredUpload", "UploadRecord", "UploadStatus"]
 
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """What is known of one upload; all but ``published`` is frozen by its first request. Sizes are bytes.
+    """What is known of one upload; all but the last two is frozen by its first request. Sizes are bytes.
 
     ``name`` is the safe relative path to publish under, ``published`` the one it was published under, None before.
+    ``announced`` says whether whoever wants to know of the published file has been told; see
+    :meth:`StoredUpload.announce`.
     """
 
     identifier: str
@@ -35,12 +37,47 @@ class UploadRecord:
     name: str
     tenant: str = ""
     published: str | None = None
+    announced: bool = False
 
     @property
     def plan(self) -> ChunkPlan:
         """The cut that these numbers say: resumable.js's default one, or the one of ``forceChunkSize``."""
         plan = ChunkPlan(self.total_size, self.chunk_size)
         return plan if plan.count == self.total_chunks else ChunkPlan(self.total_size, self.chunk_size, force=True)
+
+
+@dataclass(frozen=True)
+class UploadStatus:
+    """How far one upload was when it was looked at.
+
+    ``stored_chunks`` and ``stored_bytes`` count what is stored, ``touched`` is when that last changed, in seconds since
+    the epoch by the clock of the machine.
+    """
+
+    record: UploadRecord
+    stored_chunks: int
+    stored_bytes: int
+    touched: float
+
+    @property
+    def name(self) -> str:
+        """The name it is published under, or asks for."""
+        return self.record.published or self.record.name
+
+    @property
+    def total_size(self) -> int:
+        """The size of the whole file in bytes."""
+        return self.record.total_size
+
+    @property
+    def total_chunks(self) -> int:
+        """Into how many chunks the file is cut."""
+        return self.record.total_chunks
+
+    @property
+    def state(self) -> str:
+        """``"done"`` when the file is published, ``"open"`` before."""
+        return "open" if self.record.published is None else "done"
 
 
 class StoredUpload(Protocol):
@@ -63,14 +100,34 @@ class StoredUpload(Protocol):
         """Store the chunk; True where it was not there before.
 
         It is stored when all pieces came and are as long as the plan says, and not at all else. A chunk that is there
-        is compared. Raises :class:`Refusal`: 400 for another length, 409 for other bytes, 503 where another request
-        that sends this chunk does not end; and whatever the pieces raise.
+        is compared. Raises :class:`Refusal`: 400 for another length, 409 for other bytes or an upload that was
+        discarded meanwhile, 503 where another request that sends this chunk does not end, 507 where the storage keeps
+        what room there is for itself; and whatever the pieces raise.
         """
 
-    def publish(self) -> UploadRecord | None:
+    def publish(self, verify: Callable[[Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """Publish the whole file under its name; None where that was done before.
 
-        The name never exists with anything but the whole file under it, and nothing is overwritten.
+        The name never exists with anything but the whole file under it, and nothing is overwritten. ``verify`` gets
+        the bytes of the file in pieces first; what it raises comes out here, and the file is not published. Of several
+        that call this at once, one gets the record and the others None, after waiting. Raises :class:`Refusal`: 409
+        where the name cannot be had, 503 where another request that publishes does not end; and OSError where a chunk
+        is missing.
+        """
+
+    def announce(self, tell: Callable[[UploadRecord], object] | None = None) -> bool:
+        """Call ``tell`` with the record of the published file, once; True where this call did it.
+
+        False where that was done before, and where the file is not published. When ``tell`` raises, or the process
+        dies in it, the file stays published and not announced, so that the next one to call this calls ``tell`` again.
+        Of several that call this at once, one calls ``tell`` while the others wait for it. Raises :class:`Refusal`
+        (503) where it does not end.
+        """
+
+    def discard(self) -> None:
+        """Forget the upload and what is stored of it; a published file stays.
+
+        The next request with its key begins a new one. Other requests that hold it get a :class:`Refusal` (409).
         """
 
     def __enter__(self) -> Self: ...
@@ -87,7 +144,16 @@ class Store(Protocol):
         """The upload of this key, None where there is none."""
 
     def create(self, key: str, record: UploadRecord) -> None:
-        """There is an upload of this key afterwards: with this record, or the one of whoever came first."""
+        """There is an upload of this key afterwards: with this record, or the one of whoever came first.
 
-    def sweep(self) -> int:
-        """Remove what nobody has touched for long, and say how many uploads that were. Never touches a live one."""
+        Raises :class:`Refusal`: 429 where the tenant has too many open uploads, 507 where there is no room for it.
+        """
+
+    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+        """The uploads of a tenant, open and done, those touched last first. Creates nothing and holds nothing."""
+
+    def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
+        """Remove what nobody has touched for long, and say how many uploads that were. Never touches a live one.
+
+        ``expired`` is called with the record of every unfinished upload after it was removed.
+        """

@@ -1,44 +1,35 @@
 """One upload in the files of a :class:`~resumable.receiver.files.FileStore`.
 
-In its directory are
-
-``record``
-    what the first request said, as JSON, and later the name that the file was published under: the tombstone
-``part``
-    the bytes, each chunk written straight to its place
-``chunks``
-    a byte per chunk, set after the chunk is written, behind eight bytes with a number below which all are set
-``claim-…``
-    while somebody sends this chunk, or publishes: a file that is locked, and belongs to nobody when it is not
+What its directory holds says :mod:`~resumable.receiver.layout`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import fcntl
-import json
 import os
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .accounts import Accounts, check_reserve
+from .claims import claim, discarded
+from .directories import closing_file, exists, open_file, open_if_there, open_state
+from .layout import look, remove_upload
+from .marks import Marks, boot_id
 from .messages import Refusal
-from .names import numbered
+from .publication import is_published, publish_file
+from .records import read_record, write_record
 from .store import UploadRecord
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FilePolicy", "FileUpload", "lay_out"]
+__all__ = ["FilePolicy", "FileUpload"]
 
-_HEAD = 8
-_BLOCK = 4096
+_PIECE = 1 << 18
+_WORTH_HASTENING = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -49,37 +40,32 @@ class FilePolicy:
     fsync: str
     existing: str
     patience: float
+    reserve: int
+    accounts: Accounts
 
-
-def lay_out(directory: int, record: UploadRecord, *, durable: bool) -> None:
-    """The empty directory holds an upload with no chunks afterwards."""
-    os.close(_open("part", os.O_WRONLY | os.O_CREAT, directory, mode=0o666))
-    chunks = _open("chunks", os.O_WRONLY | os.O_CREAT, directory)
-    try:
-        os.ftruncate(chunks, _HEAD + record.total_chunks)
-        if durable:
-            os.fsync(chunks)
-    finally:
-        os.close(chunks)
-    _write_record(directory, record, durable=durable)
+    @property
+    def chunks_synced(self) -> bool:
+        """Whether a chunk is on the disk before it is acknowledged: also where a lost one could not be told later."""
+        return self.fsync == "always" or (self.fsync == "finish" and boot_id() is None)
 
 
 class FileUpload:
     """One request's hold on one upload: a :class:`~resumable.receiver.store.StoredUpload`.
 
-    ``directory`` is the upload's, open and locked; leaving the ``with`` block closes it.
+    ``directory`` is the upload's, open and locked; leaving the ``with`` block closes it. Raises what :func:`look` does.
     """
 
-    def __init__(self, policy: FilePolicy, directory: int) -> None:
+    def __init__(self, policy: FilePolicy, key: str, directory: int) -> None:
         self._policy = policy
+        self._key = key
         self._directory = directory
-        # Publishing writes the record before it removes this file: where it is missing, the record says published.
-        self._chunks = _open_if_there("chunks", os.O_RDWR, directory)
+        self.record, self._marks = look(directory)
         try:
-            self.record = _read_record(directory)
             self._plan = self.record.plan
+            if self._marks is not None and not self._marks.trusted():
+                self._doubt(self._marks)
         except BaseException:
-            self._close_chunks()
+            self._close_marks()
             raise
 
     def __enter__(self) -> Self:
@@ -88,69 +74,53 @@ class FileUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close_chunks()
+        self._close_marks()
         os.close(self._directory)
 
-    def _close_chunks(self) -> None:
-        if self._chunks is not None:
-            os.close(self._chunks)
+    def _close_marks(self) -> None:
+        if self._marks is not None:
+            self._marks.close()
 
     def has(self, index: int) -> bool:
         """See :meth:`StoredUpload.has`."""
-        return self._chunks is None or os.pread(self._chunks, 1, _HEAD + index) == b"\1"
+        return self._marks is None or self._marks.has(index)
 
     def ranges(self) -> Iterator[tuple[int, int]]:
-        """See :meth:`StoredUpload.ranges`. Reads the byte of every chunk at once."""
-        if self._chunks is None:
-            yield 0, self._plan.count
-            return
-        stored = os.pread(self._chunks, self._plan.count, _HEAD)
-        stop = 0
-        while (start := stored.find(b"\1", stop)) >= 0:
-            stop = stored.find(b"\0", start)
-            if stop < 0:
-                stop = self._plan.count
-            yield start, stop
+        """See :meth:`StoredUpload.ranges`."""
+        return iter([(0, self._plan.count)]) if self._marks is None else self._marks.ranges()
 
     def complete(self) -> bool:
-        """See :meth:`StoredUpload.complete`. Costs the same for any number of chunks.
-
-        The first eight bytes of the file are a place below which everything is stored. Bytes are set and never
-        cleared, so a place that was true once stays true, and it does not matter who writes it last.
-        """
-        if self._chunks is None:
-            return True
-        place = known = int.from_bytes(os.pread(self._chunks, _HEAD, 0), "little")
-        while place < self._plan.count:
-            block = os.pread(self._chunks, _BLOCK, _HEAD + place)
-            if b"\0" in block:
-                break
-            place += len(block)
-        if place > known:
-            os.pwrite(self._chunks, place.to_bytes(_HEAD, "little"), 0)
-        return place >= self._plan.count
+        """See :meth:`StoredUpload.complete`. Costs the same for any number of chunks."""
+        return self._marks is None or self._marks.complete()
 
     def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
         """See :meth:`StoredUpload.receive`. The pieces go to their place as they come."""
-        with self._claim(f"chunk-{index}", f"chunk {index + 1}"):
-            if self.has(index):
+        with self._claim(f"chunk-{index}", f"sending chunk {index + 1} of"):
+            if self._marks is None or self._marks.has(index):
                 self._compare(index, pieces)
                 return False
-            assert self._chunks is not None
-            part = _open("part", os.O_WRONLY, self._directory)
+            self._check_reserve(index)
             try:
+                part = open_file("part", os.O_WRONLY | os.O_CREAT, self._directory, 0o666)
+            except FileNotFoundError:
+                raise discarded() from None
+            with closing_file(part):
                 for offset, piece in self._placed(index, pieces):
                     written = os.pwrite(part, piece, offset)
                     while written < len(piece):
                         written += os.pwrite(part, piece[written:], offset + written)
-                if self._policy.fsync == "always":
+                if self._policy.chunks_synced:
                     os.fsync(part)
-            finally:
-                os.close(part)
-            os.pwrite(self._chunks, b"\1", _HEAD + index)
-            if self._policy.fsync == "always":
-                os.fsync(self._chunks)
+                elif self._policy.fsync == "finish":
+                    self._hasten(index, part)
+            self._marks.set(index, synced=self._policy.chunks_synced)
             return True
+
+    def _hasten(self, index: int, part: int) -> None:
+        """The disk begins to take the chunk, and nobody waits for it: little is left then to wait for at the end."""
+        start, end = self._plan.span(index)
+        if end - start >= _WORTH_HASTENING:
+            os.posix_fadvise(part, start, end - start, os.POSIX_FADV_DONTNEED)
 
     def _placed(self, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
         """Each piece with its offset in the file; they are as long as the chunk when they end."""
@@ -165,8 +135,10 @@ class FileUpload:
             raise Refusal(400, f"Chunk {index + 1} has {offset - start} bytes instead of {end - start}.")
 
     def _compare(self, index: int, pieces: Iterator[bytes]) -> None:
-        part = _open_if_there("part", os.O_RDONLY, self._directory)
+        part = open_if_there("part", os.O_RDONLY, self._directory)
         try:
+            if part is None and not exists("record", self._directory):
+                raise discarded()
             for offset, piece in self._placed(index, pieces):
                 if part is not None and os.pread(part, len(piece), offset) != piece:
                     raise Refusal(409, f"Chunk {index + 1} is stored already, with other bytes: did the file change?")
@@ -174,125 +146,123 @@ class FileUpload:
             if part is not None:
                 os.close(part)
 
-    def publish(self) -> UploadRecord | None:
+    def _check_reserve(self, index: int) -> None:
+        if self._policy.reserve:
+            start, end = self._plan.span(index)
+            check_reserve(self._directory, self._policy.reserve, end - start)
+
+    def publish(self, verify: Callable[[Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """See :meth:`StoredUpload.publish`. The bytes are not copied: the part file gets its name as a second link."""
-        with self._claim("publish", "the end"):
-            record = _read_record(self._directory)
-            if record.published is not None:
+        with self._finishing():
+            record = read_record(self._directory)
+            if record.published is not None or self._marks is None:
                 return None
+            if self._marks.stored()[0] < record.total_chunks:
+                raise OSError(errno.EIO, "the upload has not all its chunks, or not any more")
             durable = self._policy.fsync != "never"
-            part = _open("part", os.O_RDONLY, self._directory)
-            try:
+            with closing_file(open_file("part", os.O_RDONLY, self._directory)) as part:
                 if os.fstat(part).st_size != record.total_size:
                     raise OSError(errno.EIO, "the part file has not the size of the upload")
+                if verify is not None:
+                    verify(_contents(part))
                 if durable:
-                    os.fsync(part)
-                name = self._link(part, record.name, durable)
-            finally:
-                os.close(part)
-            published = dataclasses.replace(record, published=name)
-            _write_record(self._directory, published, durable=durable)
-            for done in ("chunks", "part"):
-                os.unlink(done, dir_fd=self._directory)
+                    self._sync(part, self._marks)
+                refuse = self._policy.existing == "refuse"
+                root = self._policy.root
+                name = publish_file(root, record.name, self._directory, part, refuse=refuse, durable=durable)
+            published = replace(record, published=name)
+            write_record(self._directory, published, durable=durable)
+            self._end(published)
             return published
 
-    def _link(self, part: int, name: str, durable: bool) -> str:
-        *parents, leaf = name.split("/")
-        directory = os.open(self._policy.root, os.O_RDONLY | os.O_DIRECTORY)
+    def announce(self, tell: Callable[[UploadRecord], object] | None = None) -> bool:
+        """See :meth:`StoredUpload.announce`."""
+        with self._finishing():
+            record = read_record(self._directory)
+            if record.published is None or record.announced:
+                return False
+            self._end(record)
+            if tell is not None:
+                tell(record)
+            write_record(self._directory, replace(record, announced=True), durable=self._policy.fsync != "never")
+            return True
+
+    def _end(self, record: UploadRecord) -> None:
+        """The published upload is no open one any more; a process that published it may have died before this."""
+        if exists("chunks", self._directory):
+            with self._state() as state, self._policy.accounts.ending(record, state):
+                os.unlink("chunks", dir_fd=self._directory)
+        if exists("part", self._directory):
+            os.unlink("part", dir_fd=self._directory)
+
+    def discard(self) -> None:
+        """See :meth:`StoredUpload.discard`."""
+        with self._finishing(), self._state() as state:
+            # Only whoever finishes an upload, or holds it alone, gives its directory another name.
+            remove_upload(self._policy.accounts, self._key, state, self._directory)
+
+    def settle(self) -> None:
+        """What a process that died left half done is done; with ``fsync="finish"`` what is stored is on the disk.
+
+        Raises :class:`Refusal` (503) where another request finishes the upload.
+        """
+        if self._marks is None:
+            return
+        with self._claim("end", "finishing", patience=0.0):
+            record = read_record(self._directory)
+            if record.published is not None:
+                self._end(record)
+                return
+            written = self._marks.unsynced()
+            if self._policy.fsync != "finish" or not written:
+                return
+            for name in ("part", "record"):
+                with closing_file(open_file(name, os.O_RDONLY, self._directory)) as file:
+                    self._sync(file, self._marks)
+            os.fsync(self._directory)
+            self._marks.confirm(written)
+
+    def _sync(self, file: int, marks: Marks) -> None:
+        """The file is on the disk. Where it is not, the system tells only once, and has let go of the bytes."""
         try:
-            for parent in parents:
-                above, directory = directory, _enter(directory, parent)
-                if durable:
-                    os.fsync(above)
-                os.close(above)
-            for number in count():
-                candidate = numbered(leaf, number) if number else leaf
-                try:
-                    os.link("part", candidate, src_dir_fd=self._directory, dst_dir_fd=directory)
-                    break
-                except FileExistsError:
-                    # A process that died after this very link has left it; the file is one, under both names.
-                    if os.path.samestat(os.fstat(part), os.stat(candidate, dir_fd=directory, follow_symlinks=False)):
-                        break
-                    if self._policy.existing == "refuse":
-                        raise Refusal(409, "There is a file of this name already.") from None
-            if durable:
-                os.fsync(directory)
-        finally:
-            os.close(directory)
-        return "/".join((*parents, candidate))
+            os.fsync(file)
+        except OSError:
+            marks.doubt(whole=self._is_published())
+            raise
+
+    def _doubt(self, marks: Marks) -> None:
+        """The machine was started since: what had not got to the disk may not be there."""
+        with self._finishing():
+            # Somebody else may have done it while we waited.
+            if not marks.trusted():
+                marks.doubt(whole=self._is_published())
+
+    def _is_published(self) -> bool:
+        """Whether the file has its name, which only the record does not say: then it is whole, and stays as it is."""
+        try:
+            part = os.stat("part", dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return is_published(self._policy.root, self.record.name, part)
+
+    def _finishing(self) -> AbstractContextManager[None]:
+        return self._claim("end", "finishing")
+
+    def _claim(self, name: str, what: str, patience: float | None = None) -> AbstractContextManager[None]:
+        patience = self._policy.patience if patience is None else patience
+        return claim(name, self._directory, patience=patience, what=what)
 
     @contextmanager
-    def _claim(self, name: str, what: str) -> Iterator[None]:
-        """Alone with this name among all threads and processes. Raises Refusal (503) after the store's patience."""
-        deadline = time.monotonic() + self._policy.patience
-        pause = 0.001
-        while (claim := _try_claim(f"claim-{name}", self._directory)) is None:
-            if time.monotonic() > deadline:
-                sentence = f"Another request is sending {what} of this upload; try again."
-                raise Refusal(503, sentence, ("Retry-After", "1"))
-            threading.Event().wait(pause)
-            pause = min(2 * pause, 0.05)
-        try:
-            yield
-        finally:
-            os.unlink(f"claim-{name}", dir_fd=self._directory)
-            os.close(claim)
+    def _state(self) -> Iterator[int]:
+        state = open_state(self._policy.root)
+        if state is None:
+            raise discarded()
+        with closing_file(state):
+            yield state
 
 
-def _try_claim(name: str, directory: int) -> int | None:
-    """The file of this name, locked, None where another has it. Whoever has it removes it before letting go."""
-    claim = _open(name, os.O_RDWR | os.O_CREAT, directory)
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(claim).st_nlink:
-            held, claim = claim, -1
-            return held
-    except BlockingIOError:
-        pass
-    finally:
-        if claim >= 0:
-            os.close(claim)
-    return None
-
-
-def _read_record(directory: int) -> UploadRecord:
-    """The record in an upload's directory."""
-    with open(_open("record", os.O_RDONLY, directory), encoding="utf-8") as file:
-        return UploadRecord(**json.load(file))
-
-
-def _write_record(directory: int, record: UploadRecord, *, durable: bool) -> None:
-    """The directory has this record afterwards; at no moment has it half of it."""
-    text = json.dumps(dataclasses.asdict(record))
-    with open(_open("record-new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    os.replace("record-new", "record", src_dir_fd=directory, dst_dir_fd=directory)
-    if durable:
-        os.fsync(directory)
-
-
-def _open(name: str, flags: int, directory: int, mode: int = 0o600) -> int:
-    return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory)
-
-
-def _open_if_there(name: str, flags: int, directory: int) -> int | None:
-    try:
-        return _open(name, flags, directory)
-    except FileNotFoundError:
-        return None
-
-
-def _enter(directory: int, name: str) -> int:
-    """The directory of this name inside the open one, made where it is missing. Follows no link."""
-    try:
-        os.mkdir(name, dir_fd=directory)
-    except FileExistsError:
-        pass
-    try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-    except NotADirectoryError:
-        raise Refusal(409, "A directory in the path of the file is a file here.") from None
+def _contents(part: int) -> Iterator[bytes]:
+    offset = 0
+    while piece := os.pread(part, _PIECE, offset):
+        yield piece
+        offset += len(piece)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resumable.receiver import FileStore, Receiver, Server
+from resumable.receiver import FileStore, Limits, Receiver, Server
 
 
 @pytest.fixture
@@ -23,5 +23,5 @@ def receiver(root: Path) -> Receiver:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     store = FileStore(tmp_path_factory.mktemp("served"), fsync="never")
-    with Server(Receiver(store), timeout=5) as server:
+    with Server(Receiver(store), limits=Limits(rate_window=5)) as server:
         yield server

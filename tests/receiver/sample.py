@@ -15,7 +15,7 @@ from resumable.receiver import Receiver, Request, Response
 
 @dataclass
 class Sample:
-    """One file, cut. ``changes`` replace parameters by their own names; None leaves one out."""
+    """One file, cut. ``changes`` replace parameters by their own names, None leaves one out; ``extra`` come on top."""
 
     data: bytes = b"0123456789abcdefghij"
     chunk_size: int = 8
@@ -26,6 +26,7 @@ class Sample:
     names: ParameterNames = field(default_factory=ParameterNames)
     headers: dict[str, str] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def plan(self) -> ChunkPlan:
@@ -54,7 +55,8 @@ class Sample:
         changed = {getattr(self.names, name): value for name, value in self.changes.items()}
         pairs = for_upload(self.names, facts, {name: value for name, value in changed.items() if value is not None})
         omitted = {self.names.namespace + name for name, value in changed.items() if value is None}
-        return tuple((name, value) for name, value in pairs if name not in omitted)
+        added = tuple((self.names.namespace + name, value) for name, value in self.extra.items())
+        return (*((name, value) for name, value in pairs if name not in omitted), *added)
 
     def query(self, number: int) -> str:
         return query_string(self.pairs(number))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,17 @@ import pytest
 from resumable.errors import OptionError
 from resumable.protocol import dialects
 from resumable.protocol.parameters import ParameterNames
-from resumable.receiver import FileStore, Receiver, Request, Store, StoredUpload, UploadRecord, parameter_names
-from resumable.receiver.messages import Refusal
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Refusal,
+    Request,
+    Store,
+    StoredUpload,
+    UploadRecord,
+    UploadStatus,
+    parameter_names,
+)
 
 from .sample import Sample, request
 
@@ -212,7 +222,8 @@ def test_the_flow_dialect_is_understood(root: Path) -> None:
         ({"chunk_number": "1" * 5000}, 400, "not a whole number"),
         ({"total_size": "NaN"}, 400, "not a whole number"),
         ({"total_size": "1" + "0" * 18}, 413, "larger than"),
-        ({"total_chunks": "1000000000"}, 413, "more than the 1000000 chunks"),
+        ({"total_chunks": "1000000000"}, 400, "20 bytes in chunks of 8 are not 1000000000 chunks"),
+        ({"total_size": "8000008", "total_chunks": "1000001"}, 413, "more than the 1000000 chunks"),
         ({"total_chunks": "0"}, 400, "are not 0 chunks"),
         ({"total_chunks": "4"}, 400, "20 bytes in chunks of 8 are not 4 chunks"),
         ({"chunk_size": "0"}, 400, "chunk size is 0"),
@@ -304,22 +315,6 @@ def test_an_upload_without_a_chunk_is_refused(receiver: Receiver) -> None:
     assert (answer.status, answer.body) == (400, b"There is no chunk in the request.\n")
 
 
-@pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "TRACE", "get", "PROPFIND"])
-def test_other_methods_are_refused_with_those_that_are_not(receiver: Receiver, method: str) -> None:
-    answer = receiver.handle(Request(method, query=Sample().query(1)))
-    assert answer.status == 405
-    assert answer.headers == (("Allow", "GET, HEAD, POST, PUT, PATCH"),)
-
-
-@pytest.mark.parametrize("path", ["/other", "//", "/../", "/.resumable/"])
-def test_other_paths_are_not_found(receiver: Receiver, path: str) -> None:
-    assert receiver.handle(replace(Sample().octet(1), path=path)).status == 404
-
-
-def test_a_request_that_says_nothing_is_no_test(receiver: Receiver) -> None:
-    assert receiver.handle(Request("GET")).status == 400
-
-
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [
@@ -349,6 +344,13 @@ def test_the_token_is_wanted_before_the_body_is_read(root: Path) -> None:
     assert b"s3cret" not in answer.body
 
 
+@pytest.mark.parametrize("option", ["max_total_size", "max_chunks", "min_chunk_size"])
+def test_a_limit_below_1_is_refused(root: Path, option: str) -> None:
+    limit: dict[str, Any] = {option: 0}
+    with pytest.raises(OptionError, match=option):
+        Receiver(root, **limit)
+
+
 def test_an_empty_token_is_refused(root: Path) -> None:
     with pytest.raises(OptionError, match="token"):
         Receiver(root, token="")
@@ -364,28 +366,6 @@ def test_two_tenants_with_one_identifier_have_two_uploads(root: Path) -> None:
     assert {(root / name).read_bytes() for name in ("sample.bin", "sample (1).bin")} == {mine.data, yours.data}
 
 
-def test_the_callbacks_get_each_chunk_and_the_file_once(root: Path) -> None:
-    seen: list[object] = []
-    receiver = Receiver(
-        FileStore(root, fsync="never"),
-        on_chunk_received=lambda record, number: seen.append((record.identifier, number)),
-        on_file_received=lambda record: seen.append((record.published, record.total_size, record.type)),
-    )
-    sample = Sample(relative_path="dir/sample.bin")
-    sample.send(receiver, 1, 1, 2, 2)
-    assert seen == [("sample", 1), ("sample", 2), ("dir/sample.bin", 20, "application/x-sample")]
-
-
-def test_a_callback_that_raises_changes_nothing(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(*arguments: object) -> None:
-        raise RuntimeError("mine")
-
-    receiver = Receiver(FileStore(root, fsync="never"), on_chunk_received=fail, on_file_received=fail)
-    assert Sample().send(receiver) == [200, 201]
-    assert (root / "sample.bin").read_bytes() == Sample().data
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError] * 3
-
-
 class FailingStore:
     """A store of another kind, which fails as it is told."""
 
@@ -398,8 +378,11 @@ class FailingStore:
     def create(self, key: str, record: UploadRecord) -> None:
         raise self.error
 
-    def sweep(self) -> int:
-        return 0
+    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+        raise self.error
+
+    def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
+        raise self.error
 
 
 @pytest.mark.parametrize(

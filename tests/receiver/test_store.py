@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import random
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,36 +18,8 @@ from hypothesis import strategies as st
 from resumable.errors import OptionError
 from resumable.receiver import FileStore, UploadRecord
 from resumable.receiver.messages import Refusal
-from resumable.receiver.upload import FileUpload
 
-KEY = "0" * 40
-DATA = bytes(range(100))
-
-
-def a_record(
-    data: bytes = DATA, chunk_size: int = 30, name: str = "a.bin", total_chunks: int | None = None
-) -> UploadRecord:
-    count = max(len(data) // chunk_size, 1) if total_chunks is None else total_chunks
-    return UploadRecord("identifier", name, name, "", len(data), chunk_size, count, name)
-
-
-def opened(store: FileStore, record: UploadRecord | None = None, key: str = KEY) -> FileUpload:
-    store.create(key, record or a_record())
-    upload = store.open(key)
-    assert upload is not None
-    return upload
-
-
-def filled(store: FileStore, record: UploadRecord | None = None, data: bytes = DATA, key: str = KEY) -> FileUpload:
-    upload = opened(store, record, key)
-    for index in range(upload.record.total_chunks):
-        upload.receive(index, whole(upload, index, data))
-    return upload
-
-
-def whole(upload: FileUpload, index: int, data: bytes = DATA) -> Iterator[bytes]:
-    start, end = upload.record.plan.span(index)
-    return iter([data[start:end]])
+from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, filled, key_of, opened, state_of, whole
 
 
 @pytest.fixture
@@ -53,14 +27,13 @@ def store(root: Path) -> FileStore:
     return FileStore(root, fsync="never", patience=5.0)
 
 
-def state_of(root: Path, key: str = KEY) -> set[str]:
-    return set(os.listdir(root / ".resumable" / key))
-
-
-@pytest.mark.parametrize("option", [{"fsync": "sometimes"}, {"existing": "overwrite"}])
-def test_an_unknown_policy_is_refused(root: Path, option: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [{"fsync": "sometimes"}, {"existing": "overwrite"}, {"max_open_uploads": -1}, {"max_bytes": -1}, {"reserve": -1}],
+)
+def test_an_unknown_policy_is_refused(root: Path, option: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(option))):
-        FileStore(root, **option)  # type: ignore[arg-type]
+        FileStore(root, **option)
 
 
 def test_the_constructor_touches_no_disk(root: Path) -> None:
@@ -78,21 +51,67 @@ def test_the_first_record_stays(store: FileStore, root: Path) -> None:
     assert os.listdir(root / ".resumable") == [KEY]
 
 
-def test_an_upload_that_cannot_be_created_leaves_nothing(store: FileStore, root: Path) -> None:
-    os.makedirs(root / ".resumable")
-    (root / ".resumable" / KEY).write_text("in the way")
-    with pytest.raises(NotADirectoryError):
+def test_an_upload_that_cannot_be_created_leaves_nothing(
+    store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "replace", fails(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
         store.create(KEY, a_record())
-    assert os.listdir(root / ".resumable") == [KEY]
+    assert os.listdir(root / ".resumable") == []
 
 
-def test_a_damaged_record_raises_and_lets_go_of_all_files(store: FileStore, root: Path) -> None:
-    opened(store).__exit__(None, None, None)
-    (root / ".resumable" / KEY / "record").write_text("{")
+def test_what_is_in_the_way_of_an_upload_stays_there(store: FileStore, root: Path) -> None:
+    begun(store, key=key_of(1))
+    (root / ".resumable" / KEY).write_text("in the way")
+    store.create(KEY, a_record())
+    with pytest.raises(NotADirectoryError):
+        store.open(KEY)
+    assert sorted(os.listdir(root / ".resumable")) == [KEY, key_of(1)]
+
+
+def write_record(directory: Path, **changes: object) -> None:
+    record = json.loads((directory / "record").read_text())
+    (directory / "record").write_text(json.dumps({**record, **changes}))
+
+
+def half_a_record(directory: Path) -> None:
+    (directory / "record").write_text((directory / "record").read_text()[:-10])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        half_a_record,
+        lambda directory: (directory / "record").write_bytes(b""),
+        lambda directory: write_record(directory, chunk_size=0),
+        lambda directory: write_record(directory, total_chunks=5),
+        lambda directory: (directory / "record").unlink(),
+        lambda directory: (directory / "chunks").unlink(),
+    ],
+)
+def test_an_upload_of_which_a_power_failure_left_a_part_is_removed(
+    store: FileStore, root: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    begun(store)
+    damage(directory_of(root))
     before = os.listdir("/proc/self/fd")
-    with pytest.raises(ValueError, match="Expecting"):
+    assert store.open(KEY) is None
+    assert os.listdir("/proc/self/fd") == before
+    assert os.listdir(root / ".resumable") == []
+    assert "is damaged" in caplog.text
+    with filled(store) as upload:
+        assert upload.publish() is not None
+
+
+def test_a_record_that_says_more_than_is_understood_raises_and_is_kept(store: FileStore, root: Path) -> None:
+    begun(store)
+    record = directory_of(root) / "record"
+    record.write_text(record.read_text().replace('"tenant"', '"owner"'))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(TypeError, match="owner"):
         store.open(KEY)
     assert os.listdir("/proc/self/fd") == before
+    assert state_of(root) == {"record", "chunks"}
 
 
 def test_chunks_come_in_any_order_and_any_pieces(store: FileStore, root: Path) -> None:
@@ -212,7 +231,7 @@ def test_one_missing_chunk_of_ten_thousand_is_noticed_anywhere(store: FileStore,
         stored = bytearray(b"\1" * 10_000)
         stored[missing] = 0
         with open(root / ".resumable" / KEY / "chunks", "r+b") as chunks:
-            chunks.seek(8)
+            chunks.seek(HEAD)
             chunks.write(stored)
         assert not upload.complete()
         assert not upload.complete()
@@ -366,6 +385,15 @@ def test_a_claim_that_was_given_back_between_opening_and_locking_is_made_anew(
     assert len(given_back) == 1
 
 
+def fails(code: int) -> Callable[..., Any]:
+    """A call of the system that does."""
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 class Syncs:
     """Which files were synced, in order, and what the map of chunks said at that moment."""
 
@@ -376,7 +404,7 @@ class Syncs:
         def fsync(handle: int) -> None:
             path = Path(os.readlink(f"/proc/self/fd/{handle}"))
             chunks = path.parent / "chunks"
-            self.seen.append((path.name, chunks.read_bytes()[8:] if chunks.exists() else b""))
+            self.seen.append((path.name, chunks.read_bytes()[HEAD:] if chunks.exists() else b""))
             real(handle)
 
         monkeypatch.setattr(os, "fsync", fsync)
@@ -396,7 +424,7 @@ def test_always_syncs_the_chunk_before_it_is_marked_and_the_mark_before_it_is_ac
         assert syncs.names[-1] == ".resumable"
         syncs.seen.clear()
         upload.receive(1, whole(upload, 1))
-        assert syncs.seen == [("part", b"\0\0\0"), ("chunks", b"\0\1\0")]
+        assert syncs.seen == [("part", b"\0\0\0"), ("chunks", b"\0\2\0")]
 
 
 def test_finish_syncs_the_file_before_it_has_its_name_and_the_name_before_it_is_acknowledged(
@@ -410,79 +438,30 @@ def test_finish_syncs_the_file_before_it_has_its_name_and_the_name_before_it_is_
     assert syncs.names == ["part", root.name, "dir", "record-new", KEY]
 
 
+def test_finish_has_the_disk_begin_with_a_chunk_that_is_not_small(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins: list[tuple[str, int, int]] = []
+    real = os.posix_fadvise
+
+    def posix_fadvise(handle: int, offset: int, length: int, advice: int) -> None:
+        real(handle, offset, length, advice)
+        assert advice == os.POSIX_FADV_DONTNEED
+        begins.append((Path(os.readlink(f"/proc/self/fd/{handle}")).name, offset, length))
+
+    monkeypatch.setattr(os, "posix_fadvise", posix_fadvise)
+    for fsync in ("always", "finish", "never"):
+        store = FileStore(root / fsync, fsync=fsync)
+        for key, size in enumerate((1000, 100_000)):
+            data = bytes(2 * size)
+            with filled(store, a_record(data, size), data, key_of(key)) as upload:
+                assert upload.complete()
+    assert begins == [("part", 0, 100_000), ("part", 100_000, 100_000)]
+
+
 def test_never_syncs_nothing(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = Syncs(monkeypatch)
     with filled(store) as upload:
         upload.publish()
     assert syncs.names == []
-
-
-class Clock:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return os.stat(self.path).st_mtime + self.ahead
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    (tmp_path / "now").touch()
-    return Clock(tmp_path / "now")
-
-
-@pytest.fixture
-def sweeping(root: Path, clock: Clock) -> FileStore:
-    return FileStore(root, fsync="never", stale_after=100, forget_after=1000, clock=clock)
-
-
-def test_there_is_nothing_to_sweep_where_nothing_was_stored(sweeping: FileStore) -> None:
-    assert sweeping.sweep() == 0
-
-
-def test_an_upload_is_swept_when_it_is_stale_and_nobody_holds_it(sweeping: FileStore, root: Path, clock: Clock) -> None:
-    with opened(sweeping):
-        clock.ahead = 200
-        assert sweeping.sweep() == 0
-        clock.ahead = 50
-    assert sweeping.sweep() == 0
-    clock.ahead = 200
-    assert sweeping.sweep() == 1
-    assert os.listdir(root / ".resumable") == []
-    assert sweeping.open(KEY) is None
-
-
-def test_a_published_file_is_forgotten_later_and_stays(sweeping: FileStore, root: Path, clock: Clock) -> None:
-    with filled(sweeping) as upload:
-        upload.publish()
-    clock.ahead = 200
-    assert sweeping.sweep() == 0
-    clock.ahead = 2000
-    assert sweeping.sweep() == 1
-    assert (root / "a.bin").read_bytes() == DATA
-    assert os.listdir(root / ".resumable") == []
-
-
-def test_what_dead_processes_left_is_swept(sweeping: FileStore, root: Path, clock: Clock) -> None:
-    for name in ("new-1", "old-1"):
-        os.makedirs(root / ".resumable" / name / "inside")
-    assert sweeping.sweep() == 0
-    assert sorted(os.listdir(root / ".resumable")) == ["new-1", "old-1"]
-    clock.ahead = 4000
-    assert sweeping.sweep() == 0
-    assert os.listdir(root / ".resumable") == []
-
-
-def test_what_cannot_be_swept_does_not_keep_the_rest(
-    sweeping: FileStore, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    opened(sweeping).__exit__(None, None, None)
-    (root / ".resumable" / "stray").touch()
-    clock.ahead = 200
-    assert sweeping.sweep() == 1
-    assert os.listdir(root / ".resumable") == ["stray"]
-    assert "cannot sweep 'stray'" in caplog.text
 
 
 def until_locked(path: Path, waiting: threading.Thread) -> None:

@@ -1,0 +1,42 @@
+"""The SHA-256 that a client may send with a chunk, and of the whole file: what has another one is not taken.
+
+Both are in hexadecimal. A chunk is hashed while it passes; a whole file is read once more before it is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from .messages import Refusal
+
+__all__ = ["CHUNK_DIFFERS", "FILE_DIFFERS", "check_chunk", "check_file"]
+
+CHUNK_DIFFERS = 460
+"""The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""
+
+FILE_DIFFERS = 422
+"""The status for a file with another hash."""
+
+
+def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
+    """The same pieces; Refusal at their end where they have another hash, so that they are not stored."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != sha256:
+        raise Refusal(CHUNK_DIFFERS, "The chunk has another SHA-256 than the request says; send it again.")
+
+
+def check_file(sha256: str) -> Callable[[Iterator[bytes]], None]:
+    """A function that raises Refusal for pieces of a file that has another hash."""
+
+    def check(pieces: Iterator[bytes]) -> None:
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+        if digest.hexdigest() != sha256:
+            raise Refusal(FILE_DIFFERS, "The file has another SHA-256 than the request says; it is discarded.")
+
+    return check

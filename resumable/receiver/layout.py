@@ -1,0 +1,76 @@
+"""What the directory of an upload holds.
+
+``record``
+    what the first request said, as JSON, and later the name that the file was published under: the tombstone
+``chunks``
+    which chunks are stored; the upload is an open one as long as this file is there
+``part``
+    the bytes, each chunk written straight to its place
+``claim-…``
+    while somebody sends this chunk, or finishes the upload
+
+It comes into being whole, with a temporary name that begins with ``new-``, and goes with one that begins with ``old-``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import ExitStack
+
+from .accounts import Accounts
+from .directories import exists, open_if_there, remove_directory
+from .marks import Marks
+from .records import read_record, write_record
+from .store import UploadRecord
+
+__all__ = ["NEW", "OLD", "lay_out", "look", "remove_upload"]
+
+NEW = "new-"
+OLD = "old-"
+
+
+def lay_out(directory: int, record: UploadRecord, *, durable: bool) -> None:
+    """The empty directory holds an upload with no chunks afterwards."""
+    Marks.make(directory, record.total_chunks, durable=durable)
+    write_record(directory, record, durable=durable)
+
+
+def look(directory: int) -> tuple[UploadRecord, Marks | None]:
+    """What the directory of an upload holds; the marks are to be closed, None for a published upload.
+
+    Raises FileNotFoundError or ValueError where a power failure, or nobody knows what, has left half an upload.
+    """
+    # Publishing writes the record before it removes the marks: where they are missing, the record says published.
+    file = open_if_there("chunks", os.O_RDWR, directory)
+    try:
+        record = read_record(directory)
+        if file is None and record.published is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "chunks")
+        if record.plan.count != record.total_chunks:
+            raise ValueError("the numbers of the record contradict each other")
+        marks = None if file is None else Marks(file, record.total_chunks)
+        file = None
+        return record, marks
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def remove_upload(accounts: Accounts, key: str, state: int, directory: int) -> None:
+    """The open directory is no upload any more. The caller finishes it, or holds it alone."""
+    try:
+        if not os.path.samestat(os.fstat(directory), os.stat(key, dir_fd=state, follow_symlinks=False)):
+            return
+    except FileNotFoundError:
+        return
+    old = f"{OLD}{secrets.token_hex(8)}"
+    with ExitStack() as ending:
+        if exists("chunks", directory):
+            try:
+                ending.enter_context(accounts.ending(read_record(directory), state))
+            except (FileNotFoundError, ValueError):
+                accounts.forget(state)
+        os.rename(key, old, src_dir_fd=state, dst_dir_fd=state)
+    remove_directory(old, state)

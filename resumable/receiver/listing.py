@@ -1,0 +1,38 @@
+"""What the page for people asks for: the uploads of whoever asks, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from ..protocol.parameters import ParameterNames
+from .messages import Response
+from .store import UploadStatus
+
+__all__ = ["MOST_LISTED", "listing"]
+
+MOST_LISTED = 200
+"""The most uploads in one answer."""
+
+
+def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
+    """The uploads as they come, and under which names the page has to say which chunk it sends."""
+    listed = [
+        {
+            "name": upload.name,
+            "total_size": upload.total_size,
+            "stored_bytes": upload.stored_bytes,
+            "stored_chunks": upload.stored_chunks,
+            "total_chunks": upload.total_chunks,
+            "state": upload.state,
+            "touched": upload.touched,
+        }
+        for upload in uploads
+    ]
+    parameters = {
+        field: name and names.namespace + name
+        for field, name in names._asdict().items()
+        if field not in ("file", "namespace")
+    }
+    told = json.dumps({"uploads": listed, "parameters": parameters})
+    return Response(200, told.encode(), (("Content-Type", "application/json"),))

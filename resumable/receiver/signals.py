@@ -1,0 +1,50 @@
+"""What a receiver tells whoever listens: one blinker signal for each thing that happens to an upload.
+
+``receiver.signals.file_received.connect(handler)`` is plain blinker: ``handler(sender, *, record)``, where the sender
+is the receiver, held weakly unless ``weak=False``. Handlers run on the thread of the request, in the order in which
+they were connected, and hold the answer back. They only observe: one that raises is logged, the others run, and the
+answer stays the same. What has to succeed before a client is told that its file is there is the hook
+``on_file_received`` of :class:`~resumable.receiver.Receiver`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from ..signals import OrderedSignal
+
+__all__ = ["ReceiverSignals"]
+
+_log = logging.getLogger(__name__)
+
+
+class ReceiverSignals:
+    """The signals of one receiver, each with the arguments that its handlers get besides the sender."""
+
+    def __init__(self, receiver: object) -> None:
+        self._receiver = receiver
+        lock = threading.RLock()
+        self.chunk_received = OrderedSignal(
+            "chunk_received", "A chunk was stored that was not there before: record, number (from 1).", lock
+        )
+        self.file_received = OrderedSignal(
+            "file_received", "A whole file was published, and the hook has returned: record.", lock
+        )
+        self.upload_expired = OrderedSignal(
+            "upload_expired", "The sweeper removed an upload that nobody finished: record.", lock
+        )
+        self.upload_refused = OrderedSignal(
+            "upload_refused",
+            "An upload was answered with 400 or more: status, sentence, record (None before it is known).",
+            lock,
+        )
+
+    def emit(self, signal: OrderedSignal, **facts: Any) -> None:
+        """Every handler has been called. Those that raised are in the log."""
+        for handler in signal.receivers_of((self._receiver,)):
+            try:
+                handler(self._receiver, **facts)
+            except Exception:
+                _log.exception("handler %r of %s raised", handler, signal.name)

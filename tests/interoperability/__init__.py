@@ -1,0 +1,1 @@
+"""Clients of others, as they are published, in front of the receiver."""

@@ -1,0 +1,146 @@
+"""``python -m receiver.deaths SCENARIO FSYNC DIRECTORY``: die in the middle of one request, over and over.
+
+A child process does what the scenario says, and kills itself with SIGKILL before its first call of the system; the next
+one does it from the beginning, in another directory, and dies before its second call; and so on, until one survives.
+Written is a line for each: where it died, as the function that made the call and the call, and nothing for the last.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from types import FrameType
+
+from resumable.receiver import FileStore, Receiver
+
+from .sample import Sample
+from .uploads import aged, directory_of, marks_of, restarted, write_at
+
+SAMPLE = Sample(Random(0).randbytes(3000), 1000, relative_path="dir/sample.bin", identifier="sample")
+SMALL = Sample(SAMPLE.data[:1000], 1000, relative_path="dir/sample.bin", identifier="sample")
+
+
+def store_in(root: Path, fsync: str) -> FileStore:
+    return FileStore(root, fsync=fsync, max_open_uploads=1, max_bytes=3000, stale_after=100)
+
+
+def receiver_of(store: FileStore, told: Path) -> Receiver:
+    def tell(record: object) -> None:
+        with open(told, "a", encoding="utf-8") as file:
+            file.write("told\n")
+
+    return Receiver(store, on_file_received=tell)
+
+
+def key_in(root: Path) -> str:
+    (key,) = (name for name in os.listdir(root / ".resumable") if len(name) == 40)
+    return key
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``act`` is done by who dies; before, these chunks of the sample were acknowledged, and ``prepare`` was done."""
+
+    act: Callable[[Receiver, Path], object]
+    acknowledged: tuple[int, ...] = ()
+    prepare: Callable[[Path], object] = lambda directory: None
+    sample: Sample = field(default_factory=lambda: SAMPLE)
+    kept: bool = True
+    """Whether what was acknowledged is there as long as it is not published."""
+
+    def begin(self, root: Path, fsync: str) -> None:
+        statuses = self.sample.send(Receiver(store_in(root, fsync)), *self.acknowledged) if self.acknowledged else []
+        assert statuses == [200] * len(self.acknowledged)
+        if self.acknowledged:
+            self.prepare(directory_of(root, key_in(root)))
+
+
+def sends(number: int, sample: Sample = SAMPLE) -> Callable[[Receiver, Path], object]:
+    return lambda receiver, root: receiver.handle(sample.octet(number))
+
+
+def sweeps(receiver: Receiver, root: Path) -> object:
+    return receiver.sweep()
+
+
+def discards(receiver: Receiver, root: Path) -> object:
+    upload = receiver.store.open(key_in(root))
+    assert upload is not None
+    with upload:
+        upload.discard()
+    return None
+
+
+def stale(directory: Path) -> None:
+    aged(directory.parent.parent, 200, directory.name)
+
+
+def lost_first_chunk(directory: Path) -> None:
+    """The power failed before its bytes were on the disk, and after its mark was, where it did not have to be."""
+    root, key = directory.parent.parent, directory.name
+    if marks_of(root, key)[0] == 1:
+        write_at(directory / "part", 0, bytes(1000))
+    restarted(root, key)
+
+
+SCENARIOS = {
+    "a file of one chunk": Scenario(sends(1, SMALL), sample=SMALL),
+    "the first chunk": Scenario(sends(1)),
+    "a chunk": Scenario(sends(2), (1,)),
+    "a chunk that is there": Scenario(sends(1), (1,)),
+    "the last chunk": Scenario(sends(3), (1, 2)),
+    "a sweep": Scenario(sweeps, (1, 2)),
+    "a sweep of a stale upload": Scenario(sweeps, (1, 2), stale, kept=False),
+    "a discard": Scenario(discards, (1, 2), kept=False),
+    "a chunk after a power failure": Scenario(sends(3), (1, 2), lost_first_chunk, kept=False),
+}
+"""By what is done."""
+
+
+def die_at(number: int, told: int) -> None:
+    """This process kills itself before the call of the system with this number, and says where."""
+    left = number
+
+    def count(frame: FrameType, event: str, function: object) -> None:
+        nonlocal left
+        if (
+            event != "c_call"
+            or getattr(function, "__module__", None) not in ("posix", "fcntl")
+            or function is os.fspath
+        ):
+            return
+        left -= 1
+        if left == 0:
+            os.write(told, f"{frame.f_code.co_name} {function.__name__}\n".encode())  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+
+
+def main(name: str, fsync: str, directory: Path) -> None:
+    scenario = SCENARIOS[name]
+    number, died = 0, True
+    while died:
+        number += 1
+        root = directory / str(number)
+        scenario.begin(root, fsync)
+        receiver = receiver_of(store_in(root, fsync), directory / f"{number}.told")
+        child = os.fork()
+        if child == 0:
+            die_at(number, sys.stdout.fileno())
+            scenario.act(receiver, root)
+            sys.setprofile(None)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        died = os.WIFSIGNALED(status)
+        if not died and os.waitstatus_to_exitcode(status) != 0:
+            sys.exit("the scenario failed")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

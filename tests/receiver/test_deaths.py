@@ -1,0 +1,80 @@
+"""A receiver that is killed anywhere: whoever sends the file again gets it stored, once and right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resumable.receiver.messages import Refusal
+
+from .deaths import SCENARIOS, key_in, receiver_of, store_in
+from .sample import Sample
+from .uploads import a_record, begun, key_of, memory_directory, older, run_module
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A dead process loses nothing that it gave to the system, so that no disk is needed."""
+    with memory_directory() as directory:
+        yield directory
+
+
+def died_in(scenario: str, fsync: str, directory: Path) -> list[str]:
+    """Where a process died, for each directory ``1``, ``2``, … that there is now; in the last one it did not."""
+    return run_module("deaths", scenario, fsync, str(directory)).splitlines()
+
+
+NAMED = """
+_make mkdir, enter mkdir, create mkdir, create flock, make ftruncate, write_record write, write_record fsync,
+write_record replace, create rename, create fsync, _hold flock, _try_claim flock, receive pwrite, receive fsync,
+set pwrite, set fsync, claim unlink, complete pwrite, _sync fsync, _link link, publish_file fsync, _end unlink,
+_changing ftruncate, _write pwrite, __exit__ close
+"""
+"""Steps of storing and finishing, as the function that takes it and the call of the system."""
+
+
+def test_it_dies_at_every_step_of_storing_and_finishing(directory: Path) -> None:
+    assert set(NAMED.replace("\n", " ").strip().split(", ")) <= set(died_in("a file of one chunk", "always", directory))
+
+
+@pytest.mark.parametrize("fsync", ["always", "finish"])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_receiver_that_dies_at_any_call_of_the_system_goes_on_after_it(
+    directory: Path, name: str, fsync: str
+) -> None:
+    steps = died_in(name, fsync, directory)
+    assert len(steps) > 12
+    scenario = SCENARIOS[name]
+    kept = scenario.acknowledged if scenario.kept else ()
+    for number in range(1, len(steps) + 2):
+        goes_on(directory / str(number), fsync, scenario.sample, kept)
+
+
+def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> None:
+    file, told = root / "dir" / "sample.bin", root.with_suffix(".told")
+    assert not file.exists() or file.read_bytes() == sample.data
+    store = store_in(root, fsync)
+    receiver = receiver_of(store, told)
+    missing = [number for number in range(1, sample.count + 1) if sample.test(receiver, number).status != 200]
+    assert not set(missing) & set(kept)
+    if missing:
+        assert sample.send(receiver, *missing) == [200] * (len(missing) - 1) + [201]
+    assert file.read_bytes() == sample.data
+    assert sorted(os.listdir(root)) == [".resumable", "dir"]
+    assert os.listdir(root / "dir") == ["sample.bin"]
+    # Whoever dies after it has told, and before it has noted that, has it told again.
+    assert told.read_text().splitlines() in (["told"], ["told"] * 2)
+    state = root / ".resumable"
+    for name in os.listdir(state):
+        if name.startswith(("new-", "old-")):
+            older(state / name, 4000)
+    assert store.sweep() == 0
+    key = key_in(root)
+    assert set(os.listdir(state)) == {key, "accounts"}
+    assert {name for name in os.listdir(state / key) if not name.startswith("claim-")} == {"record"}
+    begun(store, a_record(), key_of(1))
+    with pytest.raises(Refusal, match="1 unfinished uploads"):
+        store.create(key_of(2), a_record())

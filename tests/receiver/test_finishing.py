@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from resumable.receiver import FileStore, Receiver, UploadRecord
+
+from .sample import Sample
+
+STORED = "Resumable-Stored-Chunks"
+
+
+class Hook:
+    """A hook that raises as often as it is told, and remembers what it was told."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.told: list[str | None] = []
+
+    def __call__(self, record: UploadRecord) -> None:
+        self.told.append(record.published)
+        if len(self.told) <= self.failures:
+            raise RuntimeError("the virus scanner is away")
+
+
+def test_a_hook_that_raises_is_asked_for_again_with_the_last_chunk(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = Hook(2)
+    receiver = Receiver(FileStore(root, fsync="never"), on_file_received=hook)
+    sample = Sample(bytes(24), 8)
+    first, second = receiver.handle(sample.octet(1)), receiver.handle(sample.octet(2))
+    assert (first.status, second.status) == (200, 200)
+    for failures in (1, 2):
+        failed = receiver.handle(sample.octet(3))
+        assert failed.status == 500
+        assert b"scanner" not in failed.body
+        assert "the virus scanner is away" in caplog.text
+        assert len(hook.told) == failures
+        # What a client asks to see where it stands: everything is there but the last chunk.
+        answers = [sample.test(receiver, number) for number in (1, 2, 3)]
+        assert [(answer.status, dict(answer.headers)[STORED]) for answer in answers] == [
+            (200, "1-2"),
+            (200, "1-2"),
+            (204, "1-2"),
+        ]
+        # Other chunks are no reason to run the hook.
+        assert sample.send(receiver, 1, 2) == [200, 200]
+        assert len(hook.told) == failures
+    assert sample.send(receiver, 3) == [201]
+    assert hook.told == ["sample.bin"] * 3
+    assert (root / "sample.bin").read_bytes() == sample.data
+    assert sample.send(receiver) == [200] * 3
+    assert sample.test(receiver, 3).status == 200
+    assert len(hook.told) == 3
+
+
+def test_the_file_is_published_when_the_hook_runs(root: Path) -> None:
+    seen = []
+
+    def look(record: UploadRecord) -> None:
+        assert record.published is not None
+        seen.append((root / record.published).read_bytes())
+
+    assert Sample().send(Receiver(root, on_file_received=look)) == [200, 201]
+    assert seen == [Sample().data]
+
+
+def test_another_receiver_runs_the_hook_of_one_that_died(root: Path) -> None:
+    class Death(BaseException):
+        """No handler of the receiver stops it."""
+
+    def die(record: UploadRecord) -> None:
+        raise Death
+
+    with pytest.raises(Death):
+        Sample().send(Receiver(FileStore(root, fsync="never"), on_file_received=die))
+    hook = Hook(0)
+    receiver = Receiver(FileStore(root, fsync="never"), on_file_received=hook)
+    assert Sample().test(receiver, 2).status == 204
+    assert Sample().send(receiver, 2) == [201]
+    assert hook.told == ["sample.bin"]
+
+
+def test_the_hook_never_runs_twice_at_once(root: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    told: list[UploadRecord] = []
+
+    def slow(record: UploadRecord) -> None:
+        told.append(record)
+        began.set()
+        assert go_on.wait(30)
+
+    store = FileStore(root, fsync="never", patience=0.1)
+    receiver = Receiver(store, on_file_received=slow)
+    answers: list[list[int]] = []
+    sending = threading.Thread(target=lambda: answers.append(Sample().send(receiver)))
+    sending.start()
+    try:
+        assert began.wait(30)
+        # The client gave up, and its next attempt comes while the hook still runs.
+        again = receiver.handle(Sample().octet(2))
+        assert (again.status, dict(again.headers)["Retry-After"]) == (503, "1")
+        assert Sample().test(receiver, 1).status == 200
+        assert Sample(identifier="other", relative_path="other").send(receiver, 1) == [200]
+    finally:
+        go_on.set()
+        sending.join(30)
+    assert answers == [[200, 201]]
+    assert len(told) == 1
+    assert Sample().send(receiver, 2) == [200]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["octet", "multipart", "base64"])
+def test_a_chunk_with_another_hash_is_not_stored(receiver: Receiver, root: Path, kind: str) -> None:
+    sample = Sample(bytes(range(20)), 8)
+    wrong = Sample(sample.data, 8, extra={"resumableChunkSha256": sha256(b"other")})
+    answer = receiver.handle(getattr(wrong, kind)(1))
+    assert (answer.status, b"another SHA-256" in answer.body) == (460, True)
+    assert sample.test(receiver, 1).status == 204
+    for number in (1, 2):
+        right = Sample(sample.data, 8, extra={"resumableChunkSha256": sha256(sample.chunk(number)).upper()})
+        assert receiver.handle(getattr(right, kind)(number)).status == (200 if number == 1 else 201)
+    assert (root / "sample.bin").read_bytes() == sample.data
+
+
+def test_a_stored_chunk_is_compared_with_its_hash_too(receiver: Receiver) -> None:
+    Sample().send(receiver, 1)
+    assert Sample(extra={"resumableChunkSha256": sha256(b"other")}).send(receiver, 1) == [460]
+    assert Sample().send(receiver, 2) == [201]
+
+
+def test_a_file_with_another_hash_is_discarded(receiver: Receiver, root: Path) -> None:
+    wrong = Sample(extra={"resumableFileSha256": sha256(b"other")})
+    assert wrong.send(receiver, 1) == [200]
+    answer = receiver.handle(wrong.octet(2))
+    assert (answer.status, b"discarded" in answer.body) == (422, True)
+    assert [path.name for path in root.iterdir()] == [".resumable"]
+    right = Sample(extra={"resumableFileSha256": sha256(Sample().data)})
+    assert right.test(receiver, 1).status == 204
+    assert right.send(receiver) == [200, 201]
+    assert (root / "sample.bin").read_bytes() == Sample().data
+
+
+@pytest.mark.parametrize("name", ["resumableChunkSha256", "resumableFileSha256"])
+@pytest.mark.parametrize("value", ["", "0" * 63, "0" * 65, "g" * 64, "sha256:" + "0" * 64])
+def test_a_hash_that_is_none_is_refused(receiver: Receiver, root: Path, name: str, value: str) -> None:
+    answer = receiver.handle(Sample(extra={name: value}).octet(1))
+    assert (answer.status, f"{name} is not a SHA-256" in answer.body.decode()) == (400, True)
+    assert not root.exists()
+
+
+def test_the_hashes_have_names_like_other_parameters_or_none(root: Path) -> None:
+    store = FileStore(root, fsync="never")
+    names = Sample().names._replace(namespace="up_")
+    renamed = Receiver(store, names=names, chunk_sha256_parameter_name="digest", file_sha256_parameter_name=None)
+    assert Sample(names=names, extra={"digest": "x"}).send(renamed, 1) == [400]
+    wrong = {"resumableFileSha256": sha256(b"other"), "digest": sha256(Sample().chunk(1))}
+    assert Sample(names=names, extra=wrong).send(renamed, 1) == [200]
+    assert Sample(names=names).send(renamed, 2) == [201]
