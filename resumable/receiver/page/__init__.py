@@ -1,0 +1,49 @@
+"""The page for people: the uploads in progress and done, and a place to drop files on.
+
+The page, its style and its scripts are files beside this module. They hold no data and ask nobody but the receiver that
+they come from. The policy that is sent along forbids the rest to the browser: nothing inline, no address of others, no
+frame around the page, and no text that becomes markup.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from ..messages import Response
+
+__all__ = ["page_response"]
+
+_PARTS = {
+    "/": "page.html",
+    "/page.css": "page.css",
+    "/page.js": "page.js",
+    "/queue.js": "queue.js",
+    "/words.js": "words.js",
+}
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
+
+def page_response(path: str) -> Response | None:
+    """The page, for the path ``/``, or one of its parts; None where the path is neither. Raises nothing."""
+    return _response(_PARTS[path]) if path in _PARTS else None
+
+
+@cache
+def _response(name: str) -> Response:
+    body = resources.files(__package__).joinpath(name).read_bytes()
+    content_type = f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8"
+    return Response(
+        200,
+        body,
+        (
+            ("Content-Type", content_type),
+            ("Content-Security-Policy", _POLICY),
+            ("Referrer-Policy", "no-referrer"),
+            ("X-Frame-Options", "DENY"),
+        ),
+    )

@@ -1,0 +1,136 @@
+"""The page of the receiver where the server, the file or the person is not as hoped for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from resumable.protocol.verdict import STORED_CHUNKS_HEADER
+from resumable.receiver import Request, Response, Server
+
+from .chromium import Chromium
+from .material import content, digest, files_below
+from .page import MIB, Page
+from .site import Site
+
+
+class Taciturn(Site):
+    """Answers tests without the list of the stored chunks, as where they are in too many pieces."""
+
+    def handle(self, request: Request) -> Response:
+        """See :meth:`Receiver.handle`."""
+        response = super().handle(request)
+        headers = (pair for pair in response.headers if pair[0] != STORED_CHUNKS_HEADER)
+        return replace(response, headers=tuple(headers))
+
+
+@pytest.fixture
+def taciturn(tmp_path: Path) -> Iterator[tuple[Taciturn, str]]:
+    site = Taciturn(tmp_path / "received")
+    with Server(site) as server:
+        yield site, server.url
+        site.let_in()
+
+
+def test_without_a_list_every_chunk_is_tested(chromium: Chromium, taciturn: tuple[Taciturn, str], source: Path) -> None:
+    page = Page(chromium, *taciturn)
+    page.site.hold(5)
+    chromium.drop("#drop", source)
+    page.site.wait(stored=5, waiting=3)
+    chromium.driver.refresh()
+    page.site.turn_away()
+    page.site.let_in()
+    page.site.log.clear()
+    chromium.drop("#drop", source)
+    page.done("source.bin")
+    tested = {line.split()[1] for line in page.site.log if line.startswith("GET resumableChunkNumber=")}
+    assert tested == {f"resumableChunkNumber={number}" for number in range(1, 9)}
+    assert page.site.uploads == 8, page.site.log
+    assert files_below(page.site.root) == {"source.bin": digest(source)}
+
+
+def test_what_the_server_has_lost_meanwhile_is_sent_again(page: Page, source: Path) -> None:
+    page.site.hold(3)
+    page.chromium.drop("#drop", source)
+    page.site.wait(stored=3, waiting=3)
+    page.site.expire()
+    page.site.let_in()
+    page.done("source.bin")
+    assert page.site.uploads == 3 + 5 + 3
+    assert files_below(page.site.root) == {"source.bin": digest(source)}
+
+
+def test_a_server_in_trouble_is_asked_again_until_it_answers(page: Page, source: Path) -> None:
+    page.site.hold(2)
+    page.chromium.drop("#drop", source)
+    for _ in range(2):
+        page.site.wait(stored=2, waiting=1)
+        page.site.turn_away()
+        page.trouble("The server stands still. Trying again in ")
+    page.site.let_in()
+    page.done("source.bin")
+    page.chromium.until("document.getElementById('trouble').hidden")
+    assert files_below(page.site.root) == {"source.bin": digest(source)}
+
+
+def test_a_server_that_goes_away_and_comes_back_is_found_again(
+    chromium: Chromium, tmp_path: Path, source: Path
+) -> None:
+    site = Site(tmp_path / "received")
+    site.hold(3)
+    with Server(site) as server:
+        page, port = Page(chromium, site, server.url), server.port
+        chromium.drop("#drop", source)
+        site.wait(stored=3, waiting=3)
+        site.turn_away()
+        site.hold(0)
+    page.trouble("The server does not answer.")
+    site.let_in()
+    with Server(site, port=port):
+        page.done("source.bin")
+    assert site.uploads == 8
+    assert files_below(site.root) == {"source.bin": digest(source)}
+
+
+def test_a_refused_file_says_why_and_does_not_stop_the_others(open_page: Callable[..., Page], sources: Path) -> None:
+    page = open_page(max_total_size=2 * MIB)
+    for name, size in (("large.bin", 2 * MIB + 1), ("small.bin", 2 * MIB)):
+        (sources / name).write_bytes(content(size))
+    page.chromium.drop("#drop", sources / "large.bin", sources / "small.bin")
+    page.detail("The file is larger than")
+    page.chromium.until("document.querySelector('#done li')")
+    assert files_below(page.site.root) == {"small.bin": digest(sources / "small.bin")}
+    tests = page.site.tests
+    page.press("retry")
+    page.site.wait_for(lambda: page.site.tests == tests + 1)
+    page.detail("The file is larger than")
+
+
+def test_a_file_that_changes_meanwhile_fails(page: Page, source: Path) -> None:
+    page.site.hold(2)
+    page.chromium.drop("#drop", source)
+    page.site.wait(stored=2, waiting=3)
+    source.write_bytes(b"something else")
+    page.site.let_in()
+    page.detail("The file has changed or cannot be read. Add it again.")
+    assert files_below(page.site.root) == {}
+
+
+def test_the_token_is_asked_for_and_sent_with_everything(open_page: Callable[..., Page], source: Path) -> None:
+    page = open_page(token="open-sesame")
+    page.chromium.until("!document.getElementById('access').hidden")
+    page.chromium.drop("#drop", source)
+    assert page.site.tests == 0
+    for token, words in (("wrong", "does not take this token"), ("open-sesame", "")):
+        page.chromium.element("#token").clear()
+        page.chromium.element("#token").send_keys(token + Keys.ENTER)
+        if words:
+            page.chromium.until(f"document.getElementById('access-reason').textContent.includes({words!r})")
+            page.chromium.until("!document.getElementById('access').hidden")
+    page.done("source.bin")
+    assert not page.chromium.element("#access").is_displayed()
+    assert files_below(page.site.root) == {"source.bin": digest(source)}
