@@ -1,0 +1,66 @@
+"""Sizes and times as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["duration", "parse_duration", "parse_size", "rate", "remaining", "size"]
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def parse_size(text: str) -> int:
+    """The bytes that ``8M``, ``1.5GiB`` or ``4096`` means; the letters are powers of 1024. Raises ValueError."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no size; write bytes, or 512K, 8M, 1.5G")
+    return int(float(found[1]) * 1024 ** ("kmgtpe".index(found[2].lower()) + 1)) if found[2] else int(float(found[1]))
+
+
+def parse_duration(text: str) -> float:
+    """The seconds that ``90``, ``90s``, ``5m``, ``2h`` or ``1d`` means. Raises ValueError."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no time; write seconds, or 90s, 5m, 2h, 1d")
+    return float(found[1]) * _SECONDS[(found[2] or "s").lower()]
+
+
+def size(count: float) -> str:
+    """``0 B``, ``1.5 KiB``, ``12.3 MiB``: at most eight characters up to a thousand TiB."""
+    power = 0
+    while count >= (1000 if power else 1024) and power < len(_UNITS) - 1:
+        count /= 1024
+        power += 1
+    if not power:
+        return f"{count:.0f} B"
+    return f"{count:.{2 if count < 9.995 else 1 if count < 99.95 else 0}f} {_UNITS[power]}"
+
+
+def rate(bytes_per_second: float) -> str:
+    """``3.1 MiB/s``."""
+    return f"{size(bytes_per_second)}/s"
+
+
+def remaining(seconds: float | None) -> str:
+    """``0:05``, ``12:34``, ``1:02:03``; ``-:--`` where nobody knows."""
+    if seconds is None or seconds > 99 * 3600:
+        return "-:--"
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``5 min``, ``1 h 30 min``."""
+    if seconds < 9.95:
+        return f"{round(seconds, 1):g} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {rest} min" if rest else f"{hours} h"

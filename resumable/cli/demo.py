@@ -1,0 +1,23 @@
+"""``resumable demo``"""
+
+from __future__ import annotations
+
+import click
+
+from .command import Command
+from .demonstration import demonstrate
+
+__all__ = ["command"]
+
+
+@click.command(
+    cls=Command,
+    short_help="Show an upload over a line that breaks.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def command() -> int:
+    """Start a receiver on this machine, upload files to it over a line that breaks, and compare what arrived.
+
+    It takes a few seconds, listens on the loopback address only, and leaves nothing behind.
+    """
+    return demonstrate()

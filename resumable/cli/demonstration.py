@@ -1,0 +1,127 @@
+"""Everything at once: a receiver, a big file, a directory, a line that breaks, and a second run.
+
+Needs the receiver and no more: whoever tries the library out has perhaps not installed the command line yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .. import Resumable, ResumableFile
+from ..receiver import Server
+from .relay import BreakingRelay
+
+__all__ = ["demonstrate"]
+
+MIB = 1024 * 1024
+
+
+class _Screen:
+    """One line of progress that is drawn again and again, and the events above it."""
+
+    def __init__(self) -> None:
+        self._live = sys.stdout.isatty()
+        self._drawn = False
+
+    def say(self, text: str = "") -> None:
+        """A line that stays."""
+        print(f"\r\033[K{text}" if self._drawn else text, flush=True)
+        self._drawn = False
+
+    def progress(self, session: Resumable) -> None:
+        """The line that changes. Without a terminal there is none."""
+        if self._live:
+            part = session.progress()
+            bar = "█" * int(part * 30)
+            print(f"\r\033[K   {bar:░<30} {part:4.0%}  {session.speed / MIB:6.1f} MiB/s", end="", flush=True)
+            self._drawn = True
+
+
+def _make_files(folder: Path) -> None:
+    """A file of 64 MiB and a small tree, the same bytes at every run."""
+    chance = random.Random(0)
+    (folder / "big.bin").write_bytes(chance.randbytes(64 * MIB))
+    for name, size in (("notes.txt", 700), ("data/one.csv", 40_000), ("data/two.csv", 2 * MIB), ("data/empty.log", 0)):
+        path = folder / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(chance.randbytes(size))
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of the file."""
+    with path.open("rb") as file:
+        value = hashlib.sha256()
+        while piece := file.read(MIB):
+            value.update(piece)
+    return value.hexdigest()
+
+
+def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
+    """Uploads everything in the folder: how many bytes were sent, and how many were there already."""
+    with Resumable(url, chunk_size=MIB, throttle_progress_callbacks=0.1, chunk_retry_interval=0.3) as session:
+
+        @session.on("file_added")
+        def added(file: ResumableFile) -> None:
+            screen.say(f"   file_added     {file.relative_path}: {file.size} bytes, {len(file.chunks)} chunks")
+
+        @session.on("file_retry")
+        def retry(file: ResumableFile) -> None:
+            screen.say(f"   file_retry     {file.relative_path}: the line broke, the chunk is sent again")
+
+        @session.on("file_success")
+        def success(file: ResumableFile) -> None:
+            there = f", {file.bytes_skipped} bytes were there already" if file.bytes_skipped else ""
+            screen.say(f"   file_success   {file.relative_path}{there}")
+
+        @session.on("progress")
+        def progress() -> None:
+            screen.progress(session)
+
+        session.on("complete", lambda: screen.say("   complete"))
+        session.add_file(folder / "big.bin")
+        session.add_directory(folder / "tree")
+        session.join()
+        return session.bytes_sent, session.bytes_skipped
+
+
+def demonstrate() -> int:
+    """Runs the demonstration: 0 where everything arrived as it was sent."""
+    screen = _Screen()
+    with tempfile.TemporaryDirectory(prefix="resumable-demo-") as name:
+        folder, store = Path(name, "source"), Path(name, "store")
+        folder.mkdir()
+        _make_files(folder)
+        with Server(store) as server:
+            screen.say(f"1. A receiver is listening at {server.url}")
+            screen.say("2. Uploading, over a line that will break in the middle of a chunk:")
+            began = time.monotonic()
+            with BreakingRelay(server.port, cut_after=20 * MIB) as relay:
+                sent, _ = _upload(relay.url, folder, screen)
+            took = time.monotonic() - began
+            screen.say(f"   {sent} bytes in {took:.1f} s; connections cut on purpose: {relay.cut}")
+            screen.say("3. The same again; the receiver has everything:")
+            again, skipped = _upload(server.url, folder, screen)
+            screen.say(f"   {again} bytes sent, {skipped} bytes were there already")
+        screen.say("4. Comparing SHA-256 of what was sent and what arrived:")
+        wrong = 0
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            arrived = store / path.relative_to(folder)
+            same = arrived.is_file() and _digest(arrived) == _digest(path)
+            wrong += not same
+            screen.say(f"   {'same' if same else 'DIFFERENT'}  {_digest(path)[:16]}…  {path.relative_to(folder)}")
+    if wrong or again or not relay.cut:
+        screen.say("Something is not as it should be.")
+        return 1
+    python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd()) else sys.executable
+    screen.say("Everything arrived. What to type next:")
+    screen.say(f"   {python} -m resumable serve incoming          # a receiver of your own")
+    screen.say(
+        f"   {python} -m resumable upload FILE URL         # an upload to it; again, it goes on where it stopped"
+    )
+    return 0

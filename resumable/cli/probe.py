@@ -1,0 +1,110 @@
+"""What a server says to the protocol: questions and small chunks, each in one way, and what came back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .. import HookError, Resumable, UploadError
+
+__all__ = ["Answer", "Prober"]
+
+_WORDS = b"This was sent by 'resumable doctor', to see whether uploads work here. It can be deleted.\n"
+
+
+class Answer(NamedTuple):
+    """What came back: ``status`` and ``text`` of the last answer, ``test`` those of the test before it, ``error`` the
+    failure where it is one. Where no answer came the status is None."""
+
+    status: int | None = None
+    text: str = ""
+    test: tuple[int, str] | None = None
+    error: Exception | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the chunk is at the server."""
+        return self.error is None
+
+
+class Prober:
+    """Asks one server. ``options`` are those of the session, ``names`` the files that the probes were called.
+
+    No file is ever complete but that of :meth:`whole`: of the others one chunk is sent.
+    """
+
+    def __init__(self, target: str, options: Mapping[str, Any]) -> None:
+        self._target = target
+        self._options = {"chunk_size": 64 * 1024, "timeout": (10, 30), "final_chunk_timeout": 60, **options}
+        self._fixed = {"max_chunk_retries": 0, "auto_upload": False, "trust_tests": True, "chunk_order": "sequential"}
+        self.parts: list[str] = []
+        self.wholes: list[str] = []
+
+    def ask(self) -> Answer:
+        """The answer to a test of a chunk that cannot be there. Nothing is sent."""
+
+        def never(params: list[str]) -> str:
+            raise _OnlyAsked
+
+        where = {"test_target": self._options.get("test_target") or self._target}
+        answer = self._run(_name(), 1, 0, {**where, "test_chunks": True}, target=never, present=True)
+        only_asked = isinstance(answer.error, HookError) and isinstance(answer.error.__cause__, _OnlyAsked)
+        return answer._replace(error=None) if only_asked else answer
+
+    def part(self, chunks: float = 2, index: int = 0, name: str | None = None, **options: Any) -> Answer:
+        """What came of one chunk of a file of so many."""
+        if name is None:
+            name = _name()
+            self.parts.append(name)
+        return self._run(name, chunks, index, options)
+
+    def whole(self, **options: Any) -> Answer:
+        """What came of a file of one small chunk, which is complete with it."""
+        name = _name()
+        self.wholes.append(name)
+        return self._run(name, 0, 0, options)
+
+    def _run(
+        self,
+        name: str,
+        chunks: float,
+        index: int,
+        options: Mapping[str, Any],
+        *,
+        target: Any = None,
+        present: bool | None = None,
+    ) -> Answer:
+        tests: list[tuple[int, str]] = []
+        sends: list[tuple[int, str]] = []
+
+        def tested(response: Any) -> bool | None:
+            tests.append((response.status, response.text))
+            return present
+
+        def sent(response: Any) -> None:
+            sends.append((response.status, response.text))
+
+        chosen = {**self._options, **options, **self._fixed, "chunk_exists": tested, "accept_response": sent}
+        size = int(chunks * chosen["chunk_size"]) or len(_WORDS)
+        data = (_WORDS * (size // len(_WORDS) + 1))[:size]
+        with Resumable(target or self._target, **chosen) as session:
+            file = session.add_file(
+                data, relative_path=name, mime_type="text/plain", unique_identifier=f"{size}-{name}"
+            )
+            file.mark_chunks_completed(number for number in range(len(file.chunks)) if number != index)
+            session.join(raise_errors=False)
+        test = tests[0] if tests else None
+        if isinstance(file.error, UploadError):
+            return Answer(file.error.status, file.error.body, test, file.error)
+        if not sends:
+            return Answer(test=test, error=file.error)
+        return Answer(*sends[-1], test, file.error)
+
+
+class _OnlyAsked(Exception):
+    """The test has been answered, or will never be; nothing is to be sent."""
+
+
+def _name() -> str:
+    return f"resumable-doctor-{os.urandom(6).hex()}.txt"

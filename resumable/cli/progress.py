@@ -1,0 +1,51 @@
+"""Where a run is, as numbers and in words."""
+
+from __future__ import annotations
+
+import time
+
+from .. import Resumable, ResumableFile
+from .amounts import duration, rate, remaining, size
+from .tally import Tally
+
+__all__ = ["fraction", "percent", "reason", "where"]
+
+
+def where(session: Resumable, tally: Tally) -> str:
+    """Where the run is, in one line of text."""
+    moved, total = session.bytes_confirmed, session.get_size()
+    parts = [
+        f"{percent(moved, total, whole=False)} %",
+        f"{size(moved)} of {size(total)}",
+        rate(session.speed),
+        f"{remaining(session.time_remaining)} left",
+        f"{tally.succeeded} of {tally.files} files",
+    ]
+    if tally.chunks_there:
+        parts.append(f"{tally.chunks_there} of {tally.chunks} chunks already there")
+    trouble = tally.trouble
+    if trouble is not None:
+        waited = duration(time.monotonic() - trouble.since)
+        parts.append(f"nothing gets through since {waited}: {reason(trouble.error)}")
+    return ", ".join(parts)
+
+
+def fraction(file: ResumableFile) -> tuple[int, int]:
+    """The bytes of a file that are there or on their way, and all of them."""
+    return min(file.bytes_skipped + file.bytes_sent, file.size), file.size
+
+
+def percent(moved: int, total: int, *, whole: bool) -> int:
+    """Whole percents, rounded down; 100 only where ``whole`` says that the server has answered for all of it."""
+    if whole:
+        return 100
+    return min(moved * 100 // total, 99) if total else 0
+
+
+def reason(error: Exception) -> str:
+    """Why an attempt failed, in a few words."""
+    status = getattr(error, "status", None)
+    if status is None:
+        return str(error.__cause__ or error)
+    said = " ".join(getattr(error, "body", "").split())[:80]
+    return f"the server answered {status}" + (f" {said!r}" if said else "")

@@ -1,0 +1,231 @@
+"""``resumable serve DIRECTORY``"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import socket
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from .. import OptionError
+from . import amounts, values
+from .access import token_flags, token_of
+from .command import ACCESS, LIMITS, OUTPUT, STORAGE, Command, Option, clean, console, styled
+from .commands import program
+from .interruption import Interrupted, interruptible
+from .outcome import ExitCode
+
+if TYPE_CHECKING:
+    from ..receiver import Server, UploadRecord
+
+__all__ = ["command"]
+
+_VARIABLE = "RESUMABLE_TOKEN"
+
+
+@click.command(
+    cls=Command,
+    short_help="Receive uploads into a directory.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("directory", metavar="DIRECTORY", type=click.Path(file_okay=False))
+@click.pass_context
+def command(context: click.Context, /, directory: str, **flags: Any) -> int:
+    """Receive uploads into DIRECTORY until Ctrl-C, from this machine only unless --host names another address.
+
+    The standard output gets one line, the URL. A file appears under its name in DIRECTORY when all of it has arrived.
+    """
+    try:
+        return _serve(directory, flags)
+    except OptionError as error:
+        text = str(error).replace(f"option {error.option!r}", f"--{error.option.replace('_', '-')}", 1)
+        raise click.UsageError(text, context) from None
+    except ImportError as error:
+        raise click.UsageError(f"{error.name} is missing; install it with: pip install 'resumable[server]'") from None
+    except ValueError as error:
+        raise click.UsageError(str(error), context) from None
+
+
+def _serve(directory: str, flags: dict[str, Any]) -> int:
+    """The exit code, once it was interrupted. Raises OptionError, ValueError, ImportError."""
+    shown = console()
+    with interruptible() as signals:
+        try:
+            token = token_of(flags["token_file"], flags["token_env"])
+            try:
+                server = _server(directory, token, flags)
+            except OptionError as error:
+                if error.option != "host":
+                    raise
+                # Others can reach that address, so who they are has to be known.
+                token = secrets.token_urlsafe(24)
+                server = _server(directory, token, flags)
+                flags = {**flags, "token_made": token}
+            if not flags["quiet"]:
+                _tell_what_arrives(server, lambda text: shown.print(text, soft_wrap=True))
+            with server:
+                click.echo(server.url)
+                shown.print(_how(directory, server.url, flags), soft_wrap=True)
+                signals.wait()
+        except Interrupted:
+            pass
+        except OSError as error:
+            text = f"cannot serve {directory} at {flags['host']} port {flags['port']}: {error.strerror or error}"
+            shown.print(styled(("failed: ", "bold red"), text), soft_wrap=True)
+            return ExitCode.SOME_FAILED
+    return ExitCode.DONE
+
+
+def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
+    from ..receiver import FileStore, Receiver, Server
+
+    def chosen(*names: str) -> dict[str, Any]:
+        return {name: flags[name] for name in names}
+
+    store = FileStore(directory, **chosen("fsync", "existing", "max_open_uploads", "max_bytes", "reserve"))
+    receiver = Receiver(
+        store,
+        token=token,
+        allowed_origins=flags["allowed_origins"],
+        **chosen("max_total_size", "max_chunks", "min_chunk_size", "page"),
+    )
+    for host in flags["allowed_hosts"]:
+        receiver.allow_host(host)
+    return Server(receiver, **chosen("host", "port", "processes", "insecure"))
+
+
+def _tell_what_arrives(server: Server, say: Any) -> None:
+    signals = server.receiver.signals
+
+    def received(receiver: object, record: UploadRecord) -> None:
+        name = record.published or record.relative_path
+        say(styled(("received: ", "green"), f"{name}, {amounts.size(record.total_size)}"))
+
+    def refused(receiver: object, status: int, sentence: str, record: UploadRecord | None) -> None:
+        what = f" ({record.relative_path})" if record is not None else ""
+        say(styled(("refused: ", "yellow"), f"{status} {sentence}{what}"))
+
+    signals.file_received.connect(received, weak=False)
+    signals.upload_refused.connect(refused, weak=False)
+
+
+def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
+    """What to type to upload something."""
+    made = flags.get("token_made")
+    with_token: list[str] = []
+    if made or flags["token_env"]:
+        with_token = ["--token-env", _VARIABLE if made else flags["token_env"]]
+    elif flags["token_file"]:
+        with_token = ["--token-file", flags["token_file"]]
+    typed = f"{program()} {shlex.join(['upload', *with_token, 'FILE', url])}"
+    text = styled(("receiving ", "bold green"), f"into {directory}; Ctrl-C stops it. To upload something:")
+    text.append("\n  " + clean(f"{_VARIABLE}={made} {typed}" if made else typed))
+    if made:
+        text.append("\nThe token was made for this run; --token-file and --token-env name one that stays.")
+    if flags["host"] in ("", "0.0.0.0", "::"):
+        port = url.rstrip("/").rpartition(":")[2]
+        text.append(f"\nOthers reach it as http://{clean(socket.gethostname())}:{port}/")
+    return text
+
+
+command.params.extend(
+    [
+        *token_flags(),
+        Option(
+            "--host",
+            default="127.0.0.1",
+            show_default=True,
+            section=ACCESS,
+            help="The address to listen on. One that others can reach gets a token, which is made if none is given.",
+        ),
+        Option(
+            "--port", type=int, metavar="N", default=0, section=ACCESS, help="The port to listen on.  [default: any]"
+        ),
+        Option("--insecure", is_flag=True, section=ACCESS, help="Take uploads of whoever can reach it, with no token."),
+        Option(
+            "--allowed-host",
+            "allowed_hosts",
+            metavar="NAME",
+            multiple=True,
+            section=ACCESS,
+            help="A further name of this server, as clients call it. May be given several times.",
+        ),
+        Option(
+            "--allowed-origin",
+            "allowed_origins",
+            metavar="ORIGIN",
+            multiple=True,
+            section=ACCESS,
+            help="A site ('https://example.com') whose pages may upload here. May be given several times.",
+        ),
+        Option("--page/--no-page", default=True, section=ACCESS, help="Show a page for browsers.  [default: on]"),
+        Option(
+            "--fsync",
+            type=click.Choice(["always", "finish", "never"]),
+            default="finish",
+            show_default=True,
+            section=STORAGE,
+            help="What outlives a power failure: each chunk, each finished file, or neither.",
+        ),
+        Option(
+            "--existing",
+            type=click.Choice(["number", "refuse"]),
+            default="number",
+            show_default=True,
+            section=STORAGE,
+            help="What becomes of a file whose name is taken: it gets a number, or is refused.",
+        ),
+        Option(
+            "--reserve",
+            type=values.size,
+            metavar="SIZE",
+            default="0",
+            section=STORAGE,
+            help="Leave so much room on the disk.  [default: none]",
+        ),
+        Option("--max-open-uploads", type=int, metavar="N", section=LIMITS, help="Most unfinished uploads at a time."),
+        Option(
+            "--max-bytes", type=values.size, metavar="SIZE", section=LIMITS, help="Most bytes of unfinished uploads."
+        ),
+        Option(
+            "--max-file-size",
+            "max_total_size",
+            type=values.size,
+            metavar="SIZE",
+            default=str(2**53 - 1),
+            section=LIMITS,
+            help="Most bytes of one file.",
+        ),
+        Option(
+            "--max-chunks",
+            type=int,
+            metavar="N",
+            default=1_000_000,
+            show_default=True,
+            section=LIMITS,
+            help="Most chunks of one file.",
+        ),
+        Option(
+            "--min-chunk-size",
+            type=values.size,
+            metavar="SIZE",
+            default="1024",
+            show_default=True,
+            section=LIMITS,
+            help="Fewest bytes of a chunk, but for a file that is one.",
+        ),
+        Option(
+            "--processes",
+            type=int,
+            metavar="N",
+            default=1,
+            show_default=True,
+            section=LIMITS,
+            help="Processes that answer requests.",
+        ),
+        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Do not say what arrives."),
+    ]
+)

@@ -1,0 +1,219 @@
+"""One upload from the command line: what is sent, what is said meanwhile, and the exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import click
+from rich.text import Text
+
+from .. import FileRejected, OptionError, Result, Resumable, ResumableFile, RetriesExhausted, SourceError
+from . import report
+from .again import command_again
+from .command import console, styled
+from .display import Display, display
+from .flags import in_flags
+from .interruption import Interrupted
+from .outcome import ExitCode, code_of_all, in_words, option_in_words
+from .records import Records
+from .sources import STREAM, Found, Rules, find
+from .stream import standard_input
+from .tally import Tally
+
+__all__ = ["Transfer", "Voice"]
+
+_MOST_FAILURES = 20
+
+
+class Voice(NamedTuple):
+    """How much is said, and how: the flags that are about showing things."""
+
+    kind: str
+    quiet: bool
+    verbose: int
+    json: bool
+
+
+class Transfer:
+    """One call of the command. ``typed`` are its arguments, ``wait`` blocks until a descriptor can be read."""
+
+    def __init__(
+        self,
+        target: str,
+        options: Mapping[str, Any],
+        voice: Voice,
+        *,
+        typed: Sequence[str],
+        wait: Callable[[int], None],
+    ) -> None:
+        self._voice = voice
+        self._typed = typed
+        self._wait = wait
+        self._console = console()
+        self._tally = Tally()
+        self._errors: list[Exception] = []
+        self._target = target
+        self._records = Records() if voice.json else None
+        try:
+            self._session = Resumable(
+                target, **options, should_retry=self._attempt_failed, throttle_progress_callbacks=0.1
+            )
+        except OptionError as error:
+            raise click.UsageError(option_in_words(error)) from None
+        self._display: Display = display("none", self._console, self._session, self._tally)
+        self._worried = threading.Lock()
+
+    def run(self, sources: Iterable[str], rules: Rules, stream_name: str, *, dry: bool) -> int:
+        """The exit code. What there is to say has been said."""
+        try:
+            found = list(find(sources, rules, stream_name=stream_name))
+        except SourceError as error:
+            self._errors.append(error)
+            self._say(report.failure(str(error)), always=True)
+            return self._end(ExitCode.SOURCE, Result())
+        if dry:
+            return self._list(found)
+        try:
+            with self._session as session, _log(self._note, chatty=self._voice.verbose > 1):
+                return self._send(session, found)
+        except Interrupted as stop:
+            return self._end(stop.exit_code, Result())
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _send(self, session: Resumable, found: Iterable[Found | SourceError]) -> int:
+        self._tally.watch(session)
+        self._listen(session)
+        try:
+            self._add(session, found)
+            if not session.files:
+                return self._nothing()
+            voice = self._voice
+            self._display = display(
+                voice.kind, self._console, session, self._tally, quiet=voice.quiet, verbose=voice.verbose > 0
+            )
+            session.upload()
+            while not self._tally.over.wait(self._display.interval):
+                self._display.draw()
+            result = session.join(raise_errors=False)
+        except Interrupted as stop:
+            self._display.stop()
+            self._say(report.stopped(stop, session, self._tally, command_again(self._typed)), always=True, whole=True)
+            raise
+        finally:
+            self._display.stop()
+        errors = [*self._errors, *result.errors]
+        code = code_of_all(errors, len(result.succeeded))
+        self._say(report.summary(session, self._tally, result, code, refused=len(self._errors)))
+        return self._end(code, result)
+
+    def _add(self, session: Resumable, found: Iterable[Found | SourceError]) -> None:
+        for item in found:
+            try:
+                if isinstance(item, SourceError):
+                    raise item
+                if item.path == STREAM:
+                    if sys.stdin.isatty():
+                        self._say(Text("reading the standard input to its end; Ctrl-D ends it"))
+                    session.add_file(standard_input(self._wait), relative_path=item.relative_path)
+                else:
+                    session.add_file(item.path, relative_path=item.relative_path)
+            except FileRejected as error:
+                self._say(styled(("left out: ", "yellow"), in_flags(str(error))))
+            except SourceError as error:
+                self._errors.append(error)
+                self._say(report.failure(str(error)), always=True)
+
+    def _nothing(self) -> int:
+        code = code_of_all(self._errors, 0) if self._errors else ExitCode.USAGE
+        if not self._errors:
+            self._say(report.failure("there is nothing to upload"), always=True)
+        return self._end(code, Result())
+
+    def _end(self, code: int, result: Result) -> int:
+        if self._records is not None:
+            self._records.write("result", report.facts(code, result, self._session, self._tally, self._errors))
+        return int(code)
+
+    # -- what is said meanwhile ----------------------------------------------------------------------------------
+
+    def _listen(self, session: Resumable) -> None:
+        session.on("file_success", self._file_done)
+        session.on("file_error", lambda file: self._file_failed(file.error))
+        if self._voice.verbose:
+            session.on("chunk_retry", lambda chunk, message: self._say(report.retry(chunk, message)))
+        if self._voice.verbose > 1:
+            session.on("chunk_success", lambda chunk: self._say(report.chunk(chunk)))
+        if self._records is not None:
+            self._records.watch(session)
+
+    def _attempt_failed(self, error: Exception, attempt: int) -> None:
+        """Called by workers: the first failure since anything got through is told, for a person may know better."""
+        self._tally.attempt_failed(error)
+        limit = self._session.options.max_chunk_retries
+        again = isinstance(error, RetriesExhausted) and (limit is None or attempt <= limit)
+        if again and self._worried.acquire(blocking=False):  # never released: it is told once
+            self._say(report.trouble(error, self._target, self._session.options.retry_for))
+
+    def _file_done(self, file: ResumableFile) -> None:
+        if not self._display.finished(file) and self._voice.verbose:
+            self._say(report.success(file))
+
+    def _file_failed(self, error: Exception | None) -> None:
+        failed = self._tally.failed
+        if error is not None and (failed <= _MOST_FAILURES or self._voice.verbose):
+            self._say(report.failure(in_words(error)), always=True)
+        elif failed == _MOST_FAILURES + 1:
+            self._say(report.failure("others, too; -v shows all of them"), always=True)
+
+    def _say(self, text: Text, *, always: bool = False, whole: bool = False) -> None:
+        if always or not self._voice.quiet:
+            self._display.say(text, whole=whole)
+
+    def _note(self, text: str) -> None:
+        self._say(styled(("note: ", "yellow"), text))
+
+    def _list(self, found: Iterable[Found | SourceError]) -> int:
+        """``--dry-run``: what would be sent, and nothing is."""
+        size = self._session.options.chunk_size
+        for item in found:
+            if isinstance(item, SourceError):
+                self._errors.append(item)
+                self._say(report.failure(str(item)), always=True)
+            else:
+                self._say(report.planned(item, size), always=True)
+                if self._records is not None:
+                    self._records.write("planned", item._asdict())
+        files = [item for item in found if isinstance(item, Found)]
+        self._say(report.plan(files))
+        return int(code_of_all(self._errors, len(files)))
+
+
+class _Log(logging.Handler):
+    """Shows the records of the library's log where everything else is shown."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The record is said, without its traceback."""
+        self._say(record.getMessage())
+
+
+@contextmanager
+def _log(say: Callable[[str], None], *, chatty: bool) -> Iterator[None]:
+    logger = logging.getLogger("resumable")
+    handler, before = _Log(say), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if chatty else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)

@@ -1,0 +1,112 @@
+"""``resumable upload SOURCE… TARGET``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .access import authorised, token_flags
+from .command import FILES, OUTPUT, SERVER, Command, Option
+from .flags import DEFAULTS, DIALECTS, given, option_flags
+from .interruption import interruptible
+from .sources import Rules
+from .transfer import Transfer, Voice
+
+__all__ = ["command"]
+
+
+@click.command(
+    cls=Command,
+    short_help="Upload files and directories, or what is left of them.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.argument("target", metavar="TARGET")
+@click.pass_context
+def command(context: click.Context, /, sources: tuple[str, ...], target: str, **values: Any) -> int:
+    """Upload each SOURCE to the TARGET, a URL of a server that speaks the protocol of resumable.js.
+
+    A SOURCE is a file, a directory with all that is in it, a quoted pattern ('photos/**/*.jpg'), or - for what is
+    piped in. The same command again goes on where it stopped: what the server has is not sent again.
+    """
+    voice = Voice(values["progress"], values["quiet"], values["verbose"], values["json"])
+    options = {**DEFAULTS, **DIALECTS.get(values["dialect"], {}), **given(context, values), "auto_upload": False}
+    try:
+        options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
+        exclude = [*values["exclude"]]
+        for path in values["exclude_from"]:
+            exclude += Path(path).read_text(encoding="utf-8").splitlines()
+        rules = Rules(exclude, values["links"])
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error), context) from None
+    with interruptible() as signals:
+        transfer = Transfer(target, options, voice, typed=context.obj, wait=signals.wait)
+        return transfer.run(sources, rules, values["name"], dry=values["dry_run"])
+
+
+command.params.extend(
+    [
+        Option(
+            "-n",
+            "--dry-run",
+            is_flag=True,
+            section=FILES,
+            help="List what would be sent, and ask the server nothing.",
+        ),
+        Option(
+            "--exclude",
+            metavar="PATTERN",
+            multiple=True,
+            section=FILES,
+            help="Leave out what this line of a .gitignore matches, below each SOURCE. May be given several times.",
+        ),
+        Option(
+            "--exclude-from",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False),
+            section=FILES,
+            help="Leave out what the lines of this file match, as --exclude does.",
+        ),
+        Option(
+            "--links",
+            type=click.Choice(["follow", "skip", "error"]),
+            default="follow",
+            show_default=True,
+            section=FILES,
+            help="What to do with symbolic links.",
+        ),
+        Option("--name", default="stdin", show_default=True, section=FILES, help="The name of what is piped in as -."),
+        *token_flags(),
+        Option(
+            "--dialect",
+            type=click.Choice([*DIALECTS]),
+            section=SERVER,
+            help="Speak as this browser library does; the flags beside it win.",
+        ),
+        *option_flags(),
+        Option(
+            "--progress",
+            type=click.Choice(["auto", "bar", "plain", "none"]),
+            default="auto",
+            show_default=True,
+            section=OUTPUT,
+            help="Bars, a line every five seconds, or nothing; auto draws bars on a terminal.",
+        ),
+        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Say nothing but what failed."),
+        Option(
+            "-v",
+            "--verbose",
+            count=True,
+            section=OUTPUT,
+            help="Say what becomes of each file, and of each retry; -vv also of each chunk.",
+        ),
+        Option(
+            "--json",
+            is_flag=True,
+            section=OUTPUT,
+            help="Write each event as a line of JSON to the standard output.",
+        ),
+    ]
+)

@@ -1,0 +1,182 @@
+"""What the tests of the command line share: the command in this process, in one of its own, and servers to call."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from resumable.cli import main
+from resumable.receiver import FileStore, Receiver, Server
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Ran(NamedTuple):
+    """What one call of the command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """What a person read, in one line."""
+        return " ".join(self.err.split())
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What ``--json`` wrote."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the test, where nothing of this machine's settings is seen."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("NETRC", "NO_COLOR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(name)
+    return work
+
+
+@pytest.fixture
+def work(alone: Path) -> Path:
+    return alone
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """``run(*arguments)`` runs the command in this process; ``stdin`` are the bytes that are piped in."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        code = main(arguments)
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def start(work: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``start(*arguments)`` starts the command in a process of its own, which does not outlive the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "resumable", *arguments],
+            cwd=work,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def signalled() -> Iterator[Callable[[int, Callable[[], object]], None]]:
+    """``signalled(number, happened)`` sends this process the signal once ``happened()`` has returned, meanwhile."""
+    threads: list[threading.Thread] = []
+
+    def signalled(number: int, happened: Callable[[], object]) -> None:
+        def wait_and_send() -> None:
+            happened()
+            os.kill(os.getpid(), number)
+
+        threads.append(threading.Thread(target=wait_and_send))
+        threads[-1].start()
+
+    yield signalled
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def replying() -> Iterator[Callable[[bytes], int]]:
+    """``replying(data)`` is the port of a server that says this to whoever connects and has said something."""
+    threads: list[threading.Thread] = []
+    listeners: list[socket.socket] = []
+
+    def replying(data: bytes) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection, suppress(ConnectionError):
+                    if connection.recv(65536):
+                        connection.sendall(data)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(65536):
+                            pass
+
+        listeners.append(listening)
+        threads.append(threading.Thread(target=serve))
+        threads[-1].start()
+        return int(listening.getsockname()[1])
+
+    yield replying
+    for listening, thread in zip(listeners, threads, strict=True):
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listening.close()
+
+
+@pytest.fixture
+def server(received: Path) -> Iterator[Server]:
+    """A receiver of this test alone."""
+    with Server(Receiver(FileStore(received, fsync="never"))) as server:
+        yield server
+
+
+@pytest.fixture
+def make(work: Path) -> Callable[..., Path]:
+    """``make(name, size)`` makes a file with bytes that nobody guesses."""
+
+    def make(name: str = "a.bin", size: int = 1000) -> Path:
+        path = work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+        return path
+
+    return make
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """The files below a directory by their paths; what a receiver keeps for itself is none."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".resumable" not in path.parts
+    }

@@ -1,0 +1,94 @@
+"""A program in a real pseudo-terminal of 80 columns and 24 lines, and what a person sees on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pexpect
+import pyte
+
+__all__ = ["COLUMNS", "LINES", "Terminal"]
+
+COLUMNS, LINES = 80, 24
+COMMAND = [sys.executable, "-m", "resumable"]
+ROOT = str(Path(__file__).parent.parent.parent)
+
+
+class Terminal:
+    """``resumable`` with these arguments in a terminal. ``output`` is every byte that it wrote until now."""
+
+    def __init__(self, arguments: Sequence[str], cwd: Path, **environment: str) -> None:
+        self.screen = pyte.Screen(COLUMNS, LINES)
+        self._stream = pyte.ByteStream(self.screen)
+        self.output = b""
+        self.shots: list[str] = []
+        inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        inherited.pop("NO_COLOR", None)
+        self._child = pexpect.spawn(
+            COMMAND[0],
+            [*COMMAND[1:], *arguments],
+            cwd=str(cwd),
+            dimensions=(LINES, COLUMNS),
+            timeout=60,
+            env={**inherited, "TERM": "xterm-256color", "PYTHONPATH": ROOT, **environment},
+        )
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.close(force=True)
+
+    @property
+    def text(self) -> str:
+        """What stands on the screen now."""
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    @property
+    def plain(self) -> str:
+        """Everything that was written, without the sequences that move the cursor and change the colours."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", self.output.decode("utf-8", "replace"))
+
+    def read(self) -> bool:
+        """Some more of what it writes is on the screen; False at its end."""
+        try:
+            data: bytes = self._child.read_nonblocking(65536, timeout=60)
+        except pexpect.EOF:
+            return False
+        self.output += data
+        self._stream.feed(data)
+        if not self.shots or self.shots[-1] != self.text:
+            self.shots.append(self.text)
+        return True
+
+    def until(self, seen: Callable[[str], object]) -> str:
+        """The first screen for which ``seen`` holds. Fails where the program ends before."""
+        deadline = time.monotonic() + 60
+        while not seen(self.text):
+            assert self.read(), f"it ended without it:\n{self.text}"
+            assert time.monotonic() < deadline, f"it was not seen in time:\n{self.text}"
+        return self.text
+
+    def press(self, key: str) -> None:
+        """A key is pressed; ``"c"`` is Ctrl-C."""
+        self._child.sendcontrol(key)
+
+    def type(self, text: str) -> None:
+        """A line is typed."""
+        self._child.sendline(text)
+
+    def end(self) -> int:
+        """The exit code, once it has ended."""
+        while self.read():
+            pass
+        self._child.close()
+        code: int | None = self._child.exitstatus
+        return -int(self._child.signalstatus) if code is None else code

@@ -1,0 +1,275 @@
+"""``resumable doctor``: what it finds on the way to a server and in how that speaks, and what it leaves there."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import trustme
+from faults.script import Exchange, Script, answer
+
+from resumable.receiver import FileStore, Receiver, Server
+
+from .conftest import Run, tree
+from .terminal import Terminal
+
+Serve = Callable[[Exchange], None]
+
+
+def findings(said: str) -> dict[str, str]:
+    """What was found, by what was looked at, each with its mark before it."""
+    rows = re.findall(r"^(ok|note|bad) +(.{12})(.*)$", said, re.MULTILINE)
+    return {what.strip(): f"{mark}: {text}" for mark, what, text in rows}
+
+
+class Picky:
+    """A server that keeps chunks, and says 400 to those that it does not understand."""
+
+    def __init__(self, *, test: int | None = None, **rules: bool) -> None:
+        self._stored: set[tuple[str, str]] = set()
+        self._test = test
+        self._rules = rules
+
+    def __call__(self, exchange: Exchange) -> None:
+        request = exchange.request
+        exchange.read()
+        parameters = request.parameters or self._form(request.body)
+        key = parameters.get("resumableIdentifier", ""), parameters.get("resumableChunkNumber", "")
+        if request.method == "GET":
+            status = self._test or (200 if key in self._stored else 404)
+        else:
+            status = 200 if self._understands(exchange, parameters) else 400
+        if request.method != "GET" and status == 200 and not self._rules.get("forgets"):
+            self._stored.add(key)
+        answer(status, read=False)(exchange)
+
+    def _understands(self, exchange: Exchange, parameters: Mapping[str, str]) -> bool:
+        request, rules = exchange.request, self._rules
+        in_form = b'name="resumableIdentifier"' in request.body
+        current, each = int(parameters["resumableCurrentChunkSize"]), int(parameters["resumableChunkSize"])
+        first = parameters["resumableChunkNumber"] == "1"
+        return not (
+            (rules.get("form_only") and request.parameters)
+            or (rules.get("query_only") and in_form)
+            or (rules.get("octet_only") and "multipart" in request.headers["content-type"])
+            or (rules.get("ceil_only") and current > each)
+            or (rules.get("floor_only") and current < each and not first)
+        )
+
+    @staticmethod
+    def _form(body: bytes) -> dict[str, str]:
+        pairs = re.findall(rb'name="([^"]+)"\r\n\r\n([^\r]*)\r\n', body)
+        return {name.decode(): value.decode() for name, value in pairs}
+
+
+def test_a_good_server_is_found_good_and_one_small_file_stays(run: Run, server: Server, received: Path) -> None:
+    ran = run("doctor", "--yes", server.url)
+    assert ran.code == 0
+    found = findings(ran.err)
+    assert {row.partition(":")[0] for row in found.values()} == {"ok"}
+    assert found["proxy"] == "ok: none"
+    assert found["netrc"] == "ok: there is none"
+    assert found["test"] == "ok: a chunk that is not there is answered with 204"
+    assert found["resuming"] == "ok: a chunk that is there is answered with 200"
+    assert found["parameters"] == "ok: read from the query and from the form"
+    assert found["last chunk"] == "ok: accepted longer (floor) and shorter (ceil) than the others"
+    assert "Uploads work, and the defaults fit: " in ran.text
+    assert ran.err.splitlines()[-1].endswith(f"upload FILE {server.url}")
+    ((name, content),) = tree(received).items()
+    assert name in found["left there"]
+    assert b"It can be deleted." in content
+    assert len(content) < 100
+
+
+def test_it_asks_before_it_uploads(work: Path, server: Server, received: Path) -> None:
+    with Terminal(["doctor", server.url], work) as terminal:
+        terminal.until(lambda text: "May a probe file" in text)
+        terminal.type("n")
+        assert terminal.end() == 0
+    assert tree(received) == {}
+    assert not list(received.glob(".resumable/*"))
+    with Terminal(["doctor", server.url], work) as terminal:
+        terminal.until(lambda text: "May a probe file" in text)
+        terminal.type("y")
+        assert terminal.end() == 0
+    assert len(tree(received)) == 1
+
+
+def test_where_nobody_can_be_asked_nothing_is_uploaded(run: Run, server: Server, received: Path) -> None:
+    ran = run("doctor", server.url)
+    assert ran.code == 0
+    assert "Nothing was uploaded, for nobody can be asked; --yes also sends a small probe file." in ran.text
+    assert not list(received.glob(".resumable/*"))
+
+
+def test_a_question_never_sends_a_chunk(run: Run) -> None:
+    with Script(otherwise=answer(503)) as server:
+        run("doctor", server.url)
+        assert {request.method for request in server.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("serve", "what", "text", "prescription"),
+    [
+        (
+            Picky(test=405),
+            "test",
+            "note: the server has no test endpoint (405), so nothing resumes",
+            "--no-test-chunks",
+        ),
+        (Picky(test=200), "test", "note: the server says 200, present, for a chunk that cannot", "--no-test-chunks"),
+        (Picky(forgets=True), "resuming", "note: a chunk that is there is answered with 404: nothing resumes", ""),
+        (Picky(form_only=True), "parameters", "ok: read from the form", "--params-in form"),
+        (Picky(query_only=True), "parameters", "ok: read from the query", "--params-in query"),
+        (Picky(octet_only=True), "chunk", "note: refused as a form (400), accepted as a bare body", "--method octet"),
+        (Picky(ceil_only=True), "last chunk", "note: refused longer than the others (400)", "--force-chunk-size"),
+        (
+            Picky(floor_only=True),
+            "last chunk",
+            "ok: accepted longer than the others (floor), refused shorter (400)",
+            "",
+        ),
+        (Picky(ceil_only=True, floor_only=True), "last chunk", "note: refused alone (400, 400): it cannot be said", ""),
+    ],
+)
+def test_the_dialect_of_a_server_is_found_and_the_flags_for_it(
+    serve: Serve, what: str, text: str, prescription: str, run: Run
+) -> None:
+    with Script(otherwise=serve) as server:
+        ran = run("doctor", "-y", server.url)
+        assert ran.code == 0, ran.err
+        assert findings(ran.err)[what].startswith(text)
+        assert ran.err.splitlines()[-1].endswith(f"upload {prescription} FILE {server.url}".replace("  ", " "))
+
+
+@pytest.mark.parametrize(
+    ("serve", "code", "what", "text"),
+    [
+        (answer(401), 6, "test", "bad: the server wants to know who asks (401) → --token-file, --token-env"),
+        (answer(302, Location="/elsewhere"), 4, "test", "bad: the server sends us elsewhere (302) → use the new URL"),
+        (answer(413), 4, "chunk", "bad: chunk 1/2 of 'resumable-doctor-"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_exit_code(serve: Serve, code: int, what: str, text: str, run: Run) -> None:
+    with Script(otherwise=serve) as server:
+        ran = run("doctor", "-y", server.url)
+    assert ran.code == code
+    assert findings(ran.err)[what].startswith(text)
+
+
+def test_a_web_page_is_taken_for_one(run: Run) -> None:
+    with Script(otherwise=answer(200, b"<!DOCTYPE html><html></html>")) as server:
+        ran = run("doctor", server.url)
+    assert findings(ran.err)["test"].startswith("note: GET is answered by a web page (200) → check the path of the URL")
+
+
+def test_a_server_that_hangs_up_gives_no_answer(run: Run) -> None:
+    def hang_up(exchange: Exchange) -> None:
+        exchange.close()
+
+    with Script(otherwise=hang_up) as server:
+        ran = run("doctor", server.url)
+    assert ran.code == 5
+    assert findings(ran.err)["test"] == "bad: no usable answer came back → check the URL and the port"
+
+
+def test_nobody_listening_and_nobody_known(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    ran = run("doctor", f"http://127.0.0.1:{port}/")
+    assert ran.code == 5
+    assert f"no connection to 127.0.0.1 port {port} (127.0.0.1: Connection refused)" in findings(ran.err)["connection"]
+    ran = run("doctor", "http://no-such-host.invalid/")
+    assert ran.code == 5
+    assert findings(ran.err)["name"].startswith("bad: no-such-host.invalid is unknown (")
+
+
+def test_an_address_that_does_not_answer_beside_one_that_does_is_noted(run: Run) -> None:
+    if len({row[4][0] for row in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}) < 2:
+        pytest.skip("localhost has one address here")
+    with Script() as server:
+        ran = run("doctor", server.url.replace("127.0.0.1", "localhost"))
+    assert "but not at ::1: Connection refused" in findings(ran.err)["connection"]
+
+
+def test_the_proxy_of_the_environment_is_named_without_its_password(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:s3cret@127.0.0.1:9")
+    ran = run("doctor", server.url)
+    assert ran.code == 5
+    found = findings(ran.err)
+    assert found["proxy"].startswith("ok: through http://127.0.0.1:9, from the environment → NO_PROXY=127.0.0.1")
+    assert "no connection to 127.0.0.1 port 9" in found["connection"]
+    assert "s3cret" not in ran.err
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    ran = run("doctor", server.url)
+    assert ran.code == 0
+    assert (
+        findings(ran.err)["proxy"] == "ok: none for this host (http_proxy, no_proxy set)"
+        or "none for this host" in (findings(ran.err)["proxy"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("machine 127.0.0.1 login me password s3cret\n", "ok: {path} has a user and a password for 127.0.0.1"),
+        ("machine example.com login me password s3cret\n", "ok: {path} has nothing for 127.0.0.1"),
+        ("nonsense s3cret\n", "note: {path} cannot be used: "),
+    ],
+)
+def test_netrc_is_looked_into(content: str, text: str, run: Run, server: Server, tmp_path: Path) -> None:
+    path = tmp_path / ".netrc"
+    path.write_text(content, encoding="utf-8")
+    path.chmod(0o600)
+    ran = run("doctor", server.url)
+    assert findings(ran.err)["netrc"].startswith(text.format(path=path))
+    assert "s3cret" not in ran.err
+
+
+def test_a_trusted_certificate_is_shown_with_its_end(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with Script(otherwise=Picky(), context=context) as server:
+        refused = run("doctor", server.url)
+        assert refused.code == 7
+        assert findings(refused.err)["TLS"].startswith("bad: the certificate is not trusted: ")
+        assert "REQUESTS_CA_BUNDLE in the environment names a file of certificates to trust" in refused.text
+        authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))
+        ran = run("doctor", "-y", server.url)
+    assert ran.code == 0, ran.err
+    assert re.search(r": TLSv1\.[23], trusted until \d{4}-\d\d-\d\d \(\d+ days\)$", findings(ran.err)["TLS"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "no TLS there"), (b"", "no TLS there")]
+)
+def test_a_server_without_tls_is_told_apart(
+    reply: bytes, text: str, run: Run, replying: Callable[[bytes], int]
+) -> None:
+    ran = run("doctor", f"https://127.0.0.1:{replying(reply)}/")
+    assert ran.code == 7
+    assert findings(ran.err)["TLS"].startswith(f"bad: {text} (")
+
+
+def test_a_token_is_used(run: Run, received: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPLOAD_TOKEN", "right")
+    with Server(Receiver(FileStore(received), token="right")) as server:
+        assert run("doctor", "-y", server.url).code == 6
+        assert run("doctor", "-y", "--token-env", "UPLOAD_TOKEN", server.url).code == 0
+
+
+def test_what_it_cannot_be_called_with_is_a_usage_error(run: Run) -> None:
+    for arguments in (
+        ["nothing"],
+        ["--token-env", "NOT_SET", "http://127.0.0.1:9/"],
+        ["--chunk-size", "0", "http://a/"],
+    ):
+        assert run("doctor", *arguments).code == 2

@@ -1,0 +1,241 @@
+"""Ctrl-C and SIGTERM: the first stops within two seconds and says how to go on, the second at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faults.proxy import Proxy, Scenario
+from faults.script import Exchange, Script, hold
+
+from resumable.cli.interruption import interruptible
+from resumable.cli.stream import Piped, standard_input
+from resumable.receiver import Server
+
+from .conftest import ROOT, Run, tree
+
+Make = Callable[..., Path]
+Start = Callable[..., "subprocess.Popen[str]"]
+MIB = 1024 * 1024
+LIMIT = 2.0
+
+
+def never_reads(exchange: Exchange) -> None:
+    exchange.hold()
+
+
+@pytest.fixture(params=["never answers", "never reads"])
+def hung(request: pytest.FixtureRequest) -> Iterator[Script]:
+    """A server that takes requests and does not finish one."""
+    step = hold if request.param == "never answers" else never_reads
+    with Script(otherwise=step, receive_buffer=4096) as server:
+        yield server
+
+
+def interrupted(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
+    """The exit code, and what was said, of a process that is sent a signal. Other programs share the machine."""
+    began = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - began < LIMIT + 0.5
+    return process.returncode, said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_within_two_seconds_on_a_hung_server(
+    number: int, code: int, start: Start, make: Make, hung: Script
+) -> None:
+    make("a.bin", 10 * MIB)
+    process = start("upload", "--no-test-chunks", "-j", "4", "--chunk-order", "free", "a.bin", hung.url)
+    with hung.seen:
+        assert hung.seen.wait_for(lambda: len(hung.requests) >= 4, 60)
+    ended, said = interrupted(process, number)
+    assert ended == code
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    assert f"stopped: {name}; 0 B of 10.0 MiB are at the server. To go on:\n  " in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_program_that_calls_the_command_gets_the_code(
+    number: int, code: int, run: Run, make: Make, signalled: Callable[..., None]
+) -> None:
+    make()
+    with Script(otherwise=hold) as server:
+
+        def sent() -> None:
+            with server.seen:
+                assert server.seen.wait_for(lambda: server.requests, 60)
+
+        signalled(number, sent)
+        ran = run("upload", "--no-test-chunks", "-H", "X-Token: s3cr3t", "a.bin", server.url)
+    assert ran.code == code
+    assert f"upload --no-test-chunks -H 'X-Token: ***' a.bin {server.url}\n" in ran.err
+    assert "What may be secret is not shown: put it where *** stands." in ran.err
+
+
+def test_the_command_that_is_printed_goes_on_with_the_rest(
+    start: Start, make: Make, work: Path, server: Server, received: Path
+) -> None:
+    file = make("it's a file.bin", 40 * 64 * 1024)
+    with Proxy(server.url, Scenario(bandwidth=400_000)) as proxy:
+        process = start("upload", "--json", "--chunk-size", "64K", "it's a file.bin", proxy.url)
+        assert process.stdout is not None
+        seen = 0
+        while seen < 5:
+            seen += '"chunk_success"' in process.stdout.readline()
+        code, said = interrupted(process, signal.SIGINT)
+        assert code == 130
+        (command,) = re.findall(r"^  (.*)$", said, re.MULTILINE)
+        words = shlex.split(command)
+        assert words[:3] == [os.path.basename(sys.executable), "-m", "resumable"]
+        assert words[-2:] == ["it's a file.bin", proxy.url]
+        proxy.scenario = Scenario()
+        ran = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=work,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ran.returncode == 0
+    there = re.search(r"(\d+) of 40 chunks already there", ran.stderr)
+    assert there
+    assert int(there[1]) >= 5
+    assert tree(received) == {file.name: file.read_bytes()}
+
+
+def test_json_ends_with_the_result_of_what_was_interrupted(start: Start, make: Make) -> None:
+    make()
+    with Script(otherwise=hold) as server:
+        process = start("upload", "--json", "--no-test-chunks", "a.bin", server.url)
+        with server.seen:
+            assert server.seen.wait_for(lambda: server.requests, 60)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert '"event": "result"' in said.splitlines()[-1]
+    assert '"exit_code": 130' in said.splitlines()[-1]
+
+
+def test_the_standard_input_can_be_interrupted(work: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resumable", "upload", "-v", "-", "http://127.0.0.1:9/"],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    with process:
+        # Once it has read this it is in the middle of the stream.
+        process.stdin.write("x" * 100_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+
+
+def test_a_second_signal_ends_it_at_once(work: Path, tmp_path: Path) -> None:
+    # The first is held up in the code that it interrupts, as it would be by a disk that does not answer.
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, threading\n"
+        "from resumable.cli.interruption import interruptible\n"
+        "with interruptible():\n"
+        "    try:\n"
+        "        print('ready', flush=True)\n"
+        "        threading.Event().wait()\n"
+        "    finally:\n"
+        "        print('stopping', flush=True)\n"
+        "        threading.Event().wait()\n",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(program)], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+
+
+def test_a_signal_that_was_ignored_stays_so(run: Run, make: Make, server: Server) -> None:
+    make()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run("upload", "a.bin", server.url).code == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_host_that_never_connects_is_given_up_within_two_seconds(start: Start, make: Make) -> None:
+    make()
+    # A listener whose queue is full does not take a connection, and does not refuse it.
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listening.getsockname())
+        process = start("upload", "-vv", "--json", "a.bin", f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        assert process.stdout is not None
+        while '"upload_start"' not in process.stdout.readline():
+            pass
+        code, _ = interrupted(process, signal.SIGINT)
+        for filler in fillers:
+            filler.close()
+    assert code == 130
+
+
+def test_waiting_ends_when_there_is_something_to_read_and_not_for_other_signals(
+    signalled: Callable[..., None],
+) -> None:
+    reading, writing = os.pipe()
+    heard = threading.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
+    try:
+        with interruptible() as signals:
+
+            def write() -> None:
+                assert heard.wait(60)
+                os.write(writing, b"something")
+                os.close(writing)
+
+            signalled(signal.SIGUSR1, lambda: None)
+            writer = threading.Thread(target=write)
+            writer.start()
+            stream = Piped(reading, signals.wait)
+            assert stream.readable()
+            assert stream.read(1 << 20) == b"something"
+            assert stream.read() == b""
+            writer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        os.close(reading)
+
+
+def test_a_file_as_standard_input_is_read_as_the_file_that_it_is(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with make("a.bin", 10).open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert standard_input(lambda descriptor: None) is file.buffer
+    reading, writing = os.pipe()
+    with open(reading) as piped, open(writing, "wb"):
+        monkeypatch.setattr(sys, "stdin", piped)
+        assert isinstance(standard_input(lambda descriptor: None), Piped)

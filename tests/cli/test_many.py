@@ -1,0 +1,108 @@
+"""Ten thousand small files, and one of four gigabytes: memory stays where it is, and everything arrives.
+
+``RESUMABLE_FULL_SIZE=1`` does both to the full; otherwise it is one gigabyte, and a thousand files for the receiver.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resumable.receiver import Server
+
+from .conftest import ROOT, tree
+from .terminal import Terminal
+
+pytestmark = pytest.mark.timeout(600)
+GIB = 1 << 30
+FULL = bool(os.environ.get("RESUMABLE_FULL_SIZE"))
+MEASURED = (
+    "import resource, sys\n"
+    "from resumable.cli import main\n"
+    "code = main(sys.argv[1:])\n"
+    "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024))\n"
+)
+
+
+@pytest.fixture
+def sink() -> Iterator[str]:
+    """The URL of a server that takes everything and keeps nothing."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "sink.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/"
+        process.communicate()
+
+
+def memory(work: Path, *arguments: str) -> tuple[int, str]:
+    """The most bytes of memory that the command used, and what it said. It has to succeed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", MEASURED, *arguments],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    code, most = ran.stdout.split()
+    assert code == "0", ran.stderr
+    return int(most), ran.stderr
+
+
+def sparse(path: Path, size: int) -> None:
+    """A file of so many bytes of which the disk holds none."""
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def test_memory_does_not_grow_with_the_file(work: Path, sink: str) -> None:
+    size = 4 * GIB if FULL else GIB
+    sparse(work / "small.bin", 16 << 20)
+    sparse(work / "large.bin", size)
+    less, _ = memory(work, "upload", "--no-test-chunks", "small.bin", sink)
+    more, said = memory(work, "upload", "--no-test-chunks", "large.bin", sink)
+    assert "done: 1 file uploaded in" in said
+    assert f"{size // GIB}.00 GiB sent" in said
+    assert more - less < 8 << 20
+
+
+def test_memory_for_ten_thousand_files_is_that_of_their_names(work: Path, sink: str) -> None:
+    for folder, count in (("few", 100), ("many", 10_000)):
+        (work / folder).mkdir()
+        for number in range(count):
+            (work / folder / f"{number:05}.txt").write_bytes(b"%d" % number)
+    less, _ = memory(work, "upload", "--no-test-chunks", "few", sink)
+    more, said = memory(work, "upload", "--no-test-chunks", "many", sink)
+    assert "done: 10,000 files uploaded in" in said
+    assert (more - less) / 10_000 < 8192
+
+
+def test_the_screen_keeps_moving_while_thousands_of_files_arrive(work: Path, server: Server, received: Path) -> None:
+    count = 10_000 if FULL else 1000
+    files = {f"many/{number:05}.txt": b"%d" % number for number in range(count)}
+    (work / "many").mkdir()
+    for name, content in files.items():
+        (work / name).write_bytes(content)
+    with Terminal(["upload", "many", server.url], work) as terminal:
+        assert terminal.end() == 0
+        seen = {
+            int(found)
+            for shot in terminal.shots
+            for found in re.findall(rf"^(\d+) of {count} files", shot, re.MULTILINE)
+        }
+        assert len(seen) >= 5
+        # No row of a file stays for each of thousands.
+        assert all(len(shot.splitlines()) <= 10 for shot in terminal.shots)
+        assert terminal.text.splitlines()[-1].startswith(f"done: {count:,} files uploaded in")
+    assert tree(received) == files

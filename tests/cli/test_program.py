@@ -1,0 +1,183 @@
+"""The program around the commands: its help, its version, its completion, and its page in the documentation."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import resumable
+from resumable.__main__ import main
+from resumable.cli.commands import COMMANDS
+
+from .conftest import ROOT, Run
+
+PROGRAM = "import sys; from resumable.__main__ import main; sys.argv[0] = 'resumable'; sys.exit(main())"
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What an interpreter of its own says."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command(run: Run) -> None:
+    ran = run("--help")
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.split("Commands:")[1].splitlines()[1:]] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_fits_eighty_columns(name: str, run: Run) -> None:
+    for flag in ("-h", "--help"):
+        ran = run(name, flag)
+        assert ran.code == 0
+        assert all(len(line) <= 80 for line in ran.out.splitlines())
+
+
+def test_no_arguments_is_a_question_for_help(run: Run) -> None:
+    ran = run()
+    assert ran.code == 2
+    assert "Usage: " in ran.err
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_told_without_loading_anything_for_it(flag: str, run: Run) -> None:
+    assert run(flag).out == f"resumable {resumable.__version__}\n"
+    loaded = "import sys, resumable; before = set(sys.modules); sys.argv = ['resumable', sys.argv[1]]\n"
+    loaded += "from resumable.__main__ import main; main()\n"
+    loaded += "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before} - {'resumable'}))"
+    assert python("-c", loaded, flag).stdout == f"resumable {resumable.__version__}\n[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out"), [(["--version"], 0, "resumable "), (["upload", "--help"], 0, "Usage: "), ([], 2, "")]
+)
+def test_a_script_gets_the_exit_code(
+    arguments: list[str], code: int, out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["resumable", *arguments])
+    assert main() == code
+    assert capsys.readouterr().out.startswith(out)
+
+
+def test_ctrl_c_before_there_is_a_command_is_an_exit_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pressed:
+        """Arguments whose second reader is interrupted."""
+
+        read = False
+
+        def __getitem__(self, item: object) -> list[str]:
+            if self.read:
+                raise KeyboardInterrupt
+            self.read = True
+            return []
+
+    monkeypatch.setattr(sys, "argv", Pressed())
+    assert main() == 130
+
+
+def test_python_runs_the_package() -> None:
+    assert python("-m", "resumable", "--version").stdout == f"resumable {resumable.__version__}\n"
+
+
+@pytest.mark.parametrize("package", ["click", "rich", "pathspec"])
+def test_without_the_extra_one_line_says_what_to_install(package: str) -> None:
+    ran = python("-c", f"import sys; sys.modules['{package}'] = None; sys.argv[1:] = ['upload', '--help']; {PROGRAM}")
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        f"the command resumable needs the package {package!r}; install it with: pip install 'resumable[cli]'\n"
+    )
+
+
+def test_an_extra_may_be_installed_in_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("upload", "transfer", "sources"):
+        monkeypatch.delitem(sys.modules, f"resumable.cli.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "pathspec", None)
+    ran = run("upload", "a.bin", "http://127.0.0.1:9/")
+    assert ran.code == 2
+    assert ran.err == (
+        "the command resumable needs the package 'pathspec'; install it with: pip install 'resumable[cli]'\n"
+    )
+    monkeypatch.setitem(sys.modules, "resumable.cli.commands", None)
+    with pytest.raises(ModuleNotFoundError, match=r"resumable\.cli\.commands"):
+        run("upload")
+
+
+def test_a_module_of_ours_that_is_missing_is_no_matter_of_extras() -> None:
+    ran = python(
+        "-c", f"import sys; sys.modules['resumable.cli.commands'] = None; sys.argv[1:] = ['--help']; {PROGRAM}"
+    )
+    assert ran.returncode == 1
+    assert "pip install" not in ran.stderr
+
+
+def test_without_the_server_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
+    ran = python(
+        "-c", f"import sys; sys.modules['cheroot'] = None; sys.argv[1:] = ['serve', {str(tmp_path)!r}]; {PROGRAM}"
+    )
+    assert ran.returncode == 2
+    assert "install it with: pip install 'resumable[server]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def completions(words: str, shell: str = "bash") -> list[str]:
+    """What a shell would offer behind these words."""
+    environment = {"_RESUMABLE_COMPLETE": f"{shell}_complete", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
+    return python("-c", PROGRAM, **environment).stdout.splitlines()
+
+
+def test_the_shell_completes_commands_flags_and_files() -> None:
+    assert completions("resumable ") == [f"plain,{name}" for name in COMMANDS]
+    assert completions("resumable up") == ["plain,upload"]
+    assert "plain,--chunk-size" in completions("resumable upload --ch")
+    assert completions("resumable upload --links s") == ["plain,skip"]
+    assert completions("resumable upload vid") == ["file,vid"]
+    assert completions("resumable serve inc") == ["dir,inc"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_gets_its_script(shell: str) -> None:
+    script = python("-c", PROGRAM, _RESUMABLE_COMPLETE=f"{shell}_source").stdout
+    assert "_RESUMABLE_COMPLETE" in script
+    page = (ROOT / "docs" / "command-line.rst").read_text(encoding="utf-8")
+    assert f"_RESUMABLE_COMPLETE={shell}_source resumable" in page
+    if shutil.which(shell):
+        subprocess.run([shell, "-n", "/dev/stdin"], input=script, text=True, check=True, timeout=60)
+
+
+def module(path: Path) -> ModuleType:
+    """The program at this path, as a module."""
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None
+    assert specification.loader is not None
+    made = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(made)
+    return made
+
+
+def test_the_reference_is_that_of_the_commands() -> None:
+    page = (ROOT / "docs" / "command-line.rst").read_text(encoding="utf-8")
+    assert page == module(ROOT / "docs" / "commands.py").renewed(), "make tables writes it anew"
+
+
+def test_the_demo_is_the_one_of_the_examples(run: Run) -> None:
+    ran = run("demo")
+    assert ran.code == 0, ran.err
+    assert "Everything arrived. What to type next:" in ran.out
+    assert "connections cut on purpose: 0" not in ran.out
+    assert ran.out.count("   same  ") == 5
+    assert "-m resumable upload FILE URL" in ran.out

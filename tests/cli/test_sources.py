@@ -1,0 +1,172 @@
+"""Which files are sent, and under which names."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from resumable import SourceError
+from resumable.cli.sources import Found, Rules, find
+
+Make = Callable[..., Path]
+
+
+def names(sources: Sequence[str], exclude: Sequence[str] = (), links: str = "follow") -> list[str]:
+    """The names under which the sources are sent; none of them may fail."""
+    found = list(find(sources, Rules(exclude, links)))
+    assert all(isinstance(item, Found) for item in found), found
+    return [item.relative_path for item in found if isinstance(item, Found)]
+
+
+@pytest.fixture
+def photos(make: Make) -> None:
+    for name in ("photos/a.jpg", "photos/b.png", "photos/summer/c.jpg", "photos/summer/d.tmp", "photos/.hidden"):
+        make(name, 10)
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("photos/a.jpg", ["a.jpg"]),
+        ("./photos/summer/../a.jpg", ["a.jpg"]),
+        ("photos", ["photos/.hidden", "photos/a.jpg", "photos/b.png", "photos/summer/c.jpg", "photos/summer/d.tmp"]),
+        ("photos/", ["photos/.hidden", "photos/a.jpg", "photos/b.png", "photos/summer/c.jpg", "photos/summer/d.tmp"]),
+        ("photos/summer/.", ["summer/c.jpg", "summer/d.tmp"]),
+        ("photos/*.jpg", ["a.jpg"]),
+        ("photos/**/*.jpg", ["a.jpg", "summer/c.jpg"]),
+        ("photos/s*", ["summer/c.jpg", "summer/d.tmp"]),
+        ("photos/**", ["a.jpg", "b.png", "summer/c.jpg", "summer/d.tmp"]),
+        ("ph?tos/a.jpg", ["photos/a.jpg"]),
+    ],
+)
+def test_a_source_means_these_files(source: str, expected: list[str]) -> None:
+    assert names([source]) == expected
+
+
+@pytest.mark.usefixtures("photos")
+def test_the_working_directory_is_sent_under_its_name(work: Path) -> None:
+    assert names(["."], ["photos/*", "!photos/a.jpg"]) == [f"{work.name}/photos/a.jpg"]
+
+
+def test_a_file_with_a_star_in_its_name_is_that_file(make: Make) -> None:
+    make("a*b")
+    make("axb")
+    assert names(["a*b"]) == ["a*b"]
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize(
+    ("exclude", "expected"),
+    [
+        (["*.tmp", ".*"], ["photos/a.jpg", "photos/b.png", "photos/summer/c.jpg"]),
+        (["summer/"], ["photos/.hidden", "photos/a.jpg", "photos/b.png"]),
+        (["/a.jpg", "# a comment", ".hidden", "summer"], ["photos/b.png"]),
+        (["*", "!*/", "!*.jpg"], ["photos/a.jpg", "photos/summer/c.jpg"]),
+        (["**"], []),
+    ],
+)
+def test_exclude_has_the_rules_of_gitignore(exclude: list[str], expected: list[str]) -> None:
+    assert names(["photos"], exclude) == expected
+
+
+@pytest.mark.usefixtures("photos")
+def test_exclude_leaves_out_named_files_too() -> None:
+    assert names(["photos/a.jpg", "photos/b.png"], ["*.png"]) == ["a.jpg"]
+
+
+def test_a_directory_that_is_left_out_is_not_looked_into(make: Make) -> None:
+    make("top/keep.txt")
+    closed = make("top/closed/file.txt").parent
+    closed.chmod(0)
+    try:
+        assert names(["top"], ["closed/"]) == ["top/keep.txt"]
+    finally:
+        closed.chmod(0o700)
+
+
+@pytest.fixture
+def linked(make: Make, work: Path) -> None:
+    make("top/file.txt")
+    make("elsewhere/inner.txt")
+    (work / "top" / "to-file").symlink_to("file.txt")
+    (work / "top" / "to-directory").symlink_to(work / "elsewhere")
+    (work / "top" / "to-itself").symlink_to(work / "top")
+    (work / "elsewhere" / "back").symlink_to(work / "top")
+
+
+@pytest.mark.usefixtures("linked")
+def test_links_are_followed_and_never_in_a_circle() -> None:
+    assert names(["top"]) == ["top/file.txt", "top/to-directory/inner.txt", "top/to-file"]
+
+
+@pytest.mark.usefixtures("linked")
+def test_links_are_skipped() -> None:
+    assert names(["top", "top/to-file"], links="skip") == ["top/file.txt"]
+
+
+@pytest.mark.usefixtures("linked")
+def test_links_are_errors() -> None:
+    found = list(find(["top"], Rules(links="error")))
+    assert [str(item) for item in found if isinstance(item, SourceError)] == [
+        f"cannot read 'top/to-{name}': it is a link, and --links is error" for name in ("directory", "file", "itself")
+    ]
+    with pytest.raises(SourceError, match="it is a link"):
+        list(find(["top/to-file"], Rules(links="error")))
+
+
+@pytest.mark.parametrize("source", ["nowhere", "nowhere/*.jpg", "*.nothing", ""])
+def test_what_is_not_there_is_said_at_once(source: str) -> None:
+    with pytest.raises(SourceError, match=r"No such file or directory|the pattern matches nothing"):
+        list(find([source], Rules()))
+
+
+def test_a_link_to_nowhere_in_a_directory_is_an_error_beside_the_others(make: Make, work: Path) -> None:
+    make("top/file.txt")
+    (work / "top" / "lost").symlink_to("nowhere")
+    file, lost = find(["top"], Rules())
+    assert isinstance(lost, SourceError)
+    assert isinstance(file, Found)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_directory_that_cannot_be_read_is_an_error_beside_the_others(make: Make) -> None:
+    make("top/file.txt")
+    closed = make("top/closed/file.txt").parent
+    closed.chmod(0)
+    try:
+        refused, file = find(["top"], Rules())
+    finally:
+        closed.chmod(0o700)
+    assert isinstance(refused, SourceError)
+    assert isinstance(file, Found)
+
+
+def test_a_directory_that_vanishes_is_an_error_beside_the_others(make: Make, work: Path) -> None:
+    for name in ("a/file.txt", "b/file.txt", "c/file.txt"):
+        make(f"top/{name}")
+    found = find(["top"], Rules())
+    first = next(found)
+    (work / "top" / "b" / "file.txt").unlink()
+    (work / "top" / "b").rmdir()
+    rest = list(found)
+    assert isinstance(first, Found)
+    assert [type(item).__name__ for item in rest] == ["SourceError", "Found"]
+
+
+def test_what_is_no_file_is_left_out_of_a_directory_and_refused_by_name(make: Make, work: Path) -> None:
+    make("top/file.txt")
+    os.mkfifo(work / "top" / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("top/socket")
+        assert names(["top"]) == ["top/file.txt"]
+        with pytest.raises(SourceError, match="no regular file; give what it yields to the standard input, as -"):
+            list(find(["top/pipe"], Rules()))
+
+
+def test_the_standard_input_has_a_name() -> None:
+    assert list(find(["-"], Rules(), stream_name="log.txt")) == [Found("-", "log.txt", None)]

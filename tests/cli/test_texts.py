@@ -1,0 +1,113 @@
+"""What a person reads when the other side is not what it should be."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faults.script import Exchange, Script, answer
+
+from resumable.receiver import Receiver, Server
+
+from .conftest import Run
+
+Make = Callable[..., Path]
+PAGE = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>"
+
+
+def test_a_wrong_path_is_named_with_the_answer_and_what_to_do(run: Run, make: Make, received: Path) -> None:
+    make()
+    with Server(Receiver(received)) as server:
+        target = f"{server.url}uploads-here"
+        ran = run("upload", "a.bin", target)
+    assert ran.code == 4
+    assert f"chunk 1/1 of 'a.bin' refused: POST {target} → 404" in ran.text
+    assert "check the target" in ran.text
+
+
+def test_a_server_that_is_down_is_named_at_the_first_failure(
+    start: Callable[..., subprocess.Popen[str]], make: Make
+) -> None:
+    make()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    process = start("upload", "a.bin", f"http://me:s3cret@127.0.0.1:{port}/there?token=s3cret")
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line == (
+        f"waiting: cannot reach http://127.0.0.1:{port}/there: Connection refused; trying again for 5 min, "
+        "--retry-for limits it\n"
+    )
+
+
+def test_a_server_that_comes_back_is_used(run: Run, make: Make) -> None:
+    make()
+    with Script(answer(503, b"out for lunch", Retry_After="0"), otherwise=answer()) as server:
+        ran = run("upload", "--no-test-chunks", "a.bin", server.url)
+    assert ran.code == 0
+    assert f"waiting: {server.url}: the server answered 503 'out for lunch'; trying again for 5 min" in ran.text
+    assert "1 file uploaded" in ran.text
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_a_test_endpoint_takes_uploads_all_the_same(status: int, run: Run, make: Make) -> None:
+    make()
+
+    def serve(exchange: Exchange) -> None:
+        answer(status if exchange.request.method == "GET" else 200)(exchange)
+
+    with Script(otherwise=serve) as server:
+        ran = run("upload", "a.bin", server.url)
+    assert ran.code == 0
+    assert "1 file uploaded" in ran.text
+
+
+def test_a_web_page_in_answer_to_everything_is_no_upload(run: Run, make: Make) -> None:
+    make()
+    with Script(otherwise=answer(404, PAGE, Content_Type="text/html")) as server:
+        ran = run("upload", "a.bin", server.url)
+    assert ran.code == 4
+    assert '→ 404 "<!DOCTYPE html>' in ran.text
+    assert "that is a web page: resumable doctor says whether uploads are taken there" in ran.text
+
+
+def test_a_redirect_names_the_new_address(run: Run, make: Make) -> None:
+    make()
+    with Script(otherwise=answer(301, Location="/new/place")) as server:
+        ran = run("upload", "a.bin", server.url)
+    assert ran.code == 4
+    assert f"it leads to {server.url.removesuffix('/upload')}/new/place" in ran.text
+    assert "use the new address as the target" in ran.text
+
+
+def test_a_server_that_says_present_to_everything_is_not_believed(run: Run, make: Make) -> None:
+    make()
+    with Script(otherwise=answer(200, PAGE)) as server:
+        ran = run("upload", "a.bin", server.url)
+    assert ran.code == 0
+    assert "note: the server says 'present' for a chunk that cannot exist" in ran.text
+    assert "already there" not in ran.text
+
+
+def test_many_failures_are_told_in_part(run: Run, make: Make, received: Path) -> None:
+    for number in range(30):
+        make(f"top/{number}.bin", 100)
+    with Server(Receiver(received, max_total_size=10)) as server:
+        ran = run("upload", "top", server.url)
+        every = run("upload", "-v", "top", server.url)
+    assert ran.code == every.code == 4
+    assert ran.err.count("→ 413") == 20
+    assert "failed: others, too; -v shows all of them" in ran.text
+    assert "30 files failed" in ran.text
+    assert every.err.count("→ 413") == 30
+
+
+def test_the_words_of_a_server_cannot_move_the_cursor(run: Run, make: Make) -> None:
+    make()
+    with Script(otherwise=answer(400, b"\x1b[2J\xc2\x9b2J\x07gone")) as server:
+        ran = run("upload", "--no-test-chunks", "a.bin", server.url)
+    assert ran.code == 4
+    assert not {"\x1b", "\x9b", "\x07"} & set(ran.err)

@@ -1,0 +1,277 @@
+"""``resumable upload`` against a real receiver: what arrives, what is said, and what a second run finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faults.proxy import Fault, Proxy, Scenario
+
+import resumable
+from resumable import Resumable, dialects
+from resumable.cli.display import Plain
+from resumable.receiver import FileStore, Receiver, Server, parameter_names
+
+from .conftest import Run, tree
+
+Make = Callable[..., Path]
+MIB = 1024 * 1024
+
+
+def test_a_file_arrives_and_a_second_run_finds_it_there(run: Run, make: Make, server: Server, received: Path) -> None:
+    file = make("video.mp4", 3 * MIB + 5)
+    first = run("upload", "video.mp4", server.url)
+    assert first.code == 0
+    assert re.fullmatch(r"done: 1 file uploaded in [\d.]+ s, 3.00 MiB sent \(.+/s\)\n", first.err)
+    assert first.out == ""
+    assert tree(received) == {"video.mp4": file.read_bytes()}
+    second = run("upload", "video.mp4", server.url)
+    assert second.code == 0
+    assert re.fullmatch(r"done: 1 file at the server in [\d.]+ s, 3 of 3 chunks already there\n", second.err)
+
+
+def test_what_was_begun_goes_on_and_the_command_says_how_much_was_there(
+    run: Run, make: Make, server: Server, received: Path
+) -> None:
+    file = make("video.mp4", 400 * 4096)
+    with Resumable(server.url, chunk_size=4096, auto_upload=False) as session:
+        session.add_file(file).mark_chunks_completed(range(61, 400))
+    assert tree(received) == {}
+    ran = run("upload", "--chunk-size", "4096", "video.mp4", server.url)
+    assert ran.code == 0
+    assert "61 of 400 chunks already there" in ran.err
+    assert tree(received) == {"video.mp4": file.read_bytes()}
+
+
+def test_several_sources_arrive_under_their_names(run: Run, make: Make, server: Server, received: Path) -> None:
+    files = {name: make(name, 5000).read_bytes() for name in ("one.txt", "photos/a.jpg", "photos/summer/b.jpg")}
+    ran = run("upload", "one.txt", "photos", server.url)
+    assert ran.code == 0
+    assert tree(received) == files
+    assert "3 files uploaded" in ran.err
+
+
+def test_the_standard_input_is_sent_under_the_name_that_was_given(run: Run, server: Server, received: Path) -> None:
+    data = os.urandom(2 * MIB)
+    ran = run("upload", "--name", "dump.sql", "-", server.url, stdin=data)
+    assert ran.code == 0, ran.err
+    assert tree(received) == {"dump.sql": data}
+    again = run("upload", "--name", "dump.sql", "-", server.url, stdin=data)
+    assert "2 of 2 chunks already there" in again.err
+
+
+def test_dry_run_lists_and_asks_nobody(run: Run, make: Make) -> None:
+    make("top/a.bin", 3 * MIB)
+    make("top/b.tmp", 10)
+    ran = run("upload", "-n", "top", "-", "--exclude", "*.tmp", "http://127.0.0.1:9/")
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        "top/a.bin  3.00 MiB, 3 chunks",
+        "stdin  size unknown",
+        "would send 2 files, 3.00 MiB; nothing was sent",
+    ]
+
+
+def test_dry_run_lists_as_json(run: Run, make: Make) -> None:
+    make("a.bin", 10)
+    ran = run("upload", "-n", "-q", "--json", "a.bin", "http://127.0.0.1:9/")
+    (planned,) = ran.events
+    assert (planned["event"], planned["relative_path"], planned["size"]) == ("planned", "a.bin", 10)
+
+
+def test_exclude_from_reads_the_rules_of_a_file(
+    run: Run, make: Make, work: Path, server: Server, received: Path
+) -> None:
+    make("top/a.txt")
+    make("top/b.log")
+    make("top/cache/c.txt")
+    (work / "rules").write_text("*.log\ncache/\n", encoding="utf-8")
+    assert run("upload", "top", "--exclude-from", "rules", server.url).code == 0
+    assert set(tree(received)) == {"top/a.txt"}
+
+
+def test_json_is_an_object_for_each_event_and_one_for_the_result(run: Run, make: Make, server: Server) -> None:
+    make("a.bin", 3 * MIB)
+    ran = run("upload", "--json", "a.bin", server.url)
+    names = [event["event"] for event in ran.events]
+    assert names[:4] == ["chunking_start", "chunking_progress", "chunking_complete", "file_added"]
+    assert names.count("chunk_success") == 3
+    assert names[-2:] == ["complete", "result"]
+    added = next(event for event in ran.events if event["event"] == "file_added")
+    assert added["file"]["relative_path"] == "a.bin"
+    assert added["file"]["size"] == 3 * MIB
+    assert {"number", "start", "end"} <= set(next(e for e in ran.events if e["event"] == "chunk_success")["chunk"])
+    success = next(event for event in ran.events if event["event"] == "file_success")
+    assert (success["bytes_confirmed"], success["file"]["chunks"]) == (3 * MIB, 3)
+    result = ran.events[-1]
+    assert result["exit_code"] == 0
+    assert (result["succeeded"], result["failed"], result["chunks"], result["chunks_already_there"]) == (1, 0, 3, 0)
+    again = run("upload", "--json", "a.bin", server.url).events[-1]
+    assert (again["chunks_already_there"], again["bytes_skipped"]) == (3, 3 * MIB)
+
+
+def test_json_says_what_failed(run: Run, make: Make, received: Path) -> None:
+    make("a.bin", 10)
+    with Server(Receiver(received, token="right")) as server:
+        ran = run("upload", "--json", "a.bin", server.url)
+    failed = next(event for event in ran.events if event["event"] == "file_error")
+    assert (failed["error"], failed["status"], failed["exit_code"]) == ("AuthenticationRefused", 401, 6)
+    assert ran.events[-1]["exit_code"] == ran.code == 6
+
+
+def test_nobody_reading_the_json_stops_no_upload(
+    start: Callable[..., subprocess.Popen[str]], make: Make, server: Server
+) -> None:
+    make("a.bin", 20 * MIB)
+    process = start("upload", "--json", "--chunk-size", "64K", "a.bin", server.url)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read().startswith("done: 1 file uploaded")
+    assert process.wait(60) == 0
+
+
+def test_quiet_says_nothing_but_what_failed(run: Run, make: Make, server: Server, work: Path) -> None:
+    make("top/a.bin")
+    assert run("upload", "-q", "top", server.url).err == ""
+    (work / "top" / "lost").symlink_to("nowhere")
+    ran = run("upload", "-q", "top", server.url)
+    assert ran.err == "failed: cannot read 'top/lost': No such file or directory\n"
+
+
+def test_verbose_tells_of_each_file_and_twice_of_each_chunk(run: Run, make: Make, server: Server) -> None:
+    make("a.bin", 2 * MIB)
+    make("b.bin", 10)
+    once = run("upload", "-v", "a.bin", "b.bin", server.url)
+    assert "done: a.bin, 2.00 MiB\n" in once.err
+    assert "done: b.bin, 10 B\n" in once.err
+    assert "chunk 1" not in once.err
+    twice = run("upload", "-vv", "a.bin", server.url)
+    assert "chunk 1 of 2 of 'a.bin' is there\n" in twice.err
+    assert "done: a.bin, 2.00 MiB; 2 of 2 chunks already there\n" in twice.err
+
+
+def test_verbose_tells_of_retries(run: Run, make: Make, server: Server) -> None:
+    make("a.bin", 100_000)
+    with Proxy(server.url, Scenario(faults=(Fault("reset", at=50_000),))) as proxy:
+        ran = run("upload", "-v", "--retry-interval", "0", "--no-test-chunks", "a.bin", proxy.url)
+    assert ran.code == 0
+    assert "again: chunk 1 of 'a.bin' (" in ran.err
+
+
+def test_the_same_file_twice_is_sent_once(run: Run, make: Make, server: Server, received: Path) -> None:
+    make("a.bin")
+    ran = run("upload", "a.bin", "./a.bin", server.url)
+    assert ran.code == 0
+    assert "left out: 'a.bin' was not added" in ran.err
+    assert list(tree(received)) == ["a.bin"]
+
+
+def test_files_that_the_flags_refuse_are_left_out(run: Run, make: Make, server: Server, received: Path) -> None:
+    make("top/a.txt", 10)
+    make("top/b.txt", 5000)
+    make("top/c.bin", 10)
+    ran = run("upload", "--max-file-size", "1k", "--file-type", "txt", "top", server.url)
+    assert ran.code == 0
+    assert list(tree(received)) == ["top/a.txt"]
+    assert "it has 5000 bytes, and --max-file-size is 1024" in ran.err
+
+
+def test_nothing_to_send_is_a_usage_error(run: Run, make: Make, server: Server) -> None:
+    make("top/a.txt")
+    ran = run("upload", "--exclude", "*", "top", server.url)
+    assert ran.code == 2
+    assert ran.err == "failed: there is nothing to upload\n"
+
+
+def test_an_empty_file_arrives(run: Run, make: Make, server: Server, received: Path) -> None:
+    make("empty", 0)
+    assert run("upload", "empty", server.url).code == 0
+    assert tree(received) == {"empty": b""}
+
+
+@pytest.mark.parametrize("kind", ["safe", "resumablejs", "content"])
+def test_the_identifier_is_made_as_asked(kind: str, run: Run, make: Make, server: Server) -> None:
+    make("a b.txt", 100)
+    ran = run("upload", "--identifier", kind, "--json", "a b.txt", server.url)
+    success = next(event for event in ran.events if event["event"] == "file_success")
+    identifier = success["file"]["unique_identifier"]
+    patterns = {"safe": r"100-abtxt-[0-9a-f]{12}", "resumablejs": "100-abtxt", "content": "100-[0-9a-f]{64}"}
+    assert re.fullmatch(patterns[kind], identifier)
+
+
+def test_names_that_no_terminal_should_see_are_shown_harmless(run: Run, make: Make, server: Server) -> None:
+    make("evil\x1b[2J\n.txt")
+    ran = run("upload", "-v", "evil\x1b[2J\n.txt", server.url)
+    assert "\x1b" not in ran.err
+    assert "done: evil�[2J�.txt, 1000 B\n" in ran.err
+
+
+def test_a_progress_line_comes_every_five_seconds_without_a_terminal(
+    start: Callable[..., subprocess.Popen[str]], make: Make, server: Server
+) -> None:
+    make("a.bin", 3 * MIB)
+    with Proxy(server.url, Scenario(bandwidth=100_000)) as proxy:
+        process = start("upload", "a.bin", proxy.url)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.kill()
+    assert re.fullmatch(r"\d+ %, .+ of 3.00 MiB, .+/s, .+ left, 0 of 1 files\n", line)
+
+
+def test_the_lines_say_where_the_run_is(run: Run, make: Make, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plain, "EVERY", 0.0)
+    make("a.bin", 64 * 4096)
+    with Resumable(server.url, chunk_size=4096, auto_upload=False) as session:
+        session.add_file("a.bin").mark_chunks_completed(range(20, 64))
+    with Proxy(server.url, Scenario(bandwidth=100_000)) as proxy:
+        moving = run("upload", "--chunk-size", "4096", "a.bin", proxy.url)
+    assert re.search(
+        r"^\d+ %, .+ of 256 KiB, .+/s, .+ left, 0 of 1 files, 20 of 64 chunks already there$", moving.err, re.MULTILINE
+    )
+    stuck = run("upload", "--retry-for", "1500ms", "--retry-interval", "0.2", "a.bin", "http://127.0.0.1:9/")
+    assert re.search(
+        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 files, nothing gets through since \S+ s: Connection refused$",
+        stuck.err,
+        re.MULTILINE,
+    )
+
+
+def test_nobody_reading_the_json_is_no_error_of_the_upload(
+    run: Run, make: Make, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with monkeypatch.context() as patched, open(writing, "w", encoding="utf-8", closefd=True) as closed:
+        patched.setattr(sys, "stdout", closed)
+        assert run("upload", "--json", "a.bin", server.url).code == 0
+        # What was not written is not to be written now.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+
+
+def test_the_library_warns_where_the_command_does(run: Run, make: Make) -> None:
+    make("a.bin", 10_000)
+    ran = run("upload", "--chunk-size", "1", "--retries", "0", "a.bin", "http://127.0.0.1:9/")
+    assert "note: 'a.bin' has 10000 chunks" in ran.err
+
+
+def test_flow_js_is_spoken(run: Run, make: Make, received: Path) -> None:
+    file = make("a.bin", 3 * MIB)
+    with Server(Receiver(FileStore(received), names=parameter_names(dialects.FLOWJS))) as server:
+        assert run("upload", "a.bin", server.url).code != 0
+        assert run("upload", "--dialect", "flowjs", "a.bin", server.url).code == 0
+    assert tree(received) == {"a.bin": file.read_bytes()}
+
+
+def test_the_library_uploads_with_one_call_what_the_command_does(make: Make, server: Server, received: Path) -> None:
+    file = make("a.bin", 10)
+    assert resumable.upload(str(file), server.url)
+    assert json.dumps(sorted(tree(received))) == '["a.bin"]'
