@@ -24,12 +24,13 @@ format: $(VENV)/all,test,lint
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/server,docs
+docs: $(VENV)/cli,server,docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-# The tables of options and events, from the rows of the code.
-tables: $(VENV)/server,docs
+# The tables of options and events from the rows of the code, and the reference of the commands from the commands.
+tables: $(VENV)/cli,server,docs
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/commands.py
 
 bench: $(VENV)/all
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -46,7 +47,7 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp for each set of extras: the network is needed once, and again when setup.cfg asks for something else.
-$(VENV)/test: EXTRAS = server,test
+$(VENV)/test: EXTRAS = test
 $(VENV)/%: EXTRAS = $*
 $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) install --editable '.[$(EXTRAS)]'
