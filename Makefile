@@ -7,7 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: test demo lint format docs tables bench coverage clean
+.PHONY: test demo lint format docs tables bench coverage fuzz clean
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -q $(ARGS)
@@ -40,6 +40,12 @@ coverage: $(VENV)/test
 	$(BIN)/python -m coverage run -m pytest -q $(ARGS)
 	$(BIN)/python -m coverage report --fail-under=100 --include='resumable/protocol/*,resumable/core/*'
 	$(BIN)/python -m coverage report
+
+# Requests that are made up, guided by the code of the receiver that they reach; see tests/fuzz.
+FOR ?= 60
+fuzz: $(VENV)/test
+	$(PIP) install 'atheris>=2.3'
+	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m fuzz $(FOR)
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info docs/_build htmlcov .coverage .coverage.*

@@ -13,10 +13,10 @@ A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those t
 404   there is nothing at this path
 405   the method is none of those that the path has
 408   the body did not come in time
-409   it makes no sense together with what came before: other sizes, another name, other bytes
+409   it makes no sense together with what came before: other sizes, another name, other bytes; or the whole
+      file has not the SHA-256 that the client said, and its upload is discarded
 411   the request does not say how long its body is
 413   it asks for more than this receiver takes
-422   the whole file has not the SHA-256 that the client said; the upload is discarded
 429   there are too many unfinished uploads
 460   the chunk has not the SHA-256 that the client said; it is not stored
 500   something failed here; the log says what, under the number in the sentence

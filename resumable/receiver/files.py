@@ -186,6 +186,8 @@ class FileStore:
                     if unfinished and expired is not None:
                         _tell(expired, record)
                     return True
+                if marks is None:
+                    return False
         upload = self.open(name)
         if upload is not None:
             with upload, suppress(Refusal):

@@ -15,8 +15,9 @@ __all__ = ["CHUNK_DIFFERS", "FILE_DIFFERS", "check_chunk", "check_file"]
 CHUNK_DIFFERS = 460
 """The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""
 
-FILE_DIFFERS = 422
-"""The status for a file with another hash."""
+FILE_DIFFERS = 409
+"""The status for a file with another hash: permanent for every client, also for resumable.js, which would take 422 for
+a reason to send the last chunk again, to an upload that has only that one."""
 
 
 def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:

@@ -119,7 +119,7 @@ class FileUpload:
     def _hasten(self, index: int, part: int) -> None:
         """The disk begins to take the chunk, and nobody waits for it: little is left then to wait for at the end."""
         start, end = self._plan.span(index)
-        if end - start >= _WORTH_HASTENING:
+        if end - start >= _WORTH_HASTENING and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(part, start, end - start, os.POSIX_FADV_DONTNEED)
 
     def _placed(self, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:

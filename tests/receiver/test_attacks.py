@@ -411,7 +411,7 @@ def test_15_a_body_over_the_limit_is_refused_before_it_is_read(siege: Siege) -> 
 
 
 def test_16_a_client_that_is_slow_is_cut(besiege: Besiege) -> None:
-    siege = besiege(limits={"header_timeout": 0.3, "idle_timeout": 0.3, "min_rate": 1000, "rate_window": 0.3})
+    siege = besiege(limits={"header_timeout": 1, "idle_timeout": 1, "min_rate": 1000, "rate_window": 1})
     assert siege.raw(b"POST / HTTP/1.1\r\nHost: loc", shut=False).startswith(b"HTTP/1.1 408 ")
     sample = Sample(bytes(5000), 5000)
     answer = siege.raw(siege.head(sample, 1, "Content-Length: 5000") + bytes(10), shut=False)
@@ -419,12 +419,12 @@ def test_16_a_client_that_is_slow_is_cut(besiege: Besiege) -> None:
     assert b"Connection: close" in answer
     idle = f"GET /?{sample.query(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     assert siege.raw(idle, shut=False).startswith(b"HTTP/1.1 204 ")
-    assert siege.raw(shut=False) in (b"", siege.raw(b"GET", shut=False))
+    assert siege.raw(shut=False) == b""
     assert siege.published() == {}
 
 
 def test_16_a_byte_now_and_then_does_not_keep_a_connection(besiege: Besiege) -> None:
-    siege = besiege(limits={"header_timeout": 0.3, "min_rate": 1000, "rate_window": 0.3})
+    siege = besiege(limits={"header_timeout": 1, "min_rate": 1000, "rate_window": 1})
     for begin in (b"GET /?", siege.head(Sample(bytes(5000), 5000), 1, "Content-Length: 5000")):
         with socket.create_connection(("127.0.0.1", siege.server.port), timeout=0.01) as connection:
             connection.sendall(begin)
@@ -442,7 +442,7 @@ def test_16_a_byte_now_and_then_does_not_keep_a_connection(besiege: Besiege) -> 
 
 
 def test_17_more_connections_than_the_cap_are_told_to_come_back(besiege: Besiege) -> None:
-    siege = besiege(limits={"max_connections": 8})
+    siege = besiege(limits={"max_connections": 8, "idle_timeout": 300})
     with ExitStack() as stack:
         held = [
             stack.enter_context(closing(socket.create_connection(("127.0.0.1", siege.server.port), timeout=60)))

@@ -141,7 +141,7 @@ def test_a_file_with_another_hash_is_discarded(receiver: Receiver, root: Path) -
     wrong = Sample(extra={"resumableFileSha256": sha256(b"other")})
     assert wrong.send(receiver, 1) == [200]
     answer = receiver.handle(wrong.octet(2))
-    assert (answer.status, b"discarded" in answer.body) == (422, True)
+    assert (answer.status, b"discarded" in answer.body) == (409, True)
     assert [path.name for path in root.iterdir()] == [".resumable"]
     right = Sample(extra={"resumableFileSha256": sha256(Sample().data)})
     assert right.test(receiver, 1).status == 204
