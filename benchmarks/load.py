@@ -71,9 +71,8 @@ def main() -> None:
         """Whether the connection is kept. Raises OSError where it is not there any more."""
         if kind == "chunks":
             sock.sendall(head("POST", number, int(count), int(size), identifier, int(size)), socket.MSG_MORE)
-            sent = 0
-            while sent < int(size):
-                sent += os.sendfile(sock.fileno(), body, sent, int(size) - sent)
+            with open(body, "rb", closefd=False) as file:
+                sock.sendfile(file, 0, int(size))
         else:
             sock.sendall(head("GET", 1, int(count), int(size), identifier))
         status, kept = read_answer(sock)

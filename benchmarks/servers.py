@@ -47,7 +47,7 @@ import sys
 from application import application
 from cheroot.wsgi import Server
 server = Server(("127.0.0.1", int(sys.argv[1])), application, numthreads=int(sys.argv[2]))
-server.keep_alive_conn_limit = None
+server.keep_alive_conn_limit, server.request_queue_size = None, 128
 server.start()
 """
 OURS = ("-m", "resumable.receiver", "{uploads}", "--port", "{port}", "--fsync", "never")

@@ -24,7 +24,8 @@ try:
     )
 except ImportError as error:
     raise ImportError(
-        "the receiver reads forms with the package 'multipart'; install it with: pip install 'resumable[server]'"
+        "the receiver reads forms with the package 'multipart'; install it with: pip install 'resumable[server]'",
+        name="multipart",
     ) from error
 
 __all__ = ["PIECE", "Body", "parse_query", "read_body"]

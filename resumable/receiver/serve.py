@@ -39,7 +39,7 @@ class Server:
 
     ``host`` and ``port`` are where it listens; port 0 is any free one. An address that others can reach is refused,
     as an OptionError, unless the receiver has a token or ``insecure`` says that none is wanted. ``limits`` is what
-    clients may take. Stale uploads are swept at the start and every ``sweep_every`` seconds.
+    clients may take. The store is swept at the start, every ``sweep_every`` seconds, and at the end.
 
     With more than one of ``processes``, requests are answered by that many children, which share the socket and the
     store. They are forked, so the server has to be started before threads that may hold a lock; callbacks of the
@@ -120,7 +120,8 @@ class Server:
     def stop(self) -> None:
         """It accepts nothing any more, and requests in the middle were given the seconds of grace. Does nothing twice.
 
-        Takes at most 3 seconds more than that grace, and the rest of a sweep that is under way.
+        Takes at most 3 seconds more than that grace, the rest of a sweep that is under way, and a last one: with
+        ``fsync="finish"`` all that was received is on the disk then.
         """
         if self._listening is None:
             return
@@ -129,6 +130,7 @@ class Server:
         for thread in self._running:
             thread.join()
         self._running.clear()
+        self._sweep()
         atexit.unregister(self.stop)
         for sock in (self._ours, self._life, self._listening):
             sock.close()

@@ -249,6 +249,14 @@ def test_the_name_of_a_machine_need_not_be_one_that_clients_can_say(
         assert requests.get(server.url, params=Sample().pairs(1)).status_code == 204
 
 
+def test_a_server_that_is_stopped_leaves_on_the_disk_what_it_received(root: Path) -> None:
+    receiver = Receiver(FileStore(root, fsync="finish"))
+    with Server(receiver):
+        assert Sample().send(receiver, 1) == [200]
+    (marks,) = root.glob(".resumable/*/chunks")
+    assert marks.read_bytes().endswith(b"\2\0")
+
+
 def test_a_server_is_started_once_and_stopped_any_number_of_times(root: Path) -> None:
     before = threading.active_count()
     server = Server(root)
