@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from rich.console import Console, Group
@@ -41,6 +42,8 @@ class Bars:
         self._tally = tally
         self._verbose = verbose
         self._drawn: object = None
+        # One at a time: rich reckons how far up the rows begin before it writes, and two would reckon alike.
+        self._drawing = threading.Lock()
         # Drawn by us alone, so that nothing is drawn twice and no thread of rich's runs.
         self._live = Live(self, console=console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._live.start()
@@ -55,23 +58,28 @@ class Bars:
         state = *self._state(), self._console.size
         if state != self._drawn:
             self._drawn = state
-            self._live.refresh()
+            with self._drawing:
+                self._live.refresh()
 
     def say(self, text: Text, *, whole: bool = False) -> None:
         """A line above the bars."""
-        self._console.print(text, soft_wrap=whole)
+        with self._drawing:
+            self._console.print(text, soft_wrap=whole)
 
     def finished(self, file: ResumableFile) -> bool:
         """The row of the file stays, at 100 %, where there are few or all are wanted."""
         keep = self._verbose or self._tally.files <= _FEW_FILES
         if keep:
             there = "there" if file.bytes_skipped == file.size and file.size else "done"
-            self._console.print(self._row((clean(file.relative_path), 100, size(file.size), "", there)))
+            row = self._row((clean(file.relative_path), 100, size(file.size), "", there))
+            with self._drawing:
+                self._console.print(row)
         return keep
 
     def stop(self) -> None:
         """The bars are gone; what was said stays."""
-        self._live.stop()
+        with self._drawing:
+            self._live.stop()
 
     def _state(self) -> tuple[list[Row], list[Text]]:
         return self._rows(), self._notes()
@@ -90,7 +98,7 @@ class Bars:
         if alone and rows:
             return rows
         moved, total = session.bytes_skipped + session.bytes_sent, session.get_size()
-        done = percent(min(moved, total), total, whole=tally.over.is_set() and tally.succeeded == tally.files)
+        done = percent(min(moved, total), total, whole=tally.over and tally.succeeded == tally.files)
         name = f"{tally.succeeded} of {tally.files} files"
         rows.append((name, done, size(total), rate(session.speed), remaining(session.time_remaining)))
         return rows
@@ -112,7 +120,7 @@ class Bars:
         # Room for the ^C that a terminal adds, which would otherwise begin a line that nobody clears.
         width = self._console.width - 3
         grid = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-        numbers = [("100%", f"{done}%"), ("999 KiB", total)]
+        numbers = [("100%", f"{done}%"), ("99.9 MiB", total)]
         if width >= 60:
             numbers.append(("99.9 MiB/s", speed))
         if width >= 68:
@@ -122,6 +130,6 @@ class Bars:
         grid.add_column(width=free - bar - 1, no_wrap=True, overflow="ellipsis")
         grid.add_column(width=bar, no_wrap=True)
         for widest, _ in numbers:
-            grid.add_column(width=max(len(widest), 8 if widest == "999 KiB" else 0), justify="right", no_wrap=True)
+            grid.add_column(width=len(widest), justify="right", no_wrap=True)
         grid.add_row(Text(name), ProgressBar(100, done, width=bar), *[Text(text) for _, text in numbers])
         return grid

@@ -7,6 +7,8 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -38,6 +40,7 @@ class interruptible:  # noqa: N801 (it is used as a function is)
 
     def __init__(self) -> None:
         self._first: int | None = None
+        self._held = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> interruptible:
@@ -64,10 +67,22 @@ class interruptible:  # noqa: N801 (it is used as a function is)
                 return
             self._woken.recv(64)  # a signal that is no matter of ours
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A signal that comes in this block, which is short and not to be left half done, is raised at its end."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._first is not None:
+            raise Interrupted(self._first)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._first is not None:
             if sys.stderr.isatty():
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(128 + number)
         self._first = number
-        raise Interrupted(number)
+        if not self._held:
+            raise Interrupted(number)

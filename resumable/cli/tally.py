@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import NamedTuple
 
@@ -34,7 +33,7 @@ class Tally:
         self.active: dict[ResumableFile, float] = {}
         self.trouble: Trouble | None = None
         self.hopeless: Exception | None = None
-        self.over = threading.Event()
+        self.over = False
         self._chunks_there = 0
         self._began = time.monotonic()
 
@@ -46,8 +45,7 @@ class Tally:
         session.on("file_success", self._succeeded)
         session.on("file_error", self._failed)
         session.on("file_cancelled", self._left)
-        session.on("complete", self.over.set)
-        session.on("cancel", self.over.set)
+        session.on("complete", self._ended)
 
     def attempt_failed(self, error: Exception) -> None:
         """Nothing gets through, as long as nothing does. Called by workers."""
@@ -63,6 +61,9 @@ class Tally:
     def chunks_there(self) -> int:
         """How many chunks the server had already."""
         return self._chunks_there + sum(chunks_there(file) for file in list(self.active))
+
+    def _ended(self) -> None:
+        self.over = True
 
     def _added(self, file: ResumableFile) -> None:
         self.files += 1

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import click
 from rich.text import Text
 
-from .. import FileRejected, OptionError, Result, Resumable, ResumableFile, RetriesExhausted, SourceError
+from .. import FileRejected, OptionError, Result, Resumable, ResumableFile, RetriesExhausted, SourceError, WaitTimeout
 from . import report
 from .again import command_again
 from .command import console, styled
 from .display import Display, display
 from .flags import in_flags
-from .interruption import Interrupted
+from .interruption import Interrupted, interruptible
 from .outcome import ExitCode, code_of_all, in_words, option_in_words
 from .records import Records
 from .sources import STREAM, Found, Rules, find
@@ -40,7 +40,7 @@ class Voice(NamedTuple):
 
 
 class Transfer:
-    """One call of the command. ``typed`` are its arguments, ``wait`` blocks until a descriptor can be read."""
+    """One call of the command. ``typed`` are its arguments, ``signals`` what may interrupt it."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Transfer:
         voice: Voice,
         *,
         typed: Sequence[str],
-        wait: Callable[[int], None],
+        signals: interruptible,
     ) -> None:
         self._voice = voice
         self._typed = typed
-        self._wait = wait
+        self._signals = signals
         self._console = console()
         self._tally = Tally()
         self._errors: list[Exception] = []
@@ -97,10 +97,9 @@ class Transfer:
             self._display = display(
                 voice.kind, self._console, session, self._tally, quiet=voice.quiet, verbose=voice.verbose > 0
             )
-            session.upload()
-            while not self._tally.over.wait(self._display.interval):
-                self._display.draw()
-            result = session.join(raise_errors=False)
+            with self._signals.held():
+                session.upload()
+            result = self._wait_for(session)
         except Interrupted as stop:
             self._display.stop()
             self._say(report.stopped(stop, session, self._tally, command_again(self._typed)), always=True, whole=True)
@@ -112,6 +111,13 @@ class Transfer:
         self._say(report.summary(session, self._tally, result, code, refused=len(self._errors)))
         return self._end(code, result)
 
+    def _wait_for(self, session: Resumable) -> Result:
+        while True:
+            try:
+                return session.join(self._display.interval, raise_errors=False)
+            except WaitTimeout:
+                self._display.draw()
+
     def _add(self, session: Resumable, found: Iterable[Found | SourceError]) -> None:
         for item in found:
             try:
@@ -120,7 +126,7 @@ class Transfer:
                 if item.path == STREAM:
                     if sys.stdin.isatty():
                         self._say(Text("reading the standard input to its end; Ctrl-D ends it"))
-                    session.add_file(standard_input(self._wait), relative_path=item.relative_path)
+                    session.add_file(standard_input(self._signals.wait), relative_path=item.relative_path)
                 else:
                     session.add_file(item.path, relative_path=item.relative_path)
             except FileRejected as error:

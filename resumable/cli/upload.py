@@ -42,7 +42,7 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
     with interruptible() as signals:
-        transfer = Transfer(target, options, voice, typed=context.obj, wait=signals.wait)
+        transfer = Transfer(target, options, voice, typed=context.obj, signals=signals)
         return transfer.run(sources, rules, values["name"], dry=values["dry_run"])
 
 

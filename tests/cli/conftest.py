@@ -134,7 +134,7 @@ def replying() -> Iterator[Callable[[bytes], int]]:
                     connection, _ = listening.accept()
                 except OSError:
                     return
-                with connection, suppress(ConnectionError):
+                with connection, suppress(OSError):
                     if connection.recv(65536):
                         connection.sendall(data)
                         connection.shutdown(socket.SHUT_WR)
