@@ -140,10 +140,13 @@ class ThreadDelivery(Delivery):
             self._thread = thread = threading.Thread(target=self._run, name="resumable-events", daemon=True)
         try:
             thread.start()
-        except RuntimeError:
-            # The notices are kept, and whoever posts or waits next tries again.
-            with self._news:
-                self._thread = None
+        except BaseException as error:
+            # The notices are kept, and whoever posts or waits next tries again. Ctrl-C may come here as well.
+            if thread.ident is None:
+                with self._news:
+                    self._thread = None
+            if not isinstance(error, RuntimeError):
+                raise
             logger.warning("no thread can be started for the handlers: they wait")
 
     def _run(self) -> None:
@@ -165,6 +168,9 @@ class ThreadDelivery(Delivery):
                     if self._busy():
                         self._news.wait()
                     elif self._closed() or not self._news.wait(LINGER):
+                        # Whoever posts between the end of that time and this line believes that we are here.
+                        if len(self._outbox):
+                            break
                         self._thread = None
                         return
 

@@ -53,9 +53,11 @@ class Workers:
                 self._threads.add(thread)
                 try:
                     thread.start()
-                except RuntimeError:
-                    self._threads.discard(thread)
-                    if not self._threads:
+                except BaseException as error:
+                    # Ctrl-C may come here as well.
+                    if thread.ident is None:
+                        self._threads.discard(thread)
+                    if not isinstance(error, RuntimeError) or not self._threads:
                         raise
                     logger.warning("no more threads can be started: going on with %d workers", len(self._threads))
                     return

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from resumable import FileState, Resumable, SessionState, StateError, UploadCancelled, WaitTimeout
+from resumable.core.records import Notice
+from resumable.dispatch.delivery import LINGER, make_delivery
+from resumable.dispatch.outbox import Outbox
 
 from .conftest import threads_of_sessions, wait_until_threads_are_gone
 from .wire import PATIENCE, Wire
@@ -37,6 +40,33 @@ class Post:
         deadline = time.monotonic() + PATIENCE
         while not until():
             self.queue.get(timeout=deadline - time.monotonic())()
+
+
+# -- an own thread -------------------------------------------------------------------------------------------------
+
+
+def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told() -> None:
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    lock = threading.Lock()
+    outbox = Outbox(lambda event: True, lambda: None)
+    delivery = make_delivery(
+        None,
+        outbox,
+        lambda notice: told.put(notice.event),
+        lock,
+        threading.Condition(lock),
+        busy=lambda: False,
+        closed=lambda: False,
+    )
+    with lock:
+        outbox.extend([Notice("pause")])
+    delivery.post()
+    assert told.get(timeout=PATIENCE) == "pause"
+    with lock:
+        # The thread waits for more, or will; that time ends, and it cannot go before it has the lock.
+        threading.Event().wait(1.5 * LINGER)
+        outbox.extend([Notice("cancel")])
+    assert told.get(timeout=PATIENCE) == "cancel"
 
 
 # -- posted --------------------------------------------------------------------------------------------------------

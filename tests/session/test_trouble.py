@@ -81,6 +81,36 @@ def test_handlers_for_which_there_was_no_thread_are_called_when_there_is_one(
     assert "no thread can be started for the handlers" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["worker", "events"])
+def test_an_interruption_while_a_thread_is_started_leaves_a_session_that_can_go_on(
+    wire: Wire, make: Make, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    start = threading.Thread.start
+    interrupted: list[str] = []
+
+    def interrupt(thread: threading.Thread) -> None:
+        if thread.name.startswith(f"resumable-{kind}") and not interrupted:
+            interrupted.append(thread.name)
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupt)
+    heard = []
+    with Resumable(wire.url, auto_upload=False) as session:
+        # Told of at once, so that it is this thread that wants one for the handlers.
+        session.on("file_added", lambda file: None)
+        session.on("file_success", heard.append)
+        try:
+            session.add_file(make())
+            session.upload()
+        except KeyboardInterrupt:
+            interrupted.append("told")
+        (file,) = session.files
+        session.join(PATIENCE)
+    assert interrupted[1:] == ["told"]
+    assert heard == [file]
+
+
 @pytest.mark.usefixtures("failures")
 @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")])
 def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, error: BaseException) -> None:
