@@ -194,6 +194,9 @@ class Options:
         checks.hook(),
         "callable(response) -> bool: whether the answer to a test says that the chunk is there.",
     )
+    limit_rate: int | None = _row(
+        None, None, checks.integer(1, optional=True), "Bytes a second that all chunks together are sent with at most."
+    )
     timeout: tuple[float | None, float | None] = _row(
         (10, 60), "xhrTimeout", checks.timeout(), "Longest wait to connect, and longest silence of the server."
     )

@@ -124,6 +124,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         ),
         "retry_for": Flag(("--retry-for",), values.duration, TRANSFER),
         "permanent_errors": Flag(("--permanent-errors",), values.statuses, SERVER),
+        "limit_rate": Flag(("--limit-rate",), values.size, TRANSFER),
         "timeout": Flag(("--timeout",), values.timeout, TRANSFER),
         "final_chunk_timeout": Flag(("--final-chunk-timeout",), values.duration, TRANSFER),
         "redirect_origins": Flag(("--redirect-origin",), str, SERVER, True, metavar="ORIGIN"),

@@ -23,8 +23,9 @@ from ..errors import (
 from ..options import Options
 from ..protocol import form, parameters, verdict
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
-from ..transport.base import NetworkFailure, Reply, Request, Watch
+from ..transport.base import Body, NetworkFailure, Reply, Request, Watch
 from ..transport.body import ChunkBody
+from ..transport.pace import PacedBody
 from ..transport.source import Reader, Source, make_source
 from . import words
 from .entry import Entry
@@ -157,7 +158,9 @@ class Attempt:
             headers["Content-Type"] = made.content_type
         elif not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/octet-stream"
-        body = ChunkBody(reader, self._start, self._end, buffer=self._means.buffer(), form=made, base64=base64)
+        body: Body = ChunkBody(reader, self._start, self._end, buffer=self._means.buffer(), form=made, base64=base64)
+        if self._means.pace is not None:
+            body = PacedBody(body, self._means.pace, lambda: self._watch.stopped)
         connect, read = options.timeout
         if self._lease.final and read is not None:
             longest = options.final_chunk_timeout

@@ -11,6 +11,7 @@ from ..protocol.parameters import ParameterNames
 from ..protocol.verdict import Rules
 from ..transport.base import Transport
 from ..transport.body import new_buffer
+from ..transport.pace import Pace
 from .hooks import Hooks
 
 __all__ = ["Means"]
@@ -39,6 +40,7 @@ class Means:
             frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
         )
         self.renewing = threading.Lock()
+        self.pace = None if options.limit_rate is None else Pace(options.limit_rate)
         self._local = threading.local()
 
     def buffer(self) -> memoryview:

@@ -424,6 +424,23 @@ def _(bench: Bench) -> None:
     assert len(bench.wire.requests) == 1
 
 
+@case("limit_rate")
+def _(bench: Bench) -> None:
+    began = time.monotonic()
+    assert bench.send(size=3000, chunk_size=1000, test_chunks=False, limit_rate=10_000).succeeded
+    # A little less than 0.3 s: nobody waits behind the last piece.
+    assert time.monotonic() - began >= 0.2
+    stopped: list[float] = []
+    with bench.session(chunk_size=1000, test_chunks=False, limit_rate=10) as session:
+        session.add_file(bench.make(size=1000))
+        bench.wire.wait(lambda: bench.wire.begun > 3)
+        began = time.monotonic()
+        session.cancel()
+        session.close()
+        stopped.append(time.monotonic() - began)
+    assert stopped[0] < 2
+
+
 @case("timeout")
 def _(bench: Bench) -> None:
     bench.wire.behave = lambda request: None if len(bench.wire.requests) == 0 else (200,)
