@@ -42,7 +42,7 @@ from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .access import LOCAL_HOSTS, Access
 from .files import FileStore
 from .form import parse_query, read_body
-from .hashes import FILE_DIFFERS, check_chunk, check_file
+from .hashes import FileDiffers, check_chunk, check_file
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
@@ -260,10 +260,9 @@ class Receiver:
         """The file is published, and this request is the one that has told so."""
         try:
             upload.publish(None if asked.file_sha256 is None else check_file(asked.file_sha256))
-        except Refusal as refusal:
-            if refusal.status == FILE_DIFFERS:
-                # Which of the chunks is wrong cannot be known.
-                upload.discard()
+        except FileDiffers:
+            # Which of the chunks is wrong cannot be known.
+            upload.discard()
             raise
         told: list[UploadRecord] = []
 

@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 
 from .messages import Refusal
 
-__all__ = ["CHUNK_DIFFERS", "FILE_DIFFERS", "check_chunk", "check_file"]
+__all__ = ["CHUNK_DIFFERS", "FileDiffers", "check_chunk", "check_file"]
 
 CHUNK_DIFFERS = 460
 """The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""
 
-FILE_DIFFERS = 409
-"""The status for a file with another hash: permanent for every client, also for resumable.js, which would take 422 for
-a reason to send the last chunk again, to an upload that has only that one."""
+
+class FileDiffers(Refusal):
+    """A file has another hash. The status is permanent for every client: resumable.js would take 422 for a reason to
+    send the last chunk again, to an upload that would then have that one only."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "The file has another SHA-256 than the request says; it is discarded.")
 
 
 def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
@@ -31,13 +35,13 @@ def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
 
 
 def check_file(sha256: str) -> Callable[[Iterator[bytes]], None]:
-    """A function that raises Refusal for pieces of a file that has another hash."""
+    """A function that raises FileDiffers for pieces of a file that has another hash."""
 
     def check(pieces: Iterator[bytes]) -> None:
         digest = hashlib.sha256()
         for piece in pieces:
             digest.update(piece)
         if digest.hexdigest() != sha256:
-            raise Refusal(FILE_DIFFERS, "The file has another SHA-256 than the request says; it is discarded.")
+            raise FileDiffers
 
     return check

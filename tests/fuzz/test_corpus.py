@@ -18,7 +18,7 @@ def test_the_corpus_gets_every_answer_that_the_receiver_has(tmp_path: Path) -> N
     target = Target(tmp_path)
     seen = {status for path in CORPUS for status in target.run(path.read_bytes())}
     # The rest is for servers that time out, have a token, a mount, or no room on the disk.
-    assert seen >= {200, 201, 204, 400, 403, 404, 405, 409, 411, 413, 422, 429, 460}
+    assert seen >= {200, 201, 204, 400, 403, 404, 405, 409, 411, 413, 429, 460}
 
 
 def test_a_file_beside_the_root_is_misbehaviour(tmp_path: Path) -> None:
