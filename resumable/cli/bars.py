@@ -110,7 +110,7 @@ class Bars:
             notes.append(Text(f"{tally.chunks_there} of {tally.chunks} chunks already there", "dim"))
         if tally.trouble is not None:
             waited = duration(int(time.monotonic() - tally.trouble.since))
-            text = clean(f"nothing gets through since {waited}: {reason(tally.trouble.error)}")
+            text = clean(f"nothing has got through for {waited}: {reason(tally.trouble.error)}")
             text = text if len(text) < self._console.width - 2 else f"{text[: self._console.width - 4]}…"
             notes.append(Text(text, "yellow", no_wrap=True, overflow="ellipsis"))
         return notes

@@ -26,7 +26,7 @@ def where(session: Resumable, tally: Tally) -> str:
     trouble = tally.trouble
     if trouble is not None:
         waited = duration(time.monotonic() - trouble.since)
-        parts.append(f"nothing gets through since {waited}: {reason(trouble.error)}")
+        parts.append(f"nothing has got through for {waited}: {reason(trouble.error)}")
     return ", ".join(parts)
 
 

@@ -73,10 +73,14 @@ class Retries:
         )
 
     def postpone(self, record: Live, now: float) -> None:
-        """The record is due again after the policy's delay, and not before the server wants."""
+        """The record is due again after the policy's delay, no later than its last chance, and not before the server
+        wants."""
         if record.gains != self._gains:
             record.gains = self._gains
             record.streak = 0
         record.retries += 1
         record.streak += 1
-        record.due = max(now + self._policy.delay(record.retries, record.streak), self.not_before)
+        due = now + self._policy.delay(record.retries, record.streak)
+        if self._policy.retry_for is not None and self._since is not None:
+            due = min(due, self._since + self._policy.retry_for)
+        record.due = max(due, self.not_before)

@@ -135,12 +135,12 @@ def test_ctrl_c_leaves_a_clean_screen_and_the_command_to_type(work: Path, make: 
 def test_a_server_that_is_down_is_said_under_the_bar(work: Path, make: Make) -> None:
     make("a.bin", 2 * MIB)
     with Terminal(["upload", "a.bin", "http://127.0.0.1:9/"], work) as terminal:
-        screen = terminal.until(lambda text: re.search("^nothing gets through since [1-9]", text, re.MULTILINE))
+        screen = terminal.until(lambda text: re.search("^nothing has got through for [1-9]", text, re.MULTILINE))
         assert "waiting: cannot reach http://127.0.0.1:9/: Connection refused; trying again for" in screen
         assert screen.splitlines()[-1].endswith(": Connection refused")
         terminal.press("c")
         assert terminal.end() == 130
-        assert "nothing gets through" not in terminal.text
+        assert "nothing has got through" not in terminal.text
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -218,7 +218,7 @@ def test_a_program_with_a_terminal_is_told_what_is_wrong(run: Run, make: Make) -
     with Script(busy, otherwise=full) as server, terminal_of_this_process() as screen:
         assert run("upload", "--no-test-chunks", "--retry-interval", "1", "top", server.url).code == 4
         text = screen()
-    assert "nothing gets through since" in text
+    assert "nothing has got through for" in text
     assert "too large" in text
 
 

@@ -238,7 +238,7 @@ def test_the_lines_say_where_the_run_is(run: Run, make: Make, server: Server, mo
     )
     stuck = run("upload", "--retry-for", "1500ms", "--retry-interval", "0.2", "a.bin", "http://127.0.0.1:9/")
     assert re.search(
-        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 files, nothing gets through since \S+ s: Connection refused$",
+        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 files, nothing has got through for \S+ s: Connection refused$",
         stuck.err,
         re.MULTILINE,
     )

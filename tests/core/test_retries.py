@@ -166,6 +166,18 @@ def test_a_file_fails_when_nothing_got_through_for_so_long() -> None:
     assert driver.answer(second, "retry") == ["chunk_error", "file_error", "error"]
 
 
+def test_the_last_attempt_is_made_when_the_time_is_over_and_not_a_delay_later() -> None:
+    driver = Driver(slots=2, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, streak: 60.0)
+    driver.add(1)
+    driver.upload(held=True)
+    lease = driver.lease()
+    driver.now = 4.0
+    assert driver.answer(lease, "retry") == ["chunk_retry", "file_retry"]
+    assert driver.wait() == 10.0
+    driver.now = 10.0
+    assert driver.answer(driver.lease(), "retry") == ["chunk_error", "file_error", "error"]
+
+
 def test_time_in_which_there_was_nothing_to_send_does_not_count() -> None:
     """A file that is added to an idle run, or resumed, has the whole time."""
     driver = patient()
