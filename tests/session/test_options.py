@@ -472,12 +472,13 @@ def _(bench: Bench) -> None:
 
 @case("throttle_progress_callbacks")
 def _(bench: Bench) -> None:
-    # A piece is a MiB: of 8 MiB in one chunk there are 7 or more ticks, of which the throttle lets none through.
+    # At this rate a chunk takes a quarter of a second and has 64 ticks, of which the throttle lets none through.
     def told(throttle: float) -> int:
         on_the_way = []
-        with bench.session(chunk_size=1 << 23, test_chunks=False, throttle_progress_callbacks=throttle) as session:
+        options: dict[str, Any] = {"chunk_size": 1 << 22, "limit_rate": 1 << 24, "test_chunks": False}
+        with bench.session(throttle_progress_callbacks=throttle, **options) as session:
             session.on("file_progress", lambda file: on_the_way.append(0 < file.bytes_sent < file.size))
-            session.add_file(bench.make(size=1 << 23))
+            session.add_file(bench.make(size=1 << 22))
         return sum(on_the_way)
 
     assert told(0) > 0
