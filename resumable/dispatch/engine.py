@@ -428,7 +428,11 @@ class Engine:
                 self._advance(entry, watch, now)
 
         watch.tick = tick
-        return self._perform_lease(entry, lease, watch)
+        try:
+            return self._perform_lease(entry, lease, watch)
+        finally:
+            # Each holds the other: every chunk would be left to the garbage collector.
+            watch.forget_tick()
 
     def _advance(self, entry: Entry, watch: Watch, now: float) -> None:
         """Bytes are flowing: the speed is known better, and progress is told."""

@@ -249,6 +249,10 @@ class Watch:
         except TimeoutError:
             raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
 
+    def forget_tick(self) -> None:
+        """Nobody is told of bytes that are sent."""
+        self.tick = _never
+
     def done(self) -> None:
         """The answer is here, or will never be."""
         self._socket = None

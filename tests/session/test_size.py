@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import statistics
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from resumable import ChunkState, Resumable
+from resumable.transport.base import Watch
+from resumable.transport.body import ChunkBody
 
 from .wire import PATIENCE, Wire
 
@@ -105,3 +108,16 @@ def test_a_chunk_costs_the_same_among_few_and_among_many() -> None:
     assert min(many["tenths"][5:]) < 1.6 * statistics.median(many["tenths"][:5])
     assert many["memory"] < 16 * 1024
     assert many["memory"] < few["memory"] + 4 * 1024
+
+
+def test_what_a_chunk_needed_is_gone_without_the_garbage_collector(wire: Wire, make: Callable[..., Path]) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with Resumable(wire.url, chunk_size=10) as session:
+            session.add_file(make(size=500))
+        left = [thing for thing in gc.get_objects() if isinstance(thing, (ChunkBody, Watch))]
+    finally:
+        gc.enable()
+    assert len(wire.posts) == 50
+    assert not left
