@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from resumable.receiver import Server
 # Other programs share the machine: how long one example takes says nothing.
 settings.register_profile("resumable", deadline=None, print_blob=True)
 settings.load_profile("resumable")
+
+# A shell has what it runs in the background ignore Ctrl-C, and so would every program that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Handlers that raise are logged and nothing else, so the log has to be seen.
 WITH_LOG = (

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ class FileCore:
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
         self.draining += len(self.live)
-        self._cut(plan, self.order.of(plan.count))
+        self._cut(plan, replace(self.order, count=plan.count))
 
     @property
     def complete(self) -> bool:

@@ -11,44 +11,28 @@ takes the remainder and so may be up to ``2 * chunk_size - 1`` bytes long. With 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
 
 __all__ = ["ChunkOrder", "ChunkPlan"]
 
 
-class _Value:
-    """What is what its slots say, and is never changed. A dataclass takes several times as long to import."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def _facts(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other._facts() == self._facts()
-
-    def __hash__(self) -> int:
-        return hash(self._facts())
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
-
-
-class ChunkPlan(_Value):
+@dataclass(frozen=True)
+class ChunkPlan:
     """The cut of one file. Sizes and offsets are bytes; a chunk's ``index`` counts from 0, its ``number`` from 1."""
 
-    __slots__ = ("chunk_size", "count", "force", "size")
+    size: int
+    chunk_size: int
+    force: bool = False
+    count: int = field(init=False)
 
-    def __init__(self, size: int, chunk_size: int, force: bool = False) -> None:
-        if size < 0:
-            raise ValueError(f"size must be 0 or more bytes, not {size}")
-        if chunk_size < 1:
-            raise ValueError(f"chunk_size must be 1 byte or more, not {chunk_size}")
-        self.size = size
-        self.chunk_size = chunk_size
-        self.force = force
-        whole, rest = divmod(size, chunk_size)
-        self.count = max(whole + 1 if force and rest else whole, 1)
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError(f"size must be 0 or more bytes, not {self.size}")
+        if self.chunk_size < 1:
+            raise ValueError(f"chunk_size must be 1 byte or more, not {self.chunk_size}")
+        whole, rest = divmod(self.size, self.chunk_size)
+        count = whole + 1 if self.force and rest else whole
+        object.__setattr__(self, "count", max(count, 1))
 
     def span(self, index: int) -> tuple[int, int]:
         """The bytes ``[start, end)`` of chunk ``index``. Raises IndexError outside ``range(count)``."""
@@ -72,23 +56,17 @@ class ChunkPlan(_Value):
         return min(offset // self.chunk_size, self.count - 1)
 
 
-class ChunkOrder(_Value):
+@dataclass(frozen=True)
+class ChunkOrder:
     """Which chunk is sent at which position, and which positions must be alone on the wire.
 
     ``first_and_last`` is resumable.js's ``prioritizeFirstAndLastChunk``: positions map to chunks 0, last, 1, 2, …
     Else position and index are the same. ``mode`` is the option ``chunk_order``.
     """
 
-    __slots__ = ("count", "first_and_last", "mode")
-
-    def __init__(self, count: int, mode: str = "bookends", first_and_last: bool = False) -> None:
-        self.count = count
-        self.mode = mode
-        self.first_and_last = first_and_last
-
-    def of(self, count: int) -> ChunkOrder:
-        """The same order for another number of chunks."""
-        return ChunkOrder(count, self.mode, self.first_and_last)
+    count: int
+    mode: str = "bookends"
+    first_and_last: bool = False
 
     @property
     def permuted(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -147,19 +146,3 @@ def test_the_positions_of_a_range_when_the_first_and_the_last_go_first(
 def test_which_chunks_are_alone_on_the_wire(mode: str, alone: list[int]) -> None:
     order = ChunkOrder(5, mode)
     assert [position for position in range(5) if order.alone(position)] == alone
-
-
-@pytest.mark.parametrize(
-    "value", [ChunkPlan(100, 30), ChunkPlan(100, 30, True), ChunkOrder(5), ChunkOrder(5, "free", True)]
-)
-def test_what_says_the_same_is_equal_also_in_another_process(value: Any) -> None:
-    twin = pickle.loads(pickle.dumps(value))
-    assert twin == value
-    assert hash(twin) == hash(value)
-    assert repr(twin) == repr(value)
-
-
-def test_what_says_something_else_is_not_equal() -> None:
-    values = [ChunkPlan(100, 30), ChunkPlan(100, 30, True), ChunkPlan(101, 30), ChunkOrder(5), ChunkOrder(5, "free"), 5]
-    assert all(one != other for one in values for other in values if one is not other)
-    assert repr(ChunkPlan(100, 30)) == "ChunkPlan(chunk_size=30, count=3, force=False, size=100)"
