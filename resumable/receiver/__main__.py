@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(server.url, flush=True)
     try:
-        stopped.wait()
+        # A signal that comes just before this thread blocks wakes nobody: it is noticed at the next look.
+        while not stopped.wait(1):
+            pass
     finally:
         server.stop()
     return 0

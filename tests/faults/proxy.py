@@ -102,7 +102,7 @@ class Proxy:
 
     def __init__(self, url: str, scenario: Scenario | None = None, *, call: Callable[[], None] | None = None) -> None:
         parts = urlsplit(url)
-        self._target = (parts.hostname or "", parts.port or 80)
+        self.aim(url)
         self.scenario = scenario or Scenario()
         self.ledger = Ledger()
         self._call = call
@@ -122,6 +122,22 @@ class Proxy:
         """The faults that have not happened yet."""
         with self._lock:
             return tuple(self._pending)
+
+    def expect(self, fault: Fault) -> None:
+        """The fault happens behind those that have not happened yet."""
+        with self._lock:
+            self._pending.append(fault)
+
+    def forget(self) -> None:
+        """What has not happened yet does not happen."""
+        with self._lock:
+            self._pending.clear()
+            self._counted = 0
+
+    def aim(self, url: str) -> None:
+        """New connections lead to this server."""
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "", parts.port or 80)
 
     def __enter__(self) -> Proxy:
         self._start(self._accept)
