@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ class World(RuleBasedStateMachine):
         self.versions: dict[str, list[bytes]] = {}
         self.digests: dict[tuple[int, int, int], bytes] = {}
         self.start_receiver()
-        # As slow as a line that a person would call fast, so that there is a middle to do things in.
-        self.proxy = Proxy(self.url, Scenario(bandwidth=2_000_000, slice=4096))
+        # Slow, so that there is a middle to do things in.
+        self.proxy = Proxy(self.url, Scenario(bandwidth=500_000, slice=4096))
         self.proxy.__enter__()
         self.start_client()
 
@@ -277,6 +278,9 @@ class World(RuleBasedStateMachine):
         try:
             if sys.exc_info()[0] is None:
                 self.come_to_the_end()
+            else:
+                # Hypothesis tries the same steps again, sees something else, and may tell only of that.
+                traceback.print_exc()
         finally:
             self.client.end()
             self.stop_receiver()
