@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ _SHORT_HEADER = re.compile(r"-[a-zA-Z]*?H")
 
 def command_again(arguments: Sequence[str]) -> str:
     """The program with these arguments, quoted for a shell. Whatever may be secret in them is ``***``."""
-    return f"{program()} {shlex.join(_shown(arguments))}"
+    return f"{program()} {' '.join(map(_quoted, _shown(arguments)))}"
 
 
 def _shown(arguments: Sequence[str]) -> Iterator[str]:
@@ -40,6 +41,16 @@ def _shown(arguments: Sequence[str]) -> Iterator[str]:
             yield short.group() + (_header(rest) if rest else "")
         else:
             yield without_secrets(argument) if "://" in argument else argument
+
+
+def _quoted(argument: str) -> str:
+    """The argument as a shell reads it. What would move the cursor, or is no text, is written in ASCII."""
+    if argument.isprintable():
+        return shlex.quote(argument)
+    escaped = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(argument)
+    )
+    return f"$'{''.join(escaped)}'"
 
 
 def _header(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -40,9 +42,18 @@ def group() -> None:
 
 
 def program() -> str:
-    """How this program was called, to be typed again."""
-    name = os.path.basename(sys.argv[0])
-    return f"{os.path.basename(sys.executable)} -m resumable" if name == "__main__.py" else name or "resumable"
+    """How this program was called, to be typed again: by its path, where the shell would not find it by its name."""
+    called = sys.argv[0]
+    if os.path.basename(called) == "__main__.py":
+        return f"{_typed(sys.executable)} -m resumable"
+    return _typed(called) if called else "resumable"
+
+
+def _typed(path: str) -> str:
+    name = os.path.basename(path)
+    found = shutil.which(name)
+    # Links are not followed: the python of a virtual environment is one, and another program than what it leads to.
+    return name if found and os.path.abspath(found) == os.path.abspath(path) else shlex.quote(path)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -82,7 +82,7 @@ class Doctor:
         return self._code is ExitCode.DONE
 
     def _consent(self) -> bool:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             self._console.print(
                 "Nothing was uploaded, for nobody can be asked; --yes also sends a small probe file.", soft_wrap=True
             )
@@ -96,14 +96,17 @@ class Doctor:
         if answer.test is None:
             return self._failed("test", answer)
         status, text = answer.test
-        if text.lstrip()[:1] == "<" and status != 404:
+        if _is_page(text) and status != 404:
+            if status in (200, 201):
+                self._use("test_chunks", False, "--no-test-chunks")
             advice = "check the path of the URL; if uploads work all the same, --no-test-chunks saves the question"
             return Finding("test", f"GET is answered by a web page ({status})", advice, doubtful=True)
         if status in (401, 403, 407):
             advice = "--token-file, --token-env, --header @FILE or ~/.netrc give credentials"
             return Finding("test", f"the server wants to know who asks ({status})", advice, ExitCode.AUTHENTICATION)
         if 300 <= status < 400:
-            return Finding("test", f"the server sends us elsewhere ({status})", "use the new URL", ExitCode.REFUSED)
+            text = f"the server sends us elsewhere ({status}): {without_secrets(answer.location)}"
+            return Finding("test", text, "use the new URL", ExitCode.REFUSED)
         if status in (200, 201):
             self._use("test_chunks", False, "--no-test-chunks")
             text = f"the server says {status}, present, for a chunk that cannot exist: it cannot tell, nothing resumes"
@@ -118,9 +121,16 @@ class Doctor:
         prober = self._prober
         default = prober.part()
         ways: dict[str, Answer] = {}
+        if default.status is None and default.error is not None:
+            yield self._failed("chunk", default)
+            return
         if self._multipart:
             ways = {where: prober.part(params_in=where) for where in ("query", "form")}
         taken = [where for where, answer in ways.items() if answer.accepted]
+        if default.accepted and _is_page(default.text):
+            text = f"answered by a web page ({default.status}), which does not say that it was stored"
+            yield Finding("chunk", text, "check the path of the URL", ExitCode.REFUSED)
+            return
         if default.accepted:
             yield Finding("chunk", f"accepted with {default.status}")
         elif taken:
@@ -134,7 +144,7 @@ class Doctor:
         else:
             yield self._failed("chunk", default)
             return
-        if ways:
+        if ways and "method" not in self._flags:
             where = " and from the ".join(taken)
             yield Finding("parameters", f"read from the {where}" if taken else "read from both together only")
         yield self._resuming()
@@ -187,6 +197,11 @@ class Doctor:
         words = ["upload", *" ".join(self._written).split(), "FILE", without_secrets(self._target)]
         what = "What this server needs:" if self._written else "Uploads work, and the defaults fit:"
         self._console.print(styled((what, "bold"), f" {program()} {shlex.join(words)}"), soft_wrap=True)
+
+
+def _is_page(text: str) -> bool:
+    """Whether a server that knows nothing of the protocol may have said this."""
+    return text.lstrip()[:1] == "<"
 
 
 command.params.extend(

@@ -15,12 +15,13 @@ _WORDS = b"This was sent by 'resumable doctor', to see whether uploads work here
 
 class Answer(NamedTuple):
     """What came back: ``status`` and ``text`` of the last answer, ``test`` those of the test before it, ``error`` the
-    failure where it is one. Where no answer came the status is None."""
+    failure where it is one, ``location`` where the test was sent on to. Where no answer came the status is None."""
 
     status: int | None = None
     text: str = ""
     test: tuple[int, str] | None = None
     error: Exception | None = None
+    location: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -31,12 +32,15 @@ class Answer(NamedTuple):
 class Prober:
     """Asks one server. ``options`` are those of the session, ``names`` the files that the probes were called.
 
-    No file is ever complete but that of :meth:`whole`: of the others one chunk is sent.
+    No file is ever complete but that of :meth:`whole`: of the others one chunk is sent, whatever the test says.
     """
 
     def __init__(self, target: str, options: Mapping[str, Any]) -> None:
         self._target = target
-        self._options = {"chunk_size": 64 * 1024, "timeout": (10, 30), "final_chunk_timeout": 60, **options}
+        self._options = {"chunk_size": 64 * 1024, "timeout": (10, 30), **options}
+        # Every probe is a last chunk, and none takes long to assemble: the silence that is borne is that of --timeout.
+        patience = self._options["timeout"]
+        self._options["final_chunk_timeout"] = patience[-1] if isinstance(patience, tuple) else patience
         self._fixed = {"max_chunk_retries": 0, "auto_upload": False, "trust_tests": True, "chunk_order": "sequential"}
         self.parts: list[str] = []
         self.wholes: list[str] = []
@@ -73,13 +77,16 @@ class Prober:
         options: Mapping[str, Any],
         *,
         target: Any = None,
-        present: bool | None = None,
+        present: bool = False,
     ) -> Answer:
         tests: list[tuple[int, str]] = []
+        locations = [""]
         sends: list[tuple[int, str]] = []
 
-        def tested(response: Any) -> bool | None:
+        # A server that says "present" to everything would else be thought to take what was never sent.
+        def tested(response: Any) -> bool:
             tests.append((response.status, response.text))
+            locations.append(response.headers.get("location", ""))
             return present
 
         def sent(response: Any) -> None:
@@ -98,7 +105,7 @@ class Prober:
         if isinstance(file.error, UploadError):
             return Answer(file.error.status, file.error.body, test, file.error)
         if not sends:
-            return Answer(test=test, error=file.error)
+            return Answer(test=test, error=file.error, location=locations[-1])
         return Answer(*sends[-1], test, file.error)
 
 

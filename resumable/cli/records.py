@@ -16,7 +16,7 @@ __all__ = ["Records"]
 
 
 class Records:
-    """Writes lines of JSON. Once nobody reads them any more the upload goes on without."""
+    """Writes lines of JSON. Once they cannot be written any more the upload goes on without."""
 
     def __init__(self, stream: Any = None) -> None:
         self._stream = stream or sys.stdout
@@ -47,7 +47,7 @@ class Records:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, default=str)
         try:
             print(line, file=self._stream, flush=True)
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             self._stream = _Nobody()
 
 

@@ -105,7 +105,7 @@ def summary(session: Resumable, tally: Tally, result: Result, code: ExitCode, *,
     return text
 
 
-def stopped(stop: Interrupted, session: Resumable, tally: Tally, again: str) -> Text:
+def stopped(stop: Interrupted, session: Resumable, tally: Tally, again: str, *, piped: bool) -> Text:
     """A signal has stopped the run: how far it was, and how to go on."""
     confirmed, total = session.bytes_confirmed, session.get_size()
     text = styled(
@@ -113,6 +113,8 @@ def stopped(stop: Interrupted, session: Resumable, tally: Tally, again: str) -> 
         f"{stop}; {size(confirmed)} of {size(total)} are at the server. To go on:",
     )
     text.append(f"\n  {clean(again)}")
+    if piped:
+        text.append("\nThe same bytes have to be piped into it once more.")
     if LEFT_OUT in again:
         text.append(f"\nWhat may be secret is not shown: put it where {LEFT_OUT} stands.")
     return text
@@ -130,7 +132,7 @@ def facts(code: int, result: Result, session: Resumable, tally: Tally, refused: 
         "bytes_confirmed": session.bytes_confirmed,
         "bytes_skipped": session.bytes_skipped,
         "seconds": round(tally.seconds, 3),
-        "errors": [str(error) for error in refused],
+        "errors": [str(error) for error in (*refused, *result.errors)],
     }
 
 

@@ -39,7 +39,11 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
     The standard output gets one line, the URL. A file appears under its name in DIRECTORY when all of it has arrived.
     """
     try:
-        return _serve(directory, flags)
+        token = token_of(flags["token_file"], flags["token_env"])
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error), context) from None
+    try:
+        return _serve(directory, token, flags)
     except OptionError as error:
         text = str(error).replace(f"option {error.option!r}", f"--{error.option.replace('_', '-')}", 1)
         raise click.UsageError(text, context) from None
@@ -49,12 +53,11 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
         raise click.UsageError(str(error), context) from None
 
 
-def _serve(directory: str, flags: dict[str, Any]) -> int:
+def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
     """The exit code, once it was interrupted. Raises OptionError, ValueError, ImportError."""
     shown = console()
     with interruptible() as signals:
         try:
-            token = token_of(flags["token_file"], flags["token_env"])
             try:
                 server = _server(directory, token, flags)
             except OptionError as error:
@@ -142,7 +145,12 @@ command.params.extend(
             help="The address to listen on. One that others can reach gets a token, which is made if none is given.",
         ),
         Option(
-            "--port", type=int, metavar="N", default=0, section=ACCESS, help="The port to listen on.  [default: any]"
+            "--port",
+            type=click.IntRange(0, 65535),
+            metavar="N",
+            default=0,
+            section=ACCESS,
+            help="The port to listen on.  [default: any]",
         ),
         Option("--insecure", is_flag=True, section=ACCESS, help="Take uploads of whoever can reach it, with no token."),
         Option(

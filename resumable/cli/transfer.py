@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ class Transfer:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _send(self, session: Resumable, found: Iterable[Found | SourceError]) -> int:
+    def _send(self, session: Resumable, found: Sequence[Found | SourceError]) -> int:
         self._tally.watch(session)
         self._listen(session)
         try:
@@ -102,7 +103,9 @@ class Transfer:
             result = self._wait_for(session)
         except Interrupted as stop:
             self._display.stop()
-            self._say(report.stopped(stop, session, self._tally, command_again(self._typed)), always=True, whole=True)
+            piped = any(isinstance(item, Found) and item.path == STREAM for item in found)
+            text = report.stopped(stop, session, self._tally, command_again(self._typed), piped=piped)
+            self._say(text, always=True, whole=True)
             raise
         finally:
             self._display.stop()
@@ -119,21 +122,36 @@ class Transfer:
                 self._display.draw()
 
     def _add(self, session: Resumable, found: Iterable[Found | SourceError]) -> None:
+        added: set[str] = set()
         for item in found:
             try:
                 if isinstance(item, SourceError):
                     raise item
-                if item.path == STREAM:
-                    if sys.stdin.isatty():
-                        self._say(Text("reading the standard input to its end; Ctrl-D ends it"))
-                    session.add_file(standard_input(self._signals.wait), relative_path=item.relative_path)
-                else:
-                    session.add_file(item.path, relative_path=item.relative_path)
-            except FileRejected as error:
-                self._say(styled(("left out: ", "yellow"), in_flags(str(error))))
+                self._add_one(session, item, added)
             except SourceError as error:
                 self._errors.append(error)
                 self._say(report.failure(str(error)), always=True)
+
+    def _add_one(self, session: Resumable, item: Found, added: set[str]) -> None:
+        """The file is sent, unless there is a reason to leave it out. Raises SourceError."""
+        path = os.path.realpath(item.path)
+        try:
+            if item.path == STREAM:
+                if sys.stdin is None:
+                    raise SourceError(STREAM, "the standard input is closed")
+                if sys.stdin.isatty():
+                    self._say(Text("reading the standard input to its end; Ctrl-D ends it"))
+                session.add_file(standard_input(self._signals.wait), relative_path=item.relative_path)
+            else:
+                session.add_file(item.path, relative_path=item.relative_path)
+                added.add(path)
+        except FileRejected as error:
+            if error.option != "unique_identifier" or path in added:
+                self._say(styled(("left out: ", "yellow"), in_flags(str(error))))
+                return
+            # The server could not tell it from another one; nobody asked for it to be left out.
+            self._errors.append(error)
+            self._say(report.failure(f"{item.path!r}: {error}; --identifier content tells them apart"), always=True)
 
     def _nothing(self) -> int:
         code = code_of_all(self._errors, 0) if self._errors else ExitCode.USAGE
@@ -197,7 +215,7 @@ class Transfer:
                     self._records.write("planned", item._asdict())
         files = [item for item in found if isinstance(item, Found)]
         self._say(report.plan(files))
-        return int(code_of_all(self._errors, len(files)))
+        return self._end(code_of_all(self._errors, len(files)), Result())
 
 
 class _Log(logging.Handler):

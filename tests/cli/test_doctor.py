@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import trustme
-from faults.script import Exchange, Script, answer
+from faults.script import Exchange, Script, answer, hold
 
 from resumable.receiver import FileStore, Receiver, Server
 
@@ -150,7 +151,7 @@ def test_the_dialect_of_a_server_is_found_and_the_flags_for_it(
     ("serve", "code", "what", "text"),
     [
         (answer(401), 6, "test", "bad: the server wants to know who asks (401) → --token-file, --token-env"),
-        (answer(302, Location="/elsewhere"), 4, "test", "bad: the server sends us elsewhere (302) → use the new URL"),
+        (answer(302, Location="/elsewhere"), 4, "test", "bad: the server sends us elsewhere (302): /elsewhere → use"),
         (answer(413), 4, "chunk", "bad: chunk 1/2 of 'resumable-doctor-"),
     ],
 )
@@ -273,3 +274,46 @@ def test_what_it_cannot_be_called_with_is_a_usage_error(run: Run) -> None:
         ["--chunk-size", "0", "http://a/"],
     ):
         assert run("doctor", *arguments).code == 2
+
+
+def test_an_endpoint_that_shows_its_page_for_everything_is_no_place_for_uploads(run: Run) -> None:
+    with Script(otherwise=answer(200, b"<!DOCTYPE html><html></html>")) as server:
+        ran = run("doctor", "-y", server.url)
+        sent = [request for request in server.requests if request.method == "POST"]
+    assert ran.code == 4
+    assert sent
+    assert findings(ran.err)["chunk"].startswith("bad: answered by a web page (200), which does not say")
+    assert "Uploads work" not in ran.err
+
+
+def test_a_chunk_is_sent_also_where_every_test_says_present(run: Run) -> None:
+    with Script(otherwise=Picky(test=200)) as server:
+        ran = run("doctor", "-y", server.url)
+    assert findings(ran.err)["chunk"] == "ok: accepted with 200"
+
+
+def test_a_redirect_is_told_with_where_it_leads(run: Run) -> None:
+    with Script(otherwise=answer(302, Location="https://example.com/new/")) as server:
+        ran = run("doctor", server.url)
+    assert "https://example.com/new/" in findings(ran.err)["test"]
+
+
+def test_where_only_a_bare_body_is_taken_nothing_is_said_about_forms(run: Run) -> None:
+    with Script(otherwise=Picky(octet_only=True)) as server:
+        ran = run("doctor", "-y", server.url)
+    assert "parameters" not in findings(ran.err)
+
+
+def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_longer_than_asked(run: Run) -> None:
+    def silent(exchange: Exchange) -> None:
+        if exchange.request.method == "GET":
+            answer(404)(exchange)
+        else:
+            hold(exchange)
+
+    began = time.monotonic()
+    with Script(otherwise=silent) as server:
+        ran = run("doctor", "-y", "--timeout", "0.5", server.url)
+        assert time.monotonic() - began < 10
+    assert ran.code == 5
+    assert findings(ran.err)["chunk"].startswith("bad: chunk 1/2 of")

@@ -19,6 +19,7 @@ import pytest
 from faults.proxy import Proxy, Scenario
 from faults.script import Exchange, Script, hold
 
+from resumable.cli.again import command_again
 from resumable.cli.interruption import Interrupted, interruptible
 from resumable.cli.stream import Piped, standard_input
 from resumable.receiver import Server
@@ -99,7 +100,7 @@ def test_the_command_that_is_printed_goes_on_with_the_rest(
         assert code == 130
         (command,) = re.findall(r"^  (.*)$", said, re.MULTILINE)
         words = shlex.split(command)
-        assert words[:3] == [os.path.basename(sys.executable), "-m", "resumable"]
+        assert words[:3] == [sys.executable, "-m", "resumable"]
         assert words[-2:] == ["it's a file.bin", proxy.url]
         proxy.scenario = Scenario()
         ran = subprocess.run(
@@ -253,3 +254,25 @@ def test_a_file_as_standard_input_is_read_as_the_file_that_it_is(make: Make, mon
     with open(reading) as piped, open(writing, "wb"):
         monkeypatch.setattr(sys, "stdin", piped)
         assert isinstance(standard_input(lambda descriptor: None), Piped)
+
+
+@pytest.mark.parametrize("name", ["new\nline", "a\tb", "it's", "back\\slash\n1", "zero\u200dwidth", "latin-\udce9"])
+def test_what_a_shell_makes_of_the_printed_command_is_what_was_typed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["printf"])
+    again = command_again(["%s", "upload", name])
+    assert again.isprintable()
+    said = subprocess.run(["bash", "-c", again], capture_output=True, check=True).stdout
+    assert said == b"upload" + os.fsencode(name)
+
+
+def test_a_program_that_is_not_on_the_path_is_named_by_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "resumable"
+    path.write_text("")
+    path.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(path)])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command_again(["upload"]) == f"{path} upload"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command_again(["upload"]) == "resumable upload"

@@ -80,7 +80,8 @@ def test_an_address_that_others_reach_gets_a_token_of_its_own(
     url = url_of(process)
     _, command, note, others = lines(process, 4)
     found = re.fullmatch(
-        rf"  RESUMABLE_TOKEN=(\S{{32}}) python\S* -m resumable upload --token-env RESUMABLE_TOKEN FILE {url}", command
+        rf"  RESUMABLE_TOKEN=(\S{{32}}) \S*python\S* -m resumable upload --token-env RESUMABLE_TOKEN FILE {url}",
+        command,
     )
     assert found
     assert note == "The token was made for this run; --token-file and --token-env name one that stays."
@@ -207,3 +208,16 @@ def test_a_program_that_calls_the_command_is_told_of_the_token(run: Run, signall
     assert ran.code == 0
     assert "  RESUMABLE_TOKEN=" in ran.err
     assert "The token was made for this run" in ran.err
+
+
+def test_a_token_file_that_is_not_there_is_not_blamed_on_the_address(run: Run) -> None:
+    ran = run("serve", "--token-file", "nowhere", "incoming")
+    assert ran.code == 2
+    assert "'nowhere'" in ran.text
+    assert "cannot serve" not in ran.text
+
+
+def test_a_port_that_cannot_be_is_refused(run: Run) -> None:
+    ran = run("serve", "--port", "99999", "incoming")
+    assert ran.code == 2
+    assert "99999 is not in the range" in ran.text

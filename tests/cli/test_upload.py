@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from faults.proxy import Fault, Proxy, Scenario
+from faults.script import Script, answer
 
 import resumable
 from resumable import Resumable, dialects
 from resumable.cli.display import Plain
 from resumable.receiver import FileStore, Receiver, Server, parameter_names
 
-from .conftest import Run, tree
+from .conftest import ROOT, Run, tree
 
 Make = Callable[..., Path]
 MIB = 1024 * 1024
@@ -81,7 +82,7 @@ def test_dry_run_lists_and_asks_nobody(run: Run, make: Make) -> None:
 def test_dry_run_lists_as_json(run: Run, make: Make) -> None:
     make("a.bin", 10)
     ran = run("upload", "-n", "-q", "--json", "a.bin", "http://127.0.0.1:9/")
-    (planned,) = ran.events
+    planned, _ = ran.events
     assert (planned["event"], planned["relative_path"], planned["size"]) == ("planned", "a.bin", 10)
 
 
@@ -275,3 +276,48 @@ def test_the_library_uploads_with_one_call_what_the_command_does(make: Make, ser
     file = make("a.bin", 10)
     assert resumable.upload(str(file), server.url)
     assert json.dumps(sorted(tree(received))) == '["a.bin"]'
+
+
+def test_the_last_object_is_the_result_also_where_nothing_is_sent(run: Run, make: Make) -> None:
+    make()
+    ran = run("upload", "--json", "--dry-run", "a.bin", "http://example.com/")
+    assert [event["event"] for event in ran.events] == ["planned", "result"]
+    assert ran.events[-1]["exit_code"] == 0
+
+
+def test_the_result_has_the_errors_of_all_files_that_failed(run: Run, make: Make) -> None:
+    make()
+    with Script(otherwise=answer(404)) as server:
+        result = run("upload", "--json", "a.bin", server.url).events[-1]
+    assert (result["failed"], len(result["errors"])) == (1, 1)
+
+
+def test_a_standard_input_that_is_closed_is_a_source_that_cannot_be_read(work: Path) -> None:
+    typed = f"{sys.executable} -m resumable upload - http://127.0.0.1:9/ <&-"
+    ended = subprocess.run(["bash", "-c", typed], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert ended.returncode == 3
+    assert b"the standard input is closed" in ended.stderr
+
+
+def test_lines_that_cannot_be_written_do_not_touch_the_upload(make: Make, server: Server, received: Path) -> None:
+    make()
+    typed = f"{sys.executable} -m resumable upload --json a.bin {server.url} > /dev/full"
+    ended = subprocess.run(["bash", "-c", typed], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert b"Traceback" not in ended.stderr
+    assert "a.bin" in tree(received)
+
+
+def test_a_file_that_the_server_could_not_tell_from_another_is_no_success(
+    run: Run, work: Path, server: Server, received: Path
+) -> None:
+    for name in ("a", "b"):
+        (work / name).mkdir()
+        (work / name / "config.txt").write_text(name)
+        os.utime(work / name / "config.txt", (1, 1))
+    ran = run("upload", "-q", "a/config.txt", "b/config.txt", server.url)
+    assert ran.code == 1
+    assert "'b/config.txt'" in ran.text
+    assert "--identifier content tells them apart" in ran.text
+    assert run("upload", "--identifier", "content", "b/config.txt", server.url).code == 0
+    assert sorted(tree(received).values()) == [b"a", b"b"]
+    assert run("upload", "a/config.txt", "./a/config.txt", server.url).code == 0
