@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import errors as errors
     from .chunk import ResumableChunk
     from .core.states import ChunkState, FileState, SessionState
     from .errors import (
@@ -85,16 +86,19 @@ _MODULES = {"dialects": ".protocol.dialects", "errors": ".errors", "identifiers"
 logging.getLogger("resumable").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:
-    # PEP 562: what is named is imported then, so that a program which may upload, and mostly does not, starts at once.
-    if name in _MODULES:
-        found: Any = import_module(_MODULES[name], __name__)
-    elif name in __all__:
-        found = getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # else every misspelt name would be Any
+
+    def __getattr__(name: str) -> Any:
+        # PEP 562: what is named is imported then, so that a program which may upload, and mostly does not, starts at
+        # once.
+        if name in _MODULES:
+            found: Any = import_module(_MODULES[name], __name__)
+        elif name in __all__:
+            found = getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

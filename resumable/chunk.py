@@ -68,7 +68,8 @@ class ResumableChunk:
         return self.file._chunk_state(self.index)[1]
 
     def read(self) -> bytes:
-        """The bytes of the chunk, from its source. Raises SourceError."""
+        """The bytes of the chunk, from its source. Raises SourceError, also where the file was removed or the session
+        closed and its bytes were given, or came from a stream."""
         start, end = self.file._plan.span(self.index)
         data = bytearray(end - start)
         with self.file._entry.source.open() as reader:

@@ -139,7 +139,10 @@ class ResumableFile(Progress):
             return 1.0 if self.is_complete() else 0.0
         return moved.confirmed / moved.size
 
-    fraction_completed = property(progress)
+    @property
+    def fraction_completed(self) -> float:
+        """As :meth:`progress`; as resumable.py 0.1.1 had it."""
+        return self.progress()
 
     # -- commands ------------------------------------------------------------------------------------------------
 

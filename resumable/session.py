@@ -158,12 +158,14 @@ class Resumable(Progress):
         candidate = self._admission.examine(
             source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
         )
-        try:
-            file = self._add(candidate, handlers)
-        except BaseException:
-            candidate.source.close()
-            raise
-        self._after_add([file], [])
+        with self._engine.announcing():
+            try:
+                file = self._add(candidate, handlers)
+            except BaseException:
+                candidate.source.close()
+                raise
+            self._announce([file], [])
+        self._begin([file])
         return file
 
     def add_files(self, sources: Iterable[Any]) -> list[ResumableFile]:
@@ -190,17 +192,19 @@ class Resumable(Progress):
                     examined.append(self._admission.examine(source, path, refused=len(skipped)))
                 except FileRejected:
                     skipped.append(source)
-            while examined:
-                try:
-                    added.append(self._add(examined[0], ()))
-                except FileRejected:
-                    skipped.append(examined[0].given)
-                    examined[0].source.close()
-                del examined[0]
+            with self._engine.announcing():
+                while examined:
+                    try:
+                        added.append(self._add(examined[0], ()))
+                    except FileRejected:
+                        skipped.append(examined[0].given)
+                        examined[0].source.close()
+                    del examined[0]
+                self._announce(added, skipped)
         finally:
             for candidate in examined:
                 candidate.source.close()
-        self._after_add(added, skipped)
+        self._begin(added)
         return added
 
     def add_directory(
@@ -219,9 +223,11 @@ class Resumable(Progress):
         if self._engine.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
 
-    def _after_add(self, added: list[ResumableFile], skipped: list[Any]) -> None:
+    def _announce(self, added: list[ResumableFile], skipped: list[Any]) -> None:
         if self.signals.wanted("files_added"):
             self._engine.tell(Notice("files_added", extra=(added, skipped)))
+
+    def _begin(self, added: list[ResumableFile]) -> None:
         if self._options.auto_upload:
             self._engine.begin([file._entry for file in added])
 
@@ -268,9 +274,9 @@ class Resumable(Progress):
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """No more files come; returns what became of them, once the run is over and every handler has returned.
 
-        What was added and not sent is sent. A run that a handler begins meanwhile belongs to it. A paused session is
-        waited for until somebody resumes it; files that were open when it was closed count as cancelled. Afterwards
-        the session can be used for another run.
+        What was added and not sent is sent. A run that a handler begins meanwhile belongs to it, and so does one that
+        was over before, if nobody has joined since. A paused session is waited for until somebody resumes it; files
+        that were open when it was closed count as cancelled. Afterwards the session can be used for another run.
 
         With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
         for; async handlers are not waited for. Ctrl-C pauses the session and is raised.
@@ -428,10 +434,9 @@ class Resumable(Progress):
 
 
 def _delay(interval: Any) -> Callable[[int, int], float]:
-    """Seconds before a retry, from how often the chunk was retried and how long nothing got through."""
-    if callable(interval):
-        return lambda retries, streak: float(interval(retries))
-    if interval is not None:
+    """Seconds before a retry, from how often the chunk was retried and how long nothing got through. A callable is
+    asked elsewhere: whoever wants the delay holds a lock."""
+    if interval is not None and not callable(interval):
         return lambda retries, streak: float(interval)
     # Full jitter: clients that failed together do not come back together.
     return lambda retries, streak: random.uniform(0, min(60.0, 0.5 * 2 ** min(streak, 10)))

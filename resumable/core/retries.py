@@ -72,15 +72,16 @@ class Retries:
             or (patience is not None and self._since is not None and now - self._since >= patience)
         )
 
-    def postpone(self, record: Live, now: float) -> None:
-        """The record is due again after the policy's delay, no later than its last chance, and not before the server
-        wants."""
+    def postpone(self, record: Live, outcome: Outcome, now: float) -> None:
+        """The record is due again after the outcome's delay, or else the policy's, no later than its last chance, and
+        not before the server wants."""
         if record.gains != self._gains:
             record.gains = self._gains
             record.streak = 0
         record.retries += 1
         record.streak += 1
-        due = now + self._policy.delay(record.retries, record.streak)
+        delay = outcome.delay
+        due = now + (self._policy.delay(record.retries, record.streak) if delay is None else delay)
         if self._policy.retry_for is not None and self._since is not None:
             due = min(due, self._since + self._policy.retry_for)
         record.due = max(due, self.not_before)

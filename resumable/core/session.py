@@ -147,13 +147,14 @@ class SessionCore:
 
     # -- the session ---------------------------------------------------------------------------------------------
 
-    def upload(self, now: float, *, held: bool = False) -> Effects:
-        """A run is under way. One that nobody holds open ends as soon as nothing is open."""
+    def upload(self, now: float, *, held: bool = False, anew: bool = True) -> Effects:
+        """A run is under way. One that nobody holds open ends as soon as nothing is open; where it was asked for
+        ``anew``, aborted files go on."""
         if (self.state, SessionEvent.UPLOAD) not in SESSION_HOLDS:
             self._begin(now, held=held)
         if not held:
             self.held = False
-            for file in self.files.values():
+            for file in self.files.values() if anew else ():
                 if file.aborted and self._ask(file, FileEvent.RESUME):
                     self._turns.add(file)
                 file.aborted = False
@@ -303,7 +304,7 @@ class SessionCore:
         if outcome.stored:
             self._mark(file, outcome.stored)
         if following is ChunkState.BACKOFF:
-            self._retries.postpone(record, now)
+            self._retries.postpone(record, outcome, now)
             self._slots.keep(lease.id)
             self._news.tell("chunk_retry", file, lease.index, message=outcome.message)
             self._news.tell("file_retry", file)

@@ -29,7 +29,7 @@ from ..transport.pace import PacedBody
 from ..transport.source import Reader, Source, make_source
 from . import words
 from .entry import Entry
-from .hooks import Hooks
+from .hooks import Hooks, run
 from .means import Means
 
 __all__ = ["Attempt"]
@@ -63,6 +63,9 @@ class Attempt:
     def _handle(self) -> Any:
         """The chunk as users hold it; made only where a hook or an error wants it."""
         return self._entry.subject.chunks[self._lease.index]
+
+    def _subjects(self) -> tuple[Any, Any]:
+        return self._entry.subject, self._handle
 
     # -- test ----------------------------------------------------------------------------------------------------
 
@@ -204,17 +207,10 @@ class Attempt:
         )
 
     def _query(self) -> Mapping[str, Any]:
-        fixed = self._options.query
-        if not self._hooks.has("query"):
-            return fixed  # type: ignore[no-any-return]
-        made = self._hooks.merged("query", self._entry.subject, self._handle)
-        return made if callable(fixed) else {**fixed, **made}
+        return self._hooks.merged("query", self._subjects)
 
     def _headers(self) -> dict[str, str]:
-        fixed = self._options.headers
-        values = {} if callable(fixed) else dict(fixed)
-        if self._hooks.has("headers"):
-            values.update(self._hooks.merged("headers", self._entry.subject, self._handle))
+        values = self._hooks.merged("headers", self._subjects)
         return {str(name): parameters.text(value) for name, value in values.items() if value is not None}
 
     @staticmethod
@@ -279,6 +275,19 @@ class Attempt:
             again = not again
         kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
         return Outcome(kind, str(failure), error, hopeless=failure.hopeless)
+
+    def postponed(self, outcome: Outcome) -> Outcome:
+        """The outcome, with the time before the next attempt where a callable decides that. Raises HookError."""
+        interval, limit = self._options.chunk_retry_interval, self._options.max_chunk_retries
+        last = limit is not None and self._lease.retries >= limit
+        if outcome.kind is not OutcomeKind.RETRY or last or not callable(interval):
+            return outcome
+        delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
+        if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
+            raise HookError(
+                f"hook chunk_retry_interval returned {delay!r}, not seconds, 0 or more", hook="chunk_retry_interval"
+            )
+        return outcome._replace(delay=delay)
 
     def _decides_against(self, error: Exception, *, retry: bool) -> bool:
         """Whether the hook should_retry wants the opposite of ``retry``."""

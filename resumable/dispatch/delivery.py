@@ -1,6 +1,6 @@
 """Who calls the handlers, and when: one thread at a time, one notice after the other.
 
-*Thread*: an own thread, started by the first notice and gone when the run is over and nothing is left to tell.
+*Thread*: an own thread, started by the first notice and gone when nothing is open and nothing is left to tell.
 *Posted*: a function of yours that calls a function on your thread (``loop.call_soon_threadsafe``, ``wx.CallAfter``,
 ``GLib.idle_add``). It is called once when notices begin to wait; each call delivers a bounded batch and posts again
 for the rest, so that a window never freezes. *Manual*: you call ``process_events()``.
@@ -29,7 +29,7 @@ GATHERING = 0.004
 fifth of its time."""
 
 LINGER = 0.2
-"""Seconds for which the thread of the handlers waits for more when there is no run, so that few are started."""
+"""Seconds for which threads wait for more when nothing is open, so that few are started."""
 
 
 class Delivery:
@@ -155,6 +155,8 @@ class ThreadDelivery(Delivery):
                 self._deliver()
             except Exception:
                 logger.exception("telling what happened failed in an unforeseen way")
+            except KeyboardInterrupt:
+                logger.warning("a handler raised KeyboardInterrupt, which ends nothing on this thread")
             except BaseException:
                 # A handler wanted to end the program, which has been reported. Others wait for this thread.
                 pass

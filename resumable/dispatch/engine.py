@@ -8,7 +8,8 @@ of the transitions, and lets one thread speak.
    no user code, no sleep.
 2. Only the engine touches the core. Handles ask for values, each a consistent snapshot.
 3. Stopping a request is done after the lock is released and before the command returns: see ``Watch.stop``.
-4. Threads are daemons, started by the first run. Workers, the thread of the handlers, and those who wait for the end
+4. Threads are daemons, started by the first run, and go when nothing is open, also where the run is held: so a session
+   that nobody holds can be collected. Workers, the thread of the handlers, and those who wait for the end
    of something each have a condition of that lock, so that a chunk wakes nobody whom it does not concern.
 5. A lease is always reported, so a slot cannot leak.
 """
@@ -17,7 +18,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..core.records import Effects, Lease, Notice, Outcome, OutcomeKind
@@ -26,7 +28,7 @@ from ..core.states import TERMINAL, ChunkState, FileState, SessionState
 from ..errors import FileRejected, StateError, WaitTimeout
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from ..transport.base import Watch
-from .delivery import make_delivery
+from .delivery import LINGER, make_delivery
 from .entry import Entry
 from .missed import missed_chunks, missed_end
 from .outbox import Outbox
@@ -87,7 +89,7 @@ class Engine:
             self._emit,
             self._monitor,
             self._waiters,
-            busy=lambda: self._running,
+            busy=lambda: self._needed,
             closed=lambda: self._closed,
         )
         self._workers = Workers(policy.slots, self._next_lease, self._perform, self._report, self._busy)
@@ -96,7 +98,9 @@ class Engine:
         self._waiting = 0
         self._expected: list[Entry] = []
         self._joining = 0
+        self._announcing = 0
         self._earlier: dict[int, FileState] = {}
+        self._told = True
         self._process = _process
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -107,15 +111,20 @@ class Engine:
         Raises FileRejected where there is no room or the identifier is taken, StateError on a closed session.
         """
 
+        left: list[Entry] = []
+
         def call() -> Effects:
             files = self._core.files
             if most is not None and len(files) >= most > 1:
                 reason = f"max_files is {most}, and there are {len(files)} already"
                 raise FileRejected(entry.record.relative_path, "max_files", reason)
+            if self._closed:
+                raise StateError("add a file", "the session is closed")
             self._register.claim(entry, anyway=most == 1)
             key, added = self._core.add(plan, order, prepared=prepared)
             self._register.add(key, entry)
             replaced = Effects()
+            left.extend(self._register[other] for other in files if other != key and most == 1)
             for other in [other for other in files if other != key] if most == 1 else ():
                 # After the new file is there, so that its run does not end in between, but told before.
                 effects = self._core.cancel_file(other, announce=False)
@@ -123,21 +132,35 @@ class Engine:
             return Effects(replaced.notices + added.notices, replaced.stopped)
 
         self._command(call, hard=True)
+        for other in left:
+            other.source.close()
+
+    @contextmanager
+    def announcing(self) -> Iterator[None]:
+        """No request begins in this block, so that files are announced before anything else is told of them."""
+        with self._lock:
+            self._announcing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._announcing -= 1
+                self._work.notify_all()
 
     def begin(self, entries: Iterable[Entry]) -> None:
         """If any of the files is still there a run is under way, held open until :meth:`join` unless somebody joins
         now. A paused session stays paused."""
-        with self._lock:
-            if self._core.held and self._core.state is SessionState.UPLOADING:
-                # File after file is added to a run: nothing changes, and nobody has to be woken.
-                return
 
         def call() -> Effects:
             if self._paused or not any(self._register.has(entry) for entry in entries):
                 return Effects()
-            return self._core.upload(self._clock(), held=not self._joining)
+            return self._core.upload(self._clock(), held=not self._joining, anew=False)
 
-        self._command(call)
+        with self._lock:
+            under_way = self._core.held and self._core.state is SessionState.UPLOADING
+        if not under_way:
+            # Where file after file is added to a run nothing changes, and nobody has to be woken.
+            self._command(call)
         self._start()
 
     def pause_file(self, entry: Entry, *, aborted: bool = False) -> None:
@@ -151,6 +174,7 @@ class Engine:
     def cancel_file(self, entry: Entry, *, announce: bool) -> None:
         """The file is removed; its requests are cut off."""
         self._command(lambda: self._core.cancel_file(entry.core.key, announce=announce), hard=True)
+        entry.source.close()
 
     def retry_file(self, entry: Entry) -> None:
         """The failed file waits for its turn again."""
@@ -160,6 +184,7 @@ class Engine:
     def bootstrap_file(self, entry: Entry) -> None:
         """The file is cut anew."""
         self._command(lambda: self._core.bootstrap_file(entry.core.key), hard=True, entry=entry)
+        self._start()
 
     def mark_file(self, entry: Entry, ranges: Iterable[tuple[int, int]]) -> None:
         """The chunks at these ranges of indexes are taken for stored."""
@@ -192,7 +217,16 @@ class Engine:
 
     def cancel(self) -> None:
         """All files are removed; requests are cut off."""
-        self._command(self._core.cancel, hard=True)
+        entries = self.entries()
+
+        def call() -> Effects:
+            # Whoever cancels a run does not want to hear of it once another has begun.
+            self._told = True
+            return self._core.cancel()
+
+        self._command(call, hard=True)
+        for entry in entries:
+            entry.source.close()
 
     def close(self) -> None:
         """The session has ended for good: requests are cut off, waiting notices delivered, threads gone.
@@ -227,9 +261,10 @@ class Engine:
         with self._lock:
             ended, joining = self._core.ended, self._joining
             effects = call()
-            if joining and self._core.ended is not ended:
-                # Another run has begun before those who wait for this one have looked.
-                self._earlier.update(ended)
+            if self._core.ended is not ended:
+                # Another run has begun, perhaps before somebody who joins has looked at what became of this one.
+                self._earlier = {**self._earlier, **ended} if joining or not self._told else {}
+                self._told = False
             self._outbox.extend(effects.notices)
             watches = self._traffic.watches(effects.stopped)
             if hard:
@@ -249,7 +284,12 @@ class Engine:
 
     def _busy(self) -> bool:
         with self._monitor:
-            return self._running
+            return self._needed
+
+    @property
+    def _needed(self) -> bool:
+        """Whether there is something to do for threads, or will be."""
+        return self._running and not self._core.finished
 
     @property
     def _running(self) -> bool:
@@ -268,24 +308,32 @@ class Engine:
     def join(self, timeout: float | None) -> dict[int, FileState]:
         """What became of the files, once the run is over and every handler has returned. Starts a run if need be.
 
-        A run that a handler begins meanwhile is waited for as well. Files that were open when the session was closed
-        count as cancelled.
+        A run that a handler begins meanwhile is waited for as well, and what nobody joined before is told now.
+        Files that were open when the session was closed count as cancelled.
         """
         self._outside("join the session")
-        self._command(self._join)
+        joining = False
+
+        def call() -> Effects:
+            nonlocal joining
+            joining = True
+            return self._join()
+
         try:
+            self._command(call)
             self._start()
             self._wait(lambda: not self._running, timeout, "the upload")
             with self._lock:
+                self._told = True
                 lost = [key for key, core in self._core.files.items() if self._closed and core.state not in TERMINAL]
                 return {**self._earlier, **self._core.ended, **dict.fromkeys(lost, FileState.CANCELLED)}
         finally:
-            with self._lock:
-                self._joining -= 1
+            # Also where what was posted was called at once, and a handler wanted to end the program.
+            if joining:
+                with self._lock:
+                    self._joining -= 1
 
     def _join(self) -> Effects:
-        if not self._joining:
-            self._earlier = {}
         self._joining += 1
         if self._core.state is SessionState.IDLE and any(f.state not in TERMINAL for f in self._core.files.values()):
             return self._core.upload(self._clock())
@@ -397,6 +445,11 @@ class Engine:
             while True:
                 if not self._running:
                     return None
+                if not self._needed:
+                    # A run is held open: the next file mostly comes at once.
+                    if self._work.wait_for(lambda: self._needed or not self._running, LINGER):
+                        continue
+                    return None
                 until = None
                 if not self._held_back:
                     now = self._clock()
@@ -412,8 +465,9 @@ class Engine:
 
     @property
     def _held_back(self) -> bool:
-        """Whether the handlers have to catch up first. Posted ones cannot where their thread is one that waits here."""
-        return self._outbox.full and (self._delivery.waits or not self._waiting)
+        """Whether a batch has to be announced first, or the handlers to catch up. Posted ones cannot where their thread
+        is one that waits here."""
+        return self._announcing > 0 or (self._outbox.full and (self._delivery.waits or not self._waiting))
 
     def _perform(self, lease: Lease, watch: Watch) -> Outcome:
         entry = self._register[lease.file]
@@ -463,6 +517,8 @@ class Engine:
             effects = self._core.report(lease, outcome, now)
             self._outbox.extend(effects.notices)
             watches = self._traffic.watches(effects.stopped)
+            left = [entry] if self._gone(entry) else []
+            left += [self._register[n.file] for n in effects.notices if n.file and n.event == "file_cancelled"]
             self._work.notify_all()
             if entry.core.state in TERMINAL or not self._running:
                 watches += self._traffic.watches_of(self._gone)
@@ -470,6 +526,9 @@ class Engine:
                 self._waiters.notify_all()
         for watch in watches:
             watch.stop(hard=True)
+        for other in left:
+            # A hook may have given the file other bytes after it was removed.
+            other.source.close()
         self._delivery.post()
 
     # -- delivery ------------------------------------------------------------------------------------------------

@@ -34,12 +34,14 @@ class ChunkRecord(NamedTuple):
 class Entry:
     """One file. ``subject`` is the handle that users hold; ``core`` is there once the file was added.
 
-    ``record`` and ``source`` are replaced, by the worker that prepares the file, before its first request.
+    ``record`` and ``source`` are replaced, by the worker that prepares the file, before its first request; ``replaced``
+    says that a hook gave other bytes.
     """
 
     def __init__(self, record: FileRecord, source: Source) -> None:
         self.record = record
         self.source = source
+        self.replaced = False
         self.subject: Any = None
         self.core: FileCore
         self.meter = Meter()

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import HookError, OptionError, SourceError
 
-__all__ = ["HOOKS", "Hooks", "takes"]
+__all__ = ["HOOKS", "Hooks", "run", "takes"]
 
 HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -49,7 +49,8 @@ class Hooks:
     """The hooks of a session: those of its options first, then those of its plugins in the order of attachment."""
 
     def __init__(self, given: Mapping[str, Any], plugins: Sequence[Any] = ()) -> None:
-        self._hooks: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
+        # What an option gives and what plugins do is replaced in one step, because workers look at it meanwhile.
+        self._hooks: dict[str, list[tuple[str, Any]]] = {}
         self._attached: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
         for name in HOOKS:
             self._attached[name] = [
@@ -60,32 +61,34 @@ class Hooks:
             self.give(name, given.get(name))
 
     def give(self, name: str, value: Any) -> None:
-        """The option of this name has this value from now on; it is a hook where it is callable.
+        """The option of this name has this value from now on; it is a hook where it is callable, and what a hook would
+        return where it is a mapping.
 
         Raises OptionError for one that does not take what it is called with.
         """
         if callable(value) and not takes(value, name):
             raise OptionError(name, value, f"a callable that is called as {name}({', '.join(HOOKS[name])})")
-        own = [(name, value)] if callable(value) else []
+        own = [(name, value)] if callable(value) or isinstance(value, Mapping) else []
         self._hooks[name] = own + self._attached[name]
 
     def has(self, name: str) -> bool:
         """Whether there is a hook of this name."""
-        return bool(self._hooks[name])
+        return any(callable(hook) for _, hook in self._hooks[name])
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What the first hook that decides returns, or None. Raises HookError, with what it raised as the cause."""
         for label, hook in self._hooks[name]:
-            value = self._run(label, hook, arguments)
+            value = run(label, hook, *arguments)
             if value is not None:
                 return value
         return None
 
-    def merged(self, name: str, *arguments: Any) -> dict[str, Any]:
-        """The mappings that all hooks of this name return, as one; later ones win."""
+    def merged(self, name: str, arguments: Callable[[], tuple[Any, ...]]) -> dict[str, Any]:
+        """The mapping of the option and those that all hooks of this name return, as one; later ones win. The
+        arguments are made only where there is a hook."""
         values: dict[str, Any] = {}
         for label, hook in self._hooks[name]:
-            value = self._run(label, hook, arguments)
+            value = run(label, hook, *arguments()) if callable(hook) else hook
             if value is None:
                 continue
             if not isinstance(value, Mapping):
@@ -93,11 +96,12 @@ class Hooks:
             values.update(value)
         return values
 
-    @staticmethod
-    def _run(label: str, hook: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        try:
-            return hook(*arguments)
-        except SourceError:
-            raise
-        except Exception as error:
-            raise HookError(f"hook {label} raised {type(error).__name__}: {error}", hook=label) from error
+
+def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
+    """What the hook returns. Raises HookError, with what it raised as the cause."""
+    try:
+        return hook(*arguments)
+    except SourceError:
+        raise
+    except Exception as error:
+        raise HookError(f"hook {label} raised {type(error).__name__}: {error}", hook=label) from error

@@ -58,14 +58,16 @@ class Performer:
 
     def _prepare(self, entry: Entry) -> Outcome:
         options = self._options()
-        plan = None
-        replacement = self._means.hooks.call("preprocess_file", entry.subject)
+        # What came of the hook may not have been heard of, because the file was cut anew meanwhile or another has its
+        # identifier: the hook would be given its own bytes, in the old cut.
+        replacement = None if entry.replaced else self._means.hooks.call("preprocess_file", entry.subject)
         if replacement is not None:
             source = make_source(replacement, name=entry.record.file_name)
             entry.source.close()
             entry.source = source
             entry.record = entry.record._replace(size=source.size)
-            plan = ChunkPlan(source.size, options.chunk_size, options.force_chunk_size)
+            entry.replaced = True
+        plan = ChunkPlan(entry.record.size, options.chunk_size, options.force_chunk_size) if entry.replaced else None
         if entry.record.unique_identifier is None:
             with reading(entry.source.name):
                 wanted = options.generate_unique_identifier is identifiers.content
@@ -81,8 +83,8 @@ class Performer:
             if not self._distrusts_tests():
                 outcome, stored = attempt.test()
                 if outcome is not None:
-                    return outcome
+                    return attempt.postponed(outcome)
             if not self._begin_send(lease):
                 return Outcome(OutcomeKind.STOPPED, stored=stored)
-        outcome = attempt.upload()
+        outcome = attempt.postponed(attempt.upload())
         return outcome._replace(stored=stored) if stored else outcome

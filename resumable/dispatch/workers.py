@@ -1,6 +1,7 @@
 """The pool: daemon threads that lease work, perform it, and report what came of it.
 
-They are started by the first run and go when it is over. Where the system gives no more threads, fewer do the work.
+They are started by the first run and go when nothing is open. Where the system gives no more threads, fewer do the
+work.
 """
 
 from __future__ import annotations

@@ -115,7 +115,9 @@ class _FileSource(Source):
 
     def close(self) -> None:
         if self._close:
-            self._close()
+            # Not under a reader, whose descriptor might be another file's by then.
+            with self._lock:
+                self._close()
 
     def _read(self, buffer: memoryview, offset: int) -> int | None:
         with self._lock:
@@ -134,13 +136,19 @@ class BytesSource(Source):
         self.size = len(content)
         self.mtime_ns = 0
         self.path = _SourcePath(self)
-        self._content = memoryview(content)
+        self._content: memoryview | None = memoryview(content)
 
     def open(self) -> Reader:
         return Reader(self.name, self._read)
 
+    def close(self) -> None:
+        self._content = None
+
     def _read(self, buffer: memoryview, offset: int) -> int:
-        piece = self._content[offset : offset + len(buffer)]
+        content = self._content
+        if content is None:
+            raise ValueError("the source is closed")
+        piece = content[offset : offset + len(buffer)]
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -207,7 +207,7 @@ def test_records_pickle() -> None:
     """Something other than our threads could do the work."""
     records = [
         Lease(1, 2, 3, position=4, index=5, start=6, end=7, retries=8, test=True, final=True),
-        Outcome(OutcomeKind.RETRY, "busy", OSError("busy"), True, True, 1.5, ((0, 3),), ChunkPlan(10, 3)),
+        Outcome(OutcomeKind.RETRY, "busy", OSError("busy"), True, True, 1.5, 0.5, ((0, 3),), ChunkPlan(10, 3)),
         Effects((Notice("chunk_success", 1, 2, "stored", (0.5,)),), (1, 2)),
         Wait(2.5),
     ]

@@ -228,8 +228,8 @@ class RetriesDoNotWait(SessionCore):
     """As in resumable.js: a retry comes at once."""
 
     class Hasty(Retries):
-        def postpone(self, record: Live, now: float) -> None:
-            super().postpone(record, now)
+        def postpone(self, record: Live, outcome: Outcome, now: float) -> None:
+            super().postpone(record, outcome, now)
             record.due = now
 
     def __init__(self, policy: Policy) -> None:

@@ -184,6 +184,37 @@ def test_a_replacement_in_a_run_that_upload_began_is_part_of_it(wire: Wire, make
     assert (events.count("upload_start"), events.count("complete")) == (1, 1)
 
 
+@pytest.mark.parametrize("way", ["remove", "cancel", "cancel all", "replace", "fail fast", "close"])
+@pytest.mark.parametrize("kind", ["bytes", "stream"])
+def test_nothing_is_kept_of_bytes_and_streams_that_left_the_session(
+    wire: Wire, make: Make, kind: str, way: str
+) -> None:
+    wire.behave = lambda request: (415,) if way == "fail fast" else (200,)
+    options: dict[str, Any] = {"max_files": 1 if way == "replace" else None, "fail_fast": way == "fail fast"}
+    reading, writing = os.pipe()
+    os.write(writing, b"content")
+    os.close(writing)
+    with (
+        open(reading, "rb") as pipe,
+        Resumable(wire.url, auto_upload=False, simultaneous_uploads=1, **options) as session,
+    ):
+        if way == "fail fast":
+            session.add_file(make())
+        file = session.add_file(b"content" if kind == "bytes" else pipe, relative_path="b")
+        assert file.chunks[0].read() == b"content"
+        ends: dict[str, Callable[[], Any]] = {
+            "remove": lambda: session.remove_file(file),
+            "cancel": file.cancel,
+            "cancel all": session.cancel,
+            "replace": lambda: session.add_file(make()),
+            "fail fast": lambda: session.join(PATIENCE, raise_errors=False),
+            "close": session.close,
+        }
+        ends[way]()
+        with pytest.raises(SourceError, match="closed"):
+            file.chunks[0].read()
+
+
 def test_too_many_files_are_all_refused(wire: Wire, make: Make) -> None:
     told: list[Any] = []
     paths = [make(str(number)) for number in range(3)]

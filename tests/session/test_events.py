@@ -151,6 +151,17 @@ def test_files_are_not_begun_before_all_of_their_batch_were_announced(wire: Wire
         assert events == ["files_added", "file_success"]
 
 
+def test_in_a_run_that_is_under_way_a_batch_is_announced_before_any_of_it_is_begun(wire: Wire) -> None:
+    events: list[str] = []
+    with Resumable(wire.url, test_chunks=False) as session:
+        session.add_file(b"first", relative_path="first").wait(PATIENCE)
+        session.on("catch_all", lambda event: events.append(event))
+        session.add_files([(b"x", str(number)) for number in range(1000)])
+    told = events.index("files_added")
+    assert events[:told] == ["chunking_start", "chunking_progress", "chunking_complete", "file_added"] * 1000
+    assert events.count("file_success") == 1000
+
+
 @pytest.mark.parametrize("spelling", ["fileSuccess", "file_success", "file-success", "FILESUCCESS", "filesuccess"])
 def test_an_event_has_one_name_however_it_is_spelt(spelling: str, wire: Wire, make: Make) -> None:
     heard = []

@@ -28,7 +28,7 @@ from resumable import (
 from resumable.dispatch.entry import ChunkRecord, FileRecord
 
 from .conftest import wait_until_answers_are_awaited
-from .wire import PATIENCE, Wire, stored
+from .wire import PATIENCE, Request, Wire, stored
 
 Make = Callable[..., Path]
 
@@ -201,6 +201,27 @@ def test_an_aborted_file_goes_on_at_the_next_upload(wire: Wire, make: Make) -> N
     assert len(wire.posts) == 5
 
 
+def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_joins(wire: Wire, make: Make) -> None:
+    wire.behave = lambda request: None if request.fields["resumableFilename"] == "held" else (200,)
+    with Resumable(wire.url, test_chunks=False) as session:
+        session.add_file(make("held"))
+        wire.wait_held()
+        session.pause()
+        aborted = session.add_file(make("aborted"))
+        aborted.abort()
+        session.resume()
+        joins = threading.Thread(target=session.join)
+        joins.start()
+        while not session._engine._joining:
+            pass
+        session.add_file(make("other")).wait(PATIENCE)
+        assert aborted.is_paused()
+        aborted.resume()
+        wire.release()
+        joins.join(PATIENCE)
+    assert aborted.is_complete()
+
+
 def test_a_cancelled_file_is_gone_and_its_wait_says_so(wire: Wire, make: Make) -> None:
     wire.behave = lambda request: None
     with Resumable(wire.url) as session:
@@ -312,6 +333,23 @@ def test_a_new_query_goes_with_later_requests(wire: Wire, make: Make) -> None:
 
 
 # -- chunks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old", [{"round": "1"}, lambda file, chunk: {"round": "1"}], ids=["fixed", "made"])
+@pytest.mark.parametrize("new", [{"round": "2"}, lambda file, chunk: {"round": "2"}], ids=["fixed", "made"])
+def test_a_query_that_is_replaced_between_test_and_upload_goes_with_the_upload(
+    wire: Wire, make: Make, old: Any, new: Any
+) -> None:
+    def behave(request: Request) -> tuple[int]:
+        if request.chunk is None:
+            session.update_query(new)
+            return (404,)
+        return (200,)
+
+    wire.behave = behave
+    with Resumable(wire.url, query=old) as session:
+        session.add_file(make())
+    assert [request.fields["round"] for request in wire.requests] == ["1", "2"]
 
 
 def test_the_chunks_of_a_file_are_a_sequence(wire: Wire, make: Make) -> None:

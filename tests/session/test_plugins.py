@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from resumable import FileState, HookError, OptionError, Resumable, SourceChanged, SourceError
+from resumable import (
+    FileState,
+    HookError,
+    OptionError,
+    Result,
+    Resumable,
+    ResumableFile,
+    RetriesExhausted,
+    SourceChanged,
+    SourceError,
+)
 from resumable.dispatch.hooks import HOOKS
 from resumable.plugins import installed_plugins
 
@@ -153,6 +164,59 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: Wire, make: Make, name: s
     assert error.hook == label
     assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose"
     assert isinstance(error.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("interval", "says"),
+    [
+        (lambda attempt: 1 / 0, "raised ZeroDivisionError"),
+        (lambda attempt: None, "returned None, not seconds"),
+        (lambda attempt: float("nan"), "returned nan, not seconds"),
+        (lambda attempt: float("inf"), "returned inf, not seconds"),
+        (lambda attempt: -1, "returned -1, not seconds"),
+    ],
+)
+def test_a_retry_interval_that_is_none_fails_its_file_alone(wire: Wire, make: Make, interval: Any, says: str) -> None:
+    wire.behave = lambda request: (503,) if request.fields["resumableFilename"] == "bad" else (200,)
+    with Resumable(wire.url, test_chunks=False, chunk_retry_interval=interval) as session:
+        good, bad = session.add_files([make("good"), make("bad")])
+        assert session.join(PATIENCE, raise_errors=False) == Result(succeeded=(good,), failed=(bad,))
+    assert isinstance(bad.error, HookError)
+    assert f"hook chunk_retry_interval {says}" in str(bad.error)
+
+
+def test_a_retry_interval_may_ask_the_session_and_is_not_asked_after_the_last_attempt(wire: Wire, make: Make) -> None:
+    wire.behave = lambda request: (503,)
+    intervals = [0.0, 0.01]
+
+    def interval(attempt: int) -> float:
+        assert session.is_uploading()
+        return intervals[attempt - 1]
+
+    options: dict[str, Any] = {"chunk_retry_interval": interval, "max_chunk_retries": len(intervals)}
+    with Resumable(wire.url, test_chunks=False, **options) as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert isinstance(file.error, RetriesExhausted)
+    assert file.error.attempts == 3
+
+
+def test_a_file_that_is_cut_anew_while_it_is_preprocessed_is_preprocessed_once(wire: Wire, make: Make) -> None:
+    began, goes = threading.Event(), threading.Event()
+
+    def preprocess_file(file: ResumableFile) -> bytes:
+        content = file.chunks[0].read()
+        began.set()
+        assert goes.wait(PATIENCE)
+        return b"<" + content + b">"
+
+    with Resumable(wire.url, test_chunks=False, preprocess_file=preprocess_file) as session:
+        file = session.add_file(b"abc", relative_path="a")
+        assert began.wait(PATIENCE)
+        file.bootstrap()
+        goes.set()
+        file.wait(PATIENCE)
+    assert [request.chunk for request in wire.posts] == [b"<abc>"]
 
 
 def test_a_hook_that_finds_its_source_changed_says_that(wire: Wire, make: Make) -> None:

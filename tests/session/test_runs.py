@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,37 @@ def test_several_runs_in_one_session_each_tell_what_became_of_their_files(wire: 
         second.retry()
         assert session.join(PATIENCE) == Result(succeeded=(second,))
         wait_until_threads_are_gone()
+
+
+def test_a_failure_in_a_run_that_nobody_joined_is_raised_after_the_next(wire: Wire, make: Make) -> None:
+    wire.behave = refusing("bad")
+    with pytest.raises(UploadFailed) as caught, Resumable(wire.url, auto_upload=False) as session:  # noqa: PT012
+        for name in ("bad", "good"):
+            file = session.add_file(make(name))
+            over = threading.Event()
+            session.on("complete", over.set)
+            session.upload()
+            assert over.wait(PATIENCE)
+    assert caught.value.result == Result(succeeded=(file,), failed=(session.files[0],))
+
+
+def test_a_failure_after_a_timeout_is_raised_by_the_next_join(wire: Wire, make: Make) -> None:
+    wire.behave = holding
+    with Resumable(wire.url, test_chunks=False) as session:
+        bad = session.add_file(make("bad"))
+        wire.wait_held()
+        with pytest.raises(WaitTimeout):
+            session.join(0.01)
+        over = threading.Event()
+        session.on("complete", over.set)
+        wire.behave = lambda request: (200,)
+        wire.release(415)
+        assert over.wait(PATIENCE)
+        good = session.add_file(make("good"))
+        assert session.join(PATIENCE, raise_errors=False) == Result(succeeded=(good,), failed=(bad,))
+        assert not session.join(PATIENCE, raise_errors=False)
+        last = session.add_file(make("last"))
+        assert session.join(PATIENCE) == Result(succeeded=(last,)), "what was told once is over"
 
 
 def test_runs_follow_each_other_at_once_without_losing_a_worker(wire: Wire, make: Make) -> None:
@@ -461,6 +494,31 @@ def test_a_session_never_used_opens_nothing_and_starts_nothing(wire: Wire) -> No
     assert threading.active_count() == before
     assert wire.settle() == 0
     session.close()
+
+
+def test_a_session_that_nobody_holds_is_collected_once_nothing_is_open(wire: Wire, make: Make) -> None:
+    session = Resumable(wire.url)
+    file = session.add_file(make())
+    file.wait(PATIENCE)
+    forgotten = weakref.ref(session)
+    del session, file
+    wait_until_threads_are_gone()
+    gc.collect()
+    assert forgotten() is None
+
+
+def test_a_run_that_is_held_open_goes_on_although_its_threads_have_gone(wire: Wire, make: Make) -> None:
+    events = []
+    with Resumable(wire.url) as session:
+        session.on("catch_all", lambda event: events.append(event))
+        for name in ("first", "second"):
+            file = session.add_file(make(name))
+            file.wait(PATIENCE)
+            wait_until_threads_are_gone()
+        file.bootstrap()
+        file.wait(PATIENCE)
+    assert events.count("file_success") == 3
+    assert (events.count("upload_start"), events.count("complete")) == (1, 1)
 
 
 def test_no_file_is_lost_when_threads_add_and_others_join(wire: Wire, make: Make) -> None:

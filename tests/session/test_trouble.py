@@ -182,11 +182,43 @@ def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: Wire
     with pytest.raises(StateError, match="the session is closed"):
         session.add_file(make(), on={"success": heard.append})
     assert session.files == []
+    assert session.get_from_unique_identifier("a.bin") is None
     assert not session.signals.file_success.receivers
     session = Resumable(wire.url, auto_upload=False, generate_unique_identifier=identify)
     with pytest.raises(StateError, match="the session is closed"):
         session.add_files([make()])
     assert session.files == []
+
+
+def test_a_join_that_a_handler_ends_is_over(wire: Wire, make: Make) -> None:
+    events: list[str] = []
+    with Resumable(wire.url, deliver=lambda function: function(), test_chunks=False) as session:
+        session.add_file(make("first")).wait(PATIENCE)
+
+        @session.on("complete")
+        def leave() -> None:
+            leave.off()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            session.join(PATIENCE)
+        session.on("catch_all", lambda event: events.append(event))
+        for name in ("second", "third"):
+            session.add_file(make(name)).wait(PATIENCE)
+    assert (events.count("upload_start"), events.count("complete")) == (1, 1)
+
+
+@pytest.mark.usefixtures("failures")
+def test_ctrl_c_raised_by_a_handler_on_its_own_thread_is_logged(
+    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    with Resumable(wire.url) as session:
+        session.on("file_success", leave)
+        session.add_file(make())
+    assert "a handler raised KeyboardInterrupt" in caplog.text
 
 
 def test_ctrl_c_in_a_handler_is_raised_by_whoever_calls_it(wire: Wire, make: Make) -> None:
