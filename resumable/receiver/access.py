@@ -26,6 +26,7 @@ LOCAL_HOSTS = ("localhost",)
 _AUTHORITY = re.compile(r"(\[[^]]*\]|[^:]*)(?::[0-9]*)?")
 _HOST = re.compile(r"[A-Za-z0-9_.-]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
+_TOKEN = re.compile(r"[!-~]+")
 _TOKENS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}")
 _PREFLIGHT_SECONDS = 600
 
@@ -34,8 +35,8 @@ class Access:
     """The checks. ``hosts`` is None for any; origins are compared whole, and there is no word for all of them."""
 
     def __init__(self, *, token: str | None, hosts: Iterable[str] | None, origins: Iterable[str]) -> None:
-        if token is not None and not token:
-            raise OptionError("token", token, "text that is not empty, or None")
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise OptionError("token", "(not shown)", "letters, digits and signs without spaces and line ends, or None")
         self._authorization = f"bearer {token}".encode() if token is not None else None
         self._hosts = None if hosts is None else {_host(host) for host in _several("allowed_hosts", hosts)}
         self._origins = frozenset(_origin(origin) for origin in _several("allowed_origins", origins))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from .directories import closing_file, open_file
+from .directories import closing_lock, open_file
 from .marks import boot_id
 from .messages import Refusal
 from .store import UploadRecord
@@ -42,7 +42,7 @@ class Accounts:
 
     @contextmanager
     def beginning(self, record: UploadRecord, state: int) -> Iterator[None]:
-        """In the block the upload becomes an open one. Raises :class:`Refusal` before it: 429 and 507."""
+        """In the block the upload becomes an open one. Raises :class:`Refusal` before it: 413, 429 and 507."""
         with self._changing(state, record, 1):
             yield
 
@@ -58,7 +58,7 @@ class Accounts:
             file = open_file(ACCOUNTS, os.O_RDWR, state)
         except FileNotFoundError:
             return
-        with closing_file(file):
+        with closing_lock(file):
             fcntl.flock(file, fcntl.LOCK_EX)
             os.ftruncate(file, 0)
 
@@ -69,7 +69,7 @@ class Accounts:
             self.forget(state)
             yield
             return
-        with closing_file(open_file(ACCOUNTS, os.O_RDWR | os.O_CREAT, state)) as file:
+        with closing_lock(open_file(ACCOUNTS, os.O_RDWR | os.O_CREAT, state)) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             counts = _read(file)
             if counts is None:
@@ -88,6 +88,8 @@ class Accounts:
         if self._max_open_uploads is not None and uploads >= self._max_open_uploads:
             sentence = f"There are {uploads} unfinished uploads already; finish one, or wait until they are given up."
             raise Refusal(429, sentence, ("Retry-After", "60"))
+        if self._max_bytes is not None and record.total_size > self._max_bytes:
+            raise Refusal(413, f"The file is larger than the {self._max_bytes} bytes that unfinished uploads may have.")
         if self._max_bytes is not None and size + record.total_size > self._max_bytes:
             sentence = (
                 f"The unfinished uploads have {size} of the {self._max_bytes} bytes that they may have;"

@@ -250,9 +250,9 @@ class Receiver:
                 pieces = check_chunk(pieces, asked.chunk_sha256)
             if upload.receive(index, pieces):
                 self.signals.emit(self.signals.chunk_received, record=upload.record, number=index + 1)
-            # The last chunk sent again is how a client asks for an end that failed, or died, in the middle.
-            ends = upload.complete() and (upload.record.published is None or index == record.total_chunks - 1)
-            if not (ends and self._finished(upload, asked)):
+            # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
+            # comes again, only its client knows.
+            if not (upload.complete() and self._finished(upload, asked)):
                 return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.")
         return _sentence(201, "The file is stored.")
 

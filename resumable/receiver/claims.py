@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .directories import open_file
+from .directories import open_file, unlock
 from .messages import Refusal
 
 __all__ = ["claim", "discarded"]
@@ -40,7 +40,7 @@ def claim(name: str, directory: int, *, patience: float, what: str) -> Iterator[
         # It is not there any more when the upload was discarded, and all its files with it.
         with suppress(FileNotFoundError):
             os.unlink(f"claim-{name}", dir_fd=directory)
-        os.close(held)
+        unlock(held)
 
 
 def discarded() -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import selectors
 import socket
@@ -23,7 +24,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @dataclass(frozen=True)
 class Limits:
-    """What clients may take of a server. Raises :class:`~resumable.errors.OptionError` where one is not positive.
+    """What clients may take of a server. Raises :class:`~resumable.errors.OptionError` where one is not positive and
+    finite.
 
     A client is cut where ``rate_window`` seconds of waiting for it brought fewer than ``min_rate`` bytes a second;
     what the server itself needs does not count.
@@ -59,8 +61,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for option, value in vars(self).items():
-            if not value > 0:
-                raise OptionError(option, value, "more than 0")
+            if not 0 < value < math.inf:
+                raise OptionError(option, value, "more than 0, and finite")
 
 
 class HeadTooLong(Exception):
@@ -111,13 +113,14 @@ class Connection:
         received = self._received
         deadline = time.monotonic() + patience
         begun = False
-        searched = 0
+        searched = skipped = 0
         while True:
             while received.startswith(b"\r\n"):  # to be ignored here, says RFC 9112, section 2.2
                 del received[:2]
+                skipped += 2  # else one that sends nothing else were read for ever
             end = _END_OF_HEAD.search(received, max(0, searched - 3))
             size = end.end() if end else len(received)
-            if size > self.limits.header_size:
+            if size + skipped > self.limits.header_size:
                 raise HeadTooLong
             if end:
                 head = bytes(received[:size])

@@ -6,6 +6,7 @@ Everything is opened relative to a directory that is open already, and no symbol
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from .names import STATE_DIRECTORY
 
 __all__ = [
     "closing_file",
+    "closing_lock",
     "enter",
     "exists",
     "make_state",
@@ -22,6 +24,7 @@ __all__ = [
     "open_if_there",
     "open_state",
     "remove_directory",
+    "unlock",
 ]
 
 
@@ -32,6 +35,22 @@ def closing_file(file: int) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
+
+
+@contextmanager
+def closing_lock(file: int) -> Iterator[int]:
+    """The open file, unlocked and closed after the block."""
+    try:
+        yield file
+    finally:
+        unlock(file)
+
+
+def unlock(file: int) -> None:
+    """The open file is unlocked and closed."""
+    # To close it is not enough: a process that the program forked meanwhile has it open too, and would keep the lock.
+    fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
 
 
 def open_directory(path: str, above: int | None = None) -> int:
@@ -85,12 +104,14 @@ def open_state(root: str) -> int | None:
         return None
 
 
-def make_state(root: str, *, durable: bool) -> int:
+def make_state(root: str, *, durable: bool, lasting: bool) -> int:
     """The directory of the uploads in ``root``, made where it is missing; with ``durable`` it outlives a power failure.
+
+    With ``lasting`` a new root does, which the files that are published in it need.
 
     Raises PermissionError as :func:`open_state` does.
     """
-    _make(root, durable=durable)
+    _make(root, durable=lasting)
     with closing_file(_open_root(root)) as directory:
         state = _own(enter(STATE_DIRECTORY, directory, 0o700), root)
         if durable:

@@ -18,7 +18,16 @@ from contextlib import closing, suppress
 
 from ..errors import OptionError
 from .accounts import ACCOUNTS, Accounts, check_reserve
-from .directories import closing_file, exists, make_state, open_directory, open_state, remove_directory
+from .directories import (
+    closing_file,
+    closing_lock,
+    exists,
+    make_state,
+    open_directory,
+    open_state,
+    remove_directory,
+    unlock,
+)
 from .layout import NEW, OLD, lay_out, look, remove_upload
 from .messages import Refusal
 from .records import read_record
@@ -34,6 +43,8 @@ _DAY = 86400.0
 # Making and removing a directory takes no time: what is older was left by a process that died.
 _ABANDONED_AFTER = 3600.0
 _DAMAGED = (FileNotFoundError, ValueError)
+# A record of another version of this module, which is kept, is a TypeError.
+_UNREADABLE = (OSError, ValueError, TypeError)
 
 
 class FileStore:
@@ -47,7 +58,7 @@ class FileStore:
     seconds for another that sends the same chunk.
 
     ``max_open_uploads`` and ``max_bytes`` limit, for each tenant, the unfinished uploads and the sum of their total
-    sizes; ``reserve`` bytes of the disk stay free.
+    sizes (an upload that is larger alone gets 413); ``reserve`` bytes of the disk stay free.
 
     ``root`` has to be on a POSIX file system with hard links and ``flock``, not be a symbolic link itself, and be used
     by processes of one machine and one user only, which have the same options.
@@ -95,19 +106,19 @@ class FileStore:
             try:
                 return FileUpload(self._policy, key, directory)
             except BaseException as error:
-                os.close(directory)
+                unlock(directory)
                 if not isinstance(error, _DAMAGED):
                     raise
             directory = _hold(key, state, fcntl.LOCK_EX)
             if directory is not None:
-                with closing_file(directory):
+                with closing_lock(directory):
                     self._remove_if_damaged(key, state, directory)
             return None
 
     def create(self, key: str, record: UploadRecord) -> None:
         """See :meth:`Store.create`. The upload appears with all its files at once."""
         durable = self._policy.fsync == "always"
-        with closing_file(make_state(self.root, durable=durable)) as state:
+        with closing_file(make_state(self.root, durable=durable, lasting=self._policy.fsync != "never")) as state:
             if exists(key, state):
                 return
             if self._policy.reserve:
@@ -115,7 +126,7 @@ class FileStore:
             new = f"{NEW}{secrets.token_hex(8)}"
             os.mkdir(new, 0o700, dir_fd=state)
             try:
-                with closing_file(open_directory(new, state)) as directory:
+                with closing_lock(open_directory(new, state)) as directory:
                     # Nobody else gets in before the name is on the disk, too.
                     fcntl.flock(directory, fcntl.LOCK_EX)
                     lay_out(directory, record, durable=durable)
@@ -171,7 +182,7 @@ class FileStore:
     def _sweep_upload(self, name: str, state: int, expired: Callable[[UploadRecord], object] | None) -> bool:
         directory = _hold(name, state, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if directory is not None:
-            with closing_file(directory):
+            with closing_lock(directory):
                 if self._remove_if_damaged(name, state, directory):
                     return True
                 record, marks = look(directory)
@@ -245,14 +256,14 @@ def _status(name: str, state: int) -> UploadStatus | None:
                 if last:
                     size += plan.length(plan.count - 1, plan.count) - plan.chunk_size
                 return UploadStatus(record, number, size, time.time() - marks.age())
-    except (OSError, ValueError):
+    except _UNREADABLE:
         return None
 
 
 def _open_records(state: int) -> Iterator[UploadRecord]:
     """The records of all uploads that are not finished."""
     for name in _names(state):
-        with suppress(OSError, ValueError), closing_file(open_directory(name, state)) as directory:
+        with suppress(*_UNREADABLE), closing_file(open_directory(name, state)) as directory:
             if exists("chunks", directory):
                 yield read_record(directory)
 

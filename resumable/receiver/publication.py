@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from .directories import enter, open_directory
+from .directories import closing_file, enter, open_directory
 from .messages import Refusal
 from .names import numbered
 
@@ -24,9 +24,9 @@ def publish_file(root: str, name: str, upload: int, part: int, *, refuse: bool, 
     try:
         for parent in parents:
             above, directory = directory, _entered(directory, parent)
-            if durable:
-                os.fsync(above)
-            os.close(above)
+            with closing_file(above):
+                if durable:
+                    os.fsync(above)
         published = _linked_before(directory, os.fstat(part)) or _link(directory, leaf, upload, refuse)
         if durable:
             os.fsync(directory)

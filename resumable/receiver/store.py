@@ -146,7 +146,8 @@ class Store(Protocol):
     def create(self, key: str, record: UploadRecord) -> None:
         """There is an upload of this key afterwards: with this record, or the one of whoever came first.
 
-        Raises :class:`Refusal`: 429 where the tenant has too many open uploads, 507 where there is no room for it.
+        Raises :class:`Refusal`: 413 where it can never fit, 429 where the tenant has too many open uploads, 507
+        where there is no room for it.
         """
 
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .accounts import Accounts, check_reserve
 from .claims import claim, discarded
-from .directories import closing_file, exists, open_file, open_if_there, open_state
+from .directories import closing_file, exists, open_file, open_if_there, open_state, unlock
 from .layout import look, remove_upload
 from .marks import Marks, boot_id
 from .messages import Refusal
@@ -75,7 +75,7 @@ class FileUpload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close_marks()
-        os.close(self._directory)
+        unlock(self._directory)
 
     def _close_marks(self) -> None:
         if self._marks is not None:
@@ -245,8 +245,13 @@ class FileUpload:
             return False
         return is_published(self._policy.root, self.record.name, part)
 
-    def _finishing(self) -> AbstractContextManager[None]:
-        return self._claim("end", "finishing")
+    @contextmanager
+    def _finishing(self) -> Iterator[None]:
+        with self._claim("end", "finishing"):
+            # Between the emptying of its directory and the end of it, an upload that is gone can be claimed.
+            if not exists("record", self._directory):
+                raise discarded()
+            yield
 
     def _claim(self, name: str, what: str, patience: float | None = None) -> AbstractContextManager[None]:
         patience = self._policy.patience if patience is None else patience

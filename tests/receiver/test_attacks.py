@@ -345,9 +345,9 @@ def test_13_a_chunk_after_the_end_or_during_it_changes_nothing(besiege: Besiege)
     last.start()
     try:
         assert finishing.wait(60)
-        assert siege.send(sample, 1) == [200]
-        again = siege.upload(sample, 2)
-        assert (again.status, again.headers["retry-after"]) == (503, "1")
+        for number in (1, 2):
+            again = siege.upload(sample, number)
+            assert (again.status, again.headers["retry-after"]) == (503, "1")
     finally:
         go_on.set()
         last.join(60)
@@ -743,7 +743,7 @@ def test_32_a_file_that_is_there_is_not_overwritten(besiege: Besiege, tmp_path: 
     assert strict.send(other, 2) == [201]
 
 
-def test_33_a_hook_that_raises_keeps_the_upload_and_runs_again_with_the_last_chunk(besiege: Besiege) -> None:
+def test_33_a_hook_that_raises_keeps_the_upload_and_runs_again_with_the_next_chunk(besiege: Besiege) -> None:
     failures = ["once", "twice"]
 
     def finish(record: UploadRecord) -> None:
@@ -755,7 +755,7 @@ def test_33_a_hook_that_raises_keeps_the_upload_and_runs_again_with_the_last_chu
     assert siege.send(sample) == [200, 500]
     assert siege.test(sample, 1).headers["resumable-stored-chunks"] == "1"
     assert siege.test(sample, 2).status == 204
-    assert siege.send(sample, 1, 2, 2) == [200, 500, 201]
+    assert siege.send(sample, 1, 2, 2) == [500, 201, 200]
     assert siege.published() == {"sample.bin": sample.data}
     assert siege.test(sample, 2).status == 200
 

@@ -383,6 +383,15 @@ def test_a_header_may_be_long_but_not_longer(root: Path) -> None:
             assert statuses(all_answers(connection)) == [431]
 
 
+def test_empty_lines_in_front_of_a_request_count_as_its_header(root: Path) -> None:
+    with (
+        serving(root, header_size=2000, header_timeout=FOR_EVER) as server,
+        connected(server, b"\r\n" * 1001) as connection,
+    ):
+        connection.settimeout(5.0)
+        assert statuses(all_answers(connection)) == [431]
+
+
 def test_a_header_may_have_many_fields_but_not_more(root: Path) -> None:
     with serving(root, header_count=20) as server, connected(server) as connection:
         connection.sendall(head(Sample(), "GET", *["X: y"] * 19))

@@ -47,9 +47,6 @@ def test_a_hook_that_raises_is_asked_for_again_with_the_last_chunk(
             (200, "1-2"),
             (204, "1-2"),
         ]
-        # Other chunks are no reason to run the hook.
-        assert sample.send(receiver, 1, 2) == [200, 200]
-        assert len(hook.told) == failures
     assert sample.send(receiver, 3) == [201]
     assert hook.told == ["sample.bin"] * 3
     assert (root / "sample.bin").read_bytes() == sample.data
@@ -83,6 +80,14 @@ def test_another_receiver_runs_the_hook_of_one_that_died(root: Path) -> None:
     assert Sample().test(receiver, 2).status == 204
     assert Sample().send(receiver, 2) == [201]
     assert hook.told == ["sample.bin"]
+
+
+def test_the_chunk_that_was_refused_for_the_hook_asks_for_it_again_whichever_it_is(root: Path) -> None:
+    hook = Hook(1)
+    receiver = Receiver(FileStore(root, fsync="never"), on_file_received=hook)
+    assert Sample().send(receiver, 2, 1) == [200, 500]
+    assert Sample().send(receiver, 1) == [201]
+    assert len(hook.told) == 2
 
 
 def test_the_hook_never_runs_twice_at_once(root: Path) -> None:

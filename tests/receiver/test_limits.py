@@ -45,6 +45,10 @@ def test_a_tenant_may_have_so_many_bytes(root: Path) -> None:
     begun(store, a_record(bytes(50)), key_of(4))
 
 
+def test_a_file_that_can_never_fit_is_refused_for_good(root: Path) -> None:
+    assert refused(FileStore(root, fsync="never", max_bytes=99), 1) == 413
+
+
 def test_what_is_there_already_counts_no_second_time(root: Path) -> None:
     store = FileStore(root, fsync="never", max_open_uploads=1)
     for _ in range(3):

@@ -114,6 +114,16 @@ def test_a_record_that_says_more_than_is_understood_raises_and_is_kept(store: Fi
     assert state_of(root) == {"record", "chunks"}
 
 
+def test_a_record_that_is_not_understood_is_in_nobodys_way(root: Path) -> None:
+    store = FileStore(root, max_open_uploads=1)
+    begun(store)
+    record = directory_of(root) / "record"
+    record.write_text(record.read_text().replace('"tenant"', '"owner"'))
+    (root / ".resumable" / "accounts").write_bytes(b"")
+    begun(store, key=key_of(1))
+    assert [upload.record for upload in store.uploads()] == [a_record()]
+
+
 def test_chunks_come_in_any_order_and_any_pieces(store: FileStore, root: Path) -> None:
     with opened(store) as upload:
         assert upload.receive(2, iter([DATA[60:61], b"", DATA[61:99], DATA[99:]]))
@@ -433,9 +443,9 @@ def test_finish_syncs_the_file_before_it_has_its_name_and_the_name_before_it_is_
     store = FileStore(root, fsync="finish")
     syncs = Syncs(monkeypatch)
     with filled(store, a_record(name="dir/a.bin")) as upload:
-        assert syncs.names == []
+        assert syncs.names == [root.parent.name]  # which the new root is in
         upload.publish()
-    assert syncs.names == ["part", root.name, "dir", "record-new", KEY]
+    assert syncs.names == [root.parent.name, "part", root.name, "dir", "record-new", KEY]
 
 
 def test_finish_has_the_disk_begin_with_a_chunk_that_is_not_small(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ class Upload {
     this.identifier = `${this.size}-${file.lastModified}-${path}`;
     this.state = "waiting";
     this.reason = "";
+    this.refusals = 0;
     this.tested = PENDING;
     this.listed = false;
     this.published = false;
@@ -175,12 +176,16 @@ class Upload {
     this.requests.delete(running);
     if (!this.open) return null;
     if ((body ? [200, 201] : [200, 204]).includes(answer.status)) {
+      if (body) this.refusals = 0;
       this.queue.recovered();
       return answer;
     }
     if (answer.status === 401) this.queue.refused();
     else if (PERMANENT.has(answer.status)) this.fail(answer.sentence);
-    else if (answer.status || !body || (await readable(body))) this.queue.rest(answer);
+    else if (answer.status || !body || (await readable(body))) {
+      if (answer.status) this.refusals += 1;
+      this.queue.rest(answer);
+    }
     else this.fail("The file has changed or cannot be read. Add it again.");
     return null;
   }
@@ -276,7 +281,11 @@ export class Queue {
 
   work() {
     if (!this.ready || this.#timer) return;
-    for (const upload of this.uploads) {
+    // One for which there is no room must not take the turns of all others, for which there may be.
+    const turns = this.uploads.some((upload) => upload.refusals)
+      ? [...this.uploads].sort((one, other) => one.refusals - other.refusals)
+      : this.uploads;
+    for (const upload of turns) {
       let task;
       while (this.#running < PARALLEL && (task = upload.take())) {
         this.#running += 1;
