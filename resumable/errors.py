@@ -239,7 +239,8 @@ class UploadCancelled(ResumableError):
 
 
 class WaitTimeout(ResumableError, TimeoutError):
-    """What was waited for is still going on; nothing was changed."""
+    """What was waited for is still going on. Nothing was changed, but that a run which was joined ends when nothing is
+    open any more."""
 
 
 def shown(option: str, value: Any) -> str:

@@ -167,7 +167,10 @@ class ResumableFile(Progress):
         self._engine.cancel_file(self._entry, announce=True)
 
     def retry(self) -> None:
-        """A failed file goes on with what is stored. Raises StateError where it has not failed."""
+        """A failed file goes on with what is stored; one that has not ended is left alone.
+
+        Raises StateError where it has succeeded or is no longer part of the session.
+        """
         self._engine.retry_file(self._entry)
 
     def bootstrap(self) -> None:
@@ -254,7 +257,8 @@ class ResumableFile(Progress):
         return self._engine.chunk_state(self._entry, index)
 
     def __repr__(self) -> str:
-        return f"<ResumableFile {self.relative_path!r}, {self.size} bytes, {self.state.value}>"
+        state = "of another process" if self._engine.foreign else self.state.value
+        return f"<ResumableFile {self.relative_path!r}, {self.size} bytes, {state}>"
 
     def __reduce__(self) -> Any:
         record = self._entry.record

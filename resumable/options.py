@@ -210,7 +210,7 @@ class Options:
         None,
         "withCredentials",
         checks.with_method("send", "a requests.Session, or callable() -> requests.Session", factory=True),
-        "Your own requests.Session, or a factory that is called once a worker: cookies, auth, TLS, proxies.",
+        "Your own requests.Session, or a factory, called once for each request at a time: cookies, auth, TLS.",
     )
     transport: Any = _row(
         None,
@@ -222,7 +222,7 @@ class Options:
         (), None, checks.origins(), "Other origins ('https://host') to which a 307 or 308 may lead."
     )
     auto_upload: bool = _row(True, None, checks.flag(), "Start sending when a file is added; False waits for upload().")
-    fail_fast: bool = _row(False, None, checks.flag(), "The first failed file ends the run.")
+    fail_fast: bool = _row(False, None, checks.flag(), "The first failed file cancels the others.")
     deliver: Any = _row(None, None, checks.deliver(), "Which thread calls the handlers.")
     loop: Any = _row(
         None,
@@ -257,6 +257,10 @@ class Options:
         options = cls(**values)
         if options.method == "octet" and options.chunk_format == "base64":
             raise OptionError("chunk_format", "base64", "'blob' together with method='octet'; base64 needs a form")
+        if options.prioritize_first_and_last_chunk and options.chunk_order == "sequential":
+            raise OptionError("chunk_order", "sequential", "'free' together with prioritize_first_and_last_chunk")
+        if options.transport is not None and options.session is not None:
+            raise OptionError("session", options.session, "None together with a transport, which does the sending")
         return options
 
     def with_query(self, query: Any) -> Options:

@@ -48,8 +48,9 @@ class Result(NamedTuple):
 
     @property
     def errors(self) -> tuple[Exception, ...]:
-        """The exceptions of the failed files."""
-        return tuple(file.error for file in self.failed if file.error is not None)
+        """The exceptions of the failed files; none in a copy that was pickled, where files are but records."""
+        errors = (getattr(file, "error", None) for file in self.failed)
+        return tuple(error for error in errors if error is not None)
 
     def __bool__(self) -> bool:
         return not self.failed and not self.cancelled
@@ -153,6 +154,8 @@ class Resumable(Progress):
         FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
         """
         handlers = [(file_event(event), handler) for event, handler in (on or {}).items()]
+        for _, handler in handlers:
+            self.signals.check(handler)
         self._refuse_closed()
         self._admission.make_room([source], self._engine.count())
         candidate = self._admission.examine(
@@ -324,7 +327,11 @@ class Resumable(Progress):
             self.close()
 
     def process_events(self) -> int:
-        """How many waiting notices were delivered, by handlers run here: for ``deliver="manual"``."""
+        """How many waiting notices were delivered, by handlers run here: for ``deliver="manual"``.
+
+        At most 1024 in one call, so that a window that calls it from a timer does not stand still. Raises StateError
+        where the handlers are called in another way.
+        """
         return self._engine.process_events()
 
     def remove_file(self, file: ResumableFile) -> None:
@@ -348,6 +355,13 @@ class Resumable(Progress):
     def state(self) -> SessionState:
         """Where the session is."""
         return self._engine.state
+
+    @property
+    def result(self) -> Result | None:
+        """What became of the files of the run that ended last: in a handler of ``complete``, of the one that did just
+        now. None before a run has ended; a run that was cancelled does not count."""
+        outcome = self._engine.outcome
+        return None if outcome is None else self._result(outcome)
 
     @property
     def files(self) -> list[ResumableFile]:
@@ -382,6 +396,8 @@ class Resumable(Progress):
     def __repr__(self) -> str:
         target = self._options.target
         shown = without_secrets(target) if isinstance(target, str) else "a callable"
+        if self._engine.foreign:
+            return f"<Resumable to {shown}, of another process>"
         return f"<Resumable to {shown}, {len(self.files)} files, {self.state.value}>"
 
     # -- events --------------------------------------------------------------------------------------------------

@@ -219,11 +219,15 @@ class Signals:
     def on(self, event: str, handler: Callable[..., Any], *, sender: Any = ANY, weak: bool = False) -> Subscription:
         """The handler listens. Raises UnknownEvent, and OptionError for an ``async def`` without a loop."""
         name = canonical(event)
+        self.check(handler)
+        return Subscription(self._signals[name], name, handler, sender, weak=weak)
+
+    def check(self, handler: Any) -> None:
+        """Raise TypeError for what cannot be called, and OptionError for an ``async def`` without a loop."""
         if not callable(handler):
             raise TypeError(f"a handler is called; {type(handler).__name__} cannot be")
         if inspect.iscoroutinefunction(handler) and self._loop is None:
             raise OptionError("loop", None, "the event loop that is to run the async handler")
-        return Subscription(self._signals[name], name, handler, sender, weak=weak)
 
     def off(self, event: str, handler: Callable[..., Any], *, sender: Any = ANY) -> None:
         """The handler does not listen any more, however often it was connected; with ``sender``, not to that one.

@@ -295,3 +295,16 @@ def test_no_secret_is_in_the_error_of_a_value_that_is_refused(name: str, value: 
         Options.checked(**{name: value})
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("together", "option"),
+    [
+        ({"prioritize_first_and_last_chunk": True, "chunk_order": "sequential"}, "chunk_order"),
+        ({"transport": SimpleNamespace(send=print, close=print), "session": requests.Session}, "session"),
+    ],
+)
+def test_two_options_of_which_one_would_be_without_effect_are_refused(together: dict[str, Any], option: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Options.checked(target="http://a/", **together)
+    assert caught.value.option == option

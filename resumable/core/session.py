@@ -58,6 +58,7 @@ class SessionCore:
         self.held = False
         self.files: dict[int, FileCore] = {}
         self.ended: dict[int, FileState] = {}
+        self.outcome: dict[int, FileState] | None = None
         self.total_size = 0
         self.bytes_done = 0
         self.bytes_skipped = 0
@@ -422,4 +423,5 @@ class SessionCore:
     def _settle(self) -> None:
         if not self._open and not self.held and self.finished and self.state in _RUNNING:
             self.state = step(SESSION, self.state, SessionEvent.DRAINED, "session")
+            self.outcome = dict(self.ended)
             self._news.tell("complete")

@@ -24,6 +24,9 @@ logger = logging.getLogger("resumable")
 BATCH = 64
 """Notices that are delivered at once."""
 
+MOST = 1024
+"""Notices that ``process_events()`` delivers in one call."""
+
 GATHERING = 0.004
 """Seconds for which that thread lets notices gather once it has told some: waking it for each costs a small upload a
 fifth of its time."""
@@ -187,6 +190,7 @@ class PostedDelivery(Delivery):
         self._post = post
         self._posted = False
         self._posting = threading.local()
+        self._refused = False
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
@@ -204,11 +208,15 @@ class PostedDelivery(Delivery):
         try:
             self._post(self._run)
         except Exception:
-            # The notices are kept, and the next one tries again.
-            logger.exception("what deliver= was given to post with raised: the handlers wait")
+            # The notices are kept, and the next one tries again: a loop that is closed refuses all of them.
+            if not self._refused:
+                logger.exception("what deliver= was given to post with raised: the handlers wait")
+            self._refused = True
             with self._lock:
                 self._posted = False
             return False
+        else:
+            self._refused = False
         finally:
             called: bool = self._posting.called
             del self._posting.called
@@ -252,10 +260,11 @@ class ManualDelivery(Delivery):
         self.process()
 
     def process(self) -> int:
-        """See :meth:`Delivery.process`. Those that come meanwhile wait for the next call, so that it returns."""
+        """See :meth:`Delivery.process`. Those that come meanwhile wait for the next call, so that it returns, and so
+        do those for which a window would stand still too long."""
         with self._lock:
             waiting = len(self._outbox)
-        return self._deliver(waiting)
+        return self._deliver(min(waiting, MOST))
 
 
 def make_delivery(

@@ -399,6 +399,12 @@ class Engine:
         with self._lock:
             return self._core.state
 
+    @property
+    def outcome(self) -> dict[int, FileState] | None:
+        """What became of the files of the run that ended last, None before one has."""
+        with self._lock:
+            return self._core.outcome
+
     def entries(self) -> list[Entry]:
         """The files of the session, in the order in which they were added."""
         with self._lock:

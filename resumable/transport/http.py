@@ -83,41 +83,47 @@ def _unfollowed(response: requests.Response, **_: Any) -> None:
 class RequestsTransport:
     """Sends through requests.
 
-    ``session`` is None for Sessions of our own (one a worker, over one pool of connections), a ``requests.Session``
-    that all workers share, or a factory that is called once a worker. Nothing is opened before the first request.
+    ``session`` is None for Sessions of our own (one for each request at a time, over one pool of connections), a
+    ``requests.Session`` that all requests share, or a factory that is called for each request at a time. Nothing is
+    opened before the first request.
     """
 
     def __init__(self, session: Any = None, *, connections: int = 3) -> None:
         self._given = session
         self._connections = connections
-        self._local = threading.local()
         self._lock = threading.Lock()
+        # Not one for each thread: threads come and go, and would leave their Sessions behind.
+        self._idle: list[_Lane] = []
         self._adapter: HTTPAdapter | None = None
         self._own: list[requests.Session] = []
 
     def send(self, request: Request, watch: Watch) -> Reply:
         """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
         lane = self._lane()
-        for _ in range(self._connections):
-            try:
-                return lane.send(request, watch)
-            except _Stale:
-                # Others that were kept alive may be as stale; the last attempt has used them up.
-                continue
-        return lane.send(request, watch)
+        try:
+            for _ in range(self._connections):
+                try:
+                    return lane.send(request, watch)
+                except _Stale:
+                    # Others that were kept alive may be as stale; the last attempt has used them up.
+                    continue
+            return lane.send(request, watch)
+        finally:
+            self._idle.append(lane)
 
     def close(self) -> None:
         """No idle connection of ours is left open; a Session that was given is left alone."""
         with self._lock:
             own, self._own, self._adapter = self._own, [], None
+        self._idle.clear()
         for session in own:
             session.close()
 
     def _lane(self) -> _Lane:
-        lane: _Lane | None = getattr(self._local, "lane", None)
-        if lane is None:
-            lane = self._local.lane = _Lane(self._session(), untouched=self._given is None)
-        return lane
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Lane(self._session(), untouched=self._given is None)
 
     def _session(self) -> requests.Session:
         if isinstance(self._given, requests.Session):
@@ -199,7 +205,7 @@ def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 class _Lane:
-    """One worker's way to the network."""
+    """One way to the network, for one request at a time."""
 
     def __init__(self, session: requests.Session, *, untouched: bool) -> None:
         self._session = session

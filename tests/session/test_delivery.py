@@ -15,7 +15,7 @@ import pytest
 
 from resumable import FileState, Resumable, SessionState, StateError, UploadCancelled, WaitTimeout
 from resumable.core.records import Notice
-from resumable.dispatch.delivery import LINGER, make_delivery
+from resumable.dispatch.delivery import LINGER, MOST, make_delivery
 from resumable.dispatch.outbox import Outbox
 
 from .conftest import threads_of_sessions, wait_until_threads_are_gone
@@ -197,6 +197,17 @@ def test_a_post_that_raises_stops_no_transfer(wire: Wire, make: Make) -> None:
     assert len(calls) > 1, "the next notice tries again"
 
 
+def test_a_post_that_goes_on_raising_is_logged_once(wire: Wire, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with Resumable(wire.url, chunk_size=10, deliver=loop.call_soon_threadsafe) as session:
+        session.on("chunk_success", lambda chunk: None)
+        session.add_file(make(size=100))
+        session.join(PATIENCE)
+    assert caplog.text.count("the handlers wait") == 1
+    caplog.clear()
+
+
 def test_ctrl_c_in_a_posted_handler_goes_to_the_thread_and_loses_no_other_notice(wire: Wire, make: Make) -> None:
     post, heard = Post(), []
     with Resumable(wire.url, chunk_size=10, deliver=post) as session:
@@ -233,6 +244,17 @@ def test_by_hand_nothing_is_told_before_somebody_asks(wire: Wire, make: Make) ->
         assert session.process_events() == 0
     assert {thread for _, thread in heard} == {threading.current_thread()}
     assert not [thread for thread in threads_of_sessions() if "events" in thread.name]
+
+
+def test_by_hand_no_more_is_told_at_once_than_a_window_can_wait_for(wire: Wire) -> None:
+    heard = []
+    with Resumable(wire.url, deliver="manual", auto_upload=False) as session:
+        session.on("file_added", heard.append)
+        files = session.add_files([(b"", f"{number}.txt") for number in range(MOST + 1)])
+        assert session.process_events() == MOST
+        assert session.process_events() == 1
+        assert heard == files
+        session.cancel()
 
 
 def test_join_by_hand_drains_more_than_can_wait(wire: Wire, make: Make) -> None:

@@ -126,3 +126,10 @@ def test_the_child_of_a_fork_may_have_a_session_of_its_own(wire: Wire, make: Mak
 
         assert in_child(upload) == "True"
     assert {request.file_name for request in wire.posts} == {"a.bin", "of-child"}
+
+
+def test_a_session_and_its_files_can_be_shown_in_the_child_of_a_fork(wire: Wire, make: Make) -> None:
+    with Resumable(wire.url, auto_upload=False) as session:
+        file = session.add_file(make())
+        assert in_child(lambda: repr(session)) == f"<Resumable to {wire.url}, of another process>"
+        assert in_child(lambda: repr(file)) == "<ResumableFile 'a.bin', 10 bytes, of another process>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from resumable import (
     Result,
@@ -545,3 +547,56 @@ def test_no_file_is_lost_when_threads_add_and_others_join(wire: Wire, make: Make
         joiner.join()
     assert len(added) == len(wire.posts) == 200
     assert all(file.is_complete() for file in added)
+
+
+def test_a_handler_of_complete_is_told_what_became_of_the_files(wire: Wire, make: Make) -> None:
+    wire.behave = refusing("bad")
+    heard: list[Result | None] = []
+    with Resumable(wire.url, auto_upload=False) as session:
+        session.on("complete", lambda: heard.append(session.result))
+        assert session.result is None
+        good, bad = session.add_files([make("good"), make("bad")])
+        session.join(PATIENCE, raise_errors=False)
+        session.remove_file(good)
+        other = session.add_file(make("other"))
+        session.join(PATIENCE)
+        assert session.result == Result(succeeded=(other,))
+        session.add_file(make("never"))
+        session.cancel()
+        assert session.result == Result(succeeded=(other,)), "what is cancelled is not completed"
+    assert heard == [Result(succeeded=(good,), failed=(bad,)), Result(succeeded=(other,))]
+
+
+def test_the_result_in_a_pickled_failure_can_be_looked_at(wire: Wire, make: Make) -> None:
+    wire.behave = refusing("bad")
+    with pytest.raises(UploadFailed) as caught, Resumable(wire.url) as session:
+        session.add_file(make("bad"))
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert [str(error) for error in copy.errors] == [str(error) for error in caught.value.errors]
+    assert copy.result.failed[0].relative_path == "bad"
+    assert copy.result.errors == ()
+
+
+def test_a_handler_that_cannot_be_called_connects_no_other(wire: Wire, make: Make) -> None:
+    heard: list[Any] = []
+    with Resumable(wire.url, auto_upload=False) as session:
+        with pytest.raises(TypeError, match="int cannot be"):
+            session.add_file(make(), on={"success": heard.append, "error": 3})  # type: ignore[dict-item]
+        assert session.files == []
+        assert not session.signals.wanted("file_success")
+
+
+def test_sessions_are_made_for_requests_at_once_and_not_for_threads(wire: Wire, make: Make) -> None:
+    made: list[requests.Session] = []
+
+    def factory() -> requests.Session:
+        made.append(requests.Session())
+        return made[-1]
+
+    path = make()
+    with Resumable(wire.url, session=factory, simultaneous_uploads=2, test_chunks=False) as session:
+        for run in range(5):
+            session.add_file(path, relative_path=f"{run}")
+            session.join(PATIENCE)
+            wait_until_threads_are_gone()
+    assert len(made) <= 2
