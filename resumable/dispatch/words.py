@@ -52,12 +52,21 @@ def shown(url: str) -> str:
 
 
 def leads_to(url: str, reply: Reply) -> str:
-    """The URL to which a redirect from ``url`` leads; empty where it leads nowhere."""
+    """The URL to which a redirect from ``url`` leads; empty where it leads nowhere.
+
+    Within one origin it has the credentials that ``url`` has, because no server repeats them.
+    """
     location = reply.headers.get("location", "")
     try:
-        return urljoin(url, location) if location else ""
+        there = urlsplit(urljoin(url, location)) if location else None
     except ValueError:
         return ""
+    if there is None:
+        return ""
+    credentials, at, _ = urlsplit(url).netloc.rpartition("@")
+    if at and "@" not in there.netloc and origin(there.geturl()) == origin(url):
+        there = there._replace(netloc=f"{credentials}@{there.netloc}")
+    return there.geturl()
 
 
 def answer(method: str, url: str, reply: Reply, reason: str | None = None) -> str:

@@ -25,7 +25,10 @@ __all__ = [
 STORED_CHUNKS_HEADER = "Resumable-Stored-Chunks"
 """An answer to a test may list in this header which chunks the server has, as ``1-61,64``: the bulk probe."""
 
-_REFUSALS = re.compile(r'\s*(?:invalid_resumable_request[0-9]*|non_resumable_request\b|\{\s*"csrf_expired"\s*:\s*true)')
+_REFUSALS = re.compile(
+    r"\s*(?:invalid_resumable_request[0-9]*|non_resumable_request\b"
+    r'|\{\s*"csrf_expired"\s*:\s*true|\{\s*"data"\s*:\s*"Error storing file")'
+)
 _RANGE = re.compile(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?")
 
 
@@ -73,7 +76,7 @@ def refusal(body: str) -> str | None:
     """The words with which a known server refuses a chunk under a 200, or None where the body is no such refusal.
 
     The Node sample answers ``invalid_resumable_request`` 1 to 4 and ``non_resumable_request``, FileRise
-    ``{"csrf_expired": true}``.
+    ``{"csrf_expired": true}``, FileGator ``{"data": "Error storing file"}`` when it could not assemble the file.
     """
     found = _REFUSALS.match(body)
     return found.group().strip() if found else None

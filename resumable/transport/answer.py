@@ -42,7 +42,7 @@ class WholeResponse(http.client.HTTPResponse):
         self.reason = reason.strip()
         self.version = 10 if version == "HTTP/1.0" else 11
         self.headers = self.msg = fields = self._fields(lines)
-        self.chunked = fields.get("transfer-encoding", "").lower() == "chunked"
+        self.chunked = fields.get("transfer-encoding", "").lower().rpartition(",")[2].strip() == "chunked"
         self.chunk_left = None
         self.will_close = self._check_close()  # type: ignore[attr-defined]
         self.length = None if self.chunked else _length(fields.get("content-length", ""))
@@ -112,7 +112,10 @@ def _head(stream: Any) -> list[str]:
 
 
 def _length(value: str) -> int | None:
-    return int(value) if value.isascii() and value.isdigit() else None
+    # A length that was said twice, by a server and by what stands before it, is one (RFC 9110, 8.6).
+    lengths = {part.strip() for part in value.split(",")}
+    length = lengths.pop()
+    return int(length) if not lengths and length.isascii() and length.isdigit() else None
 
 
 def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float | None) -> Reply:

@@ -5,7 +5,9 @@ A transport is any object with the methods of :class:`Transport`. It is called b
 
 from __future__ import annotations
 
+import errno
 import json
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -132,6 +134,12 @@ def set_timeout(connection: socket.socket, seconds: float | None) -> None:
         connection.settimeout(seconds)
 
 
+def _says_something(connection: socket.socket) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
 class Watch:
     """One lease's hold on the network: counts what is sent, and stops it from another thread.
 
@@ -175,13 +183,17 @@ class Watch:
 
         Raises Stopped.
         """
-        self._begun = False
-        self._written = 0
+        self.anew()
         self._body = body
         self.fresh = False
         self._stall = stall
         if self.stopped:
             raise Stopped
+
+    def anew(self) -> None:
+        """Nothing of the request is sent yet, because it is sent once more from its first byte."""
+        self._begun = False
+        self._written = 0
 
     @property
     def begun(self) -> bool:
@@ -247,6 +259,9 @@ class Watch:
         try:
             return connection.send(view)
         except TimeoutError:
+            if _says_something(connection):
+                # It says something instead of reading: that is worth more. What is broken is read to its end.
+                raise BrokenPipeError(errno.EPIPE, "the server answered and reads no more") from None
             raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
 
     def forget_tick(self) -> None:

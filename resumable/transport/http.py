@@ -19,13 +19,13 @@ What requests would get wrong, and how it is prevented:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 import urllib3.connection
 from requests.adapters import HTTPAdapter
-from requests.cookies import MockRequest, MockResponse
+from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 
@@ -52,6 +52,13 @@ class _Watched:
         watch = getattr(_current, "watch", None)
         if watch is not None:
             watch.opened()
+
+    def putrequest(self, *arguments: Any, **options: Any) -> None:
+        watch = getattr(_current, "watch", None)
+        if watch is not None:
+            # Adapters, and auth that answers a challenge, send a request more than once.
+            watch.anew()
+        super().putrequest(*arguments, **options)  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
         watch = getattr(_current, "watch", None)
@@ -96,6 +103,8 @@ class RequestsTransport:
         self._idle: list[_Lane] = []
         self._adapter: HTTPAdapter | None = None
         self._own: list[requests.Session] = []
+        # One jar, as in a browser: a balancer's cookie keeps all chunks of a file at one server.
+        self._cookies = RequestsCookieJar()
 
     def send(self, request: Request, watch: Watch) -> Reply:
         """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
@@ -134,6 +143,7 @@ class RequestsTransport:
                 self._own.append(session)
             return session
         session = requests.Session()
+        session.cookies = self._cookies
         with self._lock:
             if self._adapter is None:
                 self._adapter = HTTPAdapter(_MOST_TEMPLATES, self._connections, max_retries=0)
@@ -164,12 +174,16 @@ class _Template:
     """What the requests of one method to one URL (without its query) share."""
 
     def __init__(self, session: requests.Session, method: str, url: str, *, authorised: bool, untouched: bool) -> None:
+        self.made_of = _made_of(session)
         self.auth = _auth(session, url, authorised=authorised) if session.auth is None else None
         signs = session.auth is not None and not isinstance(session.auth, tuple)
         # An auth object may sign the whole request, and parameters belong into each URL.
         self.whole = signs or bool(session.params)
         auth = _as_it_is if signs else self.auth
         self.prepared = session.prepare_request(requests.Request(method, url, auth=auth))
+        if "cookie" not in session.headers:
+            # Those of the jar are asked for at each request.
+            self.prepared.headers.pop("Cookie", None)
         self.prepared.hooks["response"].append(_unfollowed)
         self.url = self.prepared.url or url
         verify = None if session.verify is True else session.verify
@@ -187,6 +201,20 @@ class _Template:
             if untouched and self.proxy is None:
                 adapter.cert_verify(pool, self.url, verify, cert)  # type: ignore[no-untyped-call]
                 self.quick = quick_way(pool, method, self.url, self.prepared.headers)
+
+
+def _made_of(session: requests.Session) -> Any:
+    """What a template takes over from a Session, whose owner may change it at any time."""
+    return (
+        dict(session.headers),
+        session.auth,
+        dict(session.params) if isinstance(session.params, Mapping) else session.params,
+        dict(session.proxies),
+        list(session.hooks["response"]),
+        session.verify,
+        session.cert,
+        session.trust_env,
+    )
 
 
 def _auth(session: requests.Session, url: str, *, authorised: bool) -> Any:
@@ -255,7 +283,7 @@ class _Lane:
         authorised = any(name.lower() == "authorization" for name in request.headers)
         key = (request.method, base, authorised)
         template = self._templates.get(key)
-        if template is None:
+        if template is None or not (self._untouched or template.made_of == _made_of(self._session)):
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
             template = _Template(self._session, request.method, base, authorised=authorised, untouched=self._untouched)
@@ -291,10 +319,11 @@ class _Lane:
             if request.body is not None:
                 prepared.body = request.body  # type: ignore[assignment]
             if len(session.cookies):
-                prepared.headers.pop("Cookie", None)
+                # As in requests: a header that the user gave stays what it is.
                 prepared.prepare_cookies(session.cookies)
+        for name in ("Content-Length", "Transfer-Encoding"):
+            prepared.headers.pop(name, None)
         if request.body is not None:
-            prepared.headers.pop("Transfer-Encoding", None)
             prepared.headers["Content-Length"] = str(len(request.body))
         return prepared
 

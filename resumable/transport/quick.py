@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -25,6 +26,9 @@ __all__ = ["QuickWay", "quick_way", "refuse_unsendable"]
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNUSABLE = re.compile(r"[\r\n\0]|[^\x00-\xff]")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_OURS = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -107,7 +111,8 @@ class QuickWay:
         block = self._blocks.get(key)
         if block is None:
             merged = {name.lower(): (name, value) for name, value in self._headers.items()}
-            merged.update((name.lower(), (name, value)) for name, value in key)
+            # What frames or encodes a message is not the user's to say: it would be wrong, or not be understood here.
+            merged.update((name.lower(), (name, value)) for name, value in key if name.lower() not in _OURS)
             refuse_unsendable(dict(merged.values()))
             block = "".join(f"{name}: {value}\r\n" for name, value in merged.values())
             if len(self._blocks) >= 64:
@@ -131,17 +136,27 @@ class _Body:
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response = response
+        # There are servers that compress whatever they were asked for.
+        coding = response.headers.get("content-encoding", "").lower()
+        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB) if coding in _COMPRESSED else None
         self.whole = False
 
     def read1(self, size: int) -> bytes:
         """Some of it, or nothing at its end. Raises IncompleteRead where it ends too early."""
-        piece = self._response.read1(size)
-        if not piece:
-            if self._response.length:
-                raise http.client.IncompleteRead(b"", self._response.length)
-            self._response.close()
-            self.whole = True
-        return piece
+        while piece := self._response.read1(size):
+            if self._decoder is None:
+                return piece
+            try:
+                piece = self._decoder.decompress(piece, size)
+            except zlib.error:
+                raise http.client.HTTPException("the server's answer is not compressed as it says") from None
+            if piece:
+                return piece
+        if self._response.length:
+            raise http.client.IncompleteRead(b"", self._response.length)
+        self._response.close()
+        self.whole = True
+        return b""
 
     def close(self) -> None:
         """What is left is not read, so the connection cannot be used again."""

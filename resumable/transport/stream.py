@@ -54,6 +54,8 @@ def file_source(file: Any, name: str | None) -> Source:
 
 def _size_by_seeking(file: Any) -> int:
     try:
+        # What does not know where it is must not be moved: it would be read from its end.
+        file.tell()
         file.seek(0, os.SEEK_END)
         size: int = file.tell()
         if size == 0:

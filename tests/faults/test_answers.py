@@ -70,6 +70,18 @@ def test_a_redirect_that_keeps_the_method_is_followed_with_the_body(way: dict[st
     assert bodies[0::2] == bodies[1::2]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_credentials_in_the_target_are_used_behind_a_redirect_too(way: dict[str, Any], whole: bool) -> None:
+    def elsewhere(exchange: Exchange) -> None:
+        place = f"http://127.0.0.1:{server.port}" if whole else ""
+        answer(307, Location=f"{place}/there")(exchange)
+
+    with Script(elsewhere, answer()) as server:
+        run = upload(server.url.replace("//", "//me:mine@"), content(10), **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert [request.headers.get("authorization") for request in server.requests] == ["Basic bWU6bWluZQ=="] * 2
+
+
 def test_a_test_is_redirected_too(way: dict[str, Any]) -> None:
     with Script(answer(307, Location="/there"), answer(404), answer()) as server:
         run = upload(server.url, content(10), **way)
@@ -138,6 +150,7 @@ def test_the_long_body_of_a_redirect_is_not_read(way: dict[str, Any]) -> None:
         b"non_resumable_request",
         b' {"csrf_expired": true}',
         b'{"csrf_expired":true,"x":1}',
+        b'{"data":"Error storing file"}',
     ],
 )
 def test_a_200_that_refuses_is_no_success(way: dict[str, Any], body: bytes) -> None:
@@ -338,6 +351,16 @@ def test_413_says_what_to_do(way: dict[str, Any]) -> None:
 def test_an_early_413_is_read_though_the_server_never_took_the_body(way: dict[str, Any]) -> None:
     with Script(answer(413, b"too long", read=False, close=True)) as server:
         run = upload(server.url, content(8 << 20), chunk_size=8 << 20, **BLIND, **way)
+    assert "too long" in refused(run, ServerRefused)
+
+
+def test_an_early_413_is_read_though_the_server_neither_reads_nor_hangs_up(way: dict[str, Any]) -> None:
+    def refuse(exchange: Exchange) -> None:
+        exchange.send(head(413, {"Content-Length": "8"}) + b"too long")
+        exchange.hold()
+
+    with Script(refuse, receive_buffer=4096) as server:
+        run = upload(server.url, content(16 << 20), chunk_size=16 << 20, timeout=(5, 0.4), **BLIND, **way)
     assert "too long" in refused(run, ServerRefused)
 
 

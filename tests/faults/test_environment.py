@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -325,11 +326,68 @@ def test_what_the_session_has_goes_along() -> None:
     assert heard == [200, 200]
 
 
+def renew_header(session: requests.Session) -> None:
+    session.headers["Authorization"] = basic("me:new")
+
+
+def renew_auth(session: requests.Session) -> None:
+    session.auth = ("me", "new")
+
+
+@pytest.mark.parametrize("renew", [renew_header, renew_auth])
+def test_what_changes_on_the_session_changes_the_next_request(renew: Callable[[requests.Session], None]) -> None:
+    with requests.Session() as session:
+        session.headers["Authorization"] = basic("me:old")
+
+        def expire(exchange: Exchange) -> None:
+            del session.headers["Authorization"]
+            renew(session)
+            answer()(exchange)
+
+        with Script(expire, answer()) as server:
+            upload(server.url, content(2 * CHUNK), session=session, **BLIND)
+    assert [request.headers["authorization"] for request in server.requests] == [basic("me:old"), basic("me:new")]
+
+
 def test_a_cookie_that_the_server_sets_comes_back(way: dict[str, Any]) -> None:
     with Script(answer(Set_Cookie="a=1; Path=/"), answer(Set_Cookie="b=2; Path=/"), answer()) as server:
         upload(server.url, content(3 * CHUNK), **BLIND, **way)
     cookies = [sorted(request.headers.get("cookie", "").split("; ")) for request in server.requests]
     assert cookies == [[""], ["a=1"], ["a=1", "b=2"]]
+
+
+def test_a_cookie_that_one_worker_got_is_sent_by_all(way: dict[str, Any]) -> None:
+    nodes = count(1)
+
+    def balance(exchange: Exchange) -> None:
+        given = {} if "cookie" in exchange.request.headers else {"Set_Cookie": f"node={next(nodes)}; Path=/"}
+        answer(**given)(exchange)  # type: ignore[arg-type]
+
+    with Script(otherwise=balance) as server:
+        upload(server.url, content(40 * CHUNK), simultaneous_uploads=3, **BLIND, **way)
+    # Bookends: the first chunk is alone, so whoever sends the second has seen its cookie.
+    assert len({request.connection for request in server.requests}) > 1
+    assert {request.headers.get("cookie") for request in server.requests[1:]} == {"node=1"}
+
+
+@pytest.mark.parametrize("name", ["Cookie", "cookie"])
+def test_a_cookie_of_the_server_does_not_replace_the_header_of_the_user(way: dict[str, Any], name: str) -> None:
+    with Script(answer(Set_Cookie="a=1; Path=/"), otherwise=answer()) as server:
+        upload(server.url, content(3 * CHUNK), headers={name: "session=mine"}, **BLIND, **way)
+    assert [request.headers["cookie"] for request in server.requests] == ["session=mine"] * 3
+
+
+def test_a_cookie_that_is_gone_from_the_session_is_not_sent() -> None:
+    with requests.Session() as session:
+        session.cookies.set("early", "1")
+
+        def forget(exchange: Exchange) -> None:
+            session.cookies.clear()
+            answer()(exchange)
+
+        with Script(forget, answer()) as server:
+            upload(server.url, content(2 * CHUNK), session=session, **BLIND)
+    assert [request.headers.get("cookie") for request in server.requests] == ["early=1", None]
 
 
 def test_a_factory_makes_one_session_a_worker_and_they_are_closed() -> None:

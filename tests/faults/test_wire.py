@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
 
-from resumable import RetriesExhausted
+from resumable import RetriesExhausted, ServerRefused
 
 from .client import CHUNK, content, upload
-from .script import Exchange, Script, Store, answer, head, raw
+from .script import Exchange, Script, Step, Store, answer, head, raw
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -27,6 +33,23 @@ def test_an_early_yes_to_a_part_of_a_chunk_is_no_success(way: dict[str, Any]) ->
     with Script(hasty, store, receive_buffer=4096) as server:
         run = upload(server.url, data, chunk_size=16 << 20, **BLIND, **way)
     assert run.count("chunk_retry") == 1
+    assert store.content(run.files[0].unique_identifier or "") == data
+
+
+@pytest.mark.parametrize("first", [answer(503), answer(503, close=True)])
+def test_an_early_yes_to_what_an_adapter_sent_again_is_no_success(first: Step) -> None:
+    def hasty(exchange: Exchange) -> None:
+        exchange.send(head(200, {"Content-Length": "0", "Connection": "close"}))
+        exchange.connection.shutdown(2)
+        exchange.over = True
+
+    store = Store()
+    data = content(16 << 20)
+    again = Retry(3, allowed_methods=None, status_forcelist=[503], backoff_factor=0)
+    with Script(first, hasty, store, receive_buffer=4096) as server, requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=again))
+        run = upload(server.url, data, chunk_size=16 << 20, session=session, **BLIND)
+    assert run.count("file_success") == 1
     assert store.content(run.files[0].unique_identifier or "") == data
 
 
@@ -85,11 +108,43 @@ def test_the_message_is_text_as_a_browser_would_read_it(way: dict[str, Any], con
     assert (message == "gr\ufffd\ufffd") == (body == b"gr\xff\xfe")
 
 
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}])
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_refusal_is_understood_though_it_is_compressed(
+    way: dict[str, Any], headers: dict[str, str], coding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    refusal = compress(b"invalid_resumable_request1")
+    with Script(answer(200, refusal, Content_Encoding=coding)) as server:
+        run = upload(server.url, content(10), headers=headers, **BLIND, **way)
+    assert type(run.error) is ServerRefused
+    assert "invalid_resumable_request1" in str(run.error)
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "3"}, {"Transfer-Encoding": "chunked"}])
+def test_no_header_of_the_user_says_how_long_a_request_is(way: dict[str, Any], headers: dict[str, str]) -> None:
+    with Script(answer(404), answer()) as server:
+        run = upload(server.url, content(10), headers=headers, **way)
+    assert run.count("file_success") == 1
+    test, sent = server.requests
+    assert "content-length" not in test.headers
+    assert sent.headers["content-length"] == str(len(sent.body))
+    assert all("transfer-encoding" not in request.headers for request in server.requests)
+
+
 def test_an_answer_that_ends_with_its_connection_is_one(way: dict[str, Any]) -> None:
     with Script(raw(b"HTTP/1.0 200 OK\r\n\r\nstored"), raw(b"HTTP/1.1 200 OK\r\n\r\nstored")) as server:
         run = upload(server.url, content(2 * CHUNK), **BLIND, **way)
     assert run.files[0].message == "stored"
     assert server.connections == 2
+
+
+def test_a_length_that_is_said_twice_is_one(way: dict[str, Any]) -> None:
+    twice = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", end="keep")
+    with Script(twice, twice) as server:
+        run = upload(server.url, content(2 * CHUNK), timeout=(5, 0.5), **BLIND, **way)
+    assert run.count("chunk_retry") == 0
+    assert [request.connection for request in server.requests] == [0, 0]
+    assert run.files[0].message == "ok"
 
 
 def test_an_answer_in_chunks_keeps_its_connection(way: dict[str, Any]) -> None:

@@ -70,6 +70,8 @@ def test_the_rules_and_the_options_have_the_same_defaults() -> None:
         ('{"csrf_expired":true, "token": "x"}', '{"csrf_expired":true'),
         ('{ "csrf_expired" : true }', '{ "csrf_expired" : true'),
         ('{"csrf_expired":false}', None),
+        ('{"data":"Error storing file"}', '{"data":"Error storing file"'),
+        ('{"data":"Stored"}', None),
         ("", None),
         ("done", None),
         ("partly_done", None),

@@ -754,6 +754,16 @@ def test_whatever_an_object_raises_becomes_an_error_of_ours(path: Path) -> None:
     assert "no such bucket" in str(refusal(remote))
 
 
+def test_an_object_that_does_not_know_where_it_is_is_read_from_where_it_is() -> None:
+    class Seeking:
+        def __init__(self) -> None:
+            self.seek, self.read = (file := io.BytesIO(CONTENT)).seek, file.read
+
+    source = make_source(Seeking(), name="x")
+    assert source.size == len(CONTENT)
+    source.close()
+
+
 def test_an_object_that_cannot_seek_is_taken_as_a_stream_whatever_it_raises() -> None:
     source = make_source(Raises("seek"), name="x")
     assert read(source) == CONTENT
