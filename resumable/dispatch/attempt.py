@@ -233,6 +233,8 @@ class Attempt:
             if accepted is None:
                 reason = verdict.refusal(reply.text)
                 accepted = reason is None
+                if accepted and not self._means.seen_answer:
+                    self._look_at_first_answer(reply)
             if accepted:
                 return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
             return self._refused(reply, reason)
@@ -243,6 +245,15 @@ class Attempt:
             return Outcome(OutcomeKind.REFUSED, reply.text, error, answered=True)
         wait = _retry_after(reply) if reply.status in _WAITING else None
         return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True, retry_after=wait)
+
+    def _look_at_first_answer(self, reply: Reply) -> None:
+        self._means.seen_answer = True
+        if verdict.is_web_page(reply.text):
+            logger.warning(
+                "%s: a chunk was answered by a web page, which is taken for a yes: see whether this URL is the one that"
+                " uploads go to; accept_response can decide otherwise",
+                words.shown(self._request.url.partition("?")[0]),
+            )
 
     def _refused(self, reply: Reply, reason: str | None = None) -> Outcome:
         """The outcome of an answer that says no for good."""

@@ -20,7 +20,8 @@ __all__ = ["Means"]
 class Means:
     """``trusts_tests(ask)`` is the engine's: whether the server's tests can be believed, where ``ask`` finds out.
 
-    Who asks for headers again, because a token has expired, holds ``renewing`` meanwhile.
+    Who asks for headers again, because a token has expired, holds ``renewing`` meanwhile. ``seen_answer``: somebody has
+    looked at the first answer to a chunk.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Means:
             frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
         )
         self.renewing = threading.Lock()
+        self.seen_answer = False
         self.pace = None if options.limit_rate is None else Pace(options.limit_rate)
         self._local = threading.local()
 

@@ -18,6 +18,7 @@ __all__ = [
     "Rules",
     "Verdict",
     "format_ranges",
+    "is_web_page",
     "parse_ranges",
     "refusal",
 ]
@@ -29,6 +30,7 @@ _REFUSALS = re.compile(
     r"\s*(?:invalid_resumable_request[0-9]*|non_resumable_request\b"
     r'|\{\s*"csrf_expired"\s*:\s*true|\{\s*"data"\s*:\s*"Error storing file")'
 )
+_WEB_PAGE = re.compile(r"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _RANGE = re.compile(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?")
 
 
@@ -80,6 +82,14 @@ def refusal(body: str) -> str | None:
     """
     found = _REFUSALS.match(body)
     return found.group().strip() if found else None
+
+
+def is_web_page(body: str) -> bool:
+    """Whether this is what a server shows to people. One that stores chunks may say so; more often the URL is wrong.
+
+    The type of the answer tells nothing: PHP says ``text/html`` of everything.
+    """
+    return _WEB_PAGE.match(body) is not None
 
 
 def format_ranges(ranges: Iterator[tuple[int, int]]) -> str:
