@@ -289,9 +289,11 @@ class Attempt:
 
     def postponed(self, outcome: Outcome) -> Outcome:
         """The outcome, with the time before the next attempt where a callable decides that. Raises HookError."""
+        if outcome.kind is not OutcomeKind.RETRY:
+            return outcome
         interval, limit = self._options.chunk_retry_interval, self._options.max_chunk_retries
         last = limit is not None and self._lease.retries >= limit
-        if outcome.kind is not OutcomeKind.RETRY or last or not callable(interval):
+        if last or not callable(interval):
             return outcome
         delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
         if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):

@@ -68,7 +68,7 @@ class Hooks:
         """
         if callable(value) and not takes(value, name):
             raise OptionError(name, value, f"a callable that is called as {name}({', '.join(HOOKS[name])})")
-        own = [(name, value)] if callable(value) or isinstance(value, Mapping) else []
+        own = [(name, value)] if callable(value) or (isinstance(value, Mapping) and value) else []
         self._hooks[name] = own + self._attached[name]
 
     def has(self, name: str) -> bool:
