@@ -47,6 +47,8 @@ class WholeResponse(http.client.HTTPResponse):
         self.will_close = self._check_close()  # type: ignore[attr-defined]
         self.length = None if self.chunked else _length(fields.get("content-length", ""))
         if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self._method == "HEAD":  # type: ignore[attr-defined]
+            # Whatever its head says, there is no body.
+            self.chunked = False
             self.length = 0
         if not self.chunked and self.length is None:
             self.will_close = True

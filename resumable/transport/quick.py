@@ -24,6 +24,7 @@ from .base import NetworkFailure, Reply, Request, Watch, set_timeout
 __all__ = ["QuickWay", "quick_way", "refuse_unsendable"]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_QUERY = re.compile(r"[%!$&'()*+,;=:@/?\-._~\[\]0-9A-Za-z]*")
 _UNUSABLE = re.compile(r"[\r\n\0]|[^\x00-\xff]")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _OURS = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
@@ -96,7 +97,7 @@ class QuickWay:
     def _head(self, request: Request, query: str) -> bytes:
         target = self._path
         if query:
-            if not (query.isascii() and query.isprintable()) or " " in query:
+            if not _QUERY.fullmatch(query):
                 query = quote(query, safe="%!$&'()*+,;=:@/?-._~[]")
             target = f"{target}?{query}"
         length = ""

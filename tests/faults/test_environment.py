@@ -410,6 +410,22 @@ def test_a_factory_makes_one_session_a_worker_and_they_are_closed() -> None:
     assert all(session.closed for session in made)
 
 
+def test_later_runs_use_the_sessions_of_the_factory_again() -> None:
+    made: list[requests.Session] = []
+
+    def factory() -> requests.Session:
+        made.append(requests.Session())
+        return made[-1]
+
+    with Script(otherwise=answer()) as server:
+        with Resumable(server.url, CHUNK, simultaneous_uploads=3, session=factory, **BLIND) as session:
+            for number in range(5):
+                session.add_file(content(8 * CHUNK, number), relative_path=f"{number}.bin")
+                session.join(20)
+        assert len(made) <= 3
+        assert server.connections <= 3
+
+
 @pytest.mark.parametrize("made", [None, 42, ZeroDivisionError])
 def test_a_factory_that_makes_no_session_is_an_error(made: Any) -> None:
     def factory() -> Any:

@@ -179,3 +179,24 @@ def test_a_slow_identifier_of_a_file_that_vanished_is_an_error_of_ours(tmp_path:
         result = session.join(raise_errors=False)
     assert [type(error) for error in result.errors] == [SourceError]
     assert server.requests == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no list of open descriptors")
+@pytest.mark.parametrize("end", [Resumable.cancel, lambda session: session.remove_file(session.files[0])])
+def test_the_copy_of_a_stream_is_gone_when_the_session_is_closed_though_its_file_was_removed(
+    end: Callable[[Resumable], None],
+) -> None:
+    def copies() -> int:
+        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        return sum(os.readlink(link).endswith("(deleted)") for link in links if os.path.islink(link))
+
+    before = copies()
+    session = Resumable("http://127.0.0.1:9/", auto_upload=False)
+    reading, writing = os.pipe()
+    os.write(writing, b"x" * 1000)
+    os.close(writing)
+    with open(reading, "rb", buffering=0) as stream:
+        session.add_file(stream, relative_path="stream.bin")
+    end(session)
+    session.close()
+    assert copies() == before

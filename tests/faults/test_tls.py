@@ -14,10 +14,11 @@ import requests
 import trustme
 
 from resumable import TransportError
+from resumable.transport.base import Watch
 
 from .client import CHUNK, content, upload
 from .proxy import Fault, Proxy, Scenario
-from .script import Script, Store, answer
+from .script import Script, Store, answer, hold
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -204,3 +205,16 @@ def test_a_bundle_that_is_missing_is_an_error_at_once(authority: trustme.CA, tmp
         text = failed_at_once(server.url, session=session)
     assert server.connections == 0
     assert "cannot be sent" in text
+
+
+def test_a_connection_that_is_stopped_stays_one_of_tls(authority: trustme.CA, bundle: str) -> None:
+    # SSLSocket.shutdown forgets the encryption first: a worker in the middle of a body would go on in plain text.
+    trusted = ssl.create_default_context(cafile=bundle)
+    with Script(hold, context=context(authority, "localhost")) as server:
+        plain = socket.create_connection(("127.0.0.1", server.port))
+        with trusted.wrap_socket(plain, server_hostname="localhost") as connection:
+            watch = Watch()
+            watch.arm(None, stall=5)
+            watch.begin(connection, b"GET / HTTP/1.1\r\n\r\n")
+            watch.stop(hard=True)
+            assert connection.version() is not None

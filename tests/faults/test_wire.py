@@ -138,6 +138,15 @@ def test_an_answer_that_ends_with_its_connection_is_one(way: dict[str, Any]) -> 
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("said", [b"Transfer-Encoding: chunked", b"Content-Length: 5"])
+def test_a_204_has_no_body_whatever_its_head_says(way: dict[str, Any], said: bytes) -> None:
+    missing = raw(b"HTTP/1.1 204 No Content\r\n" + said + b"\r\n\r\n", end="keep")
+    with Script(missing, answer()) as server:
+        run = upload(server.url, content(10), timeout=(5, 0.5), **way)
+    assert run.count("file_success") == 1
+    assert [request.connection for request in server.requests] == [0, 0]
+
+
 def test_a_length_that_is_said_twice_is_one(way: dict[str, Any]) -> None:
     twice = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", end="keep")
     with Script(twice, twice) as server:
@@ -166,7 +175,7 @@ def test_a_form_longer_than_any_buffer_is_sent(way: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "tail", ["?a=b c&ü=1", "?a=%20&b=%zz", "/pa th/ü?x=1", "?x=1#fragment", "#fragment", "?", "?a='(!)*"]
+    "tail", ["?a=b c&ü=1", "?a=%20&b=%zz", "/pa th/ü?x=1", "?x=1#fragment", "#fragment", "?", "?a='(!)*", '?a="<b>|{c}']
 )
 def test_whatever_stands_in_a_target_makes_one_request_line(way: dict[str, Any], tail: str) -> None:
     with Script(answer(404), answer()) as server:
@@ -174,7 +183,7 @@ def test_whatever_stands_in_a_target_makes_one_request_line(way: dict[str, Any],
     assert run.count("file_success") == 1
     for request in server.requests:
         assert request.target.isascii()
-        assert not set(" \r\n\t#") & set(request.target)
+        assert not set(' \r\n\t#"<>\\^`{|}') & set(request.target)
         assert request.parameters["resumableChunkNumber"] == "1"
 
 

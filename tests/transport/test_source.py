@@ -825,3 +825,19 @@ def test_the_path_of_bytes_can_be_read_like_a_file() -> None:
         assert file.read(5) == CONTENT[15:20]
     with pytest.raises(ValueError, match="'rb'"):
         path.open("w")
+
+
+def test_a_stream_is_copied_whole_though_the_disk_takes_it_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(memoryview(data)[:1000])
+
+    def copy(**_: Any) -> Slow:
+        descriptor, path = tempfile.mkstemp()
+        os.unlink(path)
+        return Slow(descriptor, "r+b")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", copy)
+    source = make_source(io.BufferedReader(OnlyRead(CONTENT)), name="x")
+    assert source.size == len(CONTENT)
+    source.close()
