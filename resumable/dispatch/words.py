@@ -43,6 +43,11 @@ def origin(url: str) -> str:
     if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
         return ""
     place = parts.netloc.rpartition("@")[2].lower()
+    if not place.isascii():
+        try:
+            place = place.encode("idna").decode()
+        except UnicodeError:
+            return ""
     return f"{parts.scheme}://{place.removesuffix(_DEFAULT_PORTS[parts.scheme])}"
 
 

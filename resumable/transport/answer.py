@@ -27,9 +27,24 @@ class WholeResponse(http.client.HTTPResponse):
     all the rest of a small request.
     """
 
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        self._patience: float | None = sock.gettimeout()
+        super().__init__(sock, *arguments, **options)
+
     def begin(self) -> None:
-        """The head is read; the body follows. See http.client."""
+        """The head is read; the body follows. See http.client. Its first byte is waited for as long as the socket's
+        timeout says, the rest of it no longer than that either."""
+        stream = self.fp
+        try:
+            self._begin(stream)
+        finally:
+            if self.fp is not None:
+                self.fp = stream
+
+    def _begin(self, stream: Any) -> None:
         for _ in range(_MOST_INTERIM):
+            # Mostly the whole head comes at once, and then there is nothing to wait for.
+            self.fp = stream if b"\r\n\r\n" in stream.peek(1) else _Timely(stream, self._patience)
             version, status, reason = self._read_status()  # type: ignore[attr-defined]
             lines = _head(self.fp)
             if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
@@ -94,6 +109,32 @@ def _named(lines: list[str]) -> Iterator[tuple[str, str]]:
             yield name.strip(), value.strip()
 
 
+class _Timely:
+    """Lines of a stream that have all come before a time is over."""
+
+    def __init__(self, stream: Any, patience: float | None) -> None:
+        self._stream = stream
+        self._patience = patience
+        self._deadline = None if patience is None else time.monotonic() + patience
+        self.close = stream.close
+
+    def readline(self, limit: int) -> bytes:
+        """The next line, or the part of it that came before the stream ended."""
+        line = b""
+        while not line.endswith(b"\n") and len(line) < limit:
+            there = self._stream.peek(1)
+            if not there:
+                break
+            line += self._stream.read(min(there.find(b"\n") + 1 or len(there), limit - len(line)))
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise _overdue(self._patience)
+        return line
+
+
+def _overdue(patience: float | None) -> NetworkFailure:
+    return NetworkFailure(f"the server's answer was not over after {patience:g} s")
+
+
 def _head(stream: Any) -> list[str]:
     """The lines of a head, up to the empty one. Raises NetworkFailure where that does not come."""
     lines: list[str] = []
@@ -134,7 +175,7 @@ def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float 
         size += len(piece)
         if deadline is not None and time.monotonic() > deadline:
             raw.close()
-            raise NetworkFailure(f"the server's answer was not over after {timeout:g} s")
+            raise _overdue(timeout)
     if size > REPLY_LIMIT:
         raw.close()
     return Reply(status, fields, _text(b"".join(pieces)[:REPLY_LIMIT], fields.get("content-type", "")))

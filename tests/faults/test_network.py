@@ -172,13 +172,26 @@ def test_an_answer_without_end_is_cut_and_taken_for_what_it_says(way: dict[str, 
     assert first[2] == "x" * 65536
 
 
-def test_an_answer_that_drips_is_given_up_after_the_read_timeout(way: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (head(200, {"Content-Length": "1000"}), b"x"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 200 O", b"K"),
+        (head(103, {}), b"HTTP"),
+    ],
+    ids=["body", "header", "headers", "status", "behind an interim answer"],
+)
+def test_an_answer_that_drips_is_given_up_after_the_read_timeout(
+    way: dict[str, Any], begin: bytes, drop: bytes
+) -> None:
     def drip(exchange: Exchange) -> None:
         exchange.read()
-        exchange.send(head(200, {"Content-Length": "1000"}))
+        exchange.send(begin)
         try:
             while not exchange.stopping.wait(0.05):
-                exchange.send(b"x")
+                exchange.send(drop)
         except OSError:
             return
 

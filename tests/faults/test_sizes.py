@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from resumable import Resumable
 from resumable.receiver import FileStore, Receiver, Server
 
 from .client import content, upload
+from .script import Script, answer
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -49,6 +51,15 @@ def test_every_size_arrives(force: bool, form: dict[str, Any], way: dict[str, An
         assert sum(event[0] == "chunk_success" and event[1].file is file for event in run.events) == count
         assert file.progress() == 1
         assert digest((received / folder / f"{size}.bin").read_bytes()) == digest(content(size, seed=size))
+
+
+def test_a_large_chunk_in_base64_is_one_base64(way: dict[str, Any]) -> None:
+    data = content((2 << 20) + 1)
+    with Script(answer()) as server:
+        upload(server.url, data, chunk_size=2 << 20, chunk_format="base64", test_chunks=False, **way)
+    (request,) = server.requests
+    _, _, encoded = request.body.partition(b"data:application/octet-stream;base64,")
+    assert base64.b64decode(encoded.partition(b"\r\n")[0], validate=True) == data
 
 
 NAMES = {
