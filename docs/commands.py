@@ -14,6 +14,7 @@ import click
 from resumable.cli.command import Command
 from resumable.cli.commands import COMMANDS, group
 from resumable.cli.outcome import MEANINGS
+from resumable.cli.records import FIELDS, NAMES, PARTS, fields_of
 
 DOCS = Path(__file__).parent
 MARK = ".. What follows is written by docs/commands.py from the commands.\n"
@@ -56,10 +57,24 @@ def exit_codes() -> str:
     return f"{title('Exit codes', '-')}\n{table}\n"
 
 
+def objects() -> str:
+    """What ``--json`` writes: which object has which fields, and what they mean."""
+    rows = ["   * - event", "     - fields"]
+    for name in NAMES:
+        rows += [f"   * - ``{name}``", f"     - {', '.join(f'``{field}``' for field in fields_of(name)) or '–'}"]
+    table = "\n".join([".. list-table::", "   :header-rows: 1", "   :widths: 30 70", "", *rows])
+    meanings = []
+    for field, meaning in FIELDS.items():
+        parts = ", ".join(f"{part} ({text})" for part, text in PARTS.get(field, {}).items())
+        meanings.append((field, f"{meaning}: {parts}" if parts else meaning))
+    intro = "Every object has ``event`` and ``time``, and by its event these fields:"
+    return f"{title('The objects of --json', '-')}\n{intro}\n\n{table}\n\n{flags(meanings).rstrip()}\n"
+
+
 def renewed() -> str:
     """The text of the page with the reference made anew."""
     above, mark, _ = (DOCS / "command-line.rst").read_text(encoding="utf-8").partition(MARK)
-    return above + mark + "\n" + "\n".join([exit_codes(), *map(reference, COMMANDS)])
+    return above + mark + "\n" + "\n".join([exit_codes(), objects(), *map(reference, COMMANDS)])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ import configparser
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
+import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -88,6 +91,8 @@ def test_a_command_names_what_there_is(block: Block) -> None:
         program, *arguments = shlex.split(line)
         if program == "make":
             assert set(arguments) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)), line
+        elif program == ".":
+            assert arguments == [".venv/bin/activate"], line
         elif program == "resumable":
             assert arguments[0] in COMMANDS, line
         elif arguments[0] == "-m":
@@ -99,6 +104,42 @@ def test_a_command_names_what_there_is(block: Block) -> None:
         else:
             assert Path(program).name.startswith("python"), line
             assert (ROOT / arguments[0]).is_file(), line
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
+def test_nothing_is_installed_or_found_outside_a_virtual_environment(block: Block) -> None:
+    active = False
+    for line in block.code.splitlines():
+        active = active or line == ". .venv/bin/activate"
+        needed = line.startswith("resumable ") or (" pip " in line and not line.startswith(".venv/"))
+        assert active or not needed, line
+
+
+def test_the_commands_of_the_readme_work_word_by_word(tmp_path: Path) -> None:
+    serving, uploading = (
+        block.code
+        for block in BLOCKS
+        if block.page == "README.rst" and re.search("^resumable ", block.code, re.MULTILINE)
+    )
+    venv.create(tmp_path / ".venv", with_pip=False)
+    program = tmp_path / ".venv" / "bin" / "resumable"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m resumable "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(ROOT / "README.rst", tmp_path)
+    assert "--port 8000" in serving
+    # Somebody else may have the port.
+    script = serving.replace("--port 8000", "--port 0").replace("resumable serve", "exec resumable serve")
+    with subprocess.Popen(["sh", "-ec", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            there = uploading.replace("http://127.0.0.1:8000/", url)
+            subprocess.run(["sh", "-ec", there], cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=100)
+        finally:
+            server.terminate()
+    assert (tmp_path / "incoming" / "README.rst").read_bytes() == (ROOT / "README.rst").read_bytes()
+    assert (tmp_path / "incoming" / "examples" / "demo.py").is_file()
 
 
 def test_the_readme_and_the_change_log_are_well_formed() -> None:
@@ -136,3 +177,12 @@ def test_the_files_that_the_pages_name_exist() -> None:
 def test_every_difference_of_the_documentation_has_its_number() -> None:
     text = (ROOT / "docs" / "differences.rst").read_text(encoding="utf-8")
     assert [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)] == list(range(1, 13))
+
+
+def test_the_readme_counts_the_differences_as_their_page_does() -> None:
+    numbers = ["eleventh", "twelfth", "thirteenth", "fourteenth"]
+    text = (ROOT / "docs" / "differences.rst").read_text(encoding="utf-8")
+    assert f"is a {numbers[len(re.findall(r'^[0-9]+[.] ', text, re.MULTILINE)) - 10]}," in text
+    readme = " ".join((ROOT / "README.rst").read_text(encoding="utf-8").split())
+    assert "thirteen differences on purpose" in readme
+    assert "smaller ones" in readme

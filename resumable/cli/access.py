@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import click
 
 from .command import ACCESS, Option
 
-__all__ = ["authorised", "token_flags", "token_of"]
+__all__ = ["authorised", "certificate_flag", "certificates", "token_flags", "token_of"]
+
+_BUNDLE = "REQUESTS_CA_BUNDLE"
 
 
 def token_flags() -> list[click.Option]:
@@ -30,6 +34,41 @@ def token_flags() -> list[click.Option]:
             help="The environment variable that holds the token.",
         ),
     ]
+
+
+def certificate_flag() -> click.Option:
+    """``--cacert``"""
+    return Option(
+        "--cacert",
+        type=click.Path(exists=True, dir_okay=False),
+        section=ACCESS,
+        help="A file of the certificates to trust, in place of the usual ones (PEM).",
+    )
+
+
+@contextmanager
+def certificates(file: str | None) -> Iterator[None]:
+    """In this block servers have to show a certificate that those in the file vouch for, where one is named.
+
+    Raises BadParameter where there is none in it.
+    """
+    before = os.environ.get(_BUNDLE)
+    try:
+        if file is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError as error:
+        why = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise click.BadParameter(f"{file!r} cannot be used: {why}", param_hint="--cacert") from None
+    # A session of ours with such a file would be a slower way to the network than the library's own.
+    if file is not None:
+        os.environ[_BUNDLE] = os.path.abspath(file)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_BUNDLE] = before
+        elif file is not None:
+            del os.environ[_BUNDLE]
 
 
 def token_of(file: str | None, variable: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["duration", "parse_duration", "parse_size", "rate", "remaining", "size"]
+__all__ = ["duration", "parse_duration", "parse_size", "rate", "remaining", "size", "size_typed"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.IGNORECASE)
@@ -39,6 +39,14 @@ def size(count: float) -> str:
     return f"{count:.{2 if count < 9.995 else 1 if count < 99.95 else 0}f} {_UNITS[power]}"
 
 
+def size_typed(count: int) -> str:
+    """``512K``, ``1M``, ``1000``: exactly so many bytes, as :func:`parse_size` reads them."""
+    for power, letter in ((3, "G"), (2, "M"), (1, "K")):
+        if count and not count % 1024**power:
+            return f"{count // 1024**power}{letter}"
+    return str(count)
+
+
 def rate(bytes_per_second: float) -> str:
     """``3.1 MiB/s``."""
     return f"{size(bytes_per_second)}/s"
@@ -54,9 +62,9 @@ def remaining(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``5 min``, ``1 h 30 min``."""
+    """``0.4 s``, ``12 s``, ``5 min``, ``1 h 30 min``. Nothing takes no time: the least is ``0.1 s``."""
     if seconds < 9.95:
-        return f"{round(seconds, 1):g} s"
+        return f"{round(max(seconds, 0.1) if seconds else 0, 1):g} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -68,9 +68,9 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
-def console(**settings: Any) -> Console:
-    """Where a person reads: the standard error, in colour where that is wanted and possible."""
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False, **settings)
+def console(stream: IO[str] | None = None) -> Console:
+    """Where a person reads: the stream, or the standard error, in colour where that is wanted and possible."""
+    return Console(file=stream or sys.stderr, highlight=False, markup=False, emoji=False)
 
 
 def clean(text: str) -> str:

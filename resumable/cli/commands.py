@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from .interruption import Interrupted
+from .stream import lenient
 
 __all__ = ["COMMANDS", "group", "program", "run"]
 
@@ -59,6 +60,7 @@ def _typed(path: str) -> str:
 def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the command that the arguments name; what is wrong with them is told on stderr."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    lenient(sys.stdout)
     try:
         code = group.main(typed, prog_name=program(), standalone_mode=False, obj=typed)
     except click.ClickException as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from .. import Resumable, ResumableFile
 from ..receiver import Server
 from .relay import BreakingRelay
+from .stream import lenient
 
 __all__ = ["demonstrate"]
 
@@ -26,8 +27,10 @@ class _Screen:
     """One line of progress that is drawn again and again, and the events above it."""
 
     def __init__(self) -> None:
+        lenient(sys.stdout)
         self._live = sys.stdout.isatty()
         self._drawn = False
+        self._full, self._empty = ("█", "░") if _can_show("█░") else ("#", "-")
 
     def say(self, text: str = "") -> None:
         """A line that stays."""
@@ -38,9 +41,17 @@ class _Screen:
         """The line that changes. Without a terminal there is none."""
         if self._live:
             part = session.progress()
-            bar = "█" * int(part * 30)
-            print(f"\r\033[K   {bar:░<30} {part:4.0%}  {session.speed / MIB:6.1f} MiB/s", end="", flush=True)
+            bar = (self._full * int(part * 30)).ljust(30, self._empty)
+            print(f"\r\033[K   {bar} {part:4.0%}  {session.speed / MIB:6.1f} MiB/s", end="", flush=True)
             self._drawn = True
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _make_files(folder: Path) -> None:
@@ -114,7 +125,7 @@ def demonstrate() -> int:
             arrived = store / path.relative_to(folder)
             same = arrived.is_file() and _digest(arrived) == _digest(path)
             wrong += not same
-            screen.say(f"   {'same' if same else 'DIFFERENT'}  {_digest(path)[:16]}…  {path.relative_to(folder)}")
+            screen.say(f"   {'same' if same else 'DIFFERENT'}  {_digest(path)[:16]}...  {path.relative_to(folder)}")
     if wrong or again or not relay.cut:
         screen.say("Something is not as it should be.")
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,18 +10,25 @@ import click
 
 from .. import OptionError, Resumable
 from ..errors import without_secrets
-from .access import authorised, token_flags
-from .command import OTHER, SERVER, Command, Option, console, styled
-from .commands import program
+from .access import authorised, certificate_flag, certificates, token_flags
+from .again import command_again
+from .amounts import size, size_typed
+from .command import OTHER, SERVER, Command, Option, clean, console, styled
 from .flags import given, option_flags
 from .interruption import interruptible
 from .network import Finding, look_at_the_way
 from .outcome import ExitCode, code_of, in_words, option_in_words
 from .probe import Answer, Prober
+from .progress import reason
 
 __all__ = ["command"]
 
 _NO_ENDPOINT = (405, 500, 501)
+_MISSING = (202, 203, 204, 205, 206, 404)
+_LATER = (429, 502, 503, 504)
+_TOO_SMALL = (400, 413, 422)
+_LONGEST_WORDS = 60
+_SAVES = "--no-test-chunks saves the question"
 
 
 @click.command(
@@ -36,8 +42,9 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     """Check the way to TARGET and how the server there speaks the protocol, and say what to change.
 
     Looked at are the proxy and .netrc, the name, the connection and TLS, the answer to a test, and, once you agree,
-    what becomes of a few chunks of less than 200 KiB: how they are cut, and where their parameters may stand. The
-    protocol cannot delete, so one file of some 90 bytes stays at the server; its name is printed.
+    what becomes of a few small chunks and of one as large as an upload sends: how they are cut, how large they may be,
+    and where their parameters may stand. The protocol cannot delete, so one file of some 90 bytes stays at the server;
+    its name is printed.
     """
     options = given(context, values)
     try:
@@ -47,21 +54,41 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
         raise click.UsageError(option_in_words(error), context) from None
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
-    with interruptible():
-        return Doctor(target, options).run(agreed=values["yes"])
+    with interruptible(), certificates(values["cacert"]):
+        return Doctor(target, options, _typed(context)).run(agreed=values["yes"])
+
+
+def _typed(context: click.Context) -> dict[str, list[str]]:
+    """The flags that were given and that an upload takes, as they were typed, by what they set."""
+    values, _, _ = command.make_parser(context).parse_args(args=list(context.obj[1:]))
+    flags = {}
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.name not in values or option.name == "yes":
+            continue
+        name, value = option.name, values[option.name]
+        if option.is_flag:
+            flags[name] = [(option.opts if value else option.secondary_opts)[-1]]
+        else:
+            given = value if isinstance(value, list) else [value]
+            flags[name] = [word for text in given for word in (option.opts[-1], text)]
+    return flags
 
 
 class Doctor:
-    """One examination: findings are printed as they are made; ``flags`` are those that the server needs."""
+    """One examination: findings are printed as they are made. ``typed`` are flags that an upload gets too."""
 
-    def __init__(self, target: str, options: dict[str, Any]) -> None:
+    def __init__(self, target: str, options: dict[str, Any], typed: dict[str, list[str]]) -> None:
         self._target = target
+        self._options = options
+        self._typed = typed
         self._prober = Prober(target, options)
         self._multipart = options.get("method", "multipart") == "multipart"
         self._console = console()
         self._code: ExitCode = ExitCode.DONE
+        # What the server needs: as options, and as one types them.
         self._flags: dict[str, Any] = {}
-        self._written: list[str] = []
+        self._written: dict[str, list[str]] = {}
+        self._ceil = False
 
     def run(self, *, agreed: bool) -> int:
         """The exit code: that of the worst finding, or 0."""
@@ -87,7 +114,9 @@ class Doctor:
                 "Nothing was uploaded, for nobody can be asked; --yes also sends a small probe file.", soft_wrap=True
             )
             return False
-        return click.confirm("May a probe file of 90 bytes and a few unfinished chunks be uploaded?", err=True)
+        most = size(self._largest())
+        question = f"May a probe file of 90 bytes and a few unfinished chunks, the largest of {most}, be uploaded?"
+        return click.confirm(question, err=True)
 
     # -- what the server understands -------------------------------------------------------------------------
 
@@ -109,46 +138,53 @@ class Doctor:
             return Finding("test", text, "use the new URL", ExitCode.REFUSED)
         if status in (200, 201):
             self._use("test_chunks", False, "--no-test-chunks")
-            text = f"the server says {status}, present, for a chunk that cannot exist: it cannot tell, nothing resumes"
-            return Finding("test", text, "--no-test-chunks saves the question", doubtful=True)
+            what = f"the server says {status}, present, for a chunk that cannot exist: it cannot tell, nothing resumes"
+            return Finding("test", f"{what}{_said(text)}", _SAVES, doubtful=True)
         if status in _NO_ENDPOINT:
             self._use("test_chunks", False, "--no-test-chunks")
-            text = f"the server has no test endpoint ({status}), so nothing resumes"
-            return Finding("test", text, "--no-test-chunks saves the question", doubtful=True)
-        return Finding("test", f"a chunk that is not there is answered with {status}")
+            what = f"the server has no test endpoint ({status}), so nothing resumes"
+            return Finding("test", f"{what}{_said(text)}", _SAVES, doubtful=True)
+        what = f"a chunk that is not there is answered with {status}{_said(text)}"
+        if status in _MISSING:
+            return Finding("test", what)
+        advice = "try again later" if status in _LATER else "the server may want other parameters, or credentials"
+        return Finding("test", what, advice, doubtful=True)
 
     def _chunks(self) -> Iterator[Finding]:
         prober = self._prober
         default = prober.part()
-        ways: dict[str, Answer] = {}
         if default.status is None and default.error is not None:
             yield self._failed("chunk", default)
             return
-        if self._multipart:
-            ways = {where: prober.part(params_in=where) for where in ("query", "form")}
-        taken = [where for where, answer in ways.items() if answer.accepted]
+        taken = self._taken()
+        bare = not default.accepted and not taken and prober.part(method="octet").accepted
+        if not default.accepted and not taken and not bare and default.status in _TOO_SMALL and self._grown():
+            text = f"refused ({default.status}); those of {size(prober.small)} are accepted"
+            yield Finding("small chunks", text)
+            default, taken = prober.part(), self._taken()
         if default.accepted and _is_page(default.text):
             text = f"answered by a web page ({default.status}), which does not say that it was stored"
             yield Finding("chunk", text, "check the path of the URL", ExitCode.REFUSED)
             return
         if default.accepted:
-            yield Finding("chunk", f"accepted with {default.status}")
+            yield Finding("chunk", f"accepted with {default.status}{_said(default.text)}")
         elif taken:
-            self._use("params_in", taken[0], f"--params-in {taken[0]}")
+            self._use("params_in", taken[0], "--params-in", taken[0])
             yield Finding(
                 "chunk", f"refused ({default.status}) unless its parameters stand in one place only", doubtful=True
             )
-        elif prober.part(method="octet").accepted:
-            self._use("method", "octet", "--method octet")
+        elif bare:
+            self._use("method", "octet", "--method", "octet")
             yield Finding("chunk", f"refused as a form ({default.status}), accepted as a bare body", doubtful=True)
         else:
             yield self._failed("chunk", default)
             return
-        if ways and "method" not in self._flags:
+        if self._multipart and not bare:
             where = " and from the ".join(taken)
             yield Finding("parameters", f"read from the {where}" if taken else "read from both together only")
         yield self._resuming()
         yield self._cut()
+        yield self._size()
         whole = prober.whole(**self._flags)
         yield (
             Finding("file", f"complete, answered with {whole.status}")
@@ -158,9 +194,28 @@ class Doctor:
         left = f"{', '.join(prober.wholes)} and {len(prober.parts)} unfinished uploads"
         yield Finding("left there", f"{left}; the protocol cannot delete them")
 
+    def _taken(self) -> list[str]:
+        """The places of which one is enough for the parameters."""
+        if not self._multipart:
+            return []
+        return [where for where in ("query", "form") if self._prober.part(params_in=where).accepted]
+
+    def _grown(self) -> bool:
+        """Whether probes are larger now, because the server takes those."""
+        prober = self._prober
+        small, prober.small = prober.small, prober.chunk_size
+        if prober.small > small and prober.part().accepted:
+            return True
+        prober.small = small
+        return False
+
+    def _wants(self, option: str) -> Any:
+        """What is known of the option by now: as the server needs it, as it was given, or None."""
+        return self._flags.get(option, self._options.get(option))
+
     def _resuming(self) -> Finding:
         """Whether the server knows a chunk again that it has."""
-        if self._flags.get("test_chunks") is False:
+        if self._wants("test_chunks") is False:
             return Finding("resuming", "not possible", doubtful=True)
         prober = self._prober
         prober.part(**self._flags)
@@ -168,12 +223,15 @@ class Doctor:
         status = again.test[0] if again.test else None
         if status in (200, 201):
             return Finding("resuming", f"a chunk that is there is answered with {status}")
-        return Finding("resuming", f"a chunk that is there is answered with {status}: nothing resumes", doubtful=True)
+        self._use("test_chunks", False, "--no-test-chunks")
+        text = f"a chunk that is there is answered with {status}: nothing resumes"
+        return Finding("resuming", text, _SAVES, doubtful=True)
 
     def _cut(self) -> Finding:
         """How many chunks the server thinks that a file has: the last one is sent alone, and may be refused."""
         floor = self._prober.part(2.5, 1, **{**self._flags, "force_chunk_size": False})
         ceil = self._prober.part(2.5, 2, **{**self._flags, "force_chunk_size": True})
+        self._ceil = ceil.accepted
         if floor.accepted and ceil.accepted:
             return Finding("last chunk", "accepted longer (floor) and shorter (ceil) than the others")
         if floor.accepted:
@@ -184,19 +242,60 @@ class Doctor:
             return Finding("last chunk", text, "--force-chunk-size", doubtful=True)
         return Finding("last chunk", f"refused alone ({floor.status}, {ceil.status}): it cannot be said", doubtful=True)
 
-    def _failed(self, what: str, answer: Answer) -> Finding:
-        if answer.error is None:
-            return Finding(what, "no usable answer came back", "check the URL and the port", ExitCode.EXHAUSTED)
-        return Finding(what, in_words(answer.error), code=code_of(answer.error))
+    def _largest(self) -> int:
+        """The bytes in the largest chunk that an upload would send: the last is longer, unless that is forbidden."""
+        each = self._prober.chunk_size
+        return each if self._wants("force_chunk_size") else 2 * each - 1
 
-    def _use(self, option: str, value: Any, flag: str) -> None:
+    def _size(self) -> Finding:
+        """Whether the largest chunk of an upload is accepted. If it is not, it is halved until it is."""
+        prober, largest = self._prober, self._largest()
+        answer = prober.large(largest, **self._flags)
+        if answer.accepted:
+            return Finding("chunk size", f"{size(largest)} are accepted, and an upload sends no more at once")
+        fits = prober.chunk_size if largest > prober.chunk_size else max(largest // 2, 1)
+        while fits > prober.small and not prober.large(fits, **self._flags).accepted:
+            fits = max(fits // 2, prober.small)
+        forced = self._wants("force_chunk_size")
+        if self._ceil and not forced:
+            self._use("force_chunk_size", True, "--force-chunk-size")
+        each = fits if self._ceil or forced else (fits + 1) // 2
+        if each != prober.chunk_size:
+            self._use("chunk_size", each, "--chunk-size", size_typed(each))
+        needed = [*self._written.get("force_chunk_size", []), *self._written.get("chunk_size", [])]
+        why = answer.status if answer.status is not None or answer.error is None else reason(answer.error)
+        text = f"{size(largest)}, as an upload may send, are refused ({why}), {size(fits)} accepted"
+        return Finding("chunk size", text, " ".join(needed), doubtful=True)
+
+    def _failed(self, what: str, answer: Answer) -> Finding:
+        if answer.error is not None:
+            return Finding(what, in_words(answer.error, examined=True), code=code_of(answer.error))
+        advice = "check the URL and the port, and what stands before the server"
+        if "in time" in str(answer.silence):
+            advice = "see whether the server hangs; --timeout waits longer"
+        return Finding(what, f"no usable answer came back: {answer.silence}", advice, ExitCode.EXHAUSTED)
+
+    def _use(self, option: str, value: Any, *words: str) -> None:
         self._flags[option] = value
-        self._written.append(flag)
+        self._written[option] = [*words]
 
     def _prescribe(self) -> None:
-        words = ["upload", *" ".join(self._written).split(), "FILE", without_secrets(self._target)]
-        what = "What this server needs:" if self._written else "Uploads work, and the defaults fit:"
-        self._console.print(styled((what, "bold"), f" {program()} {shlex.join(words)}"), soft_wrap=True)
+        flags = {**self._typed, **self._written}
+        what = "What this server needs:" if self._written else "Uploads work with these flags:"
+        if not flags:
+            what = "Uploads work, and the defaults fit:"
+        words = [word for written in flags.values() for word in written]
+        again = command_again(["upload", *words, "FILE", self._target])
+        self._console.print(styled((what, "bold"), f" {again}"), soft_wrap=True)
+
+
+def _said(text: str) -> str:
+    """The first line of what the server said, to be put behind what it answered."""
+    lines = [] if _is_page(text) else [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    first = clean(lines[0].strip())
+    return f"; it says: {first if len(first) <= _LONGEST_WORDS else f'{first[: _LONGEST_WORDS - 1]}…'}"
 
 
 def _is_page(text: str) -> bool:
@@ -208,6 +307,7 @@ command.params.extend(
     [
         Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the probes without asking."),
         *token_flags(),
+        certificate_flag(),
         *(flag for flag in option_flags() if flag.section == SERVER or flag.name in ("timeout", "chunk_size")),
     ]
 )

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import certifi
 
 from ..errors import without_secrets
-from .outcome import ExitCode
+from .outcome import TRUST, ExitCode
 
 __all__ = ["Finding", "look_at_the_way"]
 
@@ -134,9 +134,8 @@ def _tls(line: socket.socket, host: str) -> Finding:
             certificate = secured.getpeercert() or {}
             version = secured.version()
     except ssl.SSLCertVerificationError as error:
-        advice = "REQUESTS_CA_BUNDLE in the environment names a file of certificates to trust"
         text = f"the certificate is not trusted: {error.verify_message} (by {bundle})"
-        return Finding("TLS", text, advice, ExitCode.TLS)
+        return Finding("TLS", text, TRUST, ExitCode.TLS)
     except ssl.SSLError as error:
         return Finding("TLS", f"no TLS there ({error.reason})", "is it http:// rather than https://?", ExitCode.TLS)
     except OSError as error:

@@ -17,7 +17,7 @@ from .. import (
 )
 from .flags import flag_of, in_flags
 
-__all__ = ["MEANINGS", "ExitCode", "code_of", "code_of_all", "in_words", "is_unreachable", "option_in_words"]
+__all__ = ["MEANINGS", "TRUST", "ExitCode", "code_of", "code_of_all", "in_words", "is_unreachable", "option_in_words"]
 
 
 class ExitCode(IntEnum):
@@ -40,7 +40,7 @@ MEANINGS = {
     ExitCode.DONE: "everything is at the server",
     ExitCode.SOME_FAILED: "some files failed, or several for different reasons",
     ExitCode.USAGE: "the command line is wrong, or a package is not installed",
-    ExitCode.SOURCE: "a source is missing or cannot be read",
+    ExitCode.SOURCE: "a source is missing or cannot be read, or there is nothing to upload",
     ExitCode.REFUSED: "the server refused it",
     ExitCode.EXHAUSTED: "the server could not be reached, or all attempts failed; run it again later",
     ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407)",
@@ -50,6 +50,9 @@ MEANINGS = {
     ExitCode.TERMINATED: "SIGTERM; the command that goes on was printed",
 }
 """By exit code, for the documentation."""
+
+TRUST = "--cacert, or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust"
+"""What to do about a certificate that is not trusted."""
 
 _TLS = re.compile(r"certificate is not trusted|speaks? (?:not )?TLS|not speak TLS")
 _HINT = re.compile(r"(\(attempt \d+(?: of \d+)?\)); (.*)", re.DOTALL)
@@ -87,17 +90,18 @@ def is_unreachable(error: BaseException) -> bool:
     return isinstance(error, (RetriesExhausted, TransportError)) and error.status is None
 
 
-def in_words(error: BaseException) -> str:
-    """The error, its advice being that for a command line."""
+def in_words(error: BaseException, *, examined: bool = False) -> str:
+    """The error, its advice being that for a command line; ``examined``: it is the doctor who met it."""
     text = str(error)
     found = _HINT.search(text)
     advice = found[2] if found else ""
     if isinstance(error, TransportError) and "certificate" in text:
-        advice = "REQUESTS_CA_BUNDLE in the environment names a file of certificates to trust"
+        advice = TRUST
     elif isinstance(error, AuthenticationRefused) and error.status != 407:
         advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
     elif isinstance(error, ServerRefused) and error.body.lstrip()[:1] == "<":
-        advice = f"{advice}; that is a web page: resumable doctor says whether uploads are taken there"
+        what = "check the path of the URL" if examined else "resumable doctor says whether uploads are taken there"
+        advice = f"{advice}; that is a web page: {what}"
     start = text[: found.end(1)] if found else text
     return f"{start}; {in_flags(advice).lstrip('; ')}" if advice else start
 

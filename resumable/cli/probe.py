@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from .. import HookError, Resumable, UploadError
+from ..options import OPTIONS
+from ..transport.base import NetworkFailure, Reply, Request, Watch
+from ..transport.http import RequestsTransport
 
 __all__ = ["Answer", "Prober"]
 
+_SMALL = 64 * 1024
 _WORDS = b"This was sent by 'resumable doctor', to see whether uploads work here. It can be deleted.\n"
 
 
 class Answer(NamedTuple):
     """What came back: ``status`` and ``text`` of the last answer, ``test`` those of the test before it, ``error`` the
-    failure where it is one, ``location`` where the test was sent on to. Where no answer came the status is None."""
+    failure where it is one, ``location`` where the test was sent on to. Where no answer came the status is None, and
+    where none came to the test ``silence`` is why."""
 
     status: int | None = None
     text: str = ""
     test: tuple[int, str] | None = None
     error: Exception | None = None
     location: str = ""
+    silence: NetworkFailure | None = None
 
     @property
     def accepted(self) -> bool:
@@ -30,14 +38,17 @@ class Answer(NamedTuple):
 
 
 class Prober:
-    """Asks one server. ``options`` are those of the session, ``names`` the files that the probes were called.
+    """Asks one server. ``options`` are those of the session, ``parts`` and ``wholes`` what the probes were called,
+    ``small`` the bytes in a chunk of theirs, ``chunk_size`` those in a chunk of an upload.
 
     No file is ever complete but that of :meth:`whole`: of the others one chunk is sent, whatever the test says.
     """
 
     def __init__(self, target: str, options: Mapping[str, Any]) -> None:
         self._target = target
-        self._options = {"chunk_size": 64 * 1024, "timeout": (10, 30), **options}
+        self.chunk_size: int = options.get("chunk_size", OPTIONS["chunk_size"].default)
+        self.small = min(_SMALL, self.chunk_size)
+        self._options = {"timeout": (10, 30), **options}
         # Every probe is a last chunk, and none takes long to assemble: the silence that is borne is that of --timeout.
         patience = self._options["timeout"]
         self._options["final_chunk_timeout"] = patience[-1] if isinstance(patience, tuple) else patience
@@ -57,11 +68,15 @@ class Prober:
         return answer._replace(error=None) if only_asked else answer
 
     def part(self, chunks: float = 2, index: int = 0, name: str | None = None, **options: Any) -> Answer:
-        """What came of one chunk of a file of so many."""
+        """What came of one small chunk of a file of so many."""
         if name is None:
             name = _name()
             self.parts.append(name)
         return self._run(name, chunks, index, options)
+
+    def large(self, size: int, **options: Any) -> Answer:
+        """What came of one chunk of so many bytes, the first of two."""
+        return self.part(**{**options, "chunk_size": size})
 
     def whole(self, **options: Any) -> Answer:
         """What came of a file of one small chunk, which is complete with it."""
@@ -92,21 +107,53 @@ class Prober:
         def sent(response: Any) -> None:
             sends.append((response.status, response.text))
 
-        chosen = {**self._options, **options, **self._fixed, "chunk_exists": tested, "accept_response": sent}
+        chosen = {**self._options, "chunk_size": self.small, **options, **self._fixed}
+        chosen |= {"chunk_exists": tested, "accept_response": sent}
         size = int(chunks * chosen["chunk_size"]) or len(_WORDS)
-        data = (_WORDS * (size // len(_WORDS) + 1))[:size]
-        with Resumable(target or self._target, **chosen) as session:
+        with (
+            closing(_Way()) as way,
+            _source(size) as source,
+            Resumable(target or self._target, **chosen, transport=way) as session,
+        ):
             file = session.add_file(
-                data, relative_path=name, mime_type="text/plain", unique_identifier=f"{size}-{name}"
+                source, relative_path=name, mime_type="text/plain", unique_identifier=f"{size}-{name}"
             )
             file.mark_chunks_completed(number for number in range(len(file.chunks)) if number != index)
             session.join(raise_errors=False)
         test = tests[0] if tests else None
+        silence = None if tests else way.failure
         if isinstance(file.error, UploadError):
-            return Answer(file.error.status, file.error.body, test, file.error)
+            return Answer(file.error.status, file.error.body, test, file.error, silence=silence)
         if not sends:
-            return Answer(test=test, error=file.error, location=locations[-1])
+            return Answer(test=test, error=file.error, location=locations[-1], silence=silence)
         return Answer(*sends[-1], test, file.error)
+
+
+class _Way(RequestsTransport):
+    """The way of every session. ``failure`` is why the last request got no answer: of a test nobody else is told."""
+
+    failure: NetworkFailure | None = None
+
+    def send(self, request: Request, watch: Watch) -> Reply:
+        """The answer; a failure is kept and raised."""
+        try:
+            return super().send(request, watch)
+        except NetworkFailure as failure:
+            self.failure = failure
+            raise
+
+
+@contextmanager
+def _source(size: int) -> Iterator[Any]:
+    """So many bytes to send: words where they are few, or else a file that takes no room."""
+    if size <= 4 * _SMALL:
+        yield (_WORDS * (size // len(_WORDS) + 1))[:size]
+        return
+    with tempfile.TemporaryDirectory(prefix="resumable-doctor-") as folder:
+        path = os.path.join(folder, "probe")
+        with open(path, "wb") as file:
+            file.truncate(size)
+        yield path
 
 
 class _OnlyAsked(Exception):

@@ -1,4 +1,7 @@
-"""``--json``: one object for each event, on the standard output."""
+"""``--json``: one object for each event, on the standard output.
+
+``FIELDS`` says what the fields mean and ``fields_of`` which an object has; the documentation is made from both.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,91 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .. import Resumable, ResumableChunk, ResumableFile
 from ..events import EVENTS
 from .outcome import code_of
 
-__all__ = ["Records"]
+__all__ = ["FIELDS", "NAMES", "PARTS", "Records", "fields_of"]
+
+FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "event": "the name of the event, or planned or result",
+        "time": "when it was written, in seconds since 1970",
+        "file": "the file, an object",
+        "files": "the files that were added together, as objects",
+        "skipped": "what was refused of them",
+        "chunk": "the chunk, an object",
+        "message": "what the server said last, or why no answer came; null where there is neither",
+        "ratio": "0",
+        "size": "bytes of all files; of a planned one its own, null where nobody knows them",
+        "bytes_confirmed": "bytes that are at the server",
+        "bytes_skipped": "those of them that were there already",
+        "bytes_sent": "bytes that were sent and are there, or on their way",
+        "speed": "bytes a second at the moment",
+        "error": "the exception of the library",
+        "reason": "the error as a sentence",
+        "status": "the HTTP status that came back, null where none did",
+        "exit_code": "what the command says to the shell; of a file_error, what it would say of this file alone",
+        "about": "the event whose handler raised",
+        "handler": "the handler",
+        "exception": "what it raised",
+        "path": "where the file is, - for the standard input",
+        "relative_path": "the name that it gets at the server",
+        "succeeded": "how many files are at the server",
+        "failed": "how many files failed",
+        "cancelled": "how many files were not tried any more",
+        "chunks": "how many chunks the files have, empty files aside",
+        "chunks_already_there": "how many of them the server had already",
+        "seconds": "how long it took",
+        "errors": "the sentences of all errors",
+    }
+)
+"""What each field means, whatever object it is in."""
+
+PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "file": {
+            "relative_path": "its name at the server",
+            "size": "its bytes",
+            "unique_identifier": "how the server knows it, null as long as it is not made",
+            "chunks": "how many it has",
+        },
+        "chunk": {
+            "relative_path": "that of its file",
+            "number": "from 1",
+            "start": "where it begins in the file",
+            "end": "where the next one begins",
+        },
+    }
+)
+"""What the objects in an object hold."""
+
+_NUMBERS = ("bytes_confirmed", "bytes_skipped", "bytes_sent", "speed")
+_MORE: Mapping[str, tuple[str, ...]] = {
+    "progress": ("size", *_NUMBERS),
+    "file_progress": _NUMBERS,
+    "file_success": _NUMBERS,
+    "file_error": ("error", "reason", "status", "exit_code"),
+    "planned": ("path", "relative_path", "size"),
+    "result": (
+        "exit_code", "succeeded", "failed", "cancelled", "chunks", "chunks_already_there", "bytes_confirmed",
+        "bytes_skipped", "seconds", "errors",
+    ),
+}  # fmt: skip
+# The field of this name is that of the object itself.
+_RENAMED = {"event": "about"}
+
+NAMES = (*(name for name in EVENTS if name != "catch_all"), "planned", "result")
+"""The values of ``event``."""
+
+
+def fields_of(name: str) -> tuple[str, ...]:
+    """The fields of an object of this event, besides ``event`` and ``time``."""
+    arguments = EVENTS[name].arguments if name in EVENTS else ()
+    return (*(_RENAMED.get(argument, argument) for argument in arguments), *_MORE.get(name, ()))
 
 
 class Records:
@@ -27,7 +108,7 @@ class Records:
 
     def event(self, session: Resumable, event: str, arguments: tuple[Any, ...]) -> None:
         """The event is written, its arguments under their names; ``progress`` with the numbers of the session."""
-        facts = {name: _plain(value) for name, value in zip(EVENTS[event].arguments, arguments, strict=False)}
+        facts = {name: _plain(value) for name, value in zip(fields_of(event), arguments, strict=False)}
         if event == "progress":
             facts = _progress(session)
         elif event in ("file_progress", "file_success"):

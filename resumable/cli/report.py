@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 
+_REACHED = re.compile("the server|what the server|Remote end closed|Connection reset|Broken pipe")
+"""How the reasons begin that only somebody who was reached can give."""
+
+
 def failure(text: str) -> Text:
     """Something failed for good."""
     return styled(("failed: ", "bold red"), text)
@@ -40,11 +45,13 @@ def failure(text: str) -> Text:
 def trouble(error: Exception, target: str, patience: float | None) -> Text:
     """The first attempt has failed, and others follow: on what, why, how long, and how to have it otherwise."""
     address = without_secrets(target).partition("?")[0]
-    what = f"cannot reach {address}: " if getattr(error, "status", None) is None else f"{address}: "
+    why = reason(error)
+    reached = getattr(error, "status", None) is not None or _REACHED.match(why)
+    what = f"{address}: " if reached else f"cannot reach {address}: "
     limit = "without end" if patience is None else f"for {duration(patience)}"
     return styled(
         ("waiting: ", "yellow"),
-        f"{what}{reason(error)}; trying again {limit}, --retry-for limits it",
+        f"{what}{why}; trying again {limit}, --retry-for limits it",
     )
 
 
@@ -100,7 +107,7 @@ def summary(session: Resumable, tally: Tally, result: Result, code: ExitCode, *,
     if result.cancelled:
         parts.append(f"{_count(len(result.cancelled), 'file')} not tried, for the same reason")
     text = styled(("done: ", "bold green") if code is ExitCode.DONE else ("failed: ", "bold red"), ", ".join(parts))
-    if code in (ExitCode.SOME_FAILED, ExitCode.EXHAUSTED):
+    if code in (ExitCode.SOME_FAILED, ExitCode.EXHAUSTED) and (result.succeeded or session.bytes_confirmed):
         text.append("\nThe same command goes on with what is missing.")
     return text
 

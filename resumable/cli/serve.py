@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 import socket
@@ -53,6 +54,10 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
         raise click.UsageError(str(error), context) from None
 
 
+class _NoDirectory(Exception):
+    """Nothing can be received into the directory."""
+
+
 def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
     """The exit code, once it was interrupted. Raises OptionError, ValueError, ImportError."""
     shown = console()
@@ -75,6 +80,9 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
                 signals.wait()
         except Interrupted:
             pass
+        except _NoDirectory as error:
+            shown.print(styled(("failed: ", "bold red"), str(error)), soft_wrap=True)
+            return ExitCode.SOME_FAILED
         except OSError as error:
             text = f"cannot serve {directory} at {flags['host']} port {flags['port']}: {error.strerror or error}"
             shown.print(styled(("failed: ", "bold red"), text), soft_wrap=True)
@@ -84,10 +92,19 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
 
 def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
     from ..receiver import FileStore, Receiver, Server
+    from ..receiver.directories import make_state
 
     def chosen(*names: str) -> dict[str, Any]:
         return {name: flags[name] for name in names}
 
+    try:
+        # Made now, so that a directory in which nothing can be kept is found before somebody uploads.
+        fsync = flags["fsync"]
+        os.close(make_state(os.path.abspath(directory), durable=fsync == "always", lasting=fsync != "never"))
+    except (OSError, RecursionError) as error:
+        # RecursionError: in /proc whatever is to be made is not there, and neither is what is to be made before.
+        why = getattr(error, "strerror", None) or "it cannot be made"
+        raise _NoDirectory(f"cannot receive into {directory}: {why}") from error
     store = FileStore(directory, **chosen("fsync", "existing", "max_open_uploads", "max_bytes", "reserve"))
     receiver = Receiver(
         store,
@@ -125,7 +142,10 @@ def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
         with_token = ["--token-file", flags["token_file"]]
     typed = f"{program()} {shlex.join(['upload', *with_token, 'FILE', url])}"
     text = styled(("receiving ", "bold green"), f"into {directory}; Ctrl-C stops it. To upload something:")
-    text.append("\n  " + clean(f"{_VARIABLE}={made} {typed}" if made else typed))
+    if made:
+        # Exported, so that also the command with which an upload goes on finds it.
+        text.append(f"\n  export {_VARIABLE}={made}")
+    text.append(f"\n  {clean(typed)}")
     if made:
         text.append("\nThe token was made for this run; --token-file and --token-env name one that stays.")
     if flags["host"] in ("", "0.0.0.0", "::"):

@@ -1,4 +1,4 @@
-"""What is piped in, or typed."""
+"""The standard streams: what is piped in, or typed, and what the encoding of a terminal cannot show."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-__all__ = ["Piped", "standard_input"]
+__all__ = ["Piped", "lenient", "standard_input"]
 
 
 class Piped(io.RawIOBase):
@@ -39,3 +39,9 @@ def standard_input(wait: Callable[[int], None]) -> BinaryIO | Piped:
     regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
     # Windows can only wait for sockets.
     return binary if regular or sys.platform == "win32" else Piped(descriptor, wait)
+
+
+def lenient(stream: Any) -> None:
+    """What is written to the stream and its encoding does not have is escaped, and raises nothing."""
+    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")

@@ -21,6 +21,7 @@ class Trouble(NamedTuple):
 class Tally:
     """Counts what the session tells. Its handlers run on the session's thread; its numbers may be read by any.
 
+    The chunk of an empty file is not counted: nobody can say whether no bytes were there already.
     ``active`` are the files on their way, with the time of their first byte. Where no file can fare better than the
     one that has just failed the session is cancelled, and ``hopeless`` is why.
     """
@@ -67,7 +68,7 @@ class Tally:
 
     def _added(self, file: ResumableFile) -> None:
         self.files += 1
-        self.chunks += len(file.chunks)
+        self.chunks += len(file.chunks) if file.size else 0
 
     def _moved(self, file: ResumableFile) -> None:
         self.active.setdefault(file, time.monotonic())

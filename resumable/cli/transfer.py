@@ -77,6 +77,8 @@ class Transfer:
             self._errors.append(error)
             self._say(report.failure(str(error)), always=True)
             return self._end(ExitCode.SOURCE, Result())
+        if not found:
+            return self._nothing()
         if dry:
             return self._list(found)
         try:
@@ -132,8 +134,8 @@ class Transfer:
                 self._errors.append(error)
                 self._say(report.failure(str(error)), always=True)
 
-    def _add_one(self, session: Resumable, item: Found, added: set[str]) -> None:
-        """The file is sent, unless there is a reason to leave it out. Raises SourceError."""
+    def _add_one(self, session: Resumable, item: Found, added: set[str]) -> bool:
+        """Whether the file will be sent; if not, the reason to leave it out has been said. Raises SourceError."""
         path = os.path.realpath(item.path)
         try:
             if item.path == STREAM:
@@ -145,16 +147,18 @@ class Transfer:
             else:
                 session.add_file(item.path, relative_path=item.relative_path)
                 added.add(path)
+            return True
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:
                 self._say(styled(("left out: ", "yellow"), in_flags(str(error))))
-                return
+                return False
             # The server could not tell it from another one; nobody asked for it to be left out.
             self._errors.append(error)
             self._say(report.failure(f"{item.path!r}: {error}; --identifier content tells them apart"), always=True)
+            return False
 
     def _nothing(self) -> int:
-        code = code_of_all(self._errors, 0) if self._errors else ExitCode.USAGE
+        code = code_of_all(self._errors, 0) if self._errors else ExitCode.SOURCE
         if not self._errors:
             self._say(report.failure("there is nothing to upload"), always=True)
         return self._end(code, Result())
@@ -200,20 +204,31 @@ class Transfer:
             self._display.say(text, whole=whole)
 
     def _note(self, text: str) -> None:
-        self._say(styled(("note: ", "yellow"), text))
+        self._say(styled(("note: ", "yellow"), in_flags(text)))
 
     def _list(self, found: Iterable[Found | SourceError]) -> int:
-        """``--dry-run``: what would be sent, and nothing is."""
+        """``--dry-run``: what would be sent, and nothing is. The list is what was asked for, so it goes to the standard
+        output, unless that is for programs."""
         size = self._session.options.chunk_size
+        listing = console(sys.stdout)
+        added: set[str] = set()
+        files: list[Found] = []
         for item in found:
             if isinstance(item, SourceError):
                 self._errors.append(item)
                 self._say(report.failure(str(item)), always=True)
+                continue
+            if item.path != STREAM and not self._add_one(self._session, item, added):
+                continue
+            files.append(item)
+            if self._records is None:
+                listing.print(report.planned(item, size), soft_wrap=True)
             else:
-                self._say(report.planned(item, size), always=True)
-                if self._records is not None:
-                    self._records.write("planned", item._asdict())
-        files = [item for item in found if isinstance(item, Found)]
+                self._say(report.planned(item, size))
+                self._records.write("planned", item._asdict())
+        self._session.close()
+        if not files and not self._errors:
+            return self._nothing()
         self._say(report.plan(files))
         return self._end(code_of_all(self._errors, len(files)), Result())
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from .access import authorised, token_flags
+from .access import authorised, certificate_flag, certificates, token_flags
 from .command import FILES, OUTPUT, SERVER, Command, Option
 from .flags import DEFAULTS, DIALECTS, given, option_flags
 from .interruption import interruptible
-from .sources import Rules
+from .sources import STREAM, Rules
 from .transfer import Transfer, Voice
 
 __all__ = ["command"]
@@ -22,7 +22,7 @@ __all__ = ["command"]
     short_help="Upload files and directories, or what is left of them.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.argument("sources", metavar="SOURCE…", nargs=-1, type=click.Path(allow_dash=True))
 @click.argument("target", metavar="TARGET")
 @click.pass_context
 def command(context: click.Context, /, sources: tuple[str, ...], target: str, **values: Any) -> int:
@@ -31,6 +31,12 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
     A SOURCE is a file, a directory with all that is in it, a quoted pattern ('photos/**/*.jpg'), or - for what is
     piped in. The same command again goes on where it stopped: what the server has is not sent again.
     """
+    if not sources:
+        # The last argument is the target, also where it is the only one.
+        missing = "'SOURCE…'." if "://" in target else f"'TARGET': the URL to which {target!r} is to be uploaded."
+        raise click.UsageError(f"Missing argument {missing}", context)
+    if sources.count(STREAM) > 1:
+        raise click.UsageError("there is one standard input, and - stands for it twice", context)
     voice = Voice(values["progress"], values["quiet"], values["verbose"], values["json"])
     options = {**DEFAULTS, **DIALECTS.get(values["dialect"], {}), **given(context, values), "auto_upload": False}
     try:
@@ -41,7 +47,7 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
         rules = Rules(exclude, values["links"])
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
-    with interruptible() as signals:
+    with interruptible() as signals, certificates(values["cacert"]):
         transfer = Transfer(target, options, voice, typed=context.obj, signals=signals)
         return transfer.run(sources, rules, values["name"], dry=values["dry_run"])
 
@@ -79,6 +85,7 @@ command.params.extend(
         ),
         Option("--name", default="stdin", show_default=True, section=FILES, help="The name of what is piped in as -."),
         *token_flags(),
+        certificate_flag(),
         Option(
             "--dialect",
             type=click.Choice([*DIALECTS]),

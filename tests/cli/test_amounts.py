@@ -51,6 +51,14 @@ def test_a_size_is_written_in_eight_characters(count: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("count", "text"), [(512 << 10, "512K"), (3 << 20, "3M"), (1 << 30, "1G"), (1000, "1000"), (1, "1"), (0, "0")]
+)
+def test_a_size_is_typed_as_it_is_read(count: int, text: str) -> None:
+    assert amounts.size_typed(count) == text
+    assert amounts.parse_size(text) == count
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(None, "-:--"), (0, "0:00"), (65, "1:05"), (3723, "1:02:03"), (400_000, "-:--")]
 )
 def test_what_remains_is_written_as_a_clock_does(seconds: float | None, text: str) -> None:
@@ -59,7 +67,10 @@ def test_what_remains_is_written_as_a_clock_does(seconds: float | None, text: st
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0 s"), (1.25, "1.2 s"), (12.4, "12 s"), (89, "89 s"), (300, "5 min"), (3600, "1 h"), (5400, "1 h 30 min")],
-)
+    [
+        (0, "0 s"), (0.04, "0.1 s"), (0.26, "0.3 s"), (1.25, "1.2 s"), (12.4, "12 s"), (89, "89 s"), (300, "5 min"),
+        (3600, "1 h"), (5400, "1 h 30 min"),
+    ],
+)  # fmt: skip
 def test_a_time_is_written_in_words(seconds: float, text: str) -> None:
     assert amounts.duration(seconds) == text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from faults.script import Exchange, Script, answer, hold
+from faults.script import Exchange, Script, answer, hold, raw
 
 from resumable.receiver import FileStore, Receiver, Server
 
@@ -123,7 +123,12 @@ def test_a_question_never_sends_a_chunk(run: Run) -> None:
             "--no-test-chunks",
         ),
         (Picky(test=200), "test", "note: the server says 200, present, for a chunk that cannot", "--no-test-chunks"),
-        (Picky(forgets=True), "resuming", "note: a chunk that is there is answered with 404: nothing resumes", ""),
+        (
+            Picky(forgets=True),
+            "resuming",
+            "note: a chunk that is there is answered with 404: nothing resumes",
+            "--no-test-chunks",
+        ),
         (Picky(form_only=True), "parameters", "ok: read from the form", "--params-in form"),
         (Picky(query_only=True), "parameters", "ok: read from the query", "--params-in query"),
         (Picky(octet_only=True), "chunk", "note: refused as a form (400), accepted as a bare body", "--method octet"),
@@ -175,7 +180,7 @@ def test_a_server_that_hangs_up_gives_no_answer(run: Run) -> None:
     with Script(otherwise=hang_up) as server:
         ran = run("doctor", server.url)
     assert ran.code == 5
-    assert findings(ran.err)["test"] == "bad: no usable answer came back → check the URL and the port"
+    assert findings(ran.err)["test"].startswith("bad: no usable answer came back: Remote end closed connection")
 
 
 def test_nobody_listening_and_nobody_known(run: Run) -> None:
@@ -241,12 +246,24 @@ def test_a_trusted_certificate_is_shown_with_its_end(run: Run, tmp_path: Path, m
         refused = run("doctor", server.url)
         assert refused.code == 7
         assert findings(refused.err)["TLS"].startswith("bad: the certificate is not trusted: ")
-        assert "REQUESTS_CA_BUNDLE in the environment names a file of certificates to trust" in refused.text
+        assert "or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust" in refused.text
         authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))
         ran = run("doctor", "-y", server.url)
     assert ran.code == 0, ran.err
     assert re.search(r": TLSv1\.[23], trusted until \d{4}-\d\d-\d\d \(\d+ days\)$", findings(ran.err)["TLS"])
+
+
+def test_a_certificate_that_a_flag_vouches_for_is_trusted(run: Run, work: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(work / "trusted.pem"))
+    with Script(otherwise=Picky(), context=context) as server:
+        ran = run("doctor", "-y", "--cacert", "trusted.pem", server.url)
+        assert "--cacert, or REQUESTS_CA_BUNDLE in the environment, names" in run("doctor", server.url).text
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[-1].endswith(f"upload --cacert trusted.pem FILE {server.url}")
 
 
 @pytest.mark.parametrize(
@@ -317,3 +334,147 @@ def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_
         assert time.monotonic() - began < 10
     assert ran.code == 5
     assert findings(ran.err)["chunk"].startswith("bad: chunk 1/2 of")
+
+
+def limited(most: int, serve: Serve, *, cut: bool = False) -> Serve:
+    """A server behind another one that takes requests of so many bytes at most: it says 413, or hangs up."""
+
+    def step(exchange: Exchange) -> None:
+        if int(exchange.request.headers.get("content-length", 0)) <= most:
+            serve(exchange)
+        elif cut:
+            exchange.reset()
+        else:
+            answer(413, b"<html>413 Request Entity Too Large</html>", read=False, close=True)(exchange)
+
+    return step
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    ("most", "rules", "typed", "prescription"),
+    [
+        (MIB, {}, [], "--force-chunk-size --chunk-size 512K"),
+        (MIB + 4096, {}, [], "--force-chunk-size"),
+        (MIB + 4096, {"floor_only": True}, [], "--chunk-size 512K"),
+        (200_000, {"floor_only": True}, [], "--chunk-size 64K"),
+        (MIB, {"ceil_only": True}, [], "--force-chunk-size --chunk-size 512K"),
+        (MIB, {}, ["--force-chunk-size", "--chunk-size", "8M"], "--chunk-size 512K --force-chunk-size"),
+        (70_000, {}, ["--timeout", "20"], "--timeout 20 --force-chunk-size --chunk-size 64K"),
+    ],
+)
+def test_chunks_that_are_too_large_are_found_and_the_flags_that_make_them_smaller(
+    most: int, rules: dict[str, bool], typed: list[str], prescription: str, cut: bool, run: Run, work: Path
+) -> None:
+    with Script(otherwise=limited(most, Picky(**rules), cut=cut)) as server:
+        ran = run("doctor", "-y", *typed, server.url)
+        assert ran.code == 0, ran.err
+        assert findings(ran.err)["chunk size"].startswith("note: ")
+        assert "are refused (413)" in ran.text or cut
+        assert "the defaults fit" not in ran.text
+        told, _, command = ran.err.splitlines()[-1].partition(": ")
+        assert told == "What this server needs"
+        assert command.endswith(f"upload {prescription} FILE {server.url}")
+        (work / "big.bin").write_bytes(bytes(3 * MIB - 1))
+        assert run("upload", *prescription.split(), "big.bin", server.url).code == 0
+
+
+def test_the_largest_chunk_of_an_upload_is_tried(run: Run) -> None:
+    for flags, largest in (([], 2 * MIB - 1), (["--force-chunk-size"], MIB), (["--chunk-size", "3M"], 6 * MIB - 1)):
+        with Script(otherwise=Picky()) as server:
+            ran = run("doctor", "-y", *flags, server.url)
+            sizes = [int(request.parameters.get("resumableCurrentChunkSize", 0)) for request in server.uploads]
+        assert ran.code == 0
+        assert max(sizes) == largest
+        assert findings(ran.err)["chunk size"].startswith("ok: ")
+        assert ("the defaults fit" in ran.text) is not bool(flags)
+
+
+def test_nothing_large_is_sent_where_nothing_small_is_taken(run: Run) -> None:
+    with Script(otherwise=answer(413)) as server:
+        assert run("doctor", "-y", "--force-chunk-size", server.url).code == 4
+        assert all(int(request.headers["content-length"]) < 2 * MIB for request in server.uploads)
+    with Script(otherwise=answer(404)) as server:
+        assert run("doctor", "-y", server.url).code == 4
+        assert all(int(request.headers["content-length"]) < 200_000 for request in server.uploads)
+
+
+def test_a_server_that_takes_no_small_chunks_is_asked_with_those_of_an_upload(run: Run, received: Path) -> None:
+    with Server(Receiver(FileStore(received), min_chunk_size=MIB)) as server:
+        ran = run("doctor", "-y", server.url)
+    assert ran.code == 0, ran.err
+    assert findings(ran.err)["small chunks"] == "ok: refused (400); those of 1.00 MiB are accepted"
+
+
+def test_the_flags_that_were_given_are_in_the_command_for_an_upload_without_their_secrets(
+    run: Run, work: Path, server: Server
+) -> None:
+    (work / "token").write_text("t")
+    flags = ["--token-file", "token", "-H", "X-Key: s3cret", "--params-in", "query", "--test-chunks"]
+    ran = run("doctor", "-y", *flags, "--query", "folder=a b", server.url)
+    assert "Uploads work with these flags: " in ran.text
+    assert "s3cret" not in ran.err
+    flags = ["--token-file token", "params-in query", "test-chunks", "header 'X-Key: ***'", "query 'folder=a b'"]
+    assert all(flag.removeprefix("--") in ran.err.splitlines()[-1] for flag in flags)
+
+
+@pytest.mark.parametrize(
+    ("serve", "text"),
+    [
+        (hold, "the server did not answer in time → see whether the server hangs; --time"),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), "the server's answer was"),
+        (raw(b"HTTP/1.1 200 OK\r\nConte"), "the server's answer was cut short → check"),
+        (raw(b""), "Remote end closed connection without response → check the URL and"),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "what the server answered is no HTTP → check"),
+    ],
+)
+def test_what_came_instead_of_an_answer_is_said(serve: Serve, text: str, run: Run) -> None:
+    with Script(otherwise=serve) as server:
+        ran = run("doctor", "-y", "--timeout", "0.5", server.url)
+        assert not server.uploads
+    assert ran.code == 5
+    assert findings(ran.err)["test"].startswith(f"bad: no usable answer came back: {text}")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "text"),
+    [
+        (503, b"out for lunch", "answered with 503; it says: out for lunch → try again later"),
+        (400, b"\n no\x1b[2J flow\nmore", "answered with 400; it says: no�[2J flow → the server may want other param"),
+        (429, b"", "answered with 429 → try again later"),
+        (400, b"x" * 500, f"answered with 400; it says: {'x' * 59}… → the server"),
+    ],
+)
+def test_a_question_that_is_refused_is_not_well_answered(status: int, words: bytes, text: str, run: Run) -> None:
+    with Script(otherwise=answer(status, words)) as server:
+        ran = run("doctor", server.url)
+    assert findings(ran.err)["test"].startswith(f"note: a chunk that is not there is {text}")
+
+
+def test_an_answer_that_takes_a_chunk_is_shown_with_its_words(run: Run) -> None:
+    def serve(exchange: Exchange) -> None:
+        answer(404 if exchange.request.method == "GET" else 200, b'{"error":"not logged in"}')(exchange)
+
+    with Script(otherwise=serve) as server:
+        ran = run("doctor", "-y", server.url)
+    assert findings(ran.err)["chunk"] == 'ok: accepted with 200; it says: {"error":"not logged in"}'
+
+
+def test_the_doctor_sends_nobody_to_the_doctor(run: Run) -> None:
+    def serve(exchange: Exchange) -> None:
+        answer(404 if exchange.request.method == "GET" else 405, b"<html>no</html>")(exchange)
+
+    with Script(otherwise=serve) as server:
+        ran = run("doctor", "-y", server.url)
+    assert "that is a web page: check the path of the URL" in ran.text
+    assert "resumable doctor" not in ran.text
+
+
+def test_whoever_does_not_want_tests_is_not_told_that_they_fail(run: Run) -> None:
+    with Script(otherwise=Picky()) as server:
+        ran = run("doctor", "-y", "--no-test-chunks", server.url)
+    assert findings(ran.err)["resuming"] == "note: not possible"
+    assert ran.err.splitlines()[-1].endswith(f"upload --no-test-chunks FILE {server.url}")

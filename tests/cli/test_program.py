@@ -181,3 +181,21 @@ def test_the_demo_is_the_one_of_the_examples(run: Run) -> None:
     assert "connections cut on purpose: 0" not in ran.out
     assert ran.out.count("   same  ") == 5
     assert "-m resumable upload FILE URL" in ran.out
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_no_encoding_of_a_terminal_stops_the_demo(encoding: str) -> None:
+    ran = python(str(ROOT / "examples" / "demo.py"), PYTHONIOENCODING=encoding)
+    assert ran.returncode == 0, ran.stderr
+    assert "Everything arrived." in ran.stdout
+    for name in COMMANDS:
+        assert python("-m", "resumable", name, "--help", PYTHONIOENCODING=encoding).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_the_bar_of_the_demo_is_made_of_what_the_terminal_has(encoding: str) -> None:
+    code = "import sys; sys.stdout.isatty = lambda: True; from resumable.cli.demo import demonstrate; demonstrate()"
+    ran = python("-c", code, PYTHONIOENCODING=encoding)
+    assert ran.returncode == 0, ran.stderr
+    assert ("█" in ran.stdout) is (encoding == "utf-8")
+    assert "\\u" not in ran.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -20,7 +21,7 @@ from resumable import UploadFailed, upload
 from resumable.cli.command import Option
 from resumable.cli.serve import command
 
-from .conftest import Run, tree
+from .conftest import ROOT, Run, tree
 from .terminal import Terminal
 
 Make = Callable[..., Path]
@@ -78,12 +79,10 @@ def test_an_address_that_others_reach_gets_a_token_of_its_own(
     make("a.bin")
     process = start("serve", "--host", "0.0.0.0", "incoming")
     url = url_of(process)
-    _, command, note, others = lines(process, 4)
-    found = re.fullmatch(
-        rf"  RESUMABLE_TOKEN=(\S{{32}}) \S*python\S* -m resumable upload --token-env RESUMABLE_TOKEN FILE {url}",
-        command,
-    )
+    _, export, command, note, others = lines(process, 5)
+    found = re.fullmatch(r"  export RESUMABLE_TOKEN=(\S{32})", export)
     assert found
+    assert re.fullmatch(rf"  \S*python\S* -m resumable upload --token-env RESUMABLE_TOKEN FILE {url}", command)
     assert note == "The token was made for this run; --token-file and --token-env name one that stays."
     assert others.startswith(f"Others reach it as http://{socket.gethostname()}:")
     assert run("upload", "a.bin", url).code == 6
@@ -206,7 +205,7 @@ def test_a_program_that_calls_the_command_is_told_of_the_token(run: Run, signall
     signalled(signal.SIGTERM, lambda: said("The token was made for this run"))
     ran = run("serve", "--host", "0.0.0.0", "incoming")
     assert ran.code == 0
-    assert "  RESUMABLE_TOKEN=" in ran.err
+    assert "  export RESUMABLE_TOKEN=" in ran.err
     assert "The token was made for this run" in ran.err
 
 
@@ -221,3 +220,26 @@ def test_a_port_that_cannot_be_is_refused(run: Run) -> None:
     ran = run("serve", "--port", "99999", "incoming")
     assert ran.code == 2
     assert "99999 is not in the range" in ran.text
+
+
+def test_the_lines_that_are_printed_let_a_shell_upload_and_go_on(start: Start, make: Make, work: Path) -> None:
+    make("a.bin", 5000)
+    process = start("serve", "--host", "0.0.0.0", "incoming")
+    url_of(process)
+    _, export, command, _, _ = lines(process, 5)
+    typed = command.strip().replace("FILE", "a.bin")
+    ran = subprocess.run(
+        ["bash", "-ec", f"{export}\n{typed}\n{typed}"], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=work
+    )
+    assert ran.returncode == 0
+    assert list(tree(work / "incoming")) == ["a.bin"]
+
+
+@pytest.mark.parametrize("directory", ["/proc/incoming", "taken/incoming", "link"])
+def test_a_directory_that_cannot_be_one_is_told_at_the_start(directory: str, run: Run, work: Path) -> None:
+    (work / "taken").write_text("a file")
+    (work / "link").symlink_to(work)
+    ran = run("serve", directory)
+    assert ran.code == 1
+    assert ran.out == ""
+    assert re.fullmatch(rf"failed: cannot receive into {directory}: .+\n", ran.err)

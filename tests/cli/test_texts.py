@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.script import Exchange, Script, answer
+from faults.script import Exchange, Script, answer, raw
 
 from resumable.receiver import Receiver, Server
 
@@ -52,6 +52,22 @@ def test_a_server_that_comes_back_is_used(run: Run, make: Make) -> None:
     assert "1 file uploaded" in ran.text
 
 
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "the server's answer was cut short"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what the server answered is no HTTP"),
+        (b"", "Remote end closed connection without response"),
+    ],
+)
+def test_a_server_that_was_reached_is_not_said_to_be_out_of_reach(reply: bytes, why: str, run: Run, make: Make) -> None:
+    make()
+    with Script(raw(reply), otherwise=answer()) as server:
+        ran = run("upload", "--no-test-chunks", "--retry-interval", "0", "a.bin", server.url)
+    assert ran.code == 0
+    assert ran.text.startswith(f"waiting: {server.url}: {why}; trying again for 5 min")
+
+
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_server_without_a_test_endpoint_takes_uploads_all_the_same(status: int, run: Run, make: Make) -> None:
     make()
@@ -89,6 +105,7 @@ def test_a_server_that_says_present_to_everything_is_not_believed(run: Run, make
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 0
     assert "note: the server says 'present' for a chunk that cannot exist" in ran.text
+    assert "everything is sent; --trust-tests believes them" in ran.text
     assert "already there" not in ran.text
 
 

@@ -17,6 +17,7 @@ from faults.script import Script, answer
 import resumable
 from resumable import Resumable, dialects
 from resumable.cli.display import Plain
+from resumable.cli.records import FIELDS, NAMES, PARTS, Records, fields_of
 from resumable.receiver import FileStore, Receiver, Server, parameter_names
 
 from .conftest import ROOT, Run, tree
@@ -72,16 +73,37 @@ def test_dry_run_lists_and_asks_nobody(run: Run, make: Make) -> None:
     make("top/b.tmp", 10)
     ran = run("upload", "-n", "top", "-", "--exclude", "*.tmp", "http://127.0.0.1:9/")
     assert ran.code == 0
-    assert ran.err.splitlines() == [
-        "top/a.bin  3.00 MiB, 3 chunks",
-        "stdin  size unknown",
-        "would send 2 files, 3.00 MiB; nothing was sent",
-    ]
+    assert ran.out.splitlines() == ["top/a.bin  3.00 MiB, 3 chunks", "stdin  size unknown"]
+    assert ran.err == "would send 2 files, 3.00 MiB; nothing was sent\n"
+    quiet = run("upload", "-nq", "top", "-", "--exclude", "*.tmp", "http://127.0.0.1:9/")
+    assert (quiet.out, quiet.err) == (ran.out, "")
+
+
+def test_dry_run_lists_what_the_flags_let_through(run: Run, make: Make) -> None:
+    make("top/a.txt", 10)
+    make("top/b.txt", 5000)
+    make("top/c.bin", 10)
+    ran = run("upload", "-n", "--max-file-size", "1k", "--file-type", "txt", "top", "top/a.txt", "http://127.0.0.1:9/")
+    assert ran.code == 0
+    assert ran.out == "top/a.txt  10 B, 1 chunk\na.txt  10 B, 1 chunk\n"
+    assert ran.err.count("left out: ") == 2
+    nothing = run("upload", "-n", "--file-type", "jpg", "top", "http://127.0.0.1:9/")
+    assert (nothing.code, nothing.out) == (3, "")
+
+
+def test_dry_run_lists_in_any_encoding(make: Make) -> None:
+    make("süß…\n.bin", 10)
+    typed = [sys.executable, "-m", "resumable", "upload", "-n", ".", "http://127.0.0.1:9/"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(typed, env=environment, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == b"work/s\\xfc\\xdf\\u2026\\ufffd.bin  10 B, 1 chunk\n"
 
 
 def test_dry_run_lists_as_json(run: Run, make: Make) -> None:
     make("a.bin", 10)
     ran = run("upload", "-n", "-q", "--json", "a.bin", "http://127.0.0.1:9/")
+    assert ran.err == ""
     planned, _ = ran.events
     assert (planned["event"], planned["relative_path"], planned["size"]) == ("planned", "a.bin", 10)
 
@@ -185,17 +207,27 @@ def test_files_that_the_flags_refuse_are_left_out(run: Run, make: Make, server: 
     assert "it has 5000 bytes, and --max-file-size is 1024" in ran.err
 
 
-def test_nothing_to_send_is_a_usage_error(run: Run, make: Make, server: Server) -> None:
+def test_nothing_to_send_is_no_success(run: Run, make: Make, server: Server) -> None:
     make("top/a.txt")
-    ran = run("upload", "--exclude", "*", "top", server.url)
-    assert ran.code == 2
-    assert ran.err == "failed: there is nothing to upload\n"
+    for flags in (["--exclude", "*"], ["--file-type", "jpg"]):
+        for dry in ([], ["--dry-run"]):
+            ran = run("upload", *flags, *dry, "top", server.url)
+            assert ran.code == 3
+            assert ran.err.endswith("failed: there is nothing to upload\n")
 
 
 def test_an_empty_file_arrives(run: Run, make: Make, server: Server, received: Path) -> None:
     make("empty", 0)
     assert run("upload", "empty", server.url).code == 0
     assert tree(received) == {"empty": b""}
+
+
+def test_empty_files_are_not_missing_from_what_was_there_already(run: Run, make: Make, server: Server) -> None:
+    make("top/empty", 0)
+    make("top/a.bin", 10)
+    run("upload", "top", server.url)
+    ran = run("upload", "top", server.url)
+    assert ran.err.endswith(" s, 1 of 1 chunk already there\n")
 
 
 @pytest.mark.parametrize("kind", ["safe", "resumablejs", "content"])
@@ -321,3 +353,32 @@ def test_a_file_that_the_server_could_not_tell_from_another_is_no_success(
     assert run("upload", "--identifier", "content", "b/config.txt", server.url).code == 0
     assert sorted(tree(received).values()) == [b"a", b"b"]
     assert run("upload", "a/config.txt", "./a/config.txt", server.url).code == 0
+
+
+def test_the_fields_of_the_objects_are_the_documented_ones(run: Run, make: Make, server: Server) -> None:
+    make("top/a.bin", 100_000)
+    make("top/b.bin", 10)
+    with Proxy(server.url, Scenario(faults=(Fault("reset", at=50_000),))) as proxy:
+        flags = ("--retry-interval", "0", "--no-test-chunks", "-j", "1")
+        written = run("upload", "--json", *flags, "top", proxy.url).events
+    written += run("upload", "--json", "-n", "top", server.url).events
+    with Script(otherwise=answer(404)) as refusing:
+        written += run("upload", "--json", "top/a.bin", refusing.url).events
+    seen = {record["event"] for record in written}
+    assert {"chunk_retry", "chunk_success", "file_error", "file_success", "planned", "progress", "result"} <= seen
+    assert seen <= set(NAMES)
+    for record in written:
+        assert set(record) == {"event", "time", *fields_of(record["event"])}, record
+        for name, parts in PARTS.items():
+            assert name not in record or set(record[name]) == set(parts)
+    for name in NAMES:
+        assert set(fields_of(name)) <= set(FIELDS)
+    assert set(FIELDS) == {"event", "time"}.union(*map(fields_of, NAMES))
+
+
+def test_an_object_about_a_handler_that_raised_keeps_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with Resumable("http://127.0.0.1:9/", auto_upload=False) as session:
+        Records().event(session, "handler_error", ("file_added", print, ValueError("no")))
+    (line,) = capsys.readouterr().out.splitlines()
+    record = json.loads(line)
+    assert (record["event"], record["about"], record["handler"]) == ("handler_error", "file_added", "print")
