@@ -44,7 +44,8 @@ class WholeResponse(http.client.HTTPResponse):
     def _begin(self, stream: Any) -> None:
         for _ in range(_MOST_INTERIM):
             # Mostly the whole head comes at once, and then there is nothing to wait for.
-            self.fp = stream if b"\r\n\r\n" in stream.peek(1) else _Timely(stream, self._patience)
+            whole = b"\r\n\r\n" in stream.peek(1)
+            self.fp = stream if whole else _Timely(stream, self._patience)  # type: ignore[assignment]
             version, status, reason = self._read_status()  # type: ignore[attr-defined]
             lines = _head(self.fp)
             if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
