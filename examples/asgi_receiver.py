@@ -33,6 +33,9 @@ def make_app(directory: str, token: str) -> Starlette:
     def received(sender: Receiver, record: UploadRecord) -> None:
         print(f"{record.published!r} is here, {record.total_size} bytes", flush=True)
 
+    # A thread removes what nobody finishes. A server that forks calls this in its children.
+    receiver.sweep_every(3600)
+
     # As many chunks are received at once as there are workers; the others wait.
     threads: Any = WSGIMiddleware(Application(receiver), workers=16)
     return Starlette(routes=[Route("/", home), Mount("/upload", app=threads)])

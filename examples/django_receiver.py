@@ -22,7 +22,16 @@ from django.views.decorators.csrf import csrf_exempt  # type: ignore[import-unty
 
 from resumable.receiver import Application, Receiver, Refusal, Request, UploadRecord
 
-USERS = {token: user for user, _, token in (p.partition("=") for p in os.environ.get("UPLOAD_TOKENS", "").split())}
+
+def users(tokens: str) -> dict[str, str]:
+    """Who has which token."""
+    pairs = [pair.partition("=") for pair in tokens.split()]
+    if not all(user and token for user, _, token in pairs):
+        sys.exit('UPLOAD_TOKENS has to be like "ada=token1 grace=token2"')
+    return {token: user for user, _, token in pairs}
+
+
+USERS = users(os.environ.get("UPLOAD_TOKENS", ""))
 
 
 def tenant(asked: Request) -> str:
@@ -41,6 +50,8 @@ def make_view(directory: str) -> Callable[..., HttpResponse]:
     # In production, allowed_hosts has the name of the server.
     receiver = Receiver(directory, tenant=tenant, on_file_received=received, min_chunk_size=1024)
     application = Application(receiver)
+    # A thread removes what nobody finishes. A server that forks calls this in its children.
+    receiver.sweep_every(3600)
 
     def upload(request: HttpRequest, rest: str) -> HttpResponse:
         user = USERS.get(request.headers.get("Authorization", "").removeprefix("Bearer "), "")

@@ -19,6 +19,14 @@ from resumable.receiver import Application, Receiver, Refusal, Request, UploadRe
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"]
 
 
+def users(tokens: str) -> dict[str, str]:
+    """Who has which token."""
+    pairs = [pair.partition("=") for pair in tokens.split()]
+    if not all(user and token for user, _, token in pairs):
+        sys.exit('UPLOAD_TOKENS has to be like "ada=token1 grace=token2"')
+    return {token: user for user, _, token in pairs}
+
+
 def make_app(directory: str, users: Mapping[str, str]) -> Flask:
     app = Flask(__name__)
 
@@ -36,6 +44,8 @@ def make_app(directory: str, users: Mapping[str, str]) -> Flask:
     # In production, allowed_hosts has the name of the server.
     receiver = Receiver(directory, tenant=tenant, on_file_received=received, min_chunk_size=1024)
     application = Application(receiver)
+    # A thread removes what nobody finishes. A server that forks calls this in its children.
+    receiver.sweep_every(3600)
 
     @app.route("/upload/", defaults={"path": ""}, methods=METHODS, provide_automatic_options=False)
     @app.route("/upload/<path:path>", methods=METHODS, provide_automatic_options=False)
@@ -51,8 +61,7 @@ def make_app(directory: str, users: Mapping[str, str]) -> Flask:
 
 
 def main(directory: str) -> None:
-    pairs = (pair.partition("=") for pair in os.environ.get("UPLOAD_TOKENS", "").split())
-    app = make_app(directory, {token: user for user, _, token in pairs})
+    app = make_app(directory, users(os.environ.get("UPLOAD_TOKENS", "")))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     print(f"http://127.0.0.1:{server.server_port}/upload/", flush=True)
     server.serve_forever()

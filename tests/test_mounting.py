@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,23 @@ def test_an_example_without_arguments_says_how_to_call_it(name: str) -> None:
     assert f"python examples/{name}.py DIRECTORY" in ran.stderr
 
 
+@pytest.mark.parametrize("tokens", ["ada", "ada=", "=token1", "ada=token1 grace"])
+def test_an_example_does_not_start_with_a_user_who_needs_no_token(name: str, tmp_path: Path, tokens: str) -> None:
+    if name == "asgi_receiver":  # which has one token for all
+        environment = {"UPLOAD_TOKEN": ""}
+    else:
+        environment = {"UPLOAD_TOKENS": tokens}
+    ran = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "token" in ran.stderr
+
+
 def test_a_file_is_uploaded_and_a_second_run_finds_it(
     program: tuple[Program, str], url: str, incoming: Path, path: str
 ) -> None:
@@ -170,6 +188,19 @@ def test_a_client_that_vanishes_in_the_middle_of_a_chunk_leaves_nothing(url: str
 def test_a_body_of_unknown_length_is_refused(ask: Callable[..., requests.Response]) -> None:
     answer = ask("POST", "?resumableChunkNumber=1", data=iter([b"some", b"bytes"]), headers=ADA)
     assert answer.status_code in (400, 411)
+
+
+def test_an_example_sweeps(name: str, tmp_path: Path) -> None:
+    with running(name, tmp_path) as (_, url):
+        upload(url, "video.mp4", bytes(CHUNK), ADA)
+    (record,) = tmp_path.glob(".resumable/*/record")
+    os.utime(record, (0, 0))
+    with running(name, tmp_path):
+        deadline = time.monotonic() + 60
+        while record.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert not record.exists()
+    assert (tmp_path / "video.mp4").stat().st_size == CHUNK
 
 
 def test_an_example_says_what_it_received_and_ends_when_it_is_told(name: str, received: Path) -> None:

@@ -13,6 +13,7 @@ from .parameters import parameter_names
 from .serve import Server
 from .signals import ReceiverSignals
 from .store import Store, StoredUpload, UploadRecord, UploadStatus
+from .sweeper import Sweeper
 from .wsgi import Application
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Server",
     "Store",
     "StoredUpload",
+    "Sweeper",
     "UploadRecord",
     "UploadStatus",
     "parameter_names",

@@ -13,13 +13,14 @@ A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those t
 404   there is nothing at this path
 405   the method is none of those that the path has
 408   the body did not come in time
-409   it makes no sense together with what came before: other sizes, another name, other bytes; or the whole
-      file has not the SHA-256 that the client said, and its upload is discarded
+409   it makes no sense together with what came before: other sizes, another name or SHA-256, other bytes; or the
+      whole file has not the SHA-256 that the client said, and its upload is discarded
 411   the request does not say how long its body is
 413   it asks for more than this receiver takes
 429   there are too many unfinished uploads
 460   the chunk has not the SHA-256 that the client said; it is not stored
 500   something failed here; the log says what, under the number in the sentence
+501   the directory is on a file system where nothing can be published; the log says what to do
 503   the same chunk is being sent in another request that does not end
 507   there is no room left
 ====  =================================================================================================
@@ -32,6 +33,7 @@ import hashlib
 import logging
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -49,6 +51,7 @@ from .page import page_response
 from .parameters import ChunkDescription, ParameterReader, UploadLimits
 from .signals import ReceiverSignals
 from .store import Store, StoredUpload, UploadRecord
+from .sweeper import Sweeper
 
 __all__ = ["Receiver"]
 
@@ -148,6 +151,15 @@ class Receiver:
         """Stale uploads are gone, how many; ``upload_expired`` was sent for each. May be called on any thread."""
         return self.store.sweep(lambda record: self.signals.emit(self.signals.upload_expired, record=record))
 
+    def sweep_every(self, seconds: float = 3600.0) -> Sweeper:
+        """A thread that sweeps, at once and then so often, until its ``stop()`` is called or the process ends.
+
+        It is for applications around a receiver: a server of this package sweeps by itself. Threads do not outlive a
+        fork, so this has to be called in the process that goes on; it does no harm in several at once. Raises
+        :class:`~resumable.errors.OptionError` where ``seconds`` are not more than 0.
+        """
+        return Sweeper(self.sweep, seconds).start()
+
     def handle(self, request: Request) -> Response:
         """The answer to the request. Raises nothing; what goes wrong inside is logged and answered with 500.
 
@@ -193,6 +205,8 @@ class Receiver:
         if request.method in _UPLOADS:
             self._access.check_origin(request)
         tenant = self._tenant(request) if self._tenant is not None else ""
+        if not isinstance(tenant, str):
+            raise TypeError(f"the tenant of a request has to be a str, and tenant() returned {type(tenant).__name__}")
         if request.path == "/uploads":
             return listing(self.store.uploads(tenant, limit=MOST_LISTED), self.names)
         if request.method in _TESTS:
@@ -242,24 +256,29 @@ class Receiver:
             self.store.create(key, record)
         with upload:
             _check_frozen(upload.record, record)
+            if pieces is not None and asked.chunk_sha256 is not None:
+                pieces = check_chunk(pieces, asked.chunk_sha256)
             if upload.record.announced:
+                if asked.chunk_sha256 is not None:
+                    # There is nothing left to compare with, but what was damaged on its way should not seem to be here.
+                    deque(pieces or (), maxlen=0)
                 return _sentence(200, "The file is stored.")
             if pieces is None:
                 raise Refusal(400, "There is no chunk in the request.")
-            if asked.chunk_sha256 is not None:
-                pieces = check_chunk(pieces, asked.chunk_sha256)
+            if record.file_sha256 is not None:
+                upload.expect(record.file_sha256)
             if upload.receive(index, pieces):
                 self.signals.emit(self.signals.chunk_received, record=upload.record, number=index + 1)
             # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
             # comes again, only its client knows.
-            if not (upload.complete() and self._finished(upload, asked)):
+            if not (upload.complete() and self._finished(upload)):
                 return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.")
         return _sentence(201, "The file is stored.")
 
-    def _finished(self, upload: StoredUpload, asked: ChunkDescription) -> bool:
+    def _finished(self, upload: StoredUpload) -> bool:
         """The file is published, and this request is the one that has told so."""
         try:
-            upload.publish(None if asked.file_sha256 is None else check_file(asked.file_sha256))
+            upload.publish(check_file)
         except FileDiffers:
             # Which of the chunks is wrong cannot be known.
             upload.discard()
@@ -297,6 +316,8 @@ def _check_frozen(known: UploadRecord, said: UploadRecord) -> None:
         if getattr(known, field) != getattr(said, field):
             began, now = getattr(known, field), getattr(said, field)
             raise Refusal(409, f"This upload began with {what} of {began!r}, not {now!r}.")
+    if known.file_sha256 and said.file_sha256 and known.file_sha256 != said.file_sha256:
+        raise Refusal(409, f"This upload began with a SHA-256 of {known.file_sha256!r}, not {said.file_sha256!r}.")
 
 
 def _stored_chunks(upload: StoredUpload, below: int) -> tuple[tuple[str, str], ...]:

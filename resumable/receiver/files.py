@@ -28,7 +28,7 @@ from .directories import (
     remove_directory,
     unlock,
 )
-from .layout import NEW, OLD, lay_out, look, remove_upload
+from .layout import NEW, OLD, check_links, lay_out, look, remove_upload
 from .messages import Refusal
 from .records import read_record
 from .store import UploadRecord, UploadStatus
@@ -43,6 +43,7 @@ _DAY = 86400.0
 # Making and removing a directory takes no time: what is older was left by a process that died.
 _ABANDONED_AFTER = 3600.0
 _DAMAGED = (FileNotFoundError, ValueError)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 # A record of another version of this module, which is kept, is a TypeError.
 _UNREADABLE = (OSError, ValueError, TypeError)
 
@@ -88,11 +89,15 @@ class FileStore:
                 raise OptionError(option, limit, "0 or more, or None")
         if reserve < 0:
             raise OptionError("reserve", reserve, "0 or more bytes")
+        for option, seconds in (("stale_after", stale_after), ("forget_after", forget_after), ("patience", patience)):
+            if not seconds >= 0:
+                raise OptionError(option, seconds, "0 or more seconds")
         self.root = os.path.abspath(os.fspath(root))
         self.stale_after = stale_after
         self.forget_after = forget_after
         self._accounts = Accounts(max_open_uploads, max_bytes, _open_records)
         self._policy = FilePolicy(self.root, fsync, existing, patience, reserve, self._accounts)
+        self._links_work = False
 
     def open(self, key: str) -> FileUpload | None:
         """See :meth:`Store.open`. An upload of which a power failure has left but a part is removed."""
@@ -116,7 +121,10 @@ class FileStore:
             return None
 
     def create(self, key: str, record: UploadRecord) -> None:
-        """See :meth:`Store.create`. The upload appears with all its files at once."""
+        """See :meth:`Store.create`. The upload appears with all its files at once.
+
+        Raises :class:`Refusal` (501) on a file system without hard links, where nothing could be published.
+        """
         durable = self._policy.fsync == "always"
         with closing_file(make_state(self.root, durable=durable, lasting=self._policy.fsync != "never")) as state:
             if exists(key, state):
@@ -130,6 +138,7 @@ class FileStore:
                     # Nobody else gets in before the name is on the disk, too.
                     fcntl.flock(directory, fcntl.LOCK_EX)
                     lay_out(directory, record, durable=durable)
+                    self._try_links(directory)
                     with self._accounts.beginning(record, state):
                         os.rename(new, key, src_dir_fd=state, dst_dir_fd=state)
                     if durable:
@@ -139,6 +148,21 @@ class FileStore:
                     remove_directory(new, state)
                 if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
                     raise
+
+    def _try_links(self, directory: int) -> None:
+        """Hard links are known to work; once is enough for a store."""
+        if self._links_work:
+            return
+        try:
+            check_links(directory)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            advice = "which finished files need: use a directory on another one, such as ext4, XFS, Btrfs or tmpfs"
+            _log.error("the file system of %r has no hard links (%s), %s", self.root, error.strerror, advice)
+            # No client tries this status again, while 507 would be until the client gives up, in an hour.
+            raise Refusal(501, "This server cannot store files where it was told to; its log says why.") from None
+        self._links_work = True
 
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Asks the time of every upload, and looks into no more than it has to."""
@@ -168,6 +192,8 @@ class FileStore:
         with closing_file(state):
             self._accounts.forget(state)
             if self._policy.fsync == "finish":
+                with closing_file(open_directory("..", state)) as root:
+                    os.fsync(root)
                 os.fsync(state)
             for name in os.listdir(state):
                 try:

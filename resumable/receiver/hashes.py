@@ -6,9 +6,10 @@ Both are in hexadecimal. A chunk is hashed while it passes; a whole file is read
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from .messages import Refusal
+from .store import UploadRecord
 
 __all__ = ["CHUNK_DIFFERS", "FileDiffers", "check_chunk", "check_file"]
 
@@ -21,7 +22,7 @@ class FileDiffers(Refusal):
     send the last chunk again, to an upload that would then have that one only."""
 
     def __init__(self) -> None:
-        super().__init__(409, "The file has another SHA-256 than the request says; it is discarded.")
+        super().__init__(409, "The file has another SHA-256 than its client says; it is discarded.")
 
 
 def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
@@ -34,14 +35,12 @@ def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
         raise Refusal(CHUNK_DIFFERS, "The chunk has another SHA-256 than the request says; send it again.")
 
 
-def check_file(sha256: str) -> Callable[[Iterator[bytes]], None]:
-    """A function that raises FileDiffers for pieces of a file that has another hash."""
-
-    def check(pieces: Iterator[bytes]) -> None:
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
-        if digest.hexdigest() != sha256:
-            raise FileDiffers
-
-    return check
+def check_file(record: UploadRecord, pieces: Iterator[bytes]) -> None:
+    """Raises FileDiffers where the record has a hash, and the pieces of the file have another one."""
+    if record.file_sha256 is None:
+        return
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    if digest.hexdigest() != record.file_sha256:
+        raise FileDiffers

@@ -20,12 +20,12 @@ import secrets
 from contextlib import ExitStack
 
 from .accounts import Accounts
-from .directories import exists, open_if_there, remove_directory
+from .directories import exists, open_file, open_if_there, remove_directory
 from .marks import Marks
 from .records import read_record, write_record
 from .store import UploadRecord
 
-__all__ = ["NEW", "OLD", "lay_out", "look", "remove_upload"]
+__all__ = ["NEW", "OLD", "check_links", "lay_out", "look", "remove_upload"]
 
 NEW = "new-"
 OLD = "old-"
@@ -33,8 +33,16 @@ OLD = "old-"
 
 def lay_out(directory: int, record: UploadRecord, *, durable: bool) -> None:
     """The empty directory holds an upload with no chunks afterwards."""
-    Marks.make(directory, record.total_chunks, durable=durable)
+    Marks.make(directory, record.total_chunks)
+    # Its name gets to the disk with that of the record: a chunk that is synced later must not be in a file without one.
+    os.close(open_file("part", os.O_WRONLY | os.O_CREAT, directory, 0o666))
     write_record(directory, record, durable=durable)
+
+
+def check_links(directory: int) -> None:
+    """Raises OSError where a file of the directory, in which an upload was laid out, cannot have a second name."""
+    os.link("record", "linked", src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    os.unlink("linked", dir_fd=directory)
 
 
 def look(directory: int) -> tuple[UploadRecord, Marks | None]:

@@ -47,13 +47,12 @@ class Marks:
         self._count = count
 
     @classmethod
-    def make(cls, directory: int, count: int, *, durable: bool) -> None:
-        """The open directory has marks afterwards, of which none is set."""
+    def make(cls, directory: int, count: int) -> None:
+        """The open directory has marks afterwards, of which none is set. They need not be on the disk: nor is any set
+        in what a power failure leaves of them, down to an empty file."""
         with closing_file(open_file("chunks", os.O_RDWR | os.O_CREAT, directory)) as file:
             cls(file, count)._write_head(0.0)
             os.ftruncate(file, _HEAD + count)
-            if durable:
-                os.fsync(file)
 
     def close(self) -> None:
         """The file is closed; no other method may be called any more."""

@@ -21,8 +21,10 @@ _DEEPEST = 32
 _LONGEST_SUFFIX = 32
 
 # Control characters, what Windows forbids, the marks that turn the direction of writing, and lone surrogates.
-_UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+_UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ud800-\udfff]')
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+# Of what HFS+ does not see when it compares names, that which is no _ yet: words and emoji need it.
+_IGNORED = re.compile("[\u200c\u200d\ufeff]")
 
 
 def safe_name(name: str) -> str:
@@ -54,7 +56,8 @@ def numbered(component: str, number: int) -> str:
 
 def _safe_component(component: str) -> str:
     safe = _fitted(*_split(_UNSAFE.sub("_", component).rstrip(". ")))
-    if not safe or safe.casefold() == STATE_DIRECTORY or _RESERVED.fullmatch(safe.partition(".")[0].rstrip()):
+    seen = _IGNORED.sub("", safe).casefold()
+    if not seen or seen == STATE_DIRECTORY or _RESERVED.fullmatch(safe.partition(".")[0].rstrip()):
         return _fitted(*_split(f"_{safe}"))
     return safe
 

@@ -53,12 +53,11 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class ChunkDescription:
-    """What a request says of its chunk: the upload, the index from 0, and the hashes in lower-case hexadecimal."""
+    """What a request says of its chunk: the upload, the index from 0, and its hash in lower-case hexadecimal."""
 
     record: UploadRecord
     index: int
     chunk_sha256: str | None
-    file_sha256: str | None
 
 
 class ParameterReader:
@@ -92,10 +91,9 @@ class ParameterReader:
             total_chunks=plan.count,
             name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
             tenant=tenant,
+            file_sha256=self._sha256(parameters, "file_sha256"),
         )
-        return ChunkDescription(
-            record, index, self._sha256(parameters, "chunk_sha256"), self._sha256(parameters, "file_sha256")
-        )
+        return ChunkDescription(record, index, self._sha256(parameters, "chunk_sha256"))
 
     def _plan(self, parameters: Mapping[str, str]) -> tuple[ChunkPlan, int]:
         """The cut that the numbers say, and the index of the chunk. Both cuts are taken, and told by their count."""

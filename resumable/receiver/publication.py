@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from .directories import closing_file, enter, open_directory
+from .directories import closing_file, enter, exists, open_directory
 from .messages import Refusal
 from .names import numbered
 
@@ -58,8 +58,27 @@ def _link(directory: int, leaf: str, upload: int, refuse: bool) -> str:
         except FileExistsError:
             if refuse:
                 raise Refusal(409, "There is a file of this name already.") from None
-        number += 1
+        number = _free_number(directory, leaf, number)
         candidate = numbered(leaf, number)
+
+
+def _free_number(directory: int, leaf: str, taken: int) -> int:
+    """A number above the taken one that was free a moment ago, and the one below it taken.
+
+    It is looked for with steps that grow and then shrink: names that many files have would cost a look at each.
+    """
+    step = 1
+    while exists(numbered(leaf, taken + step), directory):
+        taken += step
+        step *= 2
+    free = taken + step
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if exists(numbered(leaf, middle), directory):
+            taken = middle
+        else:
+            free = middle
+    return free
 
 
 def _linked_before(directory: int, part: os.stat_result) -> str | None:

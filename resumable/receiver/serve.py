@@ -19,6 +19,7 @@ from ..errors import OptionError, StateError
 from .app import Receiver
 from .connection import Limits
 from .processes import Processes
+from .sweeper import sweep_or_log
 from .wsgi import Application
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Server:
         for thread in self._running:
             thread.join()
         self._running.clear()
-        self._sweep()
+        sweep_or_log(self.receiver.sweep)
         atexit.unregister(self.stop)
         for sock in (self._ours, self._life, self._listening):
             sock.close()
@@ -163,7 +164,7 @@ class Server:
         due = time.monotonic()
         while True:
             if time.monotonic() >= due:
-                self._sweep()
+                sweep_or_log(self.receiver.sweep)
                 due = time.monotonic() + self._sweep_every
             patience = max(0, due - time.monotonic())
             ready = wait([life, *children.sentinels], min(patience, _PAUSE) if children.missing else patience)
@@ -174,12 +175,6 @@ class Server:
             elif children.missing:
                 self._replace(children)
         children.end(self.limits.grace + _LAST)
-
-    def _sweep(self) -> None:
-        try:
-            self.receiver.sweep()
-        except Exception:
-            _log.exception("cannot sweep")
 
     def _replace(self, children: Processes) -> None:
         try:

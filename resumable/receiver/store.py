@@ -20,11 +20,12 @@ __all__ = ["Store", "StoredUpload", "UploadRecord", "UploadStatus"]
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """What is known of one upload; all but the last two is frozen by its first request. Sizes are bytes.
+    """What is known of one upload; all but the last three is frozen by its first request. Sizes are bytes.
 
     ``name`` is the safe relative path to publish under, ``published`` the one it was published under, None before.
-    ``announced`` says whether whoever wants to know of the published file has been told; see
-    :meth:`StoredUpload.announce`.
+    ``file_sha256`` is the SHA-256 of the whole file in lower-case hexadecimal, frozen by the first request that says
+    one, None before; see :meth:`StoredUpload.expect`. ``announced`` says whether whoever wants to know of the published
+    file has been told; see :meth:`StoredUpload.announce`.
     """
 
     identifier: str
@@ -38,6 +39,7 @@ class UploadRecord:
     tenant: str = ""
     published: str | None = None
     announced: bool = False
+    file_sha256: str | None = None
 
     @property
     def plan(self) -> ChunkPlan:
@@ -105,14 +107,22 @@ class StoredUpload(Protocol):
         what room there is for itself; and whatever the pieces raise.
         """
 
-    def publish(self, verify: Callable[[Iterator[bytes]], object] | None = None) -> UploadRecord | None:
+    def expect(self, sha256: str) -> None:
+        """The record has this hash of the whole file afterwards, unless the file is published already.
+
+        What stands in the record then is what ``verify`` of :meth:`publish` gets, whichever request completes the
+        file. Raises :class:`Refusal`: 409 where another hash was said first, or the upload was discarded meanwhile, 503
+        where another request that publishes does not end.
+        """
+
+    def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """Publish the whole file under its name; None where that was done before.
 
         The name never exists with anything but the whole file under it, and nothing is overwritten. ``verify`` gets
-        the bytes of the file in pieces first; what it raises comes out here, and the file is not published. Of several
-        that call this at once, one gets the record and the others None, after waiting. Raises :class:`Refusal`: 409
-        where the name cannot be had, 503 where another request that publishes does not end; and OSError where a chunk
-        is missing.
+        the record as it is now and the bytes of the file in pieces first; what it raises comes out here, and the file
+        is not published. Of several that call this at once, one gets the record and the others None, after waiting.
+        Raises :class:`Refusal`: 409 where the name cannot be had, 503 where another request that publishes does not
+        end; and OSError where a chunk is missing.
         """
 
     def announce(self, tell: Callable[[UploadRecord], object] | None = None) -> bool:

@@ -151,7 +151,20 @@ class FileUpload:
             start, end = self._plan.span(index)
             check_reserve(self._directory, self._policy.reserve, end - start)
 
-    def publish(self, verify: Callable[[Iterator[bytes]], object] | None = None) -> UploadRecord | None:
+    def expect(self, sha256: str) -> None:
+        """See :meth:`StoredUpload.expect`."""
+        if self.record.file_sha256 == sha256:
+            return
+        with self._finishing():
+            record = read_record(self._directory)
+            if record.file_sha256 not in (None, sha256):
+                raise Refusal(409, f"This upload began with a SHA-256 of {record.file_sha256!r}, not {sha256!r}.")
+            if record.file_sha256 is None and record.published is None:
+                # What a sweep has put on the disk goes with its record: the new one must not get there half.
+                durable = self._policy.fsync != "never"
+                write_record(self._directory, replace(record, file_sha256=sha256), durable=durable)
+
+    def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """See :meth:`StoredUpload.publish`. The bytes are not copied: the part file gets its name as a second link."""
         with self._finishing():
             record = read_record(self._directory)
@@ -164,7 +177,7 @@ class FileUpload:
                 if os.fstat(part).st_size != record.total_size:
                     raise OSError(errno.EIO, "the part file has not the size of the upload")
                 if verify is not None:
-                    verify(_contents(part))
+                    verify(record, _contents(part))
                 if durable:
                     self._sync(part, self._marks)
                 refuse = self._policy.existing == "refuse"

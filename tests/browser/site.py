@@ -16,7 +16,7 @@ TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=u
 
 
 class Site(Receiver):
-    """Uploads go into ``root``; ``/test/name`` is the file of this name in ``files``.
+    """Uploads go into ``root``, where ``max_bytes`` limits them; ``/test/name`` is the file of this name in ``files``.
 
     ``stored`` are the numbers of the chunks in the order in which they were stored; ``tests``, ``listings`` and
     ``uploads`` count the requests, of the last those that were let in. After ``hold(2)`` that is two more, and whoever
@@ -24,8 +24,11 @@ class Site(Receiver):
     ``let_in()`` lets all in. ``log`` has a line for every answer.
     """
 
-    def __init__(self, root: Path, files: Mapping[str, Path] | None = None, **options: Any) -> None:
-        super().__init__(FileStore(root, fsync="never"), on_chunk_received=self._remember, **options)
+    def __init__(
+        self, root: Path, files: Mapping[str, Path] | None = None, *, max_bytes: int | None = None, **options: Any
+    ) -> None:
+        store = FileStore(root, fsync="never", max_bytes=max_bytes)
+        super().__init__(store, on_chunk_received=self._remember, **options)
         self.root = root
         self.log: list[str] = []
         self.stored: list[int] = []

@@ -167,8 +167,8 @@ def test_an_upload_goes_on_after_a_pause(page: Page, sources: Path) -> None:
 def test_a_page_of_another_origin_uploads_where_it_is_allowed(page: Page, serve: Serve, sources: Path) -> None:
     source = sources / "source.bin"
     source.write_bytes(content(3 * CHUNK))
-    elsewhere, url = serve(allowed_origins=[page.url.rstrip("/")], token="open sesame")
-    page.upload(source, target=url, headers={"Authorization": "Bearer open sesame"})
+    elsewhere, url = serve(allowed_origins=[page.url.rstrip("/")], token="open-sesame")
+    page.upload(source, target=url, headers={"Authorization": "Bearer open-sesame"})
     assert elsewhere.uploads == 3
     assert files_below(elsewhere.root) == {"source.bin": digest(source)}
 

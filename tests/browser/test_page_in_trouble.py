@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from resumable.protocol.verdict import STORED_CHUNKS_HEADER
-from resumable.receiver import Request, Response, Server
+from resumable.receiver import Request, Response, Server, UploadRecord
 
 from .chromium import Chromium
 from .material import content, digest, files_below
@@ -108,6 +108,30 @@ def test_a_refused_file_says_why_and_does_not_stop_the_others(open_page: Callabl
     page.press("retry")
     page.site.wait_for(lambda: page.site.tests == tests + 1)
     page.detail("The file is larger than")
+
+
+def test_a_file_for_which_there_is_no_room_does_not_keep_the_others_waiting(
+    open_page: Callable[..., Page], sources: Path
+) -> None:
+    page = open_page(max_bytes=20 * MIB)
+    # Another client has begun something, and there is room for 4 MiB.
+    page.site.store.create("0" * 40, UploadRecord("other", "other", "other", "", 16 * MIB, MIB, 16, "other"))
+    large, *small = [sources / name for name in ("large", "small-1", "small-2", "small-3", "small-4")]
+    large.write_bytes(content(12 * MIB))
+    for number, path in enumerate(small):
+        path.write_bytes(content(MIB + number))
+    page.chromium.drop("#drop", large, *small)
+    page.chromium.until("document.querySelectorAll('#done li').length === 4")
+    assert files_below(page.site.root) == {path.name: digest(path) for path in small}
+    page.trouble("bytes that they may have")
+    assert [name for name, _ in page.rows("#mine-open")] == ["large"]
+    # The other gives up, and the large one goes on by itself.
+    other = page.site.store.open("0" * 40)
+    assert other is not None
+    with other:
+        other.discard()
+    page.done("large", *(path.name for path in small))
+    assert files_below(page.site.root) == {path.name: digest(path) for path in (large, *small)}
 
 
 def test_a_file_that_changes_meanwhile_fails(page: Page, source: Path) -> None:

@@ -7,11 +7,12 @@ Written is a line for each: where it died, as the function that made the call an
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -22,6 +23,7 @@ from .sample import Sample
 from .uploads import aged, directory_of, marks_of, restarted, write_at
 
 SAMPLE = Sample(Random(0).randbytes(3000), 1000, relative_path="dir/sample.bin", identifier="sample")
+HASHED = replace(SAMPLE, extra={"resumableFileSha256": hashlib.sha256(SAMPLE.data).hexdigest()})
 SMALL = Sample(SAMPLE.data[:1000], 1000, relative_path="dir/sample.bin", identifier="sample")
 
 
@@ -93,6 +95,7 @@ SCENARIOS = {
     "the first chunk": Scenario(sends(1)),
     "a chunk": Scenario(sends(2), (1,)),
     "a chunk that is there": Scenario(sends(1), (1,)),
+    "the hash of the file with a later chunk": Scenario(sends(2, HASHED), (1,)),
     "the last chunk": Scenario(sends(3), (1, 2)),
     "a sweep": Scenario(sweeps, (1, 2)),
     "a sweep of a stale upload": Scenario(sweeps, (1, 2), stale, kept=False),

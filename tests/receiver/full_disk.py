@@ -66,7 +66,7 @@ def main(full_of: str, root: Path) -> None:
         assert store.sweep() == 0
 
     # Finished files go, and the memory of them, and there is room again.
-    forgetful = FileStore(root, max_open_uploads=1000, forget_after=-1)
+    forgetful = FileStore(root, max_open_uploads=1000, forget_after=0)
     for sample in done:
         os.unlink(root / sample.relative_path)
     assert forgetful.sweep() == len(done) + 1

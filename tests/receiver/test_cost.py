@@ -125,6 +125,26 @@ def test_a_test_and_a_chunk_cost_the_same_in_a_file_of_a_million_chunks(root: Pa
     assert costs[0] == costs[1]
 
 
+def test_the_two_thousandth_file_of_a_name_costs_about_what_the_twentieth_costs(root: Path, calls: Calls) -> None:
+    costs = []
+    for taken in (20, 2000):
+        below = root / str(taken)
+        store = FileStore(below, fsync="never")
+        with opened(store) as upload:
+            for index in range(upload.record.total_chunks):
+                upload.receive(index, whole(upload, index))
+            (below / "a.bin").touch()
+            for number in range(1, taken):
+                (below / f"a ({number}).bin").touch()
+            with calls:
+                published = upload.publish()
+        assert published is not None
+        assert published.published == f"a ({taken}).bin"
+        costs.append(calls.names.total())
+    assert costs[1] < costs[0] + 20
+    assert costs[1] < 60
+
+
 def test_memory_is_flat_in_the_number_of_chunks(root: Path) -> None:
     count = 1_000_000
     store = FileStore(root, fsync="finish")
@@ -143,7 +163,7 @@ def test_memory_is_flat_in_the_number_of_chunks(root: Path) -> None:
             store.sweep()
             assert upload.receive(count - 1, iter([b"x"]))
             assert upload.complete()
-            assert upload.publish(lambda pieces: [None for _ in pieces]) is not None
+            assert upload.publish(lambda record, pieces: [None for _ in pieces]) is not None
         assert tracemalloc.get_traced_memory()[1] < MIB
     finally:
         tracemalloc.stop()
@@ -162,7 +182,7 @@ def test_memory_is_flat_in_the_size_of_a_file(root: Path) -> None:
         try:
             with opened(store, record, key_of(number)) as upload:
                 upload.receive(0, (piece for _ in range(size // len(piece))))
-                upload.publish(lambda pieces: [None for _ in pieces])
+                upload.publish(lambda record, pieces: [None for _ in pieces])
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()

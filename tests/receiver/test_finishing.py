@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from resumable.receiver import FileStore, Receiver, UploadRecord
+from resumable.receiver import FileStore, Receiver, Refusal, UploadRecord
 
 from .sample import Sample
+from .uploads import filled, opened
 
 STORED = "Resumable-Stored-Chunks"
 
@@ -152,6 +153,70 @@ def test_a_file_with_another_hash_is_discarded(receiver: Receiver, root: Path) -
     assert right.test(receiver, 1).status == 204
     assert right.send(receiver) == [200, 201]
     assert (root / "sample.bin").read_bytes() == Sample().data
+
+
+def with_hash(data: bytes) -> Sample:
+    return Sample(bytes(range(24)), 8, extra={"resumableFileSha256": sha256(data)})
+
+
+@pytest.mark.parametrize("said_by", [1, 2, 3])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_the_hash_of_the_file_counts_whichever_chunk_says_it_and_whichever_completes(
+    receiver: Receiver, root: Path, said_by: int, order: tuple[int, ...]
+) -> None:
+    silent = Sample(bytes(range(24)), 8)
+    for said, statuses in ((with_hash(b"other"), [200, 200, 409]), (with_hash(silent.data), [200, 200, 201])):
+        sent = [(said if number == said_by else silent).send(receiver, number)[0] for number in order]
+        assert sent == statuses
+        assert (root / "sample.bin").exists() == (statuses[-1] == 201)
+    assert (root / "sample.bin").read_bytes() == silent.data
+
+
+def test_the_hash_that_was_said_first_stays(receiver: Receiver, root: Path) -> None:
+    right, wrong = with_hash(bytes(range(24))), with_hash(b"other")
+    silent = Sample(right.data, 8)
+    assert silent.send(receiver, 1) == [200]
+    assert right.send(receiver, 2) == [200]
+    refused = receiver.handle(wrong.octet(3))
+    assert (refused.status, b"began with a SHA-256 of" in refused.body) == (409, True)
+    assert wrong.test(receiver, 1).status == 409
+    assert silent.test(receiver, 1).status == 200
+    assert silent.send(receiver, 3) == [201]
+    # After the end, too.
+    assert wrong.send(receiver) == [409] * 3
+    assert right.send(receiver) == silent.send(receiver) == [200] * 3
+    assert [path.name for path in root.iterdir() if path.name != ".resumable"] == ["sample.bin"]
+
+
+def test_of_two_hashes_at_once_one_is_refused(root: Path) -> None:
+    store = FileStore(root, fsync="never")
+    with opened(store) as one, opened(store) as other:
+        one.expect("1" * 64)
+        one.expect("1" * 64)
+        with pytest.raises(Refusal, match="began with a SHA-256") as caught:
+            other.expect("2" * 64)
+        assert caught.value.status == 409
+    with opened(store) as upload:
+        assert upload.record.file_sha256 == "1" * 64
+
+
+def test_a_hash_that_comes_after_the_end_is_not_remembered(root: Path) -> None:
+    store = FileStore(root, fsync="never")
+    with filled(store) as upload:
+        assert upload.publish() is not None
+        upload.expect("1" * 64)
+        assert upload.announce()
+    with opened(store) as upload:
+        assert upload.record.file_sha256 is None
+
+
+@pytest.mark.parametrize("kind", ["octet", "multipart"])
+def test_a_chunk_that_was_damaged_on_its_way_is_refused_after_the_end_too(receiver: Receiver, kind: str) -> None:
+    assert Sample().send(receiver) == [200, 201]
+    said = Sample(extra={"resumableChunkSha256": sha256(Sample().chunk(1))})
+    assert receiver.handle(getattr(said, kind)(1)).status == 200
+    damaged = receiver.handle(getattr(said, kind)(1, b"damaged!"))
+    assert (damaged.status, b"another SHA-256" in damaged.body) == (460, True)
 
 
 @pytest.mark.parametrize("name", ["resumableChunkSha256", "resumableFileSha256"])

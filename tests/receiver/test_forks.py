@@ -32,7 +32,7 @@ def a_child() -> Iterator[None]:
 
 
 def test_a_child_does_not_keep_an_upload_from_being_swept(root: Path) -> None:
-    store = FileStore(root, fsync="never", stale_after=-1)
+    store = FileStore(root, fsync="never", stale_after=0)
     upload = opened(store)
     with a_child():
         upload.__exit__(None, None, None)

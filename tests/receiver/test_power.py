@@ -1,17 +1,21 @@
-"""What is left after the power failed: of a file, what the disk had been told to take, and any part of the rest."""
+"""What is left after the power failed: of a file, what the disk had been told to take, and any part of the rest; of a
+directory, the names that it had then, and any of those that came or went since."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resumable.receiver import FileStore
@@ -27,7 +31,6 @@ from .uploads import (
     memory_directory,
     opened,
     restarted,
-    state_of,
     whole,
 )
 
@@ -36,63 +39,189 @@ PAGE = 16
 
 
 class Disk:
-    """Remembers what each file was when the system was last told to put it on the disk."""
+    """Remembers what each file and each directory was when the system was last told to put it on the disk.
+
+    A file is its bytes, a directory the numbers of what its names lead to.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.synced: dict[int, bytes] = {}
+        self._bytes: dict[int, bytes] = {}
+        self._names: dict[int, dict[str, int]] = {}
+        self._kept: dict[int, int] = {}
         real = os.fsync
 
         def fsync(file: int) -> None:
             real(file)
-            path = f"/proc/self/fd/{file}"
-            if os.path.isfile(path):
-                self.synced[os.fstat(file).st_ino] = Path(path).read_bytes()
+            self._sync(Path(os.readlink(f"/proc/self/fd/{file}")))
 
         monkeypatch.setattr(os, "fsync", fsync)
 
+    def _sync(self, path: Path) -> None:
+        number = self._number(path)
+        if path.is_dir():
+            self._names[number] = {name: self._number(path / name) for name in os.listdir(path)}
+        else:
+            self._bytes[number] = path.read_bytes()
+
+    def _number(self, path: Path) -> int:
+        """The number of a file or directory, which no other gets as long as this one is open."""
+        file = os.open(path, os.O_RDONLY)
+        number = os.fstat(file).st_ino
+        os.close(self._kept.pop(number, None) or os.dup(file))
+        self._kept[number] = file
+        return number
+
+    def close(self) -> None:
+        """Nothing is remembered any more."""
+        while self._kept:
+            os.close(self._kept.popitem()[1])
+
     def fail(self, path: Path, random: Random) -> None:
-        """Each page of the file is now as it was synced last, or as it was written since, as chance will have it."""
+        """Everything below the directory is now as it was synced last, or as it became since, as chance will have it.
+
+        That is decided for each name of a directory and each page of a file. A directory that was removed does not come
+        back: the store removes none that anybody wants.
+        """
+        self._fail_directory(path, random)
+        # What is still there after a start of the machine is what the disk has.
+        for found in (path, *path.rglob("*")):
+            self._sync(found)
+
+    def _fail_directory(self, path: Path, random: Random) -> None:
+        synced = self._names.get(path.stat().st_ino, {})
+        written = {name: (path / name).stat().st_ino for name in os.listdir(path)}
+        for name in sorted({*synced, *written}):
+            before, now = synced.get(name), written.get(name)
+            if before != now and random.random() < 0.5:
+                if before is None:
+                    remove(path / name)
+                elif before in self._bytes:
+                    # What the name led to before, under which there may be another file now.
+                    (path / name).unlink(missing_ok=True)
+                    (path / name).write_bytes(self._bytes[before])
+            elif now is not None and (path / name).is_dir():
+                self._fail_directory(path / name, random)
+            elif now is not None:
+                self._fail_file(path / name, random)
+
+    def _fail_file(self, path: Path, random: Random) -> None:
         written = path.read_bytes()
-        synced = self.synced.get(path.stat().st_ino, b"").ljust(len(written), b"\0")
+        synced = self._bytes.get(path.stat().st_ino, b"").ljust(len(written), b"\0")
         pages = range(0, len(written), PAGE)
         path.write_bytes(b"".join(random.choice((synced, written))[page : page + PAGE] for page in pages))
 
 
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def a_disk() -> Iterator[tuple[Path, Disk]]:
+    """A root that is on the disk, and the disk."""
+    with memory_directory() as root, pytest.MonkeyPatch.context() as monkeypatch:
+        disk = Disk(monkeypatch)
+        try:
+            yield root, disk
+        finally:
+            disk.close()
+
+
+def power_fails(disk: Disk, root: Path, random: Random) -> None:
+    """The machine is started again, with what the disk has."""
+    disk.fail(root, random)
+    for directory in root.glob(".resumable/*/"):
+        if (directory / "chunks").exists():
+            restarted(root, directory.name)
+
+
+class Bad(Random):
+    """Bad luck: of the bytes that were not synced nothing is there, and of the names either nothing or everything."""
+
+    def __init__(self, *, names: bool) -> None:
+        super().__init__(0)
+        self._names = names
+
+    def random(self) -> float:
+        return 1.0 if self._names else 0.0
+
+    def choice(self, choices: Any) -> Any:
+        return choices[0]
+
+
+SHA256 = "0" * 64
+
+
 @pytest.mark.parametrize("fsync", ["always", "finish", "never"])
-@settings(max_examples=40)
-@given(st.integers(1, 60), st.lists(st.sampled_from(["chunk", "chunk", "chunk", "sweep", "fail"])), st.randoms())
+@settings(max_examples=60)
+@given(
+    st.integers(1, 60), st.lists(st.sampled_from(["chunk", "chunk", "chunk", "hash", "sweep", "fail"])), st.randoms()
+)
+@example(3, ["chunk", "fail"], Bad(names=False))
+@example(3, ["chunk", "fail"], Bad(names=True))
+@example(3, ["chunk", "sweep", "fail"], Bad(names=False))
+@example(3, ["chunk", "sweep", "fail"], Bad(names=True))
+@example(3, ["chunk", "sweep", "hash", "fail"], Bad(names=False))
+@example(3, ["chunk", "sweep", "hash", "fail"], Bad(names=True))
 def test_what_a_power_failure_took_is_missing_and_never_published(
     fsync: str, count: int, steps: list[str], random: Random
 ) -> None:
+    """With "always" all that was acknowledged is there, with "finish" all that was when it was swept last."""
     data = random.randbytes(count * 10)
     record = a_record(data, 10)
-    left = random.sample(range(count), count)
     acknowledged: set[int] = set()
-    with memory_directory() as root, pytest.MonkeyPatch.context() as monkeypatch:
+    swept: set[int] = set()
+    with a_disk() as (root, disk):
         store = FileStore(root, fsync=fsync)
-        disk = Disk(monkeypatch)
         begun(store, record)
         for step in steps:
-            if step == "chunk" and left:
+            if step == "chunk" and len(acknowledged) < count:
                 with opened(store, record) as upload:
-                    index = left.pop()
+                    index = random.choice(sorted(set(range(count)) - acknowledged))
                     upload.receive(index, whole(upload, index, data))
                     acknowledged.add(index)
+            elif step == "hash":
+                with opened(store, record) as upload:
+                    upload.expect(SHA256)
             elif step == "sweep":
                 store.sweep()
+                swept = set(acknowledged)
             elif step == "fail":
-                for name in sorted(state_of(root) & {"part", "chunks"}):
-                    disk.fail(directory_of(root) / name, random)
-                restarted(root)
-        with opened(store, record) as upload:
-            stored = {index for index in range(count) if upload.has(index)}
-            assert stored == acknowledged if fsync == "always" else stored <= acknowledged
-            if stored:
-                part = (directory_of(root) / "part").read_bytes()
-                assert all(part[index * 10 :][:10] == data[index * 10 :][:10] for index in stored)
+                power_fails(disk, root, random)
+                with opened(store, record) as upload:
+                    stored = {index for index in range(count) if upload.has(index)}
+                    assert stored <= acknowledged
+                    assert stored >= {"always": acknowledged, "finish": swept, "never": set()}[fsync]
+                    if stored:
+                        part = (directory_of(root) / "part").read_bytes()
+                        assert all(part[index * 10 :][:10] == data[index * 10 :][:10] for index in stored)
+                acknowledged = stored
+                swept &= stored
         with filled(store, record, data) as upload:
             assert upload.publish() is not None
         assert (root / "a.bin").read_bytes() == data
+
+
+@pytest.mark.parametrize("fsync", ["always", "finish"])
+@settings(max_examples=40)
+@given(st.sampled_from(["a.bin", "dir/sub/a.bin"]), st.randoms())
+@example("dir/sub/a.bin", Bad(names=False))
+@example("dir/sub/a.bin", Bad(names=True))
+def test_a_published_file_outlives_a_power_failure_with_its_name(fsync: str, name: str, random: Random) -> None:
+    """With "always" the memory of it does, too, so that a client that repeats itself does not publish it twice."""
+    with a_disk() as (root, disk):
+        store = FileStore(root, fsync=fsync)
+        with filled(store, a_record(name=name)) as upload:
+            assert upload.publish() is not None
+            assert upload.announce()
+        power_fails(disk, root, random)
+        assert (root / name).read_bytes() == DATA
+        if fsync == "always":
+            with opened(store, a_record(name=name)) as upload:
+                assert upload.record.announced
+                assert upload.record.published == name
 
 
 def test_after_a_start_of_the_machine_only_what_was_on_the_disk_is_stored(root: Path) -> None:

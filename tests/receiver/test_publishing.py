@@ -25,7 +25,7 @@ def test_what_is_verified_is_the_whole_file_before_it_has_its_name(store: FileSt
     data = os.urandom(1 << 20)
     seen = []
 
-    def verify(pieces: Iterator[bytes]) -> None:
+    def verify(record: UploadRecord, pieces: Iterator[bytes]) -> None:
         assert os.listdir(root) == [".resumable"]
         seen.extend(pieces)
 
@@ -36,7 +36,7 @@ def test_what_is_verified_is_the_whole_file_before_it_has_its_name(store: FileSt
 
 
 def test_what_verifying_raises_keeps_the_file_unpublished(store: FileStore, root: Path) -> None:
-    def verify(pieces: Iterator[bytes]) -> None:
+    def verify(record: UploadRecord, pieces: Iterator[bytes]) -> None:
         raise Refusal(422, "no")
 
     with filled(store) as upload:
@@ -44,7 +44,7 @@ def test_what_verifying_raises_keeps_the_file_unpublished(store: FileStore, root
             upload.publish(verify)
         assert os.listdir(root) == [".resumable"]
         assert upload.complete()
-        assert upload.publish(lambda pieces: None) is not None
+        assert upload.publish(lambda record, pieces: None) is not None
 
 
 def test_a_file_that_lacks_a_chunk_is_never_published(store: FileStore, root: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_that_lacks_a_chunk_is_never_published(store: FileStore, root: Pa
 
 
 def test_a_published_file_is_not_verified_again(store: FileStore) -> None:
-    def verify(pieces: Iterator[bytes]) -> None:
+    def verify(record: UploadRecord, pieces: Iterator[bytes]) -> None:
         raise AssertionError
 
     with filled(store) as upload:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import subprocess
@@ -9,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -81,7 +83,7 @@ def test_different_bytes_for_one_chunk_at_once_are_never_mixed(root: Path) -> No
 
 
 def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
-    store = FileStore(root, fsync="never", stale_after=-1)
+    store = FileStore(root, fsync="never", stale_after=0)
     receiver = Receiver(store)
     swept = 0
     for attempt in range(100):
@@ -121,6 +123,37 @@ def process(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str]
 def posted(session: requests.Session, url: str, sample: Sample, number: int) -> int:
     headers = {"Content-Type": "application/octet-stream"}
     return session.post(url, params=sample.pairs(number), data=sample.chunk(number), headers=headers).status_code
+
+
+def test_many_files_of_one_name_at_once_get_a_number_each(root: Path) -> None:
+    receiver = Receiver(FileStore(root, fsync="never"))
+    for attempt in range(5):
+        samples = [
+            Sample(os.urandom(8), 8, identifier=f"{attempt}-{number}", relative_path="same.bin", file_name="same.bin")
+            for number in range(16)
+        ]
+        assert together(*(partial(sent, receiver, sample, 1) for sample in samples)) == [201] * 16
+        found = [path.read_bytes() for path in root.glob("same*.bin")]
+        assert len(found) == 16 * (attempt + 1)
+        assert {sample.data for sample in samples} <= set(found)
+
+
+def test_of_two_hashes_said_at_once_one_counts_for_the_whole_upload(root: Path) -> None:
+    receiver = Receiver(FileStore(root, fsync="never"))
+    for attempt in range(50):
+        silent = Sample(os.urandom(24), 8, identifier=f"{attempt}", relative_path=f"{attempt}")
+        right, wrong = (
+            replace(silent, extra={"resumableFileSha256": hashlib.sha256(data).hexdigest()})
+            for data in (silent.data, b"other")
+        )
+        assert silent.send(receiver, 1) == [200]
+        statuses = together(partial(sent, receiver, right, 2), partial(sent, receiver, wrong, 3))
+        assert sorted(statuses) == [200, 409]
+        if statuses[0] == 200:
+            assert silent.send(receiver, 3) == [201]
+        else:
+            assert silent.send(receiver, 2) == [409]
+        assert (root / f"{attempt}").exists() == (statuses[0] == 200)
 
 
 def test_four_processes_on_one_directory_are_one_receiver(root: Path) -> None:
@@ -165,7 +198,7 @@ def test_two_clients_on_one_upload_send_each_chunk_and_get_one_file(root: Path) 
 
 
 def test_a_sweep_at_the_moment_of_finishing_leaves_the_file_and_its_memory(root: Path) -> None:
-    store = FileStore(root, fsync="finish", stale_after=-1)
+    store = FileStore(root, fsync="finish", stale_after=0)
     receiver = Receiver(store)
     for attempt in range(100):
         sample = Sample(os.urandom(20), 8, identifier=f"{attempt}", relative_path=f"{attempt}")

@@ -366,6 +366,18 @@ def test_two_tenants_with_one_identifier_have_two_uploads(root: Path) -> None:
     assert {(root / name).read_bytes() for name in ("sample.bin", "sample (1).bin")} == {mine.data, yours.data}
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/"), ("GET", "/uploads")])
+@pytest.mark.parametrize("wrong", [None, 7, b"ada"])
+def test_a_tenant_that_is_no_text_fails_everywhere_and_the_log_says_why(
+    root: Path, caplog: pytest.LogCaptureFixture, wrong: Any, method: str, path: str
+) -> None:
+    receiver = Receiver(root, tenant=lambda request: wrong)
+    answer = receiver.handle(replace(Sample().octet(1, method=method), path=path))
+    assert answer.status == 500
+    assert f"tenant() returned {type(wrong).__name__}" in caplog.text
+    assert not root.exists()
+
+
 class FailingStore:
     """A store of another kind, which fails as it is told."""
 

@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resumable.errors import OptionError
-from resumable.receiver import FileStore, UploadRecord
+from resumable.protocol.verdict import Rules
+from resumable.receiver import FileStore, Receiver, UploadRecord
 from resumable.receiver.messages import Refusal
 
+from .sample import Sample
 from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, filled, key_of, opened, state_of, whole
 
 
@@ -29,7 +31,17 @@ def store(root: Path) -> FileStore:
 
 @pytest.mark.parametrize(
     "option",
-    [{"fsync": "sometimes"}, {"existing": "overwrite"}, {"max_open_uploads": -1}, {"max_bytes": -1}, {"reserve": -1}],
+    [
+        {"fsync": "sometimes"},
+        {"existing": "overwrite"},
+        {"max_open_uploads": -1},
+        {"max_bytes": -1},
+        {"reserve": -1},
+        {"stale_after": -5},
+        {"forget_after": -1},
+        {"patience": -0.1},
+        {"patience": float("nan")},
+    ],
 )
 def test_an_unknown_policy_is_refused(root: Path, option: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(option))):
@@ -58,6 +70,41 @@ def test_an_upload_that_cannot_be_created_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         store.create(KEY, a_record())
     assert os.listdir(root / ".resumable") == []
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_without_hard_links_the_first_request_is_refused_and_the_log_says_what_to_do(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    receiver = Receiver(FileStore(root))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", fails(code))
+        answers = [receiver.handle(Sample().octet(1)) for _ in range(2)]
+    # For no client is this a reason to try again: resumable.js, flow.js, this library and the page.
+    assert {answer.status for answer in answers} == {501}
+    assert 501 in Rules().permanent
+    assert all(b"cannot store files where it was told to" in answer.body for answer in answers)
+    assert os.listdir(root / ".resumable") == []
+    assert f"the file system of {str(root)!r} has no hard links" in caplog.text
+    assert "use a directory on another one" in caplog.text
+    assert Sample().send(receiver) == [200, 201]
+
+
+def test_another_failure_of_the_first_link_is_no_reason_to_give_up(
+    store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", fails(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            store.create(KEY, a_record())
+    assert os.listdir(root / ".resumable") == []
+    begun(store)
+
+
+def test_hard_links_are_tried_once(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(store)
+    monkeypatch.setattr(os, "link", fails(errno.EPERM))
+    begun(store, key=key_of(1))
 
 
 def test_what_is_in_the_way_of_an_upload_stays_there(store: FileStore, root: Path) -> None:
@@ -111,7 +158,26 @@ def test_a_record_that_says_more_than_is_understood_raises_and_is_kept(store: Fi
     with pytest.raises(TypeError, match="owner"):
         store.open(KEY)
     assert os.listdir("/proc/self/fd") == before
-    assert state_of(root) == {"record", "chunks"}
+    assert state_of(root) == {"record", "chunks", "part"}
+
+
+def test_a_record_from_before_there_were_hashes_is_understood(store: FileStore, root: Path) -> None:
+    begun(store)
+    record = directory_of(root) / "record"
+    said = json.loads(record.read_text())
+    del said["file_sha256"]
+    record.write_text(json.dumps(said))
+    with filled(store) as upload:
+        assert upload.record == a_record()
+        upload.expect("0" * 64)
+        with pytest.raises(Refusal, match="no"):
+            upload.publish(refuse_another_hash)
+        assert upload.publish() is not None
+
+
+def refuse_another_hash(record: UploadRecord, pieces: Iterator[bytes]) -> None:
+    if record.file_sha256 == "0" * 64:
+        raise Refusal(409, "no")
 
 
 def test_a_record_that_is_not_understood_is_in_nobodys_way(root: Path) -> None:
@@ -257,6 +323,29 @@ def test_a_taken_name_gets_a_number(store: FileStore, root: Path) -> None:
             assert published is not None
             assert published.published == ("a.bin", "a (1).bin", "a (2).bin")[number]
     assert sorted(os.listdir(root)) == [".resumable", "a (1).bin", "a (2).bin", "a.bin"]
+
+
+def test_a_name_that_was_free_when_it_was_looked_for_is_not_taken_from_another(
+    store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.mkdir()
+    for number in range(5):
+        (root / ("a.bin" if number == 0 else f"a ({number}).bin")).write_text("another")
+    real = os.link
+
+    def link(source: str, name: str, **more: Any) -> None:
+        # Until a (8).bin, another is always faster.
+        if name in ("a (5).bin", "a (6).bin", "a (7).bin"):
+            (root / name).write_text("faster")
+        real(source, name, **more)
+
+    with filled(store) as upload:
+        monkeypatch.setattr(os, "link", link)
+        published = upload.publish()
+    assert published is not None
+    assert published.published == "a (8).bin"
+    assert {path.read_bytes() for path in root.glob("a*.bin")} == {b"another", b"faster", DATA}
+    assert (root / "a (8).bin").read_bytes() == DATA
 
 
 def test_a_taken_name_can_be_refused_and_the_bytes_are_kept(root: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_sweep_lets_those_be_that_finish(root: Path) -> None:
     store = FileStore(root, fsync="finish")
     with filled(store) as upload:
 
-        def verify(pieces: object) -> None:
+        def verify(record: UploadRecord, pieces: object) -> None:
             assert store.sweep() == 0
             assert marks_of(root) == b"\1\1\1"
 
