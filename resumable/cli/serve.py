@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shlex
 import socket
@@ -92,20 +91,16 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
 
 def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
     from ..receiver import FileStore, Receiver, Server
-    from ..receiver.directories import make_state
 
     def chosen(*names: str) -> dict[str, Any]:
         return {name: flags[name] for name in names}
 
-    try:
-        # Made now, so that a directory in which nothing can be kept is found before somebody uploads.
-        fsync = flags["fsync"]
-        os.close(make_state(os.path.abspath(directory), durable=fsync == "always", lasting=fsync != "never"))
-    except (OSError, RecursionError) as error:
-        # RecursionError: in /proc whatever is to be made is not there, and neither is what is to be made before.
-        why = getattr(error, "strerror", None) or "it cannot be made"
-        raise _NoDirectory(f"cannot receive into {directory}: {why}") from error
     store = FileStore(directory, **chosen("fsync", "existing", "max_open_uploads", "max_bytes", "reserve"))
+    try:
+        # Now, so that a directory in which nothing can be kept is found before somebody uploads.
+        store.prepare()
+    except OSError as error:
+        raise _NoDirectory(f"cannot receive into {directory}: {error.strerror or error}") from error
     receiver = Receiver(
         store,
         token=token,

@@ -137,18 +137,22 @@ def _own(state: int, root: str) -> int:
 
 
 def _make(path: str, *, durable: bool) -> None:
-    above = os.path.dirname(path)
+    try:
+        _make_one(path, durable=durable)
+    except FileNotFoundError:
+        _make(os.path.dirname(path), durable=durable)
+        # In /proc it is not found again.
+        _make_one(path, durable=durable)
+
+
+def _make_one(path: str, *, durable: bool) -> None:
     try:
         os.mkdir(path)
     except FileExistsError:
         return
-    except FileNotFoundError:
-        _make(above, durable=durable)
-        _make(path, durable=durable)
-    else:
-        if durable:
-            with closing_file(os.open(above, os.O_RDONLY | os.O_DIRECTORY)) as directory:
-                os.fsync(directory)
+    if durable:
+        with closing_file(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)) as directory:
+            os.fsync(directory)
 
 
 def remove_directory(name: str, above: int) -> None:

@@ -120,13 +120,18 @@ class FileStore:
                     self._remove_if_damaged(key, state, directory)
             return None
 
+    def prepare(self) -> None:
+        """There is a directory for uploads afterwards. Otherwise the first upload makes it, and it is the client who is
+        told where it cannot be made. Raises OSError."""
+        os.close(self._make_state())
+
     def create(self, key: str, record: UploadRecord) -> None:
         """See :meth:`Store.create`. The upload appears with all its files at once.
 
         Raises :class:`Refusal` (501) on a file system without hard links, where nothing could be published.
         """
         durable = self._policy.fsync == "always"
-        with closing_file(make_state(self.root, durable=durable, lasting=self._policy.fsync != "never")) as state:
+        with closing_file(self._make_state()) as state:
             if exists(key, state):
                 return
             if self._policy.reserve:
@@ -148,6 +153,10 @@ class FileStore:
                     remove_directory(new, state)
                 if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
                     raise
+
+    def _make_state(self) -> int:
+        fsync = self._policy.fsync
+        return make_state(self.root, durable=fsync == "always", lasting=fsync != "never")
 
     def _try_links(self, directory: int) -> None:
         """Hard links are known to work; once is enough for a store."""

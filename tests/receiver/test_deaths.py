@@ -28,7 +28,7 @@ def died_in(scenario: str, fsync: str, directory: Path) -> list[str]:
 
 
 NAMED = """
-_make mkdir, enter mkdir, create mkdir, create flock, make ftruncate, write_record write, write_record fsync,
+_make_one mkdir, enter mkdir, create mkdir, create flock, make ftruncate, write_record write, write_record fsync,
 write_record replace, create rename, create fsync, _hold flock, _try_claim flock, receive pwrite, receive fsync,
 set pwrite, set fsync, claim unlink, complete pwrite, _sync fsync, _link link, publish_file fsync, _end unlink,
 _changing ftruncate, _write pwrite, unlock flock, unlock close

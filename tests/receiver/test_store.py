@@ -631,3 +631,15 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(
         patch.setattr(os, "pwrite", lambda handle, piece, offset: real(handle, piece[:7], offset))
         assert upload.receive(0, whole(upload, 0))
     assert (root / ".resumable" / KEY / "part").read_bytes() == DATA[:30]
+
+
+def test_a_store_is_prepared_before_anybody_uploads(root: Path) -> None:
+    FileStore(root / "deep" / "down").prepare()
+    assert [path.name for path in (root / "deep" / "down").iterdir()] == [".resumable"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc here")
+@pytest.mark.parametrize("place", ["/proc/uploads", "/proc/uploads/deep"])
+def test_a_place_where_nothing_can_be_made_is_an_error(place: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        FileStore(place).prepare()
