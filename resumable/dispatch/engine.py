@@ -250,10 +250,13 @@ class Engine:
 
     @property
     def _lock(self) -> threading.Lock:
+        self._refuse_foreign()
+        return self._monitor
+
+    def _refuse_foreign(self) -> None:
         # In the child of a fork the lock may be held by a thread that does not exist there.
         if self.foreign:
             raise StateError("use the session", "it was made in another process")
-        return self._monitor
 
     def _command(self, call: Callable[[], Effects], *, hard: bool = False, entry: Entry | None = None) -> None:
         """The call's effects are true. With ``hard`` requests that wait for their answer are cut off as well: those of
@@ -541,6 +544,7 @@ class Engine:
 
     def process_events(self) -> int:
         """How many waiting notices were delivered, on this thread. Raises StateError where that is not done by hand."""
+        self._refuse_foreign()
         return self._delivery.process()
 
     def _emit(self, notice: Notice) -> None:

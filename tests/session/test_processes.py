@@ -133,3 +133,14 @@ def test_a_session_and_its_files_can_be_shown_in_the_child_of_a_fork(wire: Wire,
         file = session.add_file(make())
         assert in_child(lambda: repr(session)) == f"<Resumable to {wire.url}, of another process>"
         assert in_child(lambda: repr(file)) == "<ResumableFile 'a.bin', 10 bytes, of another process>"
+
+
+def test_handlers_that_are_called_by_hand_are_not_called_in_the_child_of_a_fork(make: Make) -> None:
+    added: list[str] = []
+    with Resumable("http://127.0.0.1:9/", auto_upload=False, deliver="manual") as session:
+        session.on("file_added", lambda file: added.append(file.file_name))
+        session.add_file(make("a.bin"))
+        assert in_child(lambda: refused(session.process_events)) == ""
+        assert session.process_events() > 0
+        assert added == ["a.bin"], "the parent's handlers are told once, in the parent"
+        session.cancel()
