@@ -9,7 +9,9 @@ from typing import Any
 
 from figures import measured
 
+import resumable.session
 from resumable import Resumable
+from resumable.dispatch.perform import Performer
 from resumable.transport.base import Reply, Request, Watch
 
 
@@ -30,20 +32,18 @@ class Nowhere:
         """Nothing is open."""
 
 
-class Timed:
-    """A performer that adds up the processor time of making requests: reading, the form, the parameters, the URL."""
+class Timed(Performer):
+    """Adds up the processor time of making requests: reading, the form, the parameters, the URL."""
 
-    def __init__(self, performer: Any) -> None:
-        self._performer = performer
-        self.seconds = 0.0
+    seconds = 0.0
 
     def perform(self, *lease: Any) -> Any:
         """What the performer makes of the lease."""
         began = time.thread_time()
         try:
-            return self._performer.perform(*lease)
+            return super().perform(*lease)
         finally:
-            self.seconds += time.thread_time() - began
+            Timed.seconds += time.thread_time() - began
 
 
 def main() -> None:
@@ -62,12 +62,11 @@ def main() -> None:
 
     transport = Nowhere(reading=arguments.reading)
     with measured() as figures:
-        session = Resumable("http://127.0.0.1/", chunk_size=1, test_chunks=False, transport=transport)
-        session._performer = performer = Timed(session._performer)  # type: ignore[assignment]
-        with session:
+        resumable.session.Performer = Timed  # type: ignore[misc]
+        with Resumable("http://127.0.0.1/", chunk_size=1, test_chunks=False, transport=transport) as session:
             session.on("chunk_success", count)
             session.add_file(arguments.path)
-        figures["performing"] = performer.seconds
+        figures["performing"] = Timed.seconds
     if (chunks := next(reported)) != arguments.chunks:
         raise SystemExit(f"{chunks} chunks were reported, not {arguments.chunks}")
 

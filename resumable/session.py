@@ -19,7 +19,6 @@ from .dispatch.entry import Entry
 from .dispatch.hooks import Hooks
 from .dispatch.perform import Performer
 from .dispatch.traffic import Moved
-from .dispatch.trust import Trust
 from .errors import FileRejected, StateError, UploadFailed, without_secrets
 from .file import Registration, ResumableFile, file_event
 from .options import Options
@@ -105,6 +104,7 @@ class Resumable(Progress):
         )
         self._owns_transport = checked.transport is None
         self._order = "free" if checked.prioritize_first_and_last_chunk else checked.chunk_order
+        self._performer = Performer(lambda: self._options, self._hooks, self._transport)
         policy = Policy(
             slots=checked.simultaneous_uploads,
             test_chunks=checked.test_chunks,
@@ -116,21 +116,12 @@ class Resumable(Progress):
         )
         self._engine = Engine(
             policy,
-            perform=lambda entry, lease, watch: self._performer.perform(entry, lease, watch),
+            perform=self._performer.perform,
             emit=self._telling.emit,
             wanted=self.signals.wanted,
             deliver=checked.deliver,
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
-        )
-        trust = Trust()
-        self._performer = Performer(
-            lambda: self._options,
-            self._hooks,
-            self._transport,
-            begin_send=self._engine.begin_send,
-            trusts_tests=trust.earned,
-            distrusts_tests=lambda: trust.lost,
         )
         self._reported: dict[ResumableFile, Exception] = {}
         for plugin in plugins:

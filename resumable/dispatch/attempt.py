@@ -78,7 +78,7 @@ class Attempt:
                 outcome = self._refused(reply)
                 return (outcome if outcome.kind is OutcomeKind.REFUSED else None), ()
             trusted = self._options.trust_tests or decision is Verdict.MISSING
-            if not trusted and not self._means.trusts_tests(self._canary):
+            if not trusted and not self._means.trust.earned(self._canary):
                 return None, ()
         except NetworkFailure as failure:
             # As in resumable.js: whatever goes wrong with a test, the upload that follows will tell.

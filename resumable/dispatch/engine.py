@@ -67,7 +67,7 @@ class Engine:
         self,
         policy: Policy,
         *,
-        perform: Callable[[Entry, Lease, Watch], Outcome],
+        perform: Callable[[Entry, Lease, Watch, Callable[[], bool]], Outcome],
         emit: Callable[[Notice, Entry | None], None],
         wanted: Callable[[str], bool],
         deliver: Any,
@@ -492,7 +492,7 @@ class Engine:
 
         watch.tick = tick
         try:
-            return self._perform_lease(entry, lease, watch)
+            return self._perform_lease(entry, lease, watch, lambda: self._begin_send(lease))
         finally:
             # Each holds the other: every chunk would be left to the garbage collector.
             watch.forget_tick()
@@ -505,7 +505,7 @@ class Engine:
                 self._outbox.extend((Notice("file_progress", entry.core.key), Notice("progress")))
         self._delivery.post()
 
-    def begin_send(self, lease: Lease) -> bool:
+    def _begin_send(self, lease: Lease) -> bool:
         """Whether the chunk that the server lacks may be sent now."""
         with self._monitor:
             allowed, effects = self._core.begin_send(lease.id)

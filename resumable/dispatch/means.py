@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from ..options import Options
 from ..protocol import form
@@ -13,27 +12,20 @@ from ..transport.base import Transport
 from ..transport.body import new_buffer
 from ..transport.pace import Pace
 from .hooks import Hooks
+from .trust import Trust
 
 __all__ = ["Means"]
 
 
 class Means:
-    """``trusts_tests(ask)`` is the engine's: whether the server's tests can be believed, where ``ask`` finds out.
-
-    Who asks for headers again, because a token has expired, holds ``renewing`` meanwhile. ``seen_answer``: somebody has
-    looked at the first answer to a chunk.
+    """``trust`` is what is known of the server's tests. ``seen_answer``: somebody has looked at the first answer to a
+    chunk. Who makes the headers again, because a token has expired, holds the lock ``renewing`` meanwhile.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        hooks: Hooks,
-        transport: Transport,
-        trusts_tests: Callable[[Callable[[], bool]], bool],
-    ) -> None:
+    def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
         self.hooks = hooks
         self.transport = transport
-        self.trusts_tests = trusts_tests
+        self.trust = Trust()
         # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
         self.test_hooks = Hooks({"target": options.test_target})
         self.names = _names(options)

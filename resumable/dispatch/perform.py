@@ -24,29 +24,19 @@ __all__ = ["Performer"]
 
 
 class Performer:
-    """Performs leases. ``begin_send``, ``trusts_tests`` and ``distrusts_tests`` are the engine's."""
+    """Performs the leases of one session. ``options()`` are its options now: their ``query`` may be replaced."""
 
-    def __init__(
-        self,
-        options: Callable[[], Options],
-        hooks: Hooks,
-        transport: Transport,
-        *,
-        begin_send: Callable[[Lease], bool],
-        trusts_tests: Callable[[Callable[[], bool]], bool],
-        distrusts_tests: Callable[[], bool],
-    ) -> None:
+    def __init__(self, options: Callable[[], Options], hooks: Hooks, transport: Transport) -> None:
         self._options = options
-        self._begin_send = begin_send
-        self._distrusts_tests = distrusts_tests
-        self._means = Means(options(), hooks, transport, trusts_tests)
+        self._means = Means(options(), hooks, transport)
 
-    def perform(self, entry: Entry, lease: Lease, watch: Watch) -> Outcome:
-        """What came of the lease."""
+    def perform(self, entry: Entry, lease: Lease, watch: Watch, begin_send: Callable[[], bool]) -> Outcome:
+        """What came of the lease. ``begin_send`` is called between the test and the sending of a chunk that the server
+        lacks, and says whether it may still be sent."""
         try:
             if lease.prepare:
                 return self._prepare(entry)
-            return self._chunk(entry, lease, watch)
+            return self._chunk(entry, lease, watch, begin_send)
         except Stopped:
             return Outcome(OutcomeKind.STOPPED)
         except (SourceFailure, ResumableError) as failure:
@@ -70,21 +60,21 @@ class Performer:
         plan = ChunkPlan(entry.record.size, options.chunk_size, options.force_chunk_size) if entry.replaced else None
         if entry.record.unique_identifier is None:
             with reading(entry.source.name):
-                wanted = options.generate_unique_identifier is identifiers.content
-                identify = identifiers.content if wanted else identifiers.without_time
+                asked_for = options.generate_unique_identifier is identifiers.content
+                identify = identifiers.content if asked_for else identifiers.without_time
                 identifier = identify(entry.source.path, entry.record.relative_path)
             entry.record = entry.record._replace(unique_identifier=identifier)
         return Outcome(OutcomeKind.PREPARED, plan=plan)
 
-    def _chunk(self, entry: Entry, lease: Lease, watch: Watch) -> Outcome:
+    def _chunk(self, entry: Entry, lease: Lease, watch: Watch, begin_send: Callable[[], bool]) -> Outcome:
         attempt = Attempt(self._means, self._options(), entry, lease, watch)
         stored: tuple[tuple[int, int], ...] = ()
         if lease.test:
-            if not self._distrusts_tests():
+            if not self._means.trust.lost:
                 outcome, stored = attempt.test()
                 if outcome is not None:
                     return attempt.postponed(outcome)
-            if not self._begin_send(lease):
+            if not begin_send():
                 return Outcome(OutcomeKind.STOPPED, stored=stored)
         outcome = attempt.postponed(attempt.upload())
         return outcome._replace(stored=stored) if stored else outcome
