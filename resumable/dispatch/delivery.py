@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.records import Notice
 from ..errors import StateError
-from .outbox import Outbox
+from .monitor import Monitor
 
 __all__ = ["Delivery", "ManualDelivery", "PostedDelivery", "ThreadDelivery", "make_delivery"]
 
@@ -44,13 +44,11 @@ class Delivery:
     waits = True
     """Whether ``join()`` may wait until every handler has returned."""
 
-    def __init__(
-        self, outbox: Outbox, emit: Callable[[Notice], None], lock: threading.Lock, waiters: threading.Condition
-    ) -> None:
-        self._outbox = outbox
+    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None]) -> None:
+        self._monitor = monitor
+        self._lock = monitor.lock
+        self._outbox = monitor.outbox
         self._emit = emit
-        self._lock = lock
-        self._waiters = waiters
         self._awaited = False
         self._emitter: int | None = None
         self.undecided: Notice | None = None
@@ -117,24 +115,22 @@ class Delivery:
     def _tell_waiters(self) -> None:
         if self._awaited:
             self._awaited = False
-            self._waiters.notify_all()
+            self._monitor.waiters.notify_all()
 
 
 class ThreadDelivery(Delivery):
     """Handlers run on a thread named ``resumable-events``, at once after a silence and a few milliseconds late when
     much happens."""
 
-    def __init__(self, busy: Callable[[], bool], closed: Callable[[], bool], *facts: Any) -> None:
-        super().__init__(*facts)
-        self._busy = busy
-        self._closed = closed
+    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None]) -> None:
+        super().__init__(monitor, emit)
         self._news = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._gathering = False
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
-        if self._gathering or (not len(self._outbox) and self._busy()):
+        if self._gathering or (not len(self._outbox) and self._monitor.needed):
             return
         with self._news:
             self._news.notify()
@@ -163,16 +159,16 @@ class ThreadDelivery(Delivery):
             except BaseException:
                 # A handler wanted to end the program, which has been reported. Others wait for this thread.
                 pass
-            gather = self._busy()
+            gather = self._monitor.needed
             with self._news:
                 if gather:
                     self._gathering = True
                     self._news.wait(GATHERING)
                     self._gathering = False
                 while not len(self._outbox):
-                    if self._busy():
+                    if self._monitor.needed:
                         self._news.wait()
-                    elif self._closed() or not self._news.wait(LINGER):
+                    elif self._monitor.closed or not self._news.wait(LINGER):
                         # Whoever posts between the end of that time and this line believes that we are here.
                         if len(self._outbox):
                             break
@@ -185,8 +181,10 @@ class PostedDelivery(Delivery):
 
     waits = False
 
-    def __init__(self, post: Callable[[Callable[[], None]], Any], *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(
+        self, monitor: Monitor, emit: Callable[[Notice], None], post: Callable[[Callable[[], None]], Any]
+    ) -> None:
+        super().__init__(monitor, emit)
         self._post = post
         self._posted = False
         self._posting = threading.local()
@@ -267,20 +265,10 @@ class ManualDelivery(Delivery):
         return self._deliver(min(waiting, MOST))
 
 
-def make_delivery(
-    way: Any,
-    outbox: Outbox,
-    emit: Callable[[Notice], None],
-    lock: threading.Lock,
-    waiters: threading.Condition,
-    *,
-    busy: Callable[[], bool],
-    closed: Callable[[], bool],
-) -> Delivery:
-    """The way that the option ``deliver`` asks for. ``busy`` says whether a run is under way, ``closed`` whether there
-    will be none; on ``waiters``, a condition of the lock, those wait who wait for handlers."""
+def make_delivery(way: Any, monitor: Monitor, emit: Callable[[Notice], None]) -> Delivery:
+    """The way that the option ``deliver`` asks for."""
     if way is None:
-        return ThreadDelivery(busy, closed, outbox, emit, lock, waiters)
+        return ThreadDelivery(monitor, emit)
     if way == "manual":
-        return ManualDelivery(outbox, emit, lock, waiters)
-    return PostedDelivery(way, outbox, emit, lock, waiters)
+        return ManualDelivery(monitor, emit)
+    return PostedDelivery(monitor, emit, way)

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..core.records import Lease, Outcome, OutcomeKind
-from ..transport.base import Watch
+from ..core.records import Outcome, OutcomeKind
+from .leasing import Leasing
 
 __all__ = ["Workers"]
 
@@ -20,20 +20,11 @@ logger = logging.getLogger("resumable")
 
 
 class Workers:
-    """At most ``count`` threads. ``lease`` blocks, and returns None when there is no run and the thread shall go."""
+    """At most ``count`` threads, each of which goes when it is given no lease. ``busy()``: whether there may be one."""
 
-    def __init__(
-        self,
-        count: int,
-        lease: Callable[[], tuple[Lease, Watch] | None],
-        perform: Callable[[Lease, Watch], Outcome],
-        report: Callable[[Lease, Outcome], None],
-        busy: Callable[[], bool],
-    ) -> None:
+    def __init__(self, count: int, leasing: Leasing, busy: Callable[[], bool]) -> None:
         self._count = count
-        self._lease = lease
-        self._perform = perform
-        self._report = report
+        self._leasing = leasing
         self._busy = busy
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -95,17 +86,17 @@ class Workers:
 
     def _work(self) -> None:
         """There is no run any more."""
-        while (work := self._lease()) is not None:
+        while (work := self._leasing.next()) is not None:
             lease, watch = work
             try:
-                outcome = self._perform(lease, watch)
+                outcome = self._leasing.perform(lease, watch)
             except BaseException as error:
                 # A slot must not leak, and a worker must not die silently, whatever went wrong.
                 logger.exception("performing a request failed in an unforeseen way")
                 cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
             try:
-                self._report(lease, outcome)
+                self._leasing.report(lease, outcome)
             except BaseException:
                 # Handlers may run here, where deliver= calls at once, and want to end the program.
                 logger.exception("reporting a request failed in an unforeseen way")

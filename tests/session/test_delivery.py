@@ -15,8 +15,9 @@ import pytest
 
 from resumable import FileState, Resumable, SessionState, StateError, UploadCancelled, WaitTimeout
 from resumable.core.records import Notice
+from resumable.core.session import Policy
 from resumable.dispatch.delivery import LINGER, MOST, make_delivery
-from resumable.dispatch.outbox import Outbox
+from resumable.dispatch.monitor import Monitor
 
 from .conftest import threads_of_sessions, wait_until_threads_are_gone
 from .wire import PATIENCE, Wire
@@ -47,17 +48,9 @@ class Post:
 
 def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told() -> None:
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    lock = threading.Lock()
-    outbox = Outbox(lambda event: True, lambda: None)
-    delivery = make_delivery(
-        None,
-        outbox,
-        lambda notice: told.put(notice.event),
-        lock,
-        threading.Condition(lock),
-        busy=lambda: False,
-        closed=lambda: False,
-    )
+    monitor = Monitor(Policy(), wanted=lambda event: True, clock=time.monotonic)
+    lock, outbox = monitor.lock, monitor.outbox
+    delivery = make_delivery(None, monitor, lambda notice: told.put(notice.event))
     with lock:
         outbox.extend([Notice("pause")])
     delivery.post()

@@ -212,7 +212,7 @@ def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_
         session.resume()
         joins = threading.Thread(target=session.join)
         joins.start()
-        while not session._engine._joining:
+        while not session._engine._ends.joining:
             pass
         session.add_file(make("other")).wait(PATIENCE)
         assert aborted.is_paused()

@@ -1,0 +1,43 @@
+"""What became of the files of each run, until somebody who joins has been told.
+
+A run may end, and the next begin, before anybody joins: what became of the first is kept. The monitor's lock protects
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..core.session import SessionCore
+from ..core.states import TERMINAL, FileState, SessionState
+
+__all__ = ["Ends"]
+
+
+class Ends:
+    """The ends of one session's files. ``joining`` counts who waits in ``join()``."""
+
+    def __init__(self, core: SessionCore) -> None:
+        self._core = core
+        self._earlier: dict[int, FileState] = {}
+        self._told = True
+        self.joining = 0
+
+    def keep(self, ended: Mapping[int, FileState], *, joined: bool) -> None:
+        """Another run has begun, behind one whose files ended so; ``joined`` says whether somebody waited for that one,
+        who may not have looked yet."""
+        self._earlier = {**self._earlier, **ended} if joined or not self._told else {}
+        self._told = False
+
+    def tell(self) -> dict[int, FileState]:
+        """What became of the files, which somebody who joins is told now. Those that were open when the session was
+        closed count as cancelled."""
+        self._told = True
+        core = self._core
+        closed = core.state is SessionState.CLOSED
+        lost = [key for key, file in core.files.items() if closed and file.state not in TERMINAL]
+        return {**self._earlier, **core.ended, **dict.fromkeys(lost, FileState.CANCELLED)}
+
+    def forget(self) -> None:
+        """Nobody wants to hear of the run that is under way once another has begun: it was cancelled."""
+        self._told = True

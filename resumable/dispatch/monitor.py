@@ -1,0 +1,74 @@
+"""The monitor of a session: one lock, and what it protects.
+
+Whoever has news (a worker with an outcome, a user's thread with a command) takes the lock, tells the core, puts what
+came of it into the outbox, and leaves. That makes every command true when it returns, keeps the notices in the order
+of the transitions, and lets one thread speak. :class:`Engine` is the half that users call, :class:`Leasing` the one
+that workers call; nobody else changes the core.
+
+1. The lock is a leaf. While it is held only the core, the outbox and ``notify`` run: no I/O, no logging, no signal,
+   no user code, no sleep.
+2. Stopping a request is done after the lock is released and before the command returns: see ``Watch.stop``.
+3. Workers, the thread of the handlers, and those who wait for the end of something each have a condition of that lock,
+   so that a chunk wakes nobody whom it does not concern.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ..core.session import Policy, SessionCore
+from ..core.states import SessionState
+from .entry import Entry
+from .outbox import Outbox
+from .register import Register
+from .traffic import Traffic
+
+__all__ = ["Monitor"]
+
+
+class Monitor:
+    """What the halves of a session share. Whoever reads or changes any of it holds ``lock``, but for what says that it
+    takes the lock itself.
+
+    ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
+    counts who waits for the end of something, and ``expected`` has the files that are waited for. While anybody is
+    ``announcing``, no request begins.
+    """
+
+    def __init__(self, policy: Policy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
+        self.lock = threading.Lock()
+        self.work = threading.Condition(self.lock)
+        self.waiters = threading.Condition(self.lock)
+        self.clock = clock
+        self.core = SessionCore(policy)
+        self.outbox = Outbox(wanted, self.work.notify_all)
+        self.register = Register(self.core.files)
+        self.traffic = Traffic()
+        self.announcing = 0
+        self.waiting = 0
+        self.expected: list[Entry] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way, perhaps paused."""
+        return self.core.state in (SessionState.UPLOADING, SessionState.PAUSED)
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is something to do for threads, or will be."""
+        return self.running and not self.core.finished
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended for good."""
+        return self.core.state is SessionState.CLOSED
+
+    def gone(self, entry: Entry) -> bool:
+        """Whether the file is no longer part of the session, or the session has ended."""
+        return self.closed or not self.register.has(entry)
+
+    def busy(self) -> bool:
+        """As :attr:`needed`, for those who do not hold the lock: it is taken."""
+        with self.lock:
+            return self.needed
