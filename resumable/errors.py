@@ -11,7 +11,7 @@
     ├── FileRejected (ValueError)           a file that the options refuse was not added
     ├── SourceError (OSError)               a source is missing, unreadable, or not a file
     │   └── SourceChanged                   a source changed while it was being sent
-    ├── UploadError                         a file was not uploaded; has .file .chunk .status .body .attempts
+    ├── UploadError                         a file was not uploaded; has .file .chunk .status .body .attempts .hint
     │   ├── TransportError                  no answer that one can use came back, and another attempt cannot help
     │   ├── ServerRefused                   the server said no, for good
     │   │   ├── AuthenticationRefused       401, 403 or 407
@@ -173,7 +173,8 @@ class UploadError(ResumableError):
     """A file was not uploaded.
 
     ``file`` and ``chunk`` are the handles (chunk None where no chunk is to blame), ``status`` the HTTP status or
-    None, ``body`` the beginning of the server's answer, ``attempts`` how often the chunk was sent.
+    None, ``body`` the beginning of the server's answer, ``attempts`` how often the chunk was sent, ``hint`` what to do
+    about it, with which the message ends, or None.
     """
 
     def __init__(
@@ -185,13 +186,15 @@ class UploadError(ResumableError):
         status: int | None = None,
         body: str = "",
         attempts: int = 0,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}; {hint}" if hint else message)
         self.file = file
         self.chunk = chunk
         self.status = status
         self.body = body
         self.attempts = attempts
+        self.hint = hint
 
 
 class TransportError(UploadError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -14,7 +13,9 @@ from .. import (
     SourceChanged,
     SourceError,
     TransportError,
+    UploadError,
 )
+from ..transport.base import TLSFailure
 from .flags import flag_of, in_flags
 
 __all__ = ["MEANINGS", "TRUST", "ExitCode", "code_of", "code_of_all", "in_words", "is_unreachable", "option_in_words"]
@@ -54,9 +55,6 @@ MEANINGS = {
 TRUST = "--cacert, or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust"
 """What to do about a certificate that is not trusted."""
 
-_TLS = re.compile(r"certificate is not trusted|speaks? (?:not )?TLS|not speak TLS")
-_HINT = re.compile(r"(\(attempt \d+(?: of \d+)?\)); (.*)", re.DOTALL)
-
 
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of one file that failed of this."""
@@ -69,7 +67,7 @@ def code_of(error: BaseException) -> ExitCode:
     if isinstance(error, ServerRefused):
         return ExitCode.REFUSED
     if isinstance(error, TransportError):
-        return ExitCode.TLS if _TLS.search(str(error.__cause__)) else ExitCode.EXHAUSTED
+        return ExitCode.TLS if isinstance(error.__cause__, TLSFailure) else ExitCode.EXHAUSTED
     if isinstance(error, RetriesExhausted):
         return ExitCode.EXHAUSTED
     return ExitCode.SOME_FAILED
@@ -92,17 +90,15 @@ def is_unreachable(error: BaseException) -> bool:
 
 def in_words(error: BaseException, *, examined: bool = False) -> str:
     """The error, its advice being that for a command line; ``examined``: it is the doctor who met it."""
-    text = str(error)
-    found = _HINT.search(text)
-    advice = found[2] if found else ""
-    if isinstance(error, TransportError) and "certificate" in text:
+    advice = (error.hint if isinstance(error, UploadError) else None) or ""
+    start = str(error).removesuffix(f"; {advice}")
+    if isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
         advice = TRUST
     elif isinstance(error, AuthenticationRefused) and error.status != 407:
         advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
     elif isinstance(error, ServerRefused) and error.body.lstrip()[:1] == "<":
         what = "check the path of the URL" if examined else "resumable doctor says whether uploads are taken there"
         advice = f"{advice}; that is a web page: {what}"
-    start = text[: found.end(1)] if found else text
     return f"{start}; {in_flags(advice).lstrip('; ')}" if advice else start
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,8 @@ from rich.text import Text
 
 from .. import Result, Resumable, ResumableChunk, ResumableFile
 from ..errors import without_secrets
+from ..options import Options
+from ..protocol.plan import ChunkPlan
 from .again import LEFT_OUT
 from .amounts import duration, rate, size
 from .command import clean, styled
@@ -33,10 +34,6 @@ __all__ = [
 ]
 
 
-_REACHED = re.compile("the server|what the server|Remote end closed|Connection reset|Broken pipe")
-"""How the reasons begin that only somebody who was reached can give."""
-
-
 def failure(text: str) -> Text:
     """Something failed for good."""
     return styled(("failed: ", "bold red"), text)
@@ -45,13 +42,12 @@ def failure(text: str) -> Text:
 def trouble(error: Exception, target: str, patience: float | None) -> Text:
     """The first attempt has failed, and others follow: on what, why, how long, and how to have it otherwise."""
     address = without_secrets(target).partition("?")[0]
-    why = reason(error)
-    reached = getattr(error, "status", None) is not None or _REACHED.match(why)
+    reached = getattr(error, "status", None) is not None or getattr(error.__cause__, "reached", False)
     what = f"{address}: " if reached else f"cannot reach {address}: "
     limit = "without end" if patience is None else f"for {duration(patience)}"
     return styled(
         ("waiting: ", "yellow"),
-        f"{what}{why}; trying again {limit}, --retry-for limits it",
+        f"{what}{reason(error)}; trying again {limit}, --retry-for limits it",
     )
 
 
@@ -76,11 +72,13 @@ def _there(file: ResumableFile) -> str:
     return f"; {there} of {_count(len(file.chunks), 'chunk')} already there" if there else ""
 
 
-def planned(found: Found, chunk_size: int) -> Text:
+def planned(found: Found, options: Options) -> Text:
     """A file that would be sent."""
-    amount = "size unknown" if found.size is None else size(found.size)
-    chunks = "" if found.size is None else f", {_count(max(found.size // chunk_size, 1), 'chunk')}"
-    return styled(f"{found.relative_path}  ", (f"{amount}{chunks}", "dim"))
+    what = "size unknown"
+    if found.size is not None:
+        plan = ChunkPlan(found.size, options.chunk_size, options.force_chunk_size)
+        what = f"{size(found.size)}, {_count(plan.count, 'chunk')}"
+    return styled(f"{found.relative_path}  ", (what, "dim"))
 
 
 def plan(files: Sequence[Found]) -> Text:

@@ -209,7 +209,7 @@ class Transfer:
     def _list(self, found: Iterable[Found | SourceError]) -> int:
         """``--dry-run``: what would be sent, and nothing is. The list is what was asked for, so it goes to the standard
         output, unless that is for programs."""
-        size = self._session.options.chunk_size
+        options = self._session.options
         listing = console(sys.stdout)
         added: set[str] = set()
         files: list[Found] = []
@@ -222,9 +222,9 @@ class Transfer:
                 continue
             files.append(item)
             if self._records is None:
-                listing.print(report.planned(item, size), soft_wrap=True)
+                listing.print(report.planned(item, options), soft_wrap=True)
             else:
-                self._say(report.planned(item, size))
+                self._say(report.planned(item, options))
                 self._records.write("planned", item._asdict())
         self._session.close()
         if not files and not self._errors:

@@ -317,14 +317,14 @@ class Attempt:
         attempt = self._lease.retries + 1
         tries = f"attempt {attempt}" + (f" of {limit + 1}" if limit is not None else "")
         chunk = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
-        text = f"{chunk} {verb}: {what} ({tries})"
         return cls(
-            f"{text}; {hint}" if hint else text,
+            f"{chunk} {verb}: {what} ({tries})",
             file=self._entry.subject,
             chunk=self._handle,
             status=reply.status if reply else None,
             body=reply.text[:500] if reply else "",
             attempts=attempt,
+            hint=hint,
         )
 
 

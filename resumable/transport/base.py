@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "SourceFailure",
     "Stopped",
+    "TLSFailure",
     "Transport",
     "Watch",
     "set_timeout",
@@ -95,8 +96,11 @@ class NetworkFailure(Exception):
     """No usable answer came back.
 
     ``permanent``: another attempt cannot help. ``hopeless``: nor can it, unless the server was reached before.
-    ``status`` is that of a proxy's refusal, ``hint`` what to do.
+    ``reached``: somebody took the beginning of the request. ``status`` is that of a proxy's refusal, ``hint`` what to
+    do.
     """
+
+    reached = False
 
     def __init__(
         self,
@@ -112,6 +116,14 @@ class NetworkFailure(Exception):
         self.hopeless = hopeless
         self.status = status
         self.hint = hint
+
+
+class TLSFailure(NetworkFailure):
+    """No secure connection came about, and none will; ``untrusted``: because of the server's certificate."""
+
+    def __init__(self, reason: str, *, hint: str | None = None, untrusted: bool = False) -> None:
+        super().__init__(reason, permanent=True, hint=hint)
+        self.untrusted = untrusted
 
 
 class Transport(Protocol):

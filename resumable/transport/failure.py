@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from .base import NetworkFailure
+from .base import NetworkFailure, TLSFailure
 
 __all__ = ["is_broken", "network_failure"]
 
@@ -45,8 +45,12 @@ def is_broken(error: BaseException) -> bool:
 
 def network_failure(error: Exception, url: str, proxy: str | None, *, begun: bool) -> NetworkFailure:
     """The failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written."""
-    if isinstance(error, NetworkFailure):
-        return error
+    failure = error if isinstance(error, NetworkFailure) else _understood(error, url, proxy, begun=begun)
+    failure.reached = begun
+    return failure
+
+
+def _understood(error: Exception, url: str, proxy: str | None, *, begun: bool) -> NetworkFailure:
     links = list(_chain(error))
     failure = _tls_failure(links) or (None if begun else _unusable(error))
     if failure is not None:
@@ -56,22 +60,21 @@ def network_failure(error: Exception, url: str, proxy: str | None, *, begun: boo
     return _plain_failure(links, _place(url), begun=begun)
 
 
-def _tls_failure(links: list[BaseException]) -> NetworkFailure | None:
+def _tls_failure(links: list[BaseException]) -> TLSFailure | None:
     for link in links:
         if isinstance(link, ssl.SSLCertVerificationError):
-            return NetworkFailure(
+            return TLSFailure(
                 f"the server's certificate is not trusted: {link.verify_message}",
-                permanent=True,
                 hint="give a requests.Session as session whose verify names the certificates to trust",
+                untrusted=True,
             )
         if isinstance(link, ssl.SSLError) and link.reason in _NOT_TLS:
-            return NetworkFailure(
+            return TLSFailure(
                 f"the server does not speak TLS here, or not with us ({link.reason})",
-                permanent=True,
                 hint="check whether the target begins with http:// or https://",
             )
         if isinstance(link, http.client.BadStatusLine) and str(link).startswith(_ALERT):
-            return NetworkFailure("the server speaks TLS here", permanent=True, hint="use https:// in the target")
+            return TLSFailure("the server speaks TLS here", hint="use https:// in the target")
     return None
 
 

@@ -28,6 +28,17 @@ def test_a_wrong_path_is_named_with_the_answer_and_what_to_do(run: Run, make: Ma
     assert "check the target" in ran.text
 
 
+@pytest.mark.parametrize("name", ["a.bin", "certificate.pdf", "a (attempt 1); b.bin"])
+def test_the_advice_does_not_depend_on_the_name_of_the_file(run: Run, make: Make, name: str) -> None:
+    make(name)
+    ran = run("upload", name, "http://nowhere.invalid/")
+    assert ran.code == 5
+    assert (
+        f"of {name!r} failed: POST http://nowhere.invalid/ → the host of http://nowhere.invalid is unknown" in ran.text
+    )
+    assert "(attempt 1 of 101); check the target\n" in ran.err
+
+
 def test_a_server_that_is_down_is_named_at_the_first_failure(
     start: Callable[..., subprocess.Popen[str]], make: Make
 ) -> None:

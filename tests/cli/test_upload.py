@@ -91,6 +91,13 @@ def test_dry_run_lists_what_the_flags_let_through(run: Run, make: Make) -> None:
     assert (nothing.code, nothing.out) == (3, "")
 
 
+def test_dry_run_counts_the_chunks_as_they_would_be_cut(run: Run, make: Make) -> None:
+    make("a.bin", 100 * 1024)
+    flags = ("--chunk-size", "64K", "a.bin", "http://127.0.0.1:9/")
+    assert run("upload", "-n", *flags).out == "a.bin  100 KiB, 1 chunk\n"
+    assert run("upload", "-n", "--force-chunk-size", *flags).out == "a.bin  100 KiB, 2 chunks\n"
+
+
 def test_dry_run_lists_in_any_encoding(make: Make) -> None:
     make("süß…\n.bin", 10)
     typed = [sys.executable, "-m", "resumable", "upload", "-n", ".", "http://127.0.0.1:9/"]
