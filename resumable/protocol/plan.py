@@ -1,7 +1,7 @@
 """How a file is cut into chunks, and in which order they are sent.
 
-Nothing here is stored per chunk: the number of chunks, the bytes of one chunk, and the chunk that holds a byte are
-all computed, so that a plan for 1 TiB costs as much as one for 1 KiB.
+Nothing here is stored per chunk: the number of chunks and the bytes of each are computed, so that a plan for 1 TiB
+costs as much as one for 1 KiB.
 
 Without ``force`` the cut is resumable.js's default: ``max(floor(size / chunk_size), 1)`` chunks, of which the last
 takes the remainder and so may be up to ``2 * chunk_size - 1`` bytes long. With ``force`` (``forceChunkSize``) it is
@@ -34,6 +34,16 @@ class ChunkPlan:
         count = whole + 1 if self.force and rest else whole
         object.__setattr__(self, "count", max(count, 1))
 
+    @classmethod
+    def of_count(cls, size: int, chunk_size: int, count: int) -> ChunkPlan:
+        """The cut that has this many chunks, so that a server need not be told which of the two a client uses. Raises
+        ValueError where neither has."""
+        for force in (False, True):
+            plan = cls(size, chunk_size, force)
+            if plan.count == count:
+                return plan
+        raise ValueError(f"{size} bytes in chunks of {chunk_size} are not {count} chunks")
+
     def span(self, index: int) -> tuple[int, int]:
         """The bytes ``[start, end)`` of chunk ``index``. Raises IndexError outside ``range(count)``."""
         if not 0 <= index < self.count:
@@ -48,12 +58,6 @@ class ChunkPlan:
         if start >= stop:
             return 0
         return self.span(stop - 1)[1] - self.span(start)[0]
-
-    def index_at(self, offset: int) -> int:
-        """The chunk that holds the byte at ``offset``. Raises IndexError where the file has no such byte."""
-        if not 0 <= offset < self.size:
-            raise IndexError(f"offset {offset} is outside the {self.size} bytes of the file")
-        return min(offset // self.chunk_size, self.count - 1)
 
 
 @dataclass(frozen=True)

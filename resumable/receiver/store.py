@@ -43,9 +43,8 @@ class UploadRecord:
 
     @property
     def plan(self) -> ChunkPlan:
-        """The cut that these numbers say: resumable.js's default one, or the one of ``forceChunkSize``."""
-        plan = ChunkPlan(self.total_size, self.chunk_size)
-        return plan if plan.count == self.total_chunks else ChunkPlan(self.total_size, self.chunk_size, force=True)
+        """The cut that these numbers say. Raises ValueError where they contradict each other."""
+        return ChunkPlan.of_count(self.total_size, self.chunk_size, self.total_chunks)
 
 
 @dataclass(frozen=True)

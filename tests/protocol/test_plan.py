@@ -58,13 +58,17 @@ def test_the_spans_tile_the_file(plan: ChunkPlan, data: st.DataObject) -> None:
         assert end - start == plan.chunk_size
 
 
-@given(plans, st.data())
-def test_a_byte_is_in_the_chunk_that_index_at_names(plan: ChunkPlan, data: st.DataObject) -> None:
-    if not plan.size:
-        return
-    offset = data.draw(st.integers(0, plan.size - 1))
-    start, end = plan.span(plan.index_at(offset))
-    assert start <= offset < end
+@given(plans)
+def test_the_cut_is_known_again_by_its_count(plan: ChunkPlan) -> None:
+    again = ChunkPlan.of_count(plan.size, plan.chunk_size, plan.count)
+    assert [again.span(index) for index in (0, again.count - 1)] == [plan.span(index) for index in (0, plan.count - 1)]
+
+
+def test_a_count_that_neither_cut_has_is_refused() -> None:
+    assert [ChunkPlan.of_count(10, 4, count).force for count in (2, 3)] == [False, True]
+    for count in (0, 1, 4):
+        with pytest.raises(ValueError, match=f"10 bytes in chunks of 4 are not {count} chunks"):
+            ChunkPlan.of_count(10, 4, count)
 
 
 @given(plans, st.data())
@@ -81,11 +85,6 @@ def test_what_is_outside_the_file_is_an_error() -> None:
     for index in (-1, 3):
         with pytest.raises(IndexError, match=f"chunk index {index} is outside 0..2"):
             plan.span(index)
-    for offset in (-1, 10):
-        with pytest.raises(IndexError, match=f"offset {offset} is outside the 10 bytes"):
-            plan.index_at(offset)
-    with pytest.raises(IndexError):
-        ChunkPlan(0, 3).index_at(0)
 
 
 def test_sizes_that_cannot_be_are_refused() -> None:
