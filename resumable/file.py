@@ -169,17 +169,21 @@ class ResumableFile(Progress):
     def retry(self) -> None:
         """A failed file goes on with what is stored; one that has not ended is left alone.
 
-        Raises StateError where it has succeeded or is no longer part of the session.
+        Raises StateError where it has succeeded, is no longer part of the session, or that is closed.
         """
         self._engine.retry_file(self._entry)
 
     def bootstrap(self) -> None:
-        """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``)."""
+        """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``).
+
+        Raises StateError where it is no longer part of the session, or that is closed.
+        """
         self._engine.bootstrap_file(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
         """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent.
 
+        Raises StateError where the file has ended, is no longer part of the session, or that is closed.
         Source: resumable.js ``markChunksCompleted``, which takes a count.
         """
         count = self._plan.count

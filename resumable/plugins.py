@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from .dispatch.hooks import HOOKS, takes
 from .errors import OptionError
 
-__all__ = ["ENTRY_POINT_GROUP", "Plugin", "installed_plugins", "resolve_plugins"]
+__all__ = ["Plugin", "installed_plugins", "resolve_plugins"]
 
 ENTRY_POINT_GROUP = "resumable.plugins"
 
@@ -29,7 +29,7 @@ class Plugin(Protocol):
         """The plugin takes part in the session from now on."""
 
 
-def installed_plugins() -> list[Any]:
+def installed_plugins() -> list[Plugin]:
     """A new plugin of each kind that installed packages offer, in the order of their names.
 
     An entry point names a class, or a function without arguments, that makes the plugin.
@@ -38,9 +38,9 @@ def installed_plugins() -> list[Any]:
     return [point.load()() for point in points]
 
 
-def resolve_plugins(given: Any) -> list[Any]:
+def resolve_plugins(given: Any) -> list[Plugin]:
     """The plugins that the option asks for, each checked. Raises OptionError for an object that is no plugin."""
-    plugins: Iterable[Any] = installed_plugins() if given == "installed" else given
+    plugins: Iterable[Plugin] = installed_plugins() if given == "installed" else given
     checked = list(plugins)
     for plugin in checked:
         _check(plugin)

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple, overload
 
 from .core.records import Notice
-from .core.session import Policy
+from .core.retries import Policy
 from .core.states import FileState, SessionState
 from .dispatch.admission import Admission, Candidate
 from .dispatch.engine import Engine
@@ -250,11 +250,17 @@ class Resumable(Progress):
     # -- commands ------------------------------------------------------------------------------------------------
 
     def upload(self) -> None:
-        """A run is under way: the files are sent, and ``complete`` fires when nothing is open. Resumes a pause."""
+        """A run is under way: the files are sent, and ``complete`` fires when nothing is open. Resumes a pause.
+
+        Raises StateError on a closed session.
+        """
         self._engine.upload()
 
     def pause(self) -> None:
-        """No request begins any more, and bodies stop; a request that waits for its answer may finish and counts."""
+        """No request begins any more, and bodies stop; a request that waits for its answer may finish and counts.
+
+        Raises StateError on a closed session.
+        """
         self._engine.pause()
 
     def resume(self) -> None:
@@ -262,7 +268,10 @@ class Resumable(Progress):
         self._engine.resume()
 
     def cancel(self) -> None:
-        """All files are removed and their requests cut off. ``complete`` does not fire."""
+        """All files are removed and their requests cut off. ``complete`` does not fire.
+
+        Raises StateError on a closed session.
+        """
         self._engine.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:

@@ -43,6 +43,22 @@ def test_a_module_has_a_docstring_and_its_list_of_names_is_sorted_and_true(modul
     assert all(hasattr(module, name) for name in names)
 
 
+def test_what_a_module_takes_from_another_is_in_the_list_of_that(module: ModuleType) -> None:
+    unlisted = []
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
+        source = importlib.import_module("." * node.level + (node.module or ""), package)
+        listed = getattr(source, "__all__", ())
+        unlisted += [
+            f"{source.__name__}.{alias.name}"
+            for alias in node.names
+            if alias.name not in listed and not isinstance(getattr(source, alias.name), ModuleType)
+        ]
+    assert [name for name in unlisted if not name.endswith(".__version__")] == []
+
+
 def test_every_public_class_function_and_method_says_what_it_does(module: ModuleType) -> None:
     silent = []
     for name in getattr(module, "__all__", ()):

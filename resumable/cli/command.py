@@ -16,7 +16,6 @@ __all__ = [
     "NAMES",
     "OTHER",
     "OUTPUT",
-    "SECTIONS",
     "SERVER",
     "STORAGE",
     "TRANSFER",

@@ -23,7 +23,6 @@ __all__ = [
     "DEFAULTS",
     "DIALECTS",
     "FLAGS",
-    "IDENTIFIERS",
     "WITHOUT",
     "Flag",
     "flag_of",

@@ -24,7 +24,7 @@ from ..protocol.plan import ChunkOrder, ChunkPlan
 from .records import Lease, Notice
 from .states import CHUNK, ChunkEvent, ChunkState, FileState, step
 
-__all__ = ["FileCore", "Live", "Turn"]
+__all__ = ["FileCore", "Live"]
 
 _START, _STOP = itemgetter(0), itemgetter(1)
 

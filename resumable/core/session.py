@@ -37,7 +37,7 @@ from .states import (
 )
 from .turns import Turns
 
-__all__ = ["Policy", "SessionCore"]
+__all__ = ["SessionCore"]
 
 _RUNNING = (SessionState.UPLOADING, SessionState.PAUSED)
 _ANSWERS = {
@@ -139,7 +139,7 @@ class SessionCore:
         """The chunks at these ranges of indexes are taken for stored. Raises StateError for a finished file."""
         file = self._file(key, "mark chunks of the file")
         if file.state in TERMINAL:
-            raise StateError("mark chunks of the file", f"it is {file.state.value}")
+            raise StateError("mark chunks of the file", f"its state is {file.state.value}")
         self._mark(file, ranges)
         if file.complete:
             self._finish(file, None)

@@ -246,5 +246,5 @@ def step(table: Mapping[tuple[State, Event], State], state: State, event: Event,
     """The state that follows. Raises StateError, naming both, where the table has no such pair."""
     following = table.get((state, event))
     if following is None:
-        raise StateError(f"{event.value} the {subject}", f"it is {state.value}")
+        raise StateError(f"{event.value} the {subject}", f"its state is {state.value}")
     return following

@@ -17,7 +17,7 @@ from ..core.records import Notice
 from ..errors import StateError
 from .monitor import Monitor
 
-__all__ = ["Delivery", "ManualDelivery", "PostedDelivery", "ThreadDelivery", "make_delivery"]
+__all__ = ["BATCH", "LINGER", "MOST", "Delivery", "make_delivery"]
 
 logger = logging.getLogger("resumable")
 

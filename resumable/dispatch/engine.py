@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..core.records import Effects, Notice
-from ..core.session import Policy
+from ..core.retries import Policy
 from ..core.states import TERMINAL, ChunkState, FileState, SessionState
 from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder, ChunkPlan

@@ -17,7 +17,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ..core.session import Policy, SessionCore
+from ..core.retries import Policy
+from ..core.session import SessionCore
 from ..core.states import SessionState
 from .entry import Entry
 from .outbox import Outbox

@@ -1,4 +1,4 @@
-"""The files of a session, by key and by identifier. The engine's lock protects it."""
+"""The files of a session, by key and by identifier. The monitor's lock protects it."""
 
 from __future__ import annotations
 

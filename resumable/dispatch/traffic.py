@@ -1,4 +1,4 @@
-"""What is on the wire, and how fast it moves. The engine's lock protects it."""
+"""What is on the wire, and how fast it moves. The monitor's lock protects it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 __all__ = [
     "ChunkFacts",
+    "Pairs",
     "ParameterNames",
     "encode",
     "for_test",

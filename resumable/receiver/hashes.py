@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from .messages import Refusal
 from .store import UploadRecord
 
-__all__ = ["CHUNK_DIFFERS", "FileDiffers", "check_chunk", "check_file"]
+__all__ = ["FileDiffers", "check_chunk", "check_file"]
 
 CHUNK_DIFFERS = 460
 """The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
+    "REPLY_LIMIT",
     "Body",
     "NetworkFailure",
     "Reply",

@@ -138,7 +138,7 @@ class RequestsTransport:
         if isinstance(self._given, requests.Session):
             return self._given
         if self._given is not None:
-            session = self._made(self._given)
+            session = self._session_of(self._given)
             with self._lock:
                 self._own.append(session)
             return session
@@ -153,7 +153,7 @@ class RequestsTransport:
         return session
 
     @staticmethod
-    def _made(factory: Callable[[], Any]) -> requests.Session:
+    def _session_of(factory: Callable[[], Any]) -> requests.Session:
         try:
             session = factory()
         except Exception as error:
@@ -174,7 +174,7 @@ class _Template:
     """What the requests of one method to one URL (without its query) share."""
 
     def __init__(self, session: requests.Session, method: str, url: str, *, authorised: bool, untouched: bool) -> None:
-        self.made_of = _made_of(session)
+        self.settings_then = _settings_of(session)
         self.auth = _auth(session, url, authorised=authorised) if session.auth is None else None
         signs = session.auth is not None and not isinstance(session.auth, tuple)
         # An auth object may sign the whole request, and parameters belong into each URL.
@@ -203,7 +203,7 @@ class _Template:
                 self.quick = quick_way(pool, method, self.url, self.prepared.headers)
 
 
-def _made_of(session: requests.Session) -> Any:
+def _settings_of(session: requests.Session) -> Any:
     """What a template takes over from a Session, whose owner may change it at any time."""
     return (
         dict(session.headers),
@@ -283,7 +283,7 @@ class _Lane:
         authorised = any(name.lower() == "authorization" for name in request.headers)
         key = (request.method, base, authorised)
         template = self._templates.get(key)
-        if template is None or not (self._untouched or template.made_of == _made_of(self._session)):
+        if template is None or not (self._untouched or template.settings_then == _settings_of(self._session)):
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
             template = _Template(self._session, request.method, base, authorised=authorised, untouched=self._untouched)

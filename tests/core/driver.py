@@ -7,7 +7,8 @@ from typing import Any
 
 from resumable.core.file import FileCore
 from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Wait
-from resumable.core.session import Policy, SessionCore
+from resumable.core.retries import Policy
+from resumable.core.session import SessionCore
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
 __all__ = ["Driver"]

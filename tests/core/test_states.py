@@ -10,7 +10,8 @@ import pytest
 
 from resumable.core.file import FileCore, Live
 from resumable.core.records import Outcome, OutcomeKind
-from resumable.core.session import Policy, SessionCore
+from resumable.core.retries import Policy
+from resumable.core.session import SessionCore
 from resumable.core.states import (
     CHUNK,
     FILE,
@@ -51,7 +52,7 @@ def test_a_pair_has_one_successor_or_is_illegal(
     if (state, event) in table:
         assert step(table, state, event, subject) is table[state, event]
     else:
-        with pytest.raises(StateError, match=rf"^cannot {event.value} the {subject}: it is {state.value}$"):
+        with pytest.raises(StateError, match=rf"^cannot {event.value} the {subject}: its state is {state.value}$"):
             step(table, state, event, subject)
 
 
@@ -209,7 +210,7 @@ def test_chunks_of_a_finished_file_cannot_be_marked(state: FileState) -> None:
     """The call raises, names the state, and changes nothing."""
     driver, file = file_in(state)
     done = file.bytes_done
-    with pytest.raises(StateError, match=f"it is {state.value}"):
+    with pytest.raises(StateError, match=f"its state is {state.value}"):
         driver.core.mark_file(file.key, [(0, 2)])
     assert file.bytes_done == done
 

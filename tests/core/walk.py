@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resumable.core.records import Effects, Lease, Outcome, OutcomeKind
-from resumable.core.retries import RETRY_AFTER_CAP
-from resumable.core.session import Policy, SessionCore
+from resumable.core.retries import RETRY_AFTER_CAP, Policy
+from resumable.core.session import SessionCore
 from resumable.core.states import ChunkState, SessionState
 from resumable.errors import StateError
 from resumable.protocol.plan import ChunkOrder, ChunkPlan

@@ -15,7 +15,7 @@ import pytest
 
 from resumable import FileState, Resumable, SessionState, StateError, UploadCancelled, WaitTimeout
 from resumable.core.records import Notice
-from resumable.core.session import Policy
+from resumable.core.retries import Policy
 from resumable.dispatch.delivery import LINGER, MOST, make_delivery
 from resumable.dispatch.monitor import Monitor
 
