@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -10,32 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple, overload
 
-from .core.records import Notice
+from .adding import Adding
 from .core.retries import Policy
 from .core.states import FileState, SessionState
-from .dispatch.admission import Admission, Candidate
 from .dispatch.engine import Engine
-from .dispatch.entry import Entry
 from .dispatch.hooks import Hooks
 from .dispatch.perform import Performer
 from .dispatch.traffic import Moved
-from .errors import FileRejected, StateError, UploadFailed, without_secrets
-from .file import Registration, ResumableFile, file_event
+from .errors import UploadFailed, without_secrets
+from .file import Registration, ResumableFile
 from .options import Options
 from .plugins import resolve_plugins
 from .progress import Progress
-from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals, Subscription
 from .telling import Telling
-from .transport.directory import walk
 from .transport.http import RequestsTransport
 
 __all__ = ["Result", "Resumable"]
-
-logger = logging.getLogger("resumable")
-
-MANY_CHUNKS = 9999
-"""Some servers name the files of chunks with four digits."""
 
 
 class Result(NamedTuple):
@@ -96,14 +86,12 @@ class Resumable(Progress):
         clock = checked.clock or time.monotonic
         plugins = resolve_plugins(checked.plugins)
         self._hooks = Hooks(vars(checked), plugins)
-        self._admission = Admission(checked, self._hooks)
         self.signals = Signals(self, loop=checked.loop, report=lambda *facts: self._telling.report_failure(*facts))
         self._telling = Telling(self, self.signals, lambda: self._engine)
         self._transport = checked.transport or RequestsTransport(
             checked.session, connections=checked.simultaneous_uploads
         )
         self._owns_transport = checked.transport is None
-        self._order = "free" if checked.prioritize_first_and_last_chunk else checked.chunk_order
         self._performer = Performer(lambda: self._options, self._hooks, self._transport)
         policy = Policy(
             slots=checked.simultaneous_uploads,
@@ -123,6 +111,7 @@ class Resumable(Progress):
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
         )
+        self._adding = Adding(self, checked, self._hooks, self.signals, self._engine)
         self._reported: dict[ResumableFile, Exception] = {}
         for plugin in plugins:
             plugin.attach(self)
@@ -144,23 +133,9 @@ class Resumable(Progress):
         names them), or a binary stream. ``on`` connects handlers before anything happens. Raises SourceError,
         FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
         """
-        handlers = [(file_event(event), handler) for event, handler in (on or {}).items()]
-        for _, handler in handlers:
-            self.signals.check(handler)
-        self._refuse_closed()
-        self._admission.make_room([source], self._engine.count())
-        candidate = self._admission.examine(
-            source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
+        return self._adding.one(
+            source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type, on=on or {}
         )
-        with self._engine.announcing():
-            try:
-                file = self._add(candidate, handlers)
-            except BaseException:
-                candidate.source.close()
-                raise
-            self._announce([file], [])
-        self._begin([file])
-        return file
 
     def add_files(self, sources: Iterable[Any]) -> list[ResumableFile]:
         """The files are part of the session. Each source is one for :meth:`add_file`, or (source, relative path).
@@ -170,36 +145,7 @@ class Resumable(Progress):
         """
         if isinstance(sources, (str, bytes, os.PathLike)):
             raise TypeError("add_files takes several sources; add_file takes one")
-        batch = [item if isinstance(item, tuple) else (item, None) for item in sources]
-        self._refuse_closed()
-        added: list[ResumableFile] = []
-        skipped: list[Any] = []
-        examined: list[Candidate] = []
-        try:
-            self._admission.make_room([source for source, _ in batch], self._engine.count())
-        except FileRejected:
-            skipped = [source for source, _ in batch]
-            batch = []
-        try:
-            for source, path in batch:
-                try:
-                    examined.append(self._admission.examine(source, path, refused=len(skipped)))
-                except FileRejected:
-                    skipped.append(source)
-            with self._engine.announcing():
-                while examined:
-                    try:
-                        added.append(self._add(examined[0], ()))
-                    except FileRejected:
-                        skipped.append(examined[0].given)
-                        examined[0].source.close()
-                    del examined[0]
-                self._announce(added, skipped)
-        finally:
-            for candidate in examined:
-                candidate.source.close()
-        self._begin(added)
-        return added
+        return self._adding.several([item if isinstance(item, tuple) else (item, None) for item in sources])
 
     def add_directory(
         self, root: str | os.PathLike[str], pattern: str = "**/*", exclude: Iterable[str] = ()
@@ -209,43 +155,7 @@ class Resumable(Progress):
         Their relative paths begin with the name of the directory, as a browser has it. Fires ``before_add`` first, as
         resumable.js does for what is dropped on it. Raises what :meth:`add_files` raises.
         """
-        self._refuse_closed()
-        self._engine.tell(Notice("before_add"))
-        return self.add_files(list(walk(root, pattern, exclude)))
-
-    def _refuse_closed(self) -> None:
-        if self._engine.state is SessionState.CLOSED:
-            raise StateError("add a file", "the session is closed")
-
-    def _announce(self, added: list[ResumableFile], skipped: list[Any]) -> None:
-        if self.signals.wanted("files_added"):
-            self._engine.tell(Notice("files_added", extra=(added, skipped)))
-
-    def _begin(self, added: list[ResumableFile]) -> None:
-        if self._options.auto_upload:
-            self._engine.begin([file._entry for file in added])
-
-    def _add(self, candidate: Candidate, handlers: Iterable[tuple[str, Callable[..., Any]]]) -> ResumableFile:
-        options, record = self._options, candidate.record
-        plan = ChunkPlan(record.size, options.chunk_size, options.force_chunk_size)
-        if plan.count > MANY_CHUNKS:
-            logger.warning(
-                "%r has %d chunks: some servers take at most 9999; raise chunk_size for those",
-                record.relative_path,
-                plan.count,
-            )
-        order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
-        entry = Entry(record, candidate.source)
-        file = entry.subject = ResumableFile(self, self._engine, entry)
-        subscriptions = [self.signals.on(event, handler, sender=file) for event, handler in handlers]
-        prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
-        try:
-            self._engine.add(entry, plan, order, prepared=prepared, most=options.max_files)
-        except BaseException:
-            for subscription in subscriptions:
-                subscription.off()
-            raise
-        return file
+        return self._adding.directory(root, pattern, exclude)
 
     # -- commands ------------------------------------------------------------------------------------------------
 

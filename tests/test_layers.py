@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 FOR_TYPES = {
+    ("resumable.adding", "resumable.session"),
     ("resumable.chunk", "resumable.file"),
     ("resumable.file", "resumable.session"),
     ("resumable.telling", "resumable.session"),
@@ -22,7 +23,7 @@ FOR_TYPES = {
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options"}
-CLIENT = {"chunk", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport"}
+CLIENT = {"adding", "chunk", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -38,8 +39,9 @@ BELOW: dict[str, set[str]] = {
     "chunk": BASE | {"core", "dispatch", "signals"},
     "file": BASE | {"protocol", "core", "dispatch", "signals", "progress", "chunk"},
     "telling": BASE | {"core", "dispatch", "signals", "file"},
+    "adding": BASE | {"protocol", "core", "transport", "dispatch", "signals", "file"},
     "session": BASE
-    | {"protocol", "core", "transport", "plugins", "dispatch", "signals", "progress", "file", "telling"},
+    | {"protocol", "core", "transport", "plugins", "dispatch", "signals", "progress", "file", "telling", "adding"},
     "receiver": BASE | {"protocol", "signals"},
     "cli": BASE | CLIENT | {"protocol", "signals", "receiver", ""},
     "__main__": {"cli", ""},

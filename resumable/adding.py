@@ -1,0 +1,144 @@
+"""Sources become files of a session: examined, announced, and, with ``auto_upload``, on their way."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .core.records import Notice
+from .core.states import SessionState
+from .dispatch.admission import Admission, Candidate
+from .dispatch.engine import Engine
+from .dispatch.entry import Entry
+from .dispatch.hooks import Hooks
+from .errors import FileRejected, StateError
+from .file import ResumableFile, file_event
+from .options import Options
+from .protocol.plan import ChunkOrder, ChunkPlan
+from .signals import Signals
+from .transport.directory import walk
+
+if TYPE_CHECKING:
+    from .session import Resumable
+
+__all__ = ["Adding"]
+
+logger = logging.getLogger("resumable")
+
+MANY_CHUNKS = 9999
+"""Some servers name the files of chunks with four digits."""
+
+
+class Adding:
+    """Adds files to one session; what each method raises is said there."""
+
+    def __init__(self, session: Resumable, options: Options, hooks: Hooks, signals: Signals, engine: Engine) -> None:
+        self._session = session
+        self._options = options
+        self._hooks = hooks
+        self._signals = signals
+        self._engine = engine
+        self._admission = Admission(options, hooks)
+        self._order = "free" if options.prioritize_first_and_last_chunk else options.chunk_order
+
+    def one(
+        self,
+        source: Any,
+        relative_path: Any,
+        *,
+        unique_identifier: str | None,
+        mime_type: str | None,
+        on: Mapping[str, Callable[..., Any]],
+    ) -> ResumableFile:
+        """The file is part of the session; see :meth:`Resumable.add_file`."""
+        handlers = [(file_event(event), handler) for event, handler in on.items()]
+        for _, handler in handlers:
+            self._signals.check(handler)
+        self._refuse_closed()
+        self._admission.make_room([source], self._engine.count())
+        candidate = self._admission.examine(
+            source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
+        )
+        with self._engine.announcing():
+            try:
+                file = self._add(candidate, handlers)
+            except BaseException:
+                candidate.source.close()
+                raise
+            self._announce([file], [])
+        self._begin([file])
+        return file
+
+    def several(self, batch: Sequence[tuple[Any, Any]]) -> list[ResumableFile]:
+        """The files, each a source and its relative path, are part of the session; see :meth:`Resumable.add_files`."""
+        self._refuse_closed()
+        added: list[ResumableFile] = []
+        skipped: list[Any] = []
+        examined: list[Candidate] = []
+        try:
+            self._admission.make_room([source for source, _ in batch], self._engine.count())
+        except FileRejected:
+            skipped = [source for source, _ in batch]
+            batch = ()
+        try:
+            for source, path in batch:
+                try:
+                    examined.append(self._admission.examine(source, path, refused=len(skipped)))
+                except FileRejected:
+                    skipped.append(source)
+            with self._engine.announcing():
+                while examined:
+                    try:
+                        added.append(self._add(examined[0], ()))
+                    except FileRejected:
+                        skipped.append(examined[0].given)
+                        examined[0].source.close()
+                    del examined[0]
+                self._announce(added, skipped)
+        finally:
+            for candidate in examined:
+                candidate.source.close()
+        self._begin(added)
+        return added
+
+    def directory(self, root: str | os.PathLike[str], pattern: str, exclude: Iterable[str]) -> list[ResumableFile]:
+        """The files below the directory are part of the session; see :meth:`Resumable.add_directory`."""
+        self._refuse_closed()
+        self._engine.tell(Notice("before_add"))
+        return self.several(list(walk(root, pattern, exclude)))
+
+    def _refuse_closed(self) -> None:
+        if self._engine.state is SessionState.CLOSED:
+            raise StateError("add a file", "the session is closed")
+
+    def _announce(self, added: list[ResumableFile], skipped: list[Any]) -> None:
+        if self._signals.wanted("files_added"):
+            self._engine.tell(Notice("files_added", extra=(added, skipped)))
+
+    def _begin(self, added: list[ResumableFile]) -> None:
+        if self._options.auto_upload:
+            self._engine.begin([file._entry for file in added])
+
+    def _add(self, candidate: Candidate, handlers: Iterable[tuple[str, Callable[..., Any]]]) -> ResumableFile:
+        options, record = self._options, candidate.record
+        plan = ChunkPlan(record.size, options.chunk_size, options.force_chunk_size)
+        if plan.count > MANY_CHUNKS:
+            logger.warning(
+                "%r has %d chunks: some servers take at most 9999; raise chunk_size for those",
+                record.relative_path,
+                plan.count,
+            )
+        order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
+        entry = Entry(record, candidate.source)
+        file = entry.subject = ResumableFile(self._session, self._engine, entry)
+        subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
+        prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
+        try:
+            self._engine.add(entry, plan, order, prepared=prepared, most=options.max_files)
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.off()
+            raise
+        return file
