@@ -92,7 +92,7 @@ class Resumable(Progress):
             checked.session, connections=checked.simultaneous_uploads
         )
         self._owns_transport = checked.transport is None
-        self._performer = Performer(lambda: self._options, self._hooks, self._transport)
+        self._performer = Performer(checked, self._hooks, self._transport)
         policy = Policy(
             slots=checked.simultaneous_uploads,
             test_chunks=checked.test_chunks,

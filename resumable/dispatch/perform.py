@@ -24,11 +24,11 @@ __all__ = ["Performer"]
 
 
 class Performer:
-    """Performs the leases of one session. ``options()`` are its options now: their ``query`` may be replaced."""
+    """Performs the leases of one session. What ``query`` is now, the hooks know: it may be replaced meanwhile."""
 
-    def __init__(self, options: Callable[[], Options], hooks: Hooks, transport: Transport) -> None:
+    def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
         self._options = options
-        self._means = Means(options(), hooks, transport)
+        self._means = Means(options, hooks, transport)
 
     def perform(self, entry: Entry, lease: Lease, watch: Watch, begin_send: Callable[[], bool]) -> Outcome:
         """What came of the lease. ``begin_send`` is called between the test and the sending of a chunk that the server
@@ -47,7 +47,7 @@ class Performer:
             return Outcome(OutcomeKind.REFUSED, message=str(error), error=error)
 
     def _prepare(self, entry: Entry) -> Outcome:
-        options = self._options()
+        options = self._options
         # What came of the hook may not have been heard of, because the file was cut anew meanwhile or another has its
         # identifier: the hook would be given its own bytes, in the old cut.
         replacement = None if entry.replaced else self._means.hooks.call("preprocess_file", entry.subject)
@@ -67,7 +67,7 @@ class Performer:
         return Outcome(OutcomeKind.PREPARED, plan=plan)
 
     def _chunk(self, entry: Entry, lease: Lease, watch: Watch, begin_send: Callable[[], bool]) -> Outcome:
-        attempt = Attempt(self._means, self._options(), entry, lease, watch)
+        attempt = Attempt(self._means, self._options, entry, lease, watch)
         stored: tuple[tuple[int, int], ...] = ()
         if lease.test:
             if not self._means.trust.lost:
