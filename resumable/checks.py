@@ -74,7 +74,6 @@ def interval() -> Kind:
 def limit() -> Kind:
     """A time limit in seconds; 0 is resumable.js's word for none."""
     number = seconds(optional=True)[0]
-    # 0 is resumable.js's word for no limit.
     return lambda value: number(value) or None, "seconds, or None or 0 for no limit"
 
 

@@ -197,7 +197,8 @@ class ResumableFile(Progress):
         """Returns once the file has succeeded and its handlers have returned.
 
         Raises what it failed of, UploadCancelled (also where the session was closed before), WaitTimeout after
-        ``timeout`` seconds, StateError in a handler or hook. Starts nothing: without ``auto_upload`` somebody has to.
+        ``timeout`` seconds, StateError in a handler or hook. Begins no run: without ``auto_upload``, call ``upload()``
+        of the session before.
         """
         self._engine.wait(self._entry, timeout)
         state, error, _ = self._engine.file_state(self._entry)

@@ -90,7 +90,12 @@ class Options:
         "resumableTotalChunks", "totalChunksParameterName", checks.text(optional=True), "How many chunks the file has."
     )
     parameter_namespace: str = _row("", "parameterNamespace", checks.text(), "Put before the name of every parameter.")
-    query: Any = _row(None, "query", checks.mapping(), "Extra parameters, made anew for each attempt; None omits one.")
+    query: Any = _row(
+        None,
+        "query",
+        checks.mapping(),
+        "Extra parameters, made anew for each attempt; one whose value is None is left out.",
+    )
     headers: Any = _row(None, "headers", checks.headers(), "Extra headers, made anew for each attempt.")
     method: str = _row(
         "multipart", "method", checks.one_of("multipart", "octet"), "Chunks as a form, or as the bare body."
@@ -145,7 +150,10 @@ class Options:
         "callable(path, relative_path) -> str; None: size, name and a hash.",
     )
     max_files: int | None = _row(
-        None, "maxFiles", checks.integer(1, optional=True), "Most files in a session; 1 replaces it."
+        None,
+        "maxFiles",
+        checks.integer(1, optional=True),
+        "Most files in a session; where that is 1, a new file replaces the one that is there.",
     )
     max_files_error_callback: Any = _row(
         None, "maxFilesErrorCallback", checks.hook(), "callable(files, count) when there are too many files."
@@ -195,7 +203,7 @@ class Options:
         "callable(response) -> bool: whether the answer to a test says that the chunk is there.",
     )
     limit_rate: int | None = _row(
-        None, None, checks.integer(1, optional=True), "Bytes a second that all chunks together are sent with at most."
+        None, None, checks.integer(1, optional=True), "Most bytes a second, of all chunks together."
     )
     timeout: tuple[float | None, float | None] = _row(
         (10, 60), "xhrTimeout", checks.timeout(), "Longest wait to connect, and longest silence of the server."
@@ -204,13 +212,16 @@ class Options:
         300, None, checks.limit(), "Longest silence after the last chunk, when servers assemble the file."
     )
     throttle_progress_callbacks: float = _row(
-        0.5, "throttleProgressCallbacks", checks.seconds(), "Least time between two progress events while bytes flow."
+        0.5,
+        "throttleProgressCallbacks",
+        checks.seconds(),
+        "Least seconds between two progress events of one chunk while its bytes flow.",
     )
     session: Any = _row(
         None,
         "withCredentials",
         checks.with_method("send", "a requests.Session, or callable() -> requests.Session", factory=True),
-        "Your own requests.Session, or a factory, called once for each request at a time: cookies, auth, TLS.",
+        "Your own requests.Session, for cookies, auth and TLS; or a factory, called as often as requests run at once.",
     )
     transport: Any = _row(
         None,

@@ -187,15 +187,17 @@ class Resumable(Progress):
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """No more files come; returns what became of them, once the run is over and every handler has returned.
 
-        What was added and not sent is sent. A run that a handler begins meanwhile belongs to it, and so does one that
-        was over before, if nobody has joined since. A paused session is waited for until somebody resumes it; files
-        that were open when it was closed count as cancelled. Afterwards the session can be used for another run.
+        What was added and not sent is sent. A run that a handler begins meanwhile is waited for too, and the result
+        also has the files of earlier runs that nobody has joined. A paused session is waited for until somebody resumes
+        it; files that were open when it was closed count as cancelled. Afterwards the session can be used for another
+        run.
 
         With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
         for; async handlers are not waited for. Ctrl-C pauses the session and is raised.
 
-        Raises UploadFailed with the error of each failed file (each once; not with ``raise_errors=False``, whose
-        result counts as having told them), WaitTimeout after ``timeout`` seconds, and StateError in a handler or hook.
+        Raises UploadFailed with the error of each failed file, unless ``raise_errors`` is False (an error that was
+        raised or returned once is not raised by a later call), WaitTimeout after ``timeout`` seconds, and StateError in
+        a handler or hook.
         """
         try:
             ended = self._engine.join(timeout)

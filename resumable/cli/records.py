@@ -27,7 +27,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "skipped": "what was refused of them",
         "chunk": "the chunk, an object",
         "message": "what the server said last, or why no answer came; null where there is neither",
-        "ratio": "0",
+        "ratio": "how far the cutting is: always 0, for it takes no time",
         "size": "bytes of all files; of a planned one its own, null where nobody knows them",
         "bytes_confirmed": "bytes that are at the server",
         "bytes_skipped": "those of them that were there already",

@@ -64,8 +64,8 @@ class Leasing:
 
     @property
     def _held_back(self) -> bool:
-        """Whether a batch has to be announced first, or the handlers to catch up. Posted ones cannot where their thread
-        is one that waits here."""
+        """Whether a batch has to be announced first, or the handlers have to catch up. While somebody waits for the end
+        of something, posted handlers are not waited for: theirs may be the very thread that waits."""
         monitor = self._monitor
         return monitor.announcing > 0 or (self._outbox.full and (self._delivery.waits or not monitor.waiting))
 

@@ -48,8 +48,8 @@ class Performer:
 
     def _prepare(self, entry: Entry) -> Outcome:
         options = self._options
-        # What came of the hook may not have been heard of, because the file was cut anew meanwhile or another has its
-        # identifier: the hook would be given its own bytes, in the old cut.
+        # The hook may have run before, and what came of that been dropped, because the file was cut anew meanwhile or
+        # its identifier was taken. Run again it would be given the bytes that it returned itself.
         replacement = None if entry.replaced else self._means.hooks.call("preprocess_file", entry.subject)
         if replacement is not None:
             source = make_source(replacement, name=entry.record.file_name)
