@@ -10,6 +10,7 @@ import click
 
 from .. import OptionError, Resumable
 from ..errors import without_secrets
+from ..protocol.verdict import is_web_page
 from .access import authorised, certificate_flag, certificates, token_flags
 from .again import command_again
 from .amounts import size, size_typed
@@ -125,17 +126,17 @@ class Doctor:
         if answer.test is None:
             return self._failed("test", answer)
         status, text = answer.test
-        if _is_page(text) and status != 404:
-            if status in (200, 201):
-                self._use("test_chunks", False, "--no-test-chunks")
-            advice = "check the path of the URL; if uploads work all the same, --no-test-chunks saves the question"
-            return Finding("test", f"GET is answered by a web page ({status})", advice, doubtful=True)
         if status in (401, 403, 407):
             advice = "--token-file, --token-env, --header @FILE or ~/.netrc give credentials"
             return Finding("test", f"the server wants to know who asks ({status})", advice, ExitCode.AUTHENTICATION)
         if 300 <= status < 400:
             text = f"the server sends us elsewhere ({status}): {without_secrets(answer.location)}"
             return Finding("test", text, "use the new URL", ExitCode.REFUSED)
+        if is_web_page(text) and status != 404:
+            if status in (200, 201):
+                self._use("test_chunks", False, "--no-test-chunks")
+            advice = "check the path of the URL; if uploads work all the same, --no-test-chunks saves the question"
+            return Finding("test", f"GET is answered by a web page ({status})", advice, doubtful=True)
         if status in (200, 201):
             self._use("test_chunks", False, "--no-test-chunks")
             what = f"the server says {status}, present, for a chunk that cannot exist: it cannot tell, nothing resumes"
@@ -162,7 +163,7 @@ class Doctor:
             text = f"refused ({default.status}); those of {size(prober.small)} are accepted"
             yield Finding("small chunks", text)
             default, taken = prober.part(), self._taken()
-        if default.accepted and _is_page(default.text):
+        if default.accepted and is_web_page(default.text):
             text = f"answered by a web page ({default.status}), which does not say that it was stored"
             yield Finding("chunk", text, "check the path of the URL", ExitCode.REFUSED)
             return
@@ -290,17 +291,12 @@ class Doctor:
 
 
 def _said(text: str) -> str:
-    """The first line of what the server said, to be put behind what it answered."""
-    lines = [] if _is_page(text) else [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    """The first line of what the server said, to be put behind what it answered; nothing where that is markup."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or lines[0].lstrip().startswith("<"):
         return ""
     first = clean(lines[0].strip())
     return f"; it says: {first if len(first) <= _LONGEST_WORDS else f'{first[: _LONGEST_WORDS - 1]}…'}"
-
-
-def _is_page(text: str) -> bool:
-    """Whether a server that knows nothing of the protocol may have said this."""
-    return text.lstrip()[:1] == "<"
 
 
 command.params.extend(

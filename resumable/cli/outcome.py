@@ -15,6 +15,7 @@ from .. import (
     TransportError,
     UploadError,
 )
+from ..protocol.verdict import is_web_page
 from ..transport.base import TLSFailure
 from .flags import flag_of, in_flags
 
@@ -96,7 +97,7 @@ def in_words(error: BaseException, *, examined: bool = False) -> str:
         advice = TRUST
     elif isinstance(error, AuthenticationRefused) and error.status != 407:
         advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
-    elif isinstance(error, ServerRefused) and error.body.lstrip()[:1] == "<":
+    elif isinstance(error, ServerRefused) and is_web_page(error.body):
         what = "check the path of the URL" if examined else "resumable doctor says whether uploads are taken there"
         advice = f"{advice}; that is a web page: {what}"
     return f"{start}; {in_flags(advice).lstrip('; ')}" if advice else start

@@ -478,3 +478,31 @@ def test_whoever_does_not_want_tests_is_not_told_that_they_fail(run: Run) -> Non
         ran = run("doctor", "-y", "--no-test-chunks", server.url)
     assert findings(ran.err)["resuming"] == "note: not possible"
     assert ran.err.splitlines()[-1].endswith(f"upload --no-test-chunks FILE {server.url}")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (401, {}, "the server wants to know who asks (401)"),
+        (403, {}, "the server wants to know who asks (403)"),
+        (302, {"Location": "/login"}, "the server sends us elsewhere (302)"),
+    ],
+)
+def test_a_web_page_that_comes_with_a_status_of_its_own_is_known_by_that(
+    run: Run, status: int, headers: dict[str, str], said: str
+) -> None:
+    """nginx and others put a page behind every status."""
+    with Script(otherwise=answer(status, b"<html><head><title>x</title></head></html>", **headers)) as server:
+        ran = run("doctor", server.url)
+    assert said in findings(ran.err)["test"]
+
+
+def test_markup_that_is_no_web_page_is_not_called_one(run: Run, make: Callable[..., Path]) -> None:
+    """A store that speaks XML has answered, whatever it means."""
+    make()
+    error = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidRequest</Code></Error>'
+    with Script(otherwise=answer(400, error)) as server:
+        ran = run("upload", "--no-test-chunks", "a.bin", server.url)
+        doctor = run("doctor", server.url)
+    assert "400" in ran.text
+    assert "web page" not in ran.text + doctor.text
