@@ -55,10 +55,9 @@ class Outcome(NamedTuple):
     """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last.
 
     ``answered``: the server was reached. ``hopeless``: not worth a retry unless the server was reached before.
-    ``retry_after``:
-    seconds for which the server wants to be left alone. ``delay``: seconds before the retry, where the user decides
-    that. ``stored``: ranges of chunk indexes that the server said it has. ``plan``: the new cut, where a hook replaced
-    the bytes of the file.
+    ``retry_after``: seconds for which the server wants to be left alone. ``delay``: seconds before the retry, where the
+    user decides that. ``stored``: ranges of chunk indexes that the server said it has. ``plan``: the new cut, where a
+    hook replaced the bytes of the file.
     """
 
     kind: OutcomeKind
