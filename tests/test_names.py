@@ -9,6 +9,7 @@ import pickle
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_origin
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_every_public_class_function_and_method_says_what_it_does(module: Module
     silent = []
     for name in getattr(module, "__all__", ()):
         value = getattr(module, name)
-        if not (inspect.isclass(value) or inspect.isfunction(value)):
-            continue
+        if get_origin(value) or not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue  # what stands for a type, such as Callable[[], None], passes for a class on Python 3.10
         if not value.__doc__:
             silent.append(name)
         if inspect.isclass(value):

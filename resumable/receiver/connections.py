@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import selectors
 import socket
 import threading
 import time
 from contextlib import closing
+from multiprocessing.connection import wait
 from typing import Any
 
 from .connection import Connection, Limits
@@ -48,14 +48,9 @@ class Connections:
         Then nothing more is accepted, connections that wait for a request are closed, and requests that run are given
         ``grace`` seconds. What still runs a second after its connection was shut down is left behind on its thread.
         """
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listening, selectors.EVENT_READ)
-            waiting = selector.register(life, selectors.EVENT_READ)
-            while waiting not in [key for key, _ in selector.select()]:
-                if not self._accept():
-                    selector.unregister(self._listening)
-                    selector.select(_PAUSE)
-                    selector.register(self._listening, selectors.EVENT_READ)
+        while life not in wait([life, self._listening]):
+            if not self._accept():
+                wait([life], _PAUSE)
         self._listening.close()
         self._end()
 

@@ -581,10 +581,26 @@ def listening_to(words: str) -> Iterator[threading.Event]:
         logger.removeHandler(handler)
 
 
+class Swept(Receiver):
+    """Says when a sweep is over."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(FileStore(root, fsync="never"))
+        self.swept = threading.Event()
+
+    def sweep(self) -> int:
+        try:
+            return super().sweep()
+        finally:
+            self.swept.set()
+
+
 def test_without_file_handles_connections_wait_for_some(root: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with serving(root) as server, socket.socket() as connection, listening_to("cannot accept") as heard:
+    receiver = Swept(root)
+    with serving(root, receiver) as server, socket.socket() as connection, listening_to("cannot accept") as heard:
         connection.settimeout(PATIENCE)
+        assert receiver.swept.wait(PATIENCE)  # what it had open would be free again
         lowest = os.dup(0)
         os.close(lowest)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
