@@ -82,7 +82,8 @@ class Bars:
             self._live.stop()
 
     def _state(self) -> tuple[list[Row], list[Text]]:
-        return self._rows(), self._notes()
+        notes = self._notes()  # these first: what they count is in a row by then
+        return self._rows(), notes
 
     def _rows(self) -> list[Row]:
         now, tally, session = time.monotonic(), self._tally, self._session

@@ -211,9 +211,8 @@ class Engine:
         self._command(self._core.close, hard=True)
         self._workers.join(STOP_PATIENCE)
         self._delivery.drain()
-        with self._lock:
-            if self._delivery.waits:
-                self._monitor.waiters.wait_for(self._delivery.over, HANDLER_PATIENCE)
+        if self._delivery.waits:
+            self._waiting.told(HANDLER_PATIENCE)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ that workers call; nobody else changes the core.
 1. The lock is a leaf. While it is held only the core, the outbox and ``notify`` run: no I/O, no logging, no signal,
    no user code, no sleep.
 2. Stopping a request is done after the lock is released and before the command returns: see ``Watch.stop``.
-3. Workers, the thread of the handlers, and those who wait for the end of something each have a condition of that lock,
-   so that a chunk wakes nobody whom it does not concern.
+3. Workers and the thread of the handlers each have a condition of that lock, and those who wait for the end of
+   something have :class:`Waiters`, so that a chunk wakes nobody whom it does not concern.
 """
 
 from __future__ import annotations
@@ -25,7 +25,40 @@ from .outbox import Outbox
 from .register import Register
 from .traffic import Traffic
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "Waiters"]
+
+
+class Waiters:
+    """Threads of users, in waits that a signal may interrupt.
+
+    No Condition: what a signal's handler raises while that takes its lock again leaves the lock to whoever has it, and
+    the ``with`` around the wait would free it under them.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._gates: set[threading.Lock] = set()
+
+    def notify_all(self) -> None:
+        """Every gate is open, and forgotten. The caller holds the lock."""
+        for gate in self._gates:
+            gate.release()
+        self._gates.clear()
+
+    def gate(self) -> threading.Lock:
+        """A closed gate for :meth:`wait`, which the next notice opens. The caller holds the lock."""
+        gate = threading.Lock()
+        gate.acquire()
+        self._gates.add(gate)
+        return gate
+
+    def wait(self, gate: threading.Lock, seconds: float) -> None:
+        """The gate was opened, or the time is over. The caller does not hold the lock."""
+        try:
+            gate.acquire(timeout=seconds)
+        finally:
+            with self._lock:
+                self._gates.discard(gate)
 
 
 class Monitor:
@@ -40,7 +73,7 @@ class Monitor:
     def __init__(self, policy: Policy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
-        self.waiters = threading.Condition(self.lock)
+        self.waiters = Waiters(self.lock)
         self.clock = clock
         self.core = SessionCore(policy)
         self.outbox = Outbox(wanted, self.work.notify_all)

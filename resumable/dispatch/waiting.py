@@ -57,8 +57,21 @@ class Waiting:
                     left = SLICE if deadline is None else min(SLICE, deadline - monitor.clock())
                     if left <= 0:
                         raise WaitTimeout(f"{what} is still going on after {timeout:g} s")
-                    if not delivery.drainable:
-                        monitor.waiters.wait(left)
+                    gate = None if delivery.drainable else monitor.waiters.gate()
+                if gate is not None:
+                    monitor.waiters.wait(gate, left)
         finally:
             with monitor.lock:
                 monitor.waiting -= 1
+
+    def told(self, patience: float) -> None:
+        """Nothing waits to be told and no handler runs, or so many seconds are over."""
+        monitor = self._monitor
+        deadline = monitor.clock() + patience
+        while True:
+            with monitor.lock:
+                left = deadline - monitor.clock()
+                if self._delivery.over() or left <= 0:
+                    return
+                gate = monitor.waiters.gate()
+            monitor.waiters.wait(gate, left)

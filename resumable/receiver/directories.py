@@ -158,9 +158,13 @@ def _make_one(path: str, *, durable: bool) -> None:
 def remove_directory(name: str, above: int) -> None:
     """There is no directory of this name in the open one afterwards. It holds files only."""
     with closing_file(open_directory(name, above)) as directory:
-        # A request that holds it still may leave another file meanwhile.
-        while files := os.listdir(directory):
-            for file in files:
+        while True:
+            for file in os.listdir(directory):
                 with suppress(FileNotFoundError):
                     os.unlink(file, dir_fd=directory)
-    os.rmdir(name, dir_fd=above)
+            try:
+                return os.rmdir(name, dir_fd=above)
+            except OSError as error:
+                # A request that holds it still may have left another file meanwhile.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise

@@ -20,6 +20,7 @@ from .site import Site
 
 HERE = Path(__file__).parent
 CHUNK = 64 * 1024
+UPLOADS_AT_ONCE = 3  # the default of both libraries, and of ours
 NAMES = {"Resumable": None, "Flow": parameter_names(dialects.FLOWJS)}
 BOTH = pytest.mark.parametrize("library", NAMES)
 
@@ -57,7 +58,7 @@ class Page:
         self.chromium.until(
             f"harness.uploader.files[0].chunks.filter(chunk => chunk.status() === 'success').length === {successes}"
         )
-        self.site.wait(stored=successes)
+        self.site.wait(stored=successes, waiting=UPLOADS_AT_ONCE)
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_what_python_began_is_finished_in_a_browser(
     source.write_bytes(content(10 * CHUNK + 77))
     page.site.hold(4)
     process = start(page.url, PRESETS[page.library][0], CHUNK, source)
-    page.site.wait(stored=4)
+    page.site.wait(stored=4, waiting=UPLOADS_AT_ONCE)
     process.kill()
     process.wait()
     page.site.turn_away()

@@ -159,7 +159,7 @@ def test_nobody_reading_the_json_stops_no_upload(
     start: Callable[..., subprocess.Popen[str]], make: Make, server: Server
 ) -> None:
     make("a.bin", 20 * MIB)
-    process = start("upload", "--json", "--chunk-size", "64K", "a.bin", server.url)
+    process = start("upload", "--json", "--progress", "none", "--chunk-size", "64K", "a.bin", server.url)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()
@@ -268,6 +268,7 @@ def test_a_progress_line_comes_every_five_seconds_without_a_terminal(
 
 def test_the_lines_say_where_the_run_is(run: Run, make: Make, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Plain, "EVERY", 0.0)
+    monkeypatch.setattr(Plain, "interval", 0.05)
     make("a.bin", 64 * 4096)
     with Resumable(server.url, chunk_size=4096, auto_upload=False) as session:
         session.add_file("a.bin").mark_chunks_completed(range(20, 64))

@@ -9,7 +9,7 @@ import resource
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,9 +18,9 @@ import pytest
 from resumable.errors import OptionError
 from resumable.receiver import FileStore, Limits, Receiver, Server
 
+from .conftest import PATIENCE, eventually, until_no_connection_is_served
 from .sample import Sample
 
-PATIENCE = 60.0
 STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 FOR_EVER = 1000.0
 
@@ -96,16 +96,6 @@ def send_until_cut(connection: socket.socket, data: bytes) -> None:
             connection.sendall(data)
     except (ConnectionResetError, BrokenPipeError):
         return
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Asked again and again, until it is so."""
-    passing = threading.Event()
-    for _ in range(int(PATIENCE / 0.01)):
-        if condition():
-            return
-        passing.wait(0.01)
-    raise AssertionError("it never was so")
 
 
 def refused(server: Server) -> bool:
@@ -600,7 +590,9 @@ def test_without_file_handles_connections_wait_for_some(root: Path) -> None:
     receiver = Swept(root)
     with serving(root, receiver) as server, socket.socket() as connection, listening_to("cannot accept") as heard:
         connection.settimeout(PATIENCE)
-        assert receiver.swept.wait(PATIENCE)  # what it had open would be free again
+        # What others have open would be free again.
+        assert receiver.swept.wait(PATIENCE)
+        until_no_connection_is_served()
         lowest = os.dup(0)
         os.close(lowest)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
@@ -640,6 +632,7 @@ def test_a_client_that_resets_harms_nobody(server: Server) -> None:
 
 
 def test_no_thread_and_no_socket_is_left(root: Path) -> None:
+    until_no_connection_is_served()
     threads, handles = set(threading.enumerate()), open_handles()
     with serving(root) as server:
         for _ in range(10):

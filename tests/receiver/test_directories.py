@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from resumable.receiver import FileStore
+from resumable.receiver.directories import remove_directory
 from resumable.receiver.messages import Refusal
 
+from .conftest import open_below
 from .uploads import DATA, KEY, a_record, begun, directory_of, filled, opened, whole
 
 
@@ -65,11 +67,11 @@ def test_a_state_directory_that_others_can_write_to_is_refused(
 ) -> None:
     begun(store)
     change(root / ".resumable")
-    before = os.listdir("/proc/self/fd")
+    before = open_below(root)
     for use in every_use(store):
         with pytest.raises(PermissionError, match="others may write to it"):
             use()
-    assert os.listdir("/proc/self/fd") == before
+    assert open_below(root) == before
 
 
 def test_an_upload_that_is_a_link_is_refused(store: FileStore, root: Path, outside: Path) -> None:
@@ -171,3 +173,37 @@ def test_a_finished_file_can_be_read_by_whom_the_umask_lets(store: FileStore, ro
         os.umask(before)
     assert stat.S_IMODE((root / "dir" / "a.bin").stat().st_mode) == 0o640
     assert (root / "dir" / "a.bin").read_bytes() == DATA
+
+
+def test_what_appears_in_a_directory_while_it_is_removed_is_removed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "old"
+    directory.mkdir()
+    late = iter(["claim-chunk-0", "claim-chunk-1"])
+    real = os.rmdir
+
+    def rmdir(name: str, *, dir_fd: int) -> None:
+        for left in late:
+            (directory / left).touch()
+            break
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    above = os.open(tmp_path, os.O_RDONLY)
+    try:
+        remove_directory("old", above)
+    finally:
+        os.close(above)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_directory_that_cannot_be_removed_raises(tmp_path: Path) -> None:
+    (tmp_path / "old" / "below").mkdir(parents=True)
+    above = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="below"):
+            remove_directory("old", above)
+    finally:
+        os.close(above)
+    assert os.listdir(tmp_path) == ["old"]

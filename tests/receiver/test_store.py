@@ -20,6 +20,7 @@ from resumable.protocol.verdict import Rules
 from resumable.receiver import FileStore, Receiver, UploadRecord
 from resumable.receiver.messages import Refusal
 
+from .conftest import open_below
 from .sample import Sample
 from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, filled, key_of, opened, state_of, whole
 
@@ -141,9 +142,9 @@ def test_an_upload_of_which_a_power_failure_left_a_part_is_removed(
 ) -> None:
     begun(store)
     damage(directory_of(root))
-    before = os.listdir("/proc/self/fd")
+    before = open_below(root)
     assert store.open(KEY) is None
-    assert os.listdir("/proc/self/fd") == before
+    assert open_below(root) == before
     assert os.listdir(root / ".resumable") == []
     assert "is damaged" in caplog.text
     with filled(store) as upload:
@@ -154,10 +155,10 @@ def test_a_record_that_says_more_than_is_understood_raises_and_is_kept(store: Fi
     begun(store)
     record = directory_of(root) / "record"
     record.write_text(record.read_text().replace('"tenant"', '"owner"'))
-    before = os.listdir("/proc/self/fd")
+    before = open_below(root)
     with pytest.raises(TypeError, match="owner"):
         store.open(KEY)
-    assert os.listdir("/proc/self/fd") == before
+    assert open_below(root) == before
     assert state_of(root) == {"record", "chunks", "part"}
 
 
@@ -417,19 +418,19 @@ def test_a_second_sender_of_a_chunk_waits_for_the_first(store: FileStore, root: 
         assert go_on.wait(30)
         yield DATA[10:30]
 
-    results: list[bool] = []
+    results: dict[str, bool] = {}
     with opened(store) as first, store.open(KEY) as second:  # type: ignore[union-attr]
-        sending = threading.Thread(target=lambda: results.append(first.receive(0, slow())))
+        sending = threading.Thread(target=lambda: results.update(first=first.receive(0, slow())))
         sending.start()
         assert begun.wait(30)
-        waiting = threading.Thread(target=lambda: results.append(second.receive(0, whole(second, 0))))
+        waiting = threading.Thread(target=lambda: results.update(second=second.receive(0, whole(second, 0))))
         waiting.start()
         assert second.receive(1, whole(second, 1))
-        assert results == []
+        assert results == {}
         go_on.set()
         sending.join(30)
         waiting.join(30)
-    assert results == [True, False]
+    assert results == {"first": True, "second": False}
     assert state_of(root) == {"record", "part", "chunks"}
 
 

@@ -448,6 +448,43 @@ def test_ctrl_c_while_joining_pauses_and_is_raised(wire: Wire, make: Make) -> No
         assert session.join(PATIENCE).succeeded
 
 
+def test_ctrl_c_takes_the_lock_from_nobody(wire: Wire, make: Make) -> None:
+    wire.behave = holding
+    interrupted, left = threading.Event(), threading.Event()
+    early = []
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def hold() -> None:
+        while not monitor.waiters._gates:
+            pass
+        with monitor.lock:
+            monitor.waiters.notify_all()
+            early.append(left.wait(0.1))  # it goes on as far as it can without the lock
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            assert interrupted.wait(PATIENCE)
+            early.append(left.wait(0.3))
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with Resumable(wire.url) as session:
+            monitor = session._engine._monitor
+            session.add_file(make())
+            wire.wait_held()
+            holding_it = threading.Thread(target=hold)
+            holding_it.start()
+            with pytest.raises(KeyboardInterrupt):
+                session.join(PATIENCE)
+            left.set()
+            holding_it.join(PATIENCE)
+            session.cancel()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert early == [False, False], "whoever waits cannot go before the lock is free"
+
+
 PROGRAM = """
 import sys
 from resumable import Resumable
