@@ -37,9 +37,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def running(name: str, directory: Path) -> Iterator[tuple[Program, str]]:
     """The example, and where it says that uploads go."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), str(directory)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env={**os.environ, **TOKENS}
-    )
+    # What it logs goes where ours goes: nobody would read it from a pipe, which would be full one day.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env={**os.environ, **TOKENS})
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

@@ -22,6 +22,11 @@ from .site import Site
 HERE = Path(__file__).parent
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # The first has to wait for npm and for the start of Chromium.
+    item.add_marker(pytest.mark.timeout(300))
+
+
 def cannot(reason: str) -> NoReturn:
     """Skip what needs this, and say why; where CI is set, as it is on build machines, nothing is skipped."""
     if os.environ.get("CI"):

@@ -158,7 +158,7 @@ def test_a_second_signal_ends_it_at_once(work: Path, tmp_path: Path) -> None:
         "with interruptible():\n"
         "    try:\n"
         "        print('ready', flush=True)\n"
-        "        threading.Event().wait()\n"
+        "        while True: threading.Event().wait(0.2)\n"
         "    finally:\n"
         "        print('stopping', flush=True)\n"
         "        threading.Event().wait()\n",

@@ -18,6 +18,8 @@ import pytest
 
 from resumable.receiver import FileStore, Receiver, Request, Response, Server
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for pip
+
 CHUNK = 64 * 1024
 
 CLIENT = """

@@ -5,6 +5,7 @@ Calls are counted and not timed, so that it does not matter what else runs on th
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tracemalloc
@@ -49,11 +50,15 @@ class Calls:
     def __enter__(self) -> Calls:
         self.names.clear()
         self.moved.clear()
+        # A collection in the middle would close what others have left.
+        gc.collect()
+        gc.disable()
         sys.setprofile(self._see)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
+        gc.enable()
 
     def _see(self, frame: FrameType, event: str, function: object) -> None:
         if event == "c_call" and getattr(function, "__module__", None) in ("posix", "fcntl"):
