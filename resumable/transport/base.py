@@ -240,10 +240,11 @@ class Watch:
         together = 0 < len(piece) <= _SMALL
         first = memoryview(b"".join((head, piece)) if together else head)
         with self._gate:
+            # Before the look: a stop that could not wait for us any longer finds one or the other.
+            self._socket = connection
             if self.stopped:
                 raise Stopped
             self._begun = True
-            self._socket = connection
             # No timeout is set for it, because there is room.
             size = self._put(connection, first)
         self._push(connection, first[size : len(head)])
@@ -295,7 +296,7 @@ class Watch:
         connection = self._socket
         if held:
             self._gate.release()
-        if connection is not None and (hard or self.unsent):
+        if connection is not None and (hard or self.unsent or not held):
             try:
                 # The base class's method, even for TLS: SSLSocket.shutdown would go on in plain text.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)

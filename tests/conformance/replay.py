@@ -8,9 +8,7 @@ replay that stands still says where.
 
 from __future__ import annotations
 
-import gc
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -19,11 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
-from types import FrameType
 from typing import Any
 
 from resumable.events import EVENTS
 
+from .frames import current_frames
 from .page import STATUS, Page, rounded
 from .server import Arrived, Broken, Exchange, Gone, Said, ScriptedServer
 from .trace import STEPS_WITH_A_LINE, Key, Trace
@@ -419,20 +417,6 @@ class _Driver:
         waiting = ", ".join(held.label for held in self._unanswered.values()) or "none"
         seen = "\n".join(f"  {line}" for line in self.account.timeline[-12:])
         return f"nothing leads on any more; the recording is at {place}; requests held: {waiting}; we saw last:\n{seen}"
-
-
-def current_frames() -> dict[int, FrameType]:
-    """Where each thread is, by its ident.
-
-    Without the garbage collector meanwhile: where that runs inside the call, CPython 3.11 can wait for itself for ever.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return sys._current_frames()
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _value(member: Any) -> Any:

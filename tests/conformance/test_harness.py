@@ -223,7 +223,7 @@ def test_an_altered_recording_is_unexplained_when_it_is_replayed(alter: Callable
 
 
 def test_a_replay_that_stands_still_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driving, "PATIENCE", 0.3)
+    monkeypatch.setattr(driving, "PATIENCE", 3.0)
     data = copy.deepcopy(next(trace for trace in TRACES if trace.kind == "resumable" and trace.requests).data)
     never = {"send": len(data["requests"])}
     data["requests"].append(data["requests"][-1] | {"query": [["no", "such"]], "n": never["send"]})

@@ -390,7 +390,7 @@ def test_an_early_413_is_read_though_the_server_neither_reads_nor_hangs_up(way: 
         exchange.send(head(413, {"Content-Length": "8"}) + b"too long")
         exchange.hold()
 
-    with Script(refuse, receive_buffer=4096) as server:
+    with Script(otherwise=refuse, receive_buffer=4096) as server:
         run = upload(server.url, content(16 << 20), chunk_size=16 << 20, timeout=(5, 0.4), **BLIND, **way)
     assert "too long" in refused(run, ServerRefused)
 
@@ -458,8 +458,11 @@ def test_retry_after_is_honoured_for_the_whole_session(way: dict[str, Any], stat
 
         return run
 
-    wait = email.utils.formatdate(time.time() + 2, usegmt=True) if as_date else "1"
-    with Script(clocked(answer(status, Retry_After=wait)), otherwise=clocked(answer())) as server:
+    def wait(exchange: Exchange) -> None:
+        said = email.utils.formatdate(time.time() + 2, usegmt=True) if as_date else "1"
+        answer(status, Retry_After=said)(exchange)
+
+    with Script(clocked(wait), otherwise=clocked(answer())) as server:
         run = upload(server.url, (content(10), "a.bin"), (content(10), "b.bin"), **BLIND, **way)
     assert run.count("file_success") == 2
     assert came[1] - came[0] >= (0.5 if as_date else 1.0)

@@ -157,7 +157,7 @@ def test_a_request_that_hangs_behind_a_tunnel_is_ended(authority: trustme.CA, bu
         session.cancel()
         for thread in threading.enumerate():
             if thread.name.startswith("resumable-worker"):
-                thread.join(2)
+                thread.join(20)
                 assert not thread.is_alive()
         session.close()
 
@@ -358,8 +358,12 @@ def test_a_cookie_that_the_server_sets_comes_back(way: dict[str, Any]) -> None:
 
 def test_a_cookie_that_one_worker_got_is_sent_by_all(way: dict[str, Any]) -> None:
     nodes = count(1)
+    second_and_third = iter(range(2))
+    together = threading.Barrier(2)
 
     def balance(exchange: Exchange) -> None:
+        if "cookie" in exchange.request.headers and next(second_and_third, None) is not None:
+            together.wait(20)
         given = {} if "cookie" in exchange.request.headers else {"Set_Cookie": f"node={next(nodes)}; Path=/"}
         answer(**given)(exchange)  # type: ignore[arg-type]
 

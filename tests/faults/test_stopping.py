@@ -31,12 +31,13 @@ LIMIT = 2.0
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """The block takes no longer. Other programs share the machine, so it is given some leave."""
+    """The block takes no longer. Other programs share the machine, so it is given some leave; what would not be
+    stopped would take fifty seconds."""
     start = time.monotonic()
     try:
         yield
     finally:
-        assert time.monotonic() - start < seconds + 0.5
+        assert time.monotonic() - start < seconds + 3
 
 
 def never_reads(exchange: Exchange) -> None:
@@ -88,7 +89,7 @@ def test_cancelling_the_file_ends_its_requests(hung: Script, way: dict[str, Any]
     file = begun(session, hung)
     with within(LIMIT):
         file.cancel()
-        result = session.join(LIMIT)
+        result = session.join(20)
     assert result.cancelled == (file,)
     session.close()
 
@@ -150,7 +151,7 @@ def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: st
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        session = Resumable(f"{scheme}://127.0.0.1:{port}/", **{**PATIENT, **BLIND, "timeout": (2.5, 2.5)})
+        session = Resumable(f"{scheme}://127.0.0.1:{port}/", **{**PATIENT, **BLIND, "timeout": (8, 8)})
         session.add_file(content(10), relative_path="a.bin")
         with within(LIMIT):
             session.close()
@@ -158,7 +159,7 @@ def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: st
             filler.close()
         for thread in threading.enumerate():
             if thread.name.startswith("resumable-"):
-                thread.join(10)
+                thread.join(30)
                 assert not thread.is_alive()
 
 
@@ -233,7 +234,7 @@ def settled(session: Resumable) -> bool:
 
 def no_threads_of(session: Resumable) -> bool:
     """Whether no worker is left, soon."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + 20
     workers = [thread for thread in threading.enumerate() if thread.name.startswith("resumable-worker")]
     for thread in workers:
         thread.join(max(deadline - time.monotonic(), 0))
@@ -247,12 +248,20 @@ def program(tmp_path: Path, url: str, body: str) -> subprocess.Popen[str]:
     """A program that uploads ``a.bin``; it has the default handling of SIGINT, whoever started the tests."""
     (tmp_path / "a.bin").write_bytes(content(16 * CHUNK))
     text = f"""
-import signal, sys, time
+import signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from resumable import Resumable
 options = dict(test_chunks=False, chunk_size={CHUNK}, simultaneous_uploads=4, chunk_order="free", timeout=(50, 50))
 path = {str(tmp_path / "a.bin")!r}
 url = {url!r}
+
+def tell_when_joined(session):
+    def tell():
+        while not session._engine._monitor.waiting:
+            time.sleep(0.001)
+        print("joined", flush=True)
+    threading.Thread(target=tell, daemon=True).start()
+
 {textwrap.dedent(body)}
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
@@ -270,6 +279,7 @@ BODIES = {
     "join": """
         session = Resumable(url, **options)
         session.add_file(path)
+        tell_when_joined(session)
         try:
             session.join()
         except KeyboardInterrupt:
@@ -311,6 +321,10 @@ def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_
     with Script(otherwise=SERVERS[behaviour]) as server:
         process = program(tmp_path, server.url, BODIES[place])
         server.await_requests(4)
+        if place == "join":
+            # Until then Ctrl-C would come where nobody catches it.
+            assert process.stdout is not None
+            assert process.stdout.readline() == "joined\n"
         with within(LIMIT):
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=20)

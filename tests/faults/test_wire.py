@@ -142,7 +142,7 @@ def test_an_answer_that_ends_with_its_connection_is_one(way: dict[str, Any]) -> 
 def test_a_204_has_no_body_whatever_its_head_says(way: dict[str, Any], said: bytes) -> None:
     missing = raw(b"HTTP/1.1 204 No Content\r\n" + said + b"\r\n\r\n", end="keep")
     with Script(missing, answer()) as server:
-        run = upload(server.url, content(10), timeout=(5, 0.5), **way)
+        run = upload(server.url, content(10), **way)
     assert run.count("file_success") == 1
     assert [request.connection for request in server.requests] == [0, 0]
 
@@ -150,7 +150,7 @@ def test_a_204_has_no_body_whatever_its_head_says(way: dict[str, Any], said: byt
 def test_a_length_that_is_said_twice_is_one(way: dict[str, Any]) -> None:
     twice = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", end="keep")
     with Script(twice, twice) as server:
-        run = upload(server.url, content(2 * CHUNK), timeout=(5, 0.5), **BLIND, **way)
+        run = upload(server.url, content(2 * CHUNK), **BLIND, **way)
     assert run.count("chunk_retry") == 0
     assert [request.connection for request in server.requests] == [0, 0]
     assert run.files[0].message == "ok"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conformance.frames import current_frames
 
 from .wire import PATIENCE, Wire
 
@@ -50,8 +50,9 @@ def wait_until_threads_are_gone() -> None:
 def wait_until_answers_are_awaited(count: int = 1) -> None:
     """So many workers have sent their request and read from their socket, which nobody else can see."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        frames = sys._current_frames()
+    passing = threading.Event()
+    while not passing.wait(0.001):
+        frames = current_frames()
         workers = [frames.get(thread.ident or 0) for thread in threads_of_sessions() if "worker" in thread.name]
         reading = [frame for frame in workers if frame is not None and frame.f_code.co_name == "readinto"]
         if len(reading) >= count:

@@ -20,6 +20,7 @@ from resumable import (
     identifiers,
 )
 
+from .conftest import wait_until_threads_are_gone
 from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
@@ -207,7 +208,7 @@ def test_nothing_is_kept_of_bytes_and_streams_that_left_the_session(
             "cancel": file.cancel,
             "cancel all": session.cancel,
             "replace": lambda: session.add_file(make()),
-            "fail fast": lambda: session.join(PATIENCE, raise_errors=False),
+            "fail fast": lambda: (session.join(PATIENCE, raise_errors=False), wait_until_threads_are_gone()),
             "close": session.close,
         }
         ends[way]()

@@ -70,7 +70,7 @@ def test_posted_handlers_run_on_the_thread_that_takes_what_was_posted(wire: Wire
     with Resumable(wire.url, chunk_size=10, deliver=post, simultaneous_uploads=8) as session:
         session.on("catch_all", lambda event, *_: heard.append((event, threading.current_thread())))
         session.add_file(make(size=1000))
-        post.run(lambda: heard and heard[-1][0] == "chunk_success")
+        post.run(lambda: any(event == "chunk_success" for event, _ in heard))
         assert {thread for _, thread in heard} == {threading.current_thread()}
         session.join(PATIENCE)
         post.run(lambda: heard[-1][0] == "complete")
@@ -261,12 +261,13 @@ def test_join_by_hand_drains_more_than_can_wait(wire: Wire, make: Make) -> None:
 
 def test_what_comes_while_events_are_processed_waits_for_the_next_time(wire: Wire, make: Make) -> None:
     over = []
+    wire.behave = lambda request: (200,) if request.number < 400 else None
     with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
 
         @session.on("chunk_success")
         def more(chunk: Any) -> None:
             # Each handler waits until there is more to tell, so that draining to the end would never end.
-            wire.wait(lambda: over or len(wire.posts) >= min(chunk.number + 3, 500))
+            wire.wait(lambda: over or len(wire.posts) >= min(chunk.number + 3, 400))
 
         session.add_file(make(size=500))
         wire.wait(lambda: len(wire.posts) >= 3)

@@ -206,6 +206,7 @@ def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_
     with Resumable(wire.url, test_chunks=False) as session:
         session.add_file(make("held"))
         wire.wait_held()
+        wait_until_answers_are_awaited()
         session.pause()
         aborted = session.add_file(make("aborted"))
         aborted.abort()

@@ -29,6 +29,7 @@ from resumable import (
     WaitTimeout,
     upload,
 )
+from resumable.dispatch import engine
 
 from .conftest import wait_until_answers_are_awaited, wait_until_threads_are_gone
 from .wire import PATIENCE, Request, Wire
@@ -285,7 +286,10 @@ def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(w
 
 
 @pytest.mark.parametrize("before", ["nothing", "pause", "pause_file"])
-def test_cancel_and_close_free_a_worker_whose_server_never_answers(wire: Wire, make: Make, before: str) -> None:
+def test_cancel_and_close_free_a_worker_whose_server_never_answers(
+    wire: Wire, make: Make, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "STOP_PATIENCE", PATIENCE)
     wire.behave = holding
     for end in ("cancel", "close", "remove", "file"):
         session = Resumable(wire.url, chunk_size=10, simultaneous_uploads=2, chunk_order="free")
@@ -305,7 +309,7 @@ def test_cancel_and_close_free_a_worker_whose_server_never_answers(wire: Wire, m
         for request in held:
             assert request.gone.wait(PATIENCE)
         session.close()
-        assert time.monotonic() - begun < 1.4, "nobody had to be abandoned"
+        assert time.monotonic() - begun < PATIENCE / 2, "nobody had to be abandoned"
         wait_until_threads_are_gone()
         wire.held.clear()
 
@@ -345,7 +349,8 @@ def test_a_session_can_be_used_after_a_cancel(wire: Wire, make: Make) -> None:
         assert session.join(PATIENCE) == Result(succeeded=(again,))
 
 
-def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make) -> None:
+def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STOP_PATIENCE", PATIENCE)
     wire.behave = holding
     events = []
     begun = time.monotonic()
@@ -360,7 +365,7 @@ def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make) -> 
 
     with pytest.raises(ZeroDivisionError):
         block()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PATIENCE / 2
     assert session.state is SessionState.CLOSED
     assert session.files == []
     assert "file_cancelled" in events
@@ -429,16 +434,22 @@ def test_closing_wakes_those_who_wait(wire: Wire, make: Make) -> None:
 # -- Ctrl-C --------------------------------------------------------------------------------------------------------
 
 
+def interrupt_once_joined(session: Resumable) -> None:
+    while not session._engine._monitor.waiting:
+        pass
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 def test_ctrl_c_while_joining_pauses_and_is_raised(wire: Wire, make: Make) -> None:
     wire.behave = holding
     with Resumable(wire.url, chunk_size=10) as session:
         session.add_file(make(size=100))
         wire.wait_held()
-        timer = threading.Timer(0.1, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))
-        timer.start()
+        interrupts = threading.Thread(target=interrupt_once_joined, args=(session,))
+        interrupts.start()
         with pytest.raises(KeyboardInterrupt):
             session.join(PATIENCE)
-        timer.join()
+        interrupts.join()
         assert session.state is SessionState.PAUSED
         begun = wire.settle()
         wire.release()
@@ -527,10 +538,10 @@ def test_upload_takes_a_path_several_or_a_directory(wire: Wire, make: Make) -> N
 
 
 def test_a_session_never_used_opens_nothing_and_starts_nothing(wire: Wire) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     session = Resumable(wire.url)
     assert isinstance(session.files, list)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert wire.settle() == 0
     session.close()
 

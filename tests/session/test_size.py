@@ -19,6 +19,7 @@ from resumable import ChunkState, Resumable
 from resumable.transport.base import Watch
 from resumable.transport.body import ChunkBody
 
+from .conftest import wait_until_threads_are_gone
 from .wire import PATIENCE, Wire
 
 MEBIBYTE = 1 << 20
@@ -43,11 +44,14 @@ def calls(function: Callable[[], Any]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
+    gc.collect()
+    gc.disable()  # it would call what others have left behind
     sys.setprofile(note)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 
@@ -116,6 +120,7 @@ def test_what_a_chunk_needed_is_gone_without_the_garbage_collector(wire: Wire, m
     try:
         with Resumable(wire.url, chunk_size=10) as session:
             session.add_file(make(size=500))
+        wait_until_threads_are_gone()
         left = [thing for thing in gc.get_objects() if isinstance(thing, (ChunkBody, Watch))]
     finally:
         gc.enable()

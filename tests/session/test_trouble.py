@@ -13,6 +13,7 @@ import pytest
 from resumable import FileState, Resumable, StateError
 from resumable.transport.base import Reply, Request, Watch
 
+from .conftest import wait_until_threads_are_gone
 from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
@@ -137,7 +138,8 @@ def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: Wire, make
 
     def leave(chunk: Any) -> None:
         heard.append(chunk.index)
-        raise SystemExit
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit
 
     with Resumable(
         wire.url, chunk_size=10, deliver=lambda function: function(), simultaneous_uploads=2, auto_upload=False
@@ -194,6 +196,7 @@ def test_a_join_that_a_handler_ends_is_over(wire: Wire, make: Make) -> None:
     events: list[str] = []
     with Resumable(wire.url, deliver=lambda function: function(), test_chunks=False) as session:
         session.add_file(make("first")).wait(PATIENCE)
+        wait_until_threads_are_gone()  # or one of them might call the handler
 
         @session.on("complete")
         def leave() -> None:
