@@ -44,7 +44,7 @@ def hung(request: pytest.FixtureRequest) -> Iterator[Script]:
         yield server
 
 
-def interrupted(process: subprocess.Popen[str], number: int, *, leave: float = 0.5) -> tuple[int, str]:
+def interrupted(process: subprocess.Popen[str], number: int, *, leave: float = 3.0) -> tuple[int, str]:
     """The exit code, and what was said, of a process that is sent a signal. Other programs share the machine."""
     began = time.monotonic()
     process.send_signal(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from resumable import Resumable, SourceChanged, SourceError, identifiers
 
 from .client import CHUNK, content, upload
+from .descriptors import open_below
 from .script import Exchange, Script, answer
 
 pytestmark = pytest.mark.timeout(60)
@@ -184,19 +186,16 @@ def test_a_slow_identifier_of_a_file_that_vanished_is_an_error_of_ours(tmp_path:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no list of open descriptors")
 @pytest.mark.parametrize("end", [Resumable.cancel, lambda session: session.remove_file(session.files[0])])
 def test_the_copy_of_a_stream_is_gone_when_the_session_is_closed_though_its_file_was_removed(
-    end: Callable[[Resumable], None],
+    end: Callable[[Resumable], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copies() -> int:
-        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-        return sum(os.readlink(link).endswith("(deleted)") for link in links if os.path.islink(link))
-
-    before = copies()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     session = Resumable("http://127.0.0.1:9/", auto_upload=False)
     reading, writing = os.pipe()
     os.write(writing, b"x" * 1000)
     os.close(writing)
     with open(reading, "rb", buffering=0) as stream:
         session.add_file(stream, relative_path="stream.bin")
+    assert len(open_below(tmp_path)) == 1
     end(session)
     session.close()
-    assert copies() == before
+    assert open_below(tmp_path) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,14 +46,3 @@ def until_no_connection_is_served() -> None:
     They go on for a moment after their client has what it wanted, and after their server counts them as ended.
     """
     eventually(lambda: not any(thread.name == "resumable-connection" for thread in threading.enumerate()))
-
-
-def open_below(root: Path) -> list[str]:
-    """What this process has open there; other things are opened and closed at any time."""
-    found = []
-    for handle in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(os.readlink(handle))
-        except FileNotFoundError:
-            continue  # that with which this is read
-    return sorted(name for name in found if name.startswith(str(root)))

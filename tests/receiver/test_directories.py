@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.descriptors import open_below
 
 from resumable.receiver import FileStore
 from resumable.receiver.directories import remove_directory
 from resumable.receiver.messages import Refusal
 
-from .conftest import open_below
 from .uploads import DATA, KEY, a_record, begun, directory_of, filled, opened, whole
 
 

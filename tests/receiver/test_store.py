@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.descriptors import open_below
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from resumable.protocol.verdict import Rules
 from resumable.receiver import FileStore, Receiver, UploadRecord
 from resumable.receiver.messages import Refusal
 
-from .conftest import open_below
 from .sample import Sample
 from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, filled, key_of, opened, state_of, whole
 

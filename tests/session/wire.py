@@ -19,6 +19,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 __all__ = ["PATIENCE", "Request", "Wire", "stored"]
 
+LEAVE = 3.0
+"""Seconds that a busy machine may take where a time is promised; what breaks the promise takes much longer."""
+
 PATIENCE = 30.0
 """Seconds after which a test that waits for something fails."""
 

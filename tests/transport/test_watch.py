@@ -1,0 +1,47 @@
+"""What stops a request, where nobody keeps to a time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from resumable.transport import base
+from resumable.transport.base import Watch
+
+PATIENCE = 30.0
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_worker_that_stands_still_at_its_first_write_sends_nothing_after_the_stop(
+    hard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, go_on = threading.Event(), threading.Event()
+    failures = []
+
+    class Slow(Watch):
+        def _put(self, connection: socket.socket, view: memoryview) -> int:
+            looked.set()
+            assert go_on.wait(PATIENCE)
+            return super()._put(connection, view)
+
+    def begin() -> None:
+        watch.arm(None, stall=PATIENCE)
+        try:
+            watch.begin(ours, b"GET / HTTP/1.1\r\n\r\n")
+        except OSError as error:
+            failures.append(error)
+
+    monkeypatch.setattr(base, "_GATE_PATIENCE", 0.01)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        watch = Slow()
+        worker = threading.Thread(target=begin)
+        worker.start()
+        assert looked.wait(PATIENCE)
+        watch.stop(hard=hard)
+        go_on.set()
+        worker.join(PATIENCE)
+        assert theirs.recv(100) == b""
+    assert [type(failure) for failure in failures] == [BrokenPipeError]
