@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from ..errors import StateError, WaitTimeout
@@ -67,10 +68,10 @@ class Waiting:
     def told(self, patience: float) -> None:
         """Nothing waits to be told and no handler runs, or so many seconds are over."""
         monitor = self._monitor
-        deadline = monitor.clock() + patience
+        deadline = time.monotonic() + patience
         while True:
             with monitor.lock:
-                left = deadline - monitor.clock()
+                left = deadline - time.monotonic()
                 if self._delivery.over() or left <= 0:
                     return
                 gate = monitor.waiters.gate()
