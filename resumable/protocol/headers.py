@@ -1,0 +1,58 @@
+"""The headers by which a client and a receiver of this package know each other, and their values.
+
+All of them are optional. Without ``Resumable-Server`` an answer comes from a foreign server, which is taken at its
+word; with it, the client believes that a file is stored only if an answer says so. Values are structured fields
+(RFC 9651).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = [
+    "FILE_HEADER",
+    "SERVER_HEADER",
+    "SESSION_HEADER",
+    "WIRE_VERSION",
+    "FileStatus",
+    "format_file_status",
+    "parse_file_status",
+]
+
+SERVER_HEADER = "Resumable-Server"
+"""On every answer of a receiver of this package: the version of what it says beyond resumable.js."""
+
+WIRE_VERSION = "1"
+"""The value of :data:`SERVER_HEADER`."""
+
+FILE_HEADER = "Resumable-File"
+"""On answers to tests and uploads: how far this upload is after the request, see :class:`FileStatus`."""
+
+SESSION_HEADER = "Resumable-Session"
+"""On requests to a receiver of this package: 32 hexadecimal digits, the same for all requests of one session. A session
+that repeats itself, because an answer was lost, is told what it was told before."""
+
+_PARTIAL = re.compile(r"partial;stored=([0-9]{1,15});total=([0-9]{1,15})")
+
+
+class FileStatus(NamedTuple):
+    """How far an upload is: how many of its chunks are stored. ``whole`` if the file is published."""
+
+    whole: bool
+    stored: int = 0
+    total: int = 0
+
+
+def format_file_status(status: FileStatus) -> str:
+    """Return the value of :data:`FILE_HEADER`: ``whole``, or ``partial;stored=4;total=12``."""
+    return "whole" if status.whole else f"partial;stored={status.stored};total={status.total}"
+
+
+def parse_file_status(value: str) -> FileStatus | None:
+    """Return what a value of :data:`FILE_HEADER` says, or None if it is not well formed."""
+    text = value.strip()
+    if text == "whole":
+        return FileStatus(whole=True)
+    found = _PARTIAL.fullmatch(text)
+    return FileStatus(False, int(found[1]), int(found[2])) if found else None
