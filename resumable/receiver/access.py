@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 
 from ..errors import OptionError
+from ..protocol.headers import FILE_HEADER, SERVER_HEADER
 from ..protocol.verdict import STORED_CHUNKS_HEADER
 from .messages import Refusal, Request, Response
 
@@ -29,6 +30,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _TOKEN = re.compile(r"[!-~]+")
 _TOKENS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}")
 _PREFLIGHT_SECONDS = 600
+_EXPOSED = ", ".join((SERVER_HEADER, FILE_HEADER, STORED_CHUNKS_HEADER, "Retry-After"))
 
 
 class Access:
@@ -106,7 +108,7 @@ class Access:
             return (("Vary", "Origin"),)
         return (
             ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", f"{STORED_CHUNKS_HEADER}, Retry-After"),
+            ("Access-Control-Expose-Headers", _EXPOSED),
             ("Vary", "Origin"),
         )
 

@@ -39,6 +39,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from urllib.parse import quote
 
+from ..protocol.headers import FILE_HEADER, SERVER_HEADER, WIRE_VERSION, FileStatus, format_file_status
 from ..protocol.parameters import ParameterNames
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .access import LOCAL_HOSTS, Access
@@ -60,6 +61,8 @@ _log = logging.getLogger(__name__)
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
 _MOST_RANGES = 256
+_SERVER = (SERVER_HEADER, WIRE_VERSION)
+_WHOLE = (FILE_HEADER, format_file_status(FileStatus(whole=True)))
 _FROZEN = {
     "total_size": "a total size",
     "chunk_size": "a chunk size",
@@ -179,8 +182,7 @@ class Receiver:
         return self._shared(request, self._refused(_Exchange(request), refusal))
 
     def _shared(self, request: Request, response: Response) -> Response:
-        shared = self._access.shared(request)
-        return replace(response, headers=response.headers + shared) if shared else response
+        return replace(response, headers=(*response.headers, _SERVER, *self._access.shared(request)))
 
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
         request, status, sentence = exchange.request, refusal.status, refusal.sentence
@@ -235,13 +237,13 @@ class Receiver:
         record, index = asked.record, asked.index
         upload = self.store.open(_key(record))
         if upload is None:
-            return Response(204, headers=((STORED_CHUNKS_HEADER, ""),))
+            return Response(204, headers=(_partial(0, record.total_chunks), (STORED_CHUNKS_HEADER, "")))
         with upload:
             _check_frozen(upload.record, record)
             # Where the end of the upload failed or died in the middle, the client has to send the last chunk again.
             last = record.total_chunks - 1
             waiting = not upload.record.announced and upload.complete()
-            headers = _stored_chunks(upload, last if waiting else record.total_chunks)
+            headers = (_progress(upload), *_stored_chunks(upload, last if waiting else record.total_chunks))
             if not upload.has(index) or (waiting and index == last):
                 return Response(204, headers=headers)
             return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.", *headers)
@@ -262,7 +264,7 @@ class Receiver:
                 if asked.chunk_sha256 is not None:
                     # There is nothing left to compare with, but what was damaged on its way should not seem to be here.
                     deque(pieces or (), maxlen=0)
-                return _sentence(200, "The file is stored.")
+                return _sentence(200, "The file is stored.", _WHOLE)
             if pieces is None:
                 raise Refusal(400, "There is no chunk in the request.")
             if record.file_sha256 is not None:
@@ -271,12 +273,15 @@ class Receiver:
                 self.signals.emit(self.signals.chunk_received, record=upload.record, number=index + 1)
             # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
             # comes again, only its client knows.
-            if not (upload.complete() and self._finished(upload)):
-                return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.")
-        return _sentence(201, "The file is stored.")
+            sentence = f"Chunk {index + 1} of {record.total_chunks} is stored."
+            if not upload.complete():
+                return _sentence(200, sentence, _progress(upload))
+            if not self._finished(upload):
+                return _sentence(200, sentence, _WHOLE)
+        return _sentence(201, "The file is stored.", _WHOLE)
 
     def _finished(self, upload: StoredUpload) -> bool:
-        """The file is published, and this request is the one that has told so."""
+        """The file is published and announced; whether this request is the one that has done it."""
         try:
             upload.publish(check_file)
         except FileDiffers:
@@ -318,6 +323,17 @@ def _check_frozen(known: UploadRecord, said: UploadRecord) -> None:
             raise Refusal(409, f"This upload began with {what} of {began!r}, not {now!r}.")
     if known.file_sha256 and said.file_sha256 and known.file_sha256 != said.file_sha256:
         raise Refusal(409, f"This upload began with a SHA-256 of {known.file_sha256!r}, not {said.file_sha256!r}.")
+
+
+def _progress(upload: StoredUpload) -> tuple[str, str]:
+    """The header that says how far the upload is; whole only when whoever wants to know of the file has been told."""
+    if upload.record.announced:
+        return _WHOLE
+    return _partial(upload.stored(), upload.record.total_chunks)
+
+
+def _partial(stored: int, total: int) -> tuple[str, str]:
+    return FILE_HEADER, format_file_status(FileStatus(False, stored, total))
 
 
 def _stored_chunks(upload: StoredUpload, below: int) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,7 @@ except ImportError as error:
         name="cheroot",
     ) from error
 
+from ..protocol.headers import SERVER_HEADER, WIRE_VERSION
 from .connection import Body, Connection, HeadTooLong
 from .wsgi import Application
 
@@ -209,5 +210,6 @@ def _refusal(status: int, sentence: str, headers: str = "") -> bytes:
     return (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n{headers}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        f"{SERVER_HEADER}: {WIRE_VERSION}\r\n"
         f"Date: {formatdate(usegmt=True)}\r\nServer: resumable\r\nConnection: close\r\n\r\n{body}"
     ).encode("latin-1", "replace")

@@ -92,6 +92,15 @@ class Marks:
             os.pwrite(self._file, place.to_bytes(8, "little"), _PLACE)
         return place >= self._count
 
+    def at_least(self) -> int:
+        """How many chunks are stored, without those that are more than 65,536 chunks behind the first missing one.
+
+        Costs the same for any number of chunks.
+        """
+        place = int.from_bytes(os.pread(self._file, 8, _PLACE), "little")
+        block = os.pread(self._file, min(_BLOCK, self._count - place), _HEAD + place)
+        return place + len(block) - block.count(b"\0")
+
     def stored(self) -> tuple[int, bool]:
         """How many chunks are stored, and whether the last one is among them."""
         trusted = self.trusted()

@@ -94,6 +94,9 @@ class StoredUpload(Protocol):
     def ranges(self) -> Iterator[tuple[int, int]]:
         """The ranges ``[start, stop)`` of the stored chunks, ascending."""
 
+    def stored(self) -> int:
+        """How many chunks are stored, for people to read: at least so many."""
+
     def complete(self) -> bool:
         """Whether all chunks are stored."""
 

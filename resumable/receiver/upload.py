@@ -89,6 +89,10 @@ class FileUpload:
         """See :meth:`StoredUpload.ranges`."""
         return iter([(0, self._plan.count)]) if self._marks is None else self._marks.ranges()
 
+    def stored(self) -> int:
+        """See :meth:`StoredUpload.stored`. Costs the same for any number of chunks."""
+        return self._plan.count if self._marks is None else self._marks.at_least()
+
     def complete(self) -> bool:
         """See :meth:`StoredUpload.complete`. Costs the same for any number of chunks."""
         return self._marks is None or self._marks.complete()

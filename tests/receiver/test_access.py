@@ -130,7 +130,8 @@ def test_a_page_of_an_allowed_origin_reads_every_answer_without_cookies(root: Pa
         headers = dict(answer.headers)
         assert headers["Access-Control-Allow-Origin"] == OURS
         assert headers["Vary"] == "Origin"
-        assert "Resumable-Stored-Chunks" in headers["Access-Control-Expose-Headers"]
+        exposed = headers["Access-Control-Expose-Headers"].split(", ")
+        assert {"Resumable-Server", "Resumable-File", "Resumable-Stored-Chunks", "Retry-After"} == set(exposed)
         assert "Access-Control-Allow-Credentials" not in headers
 
 

@@ -17,6 +17,7 @@ from resumable.receiver import (
     Receiver,
     Refusal,
     Request,
+    Response,
     Store,
     StoredUpload,
     UploadRecord,
@@ -28,6 +29,11 @@ from .sample import Sample, request
 
 STORED = "Resumable-Stored-Chunks"
 MANY = Sample(bytes(range(100)), 10)
+
+
+def stored_in(answer: Response) -> str | None:
+    """The chunks that the answer to a test lists."""
+    return dict(answer.headers).get(STORED)
 
 
 def test_a_file_in_octets_ends_up_under_its_name(receiver: Receiver, root: Path) -> None:
@@ -79,12 +85,12 @@ def test_both_cuts_of_a_file_are_two_different_uploads(receiver: Receiver) -> No
 
 def test_a_test_says_whether_the_chunk_is_there_and_which_others_are(receiver: Receiver) -> None:
     absent = MANY.test(receiver, 1)
-    assert (absent.status, absent.body, absent.headers) == (204, b"", ((STORED, ""),))
+    assert (absent.status, absent.body, stored_in(absent)) == (204, b"", "")
     MANY.send(receiver, 1, 2, 3, 7)
     missing = MANY.test(receiver, 4)
-    assert (missing.status, missing.body, missing.headers) == (204, b"", ((STORED, "1-3,7"),))
+    assert (missing.status, missing.body, stored_in(missing)) == (204, b"", "1-3,7")
     present = MANY.test(receiver, 7)
-    assert (present.status, present.headers) == (200, ((STORED, "1-3,7"),))
+    assert (present.status, stored_in(present)) == (200, "1-3,7")
     assert present.body == b"Chunk 7 of 10 is stored.\n"
 
 
@@ -111,13 +117,13 @@ def test_chunks_in_too_many_ranges_are_not_listed_at_all(receiver: Receiver) -> 
     sample = Sample(bytes(600), 1)
     sample.send(receiver, *range(1, 514, 2))
     answer = sample.test(receiver, 1)
-    assert (answer.status, answer.headers) == (200, ())
+    assert (answer.status, stored_in(answer)) == (200, None)
 
 
 def test_a_finished_upload_answers_present_and_takes_nothing_more(receiver: Receiver, root: Path) -> None:
     assert MANY.send(receiver)[-1] == 201
     answer = MANY.test(receiver, 5)
-    assert (answer.status, answer.headers) == (200, ((STORED, "1-10"),))
+    assert (answer.status, stored_in(answer)) == (200, "1-10")
     assert MANY.send(receiver) == [200] * 10
     assert sorted(os.listdir(root)) == [".resumable", "sample.bin"]
 
@@ -146,7 +152,7 @@ def test_after_a_death_before_the_publishing_the_last_chunk_is_asked_for_again(
     assert not (root / "sample.bin").exists()
     assert [sample.test(receiver, number).status for number in range(1, count)] == [200] * (count - 1)
     answer = sample.test(receiver, count)
-    assert (answer.status, answer.headers) == (204, ((STORED, stored),))
+    assert (answer.status, stored_in(answer)) == (204, stored)
     assert sample.send(receiver, count) == [201]
     assert (root / "sample.bin").read_bytes() == sample.data
 
@@ -340,7 +346,7 @@ def test_the_token_is_wanted_before_the_body_is_read(root: Path) -> None:
         raise AssertionError("the body was read")
 
     answer = Receiver(root, token="s3cret").handle(replace(Sample().octet(1), read=read))
-    assert (answer.status, answer.headers) == (401, (("WWW-Authenticate", "Bearer"),))
+    assert (answer.status, answer.headers[0]) == (401, ("WWW-Authenticate", "Bearer"))
     assert b"s3cret" not in answer.body
 
 

@@ -17,7 +17,7 @@ PARTS = ["/page.css", "/page.js"]
 def test_other_methods_are_refused_with_those_that_are_not(receiver: Receiver, method: str) -> None:
     for path, allowed in (("/", "GET, HEAD, POST, PUT, PATCH"), ("/uploads", "GET, HEAD"), ("/page.js", "GET, HEAD")):
         answer = receiver.handle(Request(method, path, query=Sample().query(1)))
-        assert (answer.status, answer.headers) == (405, (("Allow", allowed),))
+        assert (answer.status, dict(answer.headers)["Allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("path", ["/other", "//", "/../", "/.resumable/", "/uploads/", "/page.html", "uploads"])
@@ -67,7 +67,7 @@ def test_a_receiver_without_a_page_has_none(root: Path) -> None:
 )
 def test_the_page_is_behind_a_slash_so_that_its_parts_are_found(receiver: Receiver, mount: str, location: str) -> None:
     answer = receiver.handle(Request("GET", "", mount=mount))
-    assert (answer.status, answer.headers) == (308, (("Location", location),))
+    assert (answer.status, dict(answer.headers)["Location"]) == (308, location)
     assert Sample().test(receiver, 1).status == 204
     assert receiver.handle(replace(Sample().octet(1), path="", mount=mount)).status == 200
     assert receiver.handle(Request("GET", "")).status == 200
@@ -76,7 +76,7 @@ def test_the_page_is_behind_a_slash_so_that_its_parts_are_found(receiver: Receiv
 def test_the_uploads_are_listed_the_newest_first(receiver: Receiver) -> None:
     def listed() -> list[dict[str, object]]:
         answer = receiver.handle(Request("GET", "/uploads"))
-        assert (answer.status, answer.headers) == (200, (("Content-Type", "application/json"),))
+        assert (answer.status, dict(answer.headers)["Content-Type"]) == (200, "application/json")
         return json.loads(answer.body)["uploads"]  # type: ignore[no-any-return]
 
     assert listed() == []

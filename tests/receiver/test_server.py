@@ -120,6 +120,7 @@ def test_the_answers_say_no_more_than_they_must(server: Server) -> None:
             "X-Content-Type-Options": "nosniff",
             "Date": "",
             "Server": "resumable",
+            "Resumable-Server": "1",
         }
 
 

@@ -106,7 +106,8 @@ def test_a_refused_test_is_no_refused_upload(receiver: Receiver) -> None:
 def test_a_request_that_never_gets_so_far_is_refused_in_the_same_way(receiver: Receiver) -> None:
     seen = listened(receiver)
     answer = receiver.refuse(Request("POST"), Refusal(413, "Too much.", ("Retry-After", "1")))
-    assert (answer.status, answer.body, answer.headers) == (413, b"Too much.\n", (("Retry-After", "1"),))
+    assert (answer.status, answer.body) == (413, b"Too much.\n")
+    assert ("Retry-After", "1") in answer.headers
     assert seen == [("upload_refused", None, 413, "Too much.")]
 
 

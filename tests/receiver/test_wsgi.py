@@ -82,6 +82,8 @@ def test_a_sentence_is_plain_text_that_nobody_keeps(application: Application) ->
         "Content-Length": str(len(body)),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
+        "Resumable-Server": "1",
+        "Resumable-File": "partial;stored=1;total=2",
     }
 
 
