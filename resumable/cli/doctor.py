@@ -10,7 +10,7 @@ import click
 
 from .. import OptionError, Resumable
 from ..errors import without_secrets
-from ..protocol.verdict import is_web_page
+from ..protocol.acceptance import is_web_page
 from .access import authorised, certificate_flag, certificates, token_flags
 from .again import command_again
 from .amounts import size, size_typed

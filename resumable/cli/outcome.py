@@ -15,7 +15,7 @@ from .. import (
     TransportError,
     UploadError,
 )
-from ..protocol.verdict import is_web_page
+from ..protocol.acceptance import is_web_page
 from ..transport.base import TLSFailure
 from .flags import flag_of, in_flags
 

@@ -21,7 +21,8 @@ from ..errors import (
     UploadError,
 )
 from ..options import Options
-from ..protocol import form, parameters, verdict
+from ..protocol import acceptance, form, parameters, verdict
+from ..protocol.acceptance import Acceptance
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
 from ..transport.base import Body, NetworkFailure, Reply, Request, Watch
 from ..transport.body import ChunkBody
@@ -94,7 +95,8 @@ class Attempt:
             return Verdict.STORED if decided else Verdict.MISSING
         decision = self._means.rules.test(reply.status)
         # A session that expires in the middle must not look like a file that is there: the upload will tell.
-        return Verdict.MISSING if decision is Verdict.STORED and verdict.refusal(reply.text) else decision
+        refused = decision is Verdict.STORED and acceptance.judge(reply.text).acceptance is Acceptance.REFUSED
+        return Verdict.MISSING if refused else decision
 
     def _canary(self) -> bool:
         """Whether the server can tell a chunk that it has from one that cannot exist. Raises NetworkFailure."""
@@ -231,8 +233,9 @@ class Attempt:
             accepted = self._hooks.call("accept_response", reply)
             reason = "accept_response said no" if accepted is not None else None
             if accepted is None:
-                reason = verdict.refusal(reply.text)
-                accepted = reason is None
+                judgement = acceptance.judge(reply.text)
+                accepted = judgement.acceptance is not Acceptance.REFUSED
+                reason = None if accepted else judgement.reason
                 if accepted and not self._means.seen_answer:
                     self._look_at_first_answer(reply)
             if accepted:
@@ -248,7 +251,7 @@ class Attempt:
 
     def _look_at_first_answer(self, reply: Reply) -> None:
         self._means.seen_answer = True
-        if verdict.is_web_page(reply.text):
+        if acceptance.is_web_page(reply.text):
             logger.warning(
                 "%s: a chunk was answered by a web page, which is taken for a yes: see whether this URL is the one that"
                 " uploads go to; accept_response can decide otherwise",

@@ -2,8 +2,8 @@
 
 Client and receiver, tests and uploads, all agree here. The rules are resumable.js 1.1.2's (200 and 201 are success,
 a listed status is permanent, anything else is worth another attempt; any other answer to a test means "send it"),
-with the differences that the contract lists: redirects are refused, and a success that carries a known refusal in its
-body is none.
+with the differences that the contract lists: redirects are refused. Whether an answer with a success status is one,
+its body decides: see :mod:`.acceptance`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,12 @@ __all__ = [
     "Rules",
     "Verdict",
     "format_ranges",
-    "is_web_page",
     "parse_ranges",
-    "refusal",
 ]
 
 STORED_CHUNKS_HEADER = "Resumable-Stored-Chunks"
 """An answer to a test may list in this header which chunks the server has, as ``1-61,64``: the bulk probe."""
 
-_REFUSALS = re.compile(
-    r"\s*(?:invalid_resumable_request[0-9]*|non_resumable_request\b"
-    r'|\{\s*"csrf_expired"\s*:\s*true|\{\s*"data"\s*:\s*"Error storing file")'
-)
-_WEB_PAGE = re.compile(r"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _RANGE = re.compile(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?")
 
 
@@ -72,24 +65,6 @@ class Rules(NamedTuple):
         if status in self.permanent or 300 <= status < 400:
             return Verdict.FATAL
         return Verdict.RETRY
-
-
-def refusal(body: str) -> str | None:
-    """The words with which a known server refuses a chunk under a 200, or None where the body is no such refusal.
-
-    The Node sample answers ``invalid_resumable_request`` 1 to 4 and ``non_resumable_request``, FileRise
-    ``{"csrf_expired": true}``, FileGator ``{"data": "Error storing file"}`` when it could not assemble the file.
-    """
-    found = _REFUSALS.match(body)
-    return found.group().strip() if found else None
-
-
-def is_web_page(body: str) -> bool:
-    """Whether this is what a server shows to people. One that stores chunks may say so; more often the URL is wrong.
-
-    The type of the answer tells nothing: PHP says ``text/html`` of everything.
-    """
-    return _WEB_PAGE.match(body) is not None
 
 
 def format_ranges(ranges: Iterator[tuple[int, int]]) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable.options import Options
-from resumable.protocol.verdict import Rules, Verdict, format_ranges, parse_ranges, refusal
+from resumable.protocol.verdict import Rules, Verdict, format_ranges, parse_ranges
 
 STORED, MISSING, RETRY, FATAL = Verdict.STORED, Verdict.MISSING, Verdict.RETRY, Verdict.FATAL
 
@@ -58,29 +58,6 @@ def test_the_rules_and_the_options_have_the_same_defaults() -> None:
     assert Rules() == Rules(
         frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
     )
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("invalid_resumable_request", "invalid_resumable_request"),
-        ("invalid_resumable_request1", "invalid_resumable_request1"),
-        ("  invalid_resumable_request4\n", "invalid_resumable_request4"),
-        ("non_resumable_request", "non_resumable_request"),
-        ('{"csrf_expired":true, "token": "x"}', '{"csrf_expired":true'),
-        ('{ "csrf_expired" : true }', '{ "csrf_expired" : true'),
-        ('{"csrf_expired":false}', None),
-        ('{"data":"Error storing file"}', '{"data":"Error storing file"'),
-        ('{"data":"Stored"}', None),
-        ("", None),
-        ("done", None),
-        ("partly_done", None),
-        ("not an invalid_resumable_request", None),
-        ("non_resumable_requests: 0", None),
-    ],
-)
-def test_a_known_refusal_under_a_200_is_none_but_itself(body: str, words: str | None) -> None:
-    assert refusal(body) == words
 
 
 @st.composite

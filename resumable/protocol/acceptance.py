@@ -1,0 +1,246 @@
+"""Judge an answer with a success status by its body, because a 200 can be a refusal.
+
+Some servers say what went wrong in the body only, and what stands before a server (a log-in, a portal, a proxy) answers
+200 with a page of its own. False alarms are as bad as misses, so a body counts as a refusal only if it is a known one
+or says so in JSON, and a web page proves nothing in either direction.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from enum import Enum
+from typing import Any, NamedTuple
+
+__all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary"]
+
+_LONGEST = 200
+_WORDS_OF_A_KIND = 8
+
+
+class Acceptance(Enum):
+    """What a body says about the chunk that it answers."""
+
+    ACCEPTED = "accepted"
+    """Nothing speaks against it."""
+    REFUSED = "refused"
+    """The server did not take the chunk."""
+    UNPROVEN = "unproven"
+    """It tells nothing: a web page, a notice of PHP, or a body that was cut."""
+
+
+class Remedy(Enum):
+    """What may help after a refusal."""
+
+    NONE = "none"
+    """Nothing: the same request will be refused again."""
+    SMALLER_CHUNKS = "smaller chunks"
+    """Nothing but smaller chunks: a limit of the server was exceeded."""
+    RETRY = "retry"
+    """Another attempt, but not many."""
+    RENEWAL = "renewal"
+    """Another attempt with new credentials."""
+
+
+class Judgement(NamedTuple):
+    """What :func:`judge` found. ``reason`` goes on from "POST URL → 200, ": it is one line, without markup.
+
+    ``kind`` is equal for answers that are unproven and look alike, whatever numbers and file names are in them.
+    ``remedy`` says what may help if the chunk turns out not to be stored.
+    """
+
+    acceptance: Acceptance
+    reason: str = ""
+    remedy: Remedy = Remedy.NONE
+    kind: str = ""
+
+
+_ACCEPTED = Judgement(Acceptance.ACCEPTED)
+
+# What known servers say, at the beginning of a line, when they did not store a chunk.
+_REFUSALS = tuple(
+    (re.compile(pattern, re.MULTILINE), remedy)
+    for pattern, remedy in (
+        # The Node samples of resumable.js and flow.js: cut otherwise than they expect, too large, or no chunk at all.
+        (r"\A\s*(?:invalid_(?:resumable|flow)_request[0-9]*|non_(?:resumable|flow)_request)(?![\w.])", Remedy.NONE),
+        # The PHP sample of resumable.js, behind the date. The number is PHP's UPLOAD_ERR_…; 1 and 2 are limits.
+        (r"^(?:[0-9]{2}\.[0-9]{2}\.[0-9]{4}: )?error [12] in file ", Remedy.SMALLER_CHUNKS),
+        (r"^(?:[0-9]{2}\.[0-9]{2}\.[0-9]{4}: )?error [3-9] in file ", Remedy.RETRY),
+        (r"^(?:[0-9]{2}\.[0-9]{2}\.[0-9]{4}: )?Error saving \(move_uploaded_file\) chunk ", Remedy.RETRY),
+        (r"^(?:[0-9]{2}\.[0-9]{2}\.[0-9]{4}: )?cannot create the destination file\s*$", Remedy.RETRY),
+        # Storages that speak S3's XML begin a 200 before they know the end.
+        (r"\A\s*(?:<\?xml[^<>]*>\s*)?<Error>\s*<Code>", Remedy.RETRY),
+        (r"^Traceback \(most recent call last\):", Remedy.RETRY),
+    )
+)
+
+# PHP writes its messages on lines of their own, Xdebug with "( ! )" before them; all end with "in FILE on line N".
+_PHP = re.compile(
+    r"^[ \t]*(?:\( ! \)[ \t]*)?(?:PHP )?(?:(?P<fatal>(?:(?:Recoverable |Catchable )?fatal error|Parse error)[ \t]*:"
+    r"|Uncaught \w+)|(?P<level>Warning|Notice|Deprecated|Strict Standards)[ \t]*:)(?P<words>[^\r\n]*)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_ON_LINE = re.compile(r" on line [0-9]+")
+_PHP_LIMIT = re.compile(r"POST Content-Length of [0-9]+ bytes exceeds")
+# A log that cannot be opened is no lost chunk; a part that cannot be read is missing in the file.
+_PHP_LOST = re.compile(
+    r"\b(?:move_uploaded_file|fwrite|fputs|file_put_contents)\(|\bfopen\((?![^)]*log)|\bfile_get_contents\([^)]*\.part"
+    r"|(?i:\bfile upload error)"
+)
+
+_WEB_PAGE = re.compile(
+    r"\A\s*(?:<!--(?:[^-]|-(?!->))*-->\s*|<\?xml[^<>]*>\s*)*"
+    r"<(?:!doctype\s+html|html|head|body|title|meta|base|link|style|script|noscript|frameset|center|form|h1)(?![\w-])"
+    r"|^[ \t]*<(?:!doctype\s+html|html)(?![\w-])",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PASSWORD = re.compile(r"<input\b[^<>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
+_LOG_IN = re.compile(rf"<form\b|{_PASSWORD.pattern}", re.IGNORECASE)
+_TITLE = re.compile(r"<title\b[^<>]*>([^<>]*)<", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(/?)(?:script|style|template)\b[^<>]*>", re.IGNORECASE)
+_INLINE = re.compile(r"</?(?:a|b|em|font|i|span|strong|u)\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[!/?a-zA-Z][^<>]*>?")
+
+# Byte order marks, as they are and as a server that does not know its own letters sends them; and what keeps JSON from
+# being run as a script.
+_BEFORE = re.compile(r"(?:\s|\ufeff|\xef\xbb\xbf)*(?:\)\]\}',?\s|while\s?\(1\);|for\s?\(;;\);)?\s*")
+_OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
+_NO = ("false", "0")
+_FAILED = ("error", "fail", "failed", "failure")
+
+
+def judge(text: str, *, cut: bool = False) -> Judgement:
+    """Return what the body of an answer with a success status says. ``cut``: it is only the beginning of the body."""
+    text = _body(text)
+    value, rest = _first_json(text)
+    if isinstance(value, str) and not rest:
+        # A sentence as JSON, or JSON that was encoded twice.
+        return judge(value, cut=cut)
+    judgement = _judge_object(value) or _judge_lines(rest)
+    if judgement is not None and judgement.acceptance is Acceptance.REFUSED:
+        return judgement
+    if is_web_page(rest):
+        if _PASSWORD.search(rest):
+            return _unproven("a log-in page", rest, Remedy.RENEWAL)
+        return _unproven("a web page", rest)
+    if judgement is not None:
+        return judgement
+    return _unproven("more than can be read", text) if cut else _ACCEPTED
+
+
+def is_web_page(text: str) -> bool:
+    """Return whether the body is what a server shows to people. One that stores chunks may say so; more often the URL
+    is wrong, or somebody has to log in.
+
+    The type of the answer tells nothing: PHP says ``text/html`` of everything.
+    """
+    text = _body(text)
+    return _WEB_PAGE.search(text) is not None or (text.startswith("<") and _LOG_IN.search(text) is not None)
+
+
+def summary(text: str) -> str:
+    """Return the beginning of what a server said, on one line and without markup: of a page its title."""
+    text = _body(text)
+    title = _TITLE.search(text) if is_web_page(text) else None
+    return (title and _clean(html.unescape(title[1]))) or _clean(_visible(text))
+
+
+def _judge_lines(text: str) -> Judgement | None:
+    """Return the judgement if the text has a line that a known server, or PHP, writes in case of trouble."""
+    for pattern, remedy in _REFUSALS:
+        found = pattern.search(text)
+        if found is not None:
+            return _refused(text[found.start() :].lstrip().partition("\n")[0], remedy)
+    notice = None
+    for message in _PHP.finditer(_visible(text)):
+        level, words = (message["level"] or "").lower(), message["words"]
+        if _PHP_LIMIT.search(words):
+            return _refused(message[0], Remedy.SMALLER_CHUNKS)
+        if message["fatal"] or (level in ("warning", "notice") and _PHP_LOST.search(words)):
+            return _refused(message[0], Remedy.RETRY)
+        if notice is None and _ON_LINE.search(words):
+            notice = _unproven("a message of PHP", message[0])
+    answer = _OBJECT.search(text) if notice is not None else None
+    return (_judge_object(_first_json(text[answer.end() - 1 :])[0]) if answer else None) or notice
+
+
+def _judge_object(value: Any) -> Judgement | None:
+    """Return the judgement if the value is a JSON object that says of itself that something failed.
+
+    Objects in it are not searched: they may be about other things.
+    """
+    for name, said in value.items() if isinstance(value, dict) else ():
+        refused, remedy = False, Remedy.RETRY
+        match name.lower():
+            case "error" | "errors":
+                refused = bool(said) and not _says_no(said.get("code") if isinstance(said, dict) else said)
+            case "success" | "ok":
+                refused = _says_no(said)
+            case "status":
+                refused = isinstance(said, str) and said.strip().lower() in _FAILED
+            case "csrf_expired":  # FileRise
+                refused, remedy = said is True, Remedy.RENEWAL
+            case "data":  # FileGator, if it could not put the file together
+                refused = isinstance(said, str) and said.startswith("Error storing file")
+        if refused:
+            return _refused(json.dumps(value, ensure_ascii=False), remedy)
+    return None
+
+
+def _says_no(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _NO
+    return isinstance(value, (bool, int, float)) and value == 0
+
+
+def _first_json(text: str) -> tuple[Any, str]:
+    """Return the JSON object or string with which the text begins, if it does, and the text behind it.
+
+    Something often follows: the 0 of a WordPress, a comment of whatever rendered the page, a message of PHP.
+    """
+    if text.startswith(("{", '"')):
+        try:
+            value, end = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return value, text[end:].strip()
+    return None, text
+
+
+def _refused(words: str, remedy: Remedy) -> Judgement:
+    return Judgement(Acceptance.REFUSED, f"but it says {_quoted(words)}", remedy)
+
+
+def _unproven(what: str, text: str, remedy: Remedy = Remedy.RETRY) -> Judgement:
+    """Return a judgement whose kind is made of the first words that are the same whatever file is sent."""
+    words = [word.strip(".,:;!?()\"'").lower() for word in _visible(text).split()]
+    kind = " ".join([what, *[word for word in words if word.isalpha()][:_WORDS_OF_A_KIND]])
+    said = summary(text)
+    return Judgement(Acceptance.UNPROVEN, f"{what}: {_quoted(said)}" if said else what, remedy, kind)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(_clean(text), ensure_ascii=False) if not text.startswith("{") else _clean(text)
+
+
+def _body(text: str) -> str:
+    found = _BEFORE.match(text)
+    return text[found.end() :] if found else text
+
+
+def _visible(text: str) -> str:
+    """Return the text as a browser shows it, one line for each block."""
+    if "<" not in text:
+        return text
+    pieces = _HIDDEN.split(text)
+    shown = pieces[0] + "\n".join(text for slash, text in zip(pieces[1::2], pieces[2::2], strict=True) if slash)
+    return html.unescape(_TAG.sub("\n", _INLINE.sub("", shown)))
+
+
+def _clean(text: str) -> str:
+    """Return the beginning of the text, on one line, without control characters."""
+    line = " ".join(text[: 4 * _LONGEST].split())
+    line = "".join(letter if letter.isprintable() else "�" for letter in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
