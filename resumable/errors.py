@@ -61,6 +61,13 @@ _PRIVATE = ("headers", "query", "redirect_origins", "session", "transport")
 
 # The second form is for a password that holds a character which would end the host.
 _USERINFO = re.compile(r"(^|//)(?:[^/?#]*@|[^/?#:\[]*:(?![0-9]*(?:[/?#]|$)).*@)")
+_CANCELLED = {
+    "closed": "the session was closed; another session that adds the file sends what is missing",
+    "fail_fast": "another file failed, and fail_fast is True",
+    "removed": "it was removed from the session",
+    "replaced": "another file took its place, and max_files is 1",
+}
+
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#]*)=[^&;#]*")
 _SECRET = re.compile(
     "auth|bearer|credential|csrf|jwt|key|pass|pwd|secret|session|sig|token|^(?:code|pin|sid)$", re.IGNORECASE
@@ -238,7 +245,12 @@ class UploadFailed(ResumableError):
 
 
 class UploadCancelled(ResumableError):
-    """What was waited for was cancelled."""
+    """A file that was waited for was cancelled. ``reason`` is that of its event ``file_cancelled``."""
+
+    def __init__(self, message: str, reason: str = "cancelled") -> None:
+        why = _CANCELLED.get(reason)
+        super().__init__(f"{message}: {why}" if why else message)
+        self.reason = reason
 
 
 class WaitTimeout(ResumableError, TimeoutError):

@@ -59,7 +59,13 @@ _ROWS = (
     Event("chunk_success", None, "chunk", ("chunk", "message"), "The server has the chunk."),
     Event("chunk_retry", None, "chunk", ("chunk", "message"), "The chunk will be sent again."),
     Event("chunk_error", None, "chunk", ("chunk", "message"), "The chunk was refused for good."),
-    Event("file_cancelled", None, "file", ("file",), "The file was cancelled and removed."),
+    Event(
+        "file_cancelled",
+        None,
+        "file",
+        ("file", "reason"),
+        "The file was removed before it had ended: cancelled, removed, replaced, fail_fast, or closed.",
+    ),
     Event(
         "handler_error",
         None,

@@ -164,7 +164,7 @@ class ResumableFile(Progress):
 
     def cancel(self) -> None:
         """The file is no longer part of the session. Fires ``file_cancelled`` unless it had finished."""
-        self._engine.cancel_file(self._entry, announce=True)
+        self._engine.cancel_file(self._entry, "cancelled", announce=True)
 
     def retry(self) -> None:
         """A failed file goes on with what is stored; one that has not ended is left alone.
@@ -196,7 +196,7 @@ class ResumableFile(Progress):
     def wait(self, timeout: float | None = None) -> None:
         """Returns once the file has succeeded and its handlers have returned.
 
-        Raises what it failed of, UploadCancelled (also where the session was closed before), WaitTimeout after
+        Raises what it failed of, UploadCancelled (also if the session was closed before), WaitTimeout after
         ``timeout`` seconds, StateError in a handler or hook. Begins no run: without ``auto_upload``, call ``upload()``
         of the session before.
         """
@@ -205,7 +205,7 @@ class ResumableFile(Progress):
         if error is not None:
             raise error
         if state is not FileState.SUCCESS:
-            raise UploadCancelled(f"{self.relative_path!r} was cancelled")
+            raise UploadCancelled(f"{self.relative_path!r} was cancelled", self._entry.core.reason or "cancelled")
 
     def close(self) -> None:
         """Does nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""

@@ -213,15 +213,15 @@ class Resumable(Progress):
         return result
 
     def close(self) -> None:
-        """The session has ended for good: requests are cut off, threads gone, connections closed. At most 2 s.
+        """End the session for good: requests are cut off, threads gone, connections closed. At most 2 s.
 
-        Raises StateError in a handler or hook. Asking twice does nothing.
+        Files that have not ended are cancelled, with ``file_cancelled`` and the reason ``closed``; what the server has
+        of them stays there, and a later session sends only the rest. Raises StateError in a handler or hook. Asking
+        twice does nothing.
         """
         self._engine.close()
         if self._owns_transport:
             self._transport.close()
-        for entry in self._engine.entries():
-            entry.source.close()
 
     def __enter__(self) -> Resumable:
         return self
@@ -234,7 +234,7 @@ class Resumable(Progress):
             if kind is None:
                 self.join()
             elif self._engine.state is not SessionState.CLOSED:
-                self._engine.cancel()
+                self._engine.cancel("closed")
         finally:
             self.close()
 
@@ -248,7 +248,7 @@ class Resumable(Progress):
 
     def remove_file(self, file: ResumableFile) -> None:
         """The file is no longer part of the session (resumable.js ``removeFile``); its requests are cut off."""
-        self._engine.cancel_file(file._entry, announce=False)
+        self._engine.cancel_file(file._entry, "removed", announce=False)
 
     def update_query(self, query: Any) -> None:
         """Later requests carry these extra parameters (resumable.js ``updateQuery``). Raises OptionError."""

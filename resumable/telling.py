@@ -74,7 +74,8 @@ class Telling:
 
     def _catch_up(self, file: ResumableFile, missed: _CatchUp) -> None:
         if missed.chunks is None:
-            self._signals.emit_to(missed.subscription, file, {"file": file, "message": file.message})
+            facts = {"file": file, "message": file.message, "reason": file._entry.core.reason}
+            self._signals.emit_to(missed.subscription, file, facts)
             return
         for index in missed.chunks:
             chunk = file.chunks[index]

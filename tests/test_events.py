@@ -49,7 +49,7 @@ def test_the_events_that_are_ours_alone() -> None:
         "chunk_success": ("chunk", "message"),
         "chunk_retry": ("chunk", "message"),
         "chunk_error": ("chunk", "message"),
-        "file_cancelled": ("file",),
+        "file_cancelled": ("file", "reason"),
         "handler_error": ("event", "handler", "exception"),
     }
 

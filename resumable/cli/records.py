@@ -34,7 +34,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "bytes_sent": "bytes that were sent and are there, or on their way",
         "speed": "bytes a second at the moment",
         "error": "the exception of the library",
-        "reason": "the error as a sentence",
+        "reason": "the error as a sentence; of a file_cancelled why: cancelled, removed, replaced, fail_fast, closed",
         "status": "the HTTP status that came back, null where none did",
         "exit_code": "what the command says to the shell; of a file_error, what it would say of this file alone",
         "about": "the event whose handler raised",

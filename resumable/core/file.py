@@ -85,6 +85,7 @@ class FileCore:
         self.draining = 0
         self.aborted = False
         self.error: Exception | None = None
+        self.reason: str | None = None
         self.message: str | None = None
         self.progress = Notice("file_progress", key)
         self._cut(plan, order)

@@ -102,11 +102,11 @@ class SessionCore:
             self._turns.add(file)
         return self.flush()
 
-    def cancel_file(self, key: int, *, announce: bool = True) -> Effects:
+    def cancel_file(self, key: int, reason: str = "cancelled", *, announce: bool = True) -> Effects:
         """The file is no longer part of the session; requests under way for it are told to stop."""
         file = self.files.get(key)
         if file is not None:
-            self._cancel(file, announce=announce)
+            self._cancel(file, reason, announce=announce)
             self._settle()
         return self.flush()
 
@@ -177,22 +177,27 @@ class SessionCore:
             self._news.tell("pause")
         return self.flush()
 
-    def cancel(self) -> Effects:
+    def cancel(self, reason: str = "cancelled") -> Effects:
         """Every file is removed, every request under way is told to stop, and no run is under way. No completion."""
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
         self.held = False
         self._news.tell("before_cancel")
         for file in reversed(list(self.files.values())):
-            self._cancel(file)
+            self._cancel(file, reason)
         self._news.tell("cancel")
         return self.flush()
 
     def close(self) -> Effects:
-        """The session has ended for good. What is under way is told to stop; nothing more is told of it."""
+        """End the session for good. Files that have not ended are cancelled; every request under way is told to
+        stop, and nothing more is told of it."""
         if (self.state, SessionEvent.CLOSE) not in SESSION_HOLDS:
             self.state = step(SESSION, self.state, SessionEvent.CLOSE, "session")
             for file in self._slots.files():
-                self._stop(file)
+                if file.state in TERMINAL:
+                    self._stop(file)
+            for file in reversed(list(self.files.values())):
+                if file.state not in TERMINAL:
+                    self._cancel(file, "closed", announce=False)
         return self.flush()
 
     # -- work ----------------------------------------------------------------------------------------------------
@@ -385,9 +390,9 @@ class SessionCore:
             self._news.tell(event, file, message=outcome.message)
         if self.policy.fail_fast:
             for other in [other for other in self.files.values() if other.state not in TERMINAL]:
-                self._cancel(other)
+                self._cancel(other, "fail_fast")
 
-    def _cancel(self, file: FileCore, *, announce: bool = True) -> None:
+    def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
         del self.files[file.key]
         self.total_size -= file.plan.size
         self.bytes_done -= file.bytes_done
@@ -397,9 +402,10 @@ class SessionCore:
             # Nothing is told about a file that has ended, but the session has shrunk.
             self._news.progress(file if cancelled else None)
         if cancelled:
+            file.reason = reason
             self._stop(file)
             self._end(file)
-            self._news.tell("file_cancelled", file)
+            self._news.tell("file_cancelled", file, extra=(reason,))
 
     def _end(self, file: FileCore) -> None:
         self._open -= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..core.session import SessionCore
-from ..core.states import TERMINAL, FileState, SessionState
+from ..core.states import FileState
 
 __all__ = ["Ends"]
 
@@ -30,13 +30,9 @@ class Ends:
         self._told = False
 
     def tell(self) -> dict[int, FileState]:
-        """What became of the files, which somebody who joins is told now. Those that were open when the session was
-        closed count as cancelled."""
+        """What became of the files, which somebody who joins is told now."""
         self._told = True
-        core = self._core
-        closed = core.state is SessionState.CLOSED
-        lost = [key for key, file in core.files.items() if closed and file.state not in TERMINAL]
-        return {**self._earlier, **core.ended, **dict.fromkeys(lost, FileState.CANCELLED)}
+        return {**self._earlier, **self._core.ended}
 
     def forget(self) -> None:
         """Nobody wants to hear of the run that is under way once another has begun: it was cancelled."""

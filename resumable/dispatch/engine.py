@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,7 +37,7 @@ STOP_PATIENCE = 1.5
 """Seconds that closing waits for what was told to stop."""
 
 HANDLER_PATIENCE = 0.4
-"""Seconds that closing waits after that for handlers to return."""
+"""Seconds that closing waits after that, at least, for handlers to return."""
 
 _process = object()
 
@@ -101,7 +102,7 @@ class Engine:
             key, added = self._core.add(plan, order, prepared=prepared)
             self._register.add(key, entry)
             # After the new file is there, so that its run does not end in between, but told before.
-            removed = [self._core.cancel_file(other, announce=False) for other in others]
+            removed = [self._core.cancel_file(other, "replaced", announce=False) for other in others]
             notices = [notice for effects in removed for notice in effects.notices]
             stopped = [lease for effects in removed for lease in effects.stopped]
             return Effects((*notices, *added.notices), tuple(stopped))
@@ -146,9 +147,9 @@ class Engine:
         """The file waits for its turn again."""
         self._command(lambda: self._core.resume_file(entry.core.key))
 
-    def cancel_file(self, entry: Entry, *, announce: bool) -> None:
+    def cancel_file(self, entry: Entry, reason: str, *, announce: bool) -> None:
         """The file is removed; its requests are cut off."""
-        self._command(lambda: self._core.cancel_file(entry.core.key, announce=announce), hard=True)
+        self._command(lambda: self._core.cancel_file(entry.core.key, reason, announce=announce), hard=True)
         entry.source.close()
 
     def retry_file(self, entry: Entry) -> None:
@@ -190,29 +191,32 @@ class Engine:
         """No request begins any more until :meth:`upload`."""
         self._command(self._core.pause)
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "cancelled") -> None:
         """All files are removed; requests are cut off."""
         entries = self.entries()
 
         def call() -> Effects:
             self._ends.forget()
-            return self._core.cancel()
+            return self._core.cancel(reason)
 
         self._command(call, hard=True)
         for entry in entries:
             entry.source.close()
 
     def close(self) -> None:
-        """The session has ended for good: requests are cut off, waiting notices delivered, threads gone.
+        """End the session for good: files that have not ended are cancelled, requests cut off, waiting notices
+        delivered, threads gone, sources closed.
 
         Takes at most two seconds; what has not ended by then is abandoned. Raises StateError in a handler or hook.
         """
         self._waiting.refuse_inside("close the session")
+        entries = self.entries()
         self._command(self._core.close, hard=True)
+        end = time.monotonic() + STOP_PATIENCE + HANDLER_PATIENCE
         self._workers.join(STOP_PATIENCE)
-        self._delivery.drain()
-        if self._delivery.waits:
-            self._waiting.told(HANDLER_PATIENCE)
+        self._waiting.told(end - time.monotonic())
+        for entry in entries:
+            entry.source.close()
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -66,13 +66,18 @@ class Waiting:
                 monitor.waiting -= 1
 
     def told(self, patience: float) -> None:
-        """Nothing waits to be told and no handler runs, or so many seconds are over."""
-        monitor = self._monitor
+        """Wait until nothing waits to be told and no handler runs, or so many seconds are over.
+
+        Handlers that are called by hand run here; posted ones are not waited for.
+        """
+        monitor, delivery = self._monitor, self._delivery
         deadline = time.monotonic() + patience
         while True:
+            delivery.drain()
             with monitor.lock:
                 left = deadline - time.monotonic()
-                if self._delivery.over() or left <= 0:
+                if not delivery.waits or delivery.over() or left <= 0:
                     return
-                gate = monitor.waiters.gate()
-            monitor.waiters.wait(gate, left)
+                gate = None if delivery.drainable else monitor.waiters.gate()
+            if gate is not None:
+                monitor.waiters.wait(gate, left)

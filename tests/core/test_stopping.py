@@ -189,14 +189,18 @@ def test_a_file_can_be_removed_in_silence() -> None:
     assert [notice.event for notice in effects.notices] == ["file_cancelled"]
 
 
-def test_closing_stops_everything_and_tells_nothing_more() -> None:
+def test_closing_cancels_what_has_not_ended_and_tells_nothing_more() -> None:
     """Not even what was stored after all, or what the hooks said."""
     driver = Driver(slots=3)
     driver.add(2)
     driver.add(1, prepared=False)
     driver.upload()
     first, second, hooks = driver.leases()
-    driver.do(driver.core.close)
+    done = driver.add(0)
+    driver.do(driver.core.mark_file, done.key, [(0, 1)])
+    assert driver.do(driver.core.close) == ["file_cancelled", "file_cancelled"]
+    assert [notice.extra for notice in driver.told[-2:]] == [("closed",), ("closed",)]
+    assert driver.core.ended == {1: FileState.CANCELLED, 2: FileState.CANCELLED, 3: FileState.SUCCESS}
     assert driver.stopped == [first.id, second.id]
     assert driver.answer(first) == []
     assert driver.answer(second, "refused") == []

@@ -227,10 +227,14 @@ class Walk:
         self.do("cancel", self.core.cancel)
 
     def close(self) -> None:
-        """Every request is told to stop, nothing is told any more, and no answer counts."""
+        """Every request is told to stop, what has not ended is cancelled, and no answer counts."""
         self.state = SessionState.CLOSED
         for file in self.known.values():
-            self.stop(file)
+            if file.ended:
+                self.stop(file)
+        for file in reversed(list(self.files.values())):
+            if not file.ended:
+                self.remove(file)
         self.do("close", self.core.close)
         for call in (
             lambda: self.core.upload(self.now),
