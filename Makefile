@@ -7,7 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: test demo lint format docs tables bench coverage fuzz clean
+.PHONY: test demo lint format docs tables bench interop coverage fuzz clean
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -q $(ARGS)
@@ -34,6 +34,11 @@ tables: $(VENV)/cli,server,docs
 
 bench: $(VENV)/all
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# The client against servers of others: all of them, or SERVERS="node-sample nginx"; see tests/interoperability/servers.
+# It wants node, npm, php and nginx, and keeps what it installs in RESUMABLE_SERVERS, or else in the user's cache.
+interop: $(VENV)/test
+	$(BIN)/python -m pytest -q tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
 
 # The gates: every branch of the protocol and of the core, and fail_under of setup.cfg for the whole.
 coverage: $(VENV)/test

@@ -1,0 +1,1 @@
+"""Servers of others, as they are published, behind the client."""

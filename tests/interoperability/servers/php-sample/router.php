@@ -1,0 +1,4 @@
+<?php
+// The script is the only thing here: whatever the URL says, it answers.
+chdir(getcwd());
+require 'upload.php';
