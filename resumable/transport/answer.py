@@ -10,107 +10,30 @@ from typing import Any
 
 from .base import REPLY_LIMIT, NetworkFailure, Reply
 
-__all__ = ["QuickResponse", "WholeResponse", "read_reply"]
+__all__ = ["PromptStream", "content_length", "message", "named_fields", "read_head", "read_reply"]
 
 _LONGEST_LINE = 65536
 _MOST_FIELDS = 100
-_MOST_INTERIM = 100
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';]+)", re.IGNORECASE)
 
 
-class WholeResponse(http.client.HTTPResponse):
-    """The final response, whose head has come to its end. Raises NetworkFailure where it has not.
-
-    http.client takes the end of the connection for the end of the head, so that a server which dies behind
-    ``HTTP/1.1 200 OK`` would have said yes; and it takes 102 and 103 for final, so that the answer to this request
-    would be read as that to the next one. It has the head read by the parser of e-mail, too, which takes as long as
-    all the rest of a small request.
-    """
-
-    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
-        self._patience: float | None = sock.gettimeout()
-        super().__init__(sock, *arguments, **options)
-
-    def begin(self) -> None:
-        """The head is read; the body follows. See http.client. Its first byte is waited for as long as the socket's
-        timeout says, the rest of it no longer than that either."""
-        stream = self.fp
-        try:
-            self._begin(stream)
-        finally:
-            if self.fp is not None:
-                self.fp = stream
-
-    def _begin(self, stream: Any) -> None:
-        for _ in range(_MOST_INTERIM):
-            # Mostly the whole head comes at once, and then there is nothing to wait for.
-            whole = b"\r\n\r\n" in stream.peek(1)
-            self.fp = stream if whole else _Timely(stream, self._patience)  # type: ignore[assignment]
-            version, status, reason = self._read_status()  # type: ignore[attr-defined]
-            lines = _head(self.fp)
-            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
-                break
-        else:
-            raise http.client.HTTPException(f"the server sent {_MOST_INTERIM} interim answers and no final one")
-        if not version.startswith("HTTP/1."):
-            raise http.client.UnknownProtocol(version)
-        self.code = self.status = status
-        self.reason = reason.strip()
-        self.version = 10 if version == "HTTP/1.0" else 11
-        self.headers = self.msg = fields = self._fields(lines)
-        self.chunked = fields.get("transfer-encoding", "").lower().rpartition(",")[2].strip() == "chunked"
-        self.chunk_left = None
-        self.will_close = self._check_close()  # type: ignore[attr-defined]
-        self.length = None if self.chunked else _length(fields.get("content-length", ""))
-        if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self._method == "HEAD":  # type: ignore[attr-defined]
-            # Whatever its head says, there is no body.
-            self.chunked = False
-            self.length = 0
-        if not self.chunked and self.length is None:
-            self.will_close = True
-
-    def _fields(self, lines: list[str]) -> Any:
-        return _message(lines)
-
-
-class QuickResponse(WholeResponse):
-    """One whose ``headers`` are a plain dictionary with names in lower case; those of the library take as long to make
-    as all the rest of a small answer. ``cookies`` are the lines that set one."""
-
-    headers: Any
-    cookies: list[str]
-
-    def _fields(self, lines: list[str]) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        self.cookies = []
-        for name, value in _named(lines):
-            known = name.lower()
-            if known == "set-cookie":
-                self.cookies.append(f"{name}: {value}")
-            fields[known] = f"{fields[known]}, {value}" if known in fields else value
-        return fields
-
-    @property
-    def message(self) -> http.client.HTTPMessage:
-        """The cookies as the library has them."""
-        return _message(self.cookies)
-
-
-def _message(lines: list[str]) -> http.client.HTTPMessage:
+def message(lines: list[str]) -> http.client.HTTPMessage:
+    """Make the headers of the library from the lines of a head."""
     fields = http.client.HTTPMessage()
-    for name, value in _named(lines):
+    for name, value in named_fields(lines):
         fields[name] = value
     return fields
 
 
-def _named(lines: list[str]) -> Iterator[tuple[str, str]]:
+def named_fields(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Give the name and the value of each line of a head."""
     for text in lines:
         name, colon, value = text.partition(":")
         if colon:
             yield name.strip(), value.strip()
 
 
-class _Timely:
+class PromptStream:
     """Lines of a stream that have all come before a time is over."""
 
     def __init__(self, stream: Any, patience: float | None) -> None:
@@ -136,7 +59,7 @@ def _overdue(patience: float | None) -> NetworkFailure:
     return NetworkFailure(f"the server's answer was not over after {patience:g} s")
 
 
-def _head(stream: Any) -> list[str]:
+def read_head(stream: Any) -> list[str]:
     """The lines of a head, up to the empty one. Raises NetworkFailure where that does not come."""
     lines: list[str] = []
     while (line := stream.readline(_LONGEST_LINE + 1)) not in (b"\r\n", b"\n"):
@@ -155,7 +78,8 @@ def _head(stream: Any) -> list[str]:
     return lines
 
 
-def _length(value: str) -> int | None:
+def content_length(value: str) -> int | None:
+    """Read the value of a Content-Length; None if it does not say one length."""
     # A length that was said twice, by a server and by what stands before it, is one (RFC 9110, 8.6).
     lengths = {part.strip() for part in value.split(",")}
     length = lengths.pop()

@@ -154,7 +154,8 @@ def _says_something(connection: socket.socket) -> bool:
 
 
 class Watch:
-    """One lease's hold on the network: counts what is sent, and stops it from another thread.
+    """One lease's hold on the network: counts what is sent, and stops it from another thread. ``seen`` says whether it
+    saw the request begin on a socket, and ``fresh`` whether that was opened for it.
 
     A request *begins* with the first write to its socket. That write and :meth:`stop` exclude each other, so once
     ``stop`` has returned no request begins any more. It is the only lock held during I/O: the first write goes into
@@ -170,6 +171,7 @@ class Watch:
         "_written",
         "fresh",
         "metered",
+        "seen",
         "stopped",
         "tick",
     )
@@ -182,6 +184,7 @@ class Watch:
         self._written = 0
         self._body: Body | None = None
         self.fresh = False
+        self.seen = False
         self.stopped = False
         self.metered = 0
         self.tick = tick
@@ -198,7 +201,7 @@ class Watch:
         """
         self.anew()
         self._body = body
-        self.fresh = False
+        self.fresh = self.seen = False
         self._stall = stall
         if self.stopped:
             raise Stopped
@@ -210,13 +213,29 @@ class Watch:
 
     @property
     def begun(self) -> bool:
-        """Whether a byte of the request has been written."""
+        """Whether a byte of the request has been written, or handed to what writes it."""
         return self._begun
+
+    @property
+    def cut(self) -> bool:
+        """Whether the request has begun, and is not written to its end. One of which nothing was seen is not cut."""
+        return self._begun and self.unsent
 
     @property
     def unsent(self) -> bool:
         """Whether there is a body that is not written to its end."""
         return self._body is not None and self._written < len(self._body)
+
+    def hand(self, size: int) -> None:
+        """Count bytes of the body that were handed to what writes them, unless that is a socket that is watched.
+
+        Raises Stopped.
+        """
+        if self.stopped:
+            raise Stopped
+        if not self.seen:
+            self._begun = True
+            self._count(size)
 
     def opened(self) -> None:
         """The request has a new connection of its own."""
@@ -244,7 +263,7 @@ class Watch:
             self._socket = connection
             if self.stopped:
                 raise Stopped
-            self._begun = True
+            self._begun = self.seen = True
             # No timeout is set for it, because there is room.
             size = self._put(connection, first)
         self._push(connection, first[size : len(head)])

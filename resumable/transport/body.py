@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ..protocol.form import Form, base64_length
-from .base import SourceFailure
+from .base import Body, SourceFailure, Watch
 
-__all__ = ["PIECE", "ChunkBody", "new_buffer"]
+__all__ = ["PIECE", "ChunkBody", "HandedBody", "new_buffer"]
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
 
 _ROOM = 16384
+_WATCHED = 1 << 18
+_UNWATCHED = 1 << 14
 
 
 def new_buffer() -> memoryview:
@@ -106,3 +108,30 @@ class ChunkBody:
         except Exception as error:
             raise SourceFailure(error) from error
         return buffer
+
+
+class HandedBody:
+    """A body for whatever writes it: its pieces are bytes that may be kept, and are counted when they are taken.
+
+    Iterating raises Stopped once the watch has been stopped, and what the body raises.
+    """
+
+    def __init__(self, body: Body, watch: Watch) -> None:
+        self._body = body
+        self._watch = watch
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        watch = self._watch
+        if not watch.seen:
+            watch.anew()
+        # A timeout of requests is that of a whole piece, if no watch writes it.
+        size = _WATCHED if watch.seen else _UNWATCHED
+        for piece in self._body:
+            view = memoryview(piece)
+            for start in range(0, len(view), size):
+                part = bytes(view[start : start + size])
+                watch.hand(len(part))
+                yield part

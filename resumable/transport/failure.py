@@ -6,12 +6,13 @@ import http.client
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
-from .base import NetworkFailure, TLSFailure
+from ..errors import without_secrets
+from .base import NetworkFailure, SourceFailure, Stopped, TLSFailure
 
-__all__ = ["is_broken", "network_failure"]
+__all__ = ["is_broken", "is_of_network", "network_failure", "own_failure", "own_words", "refusing_status"]
 
 _BROKEN = (
     http.client.RemoteDisconnected,
@@ -34,6 +35,26 @@ _NOT_TLS = frozenset(
     }
 )
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    FileNotFoundError,
+    ImportError,
+    IsADirectoryError,
+    LookupError,
+    NameError,
+    NotADirectoryError,
+    NotImplementedError,
+    PermissionError,
+    TypeError,
+    ValueError,
+)
+"""What code raises that is wrong and will be wrong the next time, and not because of the network."""
+
+_REFUSING = re.compile(r"too many ([0-9]{3}) error responses")
+_VALUES = re.compile(r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"| \([^()]*\)""")
+_TOKEN = re.compile(r"""(["'(<]*)(.*?)(["')>:;,.]*)""")
 _ALERT = "\x15\x03"
 """How a TLS record that says no begins: what a TLS port answers to plain HTTP."""
 
@@ -43,21 +64,62 @@ def is_broken(error: BaseException) -> bool:
     return any(isinstance(link, _BROKEN) for link in _chain(error))
 
 
-def network_failure(error: Exception, url: str, proxy: str | None, *, begun: bool) -> NetworkFailure:
-    """The failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written."""
-    failure = error if isinstance(error, NetworkFailure) else _understood(error, url, proxy, begun=begun)
+def is_of_network(error: BaseException) -> bool:
+    """Tell whether it may be the network's fault, and not that of a hook or an adapter that raised it."""
+    library = type(error).__module__.partition(".")[0] in ("requests", "urllib3")
+    return isinstance(error, (OSError, http.client.HTTPException)) or library
+
+
+def own_failure(error: BaseException) -> Stopped | SourceFailure | NetworkFailure | None:
+    """Find the exception of ours that this one is or was made of."""
+    return next((link for link in _chain(error) if isinstance(link, (Stopped, SourceFailure, NetworkFailure))), None)
+
+
+def refusing_status(error: BaseException) -> int | None:
+    """Find the status because of which an adapter that retries gave up, which it says in its text alone."""
+    found = next((found for link in _chain(error) if (found := _REFUSING.search(str(link)))), None)
+    return None if found is None else int(found[1])
+
+
+def own_words(error: BaseException, secrets: Collection[str] = ()) -> str:
+    """Give what the exception says, without what may be secret: queries and credentials in URLs, values of headers."""
+    text = str(error).partition("\n")[0][:300]
+    if type(error).__name__ == "InvalidHeader":
+        text = _VALUES.sub("…", text)
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return " ".join(map(_without_secrets, text.split()))
+
+
+def _without_secrets(token: str) -> str:
+    if "://" not in token and not set("?@") & set(token):
+        return token
+    opening, url, closing = _TOKEN.fullmatch(token).groups()  # type: ignore[union-attr]
+    return f"{opening}{without_secrets(url).partition('?')[0].partition('#')[0]}{closing}"
+
+
+def network_failure(
+    error: Exception, url: str, proxy: str | None, *, begun: bool, secrets: Collection[str] = ()
+) -> NetworkFailure:
+    """The failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written.
+
+    None of the ``secrets`` is in its text.
+    """
+    failure = error if isinstance(error, NetworkFailure) else _understood(error, url, proxy, secrets, begun=begun)
     failure.reached = begun
     return failure
 
 
-def _understood(error: Exception, url: str, proxy: str | None, *, begun: bool) -> NetworkFailure:
+def _understood(
+    error: Exception, url: str, proxy: str | None, secrets: Collection[str], *, begun: bool
+) -> NetworkFailure:
     links = list(_chain(error))
-    failure = _tls_failure(links) or (None if begun else _unusable(error))
+    failure = _tls_failure(links) or _unusable(error, secrets, begun=begun)
     if failure is not None:
         return failure
     if proxy is not None:
-        return _proxy_failure(links, _place(proxy), begun=begun)
-    return _plain_failure(links, _place(url), begun=begun)
+        return _proxy_failure(links, _place(proxy), secrets, begun=begun)
+    return _plain_failure(links, _place(url), secrets, begun=begun)
 
 
 def _tls_failure(links: list[BaseException]) -> TLSFailure | None:
@@ -78,25 +140,35 @@ def _tls_failure(links: list[BaseException]) -> TLSFailure | None:
     return None
 
 
-def _unusable(error: Exception) -> NetworkFailure | None:
+def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> NetworkFailure | None:
     """The failure of a request that never will be sent: bad URLs, names and headers are ValueErrors in requests, a
-    missing file of certificates is an OSError without a number."""
-    if isinstance(error, ValueError) or (type(error) is OSError and error.errno is None):
-        return NetworkFailure(f"the request cannot be sent: {type(error).__name__}", permanent=True)
+    missing file of certificates is an OSError without a number. The rest is wrong in code of the user."""
+    kind = type(error).__name__
+    own = f"{kind}: {words}" if (words := own_words(error, secrets)) else kind
+    if kind == "UnrewindableBodyError":
+        return NetworkFailure(f"the request cannot be sent once more: {own}", permanent=True)
+    if begun or (kind == "InvalidHeader" and isinstance((*error.args, None)[0], Exception)):
+        # Such a header is one of the server.
+        return None
+    if type(error) is OSError and error.errno is None:
+        return NetworkFailure(f"the request cannot be sent: {own}", permanent=True)
+    if isinstance(error, _MISTAKES):
+        by = "the request cannot be sent" if isinstance(error, OSError) else "the requests.Session failed"
+        return NetworkFailure(f"{by}: {own}", permanent=True)
     return None
 
 
-def _proxy_failure(links: list[BaseException], proxy: str, *, begun: bool) -> NetworkFailure:
+def _proxy_failure(links: list[BaseException], proxy: str, secrets: Collection[str], *, begun: bool) -> NetworkFailure:
     refused = next((found for link in links if (found := _TUNNEL.search(str(link)))), None)
     if refused is not None:
         status = int(refused[1])
         return NetworkFailure(f"the proxy {proxy} answered {status}", permanent=status == 407, status=status)
-    plain = _plain_failure(links, proxy, begun=begun)
+    plain = _plain_failure(links, proxy, secrets, begun=begun)
     where = f"through the proxy {proxy}" if begun else f"on the way to the proxy {proxy}"
     return NetworkFailure(f"{plain} ({where})", hopeless=plain.hopeless, hint=plain.hint and "check the proxy")
 
 
-def _plain_failure(links: list[BaseException], place: str, *, begun: bool) -> NetworkFailure:
+def _plain_failure(links: list[BaseException], place: str, secrets: Collection[str], *, begun: bool) -> NetworkFailure:
     for link in links:
         if isinstance(link, TimeoutError):
             return NetworkFailure("the server did not answer in time" if begun else "no connection came about in time")
@@ -111,7 +183,8 @@ def _plain_failure(links: list[BaseException], place: str, *, begun: bool) -> Ne
     for link in reversed(links):
         if isinstance(link, (http.client.HTTPException, ssl.SSLError)) or (isinstance(link, OSError) and link.errno):
             return NetworkFailure(_words(link))
-    return NetworkFailure(type(links[0]).__name__)
+    kind, words = type(links[0]).__name__, own_words(links[0], secrets)
+    return NetworkFailure(f"{kind}: {words}" if words else kind)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

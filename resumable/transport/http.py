@@ -7,84 +7,76 @@ encoding of the URL, the merged headers.
 
 What requests would get wrong, and how it is prevented:
 
-* its connect timeout caps the sending of a whole body: the connections write piece by piece under a stall limit;
+* its connect timeout caps the sending of a whole body: the connections write piece by piece under a stall limit, and
+  what writes in another way gets small pieces and that limit as its timeout;
 * it follows a redirected POST with a GET, and reads all of the body of a redirect: neither is done here;
 * closing a Session does not stop a request: the live socket is known to the :class:`Watch` and shut down;
 * a kept-alive connection that the server closed meanwhile fails the next POST: that is sent once more, at once;
 * an answer may go on for ever, or end within its head: 64 KiB are read, in bounded time, behind a whole head;
 * .netrc replaces an Authorization header and the credentials in a URL, the environment beats ``session.verify`` and
   ``session.proxies``: the user's own choice wins.
+
+Whatever adapter, mock or hook sends the request in place of urllib3, its answer counts. Connections are watched where
+that is possible (``connections``).
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import requests
-import urllib3.connection
+import urllib3
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPDigestAuth
 from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 
-from .answer import WholeResponse, read_reply
-from .base import NetworkFailure, Reply, Request, SourceFailure, Stopped, Watch
-from .failure import is_broken, network_failure
-from .quick import QuickWay, quick_way, refuse_unsendable
+from .answer import read_reply
+from .base import REPLY_LIMIT, NetworkFailure, Reply, Request, SourceFailure, Stopped, Watch
+from .body import HandedBody
+from .connections import can_read, watched
+from .failure import is_broken, is_of_network, network_failure, own_failure, own_words, refusing_status
+from .quick import QuickWay, refuse_unsendable
 
 __all__ = ["RequestsTransport"]
-
-_current = threading.local()
 
 _MOST_TEMPLATES = 64
 
 
-class _Watched:
-    """A connection that writes through the watch of the request that its thread performs."""
-
-    sock: Any
-    response_class = WholeResponse
-
-    def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-        watch = getattr(_current, "watch", None)
-        if watch is not None:
-            watch.opened()
-
-    def putrequest(self, *arguments: Any, **options: Any) -> None:
-        watch = getattr(_current, "watch", None)
-        if watch is not None:
-            # Adapters, and auth that answers a challenge, send a request more than once.
-            watch.anew()
-        super().putrequest(*arguments, **options)  # type: ignore[misc]
-
-    def send(self, data: Any) -> None:
-        watch = getattr(_current, "watch", None)
-        if watch is None:
-            super().send(data)  # type: ignore[misc]
-            return
-        if self.sock is None:
-            self.connect()
-        watch.write(self.sock, data)
-
-
-def _watched(kind: Any) -> Any:
-    """The class of connections whose requests can be watched, made of any that urllib3 or a plugin of it uses."""
-    if issubclass(kind, _Watched) or not issubclass(kind, urllib3.connection.HTTPConnection):
-        return kind
-    return type(f"Watched{kind.__name__}", (_Watched, kind), {})
-
-
-class _Unfollowed(requests.Response):
+class _Unfollowed:
     """An answer that requests does not look behind: of a redirect it would read all of the body, whatever its size."""
 
     is_redirect = False
 
 
-def _unfollowed(response: requests.Response, **_: Any) -> None:
-    response.__class__ = _Unfollowed
+@functools.lru_cache(_MOST_TEMPLATES)
+def _unfollowed_kind(kind: Any) -> Any:
+    return type(kind.__name__, (_Unfollowed, kind), {})
+
+
+def _unfollowed(response: Any, **_: Any) -> None:
+    if getattr(response, "is_redirect", False):
+        with contextlib.suppress(TypeError):
+            response.__class__ = _unfollowed_kind(type(response))  # type: ignore[arg-type]
+
+
+def _untampered() -> bool:
+    """Whether requests sends as it was written to, and no mock or tracer has taken its place."""
+    return all(
+        isinstance(method, types.FunctionType) and method.__code__.co_filename == genuine.__code__.co_filename
+        for method, genuine in (
+            (HTTPAdapter.send, HTTPAdapter.build_response),
+            (requests.Session.send, requests.Session.prepare_request),
+            (requests.Session.get_adapter, requests.Session.prepare_request),
+            (urllib3.HTTPConnectionPool.urlopen, urllib3.HTTPConnectionPool.close),
+        )
+    )
 
 
 class RequestsTransport:
@@ -99,6 +91,8 @@ class RequestsTransport:
         self._given = session
         self._connections = connections
         self._lock = threading.Lock()
+        # Held by the worker that has credentials renewed: whoever comes second finds new ones.
+        self._renewing = threading.Lock()
         # Not one for each thread: threads come and go, and would leave their Sessions behind.
         self._idle: list[_Lane] = []
         self._adapter: HTTPAdapter | None = None
@@ -110,15 +104,25 @@ class RequestsTransport:
         """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
         lane = self._lane()
         try:
-            for _ in range(self._connections):
-                try:
-                    return lane.send(request, watch)
-                except _Stale:
-                    # Others that were kept alive may be as stale; the last attempt has used them up.
-                    continue
-            return lane.send(request, watch)
+            reply = self._send_through(lane, request, watch)
+            if reply.status != 401:
+                lane.welcome = True
+            elif lane.welcome and self._makes_sessions:
+                # The Session that the factory logged in is logged in no more.
+                lane = self._replaced(lane)
+                reply = self._send_through(lane, request, watch)
+            return reply
         finally:
             self._idle.append(lane)
+
+    def _send_through(self, lane: _Lane, request: Request, watch: Watch) -> Reply:
+        for _ in range(self._connections):
+            try:
+                return lane.send(request, watch)
+            except _Stale:
+                # Others that were kept alive may be as stale; the last attempt has used them up.
+                continue
+        return lane.send(request, watch)
 
     def close(self) -> None:
         """No idle connection of ours is left open; a Session that was given is left alone."""
@@ -128,16 +132,28 @@ class RequestsTransport:
         for session in own:
             session.close()
 
+    @property
+    def _makes_sessions(self) -> bool:
+        return self._given is not None and not isinstance(self._given, requests.Session)
+
     def _lane(self) -> _Lane:
         try:
             return self._idle.pop()
         except IndexError:
-            return _Lane(self._session(), untouched=self._given is None)
+            return _Lane(self._session(), self._renewing, untouched=self._given is None)
+
+    def _replaced(self, lane: _Lane) -> _Lane:
+        fresh = _Lane(self._session(), self._renewing, untouched=False)
+        with self._lock:
+            # One that was closed meanwhile is not there any more.
+            self._own = [session for session in self._own if session is not lane.session]
+        lane.session.close()
+        return fresh
 
     def _session(self) -> requests.Session:
         if isinstance(self._given, requests.Session):
             return self._given
-        if self._given is not None:
+        if self._makes_sessions:
             session = self._session_of(self._given)
             with self._lock:
                 self._own.append(session)
@@ -157,13 +173,28 @@ class RequestsTransport:
         try:
             session = factory()
         except Exception as error:
-            raise NetworkFailure(
-                f"the factory given as session raised {type(error).__name__}", permanent=True
-            ) from error
+            said = f"the factory given as session raised {type(error).__name__}"
+            raise NetworkFailure(f"{said}{_colon(own_words(error))}", permanent=not _may_pass(error)) from None
         if not isinstance(session, requests.Session):
             kind = type(session).__name__
             raise NetworkFailure(f"the factory given as session returned {kind}, no requests.Session", permanent=True)
         return session
+
+
+def _colon(words: str) -> str:
+    return f": {words}" if words else ""
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether what was raised on the way to some server may be no more the next time."""
+    response = getattr(error, "response", None)
+    if isinstance(response, requests.Response):
+        return _is_passing(response.status_code)
+    return is_of_network(error)
+
+
+def _is_passing(status: int) -> bool:
+    return status >= 500 or status in (408, 425, 429)
 
 
 class _Stale(NetworkFailure):
@@ -173,7 +204,9 @@ class _Stale(NetworkFailure):
 class _Template:
     """What the requests of one method to one URL (without its query) share."""
 
-    def __init__(self, session: requests.Session, method: str, url: str, *, authorised: bool, untouched: bool) -> None:
+    def __init__(
+        self, session: requests.Session, method: str, url: str, note: Any, *, authorised: bool, untouched: bool
+    ) -> None:
         self.settings_then = _settings_of(session)
         self.auth = _auth(session, url, authorised=authorised) if session.auth is None else None
         signs = session.auth is not None and not isinstance(session.auth, tuple)
@@ -181,46 +214,55 @@ class _Template:
         self.whole = signs or bool(session.params)
         auth = _as_it_is if signs else self.auth
         self.prepared = session.prepare_request(requests.Request(method, url, auth=auth))
-        if "cookie" not in session.headers:
+        if not _has(session.headers, "cookie"):
             # Those of the jar are asked for at each request.
             self.prepared.headers.pop("Cookie", None)
-        self.prepared.hooks["response"].append(_unfollowed)
+        _hook_up(self.prepared, note)
         self.url = self.prepared.url or url
         verify = None if session.verify is True else session.verify
         self.settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
-        self.settings["proxies"] = {**self.settings["proxies"], **session.proxies}
+        self.settings["proxies"] = {**self.settings["proxies"], **(session.proxies or {})}
         self.proxy = select_proxy(self.url, self.settings["proxies"])
         self.quick: QuickWay | None = None
-        adapter = session.get_adapter(self.url)
-        if isinstance(adapter, HTTPAdapter):
-            verify, cert = self.settings["verify"], self.settings["cert"]
-            pool: Any = adapter.get_connection_with_tls_context(
-                self.prepared, verify, proxies=self.settings["proxies"], cert=cert
-            )
-            pool.ConnectionCls = _watched(pool.ConnectionCls)
-            if untouched and self.proxy is None:
-                adapter.cert_verify(pool, self.url, verify, cert)  # type: ignore[no-untyped-call]
-                self.quick = quick_way(pool, method, self.url, self.prepared.headers)
+        if untouched and self.proxy is None and can_read() and _untampered():
+            adapter = session.get_adapter(self.url)
+            pool = adapter.get_connection_with_tls_context(self.prepared, self.settings["verify"], proxies={})  # type: ignore[attr-defined]
+            adapter.cert_verify(pool, self.url, self.settings["verify"], self.settings["cert"])  # type: ignore[attr-defined]
+            self.quick = QuickWay(pool, method, self.url, self.prepared.headers)
+
+
+def _hook_up(prepared: requests.PreparedRequest, note: Any) -> None:
+    hooks = prepared.hooks["response"]
+    hooks.insert(0, note)
+    hooks.append(_unfollowed)
+
+
+def _has(headers: Iterable[Any] | None, name: str) -> bool:
+    return any(str(given).lower() == name for given in headers or ())
 
 
 def _settings_of(session: requests.Session) -> Any:
-    """What a template takes over from a Session, whose owner may change it at any time."""
+    """What a template takes over from a Session, whose owner may change it at any time. Each may be None."""
     return (
-        dict(session.headers),
+        _copied(session.headers),
         session.auth,
-        dict(session.params) if isinstance(session.params, Mapping) else session.params,
-        dict(session.proxies),
-        list(session.hooks["response"]),
+        _copied(session.params),
+        _copied(session.proxies),
+        {event: _copied(hooks) for event, hooks in (session.hooks or {}).items()},
         session.verify,
         session.cert,
         session.trust_env,
     )
 
 
+def _copied(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, list) else value
+
+
 def _auth(session: requests.Session, url: str, *, authorised: bool) -> Any:
     """The credentials that nobody gave as such: those in the URL, or in .netrc."""
     user, password = get_auth_from_url(url)
-    if authorised or "authorization" in session.headers:
+    if authorised or _has(session.headers, "authorization"):
         return _as_it_is
     if user or password:
         return requests.auth.HTTPBasicAuth(user, password)
@@ -235,79 +277,196 @@ def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
 class _Lane:
     """One way to the network, for one request at a time."""
 
-    def __init__(self, session: requests.Session, *, untouched: bool) -> None:
-        self._session = session
+    def __init__(self, session: requests.Session, renewing: threading.Lock, *, untouched: bool) -> None:
+        self.session = session
+        self.welcome = False
+        self._renewing = renewing
         self._untouched = untouched
         self._templates: dict[tuple[str, str, bool], _Template] = {}
+        self._sees = True
+        self._noted: requests.Response | None = None
 
     def send(self, request: Request, watch: Watch) -> Reply:
         """The answer. Raises Stopped, SourceFailure, NetworkFailure, of which _Stale is one."""
         watch.arm(request.body, stall=request.stall)
-        _current.watch = watch
         template = None
+        self._noted = None
         try:
             base, _, query = request.url.partition("#")[0].partition("?")
             template = self._template(request, base)
-            if template.quick is not None and not self._session.cookies:
+            reply = None
+            if template.quick is not None and not self.session.cookies and _untampered():
                 reply = self._send_quickly(template.quick, request, query, watch)
-            else:
-                prepared = self._prepare(request, template, query)
-                response = self._session.send(
-                    prepared, timeout=request.timeout, allow_redirects=False, **template.settings
-                )
-                reply = _reply(response, request.timeout[1])
-            if watch.unsent and reply.status < 300:
+            if reply is None:
+                reply = self._send_all(request, base, query, watch)
+            if watch.cut and reply.status < 300:
                 raise NetworkFailure("the server answered before it had the whole chunk")
             return reply
-        except (Stopped, SourceFailure):
-            raise
         except Exception as error:
             # What requests says may have a URL with its secrets in it, so nothing of it is kept as a cause.
-            failure = None if watch.stopped else self._failure(error, request, template, watch)
+            failure = self._failure(error, request, template, watch)
         finally:
-            _current.watch = None
             watch.done()
-        raise failure or Stopped
+        raise failure
 
-    @staticmethod
-    def _failure(error: Exception, request: Request, template: _Template | None, watch: Watch) -> NetworkFailure:
+    def _failure(
+        self, error: Exception, request: Request, template: _Template | None, watch: Watch
+    ) -> Stopped | SourceFailure | NetworkFailure:
+        own = own_failure(error)
+        if isinstance(own, SourceFailure):
+            return own
+        if watch.stopped or isinstance(own, Stopped):
+            return Stopped()
         broken = is_broken(error)
-        if broken and not watch.fresh:
+        if broken and watch.seen and not watch.fresh:
             return _Stale("the server closed a connection that it had kept alive")
-        failure = network_failure(error, request.url, template.proxy if template else None, begun=watch.begun)
-        if broken and watch.begun and watch.unsent:
+        failure = network_failure(
+            own or error,
+            request.url,
+            template.proxy if template else None,
+            begun=watch.begun or self._noted is not None,
+            secrets=self._secrets(request),
+        )
+        if broken and watch.cut:
             failure.hint = "if it ends there each time, the server may take smaller requests only: lower chunk_size"
         return failure
+
+    def _secrets(self, request: Request) -> list[str]:
+        """What must not be shown of what an exception says: the values of headers, and credentials without a scheme."""
+        values = [str(value) for headers in (request.headers, self.session.headers or {}) for value in headers.values()]
+        return [part for value in values for part in (value, value.rpartition(" ")[2]) if len(part) > 3]
 
     def _template(self, request: Request, base: str) -> _Template:
         authorised = any(name.lower() == "authorization" for name in request.headers)
         key = (request.method, base, authorised)
         template = self._templates.get(key)
-        if template is None or not (self._untouched or template.settings_then == _settings_of(self._session)):
+        if template is None or not (self._untouched or template.settings_then == _settings_of(self.session)):
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
-            template = _Template(self._session, request.method, base, authorised=authorised, untouched=self._untouched)
+            template = _Template(
+                self.session, request.method, base, self._note, authorised=authorised, untouched=self._untouched
+            )
             self._templates[key] = template
         return template
 
-    def _send_quickly(self, quick: QuickWay, request: Request, query: str, watch: Watch) -> Reply:
-        reply, response = quick.send(request, query, watch)
+    def _note(self, response: requests.Response, **_: Any) -> None:
+        self._noted = response
+
+    def _send_quickly(self, quick: QuickWay, request: Request, query: str, watch: Watch) -> Reply | None:
+        sent = quick.send(request, query, watch)
+        if sent is None:
+            return None
+        reply, response = sent
         if response.cookies:
             # The cookies are the Session's, which has to be asked from now on.
             prepared = requests.PreparedRequest()
             prepared.url = request.url
             prepared.headers = CaseInsensitiveDict()
-            self._session.cookies.extract_cookies(MockResponse(response.message), MockRequest(prepared))  # type: ignore[arg-type]
+            self.session.cookies.extract_cookies(MockResponse(response.message), MockRequest(prepared))  # type: ignore[arg-type]
         return reply
 
-    def _prepare(self, request: Request, template: _Template, query: str) -> requests.PreparedRequest:
-        session = self._session
+    def _send_all(self, request: Request, base: str, query: str, watch: Watch) -> Reply:
+        """The answer, by all that requests does; by the answer to credentials that were renewed, if the first are not
+        enough."""
+        template = self._template(request, base)
+        prepared = self._prepare(request, template, query, watch)
+        before = prepared.url, dict(prepared.headers)
+        reply = self._exchange(prepared, template, request, watch)
+        if reply.status != 401 or self._untouched or isinstance(self.session.auth, HTTPDigestAuth):
+            return reply
+        with self._renewing:
+            template = self._template(request, base)
+            prepared = self._prepare(request, template, query, watch)
+        if before == (prepared.url, dict(prepared.headers)):
+            return reply
+        watch.arm(request.body, stall=request.stall)
+        return self._exchange(prepared, template, request, watch)
+
+    def _exchange(
+        self, prepared: requests.PreparedRequest, template: _Template, request: Request, watch: Watch
+    ) -> Reply:
+        # Whoever signs the request may have read the body.
+        watch.anew()
+        self._noted = None
+        connect, read = request.timeout
+        with watched(self._pool(prepared, template), watch, str(prepared.method), prepared.path_url) as lending:
+            if request.body is not None and connect is not None and not (lending and self._sees):
+                # It is that for each piece of the body, too.
+                connect = None if request.stall is None else max(connect, request.stall)
+            try:
+                response: Any = self.session.send(
+                    prepared, timeout=(connect, read), allow_redirects=False, **template.settings
+                )
+            except Exception as error:
+                response = self._answer_behind(error, prepared)
+                if response is None:
+                    self._leave()
+                    raise
+            try:
+                reply = _reply(response, read)
+            except BaseException:
+                self._leave()
+                raise
+            if response is not self._noted:
+                self._leave()
+        self._sees = watch.seen
+        return reply
+
+    def _leave(self) -> None:
+        """Free the connection of an answer that nobody has read."""
+        if self._noted is not None:
+            self._noted.close()
+
+    def _pool(self, prepared: requests.PreparedRequest, template: _Template) -> Any:
+        """The pool that the request will use, or None."""
+        settings = template.settings
+        try:
+            adapter: Any = self.session.get_adapter(str(prepared.url))
+            return adapter.get_connection_with_tls_context(
+                prepared, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
+            )
+        except Exception:
+            # There is none, or what is wrong with it will be raised by send().
+            return None
+
+    def _answer_behind(self, error: Exception, prepared: requests.PreparedRequest) -> requests.Response | None:
+        """The answer to the request in spite of which an exception was raised, by a hook that looks at the status, or
+        by an adapter that is tired of it. Raises NetworkFailure if that is not for it to be judged by."""
+        response = getattr(error, "response", None)
+        if not isinstance(response, requests.Response):
+            status = refusing_status(error)
+            if status is not None:
+                response = requests.Response()
+                response.status_code = status
+                return response
+            if own_failure(error) or (is_of_network(error) and not isinstance(error, requests.HTTPError)):
+                return None
+            response = self._noted
+        if response is None:
+            return None
+        said = f"{type(error).__name__}{_colon(own_words(error))}"
+        asked = getattr(response.request, "url", None)
+        if response is not self._noted and asked is not None and asked != prepared.url:
+            raise NetworkFailure(
+                f"auth or a hook of the session raised {said}", permanent=not _is_passing(response.status_code)
+            )
+        if response.status_code < 300:
+            raise NetworkFailure(
+                f"the server answered {response.status_code}, but a hook of the session raised {said}",
+                permanent=True,
+                status=response.status_code,
+            )
+        return response
+
+    def _prepare(self, request: Request, template: _Template, query: str, watch: Watch) -> requests.PreparedRequest:
+        session = self.session
         refuse_unsendable(request.headers)
+        body: Any = None if request.body is None else HandedBody(request.body, watch)
         if template.whole:
             whole = requests.Request(request.method, request.url, headers=dict(request.headers), auth=template.auth)
-            whole.data = request.body
+            whole.data = body
             prepared = session.prepare_request(whole)
-            prepared.hooks["response"].append(_unfollowed)
+            _hook_up(prepared, self._note)
         else:
             prepared = requests.PreparedRequest()
             prepared.method = request.method
@@ -316,9 +475,8 @@ class _Lane:
             prepared.headers.update(request.headers)
             prepared.hooks = template.prepared.hooks
             prepared._cookies = session.cookies  # type: ignore[attr-defined]
-            if request.body is not None:
-                prepared.body = request.body  # type: ignore[assignment]
-            if len(session.cookies):
+            prepared.body = body
+            if session.cookies:
                 # As in requests: a header that the user gave stays what it is.
                 prepared.prepare_cookies(session.cookies)
         for name in ("Content-Length", "Transfer-Encoding"):
@@ -328,18 +486,40 @@ class _Lane:
         return prepared
 
 
-def _reply(response: requests.Response, timeout: float | None) -> Reply:
-    fields = {name.lower(): value for name, value in response.headers.items()}
+def _reply(response: Any, timeout: float | None) -> Reply:
+    if not isinstance(getattr(response, "status_code", None), int):
+        kind = type(response).__name__
+        raise NetworkFailure(f"the session gave {kind} in place of a requests.Response with a status", permanent=True)
+    fields = {str(name).lower(): str(value) for name, value in response.headers.items()}
     return read_reply(_Raw(response), fields, response.status_code, timeout)
 
 
 class _Raw:
-    """The body of a requests answer, read as http.client's is."""
+    """The body of a requests answer, read as http.client's is: what has come is given at once."""
 
     def __init__(self, response: requests.Response) -> None:
-        self._read1 = getattr(response.raw, "read1", response.raw.read)
+        self._pieces = _pieces(response)
         self.close = response.close
 
-    def read1(self, size: int) -> bytes:
-        piece: bytes = self._read1(size, decode_content=True)
-        return piece
+    def read1(self, _size: int) -> bytes:
+        return next(self._pieces, b"")
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    raw: Any = response.raw
+    something = False
+    try:
+        if isinstance(raw, urllib3.HTTPResponse) and hasattr(raw, "read1"):
+            while piece := raw.read1(REPLY_LIMIT, decode_content=True):
+                something = True
+                yield piece
+        elif raw is not None:
+            # To ask for more at once would be to wait for it.
+            yield from response.iter_content(1)
+            return
+        if not something:
+            # A hook may have read it, or an adapter has made it of nothing else.
+            yield response.content or b""
+    except (RuntimeError, requests.exceptions.StreamConsumedError):
+        # A hook has read it and kept nothing.
+        return

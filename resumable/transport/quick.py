@@ -6,7 +6,7 @@ connection that the Session's own pool of urllib3 lends, and the answer is read 
 keeping connections alive stay theirs.
 
 It is not taken where the user gave a Session, where a proxy is in the way, once a server has set a cookie, or where
-urllib3 has no ``_get_conn`` and ``_put_conn`` any more (they are private): then the long way does all that is asked.
+the pool lends no connection that can be written to (see ``connections``): then the long way does all that is asked.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .answer import QuickResponse, read_reply
+from .answer import read_reply
 from .base import NetworkFailure, Reply, Request, Watch, set_timeout
+from .connections import QuickResponse, borrow, give_back
 
-__all__ = ["QuickWay", "quick_way", "refuse_unsendable"]
+__all__ = ["QuickWay", "refuse_unsendable"]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUERY = re.compile(r"[%!$&'()*+,;=:@/?\-._~\[\]0-9A-Za-z]*")
@@ -31,13 +32,6 @@ _OURS = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-
-
-def quick_way(pool: Any, method: str, url: str, headers: Mapping[str, str]) -> QuickWay | None:
-    """The short way to this URL, or None where the pool cannot lend connections."""
-    if not hasattr(pool, "_get_conn") or not hasattr(pool, "_put_conn"):
-        return None
-    return QuickWay(pool, method, url, headers)
 
 
 class QuickWay:
@@ -53,17 +47,17 @@ class QuickWay:
         self._headers.pop("Content-Length", None)
         self._blocks: dict[tuple[tuple[str, str], ...], str] = {}
 
-    def send(self, request: Request, query: str, watch: Watch) -> tuple[Reply, QuickResponse]:
-        """The answer, also as ``http.client`` has it. Raises what the socket and http.client raise."""
-        connection = self._pool._get_conn()
+    def send(self, request: Request, query: str, watch: Watch) -> tuple[Reply, QuickResponse] | None:
+        """The answer, also as ``http.client`` has it, or None where this way is closed, and nothing was sent.
+
+        Raises what the socket and http.client raise.
+        """
+        connection = borrow(self._pool, watch, request.timeout[0])
+        if connection is None:
+            return None
         response = None
         keep = False
         try:
-            if connection.sock is None:
-                connection.timeout = request.timeout[0]
-                self._pool._validate_conn(connection)
-                if connection.sock is None:
-                    connection.connect()
             broken = self._write(connection.sock, request, query, watch)
             set_timeout(connection.sock, request.timeout[1])
             response = QuickResponse(connection.sock, method=request.method)
@@ -76,12 +70,9 @@ class QuickWay:
             keep = body.whole and not response.will_close and broken is None
             return reply, response
         finally:
-            if not keep:
-                if response is not None:
-                    response.close()
-                connection.close()
-                connection = None
-            self._pool._put_conn(connection)
+            if not keep and response is not None:
+                response.close()
+            give_back(self._pool, connection, keep=keep)
 
     def _write(self, connection: Any, request: Request, query: str, watch: Watch) -> OSError | None:
         """The request is written. What broke the connection is returned: the server may have said why before."""

@@ -1,0 +1,312 @@
+"""All that rests on private parts of urllib3 and http.client: how a connection is borrowed, watched, and read.
+
+Nothing here is needed for a request to succeed. Each part proves itself when the program runs: the readers of answers
+once, on an answer that is made up, and a watched connection by its :class:`Watch`, which knows whether it saw the
+request begin. If one does not, requests goes its usual way, and only what a watch adds is missing: the exact count of
+bytes, and the end of a request that hangs.
+
+A connection is watched from when a pool lends it until it is given back, whoever opened it. Nothing is left behind on
+a pool or a connection, and other threads that use them meanwhile are not disturbed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from .answer import PromptStream, content_length, message, named_fields, read_head
+from .base import Watch
+
+__all__ = ["QuickResponse", "WholeResponse", "borrow", "can_read", "give_back", "watched"]
+
+_MOST_INTERIM = 100
+_MOST_KINDS = 64
+_OF_CONNECTIONS = ("getresponse", "putrequest", "request", "send")
+_OF_SOCKETS = ("gettimeout", "send", "settimeout")
+_PLAIN = frozenset({"http.client", "urllib3.connection"})
+_RESPONSE = http.client.HTTPResponse
+
+_current = threading.local()
+_lock = threading.Lock()
+
+
+class WholeResponse(http.client.HTTPResponse):
+    """The final response, whose head has come to its end. Raises NetworkFailure where it has not.
+
+    http.client takes the end of the connection for the end of the head, so that a server which dies behind
+    ``HTTP/1.1 200 OK`` would have said yes; and it takes 102 and 103 for final, so that the answer to this request
+    would be read as that to the next one. It has the head read by the parser of e-mail, too, which takes as long as
+    all the rest of a small request.
+    """
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        self._patience: float | None = sock.gettimeout() if hasattr(sock, "gettimeout") else None
+        super().__init__(sock, *arguments, **options)
+
+    def begin(self) -> None:
+        """The head is read; the body follows. See http.client. Its first byte is waited for as long as the socket's
+        timeout says, the rest of it no longer than that either."""
+        stream = self.fp
+        try:
+            self._begin(stream)
+        finally:
+            if self.fp is not None:
+                self.fp = stream
+
+    def _begin(self, stream: Any) -> None:
+        for _ in range(_MOST_INTERIM):
+            # Mostly the whole head comes at once, and then there is nothing to wait for.
+            whole = b"\r\n\r\n" in stream.peek(1)
+            self.fp = stream if whole else PromptStream(stream, self._patience)  # type: ignore[assignment]
+            version, status, reason = self._read_status()  # type: ignore[attr-defined]
+            lines = read_head(self.fp)
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                break
+        else:
+            raise http.client.HTTPException(f"the server sent {_MOST_INTERIM} interim answers and no final one")
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.code = self.status = status
+        self.reason = reason.strip()
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.headers = self.msg = fields = self._fields(lines)
+        self.chunked = fields.get("transfer-encoding", "").lower().rpartition(",")[2].strip() == "chunked"
+        self.chunk_left = None
+        self.will_close = self._check_close()  # type: ignore[attr-defined]
+        self.length = None if self.chunked else content_length(fields.get("content-length", ""))
+        if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self._method == "HEAD":  # type: ignore[attr-defined]
+            # Whatever its head says, there is no body.
+            self.chunked = False
+            self.length = 0
+        if not self.chunked and self.length is None:
+            self.will_close = True
+
+    def _fields(self, lines: list[str]) -> Any:
+        return message(lines)
+
+
+class QuickResponse(WholeResponse):
+    """One whose ``headers`` are a plain dictionary with names in lower case; those of the library take as long to make
+    as all the rest of a small answer. ``cookies`` are the lines that set one."""
+
+    headers: Any
+    cookies: list[str]
+
+    def _fields(self, lines: list[str]) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        self.cookies = []
+        for name, value in named_fields(lines):
+            known = name.lower()
+            if known == "set-cookie":
+                self.cookies.append(f"{name}: {value}")
+            fields[known] = f"{fields[known]}, {value}" if known in fields else value
+        return fields
+
+    @property
+    def message(self) -> http.client.HTTPMessage:
+        """The cookies as the library has them."""
+        return message(self.cookies)
+
+
+class _Canned:
+    """A socket to which one answer has come."""
+
+    def gettimeout(self) -> float | None:
+        return None
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\nok"
+        return io.BufferedReader(io.BytesIO(answer))
+
+
+@functools.cache
+def can_read() -> bool:
+    """Tell whether the classes of responses here work with the http.client of this Python."""
+    try:
+        return all(_reads(kind) for kind in (WholeResponse, QuickResponse))
+    except Exception:
+        return False
+
+
+def _reads(kind: type[WholeResponse]) -> bool:
+    response = kind(_Canned(), method="POST")
+    response.begin()
+    facts = response.status, response.headers["content-length"], response.will_close, response.read1(3)
+    response.close()
+    return facts == (200, "2", False, b"ok")
+
+
+# -- connections that are watched ------------------------------------------------------------------------------------
+
+
+class _Hold(NamedTuple):
+    """The request that a connection was lent for."""
+
+    watch: Watch
+    method: str
+    path: str
+
+
+class _Watched:
+    """A connection that writes through the watch of the request that it was lent for."""
+
+    sock: Any
+    _resumable_hold: _Hold
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self._resumable_hold.watch.opened()
+
+    def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
+        hold = self._resumable_hold
+        if method == hold.method and unquote(url).endswith(hold.path):
+            # Adapters, and auth that answers a challenge, send a request more than once.
+            hold.watch.anew()
+            super().putrequest(method, url, *arguments, **options)  # type: ignore[misc]
+        else:
+            # A hook, or auth that renews a token, has something of its own to send.
+            _let_go(self)
+            self.putrequest(method, url, *arguments, **options)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if all(hasattr(self.sock, name) for name in _OF_SOCKETS):
+            self._resumable_hold.watch.write(self.sock, data)
+        else:
+            super().send(data)  # type: ignore[misc]
+
+
+class _Lending:
+    """A pool whose connections are watched while they are lent to a thread that asked for it."""
+
+    _resumable_users: int
+
+
+def _let_go(connection: Any) -> None:
+    if isinstance(connection, _Watched):
+        connection.__class__ = type(connection).__bases__[1]
+        del connection._resumable_hold
+
+
+@functools.lru_cache(_MOST_KINDS)
+def _watched_kind(kind: Any) -> Any:
+    """Make the class of watched connections from this one, or None if it does more than urllib3's own: what a plugin or
+    a recorder of requests does in place of sending has to be done."""
+    for name in _OF_CONNECTIONS:
+        if getattr(getattr(kind, name, None), "__module__", None) not in _PLAIN:
+            return None
+    reader = {"response_class": WholeResponse} if can_read() and kind.response_class is _RESPONSE else {}
+    return type(kind.__name__, (_Watched, kind), reader)
+
+
+@functools.lru_cache(_MOST_KINDS)
+def _lending_kind(kind: Any) -> Any:
+    if not (hasattr(kind, "_get_conn") and hasattr(kind, "_put_conn")):
+        return None
+
+    # The pool may get its own class back while another thread is in one of these, so that super() would not do.
+    def get(pool: Any, *arguments: Any, **options: Any) -> Any:
+        connection = kind._get_conn(pool, *arguments, **options)
+        hold = getattr(_current, "hold", None)
+        watched = None if hold is None else _watched_kind(type(connection))  # type: ignore[arg-type]
+        if watched is not None:
+            connection._resumable_hold = hold
+            connection.__class__ = watched
+            _current.lent.append(connection)
+        return connection
+
+    def put(pool: Any, connection: Any) -> None:
+        _let_go(connection)
+        kind._put_conn(pool, connection)
+
+    return type(kind.__name__, (_Lending, kind), {"_get_conn": get, "_put_conn": put})
+
+
+@contextlib.contextmanager
+def watched(pool: Any, watch: Watch, method: str, path: str) -> Iterator[bool]:
+    """Have the connections that this thread borrows from the pool in this block write the request through the watch.
+
+    It gives whether the pool can do so: one that is not urllib3's, or None, cannot.
+    """
+    if not _begin_lending(pool):
+        yield False
+        return
+    _current.hold, _current.lent = _Hold(watch, method, unquote(path)), []
+    try:
+        yield True
+    finally:
+        lent, hold = _current.lent, _current.hold
+        _current.hold = _current.lent = None
+        for connection in lent:
+            # Mostly it was given back, and may be held for another thread by now.
+            if getattr(connection, "_resumable_hold", None) is hold:
+                _let_go(connection)
+        _end_lending(pool)
+
+
+def _begin_lending(pool: Any) -> bool:
+    with _lock:
+        if isinstance(pool, _Lending):
+            pool._resumable_users += 1
+            return True
+        kind = _lending_kind(type(pool))  # type: ignore[arg-type]
+        if kind is None:
+            return False
+        try:
+            pool._resumable_users = 1
+            pool.__class__ = kind
+        except (AttributeError, TypeError):
+            return False
+        return True
+
+
+def _end_lending(pool: Any) -> None:
+    with _lock:
+        pool._resumable_users -= 1
+        if pool._resumable_users == 0:
+            pool.__class__ = type(pool).__bases__[1]
+            del pool._resumable_users
+
+
+# -- connections for the short way -----------------------------------------------------------------------------------
+
+
+def borrow(pool: Any, watch: Watch, timeout: float | None) -> Any:
+    """Return a connection of the pool that is open, or None if the pool lends none that can be written to directly.
+    The watch is told if it was opened now.
+
+    Raises what urllib3 raises if the connection cannot be opened in ``timeout`` seconds.
+    """
+    try:
+        connection = pool._get_conn()
+    except (AttributeError, TypeError):
+        return None
+    if _watched_kind(type(connection)) is None:  # type: ignore[arg-type]
+        pool._put_conn(connection)
+        return None
+    try:
+        if connection.sock is None:
+            connection.timeout = timeout
+            pool._validate_conn(connection)
+            if connection.sock is None:
+                connection.connect()
+            watch.opened()
+    except BaseException:
+        connection.close()
+        pool._put_conn(None)
+        raise
+    return connection
+
+
+def give_back(pool: Any, connection: Any, *, keep: bool) -> None:
+    """Give a borrowed connection back to its pool, which closes it unless it can be used again."""
+    if not keep:
+        connection.close()
+    pool._put_conn(connection if keep else None)
