@@ -1,0 +1,40 @@
+"""What a server says with ``Retry-After`` (RFC 9110, 10.2.3), also if it, or a proxy before it, says it badly."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import re
+
+__all__ = ["parse_http_date", "parse_retry_after"]
+
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+_BETWEEN = re.compile(r",(?!\s*[0-9]{1,2}[\s-]+[A-Za-z])")
+"""A comma between two values, and not the one behind the weekday of a date."""
+
+
+def parse_http_date(value: str) -> float | None:
+    """Return the time, in seconds since the epoch, of a date in any of HTTP's three forms; None if it is none."""
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    # The dates of HTTP are in UTC, also if they do not say so.
+    return (date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
+def parse_retry_after(value: str, now: float) -> float | None:
+    """Return the seconds from ``now`` (since the epoch) for which the server wants to be left alone, 0 or more; None
+    if it does not say.
+
+    A header that is there twice, or a list, counts as its longest wait. Fractions of seconds are allowed, as many
+    servers write them. What is neither seconds nor a date says nothing.
+    """
+    waits = []
+    for part in _BETWEEN.split(value):
+        text = part.strip()
+        if _SECONDS.fullmatch(text):
+            waits.append(float(text))
+        elif (date := parse_http_date(text)) is not None:
+            waits.append(max(date - now, 0.0))
+    return max(waits, default=None)
