@@ -34,23 +34,44 @@ class Turn(NamedTuple):
 
     retries: int = 0
     tested: bool = False
+    limited: int = 0
 
 
 NO_TURN = Turn()
 
 
 class Live:
-    """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks."""
+    """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks.
 
-    __slots__ = ("due", "epoch", "file", "gains", "position", "prepare", "retries", "state", "streak", "tested")
+    ``attempt`` is the number of its latest attempt, ``failed`` that of the session's newest when it failed. It is tried
+    again when it is ``due``, not before ``earliest`` if there is reason for haste. ``limited`` counts failures of the
+    kinds that get few attempts.
+    """
+
+    __slots__ = (
+        "attempt",
+        "due",
+        "earliest",
+        "epoch",
+        "failed",
+        "file",
+        "gains",
+        "limited",
+        "own",
+        "position",
+        "prepare",
+        "retries",
+        "state",
+        "streak",
+        "tested",
+    )
 
     def __init__(
         self,
         file: FileCore,
         epoch: int,
         position: int,
-        retries: int = 0,
-        tested: bool = False,
+        turn: Turn = NO_TURN,
         *,
         prepare: bool = False,
         state: ChunkState = ChunkState.PENDING,
@@ -58,12 +79,12 @@ class Live:
         self.file = file
         self.epoch = epoch
         self.position = position
-        self.retries = retries
-        self.tested = tested
+        self.retries, self.tested, self.limited = turn
         self.prepare = prepare
         self.state = state
-        self.due = 0.0
-        self.streak = 0
+        self.due = self.earliest = 0.0
+        self.attempt = self.failed = 0
+        self.streak = self.own = 0
         self.gains = 0
 
     def step(self, event: ChunkEvent) -> ChunkState:
@@ -81,7 +102,7 @@ class FileCore:
         self.prepared = prepared
         self.preparing = False
         self.epoch = 0
-        self.place: tuple[bool, int] | None = None
+        self.place: tuple[bool, bool, bool, int] | None = None
         self.draining = 0
         self.aborted = False
         self.error: Exception | None = None
@@ -106,11 +127,18 @@ class FileCore:
         self.done_ahead = 0
         self.bytes_done = 0
         self.bytes_skipped = 0
+        self.turned_away = 0
+        self.gains = 0
 
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
         self.draining += len(self.live)
         self._cut(plan, replace(self.order, count=plan.count))
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server has anything of the file."""
+        return self.done > 0 or self.done_ahead > 0
 
     @property
     def complete(self) -> bool:
@@ -168,7 +196,7 @@ class FileCore:
             turn = NO_TURN
             self.cursor += 1
             self._skip()
-        record = self.live[position] = Live(self, self.epoch, position, turn.retries, turn.tested)
+        record = self.live[position] = Live(self, self.epoch, position, turn)
         return record
 
     def lease(self, record: Live, identifier: int) -> Lease:
@@ -205,12 +233,13 @@ class FileCore:
             self.preparing = False
         elif self.live.get(position) is record:
             del self.live[position]
-            self.released[position] = NO_TURN if forget else Turn(record.retries, record.tested)
+            self.released[position] = NO_TURN if forget else Turn(record.retries, record.tested, record.limited)
         else:
             self.draining -= 1
 
     def forget_turns(self) -> None:
         """Released chunks begin anew: no retries counted, tested again."""
+        self.turned_away = 0
         self.released = dict.fromkeys(self.released, NO_TURN)
 
     # -- what the server has -------------------------------------------------------------------------------------

@@ -55,9 +55,10 @@ class Outcome(NamedTuple):
     """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last.
 
     ``answered``: the server was reached. ``hopeless``: not worth a retry unless the server was reached before.
-    ``retry_after``: seconds for which the server wants to be left alone. ``delay``: seconds before the retry, where the
-    user decides that. ``stored``: ranges of chunk indexes that the server said it has. ``plan``: the new cut, where a
-    hook replaced the bytes of the file.
+    ``busy``: the server has too much to do. ``retry_after``: seconds for which it then wants to be left alone.
+    ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds before the retry, where the user
+    decides that. ``stored``: ranges of chunk indexes that the server said it has. ``plan``: the new cut, where a hook
+    replaced the bytes of the file.
     """
 
     kind: OutcomeKind
@@ -65,7 +66,9 @@ class Outcome(NamedTuple):
     error: Exception | None = None
     answered: bool = False
     hopeless: bool = False
+    busy: bool = False
     retry_after: float | None = None
+    limit: int | None = None
     delay: float | None = None
     stored: tuple[tuple[int, int], ...] = ()
     plan: ChunkPlan | None = None

@@ -11,6 +11,7 @@ Runs. A run that began by itself is *held* open: it ends only when ``release`` h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from ..errors import StateError
@@ -206,20 +207,26 @@ class SessionCore:
         """The next piece of work, or how long there is none. What it brought about waits for :meth:`flush`."""
         if self.state is not SessionState.UPLOADING:
             return Wait()
-        if now < self._retries.not_before:
-            return Wait(self._retries.not_before)
-        due = self._slots.next_due()
-        if due is not None and due <= now:
-            record = self._slots.take_due()
+        slots, retries = self._slots, self._retries
+        retries.want(now)
+        due = slots.next_due()
+        until = math.inf if due is None else retries.may_ask(due)
+        if until <= now:
+            record = slots.take_due()
             record.step(ChunkEvent.DUE)
             return self._lease(record)
-        if self._slots.free:
-            file = self._turns.next()
+        if slots.free(fewer=retries.holds(now)):
+            asks, begins = retries.may_ask(now), retries.may_begin(now)
+            file = self._turns.next(new=begins <= now)
+            if file is not None and asks <= now:
+                return self._lease(self._take(file))
             if file is not None:
-                return self._lease(self._take(file, now))
-            if not self._slots.live:
-                self._retries.rest()
-        return Wait(due)
+                until = min(until, asks)
+            elif begins > now and self._turns.next(new=True) is not None:
+                until = min(until, begins)
+            elif not slots.live:
+                retries.rest()
+        return Wait(None if until == math.inf else until)
 
     def begin_send(self, identifier: int) -> tuple[bool, Effects]:
         """Whether the chunk that the server lacks may be sent now. False: it was told to stop, or the lease is over."""
@@ -245,7 +252,7 @@ class SessionCore:
             # The run that this belongs to is over for the file, so what came of it is not counted; the server is
             # asked again if there is another run.
             del self._slots.live[lease.id]
-            self._retries.hear(outcome, now)
+            self._retries.hear(record, outcome, now)
             file.release(record, forget=True)
             self._turns.add(file)
         elif record.prepare:
@@ -274,15 +281,16 @@ class SessionCore:
 
     # -- inside: leases and what comes of them -------------------------------------------------------------------
 
-    def _take(self, file: FileCore, now: float) -> Live:
+    def _take(self, file: FileCore) -> Live:
         self._ask(file, FileEvent.LEASE if file.prepared else FileEvent.PREPARE)
         record = file.take()
         if not record.prepare:
-            self._retries.attempt(record, now)
             record.step(ChunkEvent.TEST if self.policy.test_chunks and not record.tested else ChunkEvent.SEND)
         return record
 
     def _lease(self, record: Live) -> Lease:
+        if not record.prepare:
+            self._retries.attempt(record)
         if record.state is ChunkState.SENDING:
             self._news.progress(record.file)
         return record.file.lease(record, self._slots.take(record))
@@ -303,21 +311,25 @@ class SessionCore:
     def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
         following = step(CHUNK, record.state, _ANSWERS[outcome.kind], "chunk")
-        self._retries.hear(outcome, now)
+        if outcome.stored:
+            self._mark(file, outcome.stored)
+        self._retries.hear(record, outcome, now)
         if following is ChunkState.BACKOFF and self._retries.exhausted(record, outcome, now):
             following = step(CHUNK, record.state, ChunkEvent.REFUSED, "chunk")
         record.state = following
-        if outcome.stored:
-            self._mark(file, outcome.stored)
         if following is ChunkState.BACKOFF:
-            self._retries.postpone(record, outcome, now)
-            self._slots.keep(lease.id)
+            if outcome.busy and not file.begun:
+                self._turn_away(record, lease, outcome)
+            else:
+                self._retries.postpone(record, outcome, now)
+                self._slots.keep(lease.id)
             self._news.tell("chunk_retry", file, lease.index, message=outcome.message)
             self._news.tell("file_retry", file)
             return
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
-            self._retries.gain(now)
+            self._retries.gain(record, now)
+            self._slots.wake(record.attempt)
             self._store(record, lease, outcome)
         else:
             file.release(record)
@@ -325,14 +337,25 @@ class SessionCore:
             if following is ChunkState.FAILED:
                 self._fail(file, outcome, lease.index)
 
+    def _turn_away(self, record: Live, lease: Lease, outcome: Outcome) -> None:
+        """The file waits with all others that are new. Its slot is for those that the server has begun to take."""
+        self._retries.turn_away(record, outcome)
+        record.step(ChunkEvent.STOP)
+        del self._slots.live[lease.id]
+        record.file.release(record)
+        self._turns.add(record.file)
+
     def _store(self, record: Live, lease: Lease, outcome: Outcome) -> None:
         file, size = record.file, lease.end - lease.start
         skipped = outcome.kind is OutcomeKind.PRESENT
+        new = not file.begun
         file.store(record.position, size, skipped=skipped)
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
         self._news.stored(file, lease.index, outcome.message)
+        if new:
+            self._turns.add(file)
         if file.complete:
             self._finish(file, outcome.message)
 
@@ -362,6 +385,7 @@ class SessionCore:
 
     def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]]) -> None:
         gained = file.mark(ranges)
+        self._turns.add(file)
         self.bytes_done += gained
         self.bytes_skipped += gained
 
@@ -382,7 +406,7 @@ class SessionCore:
     def _fail(self, file: FileCore, outcome: Outcome, index: int | None) -> None:
         self._ask(file, FileEvent.FAIL)
         file.error, file.message = outcome.error, outcome.message
-        self._end(file)
+        self._end(file, refused=not outcome.busy)
         self._stop(file)
         if index is not None:
             self._news.tell("chunk_error", file, index, message=outcome.message)
@@ -407,7 +431,9 @@ class SessionCore:
             self._end(file)
             self._news.tell("file_cancelled", file, extra=(reason,))
 
-    def _end(self, file: FileCore) -> None:
+    def _end(self, file: FileCore, *, refused: bool = False) -> None:
+        if file.begun or refused:
+            self._retries.make_room()
         self._open -= 1
         self.ended[file.key] = file.state
 

@@ -21,10 +21,9 @@ class Slots:
         self._waiting: dict[int, Live] = {}
         self.live: dict[int, Live] = {}
 
-    @property
-    def free(self) -> bool:
-        """Whether another record fits."""
-        return len(self.live) < self._count
+    def free(self, *, fewer: bool) -> bool:
+        """Return whether another record fits, also if there is one slot ``fewer``, unless it is the only one."""
+        return len(self.live) < (self._count - 1 if fewer and self._count > 1 else self._count)
 
     def take(self, record: Live) -> int:
         """The id of a new lease, with which the record holds a slot."""
@@ -39,6 +38,12 @@ class Slots:
     def next_due(self) -> float | None:
         """When the next retry is due, or None where none waits."""
         return min(record.due for record in self._waiting.values()) if self._waiting else None
+
+    def wake(self, attempt: int) -> None:
+        """Hasten the retries of what failed before this attempt began, which succeeded."""
+        for record in self._waiting.values():
+            if record.failed < attempt:
+                record.due = record.earliest
 
     def take_due(self) -> Live:
         """The record of the retry that is due first, which holds no slot until it is leased anew."""

@@ -1,6 +1,9 @@
 """Which file has its turn next: those added earlier first, and with ``first_and_last`` the ends of all before the rest.
 
-The queue is a heap of places. A file keeps the one that counts; others that it had are dropped when they come up, as
+New files, of which the server has nothing yet, have a queue of their own, because it may turn them away. One that was
+turned away more than once lets other new ones go first: it may be the only one that the server does not want.
+
+A queue is a heap of places. A file keeps the one that counts; others that it had are dropped when they come up, as
 are files that want no turn by then.
 """
 
@@ -14,6 +17,8 @@ from .states import FileState
 
 __all__ = ["Turns"]
 
+_Place = tuple[bool, bool, bool, int]
+
 _OPEN = (FileState.PREPARING, FileState.READY, FileState.UPLOADING)
 
 
@@ -23,38 +28,48 @@ class Turns:
     def __init__(self, files: Mapping[int, FileCore], *, first_and_last: bool) -> None:
         self._files = files
         self._first_and_last = first_and_last
-        self._heap: list[tuple[bool, int]] = []
+        self._begun: list[_Place] = []
+        self._new: list[_Place] = []
 
     def add(self, file: FileCore) -> None:
         """The file wants turns."""
-        later = self._later(file)
-        if file.place is None or file.place[0] is not later:
-            file.place = later, file.key
-            heapq.heappush(self._heap, file.place)
+        place = self._place(file)
+        if file.place != place:
+            file.place = place
+            heapq.heappush(self._new if place[0] else self._begun, place)
 
-    def next(self) -> FileCore | None:
-        """The file whose turn it is, which keeps its place, or None where each has to wait."""
+    def next(self, *, new: bool) -> FileCore | None:
+        """The file whose turn it is, which keeps its place, or None where each has to wait. ``new``: a new one may
+        begin."""
+        found = self._first(self._begun)
+        other = self._first(self._new) if new else None
+        if found is None or other is None:
+            return found or other
+        return min(found, other, key=lambda file: self._place(file)[1:])
+
+    def _first(self, heap: list[_Place]) -> FileCore | None:
         gated = []
         found = None
-        while self._heap:
-            place = self._heap[0]
-            file = self._files.get(place[1])
+        while heap:
+            place = heap[0]
+            file = self._files.get(place[-1])
             if file is None or file.place is not place:
-                heapq.heappop(self._heap)
+                heapq.heappop(heap)
             elif file.state not in _OPEN or file.exhausted or file.preparing:
-                heapq.heappop(self._heap)
+                heapq.heappop(heap)
                 file.place = None
-            elif self._later(file) is not place[0]:
-                heapq.heappop(self._heap)
+            elif self._place(file) != place:
+                heapq.heappop(heap)
                 self.add(file)
             elif file.gated:
-                gated.append(heapq.heappop(self._heap))
+                gated.append(heapq.heappop(heap))
             else:
                 found = file
                 break
         for place in gated:
-            heapq.heappush(self._heap, place)
+            heapq.heappush(heap, place)
         return found
 
-    def _later(self, file: FileCore) -> bool:
-        return self._first_and_last and file.next_position() >= 2
+    def _place(self, file: FileCore) -> _Place:
+        later = self._first_and_last and file.next_position() >= 2
+        return not file.begun, later, not file.begun and file.turned_away > 1, file.key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import os
 import random
@@ -23,6 +22,7 @@ from ..errors import (
 from ..options import Options
 from ..protocol import acceptance, form, parameters, verdict
 from ..protocol.acceptance import Acceptance
+from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
 from ..transport.base import Body, NetworkFailure, Reply, Request, Watch
 from ..transport.body import ChunkBody
@@ -37,7 +37,7 @@ __all__ = ["Attempt"]
 
 logger = logging.getLogger("resumable")
 
-_WAITING = frozenset({429, 503})
+_BUSY = frozenset({429, 503})
 _MOST_HOPS = 5
 
 
@@ -246,8 +246,9 @@ class Attempt:
         error = self._error(RetriesExhausted, "failed", self._answer(reply), reply)
         if self._decides_against(error, retry=True):
             return Outcome(OutcomeKind.REFUSED, reply.text, error, answered=True)
-        wait = _retry_after(reply) if reply.status in _WAITING else None
-        return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True, retry_after=wait)
+        busy = reply.status in _BUSY
+        wait = _retry_after(reply) if busy else None
+        return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True, busy=busy, retry_after=wait)
 
     def _look_at_first_answer(self, reply: Reply) -> None:
         self._means.seen_answer = True
@@ -336,12 +337,7 @@ def _retry_after(reply: Reply) -> float | None:
 
     A little is added at random, so that clients that were sent away together do not come back together.
     """
-    value = reply.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        seconds = float(value[:12])
-    else:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return max(seconds, 0.0) * random.uniform(1.0, 1.1)
+    # By the server's own clock, if it tells it: ours may be wrong.
+    now = parse_http_date(reply.headers.get("date", ""))
+    seconds = parse_retry_after(reply.headers.get("retry-after", ""), time.time() if now is None else now)
+    return None if seconds is None else seconds * random.uniform(1.0, 1.1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pytest
 
+from resumable.core.records import Lease
 from resumable.core.retries import RETRY_AFTER_CAP
 from resumable.core.states import ChunkState, FileState
 
@@ -78,16 +82,17 @@ def test_a_test_that_fails_for_now_is_retried_as_an_upload() -> None:
     assert (again.test, again.retries) == (False, 1)
 
 
-def test_retry_after_holds_the_whole_session() -> None:
+def test_a_server_that_is_busy_with_an_open_file_is_left_alone() -> None:
     """Neither another chunk nor another retry is leased before the server wants it."""
     driver = Driver(slots=3)
-    driver.add(2)
+    driver.add(3)
     driver.add(2)
     driver.upload()
-    first = driver.lease()
-    driver.answer(driver.lease(), "retry", retry_after=30.0)
-    assert driver.wait() == 30.0
+    first, second, third = driver.leases()
     driver.answer(first)
+    driver.answer(second, "retry", busy=True, retry_after=30.0)
+    assert driver.wait() == 30.0
+    driver.answer(third)
     assert driver.wait() == 30.0
     driver.now = 29.9
     assert driver.wait() == 30.0
@@ -95,14 +100,27 @@ def test_retry_after_holds_the_whole_session() -> None:
     assert driver.indexes() == [1, 0, 1]
 
 
-def test_an_absurd_retry_after_is_capped_and_a_shorter_one_does_not_undo_it() -> None:
-    """At most two minutes."""
-    driver = Driver(slots=2)
-    driver.add(2)
+def test_an_open_file_that_is_turned_away_without_a_time_waits_alone() -> None:
+    """Others go on; the chunk has the usual delay."""
+    driver = Driver(slots=2, delay=lambda retries, streak: 4.0)
+    driver.add(3)
     driver.upload()
     first, second = driver.leases()
-    driver.answer(first, "retry", retry_after=1e9)
-    driver.answer(second, "retry", retry_after=1.0)
+    driver.answer(first)
+    driver.answer(second, "retry", busy=True)
+    assert driver.lease().index == 2
+    assert driver.wait() == 4.0
+
+
+def test_an_absurd_retry_after_is_capped_and_a_shorter_one_does_not_undo_it() -> None:
+    """At most two minutes."""
+    driver = Driver(slots=3)
+    driver.add(3)
+    driver.upload()
+    first, second, third = driver.leases()
+    driver.answer(first)
+    driver.answer(second, "retry", busy=True, retry_after=1e9)
+    driver.answer(third, "retry", busy=True, retry_after=1.0)
     assert driver.wait() == RETRY_AFTER_CAP
 
 
@@ -113,12 +131,244 @@ def test_a_late_answer_still_says_when_the_server_wants_to_be_asked() -> None:
     driver.upload()
     lease = driver.lease()
     driver.do(driver.core.bootstrap_file, file.key)
-    driver.answer(lease, "retry", retry_after=7.0)
+    driver.answer(lease, "retry", busy=True, retry_after=7.0)
     assert driver.wait() == 7.0
 
 
+# -- new files that are turned away ------------------------------------------------------------------------------------
+
+
+def crowded(files: int = 4, *, chunks: int = 3, **rules: Any) -> tuple[Driver, Lease]:
+    """A server that took the first chunk of the first file and turned the other files away for a minute; the lease is
+    that of the next chunk."""
+    driver = Driver(mode="bookends", **{"slots": 3, **rules})
+    for _ in range(files):
+        driver.add(chunks)
+    driver.upload()
+    first, *others = driver.leases()
+    for lease in others:
+        assert driver.answer(lease, "retry", busy=True, retry_after=60.0) == ["chunk_retry", "file_retry"]
+    driver.answer(first)
+    return driver, driver.lease()
+
+
+def test_a_new_file_that_is_turned_away_holds_back_new_files_only() -> None:
+    """The open file goes on, with a slot less; the chunk that was turned away holds none, and keeps its retries."""
+    driver, second = crowded(chunks=5)
+    third = driver.lease()
+    assert [(lease.file, lease.index) for lease in (second, third)] == [(1, 1), (1, 2)]
+    assert driver.wait() is None
+    assert driver.core.chunk_state(2, 0) == (ChunkState.PENDING, 1)
+    driver.now = 60.0
+    assert [(lease.file, lease.retries) for lease in driver.leases()] == [(1, 0)]
+
+
+def test_each_file_that_ends_makes_room_for_one() -> None:
+    """It is what the server waited for: nobody waits for the end of its minute. The order is kept."""
+    driver, second = crowded()
+    driver.answer(second)
+    last = driver.lease()
+    assert "file_success" in driver.answer(last)
+    (lease,) = driver.leases()
+    assert (lease.file, lease.retries) == (2, 1)
+    driver.answer(lease)
+    for file in (2, 3, 4):
+        for index in (1, 2) if file == 2 else (0, 1, 2):
+            (lease,) = driver.leases()
+            assert (lease.file, lease.index) == (file, index)
+            driver.answer(lease)
+    assert driver.events()[-1] == "complete"
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_with_a_slot_or_two_the_open_file_is_not_kept_from_its_end(slots: int) -> None:
+    """A chunk that was turned away does not sit in the only slot."""
+    driver = Driver(slots=slots)
+    first = driver.add(2)
+    driver.add(1)
+    driver.upload()
+    driver.answer(driver.lease())
+    driver.do(driver.core.pause_file, first.key)
+    driver.answer(driver.lease(), "retry", busy=True, retry_after=60.0)
+    assert driver.wait() == 60.0
+    driver.do(driver.core.resume_file, first.key)
+    assert "file_success" in driver.answer(driver.lease())
+    assert driver.finish() == [0]
+
+
+def test_a_file_that_was_taken_and_then_failed_or_was_cancelled_makes_room_too() -> None:
+    for end in ("fail", "cancel"):
+        driver, second = crowded()
+        if end == "fail":
+            driver.answer(second, "refused")
+        else:
+            driver.do(driver.core.cancel_file, 1)
+            driver.answer(second, "stopped")
+        assert [lease.file for lease in driver.leases()] == [2]
+
+
+def test_a_new_file_that_is_refused_for_good_leaves_its_room_to_the_next() -> None:
+    driver, second = crowded()
+    driver.answer(second)
+    driver.answer(driver.lease())
+    driver.answer(driver.lease(), "refused")
+    assert [lease.file for lease in driver.leases()] == [3]
+
+
+def test_a_held_file_that_is_cancelled_makes_no_room() -> None:
+    driver, _ = crowded()
+    driver.do(driver.core.cancel_file, 2)
+    driver.do(driver.core.cancel_file, 4)
+    assert driver.wait() == 60.0
+
+
+def test_requests_that_were_under_way_together_are_turned_away_once() -> None:
+    """Two 429 at once do not stop the host; a second one to a request that began after the first does."""
+    driver, second = crowded()
+    driver.answer(second)
+    driver.answer(driver.lease())
+    driver.now = 5.0
+    again = driver.lease()
+    driver.answer(again, "retry", busy=True, retry_after=20.0)
+    driver.do(driver.core.mark_file, 2, [(1, 2)])
+    assert driver.wait() == 25.0
+    driver.now = 25.0
+    assert driver.lease().file == 2
+
+
+def test_a_server_that_turns_a_new_file_away_much_later_is_not_left_alone() -> None:
+    """It is full again, and that is all."""
+    driver, second = crowded()
+    driver.answer(second)
+    driver.answer(driver.lease())
+    driver.now = 15.0
+    again = driver.lease()
+    driver.answer(again, "retry", busy=True, retry_after=60.0)
+    driver.do(driver.core.mark_file, 2, [(1, 2)])
+    assert driver.lease().file == 2
+
+
+def test_without_a_time_new_files_wait_for_the_delay_of_the_first() -> None:
+    """It grows with each time that the file is turned away."""
+    driver = Driver(slots=1, delay=lambda retries, streak: 10.0 * streak)
+    driver.add(1)
+    driver.add(1)
+    driver.upload()
+    driver.answer(driver.lease(), "retry", busy=True)
+    assert driver.wait() == 10.0
+    driver.now = 10.0
+    assert driver.lease().file == 1
+    driver = Driver(slots=1)
+    driver.add(1)
+    driver.upload()
+    driver.answer(driver.lease(), "retry", busy=True, delay=30.0)
+    assert driver.wait() == 30.0
+
+
+def test_a_file_that_was_turned_away_more_than_once_lets_other_new_ones_go_first() -> None:
+    """A server that does not want one file must not keep all others from beginning."""
+    driver = Driver(slots=1)
+    for _ in range(3):
+        driver.add(1)
+    driver.upload()
+    for now in (0.0, 60.0):
+        driver.now = now
+        driver.answer(driver.lease(), "retry", busy=True, retry_after=60.0)
+    driver.now = 120.0
+    files = []
+    for _ in range(3):
+        lease = driver.lease()
+        files.append(lease.file)
+        driver.answer(lease)
+    assert files == [2, 3, 1]
+
+
+def test_a_file_that_waits_for_others_does_not_use_up_its_retries() -> None:
+    """While others get through it may be turned away as often as it likes; without them its retries count."""
+    driver = Driver(mode="sequential", slots=2, max_chunk_retries=2)
+    driver.add(50)
+    driver.add(1)
+    driver.upload()
+    first, second = driver.leases()
+    for _ in range(10):
+        driver.answer(second, "retry", busy=True, retry_after=60.0)
+        driver.answer(first)
+        driver.now += 60.0
+        first, second = driver.leases()
+    assert (second.file, second.retries) == (2, 1)
+    driver.answer(second, "retry", busy=True, retry_after=60.0)
+    driver.now += 60.0
+    (second,) = driver.leases()
+    assert second.retries == 1
+    driver.answer(second, "retry", busy=True, retry_after=60.0)
+    driver.now += 60.0
+    (second,) = driver.leases()
+    assert second.retries == 2
+    assert "file_error" in driver.answer(second, "retry", busy=True, retry_after=60.0)
+
+
+# -- waking ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_success_wakes_what_waits_since_the_outage() -> None:
+    """One chunk of three comes to its turn first; the others follow at once, and not at the end of their backoff."""
+    driver = Driver(slots=3, delay=lambda retries, streak: 2.0**streak)
+    driver.add(30)
+    driver.upload()
+    leases = driver.leases()
+    for failures in range(1, 7):
+        for lease in leases:
+            driver.answer(lease, "retry")
+        driver.now += 2.0**failures
+        leases = driver.leases()
+    driver.answer(leases[1], "retry")
+    driver.answer(leases[2], "retry")
+    failed = driver.now
+    driver.answer(leases[0])
+    lease = driver.lease()
+    assert driver.wait() == failed + 2.0**7, "a request from before the failure says nothing about it"
+    driver.now += 1.0
+    driver.answer(lease)
+    lease = driver.lease()
+    assert (lease.index, driver.wait()) == (4, failed + 2.0), "never earlier than a first retry"
+    driver.now = failed + 2.0
+    assert driver.indexes() == [1, 2]
+
+
+def test_a_success_does_not_hasten_a_retry_whose_time_the_user_chose() -> None:
+    driver = Driver(slots=2)
+    driver.add(9)
+    driver.upload()
+    first, second = driver.leases()
+    driver.answer(first, "retry", delay=30.0)
+    driver.answer(second)
+    driver.answer(driver.lease())
+    driver.answer(driver.lease())
+    driver.now = 29.0
+    driver.lease()
+    assert driver.wait() == 30.0
+
+
+def test_a_chunk_that_is_refused_while_others_succeed_keeps_its_own_backoff() -> None:
+    """Its waits double, whatever the others do: it must not burn its retries while they prosper."""
+    driver = Driver(slots=2, delay=lambda retries, streak: 2.0**streak, max_chunk_retries=None)
+    driver.add(1000)
+    driver.upload()
+    tries = []
+    while driver.now < 500.0:
+        for lease in driver.leases():
+            if lease.index:
+                driver.answer(lease)
+            else:
+                tries.append(driver.now)
+                driver.answer(lease, "retry")
+        driver.now += 1.0
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert gaps == [2.0**step for step in range(1, len(gaps) + 1)]
+
+
 def test_a_delay_counts_the_failures_since_anything_got_through() -> None:
-    """The streak is reset by a chunk that was stored meanwhile, the retries are not."""
+    """The streak is reset by a chunk that was stored meanwhile, the retries are not, nor what failed in spite of it."""
     asked = []
     driver = Driver(slots=2, delay=lambda retries, streak: asked.append((retries, streak)) or 0.0)
     driver.add(4)
@@ -130,7 +380,7 @@ def test_a_delay_counts_the_failures_since_anything_got_through() -> None:
     again = driver.lease()
     driver.answer(second)
     driver.answer(again, "retry")
-    assert asked == [(1, 1), (2, 2), (3, 1)]
+    assert asked == [(1, 1), (2, 2), (2, 1), (3, 2)]
 
 
 def test_a_hopeless_failure_ends_at_once_unless_the_server_was_reached() -> None:
@@ -265,3 +515,77 @@ def test_one_bad_file_does_not_end_the_batch(policy: dict[str, bool]) -> None:
     assert good.state is FileState.SUCCESS
     assert driver.events()[-1] == "complete"
     assert driver.core.ended == {1: FileState.ERROR, 2: FileState.SUCCESS}
+
+
+# -- the last chance ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {},
+        {"delay": 1e9},
+        {"busy": True, "retry_after": 1e21},
+        {"busy": True},
+        {"busy": True, "retry_after": 1e21, "delay": 1e9},
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_whatever_holds_a_file_back_it_has_its_last_chance_at_its_deadline(failure: Any, begun: bool) -> None:
+    """Neither the server nor the user can make it wait longer than ``retry_for``."""
+    driver = Driver(slots=1, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, streak: 60.0)
+    driver.add(2)
+    driver.upload()
+    if begun:
+        driver.answer(driver.lease())
+    driver.now = 1.0
+    assert driver.answer(driver.lease(), "retry", **failure) == ["chunk_retry", "file_retry"]
+    assert driver.wait() == 10.0
+    driver.now = 10.0
+    assert "file_error" in driver.answer(driver.lease(), "retry", **failure)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_file_that_others_hold_back_has_its_last_chance_too(begun: bool) -> None:
+    """Of a file that was never sent, too: its time begins when it could be sent, but for the others."""
+    driver = Driver(slots=1, retry_for=10.0, max_chunk_retries=0)
+    driver.add(2)
+    driver.upload(held=True)
+    if begun:
+        driver.answer(driver.lease())
+    driver.answer(driver.lease(), "retry", busy=True, retry_after=1e21)
+    assert driver.wait() is None
+    driver.now = 5.0
+    driver.add(1)
+    driver.add(1)
+    assert driver.wait() == 15.0
+    driver.now = 15.0
+    for file in (2, 3):
+        lease = driver.lease()
+        assert lease.file == file
+        assert "file_error" in driver.answer(lease, "retry", busy=True, retry_after=1e21)
+
+
+def test_a_server_that_takes_the_last_chance_is_well_again() -> None:
+    """What it said before is forgotten."""
+    driver = Driver(slots=1, retry_for=10.0)
+    driver.add(4)
+    driver.upload()
+    driver.answer(driver.lease())
+    driver.answer(driver.lease(), "retry", busy=True, retry_after=1e21)
+    driver.now = 10.0
+    driver.answer(driver.lease())
+    assert driver.finish() == [2, 3]
+
+
+def test_a_kind_of_failure_may_have_few_attempts() -> None:
+    """They are counted for themselves, and a pause does not make them anew."""
+    driver = Driver(max_chunk_retries=None)
+    file = driver.add(1)
+    driver.upload()
+    for limit in (None, 3, None, 3):
+        driver.answer(driver.lease(), "retry", limit=limit)
+    driver.do(driver.core.pause_file, file.key)
+    driver.do(driver.core.resume_file, file.key)
+    assert driver.answer(driver.lease(), "retry", limit=None) == ["chunk_retry", "file_retry"]
+    assert "file_error" in driver.answer(driver.lease(), "retry", limit=3)

@@ -215,8 +215,7 @@ class SlotOfTheWaitingIsFree(SessionCore):
     """A retry that waits lets another chunk have its slot."""
 
     class Kind(Slots):
-        @property
-        def free(self) -> bool:
+        def free(self, *, fewer: bool) -> bool:
             return len(self.live) - len(self._waiting) < self._count
 
     def __init__(self, policy: Policy) -> None:
@@ -241,12 +240,57 @@ class RetryAfterIgnored(SessionCore):
     """The server is not left alone."""
 
     class Deaf(Retries):
-        def hear(self, outcome: Outcome, now: float) -> None:
-            super().hear(outcome._replace(retry_after=None), now)
+        def hear(self, record: Live, outcome: Outcome, now: float) -> None:
+            super().hear(record, outcome._replace(retry_after=None), now)
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
         self._retries = self.Deaf(policy)
+
+
+class NewFilesPushIn(SessionCore):
+    """New files begin though the server has turned one away."""
+
+    class Eager(Retries):
+        def may_begin(self, now: float) -> float:
+            return self.may_ask(now)
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._retries = self.Eager(policy)
+
+
+class TurnedAwayKeepsItsSlot(SessionCore):
+    """A file that was turned away keeps others from their end."""
+
+    def _turn_away(self, record: Live, lease: Lease, outcome: Outcome) -> None:
+        self._retries.postpone(record, outcome, 0.0)
+        self._slots.keep(lease.id)
+
+
+class SuccessWakesNobody(SessionCore):
+    """What waits has its whole backoff, also when the server is well again."""
+
+    class Drowsy(Slots):
+        def wake(self, attempt: int) -> None:
+            pass
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._slots = self.Drowsy(policy.slots)
+
+
+class SuccessWakesAtOnce(SessionCore):
+    """Each success of others is another attempt for what the server does not want."""
+
+    class Wakeful(Slots):
+        def wake(self, attempt: int) -> None:
+            for record in self._waiting.values():
+                record.due = 0.0
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._slots = self.Wakeful(policy.slots)
 
 
 class StoppedIsSentAfterAll(SessionCore):
@@ -355,6 +399,10 @@ BROKEN: list[type[SessionCore]] = [
     SlotOfTheWaitingIsFree,
     RetriesDoNotWait,
     RetryAfterIgnored,
+    NewFilesPushIn,
+    TurnedAwayKeepsItsSlot,
+    SuccessWakesNobody,
+    SuccessWakesAtOnce,
     StoppedIsSentAfterAll,
     StoppedFailureFails,
     CancelKeepsFiles,

@@ -7,13 +7,14 @@ it derives what must be told, in which order, which chunks count as stored, and 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from resumable.core.records import Effects, Lease, Outcome, OutcomeKind
-from resumable.core.retries import RETRY_AFTER_CAP, Policy
+from resumable.core.retries import RETRY_AFTER_CAP, TWICE_WITHIN, Policy
 from resumable.core.session import SessionCore
 from resumable.core.states import ChunkState, SessionState
 from resumable.errors import StateError
@@ -33,12 +34,25 @@ class Violation(AssertionError):
 
 @dataclass(eq=False)
 class Request:
-    """What is on the wire: the lease that began it, and what was said about it since."""
+    """What is on the wire: the lease that began it, and what was said about it since. ``number`` counts them."""
 
     lease: Lease
     sending: bool
+    number: int = 0
     told: bool = False
     drained: bool = False
+
+
+@dataclass(eq=False)
+class Trouble:
+    """What is known of a chunk that is on the wire or waits: how often it failed since anything got through and since
+    when others did, the session's newest request when it failed last, and the earliest time for a retry."""
+
+    gains: int
+    streak: int = 0
+    own: int = 0
+    failed: int = 0
+    earliest: float = 0.0
 
 
 @dataclass(eq=False)
@@ -62,6 +76,9 @@ class CutUp:
     waiting: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
     tested: set[int] = field(default_factory=set)
+    trouble: dict[int, Trouble] = field(default_factory=dict)
+    turned_away: int = 0
+    gains: int = 0
     bytes: int = 0
     bytes_skipped: int = 0
 
@@ -83,6 +100,8 @@ class CutUp:
             kept.clear()
         self.waiting.clear()
         self.retries.clear()
+        self.trouble.clear()
+        self.turned_away = 0
         self.bytes = self.bytes_skipped = 0
 
     def store(self, index: int, *, skipped: bool) -> None:
@@ -120,7 +139,7 @@ class Walk:
                 max_chunk_retries=self.limit,
                 fail_fast=self.fail_fast,
                 first_and_last=self.first_and_last,
-                delay=lambda retries, streak: float(retries),
+                delay=lambda retries, streak: float(streak),
             )
         )
         self.now = 0.0
@@ -128,6 +147,11 @@ class Walk:
         self.held = False
         self.reached = False
         self.not_before = 0.0
+        self.hold = 0.0
+        self.room = 0
+        self.turned_away = (-math.inf, 0)
+        self.gains = 0
+        self.numbers = 0
         self.run = False
         self.runs = 0
         self.completions = 0
@@ -286,6 +310,7 @@ class Walk:
             file.ended = file.told = None
             file.retries.clear()
             file.tested.clear()
+            file.turned_away = 0
             if self.state is SessionState.IDLE:
                 self.held = False
                 self.start()
@@ -331,6 +356,12 @@ class Walk:
         assert file is not None
         self.need(found.id not in self.wire, "a lease has an id of its own")
         self.need(found.epoch == file.epoch, "a lease is of the epoch of the file")
+        if found.index not in file.waiting or found.prepare:
+            if not file.stored:
+                self.need(self.now >= self.hold or self.room > 0, "no new file while they are held back without room")
+            taken = len(self.wire) + sum(len(other.waiting) for other in self.files.values())
+            slots = self.slots - 1 if self.now < self.hold and self.slots > 1 else self.slots
+            self.need(taken < slots, "one slot fewer while new files are held back")
         if found.prepare:
             self.need(not file.prepared and not file.hooks, "hooks run once at a time, before the first chunk")
             file.hooks = True
@@ -339,7 +370,11 @@ class Walk:
             self.check_turn(file, found)
             file.waiting.pop(found.index, None)
             file.wire.add(found.index)
-        self.wire[found.id] = Request(found, sending=not found.test)
+            file.trouble.setdefault(found.index, Trouble(self.gains))
+            self.numbers += 1
+            if not file.stored and self.room:
+                self.room -= 1
+        self.wire[found.id] = Request(found, sending=not found.test, number=self.numbers)
         self.hear(self.core.flush())
         waiting = sum(len(other.waiting) for other in self.files.values())
         self.need(len(self.wire) + waiting <= self.slots, "no more requests and retries than slots")
@@ -402,11 +437,13 @@ class Walk:
         if request.told:
             kinds += [K.STOPPED] * 4
         kind = kinds[self.below(len(kinds))]
+        busy = kind is K.RETRY and self.random() < 0.4
         return Outcome(
             kind,
             answered=self.random() < 0.5,
             hopeless=kind is K.RETRY and self.random() < 0.1,
-            retry_after=(0.5, 2.0, 1e9)[self.below(3)] if self.random() < 0.05 else None,
+            busy=busy,
+            retry_after=(0.5, 2.0, 1e9)[self.below(3)] if busy and self.random() < 0.4 else None,
             stored=self.ranges(file) if self.random() < 0.05 else (),
         )
 
@@ -420,8 +457,6 @@ class Walk:
         elif not lease.prepare:
             file.wire.discard(lease.index)
         self.reached = self.reached or outcome.answered
-        if outcome.retry_after is not None:
-            self.not_before = max(self.not_before, self.now + min(outcome.retry_after, RETRY_AFTER_CAP))
         wanted = not file.ended and lease.epoch == file.epoch and self.state is not SessionState.CLOSED
         if lease.prepare:
             file.hooks = False
@@ -429,9 +464,12 @@ class Walk:
                 self.prepared(file, outcome)
         elif wanted:
             self.answered(file, request, outcome)
-        elif not request.drained:
-            file.retries.pop(lease.index, None)
-            file.tested.discard(lease.index)
+        else:
+            self.busy(file, request, outcome)
+            if not request.drained:
+                file.retries.pop(lease.index, None)
+                file.tested.discard(lease.index)
+                file.trouble.pop(lease.index, None)
         self.do("report", self.core.report, lease, outcome, self.now)
 
     def prepared(self, file: CutUp, outcome: Outcome) -> None:
@@ -440,29 +478,70 @@ class Walk:
             if outcome.plan is not None:
                 self.recut(file, outcome.plan)
         elif outcome.kind is K.REFUSED:
-            self.fail(file, None)
+            self.fail(file, None, outcome)
+
+    def busy(self, file: CutUp, request: Request, outcome: Outcome) -> None:
+        """A busy server that has nothing of the file holds new files back, and all if it said so shortly before."""
+        if not outcome.busy:
+            return
+        wait = min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
+        again = False
+        if not file.stored:
+            wait = max(wait, file.turned_away + 1.0)
+            then, number = self.turned_away
+            again = request.number > number and self.now - then <= TWICE_WITHIN
+            self.turned_away = self.now, self.numbers
+            self.hold = max(self.hold, self.now + wait)
+            self.room = 0
+        if file.stored or again:
+            self.not_before = max(self.not_before, self.now + wait)
 
     def answered(self, file: CutUp, request: Request, outcome: Outcome) -> None:
         index = request.lease.index
         retries = file.retries.get(index, 0)
-        last = (self.limit is not None and retries >= self.limit) or (outcome.hopeless and not self.reached)
         file.wire.add(index)
         for start, stop in outcome.stored:
             file.mark(start, stop)
         file.wire.discard(index)
+        self.busy(file, request, outcome)
+        away = outcome.busy and not file.stored
+        counts = not (away and file.turned_away and file.gains != self.gains)
+        last = (self.limit is not None and counts and retries >= self.limit) or (outcome.hopeless and not self.reached)
+        trouble = file.trouble.pop(index)
         if outcome.kind in (K.ACCEPTED, K.PRESENT):
+            self.gains += 1
+            for other in self.files.values():
+                for waiting in other.waiting:
+                    if other.trouble[waiting].failed < request.number:
+                        other.waiting[waiting] = other.trouble[waiting].earliest
             file.store(index, skipped=outcome.kind is K.PRESENT)
             self.expected.append(("chunk_success", file.key, index))
             self.end_if_stored(file)
         elif request.told:
             pass
         elif outcome.kind is K.REFUSED or last:
-            self.fail(file, index)
+            self.fail(file, index, outcome)
         else:
-            file.retries[index] = retries + 1
-            file.waiting[index] = max(self.now + retries + 1, self.not_before)
+            file.retries[index] = retries + counts
+            if away:
+                file.turned_away += 1
+                file.gains = self.gains
+            else:
+                self.wait(file, index, trouble)
             self.expected.append(("chunk_retry", file.key, index))
             self.tell(file.key, "file_retry")
+
+    def wait(self, file: CutUp, index: int, trouble: Trouble) -> None:
+        """The chunk waits the longer the more often it failed; less long if others got through since."""
+        if trouble.gains != self.gains:
+            trouble.own += trouble.streak > 0
+            trouble.streak = 0
+            trouble.gains = self.gains
+        trouble.streak += 1
+        trouble.failed = self.numbers
+        trouble.earliest = self.now + trouble.own + 1
+        file.trouble[index] = trouble
+        file.waiting[index] = self.now + trouble.own + trouble.streak
 
     # -- what follows from it ------------------------------------------------------------------------------------
 
@@ -490,6 +569,8 @@ class Walk:
         self.tell(file.key, *CUTTING)
 
     def stop(self, file: CutUp) -> None:
+        for index in file.waiting:
+            del file.trouble[index]
         file.waiting.clear()
         for identifier, request in self.wire.items():
             if request.lease.file == file.key and not request.lease.prepare:
@@ -500,11 +581,13 @@ class Walk:
         del self.files[file.key]
         if not file.ended:
             file.ended = "file_cancelled"
+            self.room += len(file.stored) > 0
             self.stop(file)
             self.tell(file.key, "file_cancelled")
 
-    def fail(self, file: CutUp, index: int | None) -> None:
+    def fail(self, file: CutUp, index: int | None, outcome: Outcome) -> None:
         file.ended = "file_error"
+        self.room += len(file.stored) > 0 or not outcome.busy
         file.paused = False
         self.stop(file)
         if index is not None:
@@ -517,6 +600,7 @@ class Walk:
     def end_if_stored(self, file: CutUp) -> None:
         if len(file.stored) == file.plan.count:
             file.ended = "file_success"
+            self.room += 1
             file.paused = False
             self.tell(file.key, "file_success")
 
@@ -628,7 +712,7 @@ class Walk:
                     self.answer(request, Outcome(K.ACCEPTED if request.sending else K.PRESENT))
             self.check()
             waits = [due for file in self.files.values() for due in file.waiting.values()]
-            self.now = max(self.now, self.not_before, min(waits, default=self.now))
+            self.now = max(self.now, self.not_before, min(waits, default=self.hold))
         self.need(self.completions <= self.runs, "complete at most once a run")
         self.need(not self.run and not self.wire, "the run is over")
         self.need(all(file.ended for file in self.files.values()), "every file has ended")
