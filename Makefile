@@ -1,16 +1,26 @@
 # make test, make demo: all that is needed is Python 3.10 or newer.
-# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 where its virtual environment stands.
+# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 where its virtual environment stands, WORKERS=1 how many
+# tests run at once, and ARGS is passed on: make test ARGS='tests/core -x'.
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+WORKERS ?= auto
+BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
+
+# Without compiled files every worker would compile all tests again, which takes longer than most of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: test demo lint format docs tables bench interop coverage fuzz clean
+.PHONY: test quick nightly loop interop oldest demo lint format docs tables bench coverage fuzz clean
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# For every save: what needs neither a browser nor much waiting.
+quick: $(VENV)/test
+	$(PYTEST) tests/core tests/protocol tests/transport $(wildcard tests/test_*.py) $(ARGS)
 
 demo: $(VENV)/all
 	@$(BIN)/python examples/demo.py
@@ -42,9 +52,31 @@ interop: $(VENV)/test
 
 # The gates: every branch of the protocol and of the core, and fail_under of setup.cfg for the whole.
 coverage: $(VENV)/test
-	$(BIN)/python -m coverage run -m pytest -q $(ARGS)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=100 --include='resumable/protocol/*,resumable/core/*'
 	$(BIN)/python -m coverage report
+
+# What speaks HTTP, with the oldest versions that setup.cfg and the requests of that time allow.
+OLDEST = $(shell sed -n '/^install_requires/,/^$$/s/^ *\([a-z0-9]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg) urllib3==1.26.20
+oldest: VENV = .venv-oldest
+oldest: .venv-oldest/oldest
+	$(PYTEST) tests/transport tests/session $(ARGS)
+
+# The tests in one other order after another; RESUMABLE_SEED=3 make test repeats the third.
+TIMES ?= 20
+loop: $(VENV)/test
+	for seed in $$(seq $(TIMES)); do echo "RESUMABLE_SEED=$$seed"; RESUMABLE_SEED=$$seed $(PYTEST) $(ARGS) || exit; done
+
+# What takes hours, and a machine that has nothing else to do.
+nightly:
+	$(MAKE) loop
+	$(MAKE) interop
+	RESUMABLE_EXAMPLES=100 $(MAKE) test ARGS=tests/faults/test_machine.py
+	RESUMABLE_FULL_SIZE=1 $(MAKE) test ARGS=tests/cli/test_many.py
+	$(MAKE) fuzz FOR=1800
+	$(MAKE) bench
 
 # Requests that are made up, guided by the code of the receiver that they reach; see tests/fuzz.
 FOR ?= 60
@@ -62,6 +94,12 @@ $(VENV)/test: EXTRAS = test
 $(VENV)/%: EXTRAS = $*
 $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) install --editable '.[$(EXTRAS)]'
+	@touch '$@'
+
+.venv-oldest/oldest: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --editable '.[test]'
+	$(PIP) install $(OLDEST)
 	@touch '$@'
 
 $(VENV)/pyvenv.cfg:

@@ -23,8 +23,9 @@ HERE = Path(__file__).parent
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    # The first has to wait for npm and for the start of Chromium.
+    # All share one Chromium, and the first has to wait for npm and for its start.
     item.add_marker(pytest.mark.timeout(300))
+    item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 def cannot(reason: str) -> NoReturn:

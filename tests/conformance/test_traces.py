@@ -8,10 +8,12 @@ import pytest
 
 from .comparison import Verdict
 from .deviations import DEVIATIONS
-from .suite import VECTORS
+from .suite import VECTORS, summary
 from .trace import Trace, recorded
 
 TRACES = recorded(VECTORS)
+
+pytestmark = pytest.mark.xdist_group("traces")
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=str)
@@ -20,7 +22,10 @@ def test_the_client_does_what_was_recorded(trace: Trace, judged: Callable[[Trace
     assert not verdict.unexplained, str(verdict)
 
 
-def test_every_listed_deviation_is_needed_by_a_recording(judged: Callable[[Trace], Verdict]) -> None:
+def test_every_listed_deviation_is_needed_by_a_recording(
+    judged: Callable[[Trace], Verdict], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("conformance with resumable.js", "\n".join(summary(map(judged, TRACES))))
     used = {id for trace in TRACES for id in judged(trace).deviations}
     assert used == {deviation.id for deviation in DEVIATIONS}
 

@@ -71,6 +71,7 @@ def large(way: dict[str, Any]) -> dict[str, Any]:
     return {**BLIND, **PATIENT, "chunk_size": 8 << 20, **way}
 
 
+@pytest.mark.alone
 def test_cancel_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     file = begun(session, hung)
@@ -84,6 +85,7 @@ def test_cancel_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> No
     assert no_threads_of(session)
 
 
+@pytest.mark.alone
 def test_cancelling_the_file_ends_its_requests(hung: Script, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     file = begun(session, hung)
@@ -94,6 +96,7 @@ def test_cancelling_the_file_ends_its_requests(hung: Script, way: dict[str, Any]
     session.close()
 
 
+@pytest.mark.alone
 def test_close_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     begun(session, hung)
@@ -103,6 +106,7 @@ def test_close_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> Non
     assert no_threads_of(session)
 
 
+@pytest.mark.alone
 def test_a_pause_before_does_not_keep_them_from_ending(hung: Script, way: dict[str, Any]) -> None:
     # A pause lets a request that waits for its answer finish; a cancel that follows must not.
     session = Resumable(hung.url, **large(way))
@@ -115,6 +119,7 @@ def test_a_pause_before_does_not_keep_them_from_ending(hung: Script, way: dict[s
     assert no_threads_of(session)
 
 
+@pytest.mark.alone
 def test_leaving_the_block_with_an_exception_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     with pytest.raises(ZeroDivisionError):
@@ -129,6 +134,7 @@ def leave_by_exception(session: Resumable, server: Script) -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.alone
 def test_a_test_and_a_canary_that_hang_are_ended(way: dict[str, Any]) -> None:
     # Three workers wait to hear what becomes of the canary that the fourth has sent.
     with Script(answer(200), answer(200), answer(200), answer(200), otherwise=hold) as server:
@@ -140,6 +146,7 @@ def test_a_test_and_a_canary_that_hang_are_ended(way: dict[str, Any]) -> None:
         assert no_threads_of(session)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: str) -> None:
     # The backlog is full, or TLS is never spoken; nothing can be shut down, so the worker is left alone.
@@ -151,18 +158,20 @@ def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: st
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        session = Resumable(f"{scheme}://127.0.0.1:{port}/", **{**PATIENT, **BLIND, "timeout": (8, 8)})
+        session = Resumable(f"{scheme}://127.0.0.1:{port}/", **PATIENT, **BLIND)
         session.add_file(content(10), relative_path="a.bin")
         with within(LIMIT):
             session.close()
         for filler in fillers:
             filler.close()
-        for thread in threading.enumerate():
-            if thread.name.startswith("resumable-"):
-                thread.join(30)
-                assert not thread.is_alive()
+    # Now that nobody listens, the next packet that asks for the connection is refused.
+    for thread in threading.enumerate():
+        if thread.name.startswith("resumable-"):
+            thread.join(30)
+            assert not thread.is_alive()
 
 
+@pytest.mark.alone
 def test_pause_stops_bodies_and_resume_goes_on(way: dict[str, Any]) -> None:
     store = Store()
     data = content(2 * (8 << 20))
@@ -315,6 +324,7 @@ BODIES = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("place", BODIES)
 @pytest.mark.parametrize("behaviour", ["never answers", "never reads"])
 def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_path: Path) -> None:
@@ -333,6 +343,7 @@ def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_
     assert process.returncode == 0
 
 
+@pytest.mark.alone
 def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
     with Script(otherwise=hold) as server:
         process = program(tmp_path, server.url, "s = Resumable(url, **options); s.add_file(path); s.join()")
@@ -344,6 +355,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
+@pytest.mark.alone
 def test_a_program_that_just_ends_does_not_wait_for_its_uploads(tmp_path: Path) -> None:
     with Script(otherwise=hold) as server:
         body = "s = Resumable(url, **options); s.add_file(path); sys.stdin.readline(); print('end')"
@@ -354,6 +366,7 @@ def test_a_program_that_just_ends_does_not_wait_for_its_uploads(tmp_path: Path) 
     assert (output, errors, process.returncode) == ("end\n", "", 0)
 
 
+@pytest.mark.alone
 def test_a_second_ctrl_c_ends_the_closing(tmp_path: Path) -> None:
     # A handler that does not return is all that closing can wait for here.
     body = """

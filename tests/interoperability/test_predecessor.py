@@ -18,7 +18,8 @@ import pytest
 
 from resumable.receiver import FileStore, Receiver, Request, Response, Server
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits for pip
+# The first test waits for pip, on behalf of all.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("predecessor")]
 
 CHUNK = 64 * 1024
 

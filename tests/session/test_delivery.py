@@ -450,6 +450,7 @@ def test_wait_returns_after_a_handler_that_came_late(wire: Wire, make: Make) -> 
         assert heard == ["late"]
 
 
+@pytest.mark.alone
 def test_closing_takes_two_seconds_at_most_although_a_handler_and_the_server_hang(wire: Wire, make: Make) -> None:
     wire.behave = lambda request: None if request.number > 1 else (200,)
     go = threading.Event()

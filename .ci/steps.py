@@ -1,0 +1,233 @@
+"""Lint and types, documentation, the tests with their coverage, and the tests of what differs between Pythons.
+
+The steps run beside each other. What a step says is shown in one piece when it has ended, and at the end there is one
+line for each. A step that takes too long is ended with all that it has started, and the others still run.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t")
+"""The Pythons to test on, those without a global lock last. All but the first four may be missing without a word."""
+SUPPORTED = VERSIONS[:4]
+DIFFERING = ("core", "protocol", "session", "transport", "receiver", "cli", "test_packaging.py")
+"""The tests of what differs between Pythons; all others run on one."""
+PROGRAMS = {"chromium": "chromium", "chromedriver": "chromium-driver", "npm": "npm"}
+"""The programs that tests in a browser need, and Debian's package with each."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. It waits for the steps that ``after`` names, whatever becomes of them."""
+
+    name: str
+    command: Sequence[str]
+    after: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limit: float = 1500
+    """Seconds after which it is ended."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a step: its exit status, None if it was ended, the seconds it took, and what it said."""
+
+    step: Step
+    status: int | None
+    seconds: float
+    output: str
+
+    def __str__(self) -> str:
+        how = {0: "ok", None: "TIMEOUT"}.get(self.status, "FAILED")
+        counts = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed).*?) in [\d.]+s", self.output, re.MULTILINE)
+        return "  ".join([f"{how:8}{self.seconds:5.0f} s  {self.step.name}", *(f"({count})" for count in counts[-1:])])
+
+
+class Run:
+    """Runs steps, each in a thread and a session of its own."""
+
+    def __init__(self, steps: Sequence[Step], folder: Path) -> None:
+        self._steps = steps
+        self._folder = folder
+        self._done = {step.name: threading.Event() for step in steps}
+        self._lock = threading.Lock()
+        self._running: set[int] = set()
+        self._stopped = False
+        self.ended: list[Ended] = []
+
+    def go(self) -> list[Ended]:
+        """Run all steps to their ends, and return what became of them in the order in which they ended."""
+        threads = [threading.Thread(target=self._follow, args=(step,), daemon=True) for step in self._steps]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:
+            self._stop()
+        return self.ended
+
+    def _follow(self, step: Step) -> None:
+        try:
+            for name in step.after:
+                self._done[name].wait()
+            self._perform(step)
+        finally:
+            self._done[step.name].set()
+
+    def _perform(self, step: Step) -> None:
+        began = time.monotonic()
+        path = self._folder / re.sub(r"\W+", "-", step.name)
+        with path.open("wb") as output:
+            with self._lock:
+                if self._stopped:
+                    return
+                print(f"-- begins: {step.name}", flush=True)
+                process = subprocess.Popen(
+                    step.command,
+                    cwd=ROOT,
+                    env={**os.environ, **step.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                self._running.add(process.pid)
+            status: int | None
+            try:
+                status = process.wait(step.limit)
+            except subprocess.TimeoutExpired:
+                status = None
+            end_group(process)
+        ended = Ended(step, status, time.monotonic() - began, path.read_text(encoding="utf-8", errors="replace"))
+        with self._lock:
+            self._running.discard(process.pid)
+            self.ended.append(ended)
+            print(f"\n== {step.name}\n{ended.output.rstrip()}\n{ended}\n", flush=True)
+
+    def _stop(self) -> None:
+        """End what still runs, because somebody wants the whole to end."""
+        with self._lock:
+            self._stopped = True
+            for pid in self._running:
+                signal_group(pid, signal.SIGTERM)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the process, and whatever it has left behind."""
+    if process.poll() is None:
+        signal_group(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+    signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def version(python: str) -> str:
+    """The version of an interpreter that can make virtual environments, such as 3.13 or 3.13t; "" if there is none."""
+    # A name on PATH proves nothing, for version managers put stubs there.
+    code = (
+        "import ensurepip, ssl, sys, sysconfig, venv;"
+        "print('%d.%d' % sys.version_info[:2] + 't' * bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
+    )
+    try:
+        ran = subprocess.run([python, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ran.stdout.strip()
+
+
+def pythons() -> dict[str, str]:
+    """The interpreters that are here, by their versions; the first one is the default."""
+    managed = os.path.expanduser("~/.pyenv/versions")
+    default = os.environ.get("PYTHON", "python3")
+    found = {version(default): default}
+    for wanted in VERSIONS:
+        number, threads = wanted.rstrip("t"), wanted[len(wanted.rstrip("t")) :]
+        for candidate in (f"python{wanted}", *sorted(glob.glob(f"{managed}/{number}.*{threads}/bin/python"))):
+            if wanted not in found and version(candidate) == wanted:
+                found[wanted] = candidate
+    return {name: path for name, path in found.items() if name in VERSIONS}
+
+
+def steps(found: Mapping[str, str]) -> list[Step]:
+    """All that is to be done with these interpreters."""
+    default, *others = found
+    made = f"environment, Python {default}"
+    tested = f"tests and coverage, Python {default}"
+    python = f"PYTHON={found[default]}"
+    planned = [
+        Step(made, ["make", ".venv/test", ".venv/all,test,lint", ".venv/cli,server,docs", python], limit=600),
+        Step(tested, ["make", "coverage", python, "ARGS=--durations=15"], after=[made]),
+        Step("lint and types", ["make", "lint", python], after=[made]),
+        Step("documentation", ["make", "docs", python], after=["lint and types"]),
+        Step("fuzz", ["make", "fuzz", python, "FOR=30"], after=["documentation"]),
+        Step(
+            "a million chunks",
+            ["make", "test", python, "ARGS=tests/session/test_size.py", "WORKERS=1"],
+            after=["fuzz"],
+            environment={"RESUMABLE_CHUNKS": "1000000"},
+        ),
+        Step("the oldest requests", ["make", "oldest", python], after=["a million chunks"]),
+    ]
+    tests = " ".join(f"tests/{name}" for name in DIFFERING)
+    before = made
+    for other in others:
+        command = ["make", "test", f"PYTHON={found[other]}", f"VENV=.venv-{other}", f"ARGS={tests}"]
+        planned.append(Step(f"tests, Python {other}", command, after=[before]))
+        before = planned[-1].name
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        command = ["sh", "-ec", f"apt-get -qq update; apt-get -qq install {' '.join(missing)}"]
+        planned.insert(0, Step("browser", command, environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600))
+        planned = [replace(step, after=[*step.after, "browser"]) if step.name == tested else step for step in planned]
+    return planned
+
+
+def main() -> int:
+    began = time.monotonic()
+    found = pythons()
+    if not found:
+        print("There is no Python 3.10, 3.11, 3.12 or 3.13 here that can make virtual environments.", file=sys.stderr)
+        return 1
+    # With CI set no test is skipped because something is not installed: it fails.
+    os.environ.update(CI=os.environ.get("CI") or "true", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    planned = steps(found)
+    with tempfile.TemporaryDirectory(prefix="resumable-ci-") as folder:
+        ended = Run(planned, Path(folder)).go()
+    print("== summary")
+    for each in sorted(ended, key=lambda each: planned.index(each.step)):
+        print(each)
+    for name in SUPPORTED:
+        if name not in found:
+            print(f"absent           tests, Python {name}")
+    print(f"{'':8}{time.monotonic() - began:5.0f} s  in all")
+    return int(len(ended) < len(planned) or any(each.status != 0 for each in ended))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
