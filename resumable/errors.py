@@ -14,7 +14,7 @@
     ├── UploadError                         a file was not uploaded; has .file .chunk .status .body .attempts .hint
     │   ├── TransportError                  no answer that one can use came back, and another attempt cannot help
     │   ├── ServerRefused                   the server said no, for good
-    │   │   ├── AuthenticationRefused       401, 403 or 407
+    │   │   ├── AuthenticationRefused       401, 403, 407, or a log-in page
     │   │   └── RedirectRefused             the server sent us elsewhere
     │   ├── RetriesExhausted                all attempts failed
     │   └── HookError                       a hook of yours raised
@@ -213,7 +213,7 @@ class ServerRefused(UploadError):
 
 
 class AuthenticationRefused(ServerRefused):
-    """The server wants to know who asks, or does not want who asks: 401, 403, or 407 from a proxy."""
+    """The server wants to know who asks, or does not want who asks: 401, 403, 407 from a proxy, or a log-in page."""
 
 
 class RedirectRefused(ServerRefused):

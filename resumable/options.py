@@ -194,7 +194,11 @@ class Options:
         None, None, checks.hook(), "callable(error, attempt) -> True, False, or None for the usual decision."
     )
     accept_response: Any = _row(
-        None, None, checks.hook(), "callable(response) -> bool: whether an answer that looks like success is one."
+        None,
+        None,
+        checks.hook(),
+        "callable(response) -> True, False, or None for the usual decision: whether an answer that looks like success"
+        " is one.",
     )
     chunk_exists: Any = _row(
         None,

@@ -10,6 +10,7 @@ import click
 
 from .. import OptionError, Resumable
 from ..errors import without_secrets
+from ..options import OPTIONS
 from ..protocol.acceptance import is_web_page
 from .access import authorised, certificate_flag, certificates, token_flags
 from .again import command_again
@@ -21,6 +22,7 @@ from .network import Finding, look_at_the_way
 from .outcome import ExitCode, code_of, in_words, option_in_words
 from .probe import Answer, Prober
 from .progress import reason
+from .responses import accept_response, response_flags
 
 __all__ = ["command"]
 
@@ -48,6 +50,8 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     its name is printed.
     """
     options = given(context, values)
+    success = options.get("success_statuses", OPTIONS["success_statuses"].default)
+    options["accept_response"] = accept_response(values["accept"], values["reject"], success)
     try:
         options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
         Resumable(target, **options).close()
@@ -163,7 +167,7 @@ class Doctor:
             text = f"refused ({default.status}); those of {size(prober.small)} are accepted"
             yield Finding("small chunks", text)
             default, taken = prober.part(), self._taken()
-        if default.accepted and is_web_page(default.text):
+        if not default.accepted and is_web_page(default.text) and default.status in (200, 201):
             text = f"answered by a web page ({default.status}), which does not say that it was stored"
             yield Finding("chunk", text, "check the path of the URL", ExitCode.REFUSED)
             return
@@ -304,6 +308,7 @@ command.params.extend(
         Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the probes without asking."),
         *token_flags(),
         certificate_flag(),
+        *response_flags(),
         *(flag for flag in option_flags() if flag.section == SERVER or flag.name in ("timeout", "chunk_size")),
     ]
 )

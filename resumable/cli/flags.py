@@ -140,6 +140,7 @@ _OURS = "the command decides it, from what it shows and how it was started"
 WITHOUT: Mapping[str, str] = MappingProxyType(
     {
         "target": "it is the argument TARGET",
+        "accept_response": "--accept and --reject are made for it",
         **dict.fromkeys(
             (
                 "preprocess",
@@ -149,7 +150,6 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
                 "max_file_size_error_callback",
                 "file_type_error_callback",
                 "should_retry",
-                "accept_response",
                 "chunk_exists",
                 "session",
                 "transport",
@@ -221,7 +221,9 @@ def _merged(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {name: value for mapping in mappings for name, value in mapping.items()}
 
 
-_NAME = re.compile(rf"\b({'|'.join(name for name in FLAGS if '_' in name)})(=True)?\b")
+# Options that are no flags, and the flags that do the same.
+_INSTEAD = {"accept_response": "--accept STATUS:PATTERN"}
+_NAME = re.compile(rf"\b({'|'.join(name for name in (*FLAGS, *_INSTEAD) if '_' in name)})(=True)?\b")
 
 
 def in_flags(text: str) -> str:
@@ -232,4 +234,4 @@ def in_flags(text: str) -> str:
 def flag_of(option: str) -> str:
     """How the option is written on the command line: its longest flag, or its name where it is none."""
     flag = FLAGS.get(option)
-    return flag.names[-1].partition("/")[0] if flag else option
+    return flag.names[-1].partition("/")[0] if flag else _INSTEAD.get(option, option)

@@ -45,7 +45,7 @@ MEANINGS = {
     ExitCode.SOURCE: "a source is missing or cannot be read, or there is nothing to upload",
     ExitCode.REFUSED: "the server refused it",
     ExitCode.EXHAUSTED: "the server could not be reached, or all attempts failed; run it again later",
-    ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407)",
+    ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407, or a log-in page)",
     ExitCode.TLS: "there is no secure connection: the certificate is not trusted, or it is no TLS",
     ExitCode.CHANGED: "a source changed while it was being sent",
     ExitCode.INTERRUPTED: "Ctrl-C; the command that goes on was printed",

@@ -52,7 +52,7 @@ class Prober:
         # Every probe is a last chunk, and none takes long to assemble: the silence that is borne is that of --timeout.
         patience = self._options["timeout"]
         self._options["final_chunk_timeout"] = patience[-1] if isinstance(patience, tuple) else patience
-        self._fixed = {"max_chunk_retries": 0, "auto_upload": False, "trust_tests": True, "chunk_order": "sequential"}
+        self._fixed = {"max_chunk_retries": 0, "auto_upload": False, "chunk_order": "sequential"}
         self.parts: list[str] = []
         self.wholes: list[str] = []
 
@@ -98,17 +98,21 @@ class Prober:
         locations = [""]
         sends: list[tuple[int, str]] = []
 
-        # A server that says "present" to everything would else be thought to take what was never sent.
-        def tested(response: Any) -> bool:
+        # A server that says "present" to everything would else be thought to take what was never sent. Whether it has
+        # what was sent, it may say.
+        def tested(response: Any) -> bool | None:
             tests.append((response.status, response.text))
             locations.append(response.headers.get("location", ""))
-            return present
+            return None if sends else present
 
-        def sent(response: Any) -> None:
+        decide = self._options.get("accept_response")
+
+        def sent(response: Any) -> bool | None:
             sends.append((response.status, response.text))
+            return decide(response) if decide else None
 
         chosen = {**self._options, "chunk_size": self.small, **options, **self._fixed}
-        chosen |= {"chunk_exists": tested, "accept_response": sent}
+        chosen |= {"chunk_exists": tested, "accept_response": sent, "trust_tests": present}
         size = int(chunks * chosen["chunk_size"]) or len(_WORDS)
         with (
             closing(_Way()) as way,

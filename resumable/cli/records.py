@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,7 +21,7 @@ __all__ = ["FIELDS", "NAMES", "PARTS", "Records", "fields_of"]
 
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
-        "event": "the name of the event, or planned or result",
+        "event": "the name of the event, or note, planned or result",
         "time": "when it was written, in seconds since 1970",
         "file": "the file, an object",
         "files": "the files that were added together, as objects",
@@ -40,6 +41,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "about": "the event whose handler raised",
         "handler": "the handler",
         "exception": "what it raised",
+        "text": "what you should know although nothing failed, as a sentence",
         "path": "where the file is, - for the standard input",
         "relative_path": "the name that it gets at the server",
         "succeeded": "how many files are at the server",
@@ -77,6 +79,7 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     "file_progress": _NUMBERS,
     "file_success": _NUMBERS,
     "file_error": ("error", "reason", "status", "exit_code"),
+    "note": ("text",),
     "planned": ("path", "relative_path", "size"),
     "result": (
         "exit_code", "succeeded", "failed", "cancelled", "chunks", "chunks_already_there", "bytes_confirmed",
@@ -86,7 +89,7 @@ _MORE: Mapping[str, tuple[str, ...]] = {
 # The field of this name is that of the object itself.
 _RENAMED = {"event": "about"}
 
-NAMES = (*(name for name in EVENTS if name != "catch_all"), "planned", "result")
+NAMES = (*(name for name in EVENTS if name != "catch_all"), "note", "planned", "result")
 """The values of ``event``."""
 
 
@@ -101,6 +104,7 @@ class Records:
 
     def __init__(self, stream: Any = None) -> None:
         self._stream = stream or sys.stdout
+        self._lock = threading.Lock()
 
     def watch(self, session: Resumable) -> None:
         """From now on every event of the session is written."""
@@ -124,12 +128,13 @@ class Records:
         self.write(event, facts)
 
     def write(self, event: str, facts: Mapping[str, Any]) -> None:
-        """One object is written, with the time in seconds since the epoch."""
+        """One object is written, with the time in seconds since the epoch. Any thread may call this."""
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, default=str)
-        try:
-            print(line, file=self._stream, flush=True)
-        except (OSError, ValueError):
-            self._stream = _Nobody()
+        with self._lock:
+            try:
+                print(line, file=self._stream, flush=True)
+            except (OSError, ValueError):
+                self._stream = _Nobody()
 
 
 class _Nobody:

@@ -203,8 +203,12 @@ class Transfer:
         if always or not self._voice.quiet:
             self._display.say(text, whole=whole)
 
-    def _note(self, text: str) -> None:
-        self._say(styled(("note: ", "yellow"), in_flags(text)))
+    def _note(self, record: logging.LogRecord) -> None:
+        """Show a record of the library's log, without its traceback."""
+        text = in_flags(record.getMessage())
+        self._say(styled(("note: ", "yellow"), text))
+        if self._records is not None and record.levelno >= logging.WARNING:
+            self._records.write("note", {"text": text})
 
     def _list(self, found: Iterable[Found | SourceError]) -> int:
         """``--dry-run``: what would be sent, and nothing is. The list is what was asked for, so it goes to the standard
@@ -236,19 +240,19 @@ class Transfer:
 class _Log(logging.Handler):
     """Shows the records of the library's log where everything else is shown."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, show: Callable[[logging.LogRecord], None]) -> None:
         super().__init__()
-        self._say = say
+        self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
-        """The record is said, without its traceback."""
-        self._say(record.getMessage())
+        """Show the record."""
+        self._show(record)
 
 
 @contextmanager
-def _log(say: Callable[[str], None], *, chatty: bool) -> Iterator[None]:
+def _log(show: Callable[[logging.LogRecord], None], *, chatty: bool) -> Iterator[None]:
     logger = logging.getLogger("resumable")
-    handler, before = _Log(say), logger.level
+    handler, before = _Log(show), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if chatty else logging.WARNING)
     try:

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from ..options import OPTIONS
 from .access import authorised, certificate_flag, certificates, token_flags
 from .command import FILES, OUTPUT, SERVER, Command, Option
 from .flags import DEFAULTS, DIALECTS, given, option_flags
 from .interruption import interruptible
+from .responses import accept_response, response_flags
 from .sources import STREAM, Rules
 from .transfer import Transfer, Voice
 
@@ -39,6 +41,8 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
         raise click.UsageError("there is one standard input, and - stands for it twice", context)
     voice = Voice(values["progress"], values["quiet"], values["verbose"], values["json"])
     options = {**DEFAULTS, **DIALECTS.get(values["dialect"], {}), **given(context, values), "auto_upload": False}
+    success = options.get("success_statuses", OPTIONS["success_statuses"].default)
+    options["accept_response"] = accept_response(values["accept"], values["reject"], success)
     try:
         options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
         exclude = [*values["exclude"]]
@@ -93,6 +97,7 @@ command.params.extend(
             help="Speak as this browser library does; the flags beside it win.",
         ),
         *option_flags(),
+        *response_flags(),
         Option(
             "--progress",
             type=click.Choice(["auto", "bar", "plain", "none"]),

@@ -11,12 +11,12 @@ import click
 
 from . import amounts
 
-__all__ = ["METAVARS", "duration", "header", "parameter", "retries", "size", "statuses", "timeout"]
+__all__ = ["METAVARS", "duration", "header", "parameter", "retries", "size", "statuses", "timeout", "told"]
 
 Value = TypeVar("Value")
 
 
-def _told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+def told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     """The function, its errors shown to whoever typed the text."""
 
     @wraps(parse)
@@ -29,7 +29,7 @@ def _told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     return convert
 
 
-@_told
+@told
 def timeout(text: str) -> float | tuple[float, ...]:
     """Seconds, or two of them: to connect, and of silence."""
     parts = tuple(amounts.parse_duration(part) for part in text.split(","))
@@ -38,7 +38,7 @@ def timeout(text: str) -> float | tuple[float, ...]:
     return parts[0] if len(parts) == 1 else parts
 
 
-@_told
+@told
 def retries(text: str) -> int | None:
     """A number; None for ``unlimited``."""
     if text.lower() == "unlimited":
@@ -48,7 +48,7 @@ def retries(text: str) -> int | None:
     return int(text)
 
 
-@_told
+@told
 def statuses(text: str) -> tuple[int, ...]:
     """``200,201``, or nothing."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -57,7 +57,7 @@ def statuses(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-@_told
+@told
 def header(text: str) -> dict[str, str]:
     """``Name: value``, or ``@file`` with one on each line. No error shows a value, which may be secret."""
     lines = Path(text[1:]).read_text(encoding="utf-8").splitlines() if text.startswith("@") else [text]
@@ -70,7 +70,7 @@ def header(text: str) -> dict[str, str]:
     return headers
 
 
-@_told
+@told
 def parameter(text: str) -> dict[str, str]:
     """``name=value``."""
     name, equals, value = text.partition("=")
@@ -79,8 +79,8 @@ def parameter(text: str) -> dict[str, str]:
     return {name: value}
 
 
-size = _told(amounts.parse_size)
-duration = _told(amounts.parse_duration)
+size = told(amounts.parse_size)
+duration = told(amounts.parse_duration)
 
 METAVARS: dict[Any, str] = {
     duration: "TIME",

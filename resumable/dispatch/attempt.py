@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..options import Options
 from ..protocol import acceptance, form, parameters, verdict
-from ..protocol.acceptance import Acceptance
+from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
 from ..transport.base import Body, NetworkFailure, Reply, Request, Watch
@@ -38,6 +38,8 @@ __all__ = ["Attempt"]
 logger = logging.getLogger("resumable")
 
 _BUSY = frozenset({429, 503})
+_ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
+_MOST_REFUSALS = 3
 _MOST_HOPS = 5
 
 
@@ -127,15 +129,33 @@ class Attempt:
         with self._source.open() as reader:
             try:
                 reply = self._send(self._chunk_request(reader))
-                if reply.status == 401 and (self._hooks.has("headers") or self._hooks.has("query")):
+                judgement = self._judge(reply)
+                if self._renewable(reply, judgement):
                     # The headers may have held a token that has just expired: made anew, they get one more chance.
                     # By one worker at a time: whoever comes second finds the token renewed.
                     with self._means.renewing:
                         request = self._chunk_request(reader)
                     reply = self._send(request)
+                    judgement = self._judge(reply)
             except NetworkFailure as failure:
                 return self._failed(failure)
-        return self._judge(reply)
+        return self._answered(reply) if judgement is None else self._judged(reply, judgement)
+
+    def ask(self) -> Verdict:
+        """Ask the server whether it has the chunk, after its answer to the chunk has told nothing.
+
+        Return STORED, MISSING, or RETRY if its tests cannot tell. Raises NetworkFailure, Stopped, HookError.
+        """
+        reply = self._send_test(self._facts())
+        decided = self._hooks.call("chunk_exists", reply)
+        if decided is not None:
+            return Verdict.STORED if decided else Verdict.MISSING
+        if self._means.rules.test(reply.status) is not Verdict.STORED:
+            return Verdict.MISSING if reply.status in _ABSENT else Verdict.RETRY
+        if acceptance.judge(reply.text, cut=reply.cut).acceptance is not Acceptance.ACCEPTED:
+            return Verdict.RETRY
+        trusted = self._options.trust_tests or self._means.trust.earned(self._canary)
+        return Verdict.STORED if trusted else Verdict.RETRY
 
     def _chunk_request(self, reader: Reader) -> Request:
         options = self._options
@@ -227,40 +247,80 @@ class Attempt:
 
     # -- what came of it -----------------------------------------------------------------------------------------
 
-    def _judge(self, reply: Reply) -> Outcome:
+    def _judge(self, reply: Reply) -> Judgement | None:
+        """Return what the body of an answer with a success status says, or None for another status."""
+        if self._means.rules.upload(reply.status) is not Verdict.STORED:
+            return None
+        decided = self._hooks.call("accept_response", reply)
+        if decided is not None and not isinstance(decided, bool):
+            raise HookError(
+                f"hook accept_response returned {type(decided).__name__}, not True, False or None",
+                hook="accept_response",
+            )
+        if decided is not None:
+            return Judgement(Acceptance.ACCEPTED) if decided else Judgement(Acceptance.REFUSED)
+        judgement = acceptance.judge(reply.text, cut=reply.cut)
+        return self._proven(judgement) if judgement.acceptance is Acceptance.UNPROVEN else judgement
+
+    def _proven(self, judgement: Judgement) -> Judgement:
+        """Return the judgement after the server was asked for the chunk, unless an equal answer was proven before."""
+        answers, request = self._means.answers, self._request
+        place = words.origin(request.url)
+        if answers.proven(place, judgement.kind):
+            return Judgement(Acceptance.ACCEPTED)
+        answer = self.ask()
+        self._request = request
+        if answer is not Verdict.STORED:
+            what = "the server has no such chunk" if answer is Verdict.MISSING else "its tests cannot tell"
+            return judgement._replace(reason=f"{judgement.reason}; asked whether it was stored, {what}")
+        if answers.prove(place, judgement.kind):
+            logger.warning(
+                "%s: a chunk was answered with %s; the server was asked and has it, so such answers count as a yes",
+                words.shown(request.url),
+                judgement.reason,
+            )
+        return Judgement(Acceptance.ACCEPTED)
+
+    def _renewable(self, reply: Reply, judgement: Judgement | None) -> bool:
+        """Whether the chunk was refused for its credentials, and they can be made anew."""
+        denied = reply.status == 401 if judgement is None else _refuses(judgement, Remedy.RENEWAL)
+        return denied and (self._hooks.has("headers") or self._hooks.has("query"))
+
+    def _judged(self, reply: Reply, judgement: Judgement) -> Outcome:
+        """The outcome of an answer with a success status."""
+        if judgement.acceptance is Acceptance.ACCEPTED:
+            return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
+        cls: type[ServerRefused] = ServerRefused
+        hint = words.HINTS[413] if judgement.remedy is Remedy.SMALLER_CHUNKS else None
+        if judgement.acceptance is Acceptance.UNPROVEN:
+            hint = "check the target; accept_response can accept such answers"
+            if judgement.remedy is Remedy.RENEWAL:
+                cls, hint = AuthenticationRefused, "check the credentials; accept_response can accept such answers"
+        what = self._answer(reply, judgement.reason or "accept_response said no", quoted=bool(judgement.reason))
+        most = _MOST_REFUSALS if judgement.remedy is Remedy.RETRY else None
+        error = self._error(cls, "refused", what, reply, hint, most=most)
+        again = most is not None and self._lease.retries + 1 < most
+        if self._decides_against(error, retry=again):
+            again = not again
+        kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
+        return Outcome(kind, acceptance.without_markup(reply.text), error, answered=True)
+
+    def _answered(self, reply: Reply) -> Outcome:
+        """The outcome of an answer with another status."""
         decision = self._means.rules.upload(reply.status)
-        if decision is Verdict.STORED:
-            accepted = self._hooks.call("accept_response", reply)
-            reason = "accept_response said no" if accepted is not None else None
-            if accepted is None:
-                judgement = acceptance.judge(reply.text)
-                accepted = judgement.acceptance is not Acceptance.REFUSED
-                reason = None if accepted else judgement.reason
-                if accepted and not self._means.seen_answer:
-                    self._look_at_first_answer(reply)
-            if accepted:
-                return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
-            return self._refused(reply, reason)
         if decision is Verdict.FATAL or reply.status == 407:
             return self._refused(reply)
         error = self._error(RetriesExhausted, "failed", self._answer(reply), reply)
         if self._decides_against(error, retry=True):
-            return Outcome(OutcomeKind.REFUSED, reply.text, error, answered=True)
+            return Outcome(OutcomeKind.REFUSED, acceptance.without_markup(reply.text), error, answered=True)
         busy = reply.status in _BUSY
         wait = _retry_after(reply) if busy else None
-        return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True, busy=busy, retry_after=wait)
+        message = acceptance.without_markup(reply.text)
+        return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait)
 
-    def _look_at_first_answer(self, reply: Reply) -> None:
-        self._means.seen_answer = True
-        if acceptance.is_web_page(reply.text):
-            logger.warning(
-                "%s: a chunk was answered by a web page, which is taken for a yes: see whether this URL is the one that"
-                " uploads go to; accept_response can decide otherwise",
-                words.shown(self._request.url.partition("?")[0]),
-            )
-
-    def _refused(self, reply: Reply, reason: str | None = None) -> Outcome:
-        """The outcome of an answer that says no for good."""
+    def _refused(self, reply: Reply) -> Outcome:
+        """The outcome of a status that says no for good."""
+        reason = None
         cls: type[ServerRefused] = ServerRefused
         hint = words.HINTS.get(reply.status)
         if 300 <= reply.status < 400:
@@ -273,8 +333,8 @@ class Attempt:
             cls = AuthenticationRefused
         error = self._error(cls, "refused", self._answer(reply, reason), reply, hint)
         if self._decides_against(error, retry=False):
-            return Outcome(OutcomeKind.RETRY, reply.text, error, answered=True)
-        return Outcome(OutcomeKind.REFUSED, reply.text, error, answered=True)
+            return Outcome(OutcomeKind.RETRY, acceptance.without_markup(reply.text), error, answered=True)
+        return Outcome(OutcomeKind.REFUSED, acceptance.without_markup(reply.text), error, answered=True)
 
     def _failed(self, failure: NetworkFailure) -> Outcome:
         """The outcome of no usable answer."""
@@ -311,15 +371,25 @@ class Attempt:
         decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
         return decided is not None and bool(decided) is not retry
 
-    def _answer(self, reply: Reply, reason: str | None = None) -> str:
-        return words.answer(self._request.method, self._request.url, reply, reason)
+    def _answer(self, reply: Reply, reason: str | None = None, *, quoted: bool = False) -> str:
+        return words.answer(self._request.method, self._request.url, reply, reason, quoted=quoted)
 
     def _error(
-        self, cls: type[UploadError], verb: str, what: str, reply: Reply | None, hint: str | None = None
+        self,
+        cls: type[UploadError],
+        verb: str,
+        what: str,
+        reply: Reply | None,
+        hint: str | None = None,
+        *,
+        most: int | None = None,
     ) -> UploadError:
+        """``most`` attempts are made for such an error, if not as many as for others."""
         limit = self._options.max_chunk_retries
+        if limit is not None:
+            most = min(limit + 1, most or limit + 1)
         attempt = self._lease.retries + 1
-        tries = f"attempt {attempt}" + (f" of {limit + 1}" if limit is not None else "")
+        tries = f"attempt {attempt}" + (f" of {most}" if most is not None else "")
         chunk = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
         return cls(
             f"{chunk} {verb}: {what} ({tries})",
@@ -330,6 +400,10 @@ class Attempt:
             attempts=attempt,
             hint=hint,
         )
+
+
+def _refuses(judgement: Judgement, remedy: Remedy) -> bool:
+    return judgement.acceptance is not Acceptance.ACCEPTED and judgement.remedy is remedy
 
 
 def _retry_after(reply: Reply) -> float | None:

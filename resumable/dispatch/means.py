@@ -11,6 +11,7 @@ from ..protocol.verdict import Rules
 from ..transport.base import Transport
 from ..transport.body import new_buffer
 from ..transport.pace import Pace
+from .answers import Answers
 from .hooks import Hooks
 from .trust import Trust
 
@@ -18,14 +19,15 @@ __all__ = ["Means"]
 
 
 class Means:
-    """``trust`` is what is known of the server's tests. ``seen_answer``: somebody has looked at the first answer to a
-    chunk. Who makes the headers again, because a token has expired, holds the lock ``renewing`` meanwhile.
+    """``trust`` is what is known of the server's tests, ``answers`` what is known of its answers to chunks. Who makes
+    the headers again, because a token has expired, holds the lock ``renewing`` meanwhile.
     """
 
     def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
         self.hooks = hooks
         self.transport = transport
         self.trust = Trust()
+        self.answers = Answers()
         # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
         self.test_hooks = Hooks({"target": options.test_target})
         self.names = _names(options)
@@ -33,7 +35,6 @@ class Means:
             frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
         )
         self.renewing = threading.Lock()
-        self.seen_answer = False
         self.pace = None if options.limit_rate is None else Pace(options.limit_rate)
         self._local = threading.local()
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
+from ..protocol.acceptance import summary
 from ..transport.base import Reply
 
 __all__ = ["HINTS", "answer", "leads_to", "origin", "shown"]
@@ -74,9 +75,9 @@ def leads_to(url: str, reply: Reply) -> str:
     return there.geturl()
 
 
-def answer(method: str, url: str, reply: Reply, reason: str | None = None) -> str:
-    """What was tried and what came back, with the beginning of what the server said."""
-    said = " ".join(reply.text.split())[:200]
+def answer(method: str, url: str, reply: Reply, reason: str | None = None, *, quoted: bool = False) -> str:
+    """What was tried and what came back, with the beginning of what the server said unless the reason has it."""
+    said = "" if quoted else summary(reply.text)
     text = f"{method} {shown(url)} → {reply.status}"
     if reason:
         text += f", {reason}"

@@ -13,7 +13,7 @@ import re
 from enum import Enum
 from typing import Any, NamedTuple
 
-__all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary"]
+__all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary", "without_markup"]
 
 _LONGEST = 200
 _WORDS_OF_A_KIND = 8
@@ -144,6 +144,11 @@ def summary(text: str) -> str:
     text = _body(text)
     title = _TITLE.search(text) if is_web_page(text) else None
     return (title and _clean(html.unescape(title[1]))) or _clean(_visible(text))
+
+
+def without_markup(text: str) -> str:
+    """Return what a server said, as it is unless there is markup in it: then its :func:`summary`."""
+    return summary(text) if _TAG.search(text) else text
 
 
 def _judge_lines(text: str) -> Judgement | None:

@@ -101,9 +101,10 @@ def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float 
         if deadline is not None and time.monotonic() > deadline:
             raw.close()
             raise _overdue(timeout)
-    if size > REPLY_LIMIT:
+    cut = size > REPLY_LIMIT
+    if cut:
         raw.close()
-    return Reply(status, fields, _text(b"".join(pieces)[:REPLY_LIMIT], fields.get("content-type", "")))
+    return Reply(status, fields, _text(b"".join(pieces)[:REPLY_LIMIT], fields.get("content-type", "")), cut)
 
 
 def _text(content: bytes, content_type: str) -> str:

@@ -62,11 +62,15 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer. ``text`` is its body, cut at 64 KiB; the names in ``headers`` are in lower case."""
+    """An answer. ``text`` is its body, cut at 64 KiB; the names in ``headers`` are in lower case.
+
+    ``cut``: there is more of the body.
+    """
 
     status: int
     headers: Mapping[str, str]
     text: str
+    cut: bool = False
 
     def __repr__(self) -> str:
         return f"Reply(status={self.status}, text={self.text!r})"

@@ -456,11 +456,11 @@ def test_a_question_that_is_refused_is_not_well_answered(status: int, words: byt
 
 def test_an_answer_that_takes_a_chunk_is_shown_with_its_words(run: Run) -> None:
     def serve(exchange: Exchange) -> None:
-        answer(404 if exchange.request.method == "GET" else 200, b'{"error":"not logged in"}')(exchange)
+        answer(404 if exchange.request.method == "GET" else 200, b'{"result":"will look at it"}')(exchange)
 
     with Script(otherwise=serve) as server:
         ran = run("doctor", "-y", server.url)
-    assert findings(ran.err)["chunk"] == 'ok: accepted with 200; it says: {"error":"not logged in"}'
+    assert findings(ran.err)["chunk"] == 'ok: accepted with 200; it says: {"result":"will look at it"}'
 
 
 def test_the_doctor_sends_nobody_to_the_doctor(run: Run) -> None:

@@ -97,7 +97,8 @@ def test_a_web_page_in_answer_to_everything_is_no_upload(run: Run, make: Make) -
     with Script(otherwise=answer(404, PAGE, Content_Type="text/html")) as server:
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 4
-    assert '→ 404 "<!DOCTYPE html>' in ran.text
+    assert "→ 404" in ran.text
+    assert "<" not in ran.text
     assert "that is a web page: resumable doctor says whether uploads are taken there" in ran.text
 
 
@@ -112,7 +113,7 @@ def test_a_redirect_names_the_new_address(run: Run, make: Make) -> None:
 
 def test_a_server_that_says_present_to_everything_is_not_believed(run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(200, PAGE)) as server:
+    with Script(otherwise=answer(200, b"stored")) as server:
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 0
     assert "note: the server says 'present' for a chunk that cannot exist" in ran.text

@@ -1,0 +1,34 @@
+"""Remember which answers, of those that prove nothing, were found to mean that the chunk is stored."""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["Answers"]
+
+_MOST = 64
+
+
+class Answers:
+    """What a session knows of the answers of its servers. Used by all workers.
+
+    ``place`` is the server, ``kind`` that of :class:`~resumable.protocol.acceptance.Judgement`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._proven: dict[str, set[str]] = {}
+
+    def proven(self, place: str, kind: str) -> bool:
+        """Return whether a chunk that was answered so was found to be stored."""
+        with self._lock:
+            return kind in self._proven.get(place, ())
+
+    def prove(self, place: str, kind: str) -> bool:
+        """Remember that a chunk that was answered so is stored; return whether it is the first such answer there."""
+        with self._lock:
+            first = place not in self._proven
+            kinds = self._proven.setdefault(place, set())
+            if len(kinds) < _MOST:
+                kinds.add(kind)
+            return first
