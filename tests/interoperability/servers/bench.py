@@ -142,9 +142,9 @@ def _free_port() -> int:
 
 def _started(record: Record, environment: Path, root: Path, port: int, behind: str) -> subprocess.Popen[bytes]:
     folder = HERE / record.name
-    variables = {**os.environ, "TMPDIR": str(root / "tmp"), "PYTHONUNBUFFERED": "1"}
+    variables = {**os.environ, "TMPDIR": str(root / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
     if record.kind == "python":
-        command = [environment / "bin/python", "-P" if sys.version_info >= (3, 11) else "-B", folder / "app.py", port]
+        command = [environment / "bin/python", folder / "app.py", port]
     elif record.kind == "node":
         command = ["node", folder / "app.js", port]
         variables["NODE_PATH"] = str(environment / "node_modules")

@@ -10,6 +10,7 @@ from typing import Any
 from resumable import Result, Resumable
 
 from .bench import Running
+from .log_in import log_in
 from .tap import Tap
 
 __all__ = ["CHUNK", "Client"]
@@ -23,6 +24,7 @@ class Client:
     def __init__(self, server: Running, tap: Tap, sources: Path) -> None:
         self.server = server
         self.tap = tap
+        self.logged_in: dict[str, Any] = {}
         self._sources = sources
 
     def source(self, size: int, name: str = "source.bin") -> Path:
@@ -34,6 +36,9 @@ class Client:
     def session(self, **options: Any) -> Resumable:
         """A session with what the server needs, with chunks of 64 KiB if nothing else is said."""
         record = self.server.record
+        if record.log_in and "session" not in options:
+            self.logged_in = self.logged_in or log_in(self.tap.url)
+            options = {**self.logged_in, **options}
         return Resumable(self.tap.url, **{"chunk_size": CHUNK, **record.options, **options})
 
     def upload(self, *paths: Path, **options: Any) -> Result:

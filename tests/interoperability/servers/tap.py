@@ -40,6 +40,7 @@ class Tap(Proxy):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
+        self._path = urlsplit(url).path
         self._streams: dict[Any, tuple[bytearray, bytearray]] = {}
         self._writing = threading.Lock()
 
@@ -56,11 +57,11 @@ class Tap(Proxy):
 
     def uploads(self) -> list[Exchange]:
         """The chunks that were sent."""
-        return self.exchanges("POST")
+        return [exchange for exchange in self.exchanges("POST") if exchange.path == self._path]
 
     def tests(self) -> list[Exchange]:
         """The tests for chunks."""
-        return self.exchanges("GET")
+        return [exchange for exchange in self.exchanges("GET") if exchange.path == self._path]
 
     def clear(self) -> None:
         """Forget what has passed. No connection may be open."""

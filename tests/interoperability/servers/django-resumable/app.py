@@ -20,4 +20,4 @@ from resumable.views import ResumableUploadView  # noqa: E402 - it wants the set
 urlpatterns = [path("upload/", csrf_exempt(ResumableUploadView.as_view()))]
 
 if __name__ == "__main__":
-    execute_from_command_line(["manage.py", "runserver", "--noreload", "--skip-checks", f"127.0.0.1:{sys.argv[1]}"])
+    execute_from_command_line(["manage.py", "runserver", "--noreload", f"127.0.0.1:{sys.argv[1]}"])

@@ -1,0 +1,1 @@
+"""An application with one model, whose file is uploaded in the admin."""
