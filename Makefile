@@ -37,7 +37,7 @@ format: $(VENV)/all,test,lint
 docs: $(VENV)/cli,server,docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-# The tables of options and events from the rows of the code, and the reference of the commands from the commands.
+# The tables of options, events and statuses from the rows of the code, and the reference of the commands from the commands.
 tables: $(VENV)/cli,server,docs
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/commands.py

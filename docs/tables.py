@@ -1,4 +1,4 @@
-"""The tables of options and events, written into options.rst and events.rst from the rows themselves.
+"""The tables of options, events and statuses, written into their pages from the rows themselves.
 
 ``make tables`` runs this; a test fails when a table and the rows differ.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
+from resumable.statuses import STATUSES
 
 DOCS = Path(__file__).parent
 MARK = ".. The table below is written by docs/tables.py from the rows of the code.\n"
@@ -52,7 +53,16 @@ def events() -> str:
     return table("20 20 10 20 30", rows)
 
 
-TABLES = {"options.rst": options, "events.rst": events}
+def statuses() -> str:
+    """The table of statuses."""
+    rows = [("status", "called", "what is done", "why", "hint")]
+    for row in STATUSES.values():
+        cells = (prose(row.name), row.decision.value, prose(row.reason), prose(row.hint) if row.hint else "–")
+        rows.append((str(row.code), *cells))
+    return table("10 20 15 30 25", rows)
+
+
+TABLES = {"options.rst": options, "events.rst": events, "statuses.rst": statuses}
 
 
 def renewed(name: str) -> str:

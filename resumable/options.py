@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from . import checks
 from .errors import OptionError, UnknownOption, shown
+from .statuses import PERMANENT_ERRORS
 
 __all__ = ["OPTIONS", "Option", "Options"]
 
@@ -185,10 +186,10 @@ class Options:
         None, None, checks.seconds(optional=True), "Give up on a file when nothing has got through for so long."
     )
     permanent_errors: tuple[int, ...] = _row(
-        (400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 500, 501),
+        PERMANENT_ERRORS,
         "permanentErrors",
         checks.statuses(),
-        "Statuses that fail the file at once.",
+        "Statuses that fail the file at once; by default those that no retry can change.",
     )
     should_retry: Any = _row(
         None, None, checks.hook(), "callable(error, attempt) -> True, False, or None for the usual decision."

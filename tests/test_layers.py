@@ -22,13 +22,14 @@ FOR_TYPES = {
 
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
-BASE = {"errors", "events", "options"}
+BASE = {"errors", "events", "options", "statuses"}
 CLIENT = {"adding", "chunk", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
     "checks": set(),
-    "options": {"checks", "errors"},
+    "options": {"checks", "errors", "statuses"},
+    "statuses": set(),
     "signals": BASE,
     "protocol": BASE,
     "core": BASE | {"protocol"},

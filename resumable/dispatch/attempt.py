@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from .. import statuses
 from ..core.records import Lease, Outcome, OutcomeKind
 from ..errors import (
     AuthenticationRefused,
@@ -24,6 +25,7 @@ from ..protocol import acceptance, form, parameters, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
+from ..statuses import Decision
 from ..transport.base import Body, NetworkFailure, Reply, Request, Watch
 from ..transport.body import ChunkBody
 from ..transport.pace import PacedBody
@@ -37,7 +39,6 @@ __all__ = ["Attempt"]
 
 logger = logging.getLogger("resumable")
 
-_BUSY = frozenset({429, 503})
 _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
 _MOST_REFUSALS = 3
 _MOST_HOPS = 5
@@ -291,7 +292,7 @@ class Attempt:
         if judgement.acceptance is Acceptance.ACCEPTED:
             return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
         cls: type[ServerRefused] = ServerRefused
-        hint = words.HINTS[413] if judgement.remedy is Remedy.SMALLER_CHUNKS else None
+        hint = statuses.hint(413) if judgement.remedy is Remedy.SMALLER_CHUNKS else None
         if judgement.acceptance is Acceptance.UNPROVEN:
             hint = "check the target; accept_response can accept such answers"
             if judgement.remedy is Remedy.RENEWAL:
@@ -310,19 +311,24 @@ class Attempt:
         decision = self._means.rules.upload(reply.status)
         if decision is Verdict.FATAL or reply.status == 407:
             return self._refused(reply)
-        error = self._error(RetriesExhausted, "failed", self._answer(reply), reply)
-        if self._decides_against(error, retry=True):
-            return Outcome(OutcomeKind.REFUSED, acceptance.without_markup(reply.text), error, answered=True)
-        busy = reply.status in _BUSY
-        wait = _retry_after(reply) if busy else None
+        most = statuses.most_attempts(reply.status)
+        hint = statuses.hint(reply.status)
+        error = self._error(RetriesExhausted, "failed", self._answer(reply), reply, hint, most=most)
         message = acceptance.without_markup(reply.text)
-        return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait)
+        decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
+        if decided is not None:
+            if not decided:
+                return Outcome(OutcomeKind.REFUSED, message, error, answered=True)
+            most = None
+        busy = statuses.decide(reply.status) is Decision.BUSY
+        wait = _retry_after(reply) if busy else None
+        return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait, limit=most)
 
     def _refused(self, reply: Reply) -> Outcome:
         """The outcome of a status that says no for good."""
         reason = None
         cls: type[ServerRefused] = ServerRefused
-        hint = words.HINTS.get(reply.status)
+        hint = statuses.hint(reply.status)
         if 300 <= reply.status < 400:
             cls = RedirectRefused
             there = words.leads_to(self._request.url, reply)
@@ -342,7 +348,7 @@ class Attempt:
         if failure.permanent or failure.hopeless:
             cls = AuthenticationRefused if failure.status == 407 else TransportError
         what = f"{self._request.method} {words.shown(self._request.url)} → {failure}"
-        error = self._error(cls, "failed", what, None, failure.hint or words.HINTS.get(failure.status or 0))
+        error = self._error(cls, "failed", what, None, failure.hint or statuses.hint(failure.status or 0))
         error.status = failure.status
         error.__cause__ = failure
         again = not failure.permanent
@@ -389,7 +395,8 @@ class Attempt:
         if limit is not None:
             most = min(limit + 1, most or limit + 1)
         attempt = self._lease.retries + 1
-        tries = f"attempt {attempt}" + (f" of {most}" if most is not None else "")
+        # The few attempts that some answers get are counted apart from others.
+        tries = f"attempt {attempt}" + (f" of {most}" if most is not None and attempt <= most else "")
         chunk = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
         return cls(
             f"{chunk} {verb}: {what} ({tries})",

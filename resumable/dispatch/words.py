@@ -6,31 +6,12 @@ No word of a query, of credentials in a URL, or of a header is in them, because 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from ..protocol.acceptance import summary
 from ..transport.base import Reply
 
-__all__ = ["HINTS", "answer", "leads_to", "origin", "shown"]
-
-HINTS: Mapping[int, str] = {
-    301: "use the new address as the target",
-    302: "use the new address as the target",
-    303: "use the new address as the target",
-    307: "list its origin in redirect_origins if you trust it",
-    308: "list its origin in redirect_origins if you trust it",
-    400: "the server may want other parameters, or force_chunk_size=True",
-    401: "check the credentials",
-    403: "check the credentials, and that they allow uploads here",
-    404: "check the target",
-    405: "check the target and upload_method",
-    407: "check the credentials of the proxy",
-    413: "lower chunk_size; the last chunk may be up to twice it, unless force_chunk_size=True",
-    415: "the server does not take files of this type",
-    500: "if the server only hiccups, leave 500 out of permanent_errors",
-}
-"""What to do, by the status that came back."""
+__all__ = ["answer", "leads_to", "origin", "shown"]
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from ..statuses import PERMANENT_ERRORS
+
 __all__ = [
     "STORED_CHUNKS_HEADER",
     "Rules",
@@ -41,13 +43,13 @@ class Verdict(Enum):
 
 
 class Rules(NamedTuple):
-    """Which status means what. The defaults are resumable.js's lists plus 405, 410, 413 and 422.
+    """Which status means what. By default resumable.js's list of permanent errors is longer: see ``statuses``.
 
     ``test_errors_are_permanent`` is flow.js's way: a permanent status in answer to a test fails the file.
     """
 
     success: frozenset[int] = frozenset({200, 201})
-    permanent: frozenset[int] = frozenset({400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 500, 501})
+    permanent: frozenset[int] = frozenset(PERMANENT_ERRORS)
     test_errors_are_permanent: bool = False
 
     def test(self, status: int) -> Verdict:
