@@ -48,9 +48,9 @@ _NO_SUCCESS = "It promises less than that the chunk is stored."
 _ADD_SUCCESS = "list it in success_statuses if this server means by it that the chunk is stored"
 _NEW_ADDRESS = "use the new address as the target"
 _TRUST = "list its origin in redirect_origins if you trust it"
-_IN_FORM = "params_in='form' takes the parameters out of the URL"
+_IN_FORM = 'params_in="form" takes the parameters out of the URL of a multipart upload'
 _CREDENTIALS = "check the credentials"
-_LOG_IN = "log in again; headers may be a callable that makes them anew for each attempt"
+_LOG_IN = "log in again, and send the new token or cookie"
 _OLD_LOGIN = "Headers that are made for each attempt may hold a newer login."
 _GATEWAY = "The server behind the proxy may come back."
 _CONDITION = "It stays as it is as long as the headers do."
@@ -175,7 +175,7 @@ _ROWS = (
         "TLS Certificate Required (nginx)",
         _PERMANENT,
         "There is still none at the next attempt.",
-        "give a requests.Session that has a client certificate as session",
+        "the server wants a certificate of the client",
     ),
     Status(
         497,

@@ -127,7 +127,7 @@ def test_a_list_of_ones_own_replaces_the_permanent_errors() -> None:
 def test_a_url_that_is_too_long_has_a_hint_that_makes_it_shorter(status: int) -> None:
     with Script(answer(status)) as server:
         run = upload(server.url, content(10), **BLIND)
-    assert "params_in='form'" in run.error.hint
+    assert 'params_in="form"' in run.error.hint
     with Script(answer()) as server:
         assert upload(server.url, content(10), params_in="form", **BLIND).count("file_success") == 1
         assert "?" not in server.requests[0].target
