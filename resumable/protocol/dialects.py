@@ -1,6 +1,12 @@
 """Presets of options for servers that speak a near relative of the protocol.
 
-A preset is a plain mapping, to be spread into the constructor: ``Resumable(target, **dialects.FLOWJS)``.
+A preset is a plain mapping, to be spread into the constructor: ``Resumable(target, **dialects.FLOWJS)``. It changes the
+words on the wire. How an upload is kept safe stays as it is by default: the first and the last chunk of a file alone,
+retries that wait, tests that are believed only from a server that can say no.
+
+Identifiers of both libraries are the size and the name of a file. So a file that was edited, and has kept both, goes on
+where an interrupted upload of the older one stopped: a mixture, of which neither side knows. See "From the browser to
+Python and back" in the documentation for what helps.
 """
 
 from __future__ import annotations
@@ -11,20 +17,10 @@ from typing import Any
 
 from . import identifiers
 
-__all__ = ["FLOWJS", "RESUMABLEJS"]
+__all__ = ["FLOWJS", "FLOWJS_EXACT", "RESUMABLEJS", "RESUMABLEJS_EXACT"]
 
-RESUMABLEJS: Mapping[str, Any] = MappingProxyType(
-    {
-        "generate_unique_identifier": identifiers.resumablejs,
-        "chunk_order": "free",
-        "permanent_errors": (400, 401, 403, 404, 409, 415, 500, 501),
-        "chunk_retry_interval": 0,
-        "min_file_size": 1,
-        "trust_tests": True,
-        "auto_upload": False,
-    }
-)
-"""As close to resumable.js 1.1.2 as the contract lets us be, to take over for a browser in the middle of an upload."""
+RESUMABLEJS: Mapping[str, Any] = MappingProxyType({"generate_unique_identifier": identifiers.resumablejs})
+"""The identifiers of resumable.js, to take over for a browser in the middle of an upload."""
 
 FLOWJS: Mapping[str, Any] = MappingProxyType(
     {
@@ -40,14 +36,34 @@ FLOWJS: Mapping[str, Any] = MappingProxyType(
         "params_in": "form",
         "set_chunk_type_from_file": True,
         "success_statuses": (200, 201, 202),
-        "permanent_errors": (404, 413, 415, 500, 501),
-        "test_errors_are_permanent": True,
-        "max_chunk_retries": 0,
-        "chunk_retry_interval": 0,
         "generate_unique_identifier": identifiers.resumablejs,
+    }
+)
+"""flow.js 2.14: the names of its parameters and where they stand, its identifiers, and 202 as success."""
+
+RESUMABLEJS_EXACT: Mapping[str, Any] = MappingProxyType(
+    {
+        **RESUMABLEJS,
         "chunk_order": "free",
+        "permanent_errors": (400, 401, 403, 404, 409, 415, 500, 501),
+        "chunk_retry_interval": 0,
+        "min_file_size": 1,
         "trust_tests": True,
         "auto_upload": False,
     }
 )
-"""flow.js 2.14: its parameter names, its verdicts (202 is success, a permanent status fails a test), its defaults."""
+"""resumable.js 1.1.2 as far as the contract lets us, also where many servers lose data: to compare, not to upload."""
+
+FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
+    {
+        **FLOWJS,
+        "chunk_order": "free",
+        "permanent_errors": (404, 413, 415, 500, 501),
+        "test_errors_are_permanent": True,
+        "max_chunk_retries": 0,
+        "chunk_retry_interval": 0,
+        "trust_tests": True,
+        "auto_upload": False,
+    }
+)
+"""flow.js 2.14 with its verdicts and its order too, also where many servers lose data: to compare, not to upload."""

@@ -24,7 +24,10 @@ from .trace import Trace
 
 __all__ = ["Page", "rounded", "snake_case"]
 
-DIALECTS: Mapping[str, Mapping[str, Any]] = {"resumable": dialects.RESUMABLEJS, "flow": dialects.FLOWJS}
+DIALECTS: Mapping[str, Mapping[str, Any]] = {
+    "resumable": dialects.RESUMABLEJS_EXACT,
+    "flow": dialects.FLOWJS_EXACT,
+}
 
 MILLISECONDS = frozenset({"xhrTimeout", "chunkRetryInterval", "progressCallbacksInterval"})
 """Options that JavaScript counts in milliseconds; ours are all in seconds."""
