@@ -136,7 +136,8 @@ class Attempt:
                     # By one worker at a time: whoever comes second finds the token renewed.
                     with self._means.renewing:
                         request = self._chunk_request(reader)
-                    reply = self._send(request)
+                    # Who makes credentials for a 401 does not know that a page may ask for them, too.
+                    reply = self._send(request._replace(renew=judgement is not None))
                     judgement = self._judge(reply)
             except NetworkFailure as failure:
                 return self._failed(failure)
@@ -272,8 +273,9 @@ class Attempt:
         answer = self.ask()
         self._request = request
         if answer is not Verdict.STORED:
-            what = "the server has no such chunk" if answer is Verdict.MISSING else "its tests cannot tell"
-            return judgement._replace(reason=f"{judgement.reason}; asked whether it was stored, {what}")
+            missing = "the server does not have the chunk"
+            doubt = missing if answer is Verdict.MISSING else "its tests do not tell whether it has the chunk"
+            return judgement._replace(reason=f"{judgement.reason}, and {doubt}")
         if answers.prove(place, judgement.kind):
             logger.warning(
                 "%s: a chunk was answered with %s; the server was asked and has it, so such answers count as a yes",
@@ -283,9 +285,18 @@ class Attempt:
         return Judgement(Acceptance.ACCEPTED)
 
     def _renewable(self, reply: Reply, judgement: Judgement | None) -> bool:
-        """Whether the chunk was refused for its credentials, and they can be made anew."""
-        denied = reply.status == 401 if judgement is None else _refuses(judgement, Remedy.RENEWAL)
-        return denied and (self._hooks.has("headers") or self._hooks.has("query"))
+        """Whether the chunk was refused for its credentials, and they can be made anew.
+
+        After a 401 the transport has asked the user's Session for new ones already.
+        """
+        if judgement is None:
+            return reply.status == 401 and self._makes_credentials
+        refused = judgement.acceptance is not Acceptance.ACCEPTED and judgement.remedy is Remedy.RENEWAL
+        return refused and (self._makes_credentials or self._options.session is not None)
+
+    @property
+    def _makes_credentials(self) -> bool:
+        return self._hooks.has("headers") or self._hooks.has("query")
 
     def _judged(self, reply: Reply, judgement: Judgement) -> Outcome:
         """The outcome of an answer with a success status."""
@@ -294,9 +305,9 @@ class Attempt:
         cls: type[ServerRefused] = ServerRefused
         hint = statuses.hint(413) if judgement.remedy is Remedy.SMALLER_CHUNKS else None
         if judgement.acceptance is Acceptance.UNPROVEN:
-            hint = "check the target; accept_response can accept such answers"
+            hint = "accept such answers with accept_response, or check the target"
             if judgement.remedy is Remedy.RENEWAL:
-                cls, hint = AuthenticationRefused, "check the credentials; accept_response can accept such answers"
+                cls, hint = AuthenticationRefused, "accept such answers with accept_response, or check the credentials"
         what = self._answer(reply, judgement.reason or "accept_response said no", quoted=bool(judgement.reason))
         most = _MOST_REFUSALS if judgement.remedy is Remedy.RETRY else None
         error = self._error(cls, "refused", what, reply, hint, most=most)
@@ -407,10 +418,6 @@ class Attempt:
             attempts=attempt,
             hint=hint,
         )
-
-
-def _refuses(judgement: Judgement, remedy: Remedy) -> bool:
-    return judgement.acceptance is not Acceptance.ACCEPTED and judgement.remedy is remedy
 
 
 def _retry_after(reply: Reply) -> float | None:

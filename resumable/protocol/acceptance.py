@@ -189,7 +189,7 @@ def _judge_object(value: Any) -> Judgement | None:
             case "data":  # FileGator, if it could not put the file together
                 refused = isinstance(said, str) and said.startswith("Error storing file")
         if refused:
-            return _refused(json.dumps(value, ensure_ascii=False), remedy)
+            return _refused(_visible(json.dumps(value, ensure_ascii=False)), remedy)
     return None
 
 

@@ -48,7 +48,8 @@ class Body(Protocol):
 
 class Request(NamedTuple):
     """One HTTP request. In seconds, None being without limit: ``timeout`` is (connect, read), ``stall`` is the longest
-    wait for room to send. What may be secret is not in its ``repr``."""
+    wait for room to send. ``renew``: the credentials of an earlier attempt were not good enough, although the answer
+    was no 401. What may be secret is not in its ``repr``."""
 
     method: str
     url: str
@@ -56,6 +57,7 @@ class Request(NamedTuple):
     body: Body | None = None
     timeout: tuple[float | None, float | None] = (10, 60)
     stall: float | None = 60
+    renew: bool = False
 
     def __repr__(self) -> str:
         return f"Request(method={self.method!r}, timeout={self.timeout}, stall={self.stall})"

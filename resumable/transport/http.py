@@ -104,6 +104,8 @@ class RequestsTransport:
         """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
         lane = self._lane()
         try:
+            if request.renew and self._makes_sessions:
+                lane = self._replaced(lane)
             reply = self._send_through(lane, request, watch)
             if reply.status != 401:
                 lane.welcome = True

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from session.wire import PATIENCE, Request, Wire, stored
 
 from resumable import AuthenticationRefused, HookError, Resumable, ResumableFile, ServerRefused
@@ -136,6 +137,41 @@ def test_credentials_that_are_made_anew_get_one_more_chance_after_a_log_in_page(
     assert send(wire, make(size=80), headers=headers).is_complete()
     assert len(site.memory) == 8
     assert attempts(wire, 3) == 2
+
+
+def test_an_auth_object_of_a_session_gets_one_more_chance_after_a_log_in_page(wire: Wire, make: Make) -> None:
+    class Auth(requests.auth.AuthBase):
+        """Makes the token anew whenever it is asked once the third chunk has been sent."""
+
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["X-Token"] = "old" if len(wire.posts) < 3 else "new"
+            return request
+
+    def says(request: Request) -> str | None:
+        return LOGIN if request.number >= 3 and request.headers["x-token"] == "old" else None
+
+    wire.behave = site = Site(says)
+    with requests.Session() as account:
+        account.auth = Auth()
+        assert send(wire, make(size=80), session=account).is_complete()
+    assert len(site.memory) == 8
+    assert attempts(wire, 3) == 2
+
+
+def test_a_factory_of_sessions_logs_in_again_after_a_log_in_page(wire: Wire, make: Make) -> None:
+    made: list[requests.Session] = []
+
+    def log_in() -> requests.Session:
+        made.append(requests.Session())
+        made[-1].headers["X-Login"] = str(len(made))
+        return made[-1]
+
+    wire.behave = site = Site(
+        lambda request: LOGIN if request.number >= 3 and request.headers["x-login"] == "1" else None
+    )
+    assert send(wire, make(size=80), session=log_in).is_complete()
+    assert len(site.memory) == 8
+    assert len(made) == 2
 
 
 def test_after_credentials_that_are_made_anew_a_second_log_in_page_is_final(wire: Wire, make: Make) -> None:
