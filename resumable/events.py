@@ -52,7 +52,7 @@ _ROWS = (
     ),
     Event("file_error", "fileError", "file", ("file", "message"), "The file failed; file.error is the exception."),
     Event("error", "error", "session", ("message", "file"), "A file failed."),
-    Event("complete", "complete", "session", (), "The run is over; session.result says what became of its files."),
+    Event("complete", "complete", "session", ("result",), "The run is over; result says what became of its files."),
     Event("pause", "pause", "session", (), "The session was paused."),
     Event("before_cancel", "beforeCancel", "session", (), "The session is being cancelled."),
     Event("cancel", "cancel", "session", (), "The session was cancelled and its files removed."),

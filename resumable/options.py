@@ -238,6 +238,12 @@ class Options:
         (), None, checks.origins(), "Other origins ('https://host') to which a 307 or 308 may lead."
     )
     auto_upload: bool = _row(True, None, checks.flag(), "Start sending when a file is added; False waits for upload().")
+    completion_delay: float = _row(
+        0.25,
+        None,
+        checks.seconds(),
+        "Seconds without anything to do after which a run ends that began by itself, outside a with block.",
+    )
     fail_fast: bool = _row(False, None, checks.flag(), "The first failed file cancels the others.")
     deliver: Any = _row(None, None, checks.deliver(), "Which thread calls the handlers.")
     loop: Any = _row(

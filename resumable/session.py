@@ -10,13 +10,14 @@ from pathlib import PurePath
 from typing import Any, NamedTuple, overload
 
 from .adding import Adding
+from .core.records import Ending
 from .core.retries import Policy
 from .core.states import FileState, SessionState
 from .dispatch.engine import Engine
 from .dispatch.hooks import Hooks
 from .dispatch.perform import Performer
 from .dispatch.traffic import Moved
-from .errors import UploadFailed, without_secrets
+from .errors import FileRejected, UploadFailed, without_secrets
 from .file import Registration, ResumableFile
 from .options import Options
 from .plugins import resolve_plugins
@@ -29,11 +30,16 @@ __all__ = ["Result", "Resumable"]
 
 
 class Result(NamedTuple):
-    """What became of the files of a run. ``errors`` are those of the failed files, in the same order."""
+    """What became of the files of a run: true if all of them succeeded.
+
+    ``errors`` are those of the failed files, in the same order. ``skipped`` are the files that ``add_files`` and
+    ``add_directory`` left out, each as the FileRejected that says why.
+    """
 
     succeeded: tuple[ResumableFile, ...] = ()
     failed: tuple[ResumableFile, ...] = ()
     cancelled: tuple[ResumableFile, ...] = ()
+    skipped: tuple[FileRejected, ...] = ()
 
     @property
     def errors(self) -> tuple[Exception, ...]:
@@ -42,7 +48,7 @@ class Result(NamedTuple):
         return tuple(error for error in errors if error is not None)
 
     def __bool__(self) -> bool:
-        return not self.failed and not self.cancelled
+        return not self.failed and not self.cancelled and not self.skipped
 
 
 class Resumable(Progress):
@@ -86,7 +92,12 @@ class Resumable(Progress):
         clock = checked.clock or time.monotonic
         plugins = resolve_plugins(checked.plugins)
         self._hooks = Hooks(vars(checked), plugins)
-        self.signals = Signals(self, loop=checked.loop, report=lambda *facts: self._telling.report_failure(*facts))
+        self.signals = Signals(
+            self,
+            loop=checked.loop,
+            report=lambda *facts: self._telling.report_failure(*facts),
+            returned=lambda: self._engine.consider(),
+        )
         self._telling = Telling(self, self.signals, lambda: self._engine)
         self._transport = checked.transport or RequestsTransport(
             checked.session, connections=checked.simultaneous_uploads
@@ -110,6 +121,8 @@ class Resumable(Progress):
             deliver=checked.deliver,
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
+            completion_delay=checked.completion_delay,
+            handling=self.signals.handling,
         )
         self._adding = Adding(self, checked, self._hooks, self.signals, self._engine)
         self._reported: dict[ResumableFile, Exception] = {}
@@ -133,19 +146,22 @@ class Resumable(Progress):
         names them), or a binary stream. ``on`` connects handlers before anything happens. Raises SourceError,
         FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
         """
-        return self._adding.one(
-            source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type, on=on or {}
-        )
+        with self._engine.adding():
+            return self._adding.one(
+                source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type, on=on or {}
+            )
 
     def add_files(self, sources: Iterable[Any]) -> list[ResumableFile]:
         """The files are part of the session. Each source is one for :meth:`add_file`, or (source, relative path).
 
-        What is refused or there already is not raised but listed in ``skipped`` of ``files_added``. Raises SourceError
-        for a source that cannot be read, HookError, StateError on a closed session; then none of them was added.
+        What is refused is not raised: ``skipped`` of ``files_added`` lists it, and ``skipped`` of the run's result says
+        why; that of a source which the session has already only the event. Raises SourceError for a source that cannot
+        be read, HookError, StateError on a closed session; then none of them was added.
         """
         if isinstance(sources, (str, bytes, os.PathLike)):
             raise TypeError("add_files takes several sources; add_file takes one")
-        return self._adding.several([item if isinstance(item, tuple) else (item, None) for item in sources])
+        with self._engine.adding():
+            return self._adding.several([item if isinstance(item, tuple) else (item, None) for item in sources])
 
     def add_directory(
         self, root: str | os.PathLike[str], pattern: str = "**/*", exclude: Iterable[str] = ()
@@ -155,7 +171,8 @@ class Resumable(Progress):
         Their relative paths begin with the name of the directory, as a browser has it. Fires ``before_add`` first, as
         resumable.js does for what is dropped on it. Raises what :meth:`add_files` raises.
         """
-        return self._adding.directory(root, pattern, exclude)
+        with self._engine.adding():
+            return self._adding.directory(root, pattern, exclude)
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -185,12 +202,12 @@ class Resumable(Progress):
         self._engine.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
-        """No more files come; returns what became of them, once the run is over and every handler has returned.
+        """Wait until everything is done, and return what became of the files: no more files come.
 
-        What was added and not sent is sent. A run that a handler begins meanwhile is waited for too, and the result
-        also has the files of earlier runs that nobody has joined. A paused session is waited for until somebody resumes
-        it; files that were open when it was closed count as cancelled. Afterwards the session can be used for another
-        run.
+        The run is over then, and every handler has returned. What was added and not sent is sent. A run that a handler
+        begins meanwhile is waited for too, and the result also has the files of earlier runs that nobody has joined. A
+        paused session is waited for until somebody resumes it; files that were open when it was closed count as
+        cancelled. Afterwards the session can be used for another run.
 
         With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
         for; async handlers are not waited for. Ctrl-C pauses the session and is raised.
@@ -224,6 +241,7 @@ class Resumable(Progress):
             self._transport.close()
 
     def __enter__(self) -> Resumable:
+        self._engine.hold()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -281,8 +299,8 @@ class Resumable(Progress):
         return [entry.subject for entry in self._engine.entries()]
 
     def is_uploading(self) -> bool:
-        """Whether a run is under way and not paused (resumable.js ``isUploading``)."""
-        return self._engine.state is SessionState.UPLOADING
+        """Whether something is left to send and the session is not paused (resumable.js ``isUploading``)."""
+        return self._engine.uploading
 
     def get_from_unique_identifier(self, identifier: str) -> ResumableFile | None:
         """The file with this identifier, or None (resumable.js ``getFromUniqueIdentifier``)."""
@@ -350,14 +368,15 @@ class Resumable(Progress):
         """``register(callback)``, called with the file and the chunk; as resumable.py 0.1.1 had it."""
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
 
-    def _result(self, ended: Mapping[int, FileState]) -> Result:
+    def _result(self, ending: Ending) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}
-        for key, state in sorted(ended.items()):
+        for key, state in sorted(ending.files.items()):
             by_state[state].append(self._engine.entry(key).subject)
         return Result(
             tuple(by_state[FileState.SUCCESS]),
             tuple(by_state[FileState.ERROR]),
             tuple(by_state[FileState.CANCELLED]),
+            ending.skipped,
         )
 
 

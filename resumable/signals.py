@@ -184,7 +184,7 @@ class Signals:
     """The signals of one session: ``signals.file_success``, ``signals["fileSuccess"]``.
 
     Async handlers run on ``loop``, where nobody waits for them; ``report(event, handler, error)`` is called there when
-    one has failed.
+    one has failed, and ``returned()`` when one is over.
     """
 
     def __init__(
@@ -193,12 +193,15 @@ class Signals:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         report: Callable[[str, Any, BaseException], None] | None = None,
+        returned: Callable[[], None] | None = None,
     ) -> None:
         self._session = session
         # Re-entrant, because a destructor may listen or stop listening while the lock is held.
         self.lock = threading.RLock()
         self._loop = loop
         self._report = report or self._tell_failure
+        self._returned = returned
+        self._scheduled: set[Any] = set()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
 
     def __getattr__(self, name: str) -> OrderedSignal:
@@ -240,6 +243,10 @@ class Signals:
                 subscription.off()
         signal.disconnect(handler, sender)
 
+    def handling(self) -> bool:
+        """Whether an async handler is not over yet."""
+        return bool(self._scheduled)
+
     def wanted(self, event: str) -> bool:
         """Whether anybody listens to the event, or to all."""
         return bool(self._signals[event].receivers or self._signals["catch_all"].receivers)
@@ -277,7 +284,7 @@ class Signals:
         subscription = getattr(receiver, "__self__", None)
         handler = subscription.handler if isinstance(subscription, Subscription) else receiver
         try:
-            result = receiver(sender, **facts)
+            result = receiver(sender, **(facts if receiver is not handler else _taken(handler, facts)))
             if inspect.isawaitable(result):
                 self._schedule(event, handler, result)
         except KeyboardInterrupt:
@@ -299,6 +306,7 @@ class Signals:
             import asyncio
 
             future = asyncio.run_coroutine_threadsafe(waiting, self._loop)
+            self._scheduled.add(future)
         except BaseException:
             waiting.close()
             if inspect.iscoroutine(awaitable):
@@ -306,10 +314,13 @@ class Signals:
             raise
 
         def ended(done: Any) -> None:
+            self._scheduled.discard(done)
             if not done.cancelled() and (error := done.exception()) is not None:
                 _log(event, handler, error)
                 if event not in ("handler_error", "catch_all"):
                     self._report(event, handler, error)
+            if self._returned is not None:
+                self._returned()
 
         future.add_done_callback(ended)
 
@@ -326,6 +337,17 @@ class Signals:
                 self._call("handler_error", receiver, self._session, facts)
         elif event != "handler_error":
             self.emit("handler_error", (self._session,), facts)
+
+
+def _taken(handler: Callable[..., Any], facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts for which a plain handler of blinker has a parameter, so that an event may get further arguments."""
+    try:
+        parameters = inspect.signature(handler).parameters
+    except (TypeError, ValueError):
+        return facts
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return facts
+    return {name: value for name, value in facts.items() if name in parameters}
 
 
 def _log(event: str, handler: Any, error: BaseException) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .core.records import Notice
+from .core.records import Ending, Notice
 from .dispatch.delivery import BATCH
 from .dispatch.engine import Engine
 from .dispatch.entry import Entry
@@ -63,6 +63,8 @@ class Telling:
                 facts["file"] = file
             elif argument == "message":
                 facts["message"] = notice.message
+            elif argument == "result":
+                facts["result"] = self._session._result(cast(Ending, next(extra)))
             elif argument == "chunk":
                 assert file is not None
                 assert notice.index is not None

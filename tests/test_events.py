@@ -34,7 +34,8 @@ JAVASCRIPT = {
 
 
 def test_every_event_of_resumable_js_is_there_with_its_arguments_in_their_order() -> None:
-    assert {row.js_name: row.arguments for row in EVENTS.values() if row.js_name} == JAVASCRIPT
+    ours = {row.js_name: row.arguments for row in EVENTS.values() if row.js_name}
+    assert ours == {**JAVASCRIPT, "complete": ("result",)}
 
 
 def test_the_name_is_the_word_of_resumable_js_in_snake_case() -> None:

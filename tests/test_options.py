@@ -167,6 +167,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [5, "h", ["h"], [hook], "https://h/path", "https://h?query", "https://user:word@h", "https://h#part"],
     ),
     "auto_upload": FLAG,
+    "completion_delay": (SECONDS[0], [*SECONDS[1], None]),
     "fail_fast": FLAG,
     "deliver": ([(None, None), ("manual", "manual"), (hook, hook)], ["automatic", 5]),
     "loop": ([(None, None), (LOOP, LOOP)], ["loop", 5, asyncio]),

@@ -158,7 +158,7 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
             ),
             _CODE,
         ),
-        **dict.fromkeys(("throttle_progress_callbacks", "auto_upload", "deliver"), _OURS),
+        **dict.fromkeys(("throttle_progress_callbacks", "auto_upload", "completion_delay", "deliver"), _OURS),
     }
 )
 """The options that are no flags, and why."""

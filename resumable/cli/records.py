@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from .. import Resumable, ResumableChunk, ResumableFile
+from .. import Result, Resumable, ResumableChunk, ResumableFile
 from ..events import EVENTS
 from .outcome import code_of
 
@@ -35,6 +35,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "bytes_sent": "bytes that were sent and are there, or on their way",
         "speed": "bytes a second at the moment",
         "error": "the exception of the library",
+        "result": "what became of the files, an object",
         "reason": "the error as a sentence; of a file_cancelled why: cancelled, removed, replaced, fail_fast, closed",
         "status": "the HTTP status that came back, null where none did",
         "exit_code": "what the command says to the shell; of a file_error, what it would say of this file alone",
@@ -68,6 +69,11 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "number": "from 1",
             "start": "where it begins in the file",
             "end": "where the next one begins",
+        },
+        "result": {
+            "succeeded": "how many files are at the server",
+            "failed": "how many failed",
+            "cancelled": "how many were cancelled",
         },
     }
 )
@@ -170,6 +176,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ResumableChunk):
         path = value.file.relative_path
         return {"relative_path": path, "number": value.number, "start": value.start, "end": value.end}
+    if isinstance(value, Result):
+        return {name: len(getattr(value, name)) for name in PARTS["result"]}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):

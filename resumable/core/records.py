@@ -6,12 +6,14 @@ a callable, so that something other than our threads could perform the work.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..errors import FileRejected
 from ..protocol.plan import ChunkPlan
-from .states import Member
+from .states import FileState, Member
 
-__all__ = ["Effects", "Lease", "Notice", "Outcome", "OutcomeKind", "Wait"]
+__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Wait"]
 
 
 class Lease(NamedTuple):
@@ -82,6 +84,13 @@ class Notice(NamedTuple):
     index: int | None = None  # type: ignore[assignment]
     message: str | None = None
     extra: tuple[object, ...] = ()
+
+
+class Ending(NamedTuple):
+    """What became of the files of a run, by their keys; ``skipped`` says what was left out, and why."""
+
+    files: Mapping[int, FileState]
+    skipped: tuple[FileRejected, ...] = ()
 
 
 class Effects(NamedTuple):

@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ..errors import StateError
+from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .file import FileCore, Live
 from .news import News
-from .records import Effects, Lease, Outcome, OutcomeKind, Wait
+from .records import Effects, Ending, Lease, Outcome, OutcomeKind, Wait
 from .retries import Policy, Retries
 from .slots import Slots
 from .states import (
@@ -59,7 +59,8 @@ class SessionCore:
         self.held = False
         self.files: dict[int, FileCore] = {}
         self.ended: dict[int, FileState] = {}
-        self.outcome: dict[int, FileState] | None = None
+        self.skipped: list[FileRejected] = []
+        self.outcome: Ending | None = None
         self.total_size = 0
         self.bytes_done = 0
         self.bytes_skipped = 0
@@ -85,6 +86,10 @@ class SessionCore:
         self._news.cut(file)
         self._news.tell("file_added", file)
         return file.key, self.flush()
+
+    def skip(self, reasons: Iterable[FileRejected]) -> None:
+        """Some files were left out of the run that is under way, or else of the next one."""
+        self.skipped += reasons
 
     def pause_file(self, key: int, *, aborted: bool = False) -> Effects:
         """No further request for the file begins; those under way are told to stop. An aborted file goes on with the
@@ -182,6 +187,7 @@ class SessionCore:
         """Every file is removed, every request under way is told to stop, and no run is under way. No completion."""
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
         self.held = False
+        self.skipped.clear()
         self._news.tell("before_cancel")
         for file in reversed(list(self.files.values())):
             self._cancel(file, reason)
@@ -455,5 +461,6 @@ class SessionCore:
     def _settle(self) -> None:
         if not self._open and not self.held and self.finished and self.state in _RUNNING:
             self.state = step(SESSION, self.state, SessionEvent.DRAINED, "session")
-            self.outcome = dict(self.ended)
-            self._news.tell("complete")
+            self.outcome = Ending(dict(self.ended), tuple(self.skipped))
+            self.skipped.clear()
+            self._news.tell("complete", extra=(self.outcome,))

@@ -38,20 +38,27 @@ LINGER = 0.2
 class Delivery:
     """Takes notices from the outbox and gives each to ``emit``. The base of the three ways.
 
-    What ``emit`` raises goes to whoever delivers: it is a KeyboardInterrupt or a SystemExit of a handler.
+    ``returned`` is called, without the lock, when handlers have returned. What ``emit`` raises goes to whoever
+    delivers: it is a KeyboardInterrupt or a SystemExit of a handler.
     """
 
     waits = True
     """Whether ``join()`` may wait until every handler has returned."""
 
-    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None]) -> None:
+    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
         self._monitor = monitor
         self._lock = monitor.lock
         self._outbox = monitor.outbox
         self._emit = emit
+        self._returned = returned
         self._awaited = False
         self._emitter: int | None = None
         self.undecided: Notice | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be told and no handler runs. The caller holds the lock."""
+        return self._emitter is None and not len(self._outbox)
 
     @property
     def inside(self) -> bool:
@@ -64,11 +71,11 @@ class Delivery:
 
         The caller holds the lock; where the answer is no, it is notified when another handler has returned.
         """
-        taken, quiet = self._outbox.taken, self._emitter is None
+        taken = self._outbox.taken
         if mark is None:
-            over = quiet and not len(self._outbox)
+            over = self.idle
         else:
-            over = not self._outbox.late and (taken > mark or (taken == mark and quiet))
+            over = not self._outbox.late and (taken > mark or (taken == mark and self._emitter is None))
         self._awaited = self._awaited or not over
         return over
 
@@ -101,15 +108,18 @@ class Delivery:
                 with self._lock:
                     notice = self.undecided = self._outbox.take()
                     self._tell_waiters()
-                if notice is None:
-                    break
-                self._emit(notice)
+                    if notice is None:
+                        break
+                    self._monitor.silent_since = None
                 count += 1
+                self._emit(notice)
         finally:
             with self._lock:
                 self.undecided = None
                 self._emitter = None
                 self._tell_waiters()
+            if count:
+                self._returned()
         return count
 
     def _tell_waiters(self) -> None:
@@ -122,8 +132,8 @@ class ThreadDelivery(Delivery):
     """Handlers run on a thread named ``resumable-events``, at once after a silence and a few milliseconds late when
     much happens."""
 
-    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None]) -> None:
-        super().__init__(monitor, emit)
+    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
+        super().__init__(monitor, emit, returned)
         self._news = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._gathering = False
@@ -182,9 +192,13 @@ class PostedDelivery(Delivery):
     waits = False
 
     def __init__(
-        self, monitor: Monitor, emit: Callable[[Notice], None], post: Callable[[Callable[[], None]], Any]
+        self,
+        monitor: Monitor,
+        emit: Callable[[Notice], None],
+        returned: Callable[[], None],
+        post: Callable[[Callable[[], None]], Any],
     ) -> None:
-        super().__init__(monitor, emit)
+        super().__init__(monitor, emit, returned)
         self._post = post
         self._posted = False
         self._posting = threading.local()
@@ -265,10 +279,10 @@ class ManualDelivery(Delivery):
         return self._deliver(min(waiting, MOST))
 
 
-def make_delivery(way: Any, monitor: Monitor, emit: Callable[[Notice], None]) -> Delivery:
+def make_delivery(way: Any, monitor: Monitor, emit: Callable[[Notice], None], returned: Callable[[], None]) -> Delivery:
     """The way that the option ``deliver`` asks for."""
     if way is None:
-        return ThreadDelivery(monitor, emit)
+        return ThreadDelivery(monitor, emit, returned)
     if way == "manual":
-        return ManualDelivery(monitor, emit)
-    return PostedDelivery(monitor, emit, way)
+        return ManualDelivery(monitor, emit, returned)
+    return PostedDelivery(monitor, emit, returned, way)

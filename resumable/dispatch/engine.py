@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..core.records import Effects, Notice
+from ..core.records import Effects, Ending, Notice
 from ..core.retries import Policy
 from ..core.states import TERMINAL, ChunkState, FileState, SessionState
 from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder, ChunkPlan
+from .completion import Completion
 from .delivery import make_delivery
 from .ends import Ends
 from .entry import Entry
@@ -65,6 +66,8 @@ class Engine:
         deliver: Any,
         clock: Callable[[], float],
         throttle: float,
+        completion_delay: float,
+        handling: Callable[[], bool],
     ) -> None:
         self._monitor = monitor = Monitor(policy, wanted=wanted, clock=clock)
         self._clock = clock
@@ -73,8 +76,9 @@ class Engine:
         self._register = monitor.register
         self._traffic = monitor.traffic
         self._emit_notice = emit
-        self._delivery = make_delivery(deliver, monitor, self._emit)
-        leasing = Leasing(monitor, self._delivery, perform, throttle=throttle)
+        self._delivery = make_delivery(deliver, monitor, self._emit, lambda: self._completion.consider())
+        self._completion = Completion(monitor, self._delivery, handling, delay=completion_delay)
+        leasing = Leasing(monitor, self._delivery, self._completion, perform, throttle=throttle)
         self._workers = Workers(policy.slots, leasing, monitor.busy)
         self._waiting = Waiting(monitor, self._delivery, self._workers)
         self._ends = Ends(monitor.core)
@@ -111,6 +115,25 @@ class Engine:
         for other in replaced:
             other.source.close()
 
+    def hold(self) -> None:
+        """Keep runs that began by themselves open until :meth:`join`: there is a block at whose end it is called."""
+        with self._lock:
+            self._monitor.block = True
+            self._monitor.work.notify_all()
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """No run ends by itself in this block, in which files are looked for and added."""
+        with self._lock:
+            self._monitor.adding += 1
+            self._monitor.silent_since = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._monitor.adding -= 1
+            self.consider()
+
     @contextmanager
     def announcing(self) -> Iterator[None]:
         """No request begins in this block, so that files are announced before anything else is told of them."""
@@ -124,8 +147,8 @@ class Engine:
                 self._monitor.work.notify_all()
 
     def begin(self, entries: Iterable[Entry]) -> None:
-        """If any of the files is still there a run is under way, held open until :meth:`join` unless somebody joins
-        now. A paused session stays paused."""
+        """If any of the files is still there a run is under way, held open for others unless somebody joins now. A
+        paused session stays paused."""
 
         def call() -> Effects:
             if self._paused or not any(self._register.has(entry) for entry in entries):
@@ -165,6 +188,13 @@ class Engine:
     def mark_file(self, entry: Entry, ranges: Iterable[tuple[int, int]]) -> None:
         """The chunks at these ranges of indexes are taken for stored."""
         self._command(lambda: self._core.mark_file(entry.core.key, ranges))
+
+    def skip(self, reasons: Iterable[FileRejected]) -> None:
+        """Some files were left out, and whoever joins is told why."""
+        reasons = list(reasons)
+        with self._lock:
+            self._core.skip(reasons)
+            self._ends.skip(reasons)
 
     # -- the session ---------------------------------------------------------------------------------------------
 
@@ -251,6 +281,11 @@ class Engine:
             self._monitor.waiters.notify_all()
         for watch in watches:
             watch.stop(hard=hard)
+        self.consider()
+
+    def consider(self) -> None:
+        """Something may have ended: the run ends with it if that is so, and what there is to tell will be told."""
+        self._completion.consider()
         self._delivery.post()
 
     def _start(self) -> None:
@@ -263,7 +298,7 @@ class Engine:
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
-    def join(self, timeout: float | None) -> dict[int, FileState]:
+    def join(self, timeout: float | None) -> Ending:
         """What became of the files, once the run is over and every handler has returned. Starts a run if need be.
 
         A run that a handler begins meanwhile is waited for as well, and what nobody joined before is told now.
@@ -318,7 +353,13 @@ class Engine:
             return self._core.state
 
     @property
-    def outcome(self) -> dict[int, FileState] | None:
+    def uploading(self) -> bool:
+        """Whether a run is under way that is not paused and has something left to send."""
+        with self._lock:
+            return self._core.state is SessionState.UPLOADING and not self._core.finished
+
+    @property
+    def outcome(self) -> Ending | None:
         """What became of the files of the run that ended last, None before one has."""
         with self._lock:
             return self._core.outcome

@@ -11,6 +11,7 @@ from ..core.records import Lease, Notice, Outcome, OutcomeKind
 from ..core.states import TERMINAL
 from ..errors import FileRejected
 from ..transport.base import Watch
+from .completion import Completion
 from .delivery import LINGER, Delivery
 from .entry import Entry
 from .monitor import Monitor
@@ -25,7 +26,9 @@ class Leasing:
     """The half of a session that its workers call. ``throttle`` is the least seconds between two notices of progress
     while the bytes of one chunk flow."""
 
-    def __init__(self, monitor: Monitor, delivery: Delivery, perform: Perform, *, throttle: float) -> None:
+    def __init__(
+        self, monitor: Monitor, delivery: Delivery, completion: Completion, perform: Perform, *, throttle: float
+    ) -> None:
         self._monitor = monitor
         self._lock = monitor.lock
         self._clock = monitor.clock
@@ -34,6 +37,7 @@ class Leasing:
         self._register = monitor.register
         self._traffic = monitor.traffic
         self._delivery = delivery
+        self._completion = completion
         self._perform = perform
         self._throttle = throttle
 
@@ -131,4 +135,5 @@ class Leasing:
         for other in left:
             # A hook may have given the file other bytes after it was removed.
             other.source.close()
+        self._completion.consider()
         self._delivery.post()

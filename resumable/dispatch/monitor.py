@@ -67,7 +67,8 @@ class Monitor:
 
     ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
     counts who waits for the end of something, and ``expected`` has the files that are waited for. While anybody is
-    ``announcing``, no request begins.
+    ``announcing``, no request begins; while anybody is ``adding``, or there is a ``block`` at whose end the session is
+    joined, no run ends by itself. ``silent_since`` is the time since when nothing happens, None if something does.
     """
 
     def __init__(self, policy: Policy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
@@ -80,6 +81,9 @@ class Monitor:
         self.register = Register(self.core.files)
         self.traffic = Traffic()
         self.announcing = 0
+        self.adding = 0
+        self.block = False
+        self.silent_since: float | None = None
         self.waiting = 0
         self.expected: list[Entry] = []
 

@@ -35,16 +35,16 @@ def make(tmp_path: Path) -> Callable[..., Path]:
 
 def threads_of_sessions() -> list[threading.Thread]:
     """The threads that sessions have started and that are alive."""
-    return [
-        thread for thread in threading.enumerate() if thread.name.startswith(("resumable-worker", "resumable-events"))
-    ]
+    names = ("resumable-worker", "resumable-events", "resumable-completion")
+    return [thread for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
 def wait_until_threads_are_gone() -> None:
-    """No session has a thread any more."""
-    for thread in threads_of_sessions():
-        thread.join(PATIENCE)
-    assert not threads_of_sessions()
+    """No session has a thread any more, nor will one that goes have started another."""
+    deadline = time.monotonic() + PATIENCE
+    while threads := threads_of_sessions():
+        assert time.monotonic() < deadline, threads
+        threads[0].join(0.1)
 
 
 def wait_until_answers_are_awaited(count: int = 1) -> None:

@@ -50,7 +50,7 @@ def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypa
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
     monitor = Monitor(Policy(), wanted=lambda event: True, clock=time.monotonic)
     lock, outbox = monitor.lock, monitor.outbox
-    delivery = make_delivery(None, monitor, lambda notice: told.put(notice.event))
+    delivery = make_delivery(None, monitor, lambda notice: told.put(notice.event), lambda: None)
     late = iter([Notice("cancel")])
     wait = delivery._news.wait
 

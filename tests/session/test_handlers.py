@@ -458,7 +458,7 @@ def test_plain_blinker_connects_to_session_file_and_chunk(wire: Wire, make: Make
         def one_chunk(sender: Any, chunk: Any, message: Any) -> None:
             heard.append(("chunk", sender))
 
-        def run(sender: Any) -> None:
+        def run(sender: Any) -> None:  # without room for the result
             heard.append(("run", sender))
 
         signals = session.signals

@@ -22,6 +22,7 @@ from resumable import (
     Resumable,
     RetriesExhausted,
     ServerRefused,
+    SessionState,
     UnknownOption,
 )
 from resumable.options import OPTIONS
@@ -554,6 +555,25 @@ def _(bench: Bench) -> None:
         session.upload()
         session.join(PATIENCE)
         assert len(bench.wire.posts) == 1
+
+
+@case("completion_delay")
+def _(bench: Bench) -> None:
+    now = [1000.0]
+    ended = threading.Event()
+    session = bench.session(completion_delay=3600, clock=lambda: now[0])
+    session.on("complete", ended.set)
+    for name in ("1", "2"):
+        session.add_file(bench.make(name)).wait(PATIENCE)
+        now[0] += 3599
+        session.resume()
+    assert session.state is SessionState.UPLOADING
+    now[0] += 1
+    session.resume()
+    assert ended.wait(PATIENCE)
+    assert session.result is not None
+    assert len(session.result.succeeded) == 2
+    session.close()
 
 
 @case("fail_fast")

@@ -123,6 +123,7 @@ def test_a_failure_after_a_timeout_is_raised_by_the_next_join(wire: Wire, make: 
     with Resumable(wire.url, test_chunks=False) as session:
         bad = session.add_file(make("bad"))
         wire.wait_held()
+        assert session.is_uploading()
         with pytest.raises(WaitTimeout):
             session.join(0.01)
         over = threading.Event()
@@ -240,7 +241,8 @@ def test_a_paused_run_is_still_the_run_that_it_was(wire: Wire, make: Make) -> No
         session.resume()
         session.resume()
         second.wait(PATIENCE)
-        assert session.is_uploading(), "it is still held open"
+        assert session.state is SessionState.UPLOADING, "it is still held open"
+        assert not session.is_uploading(), "nothing is left to send"
         third = session.add_file(make("third"))
         third.wait(PATIENCE)
     assert [event for event in events if event in ("upload_start", "pause", "complete")] == [

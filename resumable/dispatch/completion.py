@@ -1,0 +1,99 @@
+"""The end of runs that began by themselves, if nobody says that no more files come.
+
+In a ``with`` block that is said at the end of the block. Elsewhere, in a window or an asyncio program, a run ends when
+there was *silence* for a while: nothing is left to send, nothing waits to be told, no handler runs, and nobody adds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..core.states import SessionState
+from .delivery import Delivery
+from .monitor import Monitor
+
+__all__ = ["Completion"]
+
+logger = logging.getLogger("resumable")
+
+
+class Completion:
+    """Ends the runs of one session ``delay`` seconds after silence began.
+
+    ``handling()`` says whether a handler runs that the delivery does not know of. The delay is waited for by a thread
+    that is there as long as the silence, so that it keeps no session for ever.
+    """
+
+    def __init__(self, monitor: Monitor, delivery: Delivery, handling: Callable[[], bool], *, delay: float) -> None:
+        self._monitor = monitor
+        self._lock = monitor.lock
+        self._delivery = delivery
+        self._handling = handling
+        self._delay = delay
+        self._thread: threading.Thread | None = None
+
+    def consider(self) -> None:
+        """See whether silence has begun or ended. Called by any thread, without the lock, when something has changed;
+        what is brought about then waits to be told."""
+        monitor = self._monitor
+        if not monitor.core.held or monitor.block:
+            return
+        with self._lock:
+            left = self._left()
+            if left is None or self._thread is not None:
+                return
+            if left <= 0:
+                self._end()
+                return
+            thread = self._thread = threading.Thread(target=self._run, name="resumable-completion", daemon=True)
+        try:
+            thread.start()
+        except BaseException as error:
+            # Ctrl-C may come here as well.
+            if thread.ident is None:
+                with self._lock:
+                    self._thread = None
+                    if self._left() is not None:
+                        self._end()
+            if not isinstance(error, RuntimeError):
+                raise
+            logger.warning("no thread can be started that waits for completion_delay: the run ends now")
+
+    def _left(self) -> float | None:
+        """Seconds that silence still has to last, or None if there is none. The caller holds the lock."""
+        monitor = self._monitor
+        core = monitor.core
+        silent = (
+            core.held
+            and core.finished
+            and core.state is SessionState.UPLOADING
+            and not monitor.block
+            and not monitor.adding
+            and self._delivery.idle
+            and not self._handling()
+        )
+        if not silent:
+            monitor.silent_since = None
+            return None
+        now = monitor.clock()
+        if monitor.silent_since is None:
+            monitor.silent_since = now
+        return monitor.silent_since + self._delay - now
+
+    def _run(self) -> None:
+        with self._lock:
+            while (left := self._left()) is not None and left > 0:
+                self._monitor.work.wait(min(max(left, 0.001), threading.TIMEOUT_MAX))
+            self._thread = None
+            if left is not None:
+                self._end()
+        self._delivery.post()
+
+    def _end(self) -> None:
+        """End the run. The caller holds the lock."""
+        monitor = self._monitor
+        monitor.outbox.extend(monitor.core.release().notices)
+        monitor.work.notify_all()
+        monitor.waiters.notify_all()
