@@ -43,7 +43,7 @@ class Client:
 
     def upload(self, *paths: Path, **options: Any) -> Result:
         """What became of the files; no error is raised."""
-        with self.session(auto_upload=False, **options) as session:
+        with self.session(**{**options, "auto_upload": False}) as session:
             for path in paths:
                 session.add_file(path)
             return session.join(raise_errors=False)

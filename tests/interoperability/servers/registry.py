@@ -25,9 +25,9 @@ class Record:
     ``done`` matches finished files below the server's folder, ``named`` gives the name of one from the name and the
     size of what was sent. ``chunked`` servers leave the chunks as they came, and hand them out one after the other.
 
-    What is known of it: whether it can take an ``empty`` file, whether it still knows the chunks of a finished file
-    (``remembers``), what becomes of a second upload of the same name and size (``again``: "replaced", "beside" or
-    "kept", as the first was), and the form of a log-in.
+    What is known of it: whether it can take an ``empty`` file; whether it still knows the chunks of a finished file
+    (``remembers``); whether the first file of a name stays, and the next one of that name is acknowledged and dropped
+    (``keeps_first``); whether it wants a ``log_in``.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Record:
     named: Callable[[str, int], str] = lambda name, size: name
     empty: bool = True
     remembers: bool = False
-    again: str = "replaced"
+    keeps_first: bool = False
     log_in: bool = False
 
     def contents(self, root: Path) -> Iterator[tuple[str, bytes]]:
@@ -94,7 +94,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 done="done/*",
                 named=_with_size,
                 remembers=True,
-                again="kept",
+                keeps_first=True,
             ),
             Record(
                 "django-resumable-async-upload",
@@ -121,7 +121,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 "dash-resumable-upload 0.0.3",
                 "/upload_resumable",
                 sdists=("dash-resumable-upload",),
-                again="kept",
+                keeps_first=True,
             ),
             Record("python-resumable", "python", "python-resumable 0.1.2", "/uploads"),
             Record("flowjs-tornado", "python", "flowjs 0.1.1", "/upload", options=_FLOW),

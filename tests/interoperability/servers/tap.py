@@ -10,7 +10,7 @@ from socket import socket
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from faults.proxy import Proxy
+from faults.proxy import Proxy, Scenario
 
 __all__ = ["Exchange", "Tap"]
 
@@ -36,10 +36,12 @@ class Exchange(NamedTuple):
 
 
 class Tap(Proxy):
-    """``with Tap(server.url) as tap: upload to tap.url``; then ``tap.exchanges()``. The bytes pass as they are."""
+    """``with Tap(server.url) as tap: upload to tap.url``; then ``tap.exchanges()``. The bytes pass as they are,
+    but for what the scenario does to them.
+    """
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, scenario: Scenario | None = None) -> None:
+        super().__init__(url, scenario)
         self._path = urlsplit(url).path
         self._streams: dict[Any, tuple[bytearray, bytearray]] = {}
         self._writing = threading.Lock()

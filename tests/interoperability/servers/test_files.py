@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+from faults.proxy import Fault, Scenario
 
+from resumable import dialects
+
+from .bench import Running
 from .client import CHUNK, Client
+from .tap import Tap
 
 pytestmark = pytest.mark.timeout(300)  # the first test of a server waits until it is installed
 
@@ -51,6 +57,14 @@ def test_of_twenty_uploads_of_twelve_chunks_none_is_wrong(client: Client) -> Non
     assert [client.copies(path) for path in paths] == [1] * 20
 
 
+def test_with_the_preset_of_the_library_that_it_was_made_for_none_of_twenty_is_wrong(client: Client) -> None:
+    preset = dialects.FLOWJS if client.server.record.options else dialects.RESUMABLEJS
+    paths = [client.source(12 * CHUNK + 1) for _ in range(20)]
+    results = [client.upload(path, **{**preset, "simultaneous_uploads": 6}) for path in paths]
+    assert [result.errors for result in results] == [()] * 20
+    assert [client.copies(path) for path in paths] == [1] * 20
+
+
 @pytest.mark.parametrize("name", ["two words.bin", 'a\'b "c".bin', "größe 数据.bin", "100% & more;=.bin"])
 def test_a_file_of_this_name_arrives(client: Client, name: str) -> None:
     path = client.source(2 * CHUNK + 1, name)
@@ -75,6 +89,29 @@ def test_an_interrupted_upload_goes_on_where_it_was(client: Client) -> None:
     assert not stored & {upload.number for upload in client.tap.uploads()}
 
 
+@pytest.mark.parametrize("action", ["reset", "close"])
+def test_a_chunk_that_is_cut_on_its_way_is_sent_again(server: Running, tmp_path: Path, action: str) -> None:
+    scenario = Scenario([Fault(action, at=5 * CHUNK + CHUNK // 2)])
+    with Tap(server.url, scenario) as tap:
+        client = Client(server, tap, tmp_path)
+        path = client.source(12 * CHUNK + 1)
+        result = client.upload(path)
+        assert result, result.errors
+    assert client.copies(path) == 1
+
+
+@pytest.mark.parametrize("action", ["reset", "close"])
+def test_a_chunk_of_which_a_part_has_come_is_not_there(server: Running, tmp_path: Path, action: str) -> None:
+    with Tap(server.url, Scenario([Fault(action, at=5 * CHUNK + CHUNK // 2)])) as tap:
+        client = Client(server, tap, tmp_path)
+        path = client.source(12 * CHUNK + 1)
+        client.upload(path, max_chunk_retries=0)
+    with Tap(server.url) as client.tap:
+        result = client.upload(path)
+        assert result, result.errors
+    assert client.copies(path) == 1
+
+
 def test_the_same_file_may_be_uploaded_again(client: Client) -> None:
     path = client.source(4 * CHUNK + 1)
     assert client.upload(path)
@@ -85,7 +122,7 @@ def test_the_same_file_may_be_uploaded_again(client: Client) -> None:
     assert bool(client.tap.uploads()) is not client.server.record.remembers
 
 
-@pytest.mark.only(lambda record: record.again != "kept")
+@pytest.mark.only(lambda record: not record.keeps_first)
 def test_an_edited_file_of_the_same_size_arrives_as_it_is_now(client: Client) -> None:
     path = client.source(4 * CHUNK + 1)
     assert client.upload(path)
@@ -96,7 +133,7 @@ def test_an_edited_file_of_the_same_size_arrives_as_it_is_now(client: Client) ->
 
 
 @pytest.mark.xfail(reason="the server says that it has the file, or takes all of it and drops it: nobody can tell")
-@pytest.mark.only(lambda record: record.again == "kept")
+@pytest.mark.only(lambda record: record.keeps_first)
 def test_an_edited_file_of_the_same_size_is_no_success_if_the_server_keeps_the_first(client: Client) -> None:
     path = client.source(4 * CHUNK + 1)
     assert client.upload(path)
