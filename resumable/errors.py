@@ -17,6 +17,7 @@
     │   │   ├── AuthenticationRefused       401, 403, 407, or a log-in page
     │   │   └── RedirectRefused             the server sent us elsewhere
     │   ├── RetriesExhausted                all attempts failed
+    │   ├── IncompleteUpload                the server acknowledged every chunk, and has not the whole file
     │   └── HookError                       a hook of yours raised
     ├── UploadFailed                        a run ended with failed files; has .errors and .result
     ├── UploadCancelled                     what was waited for was cancelled
@@ -36,6 +37,7 @@ __all__ = [
     "AuthenticationRefused",
     "FileRejected",
     "HookError",
+    "IncompleteUpload",
     "OptionError",
     "RedirectRefused",
     "ResumableError",
@@ -222,6 +224,19 @@ class RedirectRefused(ServerRefused):
 
 class RetriesExhausted(UploadError):
     """All attempts failed. ``__cause__`` is the last failure, where it was one of the network."""
+
+
+class IncompleteUpload(UploadError):
+    """The server acknowledged every chunk, and has not the whole file: what it had is gone, or several servers without
+    a common store answer in turn.
+
+    ``stored`` of ``total`` chunks are at the one that was asked last; ``retry()`` of the file sends the others.
+    """
+
+    def __init__(self, message: str, *, stored: int, total: int, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.stored = stored
+        self.total = total
 
 
 class HookError(UploadError):

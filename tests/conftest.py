@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from resumable import HookError, Resumable
 from resumable.receiver import Server
 
 # Other programs share the machine: how long one example takes says nothing.
@@ -80,6 +82,32 @@ def receiver_url(received: Path) -> Iterator[str]:
     """The URL of a real receiver on a free port of this machine, which is there for this test alone."""
     with Server(received) as server:
         yield server.url
+
+
+@pytest.fixture
+def begin() -> Callable[..., None]:
+    """``begin(url, source, chunks, **options)`` uploads the first chunks of a file, so many, and no others."""
+
+    def begin(
+        url: str,
+        source: Any,
+        chunks: int,
+        *,
+        relative_path: str | None = None,
+        unique_identifier: str | None = None,
+        **options: Any,
+    ) -> None:
+        def stop(chunk: Any) -> None:
+            if chunk.index >= chunks:
+                raise InterruptedError
+
+        with Resumable(url, simultaneous_uploads=1, preprocess=stop, auto_upload=False, **options) as session:
+            file = session.add_file(source, relative_path=relative_path, unique_identifier=unique_identifier)
+            session.join(60, raise_errors=False)
+        assert type(file.error) is HookError
+        assert file.bytes_confirmed == file.chunks[chunks].start
+
+    return begin
 
 
 @pytest.fixture

@@ -127,10 +127,9 @@ def test_a_file_is_uploaded_and_a_second_run_finds_it(
 
 
 @pytest.mark.parametrize("method", ["multipart", "octet"])
-def test_what_is_missing_is_sent(url: str, incoming: Path, path: str, method: str) -> None:
+def test_what_is_missing_is_sent(url: str, incoming: Path, path: str, method: str, begin: Callable[..., None]) -> None:
     data = os.urandom(4 * CHUNK)
-    with Resumable(url, CHUNK, headers=ADA, method=method, auto_upload=False) as session:
-        session.add_file(data, relative_path=path, unique_identifier=path).mark_chunks_completed(range(1, 4))
+    begin(url, data, 1, chunk_size=CHUNK, headers=ADA, method=method, relative_path=path, unique_identifier=path)
     assert not (incoming / path).exists()
     assert upload(url, path, data, ADA, method=method) == CHUNK
     assert (incoming / path).read_bytes() == data

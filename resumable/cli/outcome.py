@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from .. import (
     AuthenticationRefused,
+    IncompleteUpload,
     OptionError,
     RetriesExhausted,
     ServerRefused,
@@ -47,7 +48,7 @@ MEANINGS = {
     ExitCode.EXHAUSTED: "the server could not be reached, or all attempts failed; run it again later",
     ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407, or a log-in page)",
     ExitCode.TLS: "there is no secure connection: the certificate is not trusted, or it is no TLS",
-    ExitCode.CHANGED: "a source changed while it was being sent",
+    ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had acknowledged",
     ExitCode.INTERRUPTED: "Ctrl-C; the command that goes on was printed",
     ExitCode.TERMINATED: "SIGTERM; the command that goes on was printed",
 }
@@ -59,7 +60,7 @@ TRUST = "--cacert, or REQUESTS_CA_BUNDLE in the environment, names a file of cer
 
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of one file that failed of this."""
-    if isinstance(error, SourceChanged):
+    if isinstance(error, (SourceChanged, IncompleteUpload)):
         return ExitCode.CHANGED
     if isinstance(error, SourceError):
         return ExitCode.SOURCE

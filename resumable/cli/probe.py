@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .. import HookError, Resumable, UploadError
 from ..options import OPTIONS
+from ..protocol.headers import SERVER_HEADER
 from ..transport.base import NetworkFailure, Reply, Request, Watch
 from ..transport.http import RequestsTransport
 
@@ -134,17 +135,25 @@ class Prober:
 
 
 class _Way(RequestsTransport):
-    """The way of every session. ``failure`` is why the last request got no answer: of a test nobody else is told."""
+    """The way of every session. ``failure`` is why the last request got no answer: of a test nobody else is told.
+    ``ours``: answers came from a receiver of this package.
+
+    The session is not told so: it would send the chunks that the file lacks, and no probe may become a whole file.
+    """
 
     failure: NetworkFailure | None = None
+    ours = False
 
     def send(self, request: Request, watch: Watch) -> Reply:
         """The answer; a failure is kept and raised."""
         try:
-            return super().send(request, watch)
+            reply = super().send(request, watch)
         except NetworkFailure as failure:
             self.failure = failure
             raise
+        headers = dict(reply.headers)
+        self.ours = headers.pop(SERVER_HEADER.lower(), None) is not None or self.ours
+        return reply._replace(headers=headers)
 
 
 @contextmanager

@@ -6,10 +6,14 @@ is implied: every position below the cursor that is neither live nor released. S
 * ``cursor``: the first position that never had its turn,
 * ``live``: the positions that hold a slot of the session, with what is known of each,
 * ``released``: positions below the cursor that had a turn, were stopped, and wait for another,
-* ``ahead``: ranges of positions above the cursor that are known to be stored, as the server or the user said.
+* ``ahead``: ranges of positions above the cursor that are known to be stored, as the server or the user said,
+* ``believed``: the smallest range of positions that has all those for which there is only a foreign server's word.
 
 At all times ``done + live + released == cursor``, where ``done`` counts positions below the cursor, and
 ``live + released`` is at most the number of slots, because what was released goes first.
+
+A file whose chunks are all stored may be *unproven*: something still has to confirm it. Meanwhile the bytes of its last
+chunk do not count, so that nobody takes it for finished.
 """
 
 from __future__ import annotations
@@ -21,8 +25,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
-from .records import Lease, Notice
-from .states import CHUNK, ChunkEvent, ChunkState, FileState, step
+from .records import Lease, Notice, Proof
+from .states import CHUNK, CONFIRMATION, ChunkEvent, ChunkState, FileState, step
 
 __all__ = ["FileCore", "Live"]
 
@@ -41,7 +45,8 @@ NO_TURN = Turn()
 
 
 class Live:
-    """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks.
+    """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks, with
+    ``confirm`` by the question whether the server has the file.
 
     ``attempt`` is the number of its latest attempt, ``failed`` that of the session's newest when it failed. It is tried
     again when it is ``due``, not before ``earliest`` if there is reason for haste. ``limited`` counts failures of the
@@ -50,6 +55,7 @@ class Live:
 
     __slots__ = (
         "attempt",
+        "confirm",
         "due",
         "earliest",
         "epoch",
@@ -74,6 +80,7 @@ class Live:
         turn: Turn = NO_TURN,
         *,
         prepare: bool = False,
+        confirm: bool = False,
         state: ChunkState = ChunkState.PENDING,
     ) -> None:
         self.file = file
@@ -81,15 +88,20 @@ class Live:
         self.position = position
         self.retries, self.tested, self.limited = turn
         self.prepare = prepare
+        self.confirm = confirm
         self.state = state
         self.due = self.earliest = 0.0
         self.attempt = self.failed = 0
         self.streak = self.own = 0
         self.gains = 0
 
+    def following(self, event: ChunkEvent) -> ChunkState:
+        """Return the state after the event. Raises StateError."""
+        return step(CONFIRMATION if self.confirm else CHUNK, self.state, event, "chunk")
+
     def step(self, event: ChunkEvent) -> ChunkState:
         """The state after the event, which the record has then."""
-        self.state = step(CHUNK, self.state, event, "chunk")
+        self.state = self.following(event)
         return self.state
 
 
@@ -101,6 +113,7 @@ class FileCore:
         self.state = FileState.READY if prepared else FileState.PREPARING
         self.prepared = prepared
         self.preparing = False
+        self.confirming = False
         self.epoch = 0
         self.place: tuple[bool, bool, bool, int] | None = None
         self.draining = 0
@@ -115,6 +128,7 @@ class FileCore:
         """What is on the wire belongs to the past, and so does what went wrong."""
         self.epoch += 1
         self.error = self.message = None
+        self.whole = self.asked = self.untested = False
 
     def _cut(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         self.plan = plan
@@ -129,6 +143,9 @@ class FileCore:
         self.bytes_skipped = 0
         self.turned_away = 0
         self.gains = 0
+        self.held: tuple[int, int] | None = None
+        self.believed: tuple[int, int] | None = None
+        self.ours = self.whole = self.asked = self.untested = False
 
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
@@ -144,6 +161,16 @@ class FileCore:
     def complete(self) -> bool:
         """Whether the server has every chunk."""
         return self.done + self.done_ahead == self.order.count
+
+    @property
+    def unproven(self) -> bool:
+        """Whether the server has every chunk, and something has to confirm that it has the file."""
+        return self.complete and not self.whole and (self.ours or self.believed is not None)
+
+    @property
+    def wants_turn(self) -> bool:
+        """Whether there is something to do that is not under way."""
+        return not (self.preparing or self.confirming) and (not self.exhausted or self.unproven)
 
     @property
     def exhausted(self) -> bool:
@@ -185,10 +212,16 @@ class FileCore:
         return alone(self.next_position()) or (len(self.live) == 1 and alone(next(iter(self.live))))
 
     def take(self) -> Live:
-        """The record of the next position, or of the hooks where they have not run, which holds a slot then."""
+        """The record of the next position, of the hooks where they have not run, or of the confirmation where nothing
+        else is left; it holds a slot then."""
         if not self.prepared:
             self.preparing = True
             return Live(self, self.epoch, 0, prepare=True)
+        if self.complete:
+            self.confirming = True
+            last = self.order.position(self.order.count - 1)
+            position = last if self.believed is None else self.believed[1] - 1
+            return Live(self, self.epoch, position, confirm=True)
         position = self.next_position()
         if self.released:
             turn = self.released.pop(position)
@@ -216,11 +249,16 @@ class FileCore:
             retries=record.retries,
             test=record.state is ChunkState.TESTING,
             final=self.exhausted,
+            confirm=record.confirm,
+            ours=self.ours,
         )
 
-    def store(self, position: int, size: int, *, skipped: bool) -> None:
-        """The server has the live chunk, of ``size`` bytes; ``skipped`` where it had it before we sent it."""
+    def store(self, position: int, size: int, *, skipped: bool, believed: bool = False) -> None:
+        """The server has the live chunk, of ``size`` bytes; ``skipped`` where it had it before we sent it, ``believed``
+        where only a foreign server's word says so."""
         del self.live[position]
+        if believed:
+            self._believe(position, position + 1)
         self.done += 1
         self.bytes_done += size
         if skipped:
@@ -231,6 +269,8 @@ class FileCore:
         position = record.position
         if record.prepare:
             self.preparing = False
+        elif record.confirm:
+            self.confirming = False
         elif self.live.get(position) is record:
             del self.live[position]
             self.released[position] = NO_TURN if forget else Turn(record.retries, record.tested, record.limited)
@@ -244,8 +284,9 @@ class FileCore:
 
     # -- what the server has -------------------------------------------------------------------------------------
 
-    def mark(self, ranges: Iterable[tuple[int, int]]) -> int:
-        """The bytes that are newly known to be stored, of the chunk indexes in these ranges.
+    def mark(self, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> int:
+        """The bytes that are newly known to be stored, of the chunk indexes in these ranges; ``believed`` as in
+        :meth:`store`.
 
         What lies outside the file is ignored. Chunks on the wire are left alone: their own answer counts.
         """
@@ -256,6 +297,8 @@ class FileCore:
         for first, last in spans:
             self._mark_released(first, last)
             self._mark_ahead(max(first, self.cursor), last)
+            if believed:
+                self._believe(first, last)
         gained = self.bytes_done - before
         self.bytes_skipped += gained
         return gained
@@ -295,6 +338,57 @@ class FileCore:
             start, self.cursor = self.ahead.pop(0)
             self.done += self.cursor - start
             self.done_ahead -= self.cursor - start
+
+    # -- what proves it ------------------------------------------------------------------------------------------
+
+    def hear(self, proof: Proof) -> None:
+        """An answer said this of the whole file."""
+        if proof is not Proof.NONE:
+            self.ours = True
+        if proof is Proof.WHOLE:
+            self.whole = True
+
+    def hold(self) -> None:
+        """Leave the bytes of the last chunk out of the count, until :meth:`unhold`."""
+        self.held = self.bytes_done, self.bytes_skipped
+        self.bytes_done -= self.plan.length(self.plan.count - 1, self.plan.count)
+        self.bytes_skipped = min(self.bytes_skipped, self.bytes_done)
+
+    def unhold(self) -> None:
+        """Count all bytes again."""
+        if self.held is not None:
+            self.bytes_done, self.bytes_skipped = self.held
+            self.held = None
+
+    def keep(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Forget all chunks but those at these ranges of indexes. At least one is forgotten: a server that has them all
+        and not the file finishes it when a chunk comes again. For a complete file."""
+        count, positions = self.order.count, self.order.positions
+        spans = [span for start, stop in ranges for span in positions(start, min(stop, count))]
+        self.asked = True
+        self._keep(spans)
+        if self.complete:
+            self._keep(positions(0, count - 1))
+
+    def forget_believed(self) -> None:
+        """Forget the chunks that were only believed to be stored, and send them without a test. For a complete file."""
+        assert self.believed is not None
+        first, last = self.believed
+        self.untested = True
+        self._keep([(0, first), (last, self.order.count)])
+
+    def _keep(self, spans: Iterable[tuple[int, int]]) -> None:
+        self.unhold()
+        self.cursor = self.done = self.done_ahead = self.bytes_done = 0
+        self.believed = None
+        for first, last in spans:
+            self._mark_ahead(max(first, self.cursor), last)
+        self.bytes_skipped = min(self.bytes_skipped, self.bytes_done)
+
+    def _believe(self, first: int, last: int) -> None:
+        # One range, whatever lies between, because memory must not grow with the chunks. What resumes is mostly one.
+        start, stop = self.believed or (first, last)
+        self.believed = min(start, first), max(stop, last)
 
     def stored(self) -> Iterator[tuple[int, int]]:
         """The ranges of positions that are stored, ascending. A snapshot: valid while nothing changes."""

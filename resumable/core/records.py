@@ -13,14 +13,16 @@ from ..errors import FileRejected
 from ..protocol.plan import ChunkPlan
 from .states import FileState, Member
 
-__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Wait"]
+__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Proof", "Wait"]
 
 
 class Lease(NamedTuple):
     """One piece of work. ``id`` is unique in the session; offsets are bytes; ``retries`` counts failed attempts.
 
-    ``prepare`` leases ask for a file's hooks to be run, not for a chunk. ``test``: ask first whether the server has
-    the chunk. ``final``: no chunk of the file is left behind this one, so the server may assemble on it.
+    ``prepare`` leases ask for a file's hooks to be run, not for a chunk. ``confirm`` leases ask whether the server has
+    the file, all chunks of which are taken for stored; the chunk is the one to ask for. ``test``: ask first whether the
+    server has the chunk. ``final``: no chunk of the file is left behind this one, so the server may assemble on it.
+    ``ours``: an answer about this file came from a receiver of this package.
     """
 
     id: int
@@ -34,15 +36,19 @@ class Lease(NamedTuple):
     retries: int = 0
     test: bool = False
     final: bool = False
+    confirm: bool = False
+    ours: bool = False
 
 
 class OutcomeKind(Member):
     """What came of a lease."""
 
     PRESENT = "present"
-    """The test said that the server has the chunk."""
+    """The test said that the server has the chunk, or, asked to confirm it, the file."""
     ACCEPTED = "accepted"
     """The server took the chunk."""
+    DENIED = "denied"
+    """Asked to confirm it, the server did not: it lacks what was taken for stored. It is sent once more, at most."""
     REFUSED = "refused"
     """It failed for good."""
     RETRY = "retry"
@@ -53,14 +59,26 @@ class OutcomeKind(Member):
     """The file's hooks have run."""
 
 
+class Proof(Member):
+    """What the answers say of the whole file."""
+
+    NONE = "none"
+    """Nothing: they come from a foreign server, which is taken at its word."""
+    PARTIAL = "partial"
+    """They come from a receiver of this package, which has not the whole file."""
+    WHOLE = "whole"
+    """They come from a receiver of this package, which has the whole file."""
+
+
 class Outcome(NamedTuple):
     """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last.
 
     ``answered``: the server was reached. ``hopeless``: not worth a retry unless the server was reached before.
     ``busy``: the server has too much to do. ``retry_after``: seconds for which it then wants to be left alone.
     ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds before the retry, where the user
-    decides that. ``stored``: ranges of chunk indexes that the server said it has. ``plan``: the new cut, where a hook
-    replaced the bytes of the file.
+    decides that. ``stored``: ranges of chunk indexes that the server said it has. ``believed``: for what is present or
+    stored there is nothing but the word of a foreign server. ``proof``: what the answers say of the whole file.
+    ``plan``: the new cut, where a hook replaced the bytes of the file.
     """
 
     kind: OutcomeKind
@@ -73,6 +91,8 @@ class Outcome(NamedTuple):
     limit: int | None = None
     delay: float | None = None
     stored: tuple[tuple[int, int], ...] = ()
+    believed: bool = False
+    proof: Proof = Proof.NONE
     plan: ChunkPlan | None = None
 
 

@@ -12,17 +12,16 @@ Runs. A run that began by itself is *held* open: it ends only when ``release`` h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .file import FileCore, Live
 from .news import News
-from .records import Effects, Ending, Lease, Outcome, OutcomeKind, Wait
+from .records import Effects, Ending, Lease, Outcome, OutcomeKind, Proof, Wait
 from .retries import Policy, Retries
 from .slots import Slots
 from .states import (
-    CHUNK,
     FILE,
     FILE_HOLDS,
     SESSION,
@@ -44,6 +43,7 @@ _RUNNING = (SessionState.UPLOADING, SessionState.PAUSED)
 _ANSWERS = {
     OutcomeKind.PRESENT: ChunkEvent.PRESENT,
     OutcomeKind.ACCEPTED: ChunkEvent.ACCEPTED,
+    OutcomeKind.DENIED: ChunkEvent.DENIED,
     OutcomeKind.REFUSED: ChunkEvent.REFUSED,
     OutcomeKind.RETRY: ChunkEvent.RETRY,
     OutcomeKind.STOPPED: ChunkEvent.STOPPED,
@@ -148,7 +148,7 @@ class SessionCore:
             raise StateError("mark chunks of the file", f"its state is {file.state.value}")
         self._mark(file, ranges)
         if file.complete:
-            self._finish(file, None)
+            self._complete(file, None)
             self._settle()
         return self.flush()
 
@@ -291,7 +291,8 @@ class SessionCore:
         self._ask(file, FileEvent.LEASE if file.prepared else FileEvent.PREPARE)
         record = file.take()
         if not record.prepare:
-            record.step(ChunkEvent.TEST if self.policy.test_chunks and not record.tested else ChunkEvent.SEND)
+            untested = record.tested or file.untested or not self.policy.test_chunks
+            record.step(ChunkEvent.SEND if untested and not record.confirm else ChunkEvent.TEST)
         return record
 
     def _lease(self, record: Live) -> Lease:
@@ -316,12 +317,14 @@ class SessionCore:
 
     def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
-        following = step(CHUNK, record.state, _ANSWERS[outcome.kind], "chunk")
-        if outcome.stored:
-            self._mark(file, outcome.stored)
+        following = record.following(_ANSWERS[outcome.kind])
+        file.hear(outcome.proof)
+        if outcome.stored and not record.confirm:
+            self._mark(file, outcome.stored, believed=outcome.believed)
         self._retries.hear(record, outcome, now)
-        if following is ChunkState.BACKOFF and self._retries.exhausted(record, outcome, now):
-            following = step(CHUNK, record.state, ChunkEvent.REFUSED, "chunk")
+        denied = outcome.kind is OutcomeKind.DENIED and file.asked
+        if denied or (following is ChunkState.BACKOFF and self._retries.exhausted(record, outcome, now)):
+            following = record.following(ChunkEvent.REFUSED)
         record.state = following
         if following is ChunkState.BACKOFF:
             if outcome.busy and not file.begun:
@@ -329,13 +332,17 @@ class SessionCore:
             else:
                 self._retries.postpone(record, outcome, now)
                 self._slots.keep(lease.id)
-            self._news.tell("chunk_retry", file, lease.index, message=outcome.message)
+            if not record.confirm:
+                self._news.tell("chunk_retry", file, lease.index, message=outcome.message)
             self._news.tell("file_retry", file)
             return
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
             self._retries.gain(record, now)
             self._slots.wake(record.attempt)
+        if record.confirm:
+            self._confirmed(record, outcome)
+        elif following is ChunkState.DONE:
             self._store(record, lease, outcome)
         else:
             file.release(record)
@@ -351,11 +358,28 @@ class SessionCore:
         record.file.release(record)
         self._turns.add(record.file)
 
+    def _confirmed(self, record: Live, outcome: Outcome) -> None:
+        """The server was asked whether it has the file."""
+        file = record.file
+        file.release(record)
+        if record.state is ChunkState.DONE:
+            self._count(file, file.unhold)
+            self._news.progress(file)
+            self._finish(file, file.message)
+            return
+        if outcome.kind is OutcomeKind.DENIED:
+            foreign = outcome.proof is Proof.NONE
+            self._count(file, file.forget_believed if foreign else lambda: file.keep(outcome.stored))
+            self._news.progress(file)
+        self._turns.add(file)
+        if record.state is ChunkState.FAILED:
+            self._fail(file, outcome, None)
+
     def _store(self, record: Live, lease: Lease, outcome: Outcome) -> None:
         file, size = record.file, lease.end - lease.start
         skipped = outcome.kind is OutcomeKind.PRESENT
         new = not file.begun
-        file.store(record.position, size, skipped=skipped)
+        file.store(record.position, size, skipped=skipped, believed=skipped and outcome.believed)
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
@@ -363,7 +387,7 @@ class SessionCore:
         if new:
             self._turns.add(file)
         if file.complete:
-            self._finish(file, outcome.message)
+            self._complete(file, outcome.message)
 
     # -- inside: files -------------------------------------------------------------------------------------------
 
@@ -389,8 +413,8 @@ class SessionCore:
         if fresh and announce:
             self._news.progress(file)
 
-    def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]]) -> None:
-        gained = file.mark(ranges)
+    def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
+        gained = file.mark(ranges, believed=believed)
         self._turns.add(file)
         self.bytes_done += gained
         self.bytes_skipped += gained
@@ -402,6 +426,22 @@ class SessionCore:
         file.recut(plan)
         self._turns.add(file)
         self._news.cut(file)
+
+    def _count(self, file: FileCore, change: Callable[[], None]) -> None:
+        done, skipped = file.bytes_done, file.bytes_skipped
+        change()
+        self.bytes_done += file.bytes_done - done
+        self.bytes_skipped += file.bytes_skipped - skipped
+
+    def _complete(self, file: FileCore, message: str | None) -> None:
+        """The server has every chunk: the file has ended, or waits to be confirmed."""
+        if file.unproven:
+            if file.held is None:
+                file.message = message
+                self._count(file, file.hold)
+            self._turns.add(file)
+        else:
+            self._finish(file, message)
 
     def _finish(self, file: FileCore, message: str | None) -> None:
         self._ask(file, FileEvent.FINISH)

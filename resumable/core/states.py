@@ -8,6 +8,9 @@ freeing it earlier would put the same chunk on the wire twice.
 *File*. PREPARING only where a hook or a slow identifier has to run before the first request. SUCCESS, ERROR and
 CANCELLED are terminal: one signal is fired on entering, and nothing follows it, until ``retry`` or ``bootstrap``.
 
+*Confirmation*. Once all chunks of a file are taken for stored, the server may have to be asked whether it has the file.
+The question goes through the states of a chunk that is tested and never sent; DENIED leads back, and the file goes on.
+
 *Session*. A run goes from IDLE to IDLE, whatever pauses lie between.
 
 ``HOLDS`` lists the pairs that ask for what holds already, or for what can no longer matter because the subject
@@ -25,6 +28,7 @@ from ..errors import StateError
 
 __all__ = [
     "CHUNK",
+    "CONFIRMATION",
     "FILE",
     "FILE_HOLDS",
     "SESSION",
@@ -74,6 +78,7 @@ class ChunkEvent(Member):
     PRESENT = "present"
     ABSENT = "absent"
     ACCEPTED = "accepted"
+    DENIED = "denied"
     REFUSED = "refused"
     RETRY = "retry"
     DUE = "due"
@@ -93,7 +98,7 @@ class FileState(Member):
     PAUSED = "paused"
     """Waits for ``resume()``."""
     SUCCESS = "success"
-    """The server acknowledged every byte."""
+    """The server acknowledged every byte, and the file where it can."""
     ERROR = "error"
     """Failed; ``retry()`` goes on with what is stored."""
     CANCELLED = "cancelled"
@@ -155,6 +160,22 @@ CHUNK: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
     (S.BACKOFF, E.STOP): S.PENDING,
     (S.STOPPING, E.PRESENT): S.DONE,
     (S.STOPPING, E.ACCEPTED): S.DONE,
+    (S.STOPPING, E.REFUSED): S.PENDING,
+    (S.STOPPING, E.RETRY): S.PENDING,
+    (S.STOPPING, E.STOPPED): S.PENDING,
+}
+
+CONFIRMATION: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
+    (S.PENDING, E.TEST): S.TESTING,
+    (S.TESTING, E.PRESENT): S.DONE,
+    (S.TESTING, E.DENIED): S.PENDING,
+    (S.TESTING, E.REFUSED): S.FAILED,
+    (S.TESTING, E.RETRY): S.BACKOFF,
+    (S.TESTING, E.STOP): S.STOPPING,
+    (S.BACKOFF, E.DUE): S.TESTING,
+    (S.BACKOFF, E.STOP): S.PENDING,
+    (S.STOPPING, E.PRESENT): S.DONE,
+    (S.STOPPING, E.DENIED): S.PENDING,
     (S.STOPPING, E.REFUSED): S.PENDING,
     (S.STOPPING, E.RETRY): S.PENDING,
     (S.STOPPING, E.STOPPED): S.PENDING,

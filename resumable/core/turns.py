@@ -55,7 +55,7 @@ class Turns:
             file = self._files.get(place[-1])
             if file is None or file.place is not place:
                 heapq.heappop(heap)
-            elif file.state not in _OPEN or file.exhausted or file.preparing:
+            elif file.state not in _OPEN or not file.wants_turn:
                 heapq.heappop(heap)
                 file.place = None
             elif self._place(file) != place:

@@ -6,14 +6,15 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import statuses
-from ..core.records import Lease, Outcome, OutcomeKind
+from ..core.records import Lease, Outcome, OutcomeKind, Proof
 from ..errors import (
     AuthenticationRefused,
     HookError,
+    IncompleteUpload,
     RedirectRefused,
     RetriesExhausted,
     ServerRefused,
@@ -23,6 +24,7 @@ from ..errors import (
 from ..options import Options
 from ..protocol import acceptance, form, parameters, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
+from ..protocol.headers import FILE_HEADER, SERVER_HEADER, SESSION_HEADER, FileStatus, parse_file_status
 from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
 from ..statuses import Decision
@@ -43,6 +45,11 @@ _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
 _MOST_REFUSALS = 3
 _MOST_HOPS = 5
 
+# What says nothing about a chunk: who asks is not known, or the server has no time.
+_SILENT = frozenset({401, 407, 429, 502, 503, 504})
+
+_OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had,")
+
 
 class Attempt:
     """One turn of one chunk. Used once, by one worker."""
@@ -57,6 +64,11 @@ class Attempt:
         self._source: Source = entry.source
         self._start, self._end = lease.start, lease.end
         self._request = Request("", "")
+        self._ours = lease.ours
+        self._proof = Proof.NONE
+        self._stored: tuple[tuple[int, int], ...] = ()
+        self._believed = False
+        self._question: tuple[str, ...] = ()
         if self._hooks.has("preprocess"):
             replacement = self._hooks.call("preprocess", self._handle)
             if replacement is not None:
@@ -73,40 +85,130 @@ class Attempt:
 
     # -- test ----------------------------------------------------------------------------------------------------
 
-    def test(self) -> tuple[Outcome | None, tuple[tuple[int, int], ...]]:
-        """The outcome where the test decides, and the ranges of chunks that the server said it has."""
+    def test(self) -> Outcome | None:
+        """Return the outcome if the test decides, None if the chunk has to be sent. Raises what :meth:`upload` does."""
         try:
-            reply = self._send_test(self._facts())
+            request = self._own_test()
+            if self._means.canary.failed(self._question) and not self._ours:
+                return None
+            reply = self._send_renewing(self._own_test, request)
             decision = self._present(reply)
             if decision is Verdict.FATAL:
                 outcome = self._refused(reply)
-                return (outcome if outcome.kind is OutcomeKind.REFUSED else None), ()
-            trusted = self._options.trust_tests or decision is Verdict.MISSING
-            if not trusted and not self._means.trust.earned(self._canary):
-                return None, ()
+                return outcome if outcome.kind is OutcomeKind.REFUSED else None
+            if decision is Verdict.STORED and not self._believable(reply):
+                return None
         except NetworkFailure as failure:
             # As in resumable.js: whatever goes wrong with a test, the upload that follows will tell.
-            return (self._failed(failure) if failure.permanent else None), ()
-        stored = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
-        if decision is Verdict.STORED:
-            return Outcome(OutcomeKind.PRESENT, reply.text, answered=True, stored=stored), stored
-        return None, stored
+            return self._failed(failure) if failure.permanent else None
+        known = _is_ours(reply)
+        if known or not self._ours:
+            listed = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
+            self._stored = self._stored or listed
+        self._believed = not known and not self._options.trust_tests
+        return Outcome(OutcomeKind.PRESENT, reply.text, answered=True) if decision is Verdict.STORED else None
+
+    def confirm(self) -> Outcome:
+        """Return whether the server has the file, all chunks of which are taken for stored.
+
+        A receiver of this package says so. A foreign server is asked once more for a chunk that it said it has, and for
+        one that it cannot have.
+        """
+        try:
+            reply = self._send_renewing(self._own_test)
+            if _is_ours(reply):
+                return self._confirmed(reply)
+            if self._ours:
+                elsewhere = reply.status in (401, 403, 407) or 300 <= reply.status < 400
+                return self._refused(reply) if elsewhere else self._unknown(reply)
+            if reply.status in _SILENT:
+                return self._again(reply)
+            decision = self._present(reply)
+            self._means.canary.forget(self._question)
+            confirmed = decision is Verdict.STORED and self._believable(reply)
+        except NetworkFailure as failure:
+            return self._failed(failure)
+        return Outcome(OutcomeKind.PRESENT if confirmed else OutcomeKind.DENIED, reply.text, answered=True)
+
+    def _confirmed(self, reply: Reply) -> Outcome:
+        """The outcome of what a receiver of this package says about the file."""
+        if self._proof is Proof.WHOLE:
+            return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
+        if FILE_HEADER.lower() not in reply.headers and reply.status not in (200, 201, 204):
+            permanent = self._means.rules.upload(reply.status) is Verdict.FATAL
+            return self._refused(reply) if permanent else self._again(reply)
+        self._stored = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
+        status = _file_status(reply) or FileStatus(False, 0, self._count)
+        return Outcome(OutcomeKind.DENIED, reply.text, self._incomplete(status), answered=True)
+
+    def _incomplete(self, status: FileStatus) -> IncompleteUpload:
+        path = repr(self._entry.record.relative_path)
+        where = words.shown(self._request.url)
+        hint = "the log of the server may say why it does not finish the file"
+        if status.stored < status.total:
+            hint = "if several servers answer at this address, they need a common store"
+        return IncompleteUpload(
+            f"{path} is not whole at {where}: every chunk was acknowledged, and the server has {status.stored} of "
+            f"{status.total}",
+            stored=status.stored,
+            total=status.total,
+            file=self._entry.subject,
+            attempts=self._lease.retries + 1,
+            hint=hint,
+        )
 
     def _present(self, reply: Reply) -> Verdict:
+        """What the answer to a test says. A page, a refusal or a redirect is never "present", and what was thought of
+        the server's tests is not thought any more."""
         decided = self._hooks.call("chunk_exists", reply)
         if decided is not None:
             return Verdict.STORED if decided else Verdict.MISSING
         decision = self._means.rules.test(reply.status)
-        # A session that expires in the middle must not look like a file that is there: the upload will tell.
-        refused = decision is Verdict.STORED and acceptance.judge(reply.text).acceptance is Acceptance.REFUSED
-        return Verdict.MISSING if refused else decision
+        what = self._strange(reply, decision)
+        if not what:
+            return decision
+        self._means.canary.forget(self._question)
+        where = words.shown(self._request.url)
+        if not self._ours and self._means.first_time(where):
+            logger.warning("%s: tests are answered by %s, so that nothing is taken for uploaded already", where, what)
+        return Verdict.MISSING
 
-    def _canary(self) -> bool:
-        """Whether the server can tell a chunk that it has from one that cannot exist. Raises NetworkFailure."""
-        name = f"resumable-canary-{os.urandom(12).hex()}"
-        reply = self._send_test(self._facts()._replace(identifier=name, file_name=name, relative_path=name))
-        if self._present(reply) is not Verdict.STORED:
+    def _strange(self, reply: Reply, decision: Verdict) -> str:
+        """What the answer to a test is instead of an answer; empty if it is one."""
+        if 300 <= reply.status < 400:
+            there = words.leads_to(self._request.url, reply)
+            return f"a redirect to {words.shown(there)}" if words.origin(there) else "a redirect that leads nowhere"
+        if decision is not Verdict.STORED:
+            return ""
+        judgement = acceptance.judge(reply.text, cut=reply.cut)
+        if judgement.acceptance is Acceptance.UNPROVEN:
+            return judgement.reason
+        if judgement.acceptance is Acceptance.REFUSED:
+            return "a refusal"
+        return "another server" if self._ours and not _is_ours(reply) else ""
+
+    def _believable(self, reply: Reply) -> bool:
+        """Whether the server's "present" can be believed. Raises NetworkFailure."""
+        if _is_ours(reply) or self._options.trust_tests:
             return True
+        # Some servers truly have each chunk of nothing, so a canary says nothing there; and to send it costs nothing.
+        return self._entry.record.size > 0 and self._means.canary.passed(self._question, self._canary)
+
+    def _canary(self) -> bool | None:
+        """Whether the server can tell a chunk that it has from one that cannot exist; None if it did not say.
+
+        Raises NetworkFailure.
+        """
+        identifier = f"resumable-canary-{os.urandom(12).hex()}"
+        name = identifier + os.path.splitext(self._entry.record.file_name)[1]
+        facts = self._facts()._replace(identifier=identifier, file_name=name, relative_path=name)
+        if not facts.total_size:
+            facts = facts._replace(total_size=1, current_chunk_size=1)
+        reply = self._send_renewing(lambda: self._test_request(facts))
+        decision = self._present(reply)
+        if decision is not Verdict.STORED:
+            silent = reply.status in _SILENT or self._strange(reply, self._means.rules.test(reply.status))
+            return None if silent else True
         logger.warning(
             "the server says 'present' for a chunk that cannot exist (%s): its tests are not believed and "
             "everything is sent; trust_tests=True believes them",
@@ -114,14 +216,22 @@ class Attempt:
         )
         return False
 
-    def _send_test(self, facts: parameters.ChunkFacts) -> Reply:
+    def _own_test(self) -> Request:
+        """The test of this chunk. A verdict on tests belongs to where they are sent, and to files of one kind."""
+        request = self._test_request(self._facts())
+        record = self._entry.record
+        kind = os.path.splitext(record.file_name)[1].lower()
+        self._question = words.shown(request.url), record.mime_type, kind
+        return request
+
+    def _test_request(self, facts: parameters.ChunkFacts) -> Request:
         options = self._options
         query = parameters.query_string(parameters.for_test(self._means.names, facts, self._query()))
         if options.test_target is not None:
             url = self._url(self._means.test_hooks, options.test_target, query)
         else:
             url = self._url(self._hooks, options.target, query)
-        return self._send(Request(options.test_method, url, self._headers(), None, options.timeout))
+        return Request(options.test_method, url, self._headers(), None, options.timeout)
 
     # -- upload --------------------------------------------------------------------------------------------------
 
@@ -148,15 +258,13 @@ class Attempt:
 
         Return STORED, MISSING, or RETRY if its tests cannot tell. Raises NetworkFailure, Stopped, HookError.
         """
-        reply = self._send_test(self._facts())
+        reply = self._send_renewing(self._own_test)
         decided = self._hooks.call("chunk_exists", reply)
         if decided is not None:
             return Verdict.STORED if decided else Verdict.MISSING
-        if self._means.rules.test(reply.status) is not Verdict.STORED:
+        if self._present(reply) is not Verdict.STORED:
             return Verdict.MISSING if reply.status in _ABSENT else Verdict.RETRY
-        if acceptance.judge(reply.text, cut=reply.cut).acceptance is not Acceptance.ACCEPTED:
-            return Verdict.RETRY
-        trusted = self._options.trust_tests or self._means.trust.earned(self._canary)
+        trusted = self._options.trust_tests or self._means.canary.passed(self._question, self._canary)
         return Verdict.STORED if trusted else Verdict.RETRY
 
     def _chunk_request(self, reader: Reader) -> Request:
@@ -196,16 +304,41 @@ class Attempt:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
+    def _send_renewing(self, make: Callable[[], Request], request: Request | None = None) -> Reply:
+        """The answer to the request, or to the one that ``make`` returns. After a 401 it is made anew, once."""
+        reply = self._send(request or make())
+        if self._renewable(reply, None):
+            with self._means.renewing:
+                request = make()
+            reply = self._send(request)
+        return reply
+
     def _send(self, request: Request) -> Reply:
         """The answer, behind the redirects that may be followed: 307 and 308, to where we may go, with the body."""
         for _ in range(_MOST_HOPS):
             self._request = request
+            if words.origin(request.url) in self._means.origins:
+                request = request._replace(headers={**request.headers, SESSION_HEADER: self._means.session})
             reply = self._means.transport.send(request, self._watch)
+            self._hear(reply)
             there = words.leads_to(request.url, reply) if reply.status in (307, 308) else ""
             if not there or not self._may_go(request.url, there):
                 break
             request = request._replace(url=there)
         return reply
+
+    def _hear(self, reply: Reply) -> None:
+        """Remember what a receiver of this package said about the whole file."""
+        if not _is_ours(reply):
+            return
+        self._ours = True
+        self._means.origins.add(words.origin(self._request.url))
+        status = _file_status(reply)
+        if status is not None and status.whole:
+            self._proof = Proof.WHOLE
+            self._stored = ((0, self._count),)
+        elif self._proof is Proof.NONE:
+            self._proof = Proof.PARTIAL
 
     def _may_go(self, here: str, there: str) -> bool:
         origin = words.origin(there)
@@ -262,6 +395,9 @@ class Attempt:
         if decided is not None:
             return Judgement(Acceptance.ACCEPTED) if decided else Judgement(Acceptance.REFUSED)
         judgement = acceptance.judge(reply.text, cut=reply.cut)
+        if self._ours and not _is_ours(reply):
+            refused = judgement.acceptance is Acceptance.REFUSED or judgement.remedy is Remedy.RENEWAL
+            return judgement if refused else _OTHER_SERVER
         return self._proven(judgement) if judgement.acceptance is Acceptance.UNPROVEN else judgement
 
     def _proven(self, judgement: Judgement) -> Judgement:
@@ -302,6 +438,8 @@ class Attempt:
         """The outcome of an answer with a success status."""
         if judgement.acceptance is Acceptance.ACCEPTED:
             return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
+        if judgement is _OTHER_SERVER:
+            return self._unknown(reply)
         cls: type[ServerRefused] = ServerRefused
         hint = statuses.hint(413) if judgement.remedy is Remedy.SMALLER_CHUNKS else None
         if judgement.acceptance is Acceptance.UNPROVEN:
@@ -322,9 +460,18 @@ class Attempt:
         decision = self._means.rules.upload(reply.status)
         if decision is Verdict.FATAL or reply.status == 407:
             return self._refused(reply)
+        return self._again(reply)
+
+    def _unknown(self, reply: Reply) -> Outcome:
+        """The outcome of an answer that is not that of the receiver which answered before."""
+        hint = "see whether another server or a proxy answers at this address"
+        return self._again(reply, _OTHER_SERVER.reason, hint)
+
+    def _again(self, reply: Reply, reason: str | None = None, hint: str | None = None) -> Outcome:
+        """The outcome of an answer after which another attempt may succeed."""
         most = statuses.most_attempts(reply.status)
-        hint = statuses.hint(reply.status)
-        error = self._error(RetriesExhausted, "failed", self._answer(reply), reply, hint, most=most)
+        hint = hint or statuses.hint(reply.status)
+        error = self._error(RetriesExhausted, "failed", self._answer(reply, reason), reply, hint, most=most)
         message = acceptance.without_markup(reply.text)
         decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
         if decided is not None:
@@ -368,7 +515,12 @@ class Attempt:
         kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
         return Outcome(kind, str(failure), error, hopeless=failure.hopeless)
 
-    def postponed(self, outcome: Outcome) -> Outcome:
+    def completed(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, with what the answers of this turn said besides. Raises HookError."""
+        outcome = self._postponed(outcome)
+        return outcome._replace(stored=self._stored, believed=self._believed, proof=self._proof)
+
+    def _postponed(self, outcome: Outcome) -> Outcome:
         """The outcome, with the time before the next attempt where a callable decides that. Raises HookError."""
         if outcome.kind is not OutcomeKind.RETRY:
             return outcome
@@ -408,16 +560,27 @@ class Attempt:
         attempt = self._lease.retries + 1
         # The few attempts that some answers get are counted apart from others.
         tries = f"attempt {attempt}" + (f" of {most}" if most is not None and attempt <= most else "")
-        chunk = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
+        subject = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
+        if self._lease.confirm:
+            subject = f"the confirmation that {self._entry.record.relative_path!r} is whole"
         return cls(
-            f"{chunk} {verb}: {what} ({tries})",
+            f"{subject} {verb}: {what} ({tries})",
             file=self._entry.subject,
-            chunk=self._handle,
+            chunk=None if self._lease.confirm else self._handle,
             status=reply.status if reply else None,
             body=reply.text[:500] if reply else "",
             attempts=attempt,
             hint=hint,
         )
+
+
+def _is_ours(reply: Reply) -> bool:
+    """Whether the answer comes from a receiver of this package."""
+    return SERVER_HEADER.lower() in reply.headers
+
+
+def _file_status(reply: Reply) -> FileStatus | None:
+    return parse_file_status(reply.headers.get(FILE_HEADER.lower(), ""))
 
 
 def _retry_after(reply: Reply) -> float | None:

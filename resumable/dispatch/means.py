@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+from collections.abc import Hashable
 
 from ..options import Options
 from ..protocol import form
@@ -12,22 +14,27 @@ from ..transport.base import Transport
 from ..transport.body import new_buffer
 from ..transport.pace import Pace
 from .answers import Answers
+from .canary import Canary
 from .hooks import Hooks
-from .trust import Trust
 
 __all__ = ["Means"]
 
+_MOST_NOTED = 1000
+
 
 class Means:
-    """``trust`` is what is known of the server's tests, ``answers`` what is known of its answers to chunks. Who makes
-    the headers again, because a token has expired, holds the lock ``renewing`` meanwhile.
+    """``canary`` has the verdicts on the server's tests, ``answers`` what is known of its answers to chunks.
+    ``session`` is the name of this session to receivers of this package, which are at the ``origins``. Who makes the
+    headers again, because a token has expired, holds the lock ``renewing`` meanwhile.
     """
 
     def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
         self.hooks = hooks
         self.transport = transport
-        self.trust = Trust()
+        self.canary = Canary()
         self.answers = Answers()
+        self.session = secrets.token_hex(16)
+        self.origins: set[str] = set()
         # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
         self.test_hooks = Hooks({"target": options.test_target})
         self.names = _names(options)
@@ -36,7 +43,15 @@ class Means:
         )
         self.renewing = threading.Lock()
         self.pace = None if options.limit_rate is None else Pace(options.limit_rate)
+        self._noted: set[Hashable] = set()
         self._local = threading.local()
+
+    def first_time(self, what: Hashable) -> bool:
+        """Return whether this is noted for the first time; people are told of it then."""
+        if what in self._noted or len(self._noted) >= _MOST_NOTED:
+            return False
+        self._noted.add(what)
+        return True
 
     def buffer(self) -> memoryview:
         """The buffer of the calling thread."""

@@ -43,7 +43,7 @@ class Performer:
             error = failure.cause if isinstance(failure, SourceFailure) else failure
             if isinstance(error, UploadError) and error.file is None:
                 error.file = entry.subject
-                error.chunk = None if lease.prepare else entry.subject.chunks[lease.index]
+                error.chunk = None if lease.prepare or lease.confirm else entry.subject.chunks[lease.index]
             return Outcome(OutcomeKind.REFUSED, message=str(error), error=error)
 
     def _prepare(self, entry: Entry) -> Outcome:
@@ -68,13 +68,11 @@ class Performer:
 
     def _chunk(self, entry: Entry, lease: Lease, watch: Watch, begin_send: Callable[[], bool]) -> Outcome:
         attempt = Attempt(self._means, self._options, entry, lease, watch)
-        stored: tuple[tuple[int, int], ...] = ()
-        if lease.test:
-            if not self._means.trust.lost:
-                outcome, stored = attempt.test()
-                if outcome is not None:
-                    return attempt.postponed(outcome)
-            if not begin_send():
-                return Outcome(OutcomeKind.STOPPED, stored=stored)
-        outcome = attempt.postponed(attempt.upload())
-        return outcome._replace(stored=stored) if stored else outcome
+        outcome = None
+        if lease.confirm:
+            outcome = attempt.confirm()
+        elif lease.test:
+            outcome = attempt.test()
+            if outcome is None and not begin_send():
+                outcome = Outcome(OutcomeKind.STOPPED)
+        return attempt.completed(outcome or attempt.upload())

@@ -14,7 +14,6 @@ import pytest
 from faults.proxy import Proxy, Scenario
 from faults.script import Exchange, Script, answer, hold
 
-from resumable import Resumable
 from resumable.receiver import Server
 
 from .conftest import Run, tree
@@ -99,11 +98,10 @@ def test_a_bar_is_full_only_after_the_answer(work: Path, make: Make) -> None:
 
 
 def test_what_is_there_already_is_said_while_the_rest_is_sent(
-    work: Path, make: Make, server: Server, received: Path
+    work: Path, make: Make, server: Server, received: Path, begin: Callable[..., None]
 ) -> None:
     file = make("video.mp4", 100 * 65536)
-    with Resumable(server.url, chunk_size=65536, auto_upload=False) as session:
-        session.add_file(file).mark_chunks_completed(range(40, 100))
+    begin(server.url, file, 40, chunk_size=65536)
     with (
         Proxy(server.url, Scenario(bandwidth=1_000_000)) as proxy,
         Terminal(["upload", "--chunk-size", "64K", "video.mp4", proxy.url], work) as terminal,

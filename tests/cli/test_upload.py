@@ -39,11 +39,10 @@ def test_a_file_arrives_and_a_second_run_finds_it_there(run: Run, make: Make, se
 
 
 def test_what_was_begun_goes_on_and_the_command_says_how_much_was_there(
-    run: Run, make: Make, server: Server, received: Path
+    run: Run, make: Make, server: Server, received: Path, begin: Callable[..., None]
 ) -> None:
     file = make("video.mp4", 400 * 4096)
-    with Resumable(server.url, chunk_size=4096, auto_upload=False) as session:
-        session.add_file(file).mark_chunks_completed(range(61, 400))
+    begin(server.url, file, 61, chunk_size=4096)
     assert tree(received) == {}
     ran = run("upload", "--chunk-size", "4096", "video.mp4", server.url)
     assert ran.code == 0
@@ -266,12 +265,12 @@ def test_a_progress_line_comes_every_five_seconds_without_a_terminal(
     assert re.fullmatch(r"\d+ %, .+ of 3.00 MiB, .+/s, .+ left, 0 of 1 files\n", line)
 
 
-def test_the_lines_say_where_the_run_is(run: Run, make: Make, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_say_where_the_run_is(
+    run: Run, make: Make, server: Server, begin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Plain, "EVERY", 0.0)
     monkeypatch.setattr(Plain, "interval", 0.05)
-    make("a.bin", 64 * 4096)
-    with Resumable(server.url, chunk_size=4096, auto_upload=False) as session:
-        session.add_file("a.bin").mark_chunks_completed(range(20, 64))
+    begin(server.url, make("a.bin", 64 * 4096), 20, chunk_size=4096)
     with Proxy(server.url, Scenario(bandwidth=100_000)) as proxy:
         moving = run("upload", "--chunk-size", "4096", "a.bin", proxy.url)
     assert re.search(

@@ -195,7 +195,7 @@ def test_nothing_is_believed_of_a_server_that_says_present_to_everything(
     assert ["trust_tests" in said for said in map(logging.LogRecord.getMessage, warnings)] == [True]
 
 
-def test_an_honest_server_is_asked_one_canary_for_all_files(way: dict[str, Any]) -> None:
+def test_an_honest_server_is_asked_one_canary_and_one_more_before_each_success(way: dict[str, Any]) -> None:
     store = Store()
     data = content(3 * CHUNK)
     with Script(otherwise=store) as server:
@@ -204,7 +204,8 @@ def test_an_honest_server_is_asked_one_canary_for_all_files(way: dict[str, Any])
         run = upload(server.url, (data, "a.bin"), (data, "b.bin"), simultaneous_uploads=4, **way)
     assert run.count("file_success") == 2
     again = server.tests[before:]
-    assert sum("canary" in request.parameters["resumableIdentifier"] for request in again) == 1
+    assert sum("canary" in request.parameters["resumableIdentifier"] for request in again) == 1 + 2
+    assert len(again) == 2 * 3 + 1 + 2 * 2
     assert [file.bytes_skipped for file in run.files] == [len(data), len(data)]
 
 
