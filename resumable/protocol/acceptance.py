@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 __all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary", "without_markup"]
 
 _LONGEST = 200
-_WORDS_OF_A_KIND = 8
+_WORDS_OF_A_KIND = 100
 
 
 class Acceptance(Enum):
@@ -72,13 +72,16 @@ _REFUSALS = tuple(
         # Storages that speak S3's XML begin a 200 before they know the end.
         (r"\A\s*(?:<\?xml[^<>]*>\s*)?<Error>\s*<Code>", Remedy.RETRY),
         (r"^Traceback \(most recent call last\):", Remedy.RETRY),
+        # A script that was sent to us instead of being run.
+        (r"\A\s*(?:<\?php\b|<%@|#!/)", Remedy.NONE),
     )
 )
 
 # PHP writes its messages on lines of their own, Xdebug with "( ! )" before them; all end with "in FILE on line N".
 _PHP = re.compile(
     r"^[ \t]*(?:\( ! \)[ \t]*)?(?:PHP )?(?:(?P<fatal>(?:(?:Recoverable |Catchable )?fatal error|Parse error)[ \t]*:"
-    r"|Uncaught \w+)|(?P<level>Warning|Notice|Deprecated|Strict Standards)[ \t]*:)(?P<words>[^\r\n]*)",
+    r"|Uncaught [\w\\]*(?:Exception|Error)\b)|(?P<level>Warning|Notice|Deprecated|Strict Standards)[ \t]*:)"
+    r"(?P<words>[^\r\n]*)",
     re.MULTILINE | re.IGNORECASE,
 )
 _ON_LINE = re.compile(r" on line [0-9]+")
@@ -231,6 +234,8 @@ def _quoted(text: str) -> str:
 
 
 def _body(text: str) -> str:
+    # UTF-16 that was not declared has been read as UTF-8.
+    text = text.replace("\0", "").lstrip("\ufffd")
     found = _BEFORE.match(text)
     return text[found.end() :] if found else text
 

@@ -42,6 +42,9 @@ SUCCESSES = [
     "29.11.2024: writing chunk 1\r\n29.11.2024: writing chunk 2\r\n",
     "Warning: the disk is nearly full",
     "Uploaded. Warning: fopen() is not used here",
+    "Uncaught Fish.mp4",
+    "Fatal error.mp4",
+    "# Notes",
     "0",
     "null",
     "true",
@@ -146,6 +149,7 @@ REFUSALS = [
     ("Fatal error: Uncaught Exception", Remedy.RETRY),
     ("PHP Fatal error:  Uncaught Exception: x in /a.php:3", Remedy.RETRY),
     ("Uncaught Exception: x in /a.php:3", Remedy.RETRY),
+    ("PHP Uncaught App\\Store\\FullException: x in /a.php:3", Remedy.RETRY),
     ("<b>Fatal error</b>:  Uncaught Exception", Remedy.RETRY),
     ('{"success": true}' + php("Fatal error", "Uncaught Error: no()"), Remedy.RETRY),
     ("<html><body>" + php("Fatal error", "Uncaught Error: no()"), Remedy.RETRY),
@@ -183,9 +187,13 @@ REFUSALS = [
     ('{"csrf_expired":true, "token": "x"}', Remedy.RENEWAL),
     ('{ "csrf_expired" : true }', Remedy.RENEWAL),
     ('{"data":"Error storing file"}', Remedy.RETRY),
+    ('{"error": "x"}'.encode("utf-16").decode("utf-8", "replace"), Remedy.RETRY),
     # Others.
     ('<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code></Error>', Remedy.RETRY),
     ('Traceback (most recent call last):\n  File "a.py", line 1\nOSError', Remedy.RETRY),
+    ("<?php\nif (!empty($_FILES)) {", Remedy.NONE),
+    ("#!/usr/bin/perl\nuse CGI;", Remedy.NONE),
+    ('<%@ Page Language="C#" %>', Remedy.NONE),
 ]
 
 
@@ -209,6 +217,7 @@ UNPROVEN = [
     ("<div><form action='/login'></form></div>", Remedy.RETRY),
     ("Your session has expired.\n<!DOCTYPE html><html></html>", Remedy.RETRY),
     (LOGIN, Remedy.RENEWAL),
+    (LOGIN.encode("utf-16").decode("utf-8", "replace"), Remedy.RENEWAL),
     ('<div class=dialog><input TYPE = "password"></div>', Remedy.RENEWAL),
     (php("Notice", "Undefined index: x") + LOGIN, Remedy.RENEWAL),
     *((php("Notice", "Undefined index: x", markup=on), Remedy.RETRY) for on in (0, 1)),
