@@ -280,6 +280,22 @@ def test_a_question_that_fails_is_asked_again_with_the_chunk(wire: Wire, make: M
     assert attempts(wire, 1) > 1
 
 
+def test_chunk_exists_decides_about_the_question_too(wire: Wire, make: Make) -> None:
+    wire.behave = Site(lambda request: None, lambda request: (200, PAGE), shows=page)
+    assert send(wire, make(size=30), chunk_exists=lambda response: True, test_chunks=False).is_complete()
+    refused = send(wire, make("b.bin", 30), chunk_exists=lambda response: False, test_chunks=False)
+    assert type(refused.error) is ServerRefused
+
+
+def test_pages_that_all_differ_are_all_asked_about(wire: Wire, make: Make) -> None:
+    def shows(request: Request) -> str:
+        return f"<html><p>Stored {chr(97 + request.number // 26)}{chr(97 + request.number % 26)}</p></html>"
+
+    wire.behave = Site(lambda request: None, shows=shows)
+    assert send(wire, make(size=1000), test_chunks=False).is_complete()
+    assert len([request for request in wire.tests if "canary" not in request.identifier]) == 100
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_an_answer_that_is_cut_is_asked_about(wire: Wire, make: Make, there: bool) -> None:
     long = '{"success": true, "files": [' + '"a.bin", ' * 10_000
