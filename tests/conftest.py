@@ -6,6 +6,7 @@ import fcntl
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -108,6 +109,15 @@ def begin() -> Callable[..., None]:
         assert file.bytes_confirmed == file.chunks[chunks].start
 
     return begin
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port at which nobody listens. It stays taken, so that no other test gets it, and yet a server may come up."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class Chromium:
             options.add_argument("--no-sandbox")  # root cannot have one
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-        self.driver.set_script_timeout(30)
+        self.driver.set_script_timeout(120)
         self._first = self.driver.current_window_handle
 
     def quit(self) -> None:
@@ -81,7 +81,7 @@ class Chromium:
         return self.driver.execute_script(script, *arguments)
 
     def settled(self, promise: str) -> Any:
-        """What the promise that a JavaScript expression makes is fulfilled with, within 30 s."""
+        """What the promise that a JavaScript expression makes is fulfilled with, within 120 s."""
         script = f"const told = arguments[0]; ({promise}).then(value => told([value]), error => told(String(error)))"
         try:
             found = self.driver.execute_async_script(script)
@@ -91,7 +91,7 @@ class Chromium:
         return found[0]
 
     def until(self, expression: str) -> Any:
-        """The value of a JavaScript expression as soon as it is true. It is looked at every 20 ms, for 30 s."""
+        """The value of a JavaScript expression as soon as it is true. It is looked at every 20 ms, for 120 s."""
         look = f"const value = {expression}; if (value) resolve(value); else setTimeout(look, 20);"
         return self.settled(f"new Promise(resolve => {{ const look = () => {{ {look} }}; look(); }})")
 

@@ -183,12 +183,13 @@ def test_a_server_that_hangs_up_gives_no_answer(run: Run) -> None:
     assert findings(ran.err)["test"].startswith("bad: no usable answer came back: Remote end closed connection")
 
 
-def test_nobody_listening_and_nobody_known(run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    ran = run("doctor", f"http://127.0.0.1:{port}/")
+def test_nobody_listening_and_nobody_known(run: Run, silent_port: int) -> None:
+    ran = run("doctor", f"http://127.0.0.1:{silent_port}/")
     assert ran.code == 5
-    assert f"no connection to 127.0.0.1 port {port} (127.0.0.1: Connection refused)" in findings(ran.err)["connection"]
+    assert (
+        f"no connection to 127.0.0.1 port {silent_port} (127.0.0.1: Connection refused)"
+        in findings(ran.err)["connection"]
+    )
     ran = run("doctor", "http://no-such-host.invalid/")
     assert ran.code == 5
     assert findings(ran.err)["name"].startswith("bad: no-such-host.invalid is unknown (")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +23,9 @@ BLIND = ("upload", "--no-test-chunks", "--retries", "0")
 
 
 @pytest.fixture
-def closed() -> str:
+def closed(silent_port: int) -> str:
     """A URL where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    return f"http://127.0.0.1:{silent_port}/"
 
 
 def test_every_code_has_a_meaning() -> None:

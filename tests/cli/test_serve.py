@@ -176,16 +176,19 @@ def test_every_flag_has_its_help() -> None:
 
 
 def test_a_program_that_calls_the_command_gets_its_end(
-    run: Run, make: Make, work: Path, signalled: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    make: Make,
+    work: Path,
+    silent_port: int,
+    signalled: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make("a.bin", 10)
     monkeypatch.setenv("UPLOAD_TOKEN", "s3cret")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
 
     def uploaded() -> None:
         """A file was refused, and then taken, of a session of its own."""
-        target = f"http://127.0.0.1:{port}/"
+        target = f"http://127.0.0.1:{silent_port}/"
         with pytest.raises(UploadFailed):
             upload("a.bin", target, retry_for=30, chunk_retry_interval=0.05)
         upload("a.bin", target, headers={"Authorization": "Bearer s3cret"})
@@ -193,9 +196,9 @@ def test_a_program_that_calls_the_command_gets_its_end(
 
     signalled(signal.SIGINT, uploaded)
     flags = ["--host", "0.0.0.0", "--allowed-host", "files.example", "--token-env", "UPLOAD_TOKEN"]
-    ran = run("serve", "--port", str(port), *flags, "incoming")
+    ran = run("serve", "--port", str(silent_port), *flags, "incoming")
     assert ran.code == 0
-    assert ran.out == f"http://127.0.0.1:{port}/\n"
+    assert ran.out == f"http://127.0.0.1:{silent_port}/\n"
     assert "refused: 401 " in ran.err
     assert "received: a.bin, 10 B\n" in ran.err
     assert list(tree(work / "incoming")) == ["a.bin"]

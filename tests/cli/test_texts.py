@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -40,16 +39,14 @@ def test_the_advice_does_not_depend_on_the_name_of_the_file(run: Run, make: Make
 
 
 def test_a_server_that_is_down_is_named_at_the_first_failure(
-    start: Callable[..., subprocess.Popen[str]], make: Make
+    start: Callable[..., subprocess.Popen[str]], make: Make, silent_port: int
 ) -> None:
     make()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    process = start("upload", "a.bin", f"http://me:s3cret@127.0.0.1:{port}/there?token=s3cret")
+    process = start("upload", "a.bin", f"http://me:s3cret@127.0.0.1:{silent_port}/there?token=s3cret")
     assert process.stderr is not None
     line = process.stderr.readline()
     assert line == (
-        f"waiting: cannot reach http://127.0.0.1:{port}/there: Connection refused; trying again for 5 min, "
+        f"waiting: cannot reach http://127.0.0.1:{silent_port}/there: Connection refused; trying again for 5 min, "
         "--retry-for limits it\n"
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from resumable import FileState, Resumable, ResumableFile, StateError
 
-CHUNK = 1 << 14
+CHUNK = 1 << 12
 WORKERS = 3
 
 _speaking = threading.Lock()

@@ -105,13 +105,12 @@ def test_a_proxy_that_makes_no_tunnel_is_named(proxied: Any, status: int) -> Non
         assert run.error.status == 407
 
 
-def test_a_proxy_that_is_not_there_is_named_and_tried_again(proxied: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+def test_a_proxy_that_is_not_there_is_named_and_tried_again(proxied: Any, silent_port: int) -> None:
+    proxy = f"http://127.0.0.1:{silent_port}"
     # The number in its address is not the status 407.
-    run = upload("http://server.invalid/407", content(10), max_chunk_retries=2, **proxied(f"http://127.0.0.1:{port}"))
+    run = upload("http://server.invalid/407", content(10), max_chunk_retries=2, **proxied(proxy))
     assert type(run.error) is RetriesExhausted
-    assert f"Connection refused (on the way to the proxy http://127.0.0.1:{port})" in str(run.error)
+    assert f"Connection refused (on the way to the proxy {proxy})" in str(run.error)
     assert run.count("chunk_retry") == 2
 
 

@@ -122,7 +122,7 @@ class World(RuleBasedStateMachine):
         self.digests: dict[tuple[int, int, int], bytes] = {}
         self.start_receiver()
         # Slow, so that there is a middle to do things in.
-        self.proxy = Proxy(self.url, Scenario(bandwidth=500_000, slice=4096))
+        self.proxy = Proxy(self.url, Scenario(bandwidth=250_000, slice=1024))
         self.proxy.__enter__()
         self.start_client()
 

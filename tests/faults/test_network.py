@@ -243,15 +243,9 @@ def test_a_slow_line_may_take_longer_than_any_timeout(way: dict[str, Any]) -> No
     assert run.count("chunk_retry") == 0
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def test_a_server_that_comes_up_later_is_found(way: dict[str, Any]) -> None:
-    port = free_port()
+def test_a_server_that_comes_up_later_is_found(way: dict[str, Any], silent_port: int) -> None:
     refused = threading.Event()
-    with Resumable(f"http://127.0.0.1:{port}/", chunk_retry_interval=0.02, **BLIND, **way) as session:
+    with Resumable(f"http://127.0.0.1:{silent_port}/", chunk_retry_interval=0.02, **BLIND, **way) as session:
         messages = []
 
         @session.on("chunk_retry")
@@ -261,20 +255,20 @@ def test_a_server_that_comes_up_later_is_found(way: dict[str, Any]) -> None:
 
         file = session.add_file(content(10), relative_path="a.bin")
         assert refused.wait(20)
-        with Script(otherwise=answer(), port=port):
+        with Script(otherwise=answer(), port=silent_port):
             session.join(20)
     assert file.is_complete()
     assert messages[0] == "Connection refused"
 
 
-def test_a_server_that_never_comes_up_is_given_up_in_the_end(way: dict[str, Any]) -> None:
-    run = upload(f"http://127.0.0.1:{free_port()}/", content(10), max_chunk_retries=2, **way)
+def test_a_server_that_never_comes_up_is_given_up_in_the_end(way: dict[str, Any], silent_port: int) -> None:
+    run = upload(f"http://127.0.0.1:{silent_port}/", content(10), max_chunk_retries=2, **way)
     assert type(run.error) is RetriesExhausted
     assert "Connection refused (attempt 3 of 3)" in str(run.error)
 
 
-def test_retry_for_ends_the_attempts_when_nothing_gets_through(way: dict[str, Any]) -> None:
-    run = upload(f"http://127.0.0.1:{free_port()}/", content(10), max_chunk_retries=None, retry_for=0.3, **way)
+def test_retry_for_ends_the_attempts_when_nothing_gets_through(way: dict[str, Any], silent_port: int) -> None:
+    run = upload(f"http://127.0.0.1:{silent_port}/", content(10), max_chunk_retries=None, retry_for=0.3, **way)
     assert type(run.error) is RetriesExhausted
 
 

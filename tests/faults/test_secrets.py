@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import socket
 import traceback
 from typing import Any
 
@@ -70,11 +69,10 @@ def test_no_secret_leaves_by_a_failure(server: str, way: dict[str, Any], caplog:
 
 @pytest.mark.parametrize("where", ["nowhere.invalid", "127.0.0.1:{port}"])
 def test_no_secret_leaves_where_nobody_answers(
-    where: str, way: dict[str, Any], caplog: pytest.LogCaptureFixture
+    where: str, way: dict[str, Any], silent_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        where = where.format(port=listener.getsockname()[1])
+    where = where.format(port=silent_port)
     url = f"http://me:{SECRET}-password@{where}/?key={SECRET}-query"
     run = upload(url, content(10), headers=HEADERS, query=QUERY, max_chunk_retries=1, **way)
     assert run.result.errors

@@ -381,14 +381,13 @@ def test_the_program_says_where_it_serves_and_ends_when_told(root: Path, number:
         assert process.wait(30) == 0
 
 
-def test_the_program_serves_until_a_signal_comes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-
+def test_the_program_serves_until_a_signal_comes(
+    root: Path, silent_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stop() -> None:
         for _ in range(6000):
             with socket.socket() as connection:
-                if connection.connect_ex(("127.0.0.1", port)) == 0:
+                if connection.connect_ex(("127.0.0.1", silent_port)) == 0:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
             threading.Event().wait(0.01)
@@ -397,12 +396,12 @@ def test_the_program_serves_until_a_signal_comes(root: Path, capsys: pytest.Capt
     stopping = threading.Thread(target=stop)
     stopping.start()
     try:
-        assert main([str(root), "--port", str(port)]) == 0
+        assert main([str(root), "--port", str(silent_port)]) == 0
     finally:
         stopping.join(60)
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])
-    assert capsys.readouterr().out == f"http://127.0.0.1:{port}/\n"
+    assert capsys.readouterr().out == f"http://127.0.0.1:{silent_port}/\n"
 
 
 def test_the_program_takes_its_token_from_the_environment(root: Path) -> None:
