@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from session.wire import PATIENCE, Request, Wire
 
-from resumable import FileState, IncompleteUpload, Resumable, ResumableFile
-from resumable.protocol.headers import FILE_HEADER, SERVER_HEADER
+from resumable import (
+    AuthenticationRefused,
+    FileState,
+    IncompleteUpload,
+    RedirectRefused,
+    Resumable,
+    ResumableFile,
+    RetriesExhausted,
+    ServerRefused,
+)
+from resumable.protocol.headers import FILE_HEADER, SERVER_HEADER, SESSION_HEADER
 from resumable.protocol.verdict import STORED_CHUNKS_HEADER
+from resumable.receiver import Receiver, Server
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -86,3 +99,199 @@ def test_chunks_that_are_lost_each_time_are_an_incomplete_upload(wire: Wire, tes
     assert file.progress() < 1
     assert file.bytes_confirmed == 4 * CHUNK
     assert sent(wire) == [1, 2, 3, 4, 5, 6, 2, 5]
+
+
+def test_a_retry_after_the_fault_is_gone_sends_what_is_missing_and_no_more(wire: Wire) -> None:
+    wire.behave = Memory(lose={2: 2})
+    with Resumable(wire.url, chunk_size=CHUNK, chunk_retry_interval=0.01, auto_upload=False) as session:
+        file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
+        session.join(PATIENCE, raise_errors=False)
+        assert type(file.error) is IncompleteUpload
+        before = len(wire.posts)
+        file.retry()
+        session.join(PATIENCE)
+    assert file.state is FileState.SUCCESS
+    assert sent(wire)[before:] == [2]
+
+
+def test_an_acknowledgement_of_another_server_is_none(wire: Wire) -> None:
+    wire.behave = memory = Memory(bare={3: 2})
+    file = send(wire.url, test_chunks=False)
+    assert file.state is FileState.SUCCESS
+    assert sent(wire) == [1, 2, 3, 3, 3, 4, 5, 6]
+    assert memory.stored == set(range(1, 7))
+
+
+def test_acknowledgements_of_another_server_only_are_a_failure(wire: Wire) -> None:
+    wire.behave = Memory(bare={3: 99})
+    file = send(wire.url, test_chunks=False, max_chunk_retries=2)
+    assert type(file.error) is RetriesExhausted
+    assert SERVER_HEADER in str(file.error)
+    assert sent(wire) == [1, 2, 3, 3, 3]
+
+
+def test_a_first_answer_of_another_server_is_found_out_at_the_end(wire: Wire) -> None:
+    wire.behave = Memory(bare={1: 1})
+    file = send(wire.url, test_chunks=False)
+    assert file.state is FileState.SUCCESS
+    assert sent(wire) == [1, 2, 3, 4, 5, 6, 1]
+
+
+def test_marks_that_the_receiver_denies_are_sent(wire: Wire) -> None:
+    wire.behave = Memory()
+    with Resumable(wire.url, chunk_size=CHUNK, simultaneous_uploads=1, auto_upload=False) as session:
+        file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
+        file.mark_chunks_completed(4)
+        session.join(PATIENCE)
+    assert file.state is FileState.SUCCESS
+    assert sent(wire) == [5, 6, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK])
+@pytest.mark.parametrize("test_chunks", [True, False])
+def test_a_file_of_one_chunk_or_none_is_asked_for_too(wire: Wire, size: int, test_chunks: bool) -> None:
+    wire.behave = Memory(lose={1: 1})
+    file = send(wire.url, bytes(size), test_chunks=test_chunks)
+    assert file.state is FileState.SUCCESS
+    assert sent(wire) == [1, 1]
+
+
+def test_a_file_that_is_there_is_a_success_after_one_test(wire: Wire) -> None:
+    wire.behave = memory = Memory()
+    memory.stored = set(range(1, 7))
+    file = send(wire.url)
+    assert file.state is FileState.SUCCESS
+    assert file.bytes_skipped == file.size
+    assert len(wire.requests) == 1
+
+
+def test_the_progress_is_never_one_before_the_receiver_says_whole(wire: Wire) -> None:
+    wire.behave = Memory(lose={2: 1})
+    seen: list[tuple[FileState, float, float, int]] = []
+    with Resumable(wire.url, chunk_size=CHUNK, throttle_progress_callbacks=0, auto_upload=False) as session:
+        file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
+
+        @session.on("catch_all")
+        def look(event: str, *_: Any) -> None:
+            seen.append((file.state, file.progress(), session.progress(), file.bytes_confirmed))
+
+        session.join(PATIENCE)
+    assert all(own < 1 and whole < 1 for state, own, whole, _ in seen if state is not FileState.SUCCESS)
+    assert seen[-1] == (FileState.SUCCESS, 1.0, 1.0, file.size)
+
+
+@pytest.mark.parametrize("stop", ["pause", "cancel", "abort"])
+def test_the_question_for_the_file_can_be_stopped(wire: Wire, stop: str) -> None:
+    memory = Memory(lose={2: 1})
+    wire.behave = lambda request: None if request.chunk is None else memory(request)
+    with Resumable(wire.url, chunk_size=CHUNK, test_chunks=False, auto_upload=False) as session:
+        file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
+        session.upload()
+        (question,) = wire.wait_held()
+        getattr(file, stop)()
+        if stop == "cancel":
+            session.join(PATIENCE)
+            assert file.state is FileState.CANCELLED
+            return
+        wire.behave = memory
+        question.cut()
+        assert file.state is FileState.PAUSED
+        assert file.progress() < 1
+        file.resume()
+        session.join(PATIENCE)
+    assert file.state is FileState.SUCCESS
+    assert [request.number for request in wire.posts][6:] == [2]
+
+
+def test_a_receiver_that_is_busy_with_the_end_is_asked_again(wire: Wire) -> None:
+    memory = Memory(lose={2: 1})
+    busy = [(503, "busy", {**OURS, "Retry-After": "0"}), (500, "", {}), (200, "<html>log in</html>")]
+
+    def behave(request: Request) -> tuple[Any, ...]:
+        return busy.pop(0) if request.chunk is None and busy else memory(request)
+
+    wire.behave = behave
+    file = send(wire.url, test_chunks=False)
+    assert file.state is FileState.SUCCESS
+    assert not busy
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationRefused), (302, RedirectRefused)])
+def test_a_log_in_that_ends_before_the_question_is_the_reason_and_nothing_is_forgotten(
+    wire: Wire, status: int, kind: type[Exception]
+) -> None:
+    memory = Memory(lose={2: 1})
+    wire.behave = lambda request: (
+        (status, "log in", {"Location": "/login"}) if request.chunk is None else memory(request)
+    )
+    with Resumable(wire.url, chunk_size=CHUNK, test_chunks=False, auto_upload=False) as session:
+        file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
+        session.join(PATIENCE, raise_errors=False)
+        assert type(file.error) is kind
+        wire.behave = memory
+        file.retry()
+        session.join(PATIENCE)
+    assert sent(wire)[6:] == [2]
+
+
+def test_a_session_is_named_only_to_a_server_that_has_said_what_it_is(wire: Wire) -> None:
+    wire.behave = memory = Memory()
+    file = send(wire.url)
+    assert file.state is FileState.SUCCESS
+    first, *others = [request.headers.get(SESSION_HEADER.lower()) for request in wire.requests]
+    assert first is None
+    assert len(set(others)) == 1
+    assert re.fullmatch("[0-9a-f]{32}", others[0] or "")
+    memory.stored.clear()
+    send(wire.url)
+    assert wire.requests[-1].headers[SESSION_HEADER.lower()] != others[0]
+    with Wire(lambda request: (200 if request.chunk else 404, "ok")) as stranger:
+        assert send(stranger.url).state is FileState.SUCCESS
+        assert not any(SESSION_HEADER.lower() in request.headers for request in stranger.requests)
+
+
+# -- a real receiver ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"test_chunks": False}, {"chunk_order": "free"}, {"method": "octet"}])
+def test_a_store_that_is_wiped_in_the_middle_gets_everything_again(
+    received: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    data = bytes(range(256)) * 10
+
+    with Server(received) as server:
+
+        def wipe(chunk: Any) -> None:
+            if chunk.number == 5 and not wiped:
+                wiped.append(True)
+                shutil.rmtree(received)
+                received.mkdir()
+
+        wiped: list[bool] = []
+        file = send(server.url, data, chunk_size=256, preprocess=wipe, **options)
+    assert wiped
+    assert file.state is FileState.SUCCESS
+    assert (received / "a.bin").read_bytes() == data
+
+
+def test_a_finish_hook_that_fails_is_no_success_and_a_retry_asks_for_it_again(received: Path) -> None:
+    failures = [RuntimeError("the disk of the archive is full")]
+
+    def archive(record: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    data = bytes(range(60))
+    with (
+        Server(Receiver(received, on_file_received=archive)) as server,
+        Resumable(server.url, chunk_size=CHUNK, chunk_retry_interval=0.01, auto_upload=False) as session,
+    ):
+        file = session.add_file(data, relative_path="a.bin")
+        session.join(PATIENCE, raise_errors=False)
+        assert isinstance(file.error, ServerRefused)
+        assert file.error.status == 500
+        assert file.progress() < 1
+        file.retry()
+        session.join(PATIENCE)
+    assert file.state is FileState.SUCCESS
+    assert (received / "a.bin").read_bytes() == data

@@ -1,0 +1,131 @@
+"""Several receivers behind one address that do not share a store: all chunks are acknowledged, nobody has the file."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from resumable import FileState, IncompleteUpload, Resumable
+from resumable.receiver import Server
+
+pytestmark = pytest.mark.timeout(60)
+
+CHUNK = 1000
+DATA = random.Random(1).randbytes(12 * CHUNK)
+
+
+class Balancer:
+    """A proxy that gives each request to the next of several servers. With ``servers`` of one it is a plain one."""
+
+    def __init__(self, servers: list[str]) -> None:
+        self.servers = servers
+        self._turn = itertools.count()
+        balancer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:  # the name that the base class looks for
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                there = balancer.servers[next(balancer._turn) % len(balancer.servers)]
+                headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+                query = urlsplit(self.path).query
+                answer = requests.request(self.command, f"{there}?{query}", data=body, headers=headers, timeout=30)
+                self.send_response(answer.status_code)
+                for name, value in answer.headers.items():
+                    if name.lower() not in ("content-length", "connection", "date", "server"):
+                        self.send_header(name, value)
+                if answer.status_code != 204:
+                    self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __enter__(self) -> Balancer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join(30)
+        self._server.server_close()
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[Balancer]:
+    """Two receivers with a directory each, ``a`` and ``b`` below ``tmp_path``, behind one address."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with (
+        Server(tmp_path / "a") as first,
+        Server(tmp_path / "b") as second,
+        Balancer([first.url, second.url]) as balancer,
+    ):
+        yield balancer
+
+
+def files(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
+
+
+@pytest.mark.parametrize("options", [{}, {"test_chunks": False}, {"simultaneous_uploads": 1}, {"chunk_order": "free"}])
+def test_an_upload_to_replicas_without_a_common_store_is_no_success(
+    replicas: Balancer, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    given = {"chunk_size": CHUNK, "chunk_retry_interval": 0.01, "auto_upload": False, **options}
+    with Resumable(replicas.url, **given) as session:
+        file = session.add_file(DATA, relative_path="a.bin")
+        session.join(30, raise_errors=False)
+    published = files(tmp_path / "a") + files(tmp_path / "b")
+    if file.state is FileState.SUCCESS:
+        # By luck one of them got all of it; then it says so.
+        assert published == ["a.bin"]
+        return
+    assert type(file.error) is IncompleteUpload
+    assert 0 < file.error.stored < file.error.total == 12
+    assert published == []
+    assert file.progress() < 1
+
+
+def test_a_second_run_is_no_success_either_and_one_behind_a_single_receiver_converges(
+    replicas: Balancer, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {
+        "chunk_size": CHUNK,
+        "chunk_retry_interval": 0.01,
+        "auto_upload": False,
+        "test_chunks": False,
+    }
+    with Resumable(replicas.url, simultaneous_uploads=1, **given) as session:
+        file = session.add_file(DATA, relative_path="a.bin", unique_identifier="1")
+        session.join(30, raise_errors=False)
+        assert type(file.error) is IncompleteUpload
+        file.retry()
+        session.join(30, raise_errors=False)
+        while file.state is not FileState.SUCCESS:
+            assert files(tmp_path / "a") + files(tmp_path / "b") == []
+            del replicas.servers[1:]
+            file.retry()
+            session.join(30, raise_errors=False)
+    assert (tmp_path / "a" / "a.bin").read_bytes() == DATA
