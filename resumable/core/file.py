@@ -48,9 +48,10 @@ class Live:
     """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks, with
     ``confirm`` by the question whether the server has the file.
 
-    ``attempt`` is the number of its latest attempt, ``failed`` that of the session's newest when it failed. It is tried
-    again when it is ``due``, not before ``earliest`` if there is reason for haste. ``limited`` counts failures of the
-    kinds that get few attempts.
+    ``attempt`` is the number of its latest attempt; when that began, the server had nothing of the file (``new``), and
+    new files were held back, but there might have been room (``guess``). ``failed`` is the number of the session's
+    newest attempt when it failed. It is tried again when it is ``due``, not before ``earliest`` if there is reason for
+    haste. ``limited`` counts failures of the kinds that get few attempts.
     """
 
     __slots__ = (
@@ -62,7 +63,9 @@ class Live:
         "failed",
         "file",
         "gains",
+        "guess",
         "limited",
+        "new",
         "own",
         "position",
         "prepare",
@@ -92,6 +95,7 @@ class Live:
         self.state = state
         self.due = self.earliest = 0.0
         self.attempt = self.failed = 0
+        self.new = self.guess = False
         self.streak = self.own = 0
         self.gains = 0
 

@@ -38,7 +38,8 @@ class Retries:
 
     A server that is busy (429, 503) and turns away a file of which it has nothing yet may have too many files open.
     Then new files are held back, and each file that ends makes room for one. A server that says so about a file that it
-    has begun to take, or soon again about a new one, wants to be left alone: nothing is sent until it wants it.
+    has begun to take, or about a new one soon after the time that it said, wants to be left alone: nothing is sent
+    until it wants it.
 
     Attempts are numbered as they begin, so that it can be told whether one began after another had failed.
     """
@@ -90,13 +91,15 @@ class Retries:
         """Return whether new files are held back, though there may be room for some."""
         return now < self._new_not_before
 
-    def attempt(self, record: Live) -> None:
+    def attempt(self, record: Live, now: float) -> None:
         """Note that an attempt begins. A new file takes the room that another has left."""
         self._attempts += 1
         if not record.attempt:
             record.gains = self._gains
         record.attempt = self._attempts
-        if self._room and not record.file.begun:
+        record.new = not record.file.begun
+        record.guess = self.holds(now)
+        if self._room and record.new:
             self._room -= 1
 
     def make_room(self) -> None:
@@ -113,16 +116,21 @@ class Retries:
             return
         wait = min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
         again = False
-        if not record.file.begun:
+        if record.new:
             if outcome.delay is None:
                 wait = max(wait, self._policy.delay(record.retries + 1, record.file.turned_away + 1))
             else:
                 wait = max(wait, outcome.delay)
-            again = record.attempt > self._turned_away_told and now - self._turned_away_at <= TWICE_WITHIN
+            # Where one was let in on a guess, because another had ended, the guess may have been wrong.
+            again = (
+                record.attempt > self._turned_away_told
+                and not record.guess
+                and now - self._turned_away_at <= TWICE_WITHIN
+            )
             self._turned_away_told, self._turned_away_at = self._attempts, now
             self._new_not_before = max(self._new_not_before, now + wait)
             self._room = 0
-        if record.file.begun or again:
+        if again or not record.new:
             self._not_before = max(self._not_before, now + wait)
             self._not_before_told = self._attempts
 

@@ -220,12 +220,12 @@ class SessionCore:
         if until <= now:
             record = slots.take_due()
             record.step(ChunkEvent.DUE)
-            return self._lease(record)
+            return self._lease(record, now)
         if slots.free(fewer=retries.holds(now)):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
             file = self._turns.next(new=begins <= now)
             if file is not None and asks <= now:
-                return self._lease(self._take(file))
+                return self._lease(self._take(file), now)
             if file is not None:
                 until = min(until, asks)
             elif begins > now and self._turns.next(new=True) is not None:
@@ -295,9 +295,9 @@ class SessionCore:
             record.step(ChunkEvent.SEND if untested and not record.confirm else ChunkEvent.TEST)
         return record
 
-    def _lease(self, record: Live) -> Lease:
+    def _lease(self, record: Live, now: float) -> Lease:
         if not record.prepare:
-            self._retries.attempt(record)
+            self._retries.attempt(record, now)
         if record.state is ChunkState.SENDING:
             self._news.progress(record.file)
         return record.file.lease(record, self._slots.take(record))

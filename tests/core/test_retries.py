@@ -85,42 +85,57 @@ def test_a_test_that_fails_for_now_is_retried_as_an_upload() -> None:
 def test_a_server_that_is_busy_with_an_open_file_is_left_alone() -> None:
     """Neither another chunk nor another retry is leased before the server wants it."""
     driver = Driver(slots=3)
-    driver.add(3)
+    driver.add(4)
     driver.add(2)
     driver.upload()
+    driver.answer(driver.lease())
     first, second, third = driver.leases()
-    driver.answer(first)
-    driver.answer(second, "retry", busy=True, retry_after=30.0)
+    driver.answer(first, "retry", busy=True, retry_after=30.0)
     assert driver.wait() == 30.0
-    driver.answer(third)
+    driver.answer(second)
     assert driver.wait() == 30.0
     driver.now = 29.9
     assert driver.wait() == 30.0
     driver.now = 30.0
-    assert driver.indexes() == [1, 0, 1]
+    assert [(lease.file, lease.index) for lease in driver.leases()] == [(1, 1), (2, 0)]
+    driver.answer(third)
 
 
-def test_an_open_file_that_is_turned_away_without_a_time_waits_alone() -> None:
-    """Others go on; the chunk has the usual delay."""
+def test_a_chunk_that_was_turned_away_while_another_made_its_file_an_open_one_waits_alone() -> None:
+    """It was new when it was sent: the server has nothing against the file, nor against others that it has."""
     driver = Driver(slots=2, delay=lambda retries, streak: 4.0)
     driver.add(3)
     driver.upload()
     first, second = driver.leases()
     driver.answer(first)
-    driver.answer(second, "retry", busy=True)
-    assert driver.lease().index == 2
+    driver.answer(second, "retry", busy=True, retry_after=60.0)
+    assert driver.core.chunk_state(1, 1) == (ChunkState.BACKOFF, 1)
+    driver.now = 4.0
+    assert driver.lease().index == 1
+
+
+def test_an_open_file_that_is_turned_away_without_a_time_waits_alone() -> None:
+    """Others go on; the chunk has the usual delay."""
+    driver = Driver(slots=2, delay=lambda retries, streak: 4.0)
+    driver.add(4)
+    driver.upload()
+    driver.answer(driver.lease())
+    first, second = driver.leases()
+    driver.answer(first, "retry", busy=True)
+    driver.answer(second)
+    assert driver.lease().index == 3
     assert driver.wait() == 4.0
 
 
 def test_an_absurd_retry_after_is_capped_and_a_shorter_one_does_not_undo_it() -> None:
     """At most two minutes."""
-    driver = Driver(slots=3)
+    driver = Driver(slots=2)
     driver.add(3)
     driver.upload()
-    first, second, third = driver.leases()
-    driver.answer(first)
-    driver.answer(second, "retry", busy=True, retry_after=1e9)
-    driver.answer(third, "retry", busy=True, retry_after=1.0)
+    driver.answer(driver.lease())
+    first, second = driver.leases()
+    driver.answer(first, "retry", busy=True, retry_after=1e9)
+    driver.answer(second, "retry", busy=True, retry_after=1.0)
     assert driver.wait() == RETRY_AFTER_CAP
 
 
@@ -222,30 +237,36 @@ def test_a_held_file_that_is_cancelled_makes_no_room() -> None:
     assert driver.wait() == 60.0
 
 
-def test_requests_that_were_under_way_together_are_turned_away_once() -> None:
-    """Two 429 at once do not stop the host; a second one to a request that began after the first does."""
-    driver, second = crowded()
-    driver.answer(second)
-    driver.answer(driver.lease())
-    driver.now = 5.0
-    again = driver.lease()
-    driver.answer(again, "retry", busy=True, retry_after=20.0)
-    driver.do(driver.core.mark_file, 2, [(1, 2)])
-    assert driver.wait() == 25.0
-    driver.now = 25.0
-    assert driver.lease().file == 2
+@pytest.mark.parametrize(("wait", "alone"), [(5.0, True), (20.0, False)])
+def test_a_new_file_that_is_turned_away_twice_within_ten_seconds_stops_the_host(wait: float, alone: bool) -> None:
+    """It came when it was told to. Several that were under way together are turned away once, and much later the
+    server is full again, and that is all."""
+    driver = Driver(mode="sequential", slots=3)
+    for _ in range(3):
+        driver.add(9)
+    driver.upload()
+    first, *others = driver.leases()
+    for lease in others:
+        driver.answer(lease, "retry", busy=True, retry_after=wait)
+    driver.answer(first)
+    first = driver.lease()
+    driver.now = wait
+    driver.answer(driver.lease(), "retry", busy=True, retry_after=5.0)
+    driver.answer(first)
+    assert driver.wait() == wait + 5.0 if alone else driver.lease().file == 1
 
 
-def test_a_server_that_turns_a_new_file_away_much_later_is_not_left_alone() -> None:
-    """It is full again, and that is all."""
-    driver, second = crowded()
+def test_a_new_file_that_was_let_in_on_a_guess_does_not_stop_the_host() -> None:
+    """One had ended, and another client, or another of our own requests, was faster."""
+    driver, second = crowded(slots=4)
     driver.answer(second)
     driver.answer(driver.lease())
-    driver.now = 15.0
-    again = driver.lease()
-    driver.answer(again, "retry", busy=True, retry_after=60.0)
-    driver.do(driver.core.mark_file, 2, [(1, 2)])
-    assert driver.lease().file == 2
+    driver.do(driver.core.mark_file, 3, [(1, 2)])
+    second, third = driver.leases()
+    assert (second.file, third.file) == (2, 3)
+    driver.answer(second, "retry", busy=True, retry_after=60.0)
+    driver.answer(third)
+    assert driver.lease().file == 3
 
 
 def test_without_a_time_new_files_wait_for_the_delay_of_the_first() -> None:

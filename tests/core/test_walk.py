@@ -365,8 +365,8 @@ class ReleasedHaveNoTurn(SessionCore):
 class FinalIsTheHighest(SessionCore):
     """The final chunk is taken to be the one with the highest number."""
 
-    def _lease(self, record: Live) -> Lease:
-        lease = super()._lease(record)
+    def _lease(self, record: Live, now: float) -> Lease:
+        lease = super()._lease(record, now)
         return lease if lease.prepare else lease._replace(final=lease.index == record.file.plan.count - 1)
 
 
@@ -375,11 +375,11 @@ class TestsAreRepeated(SessionCore):
 
     __test__ = False
 
-    def _lease(self, record: Live) -> Lease:
+    def _lease(self, record: Live, now: float) -> Lease:
         if self.policy.test_chunks and record.retries:
             record.state = ChunkState.PENDING
             record.step(ChunkEvent.TEST)
-        return super()._lease(record)
+        return super()._lease(record, now)
 
 
 BROKEN: list[type[SessionCore]] = [

@@ -34,11 +34,14 @@ class Violation(AssertionError):
 
 @dataclass(eq=False)
 class Request:
-    """What is on the wire: the lease that began it, and what was said about it since. ``number`` counts them."""
+    """What is on the wire: the lease that began it, and what was said about it since. ``number`` counts them;
+    ``new``: nothing of the file was stored then, ``guess``: new files were held back."""
 
     lease: Lease
     sending: bool
     number: int = 0
+    new: bool = False
+    guess: bool = False
     told: bool = False
     drained: bool = False
 
@@ -374,7 +377,9 @@ class Walk:
             self.numbers += 1
             if not file.stored and self.room:
                 self.room -= 1
-        self.wire[found.id] = Request(found, sending=not found.test, number=self.numbers)
+        self.wire[found.id] = Request(
+            found, sending=not found.test, number=self.numbers, new=not file.stored, guess=self.now < self.hold
+        )
         self.hear(self.core.flush())
         waiting = sum(len(other.waiting) for other in self.files.values())
         self.need(len(self.wire) + waiting <= self.slots, "no more requests and retries than slots")
@@ -486,14 +491,14 @@ class Walk:
             return
         wait = min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
         again = False
-        if not file.stored:
+        if request.new:
             wait = max(wait, file.turned_away + 1.0)
             then, number = self.turned_away
-            again = request.number > number and self.now - then <= TWICE_WITHIN
+            again = request.number > number and not request.guess and self.now - then <= TWICE_WITHIN
             self.turned_away = self.now, self.numbers
             self.hold = max(self.hold, self.now + wait)
             self.room = 0
-        if file.stored or again:
+        if again or not request.new:
             self.not_before = max(self.not_before, self.now + wait)
 
     def answered(self, file: CutUp, request: Request, outcome: Outcome) -> None:
