@@ -28,30 +28,29 @@ A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those t
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import logging
 import os
-import secrets
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from urllib.parse import quote
 
-from ..protocol.headers import FILE_HEADER, SERVER_HEADER, WIRE_VERSION, FileStatus, format_file_status
+from ..protocol.headers import SERVER_HEADER, WIRE_VERSION
 from ..protocol.parameters import ParameterNames
-from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .access import LOCAL_HOSTS, Access
+from .answers import WHOLE, all_chunks, failure, nothing_stored, progress, sentence, stored_chunks
 from .files import FileStore
 from .form import parse_query, read_body
 from .hashes import FileDiffers, check_chunk, check_file
+from .identity import check_frozen, is_repeat, key_of, remembered, session_of
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
 from .parameters import ChunkDescription, ParameterReader, UploadLimits
 from .signals import ReceiverSignals
-from .store import Store, StoredUpload, UploadRecord
+from .store import Discarded, PublishedUpload, Store, StoredUpload, UploadRecord
 from .sweeper import Sweeper
 
 __all__ = ["Receiver"]
@@ -60,18 +59,7 @@ _log = logging.getLogger(__name__)
 
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
-_MOST_RANGES = 256
 _SERVER = (SERVER_HEADER, WIRE_VERSION)
-_WHOLE = (FILE_HEADER, format_file_status(FileStatus(whole=True)))
-_FROZEN = {
-    "total_size": "a total size",
-    "chunk_size": "a chunk size",
-    "total_chunks": "a number of chunks",
-    "file_name": "a file name",
-    "relative_path": "a relative path",
-}
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NO_HANDLES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass
@@ -135,6 +123,9 @@ class Receiver:
         self._tenant = tenant
         self._page = page
         self._on_file_received = on_file_received
+        # The files of which the hook is being told, and whether it has asked to forget them.
+        self._telling: dict[UploadRecord, bool] = {}
+        self._lock = threading.Lock()
         if on_chunk_received is not None:
             self.signals.chunk_received.connect(
                 lambda sender, record, number: on_chunk_received(record, number), weak=False
@@ -153,6 +144,19 @@ class Receiver:
     def sweep(self) -> int:
         """Stale uploads are gone, how many; ``upload_expired`` was sent for each. May be called on any thread."""
         return self.store.sweep(lambda record: self.signals.emit(self.signals.upload_expired, record=record))
+
+    def forget(self, record: UploadRecord) -> bool:
+        """Let a published file count as stored no longer, and return whether there was something to forget.
+
+        The next client that asks for the file is told that it is missing, and whoever sends it begins a new upload.
+        Only a client that repeats itself, because an answer was lost, hears within the next hour that its file is
+        there. The file itself is left alone. May be called on any thread, in ``on_file_received`` too.
+        """
+        with self._lock:
+            if record in self._telling:
+                self._telling[record] = True
+                return True
+        return self.store.forget(key_of(record), record)
 
     def sweep_every(self, seconds: float = 3600.0) -> Sweeper:
         """A thread that sweeps, at once and then so often, until its ``stop()`` is called or the process ends.
@@ -174,7 +178,7 @@ class Receiver:
         except Refusal as refusal:
             response = self._refused(exchange, refusal)
         except Exception as error:
-            response = self._refused(exchange, _failure(request, error))
+            response = self._refused(exchange, failure(request, error))
         return self._shared(request, response)
 
     def refuse(self, request: Request, refusal: Refusal) -> Response:
@@ -185,12 +189,12 @@ class Receiver:
         return replace(response, headers=(*response.headers, _SERVER, *self._access.shared(request)))
 
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
-        request, status, sentence = exchange.request, refusal.status, refusal.sentence
-        _log.info("%r %r refused with %d: %r", request.method, request.path, status, sentence)
+        request, status, text = exchange.request, refusal.status, refusal.sentence
+        _log.info("%r %r refused with %d: %r", request.method, request.path, status, text)
         if request.method in _UPLOADS:
             signal = self.signals.upload_refused
-            self.signals.emit(signal, status=status, sentence=sentence, record=exchange.record)
-        return _sentence(status, sentence, *refusal.headers)
+            self.signals.emit(signal, status=status, sentence=text, record=exchange.record)
+        return sentence(status, text, *refusal.headers)
 
     def _answer(self, exchange: _Exchange) -> Response:
         request = exchange.request
@@ -234,53 +238,96 @@ class Receiver:
 
     def _test(self, exchange: _Exchange, tenant: str) -> Response:
         asked, _ = self._read(exchange, tenant)
-        record, index = asked.record, asked.index
-        upload = self.store.open(_key(record))
-        if upload is None:
-            return Response(204, headers=(_partial(0, record.total_chunks), (STORED_CHUNKS_HEADER, "")))
-        with upload:
-            _check_frozen(upload.record, record)
-            # Where the end of the upload failed or died in the middle, the client has to send the last chunk again.
-            last = record.total_chunks - 1
-            waiting = not upload.record.announced and upload.complete()
-            headers = (_progress(upload), *_stored_chunks(upload, last if waiting else record.total_chunks))
-            if not upload.has(index) or (waiting and index == last):
-                return Response(204, headers=headers)
-            return _sentence(200, f"Chunk {index + 1} of {record.total_chunks} is stored.", *headers)
+        record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
+        whole = sentence(200, "The file is stored.", WHOLE, *all_chunks(record.total_chunks))
+        while (upload := self.store.open(key)) is not None:
+            with upload, suppress(Discarded):
+                over, past = remembered(upload, record, session, collected=self._owns_files)
+                if past is not None:
+                    return whole
+                with self._repeated(upload, record, session) as earlier:
+                    if earlier is not None:
+                        return whole
+                return nothing_stored(record.total_chunks) if over else self._tested(upload, asked)
+        with self._repeated(None, record, session) as earlier:
+            return nothing_stored(record.total_chunks) if earlier is None else whole
+
+    def _tested(self, upload: StoredUpload, asked: ChunkDescription) -> Response:
+        """The answer to a test of a chunk of an upload that is not over."""
+        check_frozen(upload.record, asked.record)
+        # Where the end of the upload failed or died in the middle, the client has to send the last chunk again.
+        waiting = upload.complete()
+        count = asked.record.total_chunks
+        headers = (progress(upload), *stored_chunks(upload, count - 1 if waiting else count))
+        if not upload.has(asked.index) or (waiting and asked.index == count - 1):
+            return Response(204, headers=headers)
+        return sentence(200, f"Chunk {asked.index + 1} of {count} is stored.", *headers)
 
     def _upload(self, exchange: _Exchange, tenant: str) -> Response:
         if exchange.request.content_length is None:
             raise Refusal(411, "The request does not say how long its body is.")
         asked, pieces = self._read(exchange, tenant)
-        record, index = asked.record, asked.index
-        key = _key(record)
-        while (upload := self.store.open(key)) is None:
-            self.store.create(key, record)
-        with upload:
-            _check_frozen(upload.record, record)
-            if pieces is not None and asked.chunk_sha256 is not None:
-                pieces = check_chunk(pieces, asked.chunk_sha256)
-            if upload.record.announced:
-                if asked.chunk_sha256 is not None:
-                    # There is nothing left to compare with, but what was damaged on its way should not seem to be here.
-                    deque(pieces or (), maxlen=0)
-                return _sentence(200, "The file is stored.", _WHOLE)
-            if pieces is None:
-                raise Refusal(400, "There is no chunk in the request.")
-            if record.file_sha256 is not None:
-                upload.expect(record.file_sha256)
-            if upload.receive(index, pieces):
-                self.signals.emit(self.signals.chunk_received, record=upload.record, number=index + 1)
-            # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
-            # comes again, only its client knows.
-            sentence = f"Chunk {index + 1} of {record.total_chunks} is stored."
-            if not upload.complete():
-                return _sentence(200, sentence, _progress(upload))
-            if not self._finished(upload):
-                return _sentence(200, sentence, _WHOLE)
-        return _sentence(201, "The file is stored.", _WHOLE)
+        record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
+        if pieces is None:
+            raise Refusal(400, "There is no chunk in the request.")
+        if asked.chunk_sha256 is not None:
+            pieces = check_chunk(pieces, asked.chunk_sha256)
+        whole = sentence(200, "The file is stored.", WHOLE)
+        while True:
+            upload = self.store.open(key)
+            # Looked for now: what was open a moment ago may be what took its place.
+            with self._repeated(upload, record, session) as earlier, upload or nullcontext():
+                if earlier is not None:
+                    others = earlier.repeats(record, asked.index, pieces)
+                    if others is None:
+                        return whole
+                    pieces = others
+                if upload is None:
+                    self.store.create(key, replace(record, sessions=(session,)) if session else record)
+                    continue
+                try:
+                    over, past = remembered(upload, record, session, collected=self._owns_files)
+                except Discarded:
+                    continue
+                if past is not None:
+                    others = past.repeats(record, asked.index, pieces)
+                    if others is None:
+                        return whole
+                    pieces = others
+                if not over:
+                    return self._receive(upload, asked, pieces, session)
+                upload.give_way()
 
-    def _finished(self, upload: StoredUpload) -> bool:
+    @contextmanager
+    def _repeated(
+        self, upload: StoredUpload | None, record: UploadRecord, session: str
+    ) -> Iterator[PublishedUpload | None]:
+        """The upload before this one, in the block, if a request of this session may repeat one of its requests."""
+        if not session or (upload is not None and session in upload.record.sessions):
+            yield None
+            return
+        with self.store.earlier(key_of(record)) as earlier:
+            yield earlier if earlier is not None and is_repeat(earlier, record, session) else None
+
+    def _receive(
+        self, upload: StoredUpload, asked: ChunkDescription, pieces: Iterator[bytes], session: str
+    ) -> Response:
+        """Take a chunk of an upload that is not over, and finish the upload if it was the last one missing."""
+        check_frozen(upload.record, asked.record)
+        if asked.record.file_sha256 is not None:
+            upload.expect(asked.record.file_sha256)
+        if upload.receive(asked.index, pieces):
+            self.signals.emit(self.signals.chunk_received, record=upload.record, number=asked.index + 1)
+        # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
+        # comes again, only its client knows.
+        stored = f"Chunk {asked.index + 1} of {asked.record.total_chunks} is stored."
+        if not upload.complete():
+            return sentence(200, stored, progress(upload))
+        if not self._finished(upload, session):
+            return sentence(200, stored, WHOLE)
+        return sentence(201, "The file is stored.", WHOLE)
+
+    def _finished(self, upload: StoredUpload, session: str) -> bool:
         """The file is published and announced; whether this request is the one that has done it."""
         try:
             upload.publish(check_file)
@@ -289,17 +336,32 @@ class Receiver:
             upload.discard()
             raise
         told: list[UploadRecord] = []
+        forgotten = False
 
         def tell(record: UploadRecord) -> None:
+            nonlocal forgotten
             if self._on_file_received is not None:
-                self._on_file_received(record)
+                with self._lock:
+                    self._telling[record] = False
+                try:
+                    self._on_file_received(record)
+                finally:
+                    with self._lock:
+                        forgotten = self._telling.pop(record)
             told.append(record)
 
-        if not upload.announce(tell):
+        if not upload.announce(tell, collected=self._owns_files, session=session):
             return False
+        if forgotten:
+            self.store.forget(key_of(told[0]), told[0])
         _log.info("received %r", told[0].published)
         self.signals.emit(self.signals.file_received, record=told[0])
         return True
+
+    @property
+    def _owns_files(self) -> bool:
+        """Whether the application takes published files over: whether anybody is told of them."""
+        return self._on_file_received is not None or bool(self.signals.file_received.receivers)
 
     def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Iterator[bytes] | None]:
         """What the request says of its chunk, and the bytes of the chunk."""
@@ -308,58 +370,3 @@ class Receiver:
         asked = self._reader.describe(chain(query, form), tenant)
         exchange.record = asked.record
         return asked, pieces
-
-
-def _key(record: UploadRecord) -> str:
-    # With its length in front, no tenant can be made to look like another with a longer identifier.
-    whole = f"{len(record.tenant)} {record.tenant}{record.identifier}"
-    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:40]
-
-
-def _check_frozen(known: UploadRecord, said: UploadRecord) -> None:
-    for field, what in _FROZEN.items():
-        if getattr(known, field) != getattr(said, field):
-            began, now = getattr(known, field), getattr(said, field)
-            raise Refusal(409, f"This upload began with {what} of {began!r}, not {now!r}.")
-    if known.file_sha256 and said.file_sha256 and known.file_sha256 != said.file_sha256:
-        raise Refusal(409, f"This upload began with a SHA-256 of {known.file_sha256!r}, not {said.file_sha256!r}.")
-
-
-def _progress(upload: StoredUpload) -> tuple[str, str]:
-    """The header that says how far the upload is; whole only when whoever wants to know of the file has been told."""
-    if upload.record.announced:
-        return _WHOLE
-    return _partial(upload.stored(), upload.record.total_chunks)
-
-
-def _partial(stored: int, total: int) -> tuple[str, str]:
-    return FILE_HEADER, format_file_status(FileStatus(False, stored, total))
-
-
-def _stored_chunks(upload: StoredUpload, below: int) -> tuple[tuple[str, str], ...]:
-    """The header that lists all stored chunks, or no header where they are in too many pieces for one."""
-    ranges: list[tuple[int, int]] = []
-    for start, stop in upload.ranges():
-        if len(ranges) == _MOST_RANGES:
-            return ()
-        if start < below:
-            ranges.append((start, min(stop, below)))
-    return ((STORED_CHUNKS_HEADER, format_ranges(iter(ranges))),)
-
-
-def _failure(request: Request, error: Exception) -> Refusal:
-    """What the client is told of an error inside; the detail is in the log, under the same number."""
-    number = secrets.token_hex(4)
-    _log.error("request %s (%r %r) failed", number, request.method, request.path, exc_info=error)
-    code = error.errno if isinstance(error, OSError) else None
-    if code in _NO_ROOM:
-        return Refusal(507, "There is no room left for this upload.")
-    if code in _NO_HANDLES:
-        return Refusal(503, "The server is out of resources; try again.", ("Retry-After", "1"))
-    if code == errno.EFBIG:
-        return Refusal(413, "The file is larger than this server can store.")
-    return Refusal(500, f"The server failed; its log says why, at request {number}.")
-
-
-def _sentence(status: int, sentence: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, f"{sentence}\n".encode("utf-8", "backslashreplace"), headers)

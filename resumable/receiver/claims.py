@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 
 from .directories import open_file, unlock
 from .messages import Refusal
+from .store import Discarded
 
-__all__ = ["claim", "discarded"]
+__all__ = ["claim"]
 
 
 @contextmanager
@@ -43,17 +44,12 @@ def claim(name: str, directory: int, *, patience: float, what: str) -> Iterator[
         unlock(held)
 
 
-def discarded() -> Refusal:
-    """The refusal of what is asked of an upload that is gone."""
-    return Refusal(409, "This upload was discarded meanwhile; begin it anew.")
-
-
 def _try_claim(name: str, directory: int) -> int | None:
     """The file of this name, locked, None where another has it. Whoever has it removes it before letting go."""
     try:
         file = open_file(name, os.O_RDWR | os.O_CREAT, directory)
     except FileNotFoundError:
-        raise discarded() from None
+        raise Discarded from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(file).st_nlink:

@@ -14,7 +14,8 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import NoReturn
 
 from ..errors import OptionError
 from .accounts import ACCOUNTS, Accounts, check_reserve
@@ -22,23 +23,26 @@ from .directories import (
     closing_file,
     closing_lock,
     exists,
-    make_state,
     open_directory,
-    open_state,
+    open_if_there,
     remove_directory,
     unlock,
 )
-from .layout import NEW, OLD, check_links, lay_out, look, remove_upload
+from .home import Home
+from .layout import NEW, OLD, PAST, check_links, lay_out, look, remove_upload
 from .messages import Refusal
+from .policy import FilePolicy
 from .records import read_record
-from .store import UploadRecord, UploadStatus
-from .upload import FilePolicy, FileUpload
+from .store import Discarded, UploadRecord, UploadStatus
+from .tombstone import REPEATED_FOR, Tombstone
+from .upload import FileUpload
 
 __all__ = ["FileStore"]
 
 _log = logging.getLogger(__name__)
 
 _PASSING = (NEW, OLD)
+_NO_UPLOADS = (*_PASSING, PAST)
 _DAY = 86400.0
 # Making and removing a directory takes no time: what is older was left by a process that died.
 _ABANDONED_AFTER = 3600.0
@@ -58,6 +62,10 @@ class FileStore:
     which an unfinished upload, and the memory of a finished one, may be swept. A request waits up to ``patience``
     seconds for another that sends the same chunk.
 
+    A finished file that somebody deletes or changes may be uploaded anew. With ``collected=True`` it counts as stored,
+    whatever becomes of it, until it is forgotten; None is True for files that a hook or a listener of the receiver was
+    told of, and False for others.
+
     ``max_open_uploads`` and ``max_bytes`` limit, for each tenant, the unfinished uploads and the sum of their total
     sizes (an upload that is larger alone gets 413); ``reserve`` bytes of the disk stay free.
 
@@ -73,6 +81,7 @@ class FileStore:
         existing: str = "number",
         stale_after: float = 7 * _DAY,
         forget_after: float = 7 * _DAY,
+        collected: bool | None = None,
         patience: float = 15.0,
         max_open_uploads: int | None = None,
         max_bytes: int | None = None,
@@ -96,12 +105,15 @@ class FileStore:
         self.stale_after = stale_after
         self.forget_after = forget_after
         self._accounts = Accounts(max_open_uploads, max_bytes, _open_records)
-        self._policy = FilePolicy(self.root, fsync, existing, patience, reserve, self._accounts)
+        self._home = Home(self.root)
+        self._policy = FilePolicy(
+            self._home, fsync, existing, patience, reserve, forget_after, collected, self._accounts
+        )
         self._links_work = False
 
     def open(self, key: str) -> FileUpload | None:
         """See :meth:`Store.open`. An upload of which a power failure has left but a part is removed."""
-        state = open_state(self.root)
+        state = self._home.open()
         if state is None:
             return None
         with closing_file(state):
@@ -156,7 +168,7 @@ class FileStore:
 
     def _make_state(self) -> int:
         fsync = self._policy.fsync
-        return make_state(self.root, durable=fsync == "always", lasting=fsync != "never")
+        return self._home.make(durable=fsync == "always", lasting=fsync != "never")
 
     def _try_links(self, directory: int) -> None:
         """Hard links are known to work; once is enough for a store."""
@@ -173,10 +185,35 @@ class FileStore:
             raise Refusal(501, "This server cannot store files where it was told to; its log says why.") from None
         self._links_work = True
 
+    @contextmanager
+    def earlier(self, key: str) -> Iterator[Tombstone | None]:
+        """See :meth:`Store.earlier`."""
+        with ExitStack() as closing:
+            state = self._home.open()
+            if state is None:
+                yield None
+                return
+            closing.enter_context(closing_file(state))
+            file = open_if_there(f"{PAST}{key}", os.O_RDONLY, state)
+            if file is None:
+                yield None
+                return
+            closing.enter_context(closing_file(file))
+            above = closing.enter_context(closing_file(open_directory("..", state)))
+            yield Tombstone(self._policy, above, file, _gone)
+
+    def forget(self, key: str, record: UploadRecord) -> bool:
+        """See :meth:`Store.forget`."""
+        upload = self.open(key)
+        if upload is None:
+            return False
+        with upload:
+            return upload.forget(record)
+
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Asks the time of every upload, and looks into no more than it has to."""
         found: list[UploadStatus] = []
-        state = open_state(self.root)
+        state = self._home.open()
         if state is not None:
             with closing_file(state):
                 newest = sorted(((_touched(name, state), name) for name in _names(state)), reverse=True)
@@ -194,7 +231,10 @@ class FileStore:
         Also removes what creating and sweeping left behind when a process died, and has the limits counted anew. What
         cannot be swept, and what ``expired`` raises, is logged.
         """
-        state = open_state(self.root)
+        try:
+            state = self._home.open()
+        except Refusal:
+            return 0
         if state is None:
             return 0
         removed = 0
@@ -206,7 +246,10 @@ class FileStore:
                 os.fsync(state)
             for name in os.listdir(state):
                 try:
-                    if not name.startswith(_PASSING):
+                    if name.startswith(PAST):
+                        if time.time() - _modified(name, state) > REPEATED_FOR:
+                            os.unlink(name, dir_fd=state)
+                    elif not name.startswith(_PASSING):
                         removed += name != ACCOUNTS and self._sweep_upload(name, state, expired)
                     elif time.time() - _modified(name, state) > _ABANDONED_AFTER:
                         remove_directory(name, state)
@@ -253,6 +296,11 @@ class FileStore:
         return False
 
 
+def _gone() -> NoReturn:
+    """Nothing can be noted any more of an upload that has given way."""
+    raise Discarded
+
+
 def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> None:
     try:
         expired(record)
@@ -262,7 +310,7 @@ def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> No
 
 def _names(state: int) -> Iterator[str]:
     """The keys of all uploads in the open state directory."""
-    return (name for name in os.listdir(state) if name != ACCOUNTS and not name.startswith(_PASSING))
+    return (name for name in os.listdir(state) if name != ACCOUNTS and not name.startswith(_NO_UPLOADS))
 
 
 def _modified(name: str, directory: int) -> float:

@@ -1,15 +1,17 @@
 """What the directory of an upload holds.
 
 ``record``
-    what the first request said, as JSON, and later the name that the file was published under: the tombstone
+    what the first request said, as JSON, and later the name that the file was published under, and the digests of its
+    chunks: the tombstone
 ``chunks``
-    which chunks are stored; the upload is an open one as long as this file is there
+    which chunks are stored, and their digests; the upload is an open one as long as this file is there
 ``part``
     the bytes, each chunk written straight to its place
 ``claim-…``
     while somebody sends this chunk, or finishes the upload
 
 It comes into being whole, with a temporary name that begins with ``new-``, and goes with one that begins with ``old-``.
+Beside it lies, as a file whose name begins with ``past-``, the record of the published upload whose place it took.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from contextlib import ExitStack
 from .accounts import Accounts
 from .directories import exists, open_file, open_if_there, remove_directory
 from .marks import Marks
-from .records import read_record, write_record
+from .records import KeptRecord, read_record, write_record
 from .store import UploadRecord
 
-__all__ = ["NEW", "OLD", "check_links", "lay_out", "look", "remove_upload"]
+__all__ = ["NEW", "OLD", "PAST", "check_links", "lay_out", "look", "remove_upload"]
 
 NEW = "new-"
 OLD = "old-"
+PAST = "past-"
 
 
 def lay_out(directory: int, record: UploadRecord, *, durable: bool) -> None:
@@ -36,7 +39,7 @@ def lay_out(directory: int, record: UploadRecord, *, durable: bool) -> None:
     Marks.make(directory, record.total_chunks)
     # Its name gets to the disk with that of the record: a chunk that is synced later must not be in a file without one.
     os.close(open_file("part", os.O_WRONLY | os.O_CREAT, directory, 0o666))
-    write_record(directory, record, durable=durable)
+    write_record(directory, KeptRecord(record), durable=durable)
 
 
 def check_links(directory: int) -> None:

@@ -8,17 +8,22 @@ were set.
 That head is 32 bytes: a number of chunks below which none is missing (8 bytes, little-endian), when a chunk was last
 stored (8, nanoseconds since the machine was started, with a sign), and the boot id of the machine (16). Bytes are set
 one by one, each by whoever has the claim on its chunk.
+
+Behind the bytes stand the digests of the chunks, as far as they are known. One is written after its byte, so that it
+is never that of bytes which came before those that count; where a process dies in between, it is not known.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from .digests import DIGEST_SIZE
 from .directories import closing_file, open_file
 
 __all__ = ["Marks", "boot_id"]
@@ -84,7 +89,7 @@ class Marks:
         """
         place = known = int.from_bytes(os.pread(self._file, 8, _PLACE), "little")
         while place < self._count:
-            block = os.pread(self._file, 4096, _HEAD + place)
+            block = os.pread(self._file, min(4096, self._count - place), _HEAD + place)
             if b"\0" in block or not block:
                 break
             place += len(block)
@@ -110,12 +115,24 @@ class Marks:
             last = block[-1:]
         return number, last > (b"\0" if trusted else b"\1")
 
-    def set(self, index: int, *, synced: bool) -> None:
+    def set(self, index: int, digest: int, *, synced: bool) -> None:
         """The chunk is stored; ``synced`` says that the disk has it, and the mark is on the disk then, too."""
         os.pwrite(self._file, b"\2" if synced else b"\1", _HEAD + index)
+        self.note(index, digest)
         self._write_touched(0.0)
         if synced:
             os.fsync(self._file)
+
+    def note(self, index: int, digest: int) -> None:
+        """The digest of the chunk, which is stored, is known."""
+        os.pwrite(self._file, digest.to_bytes(DIGEST_SIZE, sys.byteorder), _HEAD + self._count + DIGEST_SIZE * index)
+
+    def digests(self) -> Iterator[bytes]:
+        """The digests of all chunks, in blocks; those that are not known are 0."""
+        size = DIGEST_SIZE * self._count
+        for place in range(0, size, _BLOCK):
+            length = min(_BLOCK, size - place)
+            yield os.pread(self._file, length, _HEAD + self._count + place).ljust(length, b"\0")
 
     def unsynced(self) -> list[tuple[int, int]]:
         """The ranges of the chunks that are written and not known to be on the disk."""
@@ -129,6 +146,7 @@ class Marks:
 
     def doubt(self, *, whole: bool) -> None:
         """Whatever was written and is not known to be on the disk is missing; or all of it is there, if ``whole``.
+        No digest is known.
 
         One at a time does this. When it dies on the way the marks are not trusted, and the next one goes on.
         """

@@ -6,26 +6,30 @@ The one that comes with it is :class:`~resumable.receiver.files.FileStore`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from ..protocol.plan import ChunkPlan
+from .messages import Refusal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Store", "StoredUpload", "UploadRecord", "UploadStatus"]
+__all__ = ["Discarded", "PublishedUpload", "Store", "StoredUpload", "UploadRecord", "UploadStatus"]
 
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """What is known of one upload; all but the last three is frozen by its first request. Sizes are bytes.
+    """What is known of one upload; its first request freezes all but ``published`` and what follows. Sizes are bytes.
 
     ``name`` is the safe relative path to publish under, ``published`` the one it was published under, None before.
     ``file_sha256`` is the SHA-256 of the whole file in lower-case hexadecimal, frozen by the first request that says
     one, None before; see :meth:`StoredUpload.expect`. ``announced`` says whether whoever wants to know of the published
-    file has been told; see :meth:`StoredUpload.announce`.
+    file has been told; see :meth:`StoredUpload.announce`. ``collected`` says whether the application owns the file
+    since then, so that it counts as stored wherever it is, None if nobody said; ``forgotten`` whether that was ended.
+    ``sessions`` are the clients' sessions that began and that finished it, as far as they said who they are.
     """
 
     identifier: str
@@ -40,6 +44,9 @@ class UploadRecord:
     published: str | None = None
     announced: bool = False
     file_sha256: str | None = None
+    collected: bool | None = None
+    forgotten: bool = False
+    sessions: tuple[str, ...] = ()
 
     @property
     def plan(self) -> ChunkPlan:
@@ -79,6 +86,39 @@ class UploadStatus:
     def state(self) -> str:
         """``"done"`` when the file is published, ``"open"`` before."""
         return "open" if self.record.published is None else "done"
+
+
+class Discarded(Refusal):
+    """The upload of which something is asked is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "This upload was discarded meanwhile; begin it anew.")
+
+
+class PublishedUpload(Protocol):
+    """What is remembered of an upload that was published."""
+
+    @property
+    def record(self) -> UploadRecord:
+        """What is known of it."""
+
+    def finished_by(self, session: str) -> bool:
+        """Return whether a request of this session may be a repeat: it began or finished the upload, not long ago."""
+
+    def stands(self, *, collected: bool) -> bool:
+        """Return whether the file counts as stored: it is there, with the bytes that were published.
+
+        ``collected`` says whether the application owns its files, if the store and the record do not say. A file that
+        it owns counts as stored whatever became of it, until the upload is forgotten. Raises :class:`Refusal` (503) if
+        that cannot be found out at the moment, and :class:`Discarded` if the upload has given way meanwhile.
+        """
+
+    def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
+        """Compare a chunk of an upload with this record; return None if the published file has the same bytes there.
+
+        Else, or if that cannot be known, return the bytes once more. Raises :class:`Refusal`: 400 for another length,
+        503 if the file cannot be read at the moment; and whatever the pieces raise.
+        """
 
 
 class StoredUpload(Protocol):
@@ -127,13 +167,31 @@ class StoredUpload(Protocol):
         end; and OSError where a chunk is missing.
         """
 
-    def announce(self, tell: Callable[[UploadRecord], object] | None = None) -> bool:
+    def announce(
+        self, tell: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
+    ) -> bool:
         """Call ``tell`` with the record of the published file, once; True where this call did it.
+
+        ``collected`` says whether whoever is told owns the file then, if the store does not say. ``session`` has
+        finished the upload.
 
         False where that was done before, and where the file is not published. When ``tell`` raises, or the process
         dies in it, the file stays published and not announced, so that the next one to call this calls ``tell`` again.
         Of several that call this at once, one calls ``tell`` while the others wait for it. Raises :class:`Refusal`
         (503) where it does not end.
+        """
+
+    def published(self) -> PublishedUpload | None:
+        """Return what is remembered of the published file, as long as this is held; None before it is published.
+
+        Raises :class:`Discarded` if the upload has given way meanwhile.
+        """
+
+    def give_way(self) -> None:
+        """Leave the key of this upload, which was published, to another one; the file stays.
+
+        The next :meth:`Store.open` finds none, or one that somebody else began; :meth:`Store.earlier` finds this one.
+        Does nothing if it has given way.
         """
 
     def discard(self) -> None:
@@ -160,6 +218,15 @@ class Store(Protocol):
 
         Raises :class:`Refusal`: 413 where it can never fit, 429 where the tenant has too many open uploads, 507
         where there is no room for it.
+        """
+
+    def earlier(self, key: str) -> AbstractContextManager[PublishedUpload | None]:
+        """Return, for a block, what is remembered of the upload of this key that gave way last."""
+
+    def forget(self, key: str, record: UploadRecord) -> bool:
+        """Let a published file count as stored no longer, and return whether there was something to forget.
+
+        Nothing changes if ``record`` is not that of the upload with this key: if another one began since, say.
         """
 
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:

@@ -7,46 +7,33 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .accounts import Accounts, check_reserve
-from .claims import claim, discarded
-from .directories import closing_file, exists, open_file, open_if_there, open_state, unlock
-from .layout import look, remove_upload
-from .marks import Marks, boot_id
+from .accounts import check_reserve
+from .claims import claim
+from .digests import Digest, digest_at, unknown_in
+from .directories import closing_file, exists, open_directory, open_file, open_if_there, unlock
+from .layout import PAST, look, remove_upload
+from .marks import Marks
 from .messages import Refusal
+from .policy import FilePolicy
 from .publication import is_published, publish_file
-from .records import read_record, write_record
-from .store import UploadRecord
+from .records import read_digest, read_kept, read_open_record, read_record, write_record
+from .store import Discarded, UploadRecord
+from .tombstone import Tombstone, placed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FilePolicy", "FileUpload"]
+__all__ = ["FileUpload"]
 
 _PIECE = 1 << 18
 _WORTH_HASTENING = 1 << 16
-
-
-@dataclass(frozen=True)
-class FilePolicy:
-    """Where uploads are published, and how; see :class:`~resumable.receiver.files.FileStore`."""
-
-    root: str
-    fsync: str
-    existing: str
-    patience: float
-    reserve: int
-    accounts: Accounts
-
-    @property
-    def chunks_synced(self) -> bool:
-        """Whether a chunk is on the disk before it is acknowledged: also where a lost one could not be told later."""
-        return self.fsync == "always" or (self.fsync == "finish" and boot_id() is None)
 
 
 class FileUpload:
@@ -59,6 +46,7 @@ class FileUpload:
         self._policy = policy
         self._key = key
         self._directory = directory
+        self._closing = ExitStack()
         self.record, self._marks = look(directory)
         try:
             self._plan = self.record.plan
@@ -74,6 +62,7 @@ class FileUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing.close()
         self._close_marks()
         unlock(self._directory)
 
@@ -107,9 +96,11 @@ class FileUpload:
             try:
                 part = open_file("part", os.O_WRONLY | os.O_CREAT, self._directory, 0o666)
             except FileNotFoundError:
-                raise discarded() from None
+                raise Discarded from None
             with closing_file(part):
-                for offset, piece in self._placed(index, pieces):
+                digest = Digest()
+                for offset, piece in placed(self._plan, index, pieces):
+                    digest.add(piece)
                     written = os.pwrite(part, piece, offset)
                     while written < len(piece):
                         written += os.pwrite(part, piece[written:], offset + written)
@@ -117,7 +108,7 @@ class FileUpload:
                     os.fsync(part)
                 elif self._policy.fsync == "finish":
                     self._hasten(index, part)
-            self._marks.set(index, synced=self._policy.chunks_synced)
+            self._marks.set(index, digest.value(), synced=self._policy.chunks_synced)
             return True
 
     def _hasten(self, index: int, part: int) -> None:
@@ -126,29 +117,31 @@ class FileUpload:
         if end - start >= _WORTH_HASTENING and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(part, start, end - start, os.POSIX_FADV_DONTNEED)
 
-    def _placed(self, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-        """Each piece with its offset in the file; they are as long as the chunk when they end."""
-        start, end = self._plan.span(index)
-        offset = start
-        for piece in pieces:
-            if offset + len(piece) > end:
-                raise Refusal(400, f"Chunk {index + 1} is longer than its {end - start} bytes.")
-            yield offset, piece
-            offset += len(piece)
-        if offset < end:
-            raise Refusal(400, f"Chunk {index + 1} has {offset - start} bytes instead of {end - start}.")
-
     def _compare(self, index: int, pieces: Iterator[bytes]) -> None:
         part = open_if_there("part", os.O_RDONLY, self._directory)
         try:
             if part is None and not exists("record", self._directory):
-                raise discarded()
-            for offset, piece in self._placed(index, pieces):
-                if part is not None and os.pread(part, len(piece), offset) != piece:
-                    raise Refusal(409, f"Chunk {index + 1} is stored already, with other bytes: did the file change?")
+                raise Discarded
+            digest, same = Digest(), True
+            for offset, piece in placed(self._plan, index, pieces):
+                digest.add(piece)
+                same = same and (part is None or os.pread(part, len(piece), offset) == piece)
+            if part is None:
+                same = self._digest(index) in (digest.value(), 0)
+            if not same:
+                raise Refusal(409, f"Chunk {index + 1} is stored already, with other bytes: did the file change?")
         finally:
             if part is not None:
                 os.close(part)
+
+    def _digest(self, index: int) -> int:
+        """The digest of a chunk of the published file; 0 if it is not known."""
+        try:
+            record = open_file("record", os.O_RDONLY, self._directory)
+        except FileNotFoundError:
+            raise Discarded from None
+        with closing_file(record):
+            return read_digest(record, read_open_record(record), index)
 
     def _check_reserve(self, index: int) -> None:
         if self._policy.reserve:
@@ -160,48 +153,94 @@ class FileUpload:
         if self.record.file_sha256 == sha256:
             return
         with self._finishing():
-            record = read_record(self._directory)
+            kept = read_kept(self._directory)
+            record = kept.record
             if record.file_sha256 not in (None, sha256):
                 raise Refusal(409, f"This upload began with a SHA-256 of {record.file_sha256!r}, not {sha256!r}.")
             if record.file_sha256 is None and record.published is None:
                 # What a sweep has put on the disk goes with its record: the new one must not get there half.
-                durable = self._policy.fsync != "never"
-                write_record(self._directory, replace(record, file_sha256=sha256), durable=durable)
+                said = replace(kept, record=replace(record, file_sha256=sha256))
+                write_record(self._directory, said, durable=self._policy.durable)
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """See :meth:`StoredUpload.publish`. The bytes are not copied: the part file gets its name as a second link."""
         with self._finishing():
-            record = read_record(self._directory)
+            kept = read_kept(self._directory)
+            record = kept.record
             if record.published is not None or self._marks is None:
                 return None
             if self._marks.stored()[0] < record.total_chunks:
                 raise OSError(errno.EIO, "the upload has not all its chunks, or not any more")
-            durable = self._policy.fsync != "never"
+            durable = self._policy.durable
             with closing_file(open_file("part", os.O_RDONLY, self._directory)) as part:
                 if os.fstat(part).st_size != record.total_size:
                     raise OSError(errno.EIO, "the part file has not the size of the upload")
                 if verify is not None:
                     verify(record, _contents(part))
+                self._complete_digests(part, self._marks)
+                modified = _touch(part)
                 if durable:
                     self._sync(part, self._marks)
                 refuse = self._policy.existing == "refuse"
                 root = self._policy.root
                 name = publish_file(root, record.name, self._directory, part, refuse=refuse, durable=durable)
-            published = replace(record, published=name)
-            write_record(self._directory, published, durable=durable)
-            self._end(published)
-            return published
+            published = replace(kept, record=replace(record, published=name), modified=modified)
+            write_record(self._directory, published, durable=durable, digests=self._marks.digests())
+            self._end(published.record)
+            return published.record
 
-    def announce(self, tell: Callable[[UploadRecord], object] | None = None) -> bool:
+    def _complete_digests(self, part: int, marks: Marks) -> None:
+        """Every digest is known: also those of chunks that came before a power failure, or to a process that died."""
+        for index in unknown_in(marks.digests()):
+            marks.note(index, digest_at(part, *self._plan.span(index)))
+
+    def announce(
+        self, tell: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
+    ) -> bool:
         """See :meth:`StoredUpload.announce`."""
         with self._finishing():
-            record = read_record(self._directory)
+            kept = read_kept(self._directory)
+            record = kept.record
             if record.published is None or record.announced:
                 return False
             self._end(record)
             if tell is not None:
                 tell(record)
-            write_record(self._directory, replace(record, announced=True), durable=self._policy.fsync != "never")
+            owned = collected if self._policy.collected is None else self._policy.collected
+            sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
+            announced = replace(record, announced=True, collected=owned, sessions=sessions)
+            write_record(self._directory, replace(kept, record=announced), durable=self._policy.durable)
+            return True
+
+    def published(self) -> Tombstone | None:
+        """See :meth:`StoredUpload.published`."""
+        if self.record.published is None:
+            return None
+        try:
+            above = self._closing.enter_context(closing_file(open_directory("../..", self._directory)))
+            file = self._closing.enter_context(closing_file(open_file("record", os.O_RDONLY, self._directory)))
+        except FileNotFoundError:
+            raise Discarded from None
+        return Tombstone(self._policy, above, file, self._finishing)
+
+    def give_way(self) -> None:
+        """See :meth:`StoredUpload.give_way`."""
+        past = f"{PAST}{self._key}"
+        with suppress(Discarded), self._finishing(), self._state() as state:
+            self._end(read_record(self._directory))
+            with suppress(FileNotFoundError):
+                os.unlink(past, dir_fd=state)
+            os.link("record", past, src_dir_fd=self._directory, dst_dir_fd=state, follow_symlinks=False)
+            remove_upload(self._policy.accounts, self._key, state, self._directory)
+
+    def forget(self, record: UploadRecord) -> bool:
+        """See :meth:`Store.forget`."""
+        with self._finishing():
+            kept = read_kept(self._directory)
+            if kept.record.published is None or kept.record.published != record.published or kept.record.forgotten:
+                return False
+            forgotten = replace(kept, record=replace(kept.record, forgotten=True))
+            write_record(self._directory, forgotten, durable=self._policy.durable)
             return True
 
     def _end(self, record: UploadRecord) -> None:
@@ -263,12 +302,12 @@ class FileUpload:
         return is_published(self._policy.root, self.record.name, part)
 
     @contextmanager
-    def _finishing(self) -> Iterator[None]:
+    def _finishing(self) -> Iterator[int]:
         with self._claim("end", "finishing"):
             # Between the emptying of its directory and the end of it, an upload that is gone can be claimed.
             if not exists("record", self._directory):
-                raise discarded()
-            yield
+                raise Discarded
+            yield self._directory
 
     def _claim(self, name: str, what: str, patience: float | None = None) -> AbstractContextManager[None]:
         patience = self._policy.patience if patience is None else patience
@@ -276,11 +315,23 @@ class FileUpload:
 
     @contextmanager
     def _state(self) -> Iterator[int]:
-        state = open_state(self._policy.root)
+        state = self._policy.home.open()
         if state is None:
-            raise discarded()
+            raise Discarded
         with closing_file(state):
             yield state
+
+
+def _touch(part: int) -> int:
+    """Set when the file was last changed to now, and return that, in nanoseconds.
+
+    What the system itself sets has steps of some milliseconds: somebody who changes the file right after it was
+    published could come within the same one.
+    """
+    now = time.time_ns()
+    with suppress(OSError):
+        os.utime(part, ns=(now, now))
+    return os.fstat(part).st_mtime_ns
 
 
 def _contents(part: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 import tracemalloc
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -90,6 +91,8 @@ def all_but_the_last(root: Path, receiver: Receiver, sample: Sample) -> None:
     directory = directory_of(root, key_in(root))
     os.truncate(directory / "part", size - sample.chunk_size)
     write_at(directory / "chunks", HEAD, b"\1" * (count - 1))
+    digest = zlib.crc32(bytes(sample.chunk_size)).to_bytes(4, sys.byteorder)
+    write_at(directory / "chunks", HEAD + count, digest * (count - 1))
 
 
 @pytest.mark.parametrize("fsync", ["always", "finish", "never"])
@@ -106,7 +109,7 @@ def test_finishing_a_gib_costs_what_finishing_a_little_costs(root: Path, calls: 
         assert (root / str(size) / "sample.bin").stat().st_size == size
         costs.append((dict(calls.names), calls.moved["write"] + calls.moved["pwrite"] - chunk_size, calls.moved))
         assert calls.moved["read"] + calls.moved["pread"] < 16 * 1024
-        assert calls.moved["write"] + calls.moved["pwrite"] < chunk_size + 4 * 1024
+        assert calls.moved["write"] + calls.moved["pwrite"] < chunk_size + 8 * 1024
     (few, _, _), (many, _, _) = costs
     # A chunk of a MiB comes in more pieces, and the disk is told to begin with it.
     many["pwrite"] = few["pwrite"]
@@ -147,7 +150,7 @@ def test_the_two_thousandth_file_of_a_name_costs_about_what_the_twentieth_costs(
         assert published.published == f"a ({taken}).bin"
         costs.append(calls.names.total())
     assert costs[1] < costs[0] + 20
-    assert costs[1] < 60
+    assert costs[1] < 70
 
 
 def test_memory_is_flat_in_the_number_of_chunks(root: Path) -> None:

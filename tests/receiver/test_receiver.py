@@ -128,11 +128,12 @@ def test_a_finished_upload_answers_present_and_takes_nothing_more(receiver: Rece
     assert sorted(os.listdir(root)) == [".resumable", "sample.bin"]
 
 
-def test_a_finished_upload_is_remembered_when_the_file_was_taken_away(receiver: Receiver, root: Path) -> None:
+def test_a_finished_upload_begins_anew_when_the_file_was_taken_away(receiver: Receiver, root: Path) -> None:
     MANY.send(receiver)
     (root / "sample.bin").unlink()
-    assert MANY.test(receiver, 10).status == 200
-    assert not (root / "sample.bin").exists()
+    assert MANY.test(receiver, 10).status == 204
+    assert MANY.send(receiver)[-1] == 201
+    assert (root / "sample.bin").read_bytes() == MANY.data
 
 
 @pytest.mark.parametrize(("count", "stored"), [(1, ""), (2, "1"), (10, "1-9")])

@@ -69,7 +69,7 @@ def test_a_handler_that_raises_is_logged_and_changes_nothing(
         signal.connect(fail)
     seen = listened(receiver)
     assert Sample().send(receiver) == [200, 201]
-    assert Sample(data=bytes(21)).send(receiver, 1) == [409]
+    assert receiver.handle(Sample().octet(1, b"short")).status == 400
     assert (root / "sample.bin").read_bytes() == Sample().data
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError] * 4
     assert [name for name, *_ in seen] == ["chunk_received", "chunk_received", "file_received", "upload_refused"]

@@ -504,7 +504,9 @@ class Syncs:
         def fsync(handle: int) -> None:
             path = Path(os.readlink(f"/proc/self/fd/{handle}"))
             chunks = path.parent / "chunks"
-            self.seen.append((path.name, chunks.read_bytes()[HEAD:] if chunks.exists() else b""))
+            self.seen.append(
+                (path.name, chunks.read_bytes()[HEAD : HEAD + a_record().total_chunks] if chunks.exists() else b"")
+            )
             real(handle)
 
         monkeypatch.setattr(os, "fsync", fsync)

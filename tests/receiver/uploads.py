@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def state_of(root: Path, key: str = KEY) -> set[str]:
 
 
 def marks_of(root: Path, key: str = KEY) -> bytes:
-    return (directory_of(root, key) / "chunks").read_bytes()[HEAD:]
+    count = json.loads((directory_of(root, key) / "record").read_text().splitlines()[0])["total_chunks"]
+    return (directory_of(root, key) / "chunks").read_bytes()[HEAD : HEAD + count]
 
 
 def aged(root: Path, seconds: float, key: str = KEY) -> None:

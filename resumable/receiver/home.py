@@ -1,0 +1,65 @@
+"""The directory of a store, and whether it is still the same: a disk may be unmounted while a server runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from .directories import make_state, open_state
+from .messages import Refusal
+
+__all__ = ["Home"]
+
+_log = logging.getLogger(__name__)
+
+
+class Home:
+    """The directory ``root``, which is opened for each request, so that nobody has to be told when it comes back.
+
+    A store that was there when this process last looked, and is not any more, was deleted if its place is on the same
+    device as before, and is begun anew. If not, what is mounted there is away for the moment, and nothing may be
+    written where it will be again.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._seen: tuple[int, int] | None = None
+
+    def open(self) -> int | None:
+        """Open the directory of the uploads; None if there is none. Raises OSError, and :class:`Refusal` (503)."""
+        state = open_state(self.root)
+        if state is None:
+            self._check_place()
+        else:
+            self._recognize(state)
+        return state
+
+    def make(self, *, durable: bool, lasting: bool) -> int:
+        """As :meth:`open`, but make what is missing, see :func:`make_state`."""
+        self._check_place()
+        state = make_state(self.root, durable=durable, lasting=lasting)
+        self._recognize(state)
+        return state
+
+    def _recognize(self, state: int) -> None:
+        found = os.fstat(state)
+        # Something that is mounted again may have another number, but its directories do not.
+        if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
+            os.close(state)
+            raise self._away()
+        self._seen = found.st_dev, found.st_ino
+
+    def _check_place(self) -> None:
+        """The device is as before, if there is no store: if there is one, :meth:`_recognize` knows better."""
+        if self._seen is None:
+            return
+        place = self.root
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        if os.stat(place).st_dev != self._seen[0]:
+            raise self._away()
+
+    def _away(self) -> Refusal:
+        _log.error("%r is not on the device that it was on; nothing is received until it is there again", self.root)
+        sentence = "The directory for uploads is not there at the moment; try again."
+        return Refusal(503, sentence, ("Retry-After", "5"))
