@@ -95,7 +95,8 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
     def chosen(*names: str) -> dict[str, Any]:
         return {name: flags[name] for name in names}
 
-    store = FileStore(directory, **chosen("fsync", "existing", "max_open_uploads", "max_bytes", "reserve"))
+    storing = ("fsync", "existing", "collected", "forget_after", "max_open_uploads", "max_bytes", "reserve")
+    store = FileStore(directory, **chosen(*storing))
     try:
         # Now, so that a directory in which nothing can be kept is found before somebody uploads.
         store.prepare()
@@ -200,6 +201,21 @@ command.params.extend(
             show_default=True,
             section=STORAGE,
             help="What becomes of a file whose name is taken: it gets a number, or is refused.",
+        ),
+        Option(
+            "--collected",
+            is_flag=True,
+            section=STORAGE,
+            help="Files are taken out of DIRECTORY by others: one that is gone was received, and is not taken again.",
+        ),
+        Option(
+            "--forget-after",
+            type=values.duration,
+            metavar="TIME",
+            default="7d",
+            show_default=True,
+            section=STORAGE,
+            help="How long to remember which files were received.",
         ),
         Option(
             "--reserve",

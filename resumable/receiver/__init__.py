@@ -12,14 +12,16 @@ from .messages import Refusal, Request, Response
 from .parameters import parameter_names
 from .serve import Server
 from .signals import ReceiverSignals
-from .store import Store, StoredUpload, UploadRecord, UploadStatus
+from .store import Discarded, PublishedUpload, Store, StoredUpload, UploadRecord, UploadStatus
 from .sweeper import Sweeper
 from .wsgi import Application
 
 __all__ = [
     "Application",
+    "Discarded",
     "FileStore",
     "Limits",
+    "PublishedUpload",
     "Receiver",
     "ReceiverSignals",
     "Refusal",

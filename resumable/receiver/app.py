@@ -13,15 +13,15 @@ A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those t
 404   there is nothing at this path
 405   the method is none of those that the path has
 408   the body did not come in time
-409   it makes no sense together with what came before: other sizes, another name or SHA-256, other bytes; or the
-      whole file has not the SHA-256 that the client said, and its upload is discarded
+409   it makes no sense together with what came before in an upload that is not finished: other sizes, another name
+      or SHA-256, other bytes; or the whole file has not the SHA-256 that the client said, and its upload is discarded
 411   the request does not say how long its body is
 413   it asks for more than this receiver takes
 429   there are too many unfinished uploads
 460   the chunk has not the SHA-256 that the client said; it is not stored
 500   something failed here; the log says what, under the number in the sentence
 501   the directory is on a file system where nothing can be published; the log says what to do
-503   the same chunk is being sent in another request that does not end
+503   the same chunk is being sent in another request that does not end, or the disk cannot be looked at
 507   there is no room left
 ====  =================================================================================================
 """
@@ -86,7 +86,9 @@ class Receiver:
 
     ``on_file_received(record)`` is part of finishing: it is called when the file is published, and the client is told
     201 when it returned. If it raises, the client is told 500, and the next time that the last chunk is sent, it is
-    called again. ``on_chunk_received(record, number)`` only observes, like the signals in ``signals``.
+    called again. ``on_chunk_received(record, number)`` only observes, like the signals in ``signals``. A receiver with
+    ``on_file_received``, or a listener of ``signals.file_received``, leaves its files to the application: they count
+    as stored whatever becomes of them, until :meth:`forget`, unless the store says otherwise.
 
     Any number of threads, and of processes on one directory, may handle requests.
     """

@@ -149,10 +149,38 @@ def test_a_taken_port_is_said_in_one_line(run: Run) -> None:
     assert re.fullmatch(rf"failed: cannot serve incoming at 127.0.0.1 port {port}: .*in use.*\n", ran.err)
 
 
+@pytest.mark.parametrize("tests", [[], ["--no-test-chunks"]])
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_file_that_was_deleted_is_uploaded_again(
+    start: Start, run: Run, make: Make, work: Path, quiet: list[str], tests: list[str]
+) -> None:
+    file = make("v.bin", 100_000)
+    url = url_of(start("serve", *quiet, "inc"))
+    assert run("upload", *tests, "v.bin", url).code == 0
+    (work / "inc" / "v.bin").unlink()
+    assert run("upload", *tests, "v.bin", url).code == 0
+    assert tree(work / "inc") == {"v.bin": file.read_bytes()}
+
+
+def test_a_file_that_others_collected_is_not_taken_again_until_it_is_forgotten(
+    start: Start, run: Run, make: Make, work: Path
+) -> None:
+    file = make("v.bin", 100_000)
+    url = url_of(start("serve", "--collected", "inc"))
+    for _ in range(2):
+        assert run("upload", "v.bin", url).code == 0
+        (work / "inc" / "v.bin").unlink(missing_ok=True)
+    assert tree(work / "inc") == {}
+    url = url_of(start("serve", "--collected", "--forget-after", "0", "inc"))
+    assert run("upload", "v.bin", url).code == 0
+    assert tree(work / "inc") == {"v.bin": file.read_bytes()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["--processes", "0"], "--processes cannot be 0"),
+        (["--forget-after", "soon"], "'soon' is no time"),
         (["--token-env", "NOT_SET"], "the environment variable NOT_SET (--token-env) is not set"),
         (["--reserve", "much"], "'much' is no size"),
     ],

@@ -65,15 +65,16 @@ def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> No
     assert file.read_bytes() == sample.data
     assert sorted(os.listdir(root)) == [".resumable", "dir"]
     assert os.listdir(root / "dir") == ["sample.bin"]
-    # Whoever dies after it has told, and before it has noted that, has it told again.
-    assert told.read_text().splitlines() in (["told"], ["told"] * 2)
+    # Whoever dies after it has told, and before it has noted that, has it told again. Nobody was told at the beginning.
+    if len(kept) < sample.count:
+        assert told.read_text().splitlines() in (["told"], ["told"] * 2)
     state = root / ".resumable"
     for name in os.listdir(state):
         if name.startswith(("new-", "old-")):
             older(state / name, 4000)
     assert store.sweep() == 0
     key = key_in(root)
-    assert set(os.listdir(state)) == {key, "accounts"}
+    assert {name for name in os.listdir(state) if not name.startswith("past-")} == {key, "accounts"}
     assert {name for name in os.listdir(state / key) if not name.startswith("claim-")} == {"record"}
     begun(store, a_record(), key_of(1))
     with pytest.raises(Refusal, match="1 unfinished uploads"):

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resumable.receiver import FileStore
+from resumable.receiver import FileStore, UploadRecord
 
 from .uploads import (
     DATA,
@@ -202,6 +202,19 @@ def test_what_a_power_failure_took_is_missing_and_never_published(
         with filled(store, record, data) as upload:
             assert upload.publish() is not None
         assert (root / "a.bin").read_bytes() == data
+        assert_known(store, root / "a.bin", record, data)
+
+
+def assert_known(store: FileStore, file: Path, record: UploadRecord, data: bytes) -> None:
+    """The digest of each chunk is that of its bytes, which are known again without the file."""
+    file.unlink()
+    with opened(store, record) as upload:
+        past = upload.published()
+        assert past is not None
+        for index in range(record.total_chunks):
+            assert past.repeats(record, index, whole(upload, index, data)) is None
+            start, end = record.plan.span(index)
+            assert past.repeats(record, index, iter([bytes(255 - byte for byte in data[start:end])])) is not None
 
 
 @pytest.mark.parametrize("fsync", ["always", "finish"])
@@ -222,6 +235,7 @@ def test_a_published_file_outlives_a_power_failure_with_its_name(fsync: str, nam
             with opened(store, a_record(name=name)) as upload:
                 assert upload.record.announced
                 assert upload.record.published == name
+            assert_known(store, root / name, a_record(name=name), DATA)
 
 
 def test_after_a_start_of_the_machine_only_what_was_on_the_disk_is_stored(root: Path) -> None:
