@@ -1,0 +1,101 @@
+"""The steps of ``.ci/run``: each ends, with all that it started, and whatever fails is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / ".ci" / "steps.py"
+FOUND = {"3.11": "python3", "3.10": "python3.10", "3.14t": "python3.14t"}
+
+pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the source distribution has no .ci")
+
+
+@pytest.fixture(scope="module")
+def ci() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("steps", FILE)
+    assert specification is not None
+    assert specification.loader is not None
+    module = sys.modules["steps"] = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def program(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_step_is_told_with_its_time_and_its_tests(
+    ci: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = ci.Step("good", program("print('2 passed, 1 skipped in 3.21s (0:00:03)')"))
+    bad = ci.Step("bad", program("import sys; print('said'); sys.exit(3)"), after=["good"])
+    first, second = ci.Run([bad, good], tmp_path).go()
+    assert re.fullmatch(r"ok +\d+ s  good  \(2 passed, 1 skipped\)", str(first))
+    assert re.fullmatch(r"FAILED +\d+ s  bad", str(second))
+    assert (second.status, second.output) == (3, "said\n")
+    assert "== bad\nsaid\n" in capsys.readouterr().out
+
+
+def test_a_step_that_hangs_is_ended_with_what_it_has_started(ci: ModuleType, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as end:
+        hanging = ["sh", "-c", f"(echo started; exec sleep 1000) > {pipe} & sleep 1000"]
+        (ended,) = ci.Run([ci.Step("hangs", hanging, limit=3)], tmp_path).go()
+        os.set_blocking(end.fileno(), True)
+        assert end.read() == b"started\n"  # up to the end, which comes when nobody has the pipe any more
+    assert ended.status is None
+    assert str(ended).startswith("TIMEOUT")
+
+
+def test_steps_run_beside_each_other(ci: ModuleType, tmp_path: Path) -> None:
+    meet = f"cd {tmp_path}; touch $0; until [ -e $1 ]; do sleep 0.01; done"
+    steps = [
+        ci.Step("first", ["sh", "-c", meet, "one", "other"], limit=60),
+        ci.Step("second", ["sh", "-c", meet, "other", "one"], limit=60),
+    ]
+    assert [ended.status for ended in ci.Run(steps, tmp_path).go()] == [0, 0]
+
+
+def test_a_step_waits_only_for_steps_that_there_are(ci: ModuleType) -> None:
+    steps = ci.steps(FOUND)
+    names = [step.name for step in steps]
+    assert len(set(names)) == len(names)
+    for position, step in enumerate(steps):
+        assert set(step.after) <= set(names[:position])
+
+
+def test_all_tests_run_on_the_first_python_and_those_that_differ_on_each_other(ci: ModuleType) -> None:
+    commands = [step.command for step in ci.steps(FOUND)]
+    (whole,) = (command for command in commands if "coverage" in command)
+    assert "PYTHON=python3" in whole
+    assert not any("tests" in argument for argument in whole)
+    for version in ("3.10", "3.14t"):
+        (command,) = (command for command in commands if f"PYTHON=python{version}" in command)
+        assert f"VENV=.venv-{version}" in command
+        (selected,) = (argument for argument in command if argument.startswith("ARGS="))
+        for folder in ("core", "protocol", "session", "transport", "receiver", "cli"):
+            assert f"tests/{folder}" in selected.split("=")[1].split()
+
+
+def test_every_path_of_a_step_exists(ci: ModuleType) -> None:
+    for step in ci.steps(FOUND):
+        for path in re.findall(r"\btests/[\w./]+", " ".join(step.command)):
+            assert (ROOT / path).exists(), path
+
+
+def test_a_python_counts_only_if_it_runs(ci: ModuleType, tmp_path: Path) -> None:
+    stub = tmp_path / "python3.12"
+    stub.write_text("#!/bin/sh\necho 'not installed' >&2\nexit 127\n")
+    stub.chmod(0o755)
+    assert ci.version(str(stub)) == ""
+    assert ci.version(str(tmp_path / "nowhere")) == ""
+    assert re.fullmatch(r"3\.\d+t?", ci.version(sys.executable))
