@@ -427,8 +427,10 @@ class Attempt:
         """
         if judgement is None:
             return reply.status == 401 and self._makes_credentials
-        refused = judgement.acceptance is not Acceptance.ACCEPTED and judgement.remedy is Remedy.RENEWAL
-        return refused and (self._makes_credentials or self._options.session is not None)
+        if judgement.acceptance is Acceptance.ACCEPTED or judgement.remedy is not Remedy.RENEWAL:
+            return False
+        session = self._options.session
+        return self._makes_credentials or callable(session) or getattr(session, "auth", None) is not None
 
     @property
     def _makes_credentials(self) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import requests
-
-from ..faults.client import CHUNK, content, upload
-from ..faults.script import Script, Store, answer
+from faults.client import CHUNK, content, upload
+from faults.script import Script, Store, answer
 
 BLIND: dict[str, Any] = {"test_chunks": False}
 
