@@ -152,7 +152,8 @@ class Receiver:
 
         The next client that asks for the file is told that it is missing, and whoever sends it begins a new upload.
         Only a client that repeats itself, because an answer was lost, hears within the next hour that its file is
-        there. The file itself is left alone. May be called on any thread, in ``on_file_received`` too.
+        there. The file itself is left alone. May be called on any thread, in ``on_file_received`` too. Raises
+        :class:`Refusal` (503) if another process is being told of the file just now, and does not end.
         """
         with self._lock:
             if record in self._telling:
