@@ -133,9 +133,9 @@ def test_a_server_that_turns_an_open_file_away_is_left_alone(wire: Wire, make: M
 
 def test_a_file_that_waits_for_others_is_not_failed_for_it(wire: Wire, make: Make) -> None:
     """While others get through, its retries do not count."""
-    crowded = wire.behave = Crowded(headers={"Retry-After": "0"})
-    with Resumable(wire.url, chunk_size=10, max_chunk_retries=2, chunk_retry_interval=0, simultaneous_uploads=2) as s:
-        files = s.add_files([make("long.bin", 1000), make("waiting.bin", 20)])
+    crowded = wire.behave = Crowded(headers={"Retry-After": "0.05"})
+    with Resumable(wire.url, chunk_size=10, max_chunk_retries=4, chunk_retry_interval=0, simultaneous_uploads=2) as s:
+        files = s.add_files([make("long.bin", 3000), make("waiting.bin", 20)])
         s.join(PATIENCE)
     assert all(file.is_complete() for file in files)
     assert len(crowded.turned_away) > 0
