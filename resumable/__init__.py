@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         SourceError,
         StateError,
         TransportError,
+        UnfinishedUpload,
         UnknownEvent,
         UnknownOption,
         UploadCancelled,
@@ -59,6 +62,7 @@ __all__ = [
     "StateError",
     "Subscription",
     "TransportError",
+    "UnfinishedUpload",
     "UnknownEvent",
     "UnknownOption",
     "UploadCancelled",
@@ -86,6 +90,13 @@ _HOMES = {
 _MODULES = {"dialects": ".protocol.dialects", "errors": ".errors", "identifiers": ".protocol.identifiers"}
 
 logging.getLogger("resumable").addHandler(logging.NullHandler())
+
+
+@atexit.register
+def _tell_what_is_unfinished() -> None:
+    # Registered here, so that what the program registers itself, which may join its sessions, runs before.
+    if (unfinished := sys.modules.get(f"{__name__}.unfinished")) is not None:
+        unfinished.tell_all()
 
 
 if not TYPE_CHECKING:  # else every misspelt name would be Any

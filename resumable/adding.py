@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.records import Notice
 from .core.states import SessionState
-from .dispatch.admission import Admission, Candidate
+from .dispatch.admission import Admission, Candidate, shown
 from .dispatch.engine import Engine
 from .dispatch.entry import Entry
 from .dispatch.hooks import Hooks
@@ -76,30 +76,44 @@ class Adding:
         self._refuse_closed()
         added: list[ResumableFile] = []
         skipped: list[Any] = []
+        reasons: list[FileRejected] = []
         examined: list[Candidate] = []
+
+        def skip(source: Any, reason: FileRejected) -> None:
+            skipped.append(source)
+            reasons.append(reason)
+
         try:
             self._admission.make_room([source for source, _ in batch], self._engine.count())
-        except FileRejected:
-            skipped = [source for source, _ in batch]
+        except FileRejected as error:
+            for source, path in batch:
+                skip(source, FileRejected(shown(source if path is None else path), error.option, error.reason))
             batch = ()
         try:
             for source, path in batch:
                 try:
                     examined.append(self._admission.examine(source, path, refused=len(skipped)))
-                except FileRejected:
-                    skipped.append(source)
+                except FileRejected as error:
+                    skip(source, error)
             with self._engine.announcing():
                 while examined:
+                    candidate = examined[0]
                     try:
-                        added.append(self._add(examined[0], ()))
-                    except FileRejected:
-                        skipped.append(examined[0].given)
-                        examined[0].source.close()
+                        added.append(self._add(candidate, ()))
+                    except FileRejected as error:
+                        if self._is_there(candidate):
+                            skipped.append(candidate.given)
+                        else:
+                            skip(candidate.given, error)
+                        candidate.source.close()
                     del examined[0]
+                self._engine.skip(reasons)
                 self._announce(added, skipped)
         finally:
             for candidate in examined:
                 candidate.source.close()
+        for reason in reasons:
+            logger.warning("%s", reason)
         self._begin(added)
         return added
 
@@ -112,6 +126,11 @@ class Adding:
     def _refuse_closed(self) -> None:
         if self._engine.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
+
+    def _is_there(self, candidate: Candidate) -> bool:
+        """Whether the session has this very source already, under this identifier."""
+        there = self._engine.find(candidate.record.unique_identifier or "")
+        return there is not None and _same(there.source.path, candidate.source.path)
 
     def _announce(self, added: list[ResumableFile], skipped: list[Any]) -> None:
         if self._signals.wanted("files_added"):
@@ -142,3 +161,11 @@ class Adding:
                 subscription.off()
             raise
         return file
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, TypeError, ValueError):
+        # Gone by now, or no path of this machine.
+        return bool(one == other)

@@ -21,7 +21,8 @@
     │   └── HookError                       a hook of yours raised
     ├── UploadFailed                        a run ended with failed files; has .errors and .result
     ├── UploadCancelled                     what was waited for was cancelled
-    └── WaitTimeout (TimeoutError)          what was waited for is still going on
+    ├── WaitTimeout (TimeoutError)          what was waited for is still going on
+    └── UnfinishedUpload (RuntimeWarning)   a warning: files were left that were not uploaded
 
 All of them pickle. A file or chunk that an exception carries arrives on the other side as a plain record.
 """
@@ -47,6 +48,7 @@ __all__ = [
     "SourceError",
     "StateError",
     "TransportError",
+    "UnfinishedUpload",
     "UnknownEvent",
     "UnknownOption",
     "UploadCancelled",
@@ -150,12 +152,14 @@ class StateError(UsageError, RuntimeError):
 
 
 class FileRejected(ResumableError, ValueError):
-    """A file was not added. ``option`` names what refused it, ``source`` is the file as it was given, as text."""
+    """A file was not added. ``option`` names what refused it, ``reason`` says why, ``source`` is the file as it was
+    given, as text."""
 
     def __init__(self, source: str, option: str, reason: str) -> None:
         super().__init__(f"{source!r} was not added: {reason}")
         self.source = source
         self.option = option
+        self.reason = reason
 
 
 class SourceError(ResumableError, OSError):
@@ -271,6 +275,18 @@ class UploadCancelled(ResumableError):
 class WaitTimeout(ResumableError, TimeoutError):
     """What was waited for is still going on. Nothing was changed, but that a run which was joined ends when nothing is
     open any more."""
+
+
+class UnfinishedUpload(ResumableError, RuntimeWarning):
+    """A warning: when the program ended, or nobody held a session any more, files of it were not uploaded.
+
+    ``files`` are their relative paths. After ``join()``, a ``with`` block, ``cancel()`` or ``close()`` there is nothing
+    to warn of.
+    """
+
+    def __init__(self, message: str, files: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.files = tuple(files)
 
 
 def shown(option: str, value: Any) -> str:

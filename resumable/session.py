@@ -25,6 +25,7 @@ from .progress import Progress
 from .signals import Signals, Subscription
 from .telling import Telling
 from .transport.http import RequestsTransport
+from .unfinished import watch
 
 __all__ = ["Result", "Resumable"]
 
@@ -126,6 +127,7 @@ class Resumable(Progress):
         )
         self._adding = Adding(self, checked, self._hooks, self.signals, self._engine)
         self._reported: dict[ResumableFile, Exception] = {}
+        watch(self, self._engine.unfinished)
         for plugin in plugins:
             plugin.attach(self)
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Telling"]
 
 
+_ENDS = ("complete", "error", "file_error")
+"""The events by which somebody who listens learns that a file has failed."""
+
+
 class _CatchUp(NamedTuple):
     """What a late handler of a file missed: ``chunks`` that are stored, or, where that is None, the file's end."""
 
@@ -72,6 +76,9 @@ class Telling:
                 senders = (facts["chunk"], file)
             else:
                 facts[argument] = next(extra)
+        if event in _ENDS and self._signals.wanted(event):
+            ended = facts["result"].failed if event == "complete" else [facts["file"]]
+            self._engine().know(each._entry.core.key for each in ended)
         self._signals.emit(event, senders, facts, self._engine().decided)
 
     def _catch_up(self, file: ResumableFile, missed: _CatchUp) -> None:

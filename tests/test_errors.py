@@ -27,6 +27,7 @@ from resumable.errors import (
     SourceError,
     StateError,
     TransportError,
+    UnfinishedUpload,
     UnknownEvent,
     UnknownOption,
     UploadCancelled,
@@ -75,6 +76,7 @@ EXAMPLES: list[ResumableError] = [
     UploadFailed([UploadError("first", **FACTS), SourceError("b", "gone", errno=2)], Record("result")),
     UploadCancelled("cancelled"),
     WaitTimeout("still going on"),
+    UnfinishedUpload("1 file was not uploaded", ["a.txt"]),
 ]
 
 

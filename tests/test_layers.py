@@ -23,7 +23,10 @@ FOR_TYPES = {
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses"}
-CLIENT = {"adding", "chunk", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport"}
+CLIENT = {
+    "adding", "chunk", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport",
+    "unfinished",
+}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -41,8 +44,8 @@ BELOW: dict[str, set[str]] = {
     "file": BASE | {"protocol", "core", "dispatch", "signals", "progress", "chunk"},
     "telling": BASE | {"core", "dispatch", "signals", "file"},
     "adding": BASE | {"protocol", "core", "transport", "dispatch", "signals", "file"},
-    "session": BASE
-    | {"protocol", "core", "transport", "plugins", "dispatch", "signals", "progress", "file", "telling", "adding"},
+    "unfinished": {"errors"},
+    "session": BASE | CLIENT - {"chunk", "session"} | {"protocol", "signals"},
     "receiver": BASE | {"protocol", "signals"},
     "cli": BASE | CLIENT | {"protocol", "signals", "receiver", ""},
     "__main__": {"cli", ""},

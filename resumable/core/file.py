@@ -112,8 +112,9 @@ class Live:
 class FileCore:
     """One file. Owned by :class:`SessionCore`, which alone calls it."""
 
-    def __init__(self, key: int, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True) -> None:
+    def __init__(self, key: int, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True, name: str = "") -> None:
         self.key = key
+        self.name = name
         self.state = FileState.READY if prepared else FileState.PREPARING
         self.prepared = prepared
         self.preparing = False

@@ -59,6 +59,7 @@ class SessionCore:
         self.held = False
         self.files: dict[int, FileCore] = {}
         self.ended: dict[int, FileState] = {}
+        self.unfinished: dict[int, str] = {}
         self.skipped: list[FileRejected] = []
         self.outcome: Ending | None = None
         self.total_size = 0
@@ -73,19 +74,27 @@ class SessionCore:
 
     # -- files ---------------------------------------------------------------------------------------------------
 
-    def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True) -> tuple[int, Effects]:
+    def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True, name: str = "") -> tuple[int, Effects]:
         """The key of the new file, which waits for its turn. Raises StateError when the session is closed."""
         if self.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
         self._keys += 1
-        file = FileCore(self._keys, plan, order, prepared=prepared)
+        file = FileCore(self._keys, plan, order, prepared=prepared, name=name)
         self.files[file.key] = file
         self.total_size += plan.size
         self._open += 1
+        self.unfinished[file.key] = file.name
         self._turns.add(file)
         self._news.cut(file)
         self._news.tell("file_added", file)
         return file.key, self.flush()
+
+    def know(self, keys: Iterable[int]) -> None:
+        """Somebody knows how these files ended: those that failed need not be spoken of any more."""
+        for key in keys:
+            file = self.files.get(key)
+            if file is not None and file.state is FileState.ERROR:
+                self.unfinished.pop(key, None)
 
     def skip(self, reasons: Iterable[FileRejected]) -> None:
         """Some files were left out of the run that is under way, or else of the next one."""
@@ -464,6 +473,7 @@ class SessionCore:
 
     def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
         del self.files[file.key]
+        self.unfinished.pop(file.key, None)
         self.total_size -= file.plan.size
         self.bytes_done -= file.bytes_done
         self.bytes_skipped -= file.bytes_skipped
@@ -482,10 +492,13 @@ class SessionCore:
             self._retries.make_room()
         self._open -= 1
         self.ended[file.key] = file.state
+        if file.state is FileState.SUCCESS:
+            self.unfinished.pop(file.key, None)
 
     def _reopen(self, file: FileCore) -> None:
         self._open += 1
         self.ended.pop(file.key, None)
+        self.unfinished[file.key] = file.name
         self._turns.add(file)
 
     # -- inside: runs --------------------------------------------------------------------------------------------

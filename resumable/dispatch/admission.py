@@ -16,7 +16,7 @@ from ..transport.stream import BytesSource
 from .entry import FileRecord
 from .hooks import Hooks
 
-__all__ = ["Admission", "Candidate"]
+__all__ = ["Admission", "Candidate", "shown"]
 
 
 class Candidate(NamedTuple):
@@ -46,8 +46,7 @@ class Admission:
             return
         if self._options.max_files_error_callback is not None:
             self._options.max_files_error_callback(list(sources), 0)
-        shown = "bytes" if isinstance(sources[0], bytes) else str(sources[0])
-        raise FileRejected(shown, "max_files", f"max_files is {limit}, and there are {count} already")
+        raise FileRejected(shown(sources[0]), "max_files", f"max_files is {limit}, and there are {count} already")
 
     def examine(
         self,
@@ -67,20 +66,20 @@ class Admission:
         path = None if relative_path is None else _posix(relative_path)
         source = make_source(given, name=_last(path) if path else None)
         try:
-            shown = path or source.name
-            name = _last(shown)
+            whole = path or source.name
+            name = _last(whole)
             kind = mime_type if mime_type is not None else mimetypes.guess_type(name)[0] or ""
             for option, reason, callback in self._objections(source.size, name, kind):
                 if callback is not None:
                     callback(given, refused)
-                raise FileRejected(shown, option, reason)
+                raise FileRejected(whole, option, reason)
             identifier = unique_identifier
             if identifier is None:
-                identifier = self._identify(source, shown if relative_path is None else relative_path, shown)
+                identifier = self._identify(source, whole if relative_path is None else relative_path, whole)
         except BaseException:
             source.close()
             raise
-        return Candidate(given, source, FileRecord(name, shown, source.size, kind, identifier))
+        return Candidate(given, source, FileRecord(name, whole, source.size, kind, identifier))
 
     def _objections(self, size: int, name: str, kind: str) -> Iterator[tuple[str, str, Any]]:
         options = self._options
@@ -106,6 +105,11 @@ class Admission:
             return identifiers.default(source.size, path, source.mtime_ns)
         # Only its content tells a source without a time from another one of its name and size.
         return identifiers.without_time(source.path, path) if isinstance(source, BytesSource) else None
+
+
+def shown(given: Any) -> str:
+    """What the user gave, as text that is not too long."""
+    return "bytes" if isinstance(given, (bytes, bytearray, memoryview)) else str(given)
 
 
 def _last(path: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -103,7 +103,7 @@ class Engine:
             self._register.claim(entry, anyway=most == 1)
             others = list(files) if most == 1 else []
             replaced.extend(self._register[other] for other in others)
-            key, added = self._core.add(plan, order, prepared=prepared)
+            key, added = self._core.add(plan, order, prepared=prepared, name=entry.record.relative_path)
             self._register.add(key, entry)
             # After the new file is there, so that its run does not end in between, but told before.
             removed = [self._core.cancel_file(other, "replaced", announce=False) for other in others]
@@ -317,7 +317,9 @@ class Engine:
             self._start()
             self._waiting.until(lambda: not self._monitor.running, timeout, "the upload", others=True)
             with self._lock:
-                return self._ends.tell()
+                ending = self._ends.tell()
+                self._core.know(ending.files)
+                return ending
         finally:
             # Also where what was posted was called at once, and a handler wanted to end the program.
             if joining:
@@ -364,6 +366,17 @@ class Engine:
         with self._lock:
             return self._core.outcome
 
+    @property
+    def unfinished(self) -> Mapping[int, str]:
+        """The names of the files that are not uploaded, without those of whose failure somebody knows. It goes on
+        telling the truth, and holds nothing else of the session."""
+        return self._core.unfinished
+
+    def know(self, keys: Iterable[int]) -> None:
+        """Somebody knows how these files ended."""
+        with self._lock:
+            self._core.know(keys)
+
     def entries(self) -> list[Entry]:
         """The files of the session, in the order in which they were added."""
         with self._lock:
@@ -386,6 +399,7 @@ class Engine:
     def file_state(self, entry: Entry) -> tuple[FileState, Exception | None, str | None]:
         """The file's state, the exception it failed of, and the last words of the server."""
         with self._lock:
+            self._core.know([entry.core.key])
             return entry.core.state, entry.core.error, entry.core.message
 
     def file_moved(self, entry: Entry) -> Moved:
