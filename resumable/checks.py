@@ -193,7 +193,7 @@ def url(*, optional: bool = False) -> Kind:
             parts.port  # noqa: B018 (reading it is what checks it)
         except ValueError:
             raise Refused from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme.partition("+")[0] not in ("http", "https") or not parts.hostname:
             raise Refused
         if " " in parts.netloc or any(character < " " for character in value):
             raise Refused

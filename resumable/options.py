@@ -281,6 +281,12 @@ class Options:
             raise OptionError("chunk_format", "base64", "'blob' together with method='octet'; base64 needs a form")
         if options.prioritize_first_and_last_chunk and options.chunk_order == "sequential":
             raise OptionError("chunk_order", "sequential", "'free' together with prioritize_first_and_last_chunk")
+        for name in ("target", "test_target"):
+            url = getattr(options, name)
+            # An adapter of the session knows what to do with http+unix:// and its kind, and requests does not.
+            adapted = isinstance(url, str) and "+" in url.partition("://")[0]
+            if adapted and options.transport is None and options.session is None:
+                raise OptionError(name, url, OPTIONS[name].allowed)
         if options.transport is not None and options.session is not None:
             raise OptionError("session", options.session, "None together with a transport, which does the sending")
         return options

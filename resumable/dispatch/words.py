@@ -17,12 +17,12 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port in one spelling; empty where it is no http:// or https:// URL."""
+    """Scheme, host and port in one spelling; empty where it is no http:// or https:// URL, nor one like http+unix://."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return ""
-    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+    if parts.scheme.partition("+")[0] not in _DEFAULT_PORTS or not parts.netloc:
         return ""
     place = parts.netloc.rpartition("@")[2].lower()
     if not place.isascii():
@@ -30,7 +30,7 @@ def origin(url: str) -> str:
             place = place.encode("idna").decode()
         except UnicodeError:
             return ""
-    return f"{parts.scheme}://{place.removesuffix(_DEFAULT_PORTS[parts.scheme])}"
+    return f"{parts.scheme}://{place.removesuffix(_DEFAULT_PORTS.get(parts.scheme, ''))}"
 
 
 def shown(url: str) -> str:

@@ -17,13 +17,13 @@ import http.client
 import io
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from .answer import PromptStream, content_length, message, named_fields, read_head
 from .base import Watch
 
-__all__ = ["QuickResponse", "WholeResponse", "borrow", "can_read", "give_back", "watched"]
+__all__ = ["QuickResponse", "WholeResponse", "borrow", "can_read", "give_back", "reads_at_once", "watched"]
 
 _MOST_INTERIM = 100
 _MOST_KINDS = 64
@@ -142,32 +142,62 @@ def _reads(kind: type[WholeResponse]) -> bool:
     return facts == (200, "2", False, b"ok")
 
 
+def reads_at_once(raw: Any) -> bool:
+    """Tell whether ``read1`` of urllib3's response gives what has come. It has to be there, and nobody who wants to see
+    what is read, as a cache does, may stand in between."""
+    return hasattr(raw, "read1") and isinstance(getattr(raw, "_fp", None), WholeResponse)
+
+
 # -- connections that are watched ------------------------------------------------------------------------------------
 
 
-class _Hold(NamedTuple):
-    """The request that a connection was lent for."""
+class _Loan:
+    """What a pool lends to one thread for one request. ``lent`` are the connections that it got, ``kept`` those that
+    came back already: what logs in does so on one connection, and gets it again for its next step."""
 
-    watch: Watch
-    method: str
-    path: str
+    def __init__(self, pool: Any, watch: Watch, method: str, path: str) -> None:
+        self.pool = pool
+        self.watch = watch
+        self._method = method
+        self._path = unquote(path)
+        self.lent: list[Any] = []
+        self.kept: list[Any] = []
+
+    def is_for(self, method: str, url: str) -> bool:
+        return method == self._method and unquote(url).endswith(self._path)
+
+    def take(self) -> Any:
+        """Return a connection that came back, if one did. One that the server closed meanwhile will open again."""
+        if not self.kept:
+            return None
+        connection = self.kept.pop()
+        if not getattr(connection, "is_connected", True):
+            connection.close()
+        return connection
+
+    def attach(self, connection: Any) -> None:
+        kind = _watched_kind(type(connection))  # type: ignore[arg-type]
+        if kind is not None:
+            connection._resumable_loan = self
+            connection.__class__ = kind
+            self.lent.append(connection)
 
 
 class _Watched:
     """A connection that writes through the watch of the request that it was lent for."""
 
     sock: Any
-    _resumable_hold: _Hold
+    _resumable_loan: _Loan
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self._resumable_hold.watch.opened()
+        self._resumable_loan.watch.opened()
 
     def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
-        hold = self._resumable_hold
-        if method == hold.method and unquote(url).endswith(hold.path):
+        loan = self._resumable_loan
+        if loan.is_for(method, url):
             # Adapters, and auth that answers a challenge, send a request more than once.
-            hold.watch.anew()
+            loan.watch.anew()
             super().putrequest(method, url, *arguments, **options)  # type: ignore[misc]
         else:
             # A hook, or auth that renews a token, has something of its own to send.
@@ -178,7 +208,7 @@ class _Watched:
         if self.sock is None:
             self.connect()
         if all(hasattr(self.sock, name) for name in _OF_SOCKETS):
-            self._resumable_hold.watch.write(self.sock, data)
+            self._resumable_loan.watch.write(self.sock, data)
         else:
             super().send(data)  # type: ignore[misc]
 
@@ -189,10 +219,15 @@ class _Lending:
     _resumable_users: int
 
 
+def _loan_of(pool: Any) -> _Loan | None:
+    loan: _Loan | None = getattr(_current, "loan", None)
+    return loan if loan is not None and loan.pool is pool else None
+
+
 def _let_go(connection: Any) -> None:
     if isinstance(connection, _Watched):
         connection.__class__ = type(connection).__bases__[1]
-        del connection._resumable_hold
+        del connection._resumable_loan
 
 
 @functools.lru_cache(_MOST_KINDS)
@@ -213,18 +248,20 @@ def _lending_kind(kind: Any) -> Any:
 
     # The pool may get its own class back while another thread is in one of these, so that super() would not do.
     def get(pool: Any, *arguments: Any, **options: Any) -> Any:
-        connection = kind._get_conn(pool, *arguments, **options)
-        hold = getattr(_current, "hold", None)
-        watched = None if hold is None else _watched_kind(type(connection))  # type: ignore[arg-type]
-        if watched is not None:
-            connection._resumable_hold = hold
-            connection.__class__ = watched
-            _current.lent.append(connection)
+        loan = _loan_of(pool)
+        if loan is None:
+            return kind._get_conn(pool, *arguments, **options)
+        connection = loan.take() or kind._get_conn(pool, *arguments, **options)
+        loan.attach(connection)
         return connection
 
     def put(pool: Any, connection: Any) -> None:
         _let_go(connection)
-        kind._put_conn(pool, connection)
+        loan = _loan_of(pool)
+        if loan is not None and any(connection is lent for lent in loan.lent):
+            loan.kept.append(connection)
+        else:
+            kind._put_conn(pool, connection)
 
     return type(kind.__name__, (_Lending, kind), {"_get_conn": get, "_put_conn": put})
 
@@ -238,16 +275,17 @@ def watched(pool: Any, watch: Watch, method: str, path: str) -> Iterator[bool]:
     if not _begin_lending(pool):
         yield False
         return
-    _current.hold, _current.lent = _Hold(watch, method, unquote(path)), []
+    _current.loan = loan = _Loan(pool, watch, method, path)
     try:
         yield True
     finally:
-        lent, hold = _current.lent, _current.hold
-        _current.hold = _current.lent = None
-        for connection in lent:
-            # Mostly it was given back, and may be held for another thread by now.
-            if getattr(connection, "_resumable_hold", None) is hold:
+        _current.loan = None
+        for connection in loan.lent:
+            # Mostly it came back, and another thread may have it by now.
+            if getattr(connection, "_resumable_loan", None) is loan:
                 _let_go(connection)
+        for connection in loan.kept:
+            pool._put_conn(connection)
         _end_lending(pool)
 
 

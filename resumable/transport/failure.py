@@ -67,7 +67,8 @@ def is_broken(error: BaseException) -> bool:
 def is_of_network(error: BaseException) -> bool:
     """Tell whether it may be the network's fault, and not that of a hook or an adapter that raised it."""
     library = type(error).__module__.partition(".")[0] in ("requests", "urllib3")
-    return isinstance(error, (OSError, http.client.HTTPException)) or library
+    of_network = library or isinstance(error, (OSError, http.client.HTTPException))
+    return of_network and not isinstance(error, _MISTAKES)
 
 
 def own_failure(error: BaseException) -> Stopped | SourceFailure | NetworkFailure | None:

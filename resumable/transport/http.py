@@ -40,7 +40,7 @@ from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 from .answer import read_reply
 from .base import REPLY_LIMIT, NetworkFailure, Reply, Request, SourceFailure, Stopped, Watch
 from .body import HandedBody
-from .connections import can_read, watched
+from .connections import can_read, reads_at_once, watched
 from .failure import is_broken, is_of_network, network_failure, own_failure, own_words, refusing_status
 from .quick import QuickWay, refuse_unsendable
 
@@ -276,6 +276,20 @@ def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
     return prepared
 
 
+class _Noted:
+    """The answer that came, whatever hooks make of it. Called as the first of them."""
+
+    response: requests.Response | None = None
+
+    def __call__(self, response: requests.Response, **_: Any) -> None:
+        self.response = response
+
+    def close(self) -> None:
+        """Free the connection of an answer that nobody will read."""
+        if self.response is not None:
+            self.response.close()
+
+
 class _Lane:
     """One way to the network, for one request at a time."""
 
@@ -286,13 +300,12 @@ class _Lane:
         self._untouched = untouched
         self._templates: dict[tuple[str, str, bool], _Template] = {}
         self._sees = True
-        self._noted: requests.Response | None = None
+        self._noted = _Noted()
 
     def send(self, request: Request, watch: Watch) -> Reply:
         """The answer. Raises Stopped, SourceFailure, NetworkFailure, of which _Stale is one."""
         watch.arm(request.body, stall=request.stall)
         template = None
-        self._noted = None
         try:
             base, _, query = request.url.partition("#")[0].partition("?")
             template = self._template(request, base)
@@ -309,6 +322,7 @@ class _Lane:
             failure = self._failure(error, request, template, watch)
         finally:
             watch.done()
+            self._noted.response = None
         raise failure
 
     def _failure(
@@ -319,14 +333,25 @@ class _Lane:
             return own
         if watch.stopped or isinstance(own, Stopped):
             return Stopped()
+        if own is not None:
+            # What it was raised behind has the request with its secrets, and holds connections.
+            own.__context__ = own.__traceback__ = None
         broken = is_broken(error)
         if broken and watch.seen and not watch.fresh:
             return _Stale("the server closed a connection that it had kept alive")
+        response = getattr(error, "response", None)
+        if isinstance(response, requests.Response):
+            # That of another server, as one that gives tokens.
+            words = own_words(error, self._secrets(request))
+            own = NetworkFailure(
+                f"auth or a hook of the session raised {type(error).__name__}{_colon(words)}",
+                permanent=not _is_passing(response.status_code),
+            )
         failure = network_failure(
             own or error,
             request.url,
             template.proxy if template else None,
-            begun=watch.begun or self._noted is not None,
+            begun=watch.begun or self._noted.response is not None,
             secrets=self._secrets(request),
         )
         if broken and watch.cut:
@@ -346,13 +371,10 @@ class _Lane:
             if len(self._templates) >= _MOST_TEMPLATES:
                 self._templates.clear()
             template = _Template(
-                self.session, request.method, base, self._note, authorised=authorised, untouched=self._untouched
+                self.session, request.method, base, self._noted, authorised=authorised, untouched=self._untouched
             )
             self._templates[key] = template
         return template
-
-    def _note(self, response: requests.Response, **_: Any) -> None:
-        self._noted = response
 
     def _send_quickly(self, quick: QuickWay, request: Request, query: str, watch: Watch) -> Reply | None:
         sent = quick.send(request, query, watch)
@@ -389,7 +411,7 @@ class _Lane:
     ) -> Reply:
         # Whoever signs the request may have read the body.
         watch.anew()
-        self._noted = None
+        self._noted.response = None
         connect, read = request.timeout
         with watched(self._pool(prepared, template), watch, str(prepared.method), prepared.path_url) as lending:
             if request.body is not None and connect is not None and not (lending and self._sees):
@@ -402,22 +424,17 @@ class _Lane:
             except Exception as error:
                 response = self._answer_behind(error, prepared)
                 if response is None:
-                    self._leave()
+                    self._noted.close()
                     raise
             try:
                 reply = _reply(response, read)
             except BaseException:
-                self._leave()
+                self._noted.close()
                 raise
-            if response is not self._noted:
-                self._leave()
+            if response is not self._noted.response:
+                self._noted.close()
         self._sees = watch.seen
         return reply
-
-    def _leave(self) -> None:
-        """Free the connection of an answer that nobody has read."""
-        if self._noted is not None:
-            self._noted.close()
 
     def _pool(self, prepared: requests.PreparedRequest, template: _Template) -> Any:
         """The pool that the request will use, or None."""
@@ -432,27 +449,22 @@ class _Lane:
             return None
 
     def _answer_behind(self, error: Exception, prepared: requests.PreparedRequest) -> requests.Response | None:
-        """The answer to the request in spite of which an exception was raised, by a hook that looks at the status, or
-        by an adapter that is tired of it. Raises NetworkFailure if that is not for it to be judged by."""
+        """Find the answer to the request in spite of which an exception was raised, by a hook that looks at the status
+        or by an adapter that gave up because of it. Raises NetworkFailure if a hook does not like a yes."""
         response = getattr(error, "response", None)
-        if not isinstance(response, requests.Response):
-            status = refusing_status(error)
-            if status is not None:
-                response = requests.Response()
-                response.status_code = status
-                return response
-            if own_failure(error) or (is_of_network(error) and not isinstance(error, requests.HTTPError)):
+        if isinstance(response, requests.Response):
+            asked = getattr(response.request, "url", None)
+            if response is not self._noted.response and asked not in (None, prepared.url):
                 return None
-            response = self._noted
-        if response is None:
+        elif (status := refusing_status(error)) is not None:
+            response = requests.Response()
+            response.status_code = status
+        elif own_failure(error) or (is_of_network(error) and not isinstance(error, requests.HTTPError)):
             return None
-        said = f"{type(error).__name__}{_colon(own_words(error))}"
-        asked = getattr(response.request, "url", None)
-        if response is not self._noted and asked is not None and asked != prepared.url:
-            raise NetworkFailure(
-                f"auth or a hook of the session raised {said}", permanent=not _is_passing(response.status_code)
-            )
-        if response.status_code < 300:
+        else:
+            response = self._noted.response
+        if response is not None and response.status_code < 300:
+            said = f"{type(error).__name__}{_colon(own_words(error))}"
             raise NetworkFailure(
                 f"the server answered {response.status_code}, but a hook of the session raised {said}",
                 permanent=True,
@@ -468,7 +480,7 @@ class _Lane:
             whole = requests.Request(request.method, request.url, headers=dict(request.headers), auth=template.auth)
             whole.data = body
             prepared = session.prepare_request(whole)
-            _hook_up(prepared, self._note)
+            _hook_up(prepared, self._noted)
         else:
             prepared = requests.PreparedRequest()
             prepared.method = request.method
@@ -511,7 +523,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
     raw: Any = response.raw
     something = False
     try:
-        if isinstance(raw, urllib3.HTTPResponse) and hasattr(raw, "read1"):
+        if reads_at_once(raw):
             while piece := raw.read1(REPLY_LIMIT, decode_content=True):
                 something = True
                 yield piece

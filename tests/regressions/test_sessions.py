@@ -2,22 +2,129 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
-import requests
+import pytest
 from faults.client import CHUNK, content, upload
-from faults.script import Script, Store, answer
+from faults.script import Exchange, Script, Step, Store, answer, hold
+from session.wire import LEAVE, PATIENCE, Request, Wire
+
+from resumable import FileState, Resumable, SessionState
+
+from .sessions import WAYS, Way
+
+pytestmark = pytest.mark.timeout(60)
 
 BLIND: dict[str, Any] = {"test_chunks": False}
+IMPATIENT: dict[str, Any] = {"timeout": (1, 1), "final_chunk_timeout": 1, **BLIND}
+WATCHED = ("fresh", "used", "shared", "blocking", "factory", "cached", "toolbelt", "retrying")
 
 
-def test_a_session_that_was_used_before_uploads_each_chunk_once() -> None:
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Every kind of session."""
+    return WAYS[request.param]
+
+
+def heads_apart(step: Step) -> Step:
+    """The step for what an upload sends; what the user sends is answered at once."""
+
+    def apart(exchange: Exchange) -> None:
+        (answer() if exchange.request.method == "HEAD" else step)(exchange)
+
+    return apart
+
+
+def test_each_chunk_is_sent_once_and_arrives(way: Way, tmp_path: Path) -> None:
     store = Store()
-    data = content(3 * CHUNK)
-    with Script(answer(), otherwise=store) as server, requests.Session() as session:
-        assert session.get(server.url).status_code == 200
-        run = upload(server.url, data, session=session, **BLIND)
-    assert run.count("chunk_retry") == 0
-    assert [request.number for request in server.uploads] == [1, 2, 3]
-    assert {request.connection for request in server.requests} == {0}
+    data = content(7 * 100_000, seed=1)
+    with Script(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as session:
+        run = upload(server.url, data, chunk_size=100_000, session=session, simultaneous_uploads=3)
+    assert run.count("chunk_retry") == run.count("file_error") == 0
+    assert sorted(request.number for request in server.requests if request.method == "POST") == list(range(1, 8))
     assert store.content(run.files[0].unique_identifier or "") == data
+
+
+def test_what_is_there_is_not_sent_again(way: Way, tmp_path: Path) -> None:
+    store = Store()
+    data = content(3 * CHUNK, seed=2)
+    with Script(otherwise=heads_apart(store)) as server:
+        upload(server.url, (data, "same.bin"))
+        with way(server.url, tmp_path) as session:
+            run = upload(server.url, (data, "same.bin"), session=session)
+    assert run.count("file_success") == 1
+    assert sum(request.method == "POST" for request in server.requests) == 3
+
+
+def test_a_pause_holds_and_resume_goes_on(way: Way, tmp_path: Path) -> None:
+    store = Store()
+    data = content(6 * CHUNK, seed=3)
+    paused = threading.Event()
+    with Script(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as mine:
+        session = Resumable(server.url, CHUNK, session=mine, simultaneous_uploads=1, **BLIND)
+        with session:
+            file = session.add_file(data, relative_path="sample.bin", on={"chunk_success": lambda *_: pause()})
+
+            def pause() -> None:
+                if not paused.is_set():
+                    session.pause()
+                    paused.set()
+
+            assert paused.wait(PATIENCE)
+            assert session.state is SessionState.PAUSED
+            session.resume()
+            session.join(PATIENCE)
+    assert file.state is FileState.SUCCESS
+    assert store.content(file.unique_identifier or "") == data
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_a_request_that_hangs_does_not_hold_up_the_end(end: str, way: Way, tmp_path: Path) -> None:
+    with Script(otherwise=heads_apart(hold)) as server, way(server.url, tmp_path) as mine:
+        session = Resumable(server.url, CHUNK, session=mine, timeout=(50, 50), **BLIND)
+        session.add_file(content(CHUNK), relative_path="sample.bin")
+        with server.seen:
+            assert server.seen.wait_for(lambda: any(r.method == "POST" for r in server.requests), PATIENCE)
+        began = time.monotonic()
+        getattr(session, end)()
+        session.close()
+        assert time.monotonic() - began < 2 + LEAVE
+
+
+def test_a_server_that_stops_reading_is_given_up_and_tried_again(way: Way, tmp_path: Path) -> None:
+    data = content(8 << 20, seed=4)
+    store = Store()
+    stalled: list[int] = []
+
+    def stall_once(exchange: Exchange) -> None:
+        if not stalled:
+            stalled.append(exchange.request.number)
+            exchange.hold()
+        else:
+            store(exchange)
+
+    with (
+        Script(otherwise=heads_apart(stall_once), receive_buffer=65536) as server,
+        way(server.url, tmp_path) as session,
+    ):
+        run = upload(server.url, data, chunk_size=len(data), session=session, **IMPATIENT)
+    assert stalled == [1]
+    assert run.count("file_success") == 1
+    assert store.content(run.files[0].unique_identifier or "") == data
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_a_request_that_hangs_is_cut_off(name: str, tmp_path: Path) -> None:
+    def behave(request: Request) -> tuple[Any, ...] | None:
+        return (200,) if request.method == "HEAD" else None
+
+    with Wire(behave) as wire, WAYS[name](wire.url, tmp_path) as mine:
+        session = Resumable(wire.url, CHUNK, session=mine, timeout=(50, 50), **BLIND)
+        session.add_file(content(CHUNK), relative_path="sample.bin")
+        (request,) = wire.wait_held()
+        session.cancel()
+        assert request.gone.wait(PATIENCE)
+        session.close()
