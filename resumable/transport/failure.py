@@ -84,12 +84,12 @@ def refusing_status(error: BaseException) -> int | None:
 
 def own_words(error: BaseException, secrets: Collection[str] = ()) -> str:
     """Give what the exception says, without what may be secret: queries and credentials in URLs, values of headers."""
-    text = str(error).partition("\n")[0][:300]
-    if type(error).__name__ == "InvalidHeader":
+    text = str(error).partition("\n")[0]
+    if "header" in text.lower():
         text = _VALUES.sub("…", text)
     for secret in secrets:
         text = text.replace(secret, "…")
-    return " ".join(map(_without_secrets, text.split()))
+    return " ".join(map(_without_secrets, text.split()))[:300]
 
 
 def _without_secrets(token: str) -> str:

@@ -361,7 +361,7 @@ class _Lane:
     def _secrets(self, request: Request) -> list[str]:
         """What must not be shown of what an exception says: the values of headers, and credentials without a scheme."""
         values = [str(value) for headers in (request.headers, self.session.headers or {}) for value in headers.values()]
-        return [part for value in values for part in (value, value.rpartition(" ")[2]) if len(part) > 3]
+        return [part for value in values for part in (value.strip(), value.split(" ")[-1].strip()) if len(part) > 3]
 
     def _template(self, request: Request, base: str) -> _Template:
         authorised = any(name.lower() == "authorization" for name in request.headers)
@@ -530,6 +530,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
         elif raw is not None:
             # To ask for more at once would be to wait for it.
             yield from response.iter_content(1)
+            response.close()
             return
         if not something:
             # A hook may have read it, or an adapter has made it of nothing else.

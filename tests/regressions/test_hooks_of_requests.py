@@ -129,7 +129,7 @@ def test_a_line_that_breaks_under_a_hook_is_tried_again(session: requests.Sessio
 
     def cut(exchange: Any) -> None:
         exchange.read()
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\no")
         exchange.close()
 
     session.hooks["response"].append(hook)
