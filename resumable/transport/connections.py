@@ -81,9 +81,11 @@ class WholeResponse(http.client.HTTPResponse):
         self.will_close = self._check_close()  # type: ignore[attr-defined]
         self.length = None if self.chunked else content_length(fields.get("content-length", ""))
         if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self._method == "HEAD":  # type: ignore[attr-defined]
-            # Whatever its head says, there is no body.
+            # Whatever its head says, there is no body, and nobody shall wait for one.
             self.chunked = False
             self.length = 0
+            if "transfer-encoding" in fields:
+                del fields["transfer-encoding"]
         if not self.chunked and self.length is None:
             self.will_close = True
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from faults.client import CHUNK, content, upload
 from faults.script import Exchange, Script, Step, Store, answer, hold
 from session.wire import LEAVE, PATIENCE, Request, Wire
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
 from resumable import FileState, Resumable, SessionState
 
@@ -128,3 +132,18 @@ def test_a_request_that_hangs_is_cut_off(name: str, tmp_path: Path) -> None:
         session.cancel()
         assert request.gone.wait(PATIENCE)
         session.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_left_on_a_session(fails: bool) -> None:
+    with Script(answer(), answer(500 if fails else 200)) as server, requests.Session() as session:
+        session.get(server.url)
+        adapter: Any = session.get_adapter(server.url)
+        pool = adapter.get_connection_with_tls_context(requests.Request("GET", server.url).prepare(), True)
+        upload(server.url, content(10), session=session, **BLIND)
+        connection = pool._get_conn()
+        assert (type(pool), type(connection)) == (HTTPConnectionPool, HTTPConnection)
+        assert not [name for name in (*vars(pool), *vars(connection)) if "resumable" in name]
+        assert session.hooks == requests.Session().hooks
+        pool._put_conn(connection)
+        pickle.loads(pickle.dumps(session)).close()
