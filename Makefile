@@ -48,7 +48,7 @@ bench: $(VENV)/all
 # The client against servers of others: all of them, or SERVERS="node-sample nginx"; see tests/interoperability/servers.
 # It wants node, npm, php and nginx, and keeps what it installs in RESUMABLE_SERVERS, or else in the user's cache.
 interop: $(VENV)/test
-	$(BIN)/python -m pytest -q tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
+	$(PYTEST) tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
 
 # The gates: every branch of the protocol and of the core, and fail_under of setup.cfg for the whole.
 coverage: $(VENV)/test

@@ -52,7 +52,7 @@ class Running:
 def cache() -> Path:
     """The folder of all environments."""
     if given := os.environ.get("RESUMABLE_SERVERS"):
-        return Path(given)
+        return Path(given).resolve()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resumable-servers"
 
 

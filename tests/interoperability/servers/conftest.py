@@ -34,7 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "record" in metafunc.fixturenames:
-        metafunc.parametrize("record", SERVERS.values(), ids=list(SERVERS), scope="session")
+        # Of the processes that share the tests, one has all of a server.
+        records = [pytest.param(record, marks=pytest.mark.xdist_group(name)) for name, record in SERVERS.items()]
+        metafunc.parametrize("record", records, ids=list(SERVERS), scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
