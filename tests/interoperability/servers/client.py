@@ -33,6 +33,12 @@ class Client:
         path.write_bytes(os.urandom(size))
         return path
 
+    def folder(self, name: str) -> Path:
+        """A new folder, whose name begins so too."""
+        path = self._sources / f"{os.urandom(4).hex()}-{name}"
+        path.mkdir()
+        return path
+
     def session(self, **options: Any) -> Resumable:
         """A session with what the server needs, with chunks of 64 KiB if nothing else is said."""
         record = self.server.record
@@ -60,4 +66,4 @@ class Client:
     def named(self, path: Path) -> list[bytes]:
         """The finished files that have the name of this one."""
         name = self.server.record.named(path.name, path.stat().st_size)
-        return [content for there, content in self.server.contents() if there == name]
+        return [content for there, content in self.server.contents() if there.endswith(name)]

@@ -27,7 +27,7 @@ class Record:
 
     What is known of it: whether it can take an ``empty`` file; whether it still knows the chunks of a finished file
     (``remembers``); whether the first file of a name stays, and the next one of that name is acknowledged and dropped
-    (``keeps_first``); whether it wants a ``log_in``.
+    (``keeps_first``); by what it ``tells_apart`` two files; whether it wants a ``log_in``.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Record:
     empty: bool = True
     remembers: bool = False
     keeps_first: bool = False
+    tells_apart: str = "names"
     log_in: bool = False
 
     def contents(self, root: Path) -> Iterator[tuple[str, bytes]]:
@@ -51,7 +52,7 @@ class Record:
             yield from _joined(root.glob(self.done))
             return
         for path in sorted(root.glob(self.done)):
-            if path.is_file():
+            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts):
                 yield path.name, path.read_bytes()
 
 
@@ -79,6 +80,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 "node",
                 "resumablejs 1.1.0",
                 "/upload",
+                tells_apart="identifiers",
                 done="chunks/*",
                 chunked=True,
                 empty=False,
@@ -93,6 +95,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 sdists=("django-resumable",),
                 done="done/*",
                 named=_with_size,
+                tells_apart="names and sizes",
                 remembers=True,
                 keeps_first=True,
             ),
@@ -103,6 +106,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 "/admin_resumable/upload/",
                 done="media/done/*",
                 named=_with_size,
+                tells_apart="names and sizes",
                 log_in=True,
             ),
             Record(
@@ -112,6 +116,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 "/admin_resumable/admin_resumable/",
                 done="media/admin_uploaded/*",
                 named=_with_size,
+                tells_apart="names and sizes",
                 log_in=True,
             ),
             Record("dash-uploader", "python", "dash-uploader 0.6.1", "/API/resumable", sdists=("dash-uploader",)),
@@ -124,12 +129,13 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 keeps_first=True,
             ),
             Record("python-resumable", "python", "python-resumable 0.1.2", "/uploads"),
-            Record("flowjs-tornado", "python", "flowjs 0.1.1", "/upload", options=_FLOW),
+            Record("flowjs-tornado", "python", "flowjs 0.1.1", "/upload", options=_FLOW, tells_apart="identifiers"),
             Record(
                 "flowjs-node-sample",
                 "node",
                 "@flowjs/flow.js 2.14.1",
                 "/upload",
+                tells_apart="identifiers",
                 options=_FLOW,
                 done="chunks/*",
                 chunked=True,
@@ -142,6 +148,8 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 "resumable behind nginx",
                 "/",
                 settings=("client_max_body_size 8m;",),
+                done="done/**/*",
+                tells_apart="identifiers",
                 remembers=True,
             ),
         ]

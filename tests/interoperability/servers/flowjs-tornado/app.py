@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import uuid
 from pathlib import Path
 
 import flowjs
@@ -22,7 +23,7 @@ class Upload(tornado.web.RequestHandler):
         request = flowjs.requests.TornadoRequest(self)
         config = flowjs.Config({"tempDir": str(chunks)})
         try:
-            flowjs.save(str(done / request.get_file_name()), config, request)
+            flowjs.save(str(done / f"{uuid.uuid1().hex}_{request.get_file_name()}"), config, request)
         except flowjs.NoContent:
             self.set_status(204)
         except flowjs.BadRequest:
