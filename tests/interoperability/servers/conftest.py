@@ -30,6 +30,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only(condition): run on the servers whose record fulfils the condition")
+    config.addinivalue_line("markers", "fails(condition, reason): is expected to fail on the servers of the condition")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -46,6 +47,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if HERE in item.path.parents and not _wanted(item, names)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        for mark in item.iter_markers("fails"):
+            if mark.args[0](item.callspec.params["record"]):  # type: ignore[attr-defined]
+                item.add_marker(pytest.mark.xfail(reason=mark.kwargs["reason"]))
 
 
 def _wanted(item: pytest.Item, names: list[str]) -> bool:

@@ -18,6 +18,17 @@ pytestmark = pytest.mark.timeout(300)  # the first test of a server waits until 
 
 MIB = 1024 * 1024
 
+CUTS = [
+    "reset",
+    pytest.param(
+        "close",
+        marks=pytest.mark.fails(
+            lambda record: record.name == "django-resumable",
+            reason="Django keeps the part that came, and the repeat is stored under another name and acknowledged",
+        ),
+    ),
+]
+
 
 @pytest.mark.parametrize("size", [1, MIB, 3 * MIB, 3 * MIB + MIB // 2 + 1])
 def test_a_file_arrives_with_the_defaults(client: Client, size: int) -> None:
@@ -73,6 +84,10 @@ def test_a_file_of_this_name_arrives(client: Client, name: str) -> None:
     assert client.copies(path) == 1
 
 
+@pytest.mark.fails(
+    lambda record: not record.remembers,
+    reason="a chunk that was there is asked for after the end, when the server has forgotten it, and all is sent again",
+)
 def test_an_interrupted_upload_goes_on_where_it_was(client: Client) -> None:
     path = client.source(12 * CHUNK)
     with client.session() as session:
@@ -89,7 +104,7 @@ def test_an_interrupted_upload_goes_on_where_it_was(client: Client) -> None:
     assert not stored & {upload.number for upload in client.tap.uploads()}
 
 
-@pytest.mark.parametrize("action", ["reset", "close"])
+@pytest.mark.parametrize("action", CUTS)
 def test_a_chunk_that_is_cut_on_its_way_is_sent_again(server: Running, tmp_path: Path, action: str) -> None:
     scenario = Scenario([Fault(action, at=5 * CHUNK + CHUNK // 2)])
     with Tap(server.url, scenario) as tap:
@@ -100,7 +115,11 @@ def test_a_chunk_that_is_cut_on_its_way_is_sent_again(server: Running, tmp_path:
     assert client.copies(path) == 1
 
 
-@pytest.mark.parametrize("action", ["reset", "close"])
+@pytest.mark.fails(
+    lambda record: record.name == "flowjs-tornado",
+    reason="a chunk that was there is asked for after the end, when the server has forgotten it, and all is sent again",
+)
+@pytest.mark.parametrize("action", CUTS)
 def test_a_chunk_of_which_a_part_has_come_is_not_there(server: Running, tmp_path: Path, action: str) -> None:
     with Tap(server.url, Scenario([Fault(action, at=5 * CHUNK + CHUNK // 2)])) as tap:
         client = Client(server, tap, tmp_path)
