@@ -31,6 +31,7 @@ _MISSING = (202, 203, 204, 205, 206, 404)
 _LATER = (429, 502, 503, 504)
 _TOO_SMALL = (400, 413, 422)
 _LONGEST_WORDS = 60
+_TURNS = 5
 _SAVES = "--no-test-chunks saves the question"
 
 
@@ -224,10 +225,17 @@ class Doctor:
             return Finding("resuming", "not possible", doubtful=True)
         prober = self._prober
         prober.part(**self._flags)
-        again = prober.part(name=prober.parts[-1], **self._flags)
-        status = again.test[0] if again.test else None
-        if status in (200, 201):
+        # Several servers mostly take turns: each has to be asked.
+        answers = [prober.ask(prober.parts[-1], **self._flags).test for _ in range(_TURNS)]
+        statuses = [answer[0] if answer else None for answer in answers]
+        known = sum(status in (200, 201) for status in statuses)
+        status = statuses[0]
+        if known == len(statuses):
             return Finding("resuming", f"a chunk that is there is answered with {status}")
+        if known or prober.ours:
+            text = f"asked {_TURNS} times for a chunk that is there, the server knew it {_times(known)}"
+            advice = "if several servers answer at this address, they need a common store"
+            return Finding("resuming", text, advice, ExitCode.CHANGED)
         self._use("test_chunks", False, "--no-test-chunks")
         text = f"a chunk that is there is answered with {status}: nothing resumes"
         return Finding("resuming", text, _SAVES, doubtful=True)
@@ -292,6 +300,10 @@ class Doctor:
         words = [word for written in flags.values() for word in written]
         again = command_again(["upload", *words, "FILE", self._target])
         self._console.print(styled((what, "bold"), f" {again}"), soft_wrap=True)
+
+
+def _times(number: int) -> str:
+    return {0: "never", 1: "once"}.get(number, f"{number} times")
 
 
 def _said(text: str) -> str:

@@ -40,7 +40,8 @@ class Answer(NamedTuple):
 
 class Prober:
     """Asks one server. ``options`` are those of the session, ``parts`` and ``wholes`` what the probes were called,
-    ``small`` the bytes in a chunk of theirs, ``chunk_size`` those in a chunk of an upload.
+    ``small`` the bytes in a chunk of theirs, ``chunk_size`` those in a chunk of an upload. ``ours``: the server is a
+    receiver of this package.
 
     No file is ever complete but that of :meth:`whole`: of the others one chunk is sent, whatever the test says.
     """
@@ -56,15 +57,19 @@ class Prober:
         self._fixed = {"max_chunk_retries": 0, "auto_upload": False, "chunk_order": "sequential"}
         self.parts: list[str] = []
         self.wholes: list[str] = []
+        self.ours = False
 
-    def ask(self) -> Answer:
-        """The answer to a test of a chunk that cannot be there. Nothing is sent."""
+    def ask(self, name: str | None = None, **options: Any) -> Answer:
+        """The answer to a test of a chunk that cannot be there, or of the chunk of the :meth:`part` of this name.
+        Nothing is sent."""
 
         def never(params: list[str]) -> str:
             raise _OnlyAsked
 
         where = {"test_target": self._options.get("test_target") or self._target}
-        answer = self._run(_name(), 1, 0, {**where, "test_chunks": True}, target=never, present=True)
+        options = {**options, **where, "test_chunks": True}
+        chunks = 1 if name is None else 2
+        answer = self._run(name or _name(), chunks, 0, options, target=never, present=True)
         only_asked = isinstance(answer.error, HookError) and isinstance(answer.error.__cause__, _OnlyAsked)
         return answer._replace(error=None) if only_asked else answer
 
@@ -125,6 +130,7 @@ class Prober:
             )
             file.mark_chunks_completed(number for number in range(len(file.chunks)) if number != index)
             session.join(raise_errors=False)
+        self.ours = self.ours or way.ours
         test = tests[0] if tests else None
         silence = None if tests else way.failure
         if isinstance(file.error, UploadError):

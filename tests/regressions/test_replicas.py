@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from resumable import FileState, IncompleteUpload, Resumable
+from resumable.cli import main
 from resumable.receiver import Server
 
 pytestmark = pytest.mark.timeout(60)
@@ -129,3 +130,23 @@ def test_a_second_run_is_no_success_either_and_one_behind_a_single_receiver_conv
             file.retry()
             session.join(30, raise_errors=False)
     assert (tmp_path / "a" / "a.bin").read_bytes() == DATA
+
+
+def test_the_doctor_finds_replicas_without_a_common_store(
+    replicas: Balancer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--yes", replicas.url]) == 8
+    assert "common store" in " ".join(capfd.readouterr().err.split())
+    del replicas.servers[1:]
+    assert main(["doctor", "--yes", replicas.url]) == 0
+
+
+def test_the_command_says_which_part_is_where_and_ends_with_a_code_of_its_own(
+    replicas: Balancer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.bin").write_bytes(DATA)
+    arguments = ["--chunk-size", "1000", "-j", "1", "--no-test-chunks", "--retry-interval", "0.01"]
+    assert main(["upload", *arguments, str(tmp_path / "a.bin"), replicas.url]) == 8
+    said = " ".join(capfd.readouterr().err.split())
+    assert " of 12" in said
+    assert "common store" in said
