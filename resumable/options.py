@@ -126,9 +126,7 @@ class Options:
         "Which chunks of a file may be sent together.",
     )
     test_chunks: bool = _row(True, "testChunks", checks.flag(), "Ask for each chunk whether the server has it already.")
-    trust_tests: bool = _row(
-        False, None, checks.flag(), "Believe tests without asking once for a chunk that cannot exist."
-    )
+    trust_tests: bool = _row(False, None, checks.flag(), "Believe tests without asking for a chunk that cannot exist.")
     success_statuses: tuple[int, ...] = _row(
         (200, 201), None, checks.statuses(), "Statuses that mean: the chunk is stored."
     )

@@ -380,7 +380,10 @@ class FileCore:
         assert self.believed is not None
         first, last = self.believed
         self.untested = True
+        self.unhold()
+        sent = self.bytes_done - self.bytes_skipped
         self._keep([(0, first), (last, self.order.count)])
+        self.bytes_skipped = max(self.bytes_done - sent, 0)
 
     def _keep(self, spans: Iterable[tuple[int, int]]) -> None:
         self.unhold()

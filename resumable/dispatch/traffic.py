@@ -15,7 +15,8 @@ __all__ = ["Moved", "Traffic"]
 
 
 class Moved(NamedTuple):
-    """How many bytes of a file or session moved. ``sent`` may fall on a retry, ``confirmed`` only on ``bootstrap``.
+    """How many bytes of a file or session moved. ``sent`` may fall on a retry, ``confirmed`` only on ``bootstrap`` and
+    if the server lost what it had acknowledged.
 
     ``skipped`` of the confirmed bytes were at the server already; ``speed`` is bytes a second, without them.
     """

@@ -1,0 +1,222 @@
+"""Files whose chunks are all taken for stored, and that something still has to confirm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from resumable.core.file import FileCore
+from resumable.core.records import Lease, Proof
+from resumable.core.states import ChunkState, FileState
+
+from .driver import Driver
+
+PARTIAL: dict[str, Any] = {"proof": Proof.PARTIAL}
+WHOLE: dict[str, Any] = {"proof": Proof.WHOLE}
+
+
+def asked(chunks: int = 4, *, size: int | None = None, **rules: Any) -> tuple[Driver, FileCore, Lease]:
+    """A file of which all chunks were sent, and the question whether the receiver has it."""
+    driver = Driver(**rules)
+    file = driver.add(chunks, size=size)
+    driver.upload()
+    while not file.complete:
+        assert "file_success" not in driver.answer(driver.lease(), **PARTIAL)
+    (question,) = driver.leases()
+    assert (question.confirm, question.ours, question.index) == (True, True, file.plan.count - 1)
+    return driver, file, question
+
+
+def skipped(chunks: int = 4, **rules: Any) -> tuple[Driver, FileCore, Lease]:
+    """A file of which a foreign server says that it has the first chunks, all but one, and the question."""
+    driver = Driver(test_chunks=True, slots=1, **rules)
+    file = driver.add(chunks)
+    driver.upload()
+    for _ in range(chunks - 1):
+        driver.answer(driver.lease(), "present", believed=True)
+    last = driver.lease()
+    driver.send(last)
+    driver.answer(last)
+    (question,) = driver.leases()
+    assert question.confirm
+    assert not question.ours
+    return driver, file, question
+
+
+def test_a_file_is_a_success_with_the_answer_that_says_whole() -> None:
+    driver = Driver()
+    driver.add(2)
+    driver.upload()
+    driver.answer(driver.lease(), **PARTIAL)
+    assert driver.answer(driver.lease(), **WHOLE) == ["chunk_success", "file_success", "complete"]
+
+
+def test_an_answer_that_says_whole_before_the_last_is_remembered() -> None:
+    """Answers of requests that are on the wire together come in any order."""
+    driver = Driver()
+    driver.add(2)
+    driver.upload()
+    first, second = driver.leases()
+    driver.answer(second, **WHOLE)
+    assert driver.answer(first, **PARTIAL) == ["chunk_success", "file_success", "complete"]
+
+
+@pytest.mark.parametrize("size", [0, 5, 45])
+def test_a_file_that_waits_to_be_confirmed_is_not_done(size: int) -> None:
+    """Its last chunk does not count, and nothing else is leased."""
+    driver, file, question = asked(size=size)
+    assert file.state is FileState.UPLOADING
+    assert file.bytes_done == driver.core.bytes_done == (30 if size == 45 else 0)
+    assert driver.wait() is None
+    driver.do(driver.core.mark_file, file.key, [(0, 1)])
+    assert driver.answer(question, "present", **WHOLE) == ["file_success", "complete"]
+    assert file.bytes_done == driver.core.bytes_done == size
+
+
+def test_what_a_receiver_lacks_is_sent_and_the_question_asked_again() -> None:
+    driver, file, question = asked()
+    assert driver.answer(question, "denied", stored=((0, 1), (3, 9)), **PARTIAL) == []
+    assert (file.bytes_done, driver.core.bytes_done) == (20, 20)
+    first, second = driver.leases()
+    assert [first.index, second.index] == [1, 2]
+    driver.answer(first, **PARTIAL)
+    driver.answer(second, **PARTIAL)
+    (again,) = driver.leases()
+    error = RuntimeError("not whole")
+    told = driver.answer(again, "denied", stored=((0, 3),), error=error, **PARTIAL)
+    assert told == ["file_error", "error", "complete"]
+    assert (file.error, file.bytes_done) == (error, 30)
+
+
+def test_a_retry_of_a_file_that_was_denied_begins_anew() -> None:
+    """What is missing is sent, and the receiver is asked for the whole once more, not for the last time."""
+    driver, file, question = asked()
+    driver.answer(question, "denied", **PARTIAL)
+    for lease in driver.leases():
+        driver.answer(lease, **PARTIAL)
+    driver.answer(driver.lease(), **PARTIAL)
+    driver.answer(driver.lease(), "denied", stored=((0, 3),), **PARTIAL)
+    assert file.state is FileState.ERROR
+    driver.do(driver.core.retry_file, file.key, driver.now)
+    driver.answer(driver.lease(), **PARTIAL)
+    driver.answer(driver.lease(), "denied", stored=((0, 3),), **PARTIAL)
+    assert file.state is FileState.UPLOADING
+    driver.answer(driver.lease(), **WHOLE)
+    assert file.state is FileState.SUCCESS
+
+
+@pytest.mark.parametrize("mode", ["free", "bookends"])
+@pytest.mark.parametrize("first_and_last", [False, True])
+@pytest.mark.parametrize("chunks", [1, 2, 5])
+def test_a_receiver_that_has_all_chunks_and_not_the_file_gets_the_last_again(
+    mode: str, first_and_last: bool, chunks: int
+) -> None:
+    driver, _, question = asked(chunks, mode=mode, first_and_last=first_and_last)
+    driver.answer(question, "denied", stored=((0, chunks),), **PARTIAL)
+    (lease,) = driver.leases()
+    assert lease.index == chunks - 1
+    assert driver.answer(lease, **WHOLE) == ["chunk_success", "file_success", "complete"]
+
+
+def test_a_question_that_fails_is_asked_again_later_and_not_for_ever() -> None:
+    driver, file, question = asked(max_chunk_retries=1, delay=lambda retries, streak: 5.0)
+    assert driver.answer(question, "retry") == ["file_retry"]
+    assert driver.wait() == 5.0
+    driver.now = 5.0
+    (again,) = driver.leases()
+    assert (again.confirm, again.retries) == (True, 1)
+    assert driver.answer(again, "retry", error=OSError()) == ["file_error", "error", "complete"]
+    driver.do(driver.core.retry_file, file.key, driver.now)
+    assert driver.lease().confirm
+
+
+def test_a_question_that_is_refused_fails_the_file_and_forgets_nothing() -> None:
+    driver, file, question = asked()
+    assert driver.answer(question, "refused", **PARTIAL) == ["file_error", "error", "complete"]
+    assert file.complete
+    driver.do(driver.core.retry_file, file.key, driver.now)
+    (again,) = driver.leases()
+    assert again.confirm
+    assert driver.answer(again, "present", **WHOLE) == ["file_success", "complete"]
+
+
+@pytest.mark.parametrize("kind", ["stopped", "retry", "refused"])
+def test_a_question_that_is_stopped_is_asked_again(kind: str) -> None:
+    driver, file, question = asked()
+    driver.do(driver.core.pause_file, file.key)
+    assert driver.stopped == [question.id]
+    driver.answer(question, kind)
+    assert driver.wait() is None
+    driver.do(driver.core.resume_file, file.key)
+    assert driver.lease().confirm
+
+
+def test_a_question_that_is_answered_though_it_was_stopped_counts() -> None:
+    driver, file, question = asked()
+    driver.do(driver.core.pause_file, file.key)
+    driver.answer(question, "denied", stored=((0, 3),), **PARTIAL)
+    driver.do(driver.core.resume_file, file.key)
+    assert [lease.index for lease in driver.leases()] == [3]
+
+
+def test_a_question_that_waits_for_its_retry_is_stopped_by_a_pause() -> None:
+    driver, file, question = asked(delay=lambda retries, streak: 5.0)
+    driver.answer(question, "retry")
+    driver.do(driver.core.pause_file, file.key)
+    driver.do(driver.core.resume_file, file.key)
+    assert driver.lease().confirm
+
+
+def test_the_answer_to_a_question_of_the_past_is_not_counted() -> None:
+    """The file was cut anew meanwhile, and waits until the question has left the wire."""
+    driver, file, question = asked()
+    driver.do(driver.core.bootstrap_file, file.key)
+    assert driver.wait() is None
+    assert driver.answer(question, "present", **WHOLE) == []
+    assert sorted(driver.indexes()) == [0, 1, 2]
+
+
+def test_what_a_foreign_server_was_believed_is_forgotten_and_sent_without_a_test() -> None:
+    driver, file, question = skipped(6)
+    assert question.index == 4
+    driver.answer(question, "denied")
+    assert (file.bytes_done, file.bytes_skipped) == (10, 0)
+    sent = []
+    while file.state is FileState.UPLOADING:
+        lease = driver.lease()
+        assert not lease.test
+        sent.append(lease.index)
+        driver.answer(lease)
+    assert sent == [0, 1, 2, 3, 4]
+    assert driver.events()[-2:] == ["file_success", "complete"]
+
+
+def test_what_a_foreign_server_was_believed_and_confirms_is_stored() -> None:
+    driver, file, question = skipped()
+    assert driver.answer(question, "present") == ["file_success", "complete"]
+    assert (file.bytes_done, file.bytes_skipped) == (40, 30)
+
+
+def test_chunks_that_a_foreign_server_listed_are_only_believed() -> None:
+    driver = Driver(test_chunks=True)
+    file = driver.add(9)
+    driver.upload()
+    lease = driver.lease()
+    driver.send(lease)
+    driver.answer(lease, stored=((2, 4), (5, 9)), believed=True)
+    for each in driver.leases():
+        driver.send(each)
+        driver.answer(each)
+    (question,) = driver.leases()
+    assert (question.confirm, question.index) == (True, 8)
+    driver.answer(question, "denied")
+    assert driver.core.chunk_state(file.key, 1)[0] is ChunkState.DONE
+    assert sorted(driver.finish()) == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_chunks_that_the_user_marked_are_taken_for_stored() -> None:
+    driver = Driver()
+    file = driver.add(3)
+    driver.upload()
+    assert driver.do(driver.core.mark_file, file.key, [(0, 3)]) == ["file_success", "complete"]
