@@ -181,8 +181,8 @@ class ResumableFile(Progress):
         self._engine.bootstrap_file(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
-        """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent, unless the
-        receiver of this package says at the end that it lacks them.
+        """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent, unless
+        the receiver of this package says at the end that it lacks them.
 
         Raises StateError where the file has ended, is no longer part of the session, or that is closed.
         Source: resumable.js ``markChunksCompleted``, which takes a count.

@@ -16,8 +16,8 @@ class Progress:
 
     @property
     def bytes_confirmed(self) -> int:
-        """The bytes that the server acknowledged. Falls only on ``bootstrap()`` of a file, and if the server turns out to
-        have lost what it acknowledged."""
+        """The bytes that the server acknowledged. Falls only on ``bootstrap()`` of a file, and if the server turns out
+        to have lost what it acknowledged."""
         return self._moved.confirmed
 
     @property
