@@ -347,11 +347,11 @@ class FileCore:
     # -- what proves it ------------------------------------------------------------------------------------------
 
     def hear(self, proof: Proof) -> None:
-        """An answer said this of the whole file."""
+        """An answer said this of the whole file. The last word counts: a chunk with other bytes than those of a file
+        that was whole begins a new upload."""
         if proof is not Proof.NONE:
             self.ours = True
-        if proof is Proof.WHOLE:
-            self.whole = True
+            self.whole = proof is Proof.WHOLE
 
     def hold(self) -> None:
         """Leave the bytes of the last chunk out of the count, until :meth:`unhold`."""

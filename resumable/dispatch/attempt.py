@@ -103,8 +103,9 @@ class Attempt:
             return self._failed(failure) if failure.permanent else None
         known = _is_ours(reply)
         if known or not self._ours:
-            listed = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
-            self._stored = self._stored or listed
+            self._stored = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
+            if self._proof is Proof.WHOLE:
+                self._stored = ((0, self._count),)
         self._believed = not known and not self._options.trust_tests
         return Outcome(OutcomeKind.PRESENT, reply.text, answered=True) if decision is Verdict.STORED else None
 
@@ -334,9 +335,8 @@ class Attempt:
         self._ours = True
         self._means.origins.add(words.origin(self._request.url))
         status = _file_status(reply)
-        if status is not None and status.whole:
-            self._proof = Proof.WHOLE
-            self._stored = ((0, self._count),)
+        if status is not None:
+            self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
         elif self._proof is Proof.NONE:
             self._proof = Proof.PARTIAL
 

@@ -52,14 +52,15 @@ def test_a_file_is_a_success_with_the_answer_that_says_whole() -> None:
     assert driver.answer(driver.lease(), **WHOLE) == ["chunk_success", "file_success", "complete"]
 
 
-def test_an_answer_that_says_whole_before_the_last_is_remembered() -> None:
-    """Answers of requests that are on the wire together come in any order."""
+def test_an_answer_that_says_whole_before_the_last_is_asked_about() -> None:
+    """Answers of requests that are on the wire together come in any order, or the last chunk began a new upload."""
     driver = Driver()
     driver.add(2)
     driver.upload()
     first, second = driver.leases()
     driver.answer(second, **WHOLE)
-    assert driver.answer(first, **PARTIAL) == ["chunk_success", "file_success", "complete"]
+    assert driver.answer(first, **PARTIAL) == ["chunk_success"]
+    assert driver.answer(driver.lease(), "present", **WHOLE) == ["file_success", "complete"]
 
 
 @pytest.mark.parametrize("size", [0, 5, 45])

@@ -250,6 +250,16 @@ def test_a_session_is_named_only_to_a_server_that_has_said_what_it_is(wire: Wire
         assert not any(SESSION_HEADER.lower() in request.headers for request in stranger.requests)
 
 
+def test_without_tests_all_is_sent_also_if_the_first_answer_says_whole(wire: Wire) -> None:
+    # A later chunk may have other bytes than the file that is there.
+    wire.behave = memory = Memory()
+    memory.stored = set(range(1, 7))
+    file = send(wire.url, test_chunks=False)
+    assert file.state is FileState.SUCCESS
+    assert sent(wire) == [1, 2, 3, 4, 5, 6]
+    assert file.bytes_skipped == 0
+
+
 # -- a real receiver ---------------------------------------------------------------------------------------------------
 
 
@@ -295,3 +305,12 @@ def test_a_finish_hook_that_fails_is_no_success_and_a_retry_asks_for_it_again(re
         session.join(PATIENCE)
     assert file.state is FileState.SUCCESS
     assert (received / "a.bin").read_bytes() == data
+
+
+def test_a_file_that_was_edited_behind_its_first_chunk_is_sent_whole_beside_the_old_one(received: Path) -> None:
+    first = bytes(60)
+    second = bytes(40) + b"edited" * 3 + bytes(2)
+    with Server(received) as server:
+        for data in (first, second):
+            assert send(server.url, data, test_chunks=False, generate_unique_identifier=lambda *_: "1").error is None
+    assert sorted(path.read_bytes() for path in received.iterdir() if path.is_file()) == [first, second]
