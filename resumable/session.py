@@ -243,7 +243,8 @@ class Resumable(Progress):
             self._transport.close()
 
     def __enter__(self) -> Resumable:
-        self._engine.hold()
+        if not self._engine.foreign:
+            self._engine.hold()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
