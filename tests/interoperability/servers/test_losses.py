@@ -66,7 +66,8 @@ def test_two_files_of_one_name_are_no_success_if_the_server_knows_only_names(cli
     assert client.wrong(result) == []
 
 
-@pytest.mark.xfail(reason="the server mixes their chunks, or keeps one of them, and says 200")
+# Whether their chunks come between each other is chance.
+@pytest.mark.xfail(reason="the server mixes their chunks, or keeps one of them, and says 200", strict=False)
 @pytest.mark.only(lambda record: record.tells_apart == "names and sizes")
 def test_two_files_of_one_name_and_size_are_no_success_if_the_server_knows_only_those(client: Client) -> None:
     result = two_of_one_name(client, 3 * CHUNK, 3 * CHUNK)
