@@ -7,6 +7,7 @@ or says so in JSON, and a web page proves nothing in either direction.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -16,7 +17,6 @@ from typing import Any, NamedTuple
 __all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary", "without_markup"]
 
 _LONGEST = 200
-_WORDS_OF_A_KIND = 100
 
 
 class Acceptance(Enum):
@@ -88,7 +88,8 @@ _ON_LINE = re.compile(r" on line [0-9]+")
 _PHP_LIMIT = re.compile(r"POST Content-Length of [0-9]+ bytes exceeds")
 # A log that cannot be opened is no lost chunk; a part that cannot be read is missing in the file.
 _PHP_LOST = re.compile(
-    r"\b(?:move_uploaded_file|fwrite|fputs|file_put_contents)\(|\bfopen\((?![^)]*log)|\bfile_get_contents\([^)]*\.part"
+    r"\b(?:move_uploaded_file|fwrite|fputs)\(|\b(?:fopen|file_put_contents)\((?![^)]*log)"
+    r"|\bfile_get_contents\([^)]*\.part"
     r"|(?i:\bfile upload error)"
 )
 
@@ -99,15 +100,24 @@ _WEB_PAGE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _PASSWORD = re.compile(r"<input\b[^<>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
-_LOG_IN = re.compile(rf"<form\b|{_PASSWORD.pattern}", re.IGNORECASE)
+_LOG_IN = re.compile(
+    rf"<form\b|{_PASSWORD.pattern}|<a\b[^<>]{{0,300}}\bhref=[^<>\s]{{0,300}}\b(?:log|sign)[-_]?(?:in|on)\b",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(r"<title\b[^<>]*>([^<>]*)<", re.IGNORECASE)
 _HIDDEN = re.compile(r"<(/?)(?:script|style|template)\b[^<>]*>", re.IGNORECASE)
 _INLINE = re.compile(r"</?(?:a|b|em|font|i|span|strong|u)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[!/?a-zA-Z][^<>]*>?")
 
-# Byte order marks, as they are and as a server that does not know its own letters sends them; and what keeps JSON from
-# being run as a script.
-_BEFORE = re.compile(r"(?:\s|\ufeff|\xef\xbb\xbf)*(?:\)\]\}',?\s|while\s?\(1\);|for\s?\(;;\);)?\s*")
+# Byte order marks, as they are and as a server that does not know its own letters sends them; what keeps JSON from
+# being run as a script, or has it run as one; and the element that JSON is put into for old browsers.
+_BEFORE = re.compile(
+    r"(?:\s|\ufeff|\xef\xbb\xbf)*(?:\)\]\}',?\s|while\s?\(1\);|for\s?\(;;\);"
+    r"|(?:/\*\*/\s*)?[\w$.]{1,100}\((?=\s*\{)|<(?:pre|textarea)\b[^<>]*>(?=\s*\{))?\s*",
+    re.IGNORECASE,
+)
+_DECODER = json.JSONDecoder(strict=False)
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _NO = ("false", "0")
 _FAILED = ("error", "fail", "failed", "failure")
@@ -209,7 +219,7 @@ def _first_json(text: str) -> tuple[Any, str]:
     """
     if text.startswith(("{", '"')):
         try:
-            value, end = json.JSONDecoder().raw_decode(text)
+            value, end = _DECODER.raw_decode(text)
         except (ValueError, RecursionError):
             pass
         else:
@@ -222,9 +232,10 @@ def _refused(words: str, remedy: Remedy) -> Judgement:
 
 
 def _unproven(what: str, text: str, remedy: Remedy = Remedy.RETRY) -> Judgement:
-    """Return a judgement whose kind is made of the first words that are the same whatever file is sent."""
+    """Return a judgement whose kind is made of all words that are the same whatever file is sent."""
     words = [word.strip(".,:;!?()\"'").lower() for word in _visible(text).split()]
-    kind = " ".join([what, *[word for word in words if word.isalpha()][:_WORDS_OF_A_KIND]])
+    plain = " ".join(word for word in words if _WORD.fullmatch(word))
+    kind = f"{what} {hashlib.sha256(plain.encode('utf-8', 'replace')).hexdigest()}"
     said = summary(text)
     return Judgement(Acceptance.UNPROVEN, f"{what}: {_quoted(said)}" if said else what, remedy, kind)
 

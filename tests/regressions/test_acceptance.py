@@ -427,3 +427,16 @@ def test_accept_decides_about_every_status_of_success(wire: Wire, make: Make) ->
     wire.behave = lambda request: (404,) if request.chunk is None else (202, LOGIN)
     flags = ("--success-statuses", "200,202", "--accept", "202:log in")
     assert command(wire, make(size=30), *flags)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [("was saved", "wasn't saved"), (f"{'menu ' * 500} was saved", f"{'menu ' * 500} could not be saved")],
+    ids=["apostrophe", "behind a long menu"],
+)
+def test_a_page_that_differs_in_one_word_is_asked_about_anew(wire: Wire, make: Make, yes: str, no: str) -> None:
+    body = "<html><body>The chunk {}</body></html>"
+    wire.behave = site = Site(says_from(5, body.format(no)), shows=lambda request: body.format(yes))
+    file = send(wire, make(size=80))
+    assert type(file.error) is ServerRefused
+    assert file.bytes_confirmed == 10 * len(site.memory) == 40
