@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Unpack
+
     from . import errors as errors
-    from .chunk import ResumableChunk
     from .core.states import ChunkState, FileState, SessionState
     from .errors import (
         AuthenticationRefused,
@@ -35,10 +38,11 @@ if TYPE_CHECKING:
         UsageError,
         WaitTimeout,
     )
-    from .file import ResumableFile
+    from .file import ResumableChunk, ResumableFile
     from .protocol import dialects, identifiers
     from .session import Result, Resumable
     from .signals import Subscription
+    from .static_types import UploadOptions
 
 __all__ = [
     "AuthenticationRefused",
@@ -82,7 +86,7 @@ _HOMES = {
     "FileState": ".core.states",
     "Result": ".session",
     "Resumable": ".session",
-    "ResumableChunk": ".chunk",
+    "ResumableChunk": ".file",
     "ResumableFile": ".file",
     "SessionState": ".core.states",
     "Subscription": ".signals",
@@ -118,7 +122,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, *__all__})
 
 
-def upload(source: Any, target: str, **options: Any) -> Result:
+def upload(source: Any, target: str | Callable[[list[str]], str], **options: Unpack[UploadOptions]) -> Result:
     """Uploads one source (or, given a list or tuple, several; a directory with all that is in it) and waits for it.
 
     ``options`` are those of :class:`Resumable`. Returns what became of the files; raises UploadFailed where one
@@ -128,7 +132,8 @@ def upload(source: Any, target: str, **options: Any) -> Result:
 
     from .session import Resumable
 
-    with Resumable(target, **{"auto_upload": False, **options}) as session:
+    options.setdefault("auto_upload", False)
+    with Resumable(target, **options) as session:
         for item in source if isinstance(source, (list, tuple)) else [source]:
             if isinstance(item, (str, os.PathLike)) and os.path.isdir(item):
                 session.add_directory(item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .core.records import Notice
 from .core.states import SessionState
@@ -20,9 +20,6 @@ from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals
 from .transport.directory import walk
 
-if TYPE_CHECKING:
-    from .session import Resumable
-
 __all__ = ["Adding"]
 
 logger = logging.getLogger("resumable")
@@ -32,10 +29,17 @@ MANY_CHUNKS = 9999
 
 
 class Adding:
-    """Adds files to one session; what each method raises is said there."""
+    """Adds files to one session, whose handles ``make_handle`` makes; what each method raises is said there."""
 
-    def __init__(self, session: Resumable, options: Options, hooks: Hooks, signals: Signals, engine: Engine) -> None:
-        self._session = session
+    def __init__(
+        self,
+        make_handle: Callable[[Entry], ResumableFile],
+        options: Options,
+        hooks: Hooks,
+        signals: Signals,
+        engine: Engine,
+    ) -> None:
+        self._make_handle = make_handle
         self._options = options
         self._hooks = hooks
         self._signals = signals
@@ -151,7 +155,7 @@ class Adding:
             )
         order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
         entry = Entry(record, candidate.source)
-        file = entry.subject = ResumableFile(self._session, self._engine, entry)
+        file = entry.subject = self._make_handle(entry)
         subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
         prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
         try:

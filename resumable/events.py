@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from .errors import UnknownEvent
 
-__all__ = ["EVENTS", "Event", "canonical"]
+__all__ = ["EVENTS", "Event", "EventName", "FileEventName", "canonical"]
 
 
 class Event(NamedTuple):
@@ -78,6 +78,69 @@ _ROWS = (
 
 EVENTS: Mapping[str, Event] = MappingProxyType({row.name: row for row in _ROWS})
 """The rows by name."""
+
+EventName: TypeAlias = Literal[
+    "file_added",
+    "files_added",
+    "before_add",
+    "chunking_start",
+    "chunking_progress",
+    "chunking_complete",
+    "upload_start",
+    "file_progress",
+    "progress",
+    "file_retry",
+    "file_success",
+    "file_error",
+    "error",
+    "complete",
+    "pause",
+    "before_cancel",
+    "cancel",
+    "chunk_success",
+    "chunk_retry",
+    "chunk_error",
+    "file_cancelled",
+    "handler_error",
+    "catch_all",
+    "fileAdded",
+    "filesAdded",
+    "beforeAdd",
+    "chunkingStart",
+    "chunkingProgress",
+    "chunkingComplete",
+    "uploadStart",
+    "fileProgress",
+    "fileRetry",
+    "fileSuccess",
+    "fileError",
+    "beforeCancel",
+    "catchAll",
+]
+"""What ``session.on`` takes; other spellings of these names work, too."""
+
+FileEventName: TypeAlias = Literal[
+    "success",
+    "error",
+    "progress",
+    "retry",
+    "cancelled",
+    "completed",
+    "file_added",
+    "chunking_start",
+    "chunking_progress",
+    "chunking_complete",
+    "file_progress",
+    "file_retry",
+    "file_success",
+    "file_error",
+    "chunk_success",
+    "chunk_retry",
+    "chunk_error",
+    "file_cancelled",
+    "catch_all",
+]
+"""What ``file.on`` takes."""
 
 _BY_SPELLING = {name.replace("_", ""): name for name in EVENTS}
 

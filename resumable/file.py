@@ -1,4 +1,4 @@
-"""The handle on a file: what users hold, and what handlers get.
+"""The handles on a file and its chunks: what users hold, and what handlers get.
 
 Handles hold the engine and facts that never change; every other value is asked for, and is a consistent snapshot.
 Pickled, they become plain records.
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
-from .chunk import Chunks, ResumableChunk, event_among
 from .core.states import ChunkState, FileState
 from .dispatch.engine import Engine
-from .dispatch.entry import Entry, FileRecord
+from .dispatch.entry import ChunkRecord, Entry, FileRecord
 from .dispatch.traffic import Moved
-from .errors import UploadCancelled
+from .errors import UnknownEvent, UploadCancelled
+from .events import EVENTS, FileEventName, canonical
 from .progress import Progress
 from .protocol.plan import ChunkPlan
 from .signals import Subscription
@@ -23,7 +23,7 @@ from .signals import Subscription
 if TYPE_CHECKING:
     from .session import Resumable
 
-__all__ = ["Registration", "ResumableFile", "file_event"]
+__all__ = ["Chunks", "Registration", "ResumableChunk", "ResumableFile", "file_event"]
 
 _SHORT = {
     "success": "file_success",
@@ -214,12 +214,12 @@ class ResumableFile(Progress):
     # -- events --------------------------------------------------------------------------------------------------
 
     @overload
-    def on(self, event: str, handler: Callable[..., Any], *, weak: bool = False) -> Subscription: ...
+    def on(self, event: FileEventName | str, handler: Callable[..., Any], *, weak: bool = False) -> Subscription: ...
 
     @overload
-    def on(self, event: str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
+    def on(self, event: FileEventName | str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
 
-    def on(self, event: str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
+    def on(self, event: FileEventName | str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
         """``handler`` is called for this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
 
         A handler that comes late is told first what it missed: the chunks that are stored (``chunk_success``), or how
@@ -277,6 +277,109 @@ class ResumableFile(Progress):
         )
 
 
+class ResumableChunk:
+    """One chunk of a file. ``index`` (and ``offset``, its resumable.js name) counts from 0, ``number`` from 1; the
+    bytes are ``[start, end)`` of the file. Chunks are made when asked for and equal when they are the same chunk.
+
+    Where ``preprocess_file`` replaces the bytes of the file, ``start``, ``end`` and ``size`` are those of the new cut,
+    and raise IndexError for a chunk that is not in it.
+    """
+
+    __slots__ = ("__weakref__", "file", "index")
+
+    def __init__(self, file: ResumableFile, index: int) -> None:
+        self.file = file
+        self.index = index
+
+    @property
+    def start(self) -> int:
+        """Where the chunk begins in the file."""
+        return self.file._plan.span(self.index)[0]
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.file._plan.span(self.index)[1]
+
+    @property
+    def offset(self) -> int:
+        """The chunk's index, as resumable.js calls it."""
+        return self.index
+
+    @property
+    def number(self) -> int:
+        """The chunk's number, as servers are told it: from 1."""
+        return self.index + 1
+
+    @property
+    def size(self) -> int:
+        """The bytes of the chunk."""
+        start, end = self.file._plan.span(self.index)
+        return end - start
+
+    @property
+    def state(self) -> ChunkState:
+        """Where the chunk is now."""
+        return self.file._chunk_state(self.index)[0]
+
+    @property
+    def retries(self) -> int:
+        """How often an attempt failed and another followed, while the chunk has its turn."""
+        return self.file._chunk_state(self.index)[1]
+
+    def read(self) -> bytes:
+        """The bytes of the chunk, from its source. Raises SourceError, also where the file was removed or the session
+        closed and its bytes were given, or came from a stream."""
+        start, end = self.file._plan.span(self.index)
+        data = bytearray(end - start)
+        with self.file._entry.source.open() as reader:
+            reader.read_into(memoryview(data), start)
+        return bytes(data)
+
+    def on(self, event: str, handler: Callable[..., Any]) -> Subscription:
+        """``handler`` is called for this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``.
+
+        Raises UnknownEvent, also for one that does not happen to chunks.
+        """
+        return self.file.resumable_obj.signals.on(_event_among(event, ("chunk",)), handler, sender=self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResumableChunk) and (self.file, self.index) == (other.file, other.index)
+
+    def __hash__(self) -> int:
+        return hash((id(self.file), self.index))
+
+    def __repr__(self) -> str:
+        return f"<ResumableChunk {self.number} of {self.file.file_name!r}>"
+
+    def __reduce__(self) -> Any:
+        return ChunkRecord, (self.file._entry.record, self.number, self.start, self.end)
+
+
+class Chunks(Sequence[ResumableChunk]):
+    """The chunks of a file, made on demand."""
+
+    def __init__(self, file: ResumableFile) -> None:
+        self._file = file
+
+    def __len__(self) -> int:
+        return self._file._plan.count
+
+    @overload
+    def __getitem__(self, index: int) -> ResumableChunk: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ResumableChunk]: ...
+
+    def __getitem__(self, index: int | slice) -> ResumableChunk | list[ResumableChunk]:
+        if isinstance(index, slice):
+            return [self._file._chunk(position) for position in range(*index.indices(len(self)))]
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"the file has {count} chunks")
+        return self._file._chunk(index % count)
+
+
 class Registration:
     """An event as resumable.py 0.1.1 offered it."""
 
@@ -290,7 +393,15 @@ class Registration:
 
 def file_event(name: str) -> str:
     """The event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
-    return event_among(_SHORT.get(name.lower(), name), ("file", "chunk"))
+    return _event_among(_SHORT.get(name.lower(), name), ("file", "chunk"))
+
+
+def _event_among(name: str, subjects: tuple[str, ...]) -> str:
+    """The event of this name, which happens to one of the subjects. Raises UnknownEvent."""
+    event = canonical(name)
+    if EVENTS[event].subject not in subjects and event != "catch_all":
+        raise UnknownEvent(f"{name} of a {subjects[0]}")
+    return event
 
 
 def _ranges(indexes: Iterable[int]) -> list[tuple[int, int]]:

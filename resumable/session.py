@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from .adding import Adding
 from .core.records import Ending
@@ -18,6 +18,7 @@ from .dispatch.hooks import Hooks
 from .dispatch.perform import Performer
 from .dispatch.traffic import Moved
 from .errors import FileRejected, UploadFailed, without_secrets
+from .events import EventName
 from .file import Registration, ResumableFile
 from .options import Options
 from .plugins import resolve_plugins
@@ -26,6 +27,11 @@ from .signals import Signals, Subscription
 from .telling import Telling
 from .transport.http import RequestsTransport
 from .unfinished import watch
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .static_types import Extra, SessionOptions
 
 __all__ = ["Result", "Resumable"]
 
@@ -73,11 +79,11 @@ class Resumable(Progress):
         target: str | Callable[[list[str]], str],
         chunk_size: int = 1024 * 1024,
         simultaneous_uploads: int = 3,
-        headers: Any = None,
+        headers: Extra = None,
         test_chunks: bool = True,
         max_chunk_retries: int | None = 100,
         permanent_errors: Iterable[int] = Options.permanent_errors,
-        **options: Any,
+        **options: Unpack[SessionOptions],
     ) -> None:
         self._options = Options.checked(
             target=target,
@@ -99,7 +105,7 @@ class Resumable(Progress):
             report=lambda *facts: self._telling.report_failure(*facts),
             returned=lambda: self._engine.consider(),
         )
-        self._telling = Telling(self, self.signals, lambda: self._engine)
+        self._telling = Telling(self, self.signals, lambda: self._engine, self._result)
         self._transport = checked.transport or RequestsTransport(
             checked.session, connections=checked.simultaneous_uploads
         )
@@ -125,7 +131,9 @@ class Resumable(Progress):
             completion_delay=checked.completion_delay,
             handling=self.signals.handling,
         )
-        self._adding = Adding(self, checked, self._hooks, self.signals, self._engine)
+        self._adding = Adding(
+            lambda entry: ResumableFile(self, self._engine, entry), checked, self._hooks, self.signals, self._engine
+        )
         self._reported: dict[ResumableFile, Exception] = {}
         watch(self, self._engine.unfinished)
         for plugin in plugins:
@@ -336,12 +344,12 @@ class Resumable(Progress):
     # -- events --------------------------------------------------------------------------------------------------
 
     @overload
-    def on(self, event: str, handler: Callable[..., Any], *, weak: bool = False) -> Subscription: ...
+    def on(self, event: EventName | str, handler: Callable[..., Any], *, weak: bool = False) -> Subscription: ...
 
     @overload
-    def on(self, event: str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
+    def on(self, event: EventName | str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
 
-    def on(self, event: str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
+    def on(self, event: EventName | str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
         """``handler`` is called at the event, with resumable.js's arguments; those it has no room for are dropped.
 
         Returns a subscription with ``off()``; without a handler it is a decorator. Handlers are called one at a time,

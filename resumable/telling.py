@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from .core.records import Ending, Notice
 from .dispatch.delivery import BATCH
@@ -12,9 +12,6 @@ from .dispatch.entry import Entry
 from .events import EVENTS
 from .file import ResumableFile
 from .signals import Signals, Subscription
-
-if TYPE_CHECKING:
-    from .session import Resumable
 
 __all__ = ["Telling"]
 
@@ -31,10 +28,18 @@ class _CatchUp(NamedTuple):
 
 
 class Telling:
-    """Tells the notices of one session."""
+    """Tells the notices of one session: ``sender`` is who sends its events, ``make_result`` makes what the end of a run
+    comes with."""
 
-    def __init__(self, session: Resumable, signals: Signals, engine: Callable[[], Engine]) -> None:
-        self._session = session
+    def __init__(
+        self,
+        sender: object,
+        signals: Signals,
+        engine: Callable[[], Engine],
+        make_result: Callable[[Ending], Any],
+    ) -> None:
+        self._sender = sender
+        self._make_result = make_result
         self._signals = signals
         self._engine = engine
 
@@ -59,7 +64,7 @@ class Telling:
             assert file is not None
             self._catch_up(file, notice.extra[0])
             return
-        senders: tuple[Any, ...] = (self._session,) if file is None or EVENTS[event].subject == "session" else (file,)
+        senders: tuple[Any, ...] = (self._sender,) if file is None or EVENTS[event].subject == "session" else (file,)
         facts: dict[str, Any] = {}
         extra = iter(notice.extra)
         for argument in EVENTS[event].arguments:
@@ -68,7 +73,7 @@ class Telling:
             elif argument == "message":
                 facts["message"] = notice.message
             elif argument == "result":
-                facts["result"] = self._session._result(cast(Ending, next(extra)))
+                facts["result"] = self._make_result(cast(Ending, next(extra)))
             elif argument == "chunk":
                 assert file is not None
                 assert notice.index is not None

@@ -1,0 +1,95 @@
+"""The options as type checkers and editors see them. Nothing here runs.
+
+The rows in ``options`` decide what is allowed; a test compares the names here with theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import requests
+
+    from .file import ResumableChunk, ResumableFile
+    from .plugins import Plugin
+    from .transport.base import Reply, Transport
+
+__all__ = ["Extra", "SessionOptions", "UploadOptions"]
+
+Bytes: TypeAlias = "bytes | bytearray | memoryview"
+Extra: TypeAlias = "Mapping[str, Any] | Callable[[ResumableFile, ResumableChunk], Mapping[str, Any] | None] | None"
+Callback: TypeAlias = "Callable[[Any, int], object] | None"
+
+
+class SessionOptions(TypedDict, total=False):
+    """The options of :class:`~resumable.Resumable` that are given by keyword only."""
+
+    test_target: str | Callable[[list[str]], str] | None
+    force_chunk_size: bool
+    file_parameter_name: str
+    chunk_number_parameter_name: str | None
+    chunk_size_parameter_name: str | None
+    current_chunk_size_parameter_name: str | None
+    total_size_parameter_name: str | None
+    type_parameter_name: str | None
+    identifier_parameter_name: str | None
+    file_name_parameter_name: str | None
+    relative_path_parameter_name: str | None
+    total_chunks_parameter_name: str | None
+    parameter_namespace: str
+    query: Extra
+    method: Literal["multipart", "octet"]
+    upload_method: str
+    test_method: str
+    params_in: Literal["both", "query", "form"]
+    chunk_format: Literal["blob", "base64"]
+    set_chunk_type_from_file: bool
+    prioritize_first_and_last_chunk: bool
+    chunk_order: Literal["bookends", "free", "sequential"]
+    trust_tests: bool
+    success_statuses: Iterable[int]
+    test_errors_are_permanent: bool
+    preprocess: Callable[[ResumableChunk], Bytes | None] | None
+    preprocess_file: Callable[[ResumableFile], Any] | None
+    generate_unique_identifier: Callable[[Any, str], str | None] | None
+    max_files: int | None
+    max_files_error_callback: Callback
+    min_file_size: int
+    min_file_size_error_callback: Callback
+    max_file_size: int | None
+    max_file_size_error_callback: Callback
+    file_type: str | Iterable[str]
+    file_type_error_callback: Callback
+    chunk_retry_interval: float | Callable[[int], float] | None
+    retry_for: float | None
+    should_retry: Callable[[Exception, int], bool | None] | None
+    accept_response: Callable[[Reply], bool | None] | None
+    chunk_exists: Callable[[Reply], bool | None] | None
+    limit_rate: int | None
+    timeout: float | tuple[float | None, float | None] | None
+    final_chunk_timeout: float | None
+    throttle_progress_callbacks: float
+    session: requests.Session | Callable[[], requests.Session] | None
+    transport: Transport | None
+    redirect_origins: str | Iterable[str]
+    auto_upload: bool
+    completion_delay: float
+    fail_fast: bool
+    deliver: Literal["manual"] | Callable[[Callable[[], None]], object] | None
+    loop: asyncio.AbstractEventLoop | None
+    plugins: Sequence[Plugin] | Literal["installed"]
+    clock: Callable[[], float] | None
+
+
+class UploadOptions(SessionOptions, total=False):
+    """The options of :func:`~resumable.upload`: all of them but the target."""
+
+    chunk_size: int
+    simultaneous_uploads: int
+    headers: Extra
+    test_chunks: bool
+    max_chunk_retries: int | None
+    permanent_errors: Iterable[int]
