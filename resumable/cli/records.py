@@ -25,7 +25,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "time": "when it was written, in seconds since 1970",
         "file": "the file, an object",
         "files": "the files that were added together, as objects",
-        "skipped": "what was refused of them",
+        "skipped": "what was refused of them; in a result how many files were left out, by your flags",
         "chunk": "the chunk, an object",
         "message": "what the server said last, or why no answer came; null where there is neither",
         "ratio": "how far the cutting is: always 0, for it takes no time",
@@ -74,6 +74,7 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "succeeded": "how many files are at the server",
             "failed": "how many failed",
             "cancelled": "how many were cancelled",
+            "skipped": "how many were left out",
         },
     }
 )
@@ -88,8 +89,8 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     "note": ("text",),
     "planned": ("path", "relative_path", "size"),
     "result": (
-        "exit_code", "succeeded", "failed", "cancelled", "chunks", "chunks_already_there", "bytes_confirmed",
-        "bytes_skipped", "seconds", "errors",
+        "exit_code", "succeeded", "failed", "cancelled", "skipped", "chunks", "chunks_already_there",
+        "bytes_confirmed", "bytes_skipped", "seconds", "errors",
     ),
 }  # fmt: skip
 # The field of this name is that of the object itself.
@@ -106,10 +107,14 @@ def fields_of(name: str) -> tuple[str, ...]:
 
 
 class Records:
-    """Writes lines of JSON. Once they cannot be written any more the upload goes on without."""
+    """Writes lines of JSON. Once they cannot be written any more the upload goes on without.
+
+    ``skipped`` counts the files that the command has left out, which its session does not know of.
+    """
 
     def __init__(self, stream: Any = None) -> None:
         self._stream = stream or sys.stdout
+        self.skipped = 0
         self._lock = threading.Lock()
 
     def watch(self, session: Resumable) -> None:
@@ -121,6 +126,8 @@ class Records:
         facts = {name: _plain(value) for name, value in zip(fields_of(event), arguments, strict=False)}
         if event == "progress":
             facts = _progress(session)
+        elif event == "complete":
+            facts["result"]["skipped"] += self.skipped
         elif event in ("file_progress", "file_success"):
             facts |= _progress(arguments[0])
         elif event == "file_error" and arguments[0].error is not None:

@@ -105,7 +105,7 @@ def summary(session: Resumable, tally: Tally, result: Result, code: ExitCode, *,
     if result.cancelled:
         parts.append(f"{_count(len(result.cancelled), 'file')} not tried, for the same reason")
     text = styled(("done: ", "bold green") if code is ExitCode.DONE else ("failed: ", "bold red"), ", ".join(parts))
-    if code in (ExitCode.SOME_FAILED, ExitCode.EXHAUSTED) and (result.succeeded or session.bytes_confirmed):
+    if code in (ExitCode.SOME_FAILED, ExitCode.EXHAUSTED) and (result.succeeded or tally.bytes_confirmed):
         text.append("\nThe same command goes on with what is missing.")
     return text
 
@@ -125,19 +125,20 @@ def stopped(stop: Interrupted, session: Resumable, tally: Tally, again: str, *, 
     return text
 
 
-def facts(code: int, result: Result, session: Resumable, tally: Tally, refused: Sequence[Exception]) -> dict[str, Any]:
-    """The last object of ``--json``."""
+def facts(code: int, result: Result, tally: Tally, refused: Sequence[Exception], skipped: int) -> dict[str, Any]:
+    """The last object of ``--json``. After an interruption there is no result: then what the tally has counts."""
     return {
         "exit_code": int(code),
         "succeeded": len(result.succeeded) or tally.succeeded,
-        "failed": len(result.failed) + len(refused),
-        "cancelled": len(result.cancelled),
+        "failed": (len(result.failed) or tally.failed) + len(refused),
+        "cancelled": len(result.cancelled) or tally.cancelled,
+        "skipped": len(result.skipped) + skipped,
         "chunks": tally.chunks,
         "chunks_already_there": tally.chunks_there,
-        "bytes_confirmed": session.bytes_confirmed,
-        "bytes_skipped": session.bytes_skipped,
+        "bytes_confirmed": tally.bytes_confirmed,
+        "bytes_skipped": tally.bytes_skipped,
         "seconds": round(tally.seconds, 3),
-        "errors": [str(error) for error in (*refused, *result.errors)],
+        "errors": [str(error) for error in (*refused, *(result.errors or tally.errors))],
     }
 
 

@@ -23,14 +23,18 @@ class Tally:
 
     The chunk of an empty file is not counted: nobody can say whether no bytes were there already.
     ``active`` are the files on their way, with the time of their first byte. Where no file can fare better than the
-    one that has just failed the session is cancelled, and ``hopeless`` is why.
+    one that has just failed the session is cancelled, and ``hopeless`` is why. The bytes are those of files that have
+    ended: a session that was cancelled has none any more.
     """
 
     def __init__(self) -> None:
         self.files = 0
         self.chunks = 0
         self.succeeded = 0
-        self.failed = 0
+        self.cancelled = 0
+        self.errors: list[Exception] = []
+        self.bytes_confirmed = 0
+        self.bytes_skipped = 0
         self.active: dict[ResumableFile, float] = {}
         self.trouble: Trouble | None = None
         self.hopeless: Exception | None = None
@@ -45,7 +49,7 @@ class Tally:
         session.on("chunk_success", self._got_through)
         session.on("file_success", self._succeeded)
         session.on("file_error", self._failed)
-        session.on("file_cancelled", self._left)
+        session.on("file_cancelled", self._cancelled)
         session.on("complete", self._ended)
 
     def attempt_failed(self, error: Exception) -> None:
@@ -63,6 +67,11 @@ class Tally:
         """How many chunks the server had already."""
         return self._chunks_there + sum(chunks_there(file) for file in list(self.active))
 
+    @property
+    def failed(self) -> int:
+        """How many files have failed."""
+        return len(self.errors)
+
     def _ended(self) -> None:
         self.over = True
 
@@ -78,16 +87,23 @@ class Tally:
 
     def _left(self, file: ResumableFile) -> None:
         self._chunks_there += chunks_there(file)
+        self.bytes_confirmed += file.bytes_confirmed
+        self.bytes_skipped += file.bytes_skipped
         self.active.pop(file, None)
 
     def _succeeded(self, file: ResumableFile) -> None:
         self.succeeded += 1
         self._left(file)
 
-    def _failed(self, file: ResumableFile) -> None:
-        self.failed += 1
+    def _cancelled(self, file: ResumableFile) -> None:
+        self.cancelled += 1
         self._left(file)
-        if file.error is not None and is_unreachable(file.error) and self.hopeless is None:
+
+    def _failed(self, file: ResumableFile) -> None:
+        assert file.error is not None
+        self.errors.append(file.error)
+        self._left(file)
+        if is_unreachable(file.error) and self.hopeless is None:
             self.hopeless = file.error
             file.resumable_obj.cancel()
 

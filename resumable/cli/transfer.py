@@ -151,6 +151,8 @@ class Transfer:
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:
                 self._say(styled(("left out: ", "yellow"), in_flags(str(error))))
+                if self._records is not None and error.option != "unique_identifier":
+                    self._records.skipped += 1
                 return False
             # The server could not tell it from another one; nobody asked for it to be left out.
             self._errors.append(error)
@@ -165,7 +167,9 @@ class Transfer:
 
     def _end(self, code: int, result: Result) -> int:
         if self._records is not None:
-            self._records.write("result", report.facts(code, result, self._session, self._tally, self._errors))
+            records = self._records
+            facts = report.facts(code, result, self._tally, self._errors, records.skipped)
+            records.write("result", facts)
         return int(code)
 
     # -- what is said meanwhile ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from faults.proxy import Proxy, Scenario
-from faults.script import Exchange, Script, hold
+from faults.script import Exchange, Script, answer, hold
 
 from resumable.cli.again import command_again
 from resumable.cli.interruption import Interrupted, interruptible
@@ -128,8 +129,31 @@ def test_json_ends_with_the_result_of_what_was_interrupted(start: Start, make: M
             assert server.seen.wait_for(lambda: server.requests, 60)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
-    assert '"event": "result"' in said.splitlines()[-1]
-    assert '"exit_code": 130' in said.splitlines()[-1]
+    result = json.loads(said.splitlines()[-1])
+    assert (result["event"], result["exit_code"], result["cancelled"]) == ("result", 130, 1)
+
+
+def test_json_says_what_had_become_of_the_files_before_the_interruption(start: Start, make: Make) -> None:
+    make("a.bin", 10)
+    make("b.bin", 10)
+    make("c.bin", 3 * MIB)
+    refused, taken = answer(413), answer(200)
+
+    def behave(exchange: Exchange) -> None:
+        name, number = exchange.request.parameters["resumableFilename"], exchange.request.number
+        (refused if name == "a.bin" else hold if (name, number) == ("c.bin", 2) else taken)(exchange)
+
+    with Script(otherwise=behave) as server:
+        process = start("upload", "--json", "--no-test-chunks", "a.bin", "b.bin", "c.bin", server.url)
+        assert process.stdout is not None
+        seen: list[str] = []
+        while sum("file_error" in line or "file_success" in line or "chunk_success" in line for line in seen) < 4:
+            seen.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    result = json.loads(said.splitlines()[-1])
+    assert (result["succeeded"], result["failed"], result["cancelled"], len(result["errors"])) == (1, 1, 1, 1)
+    assert result["bytes_confirmed"] == MIB + 10
 
 
 def test_the_standard_input_can_be_interrupted(work: Path) -> None:

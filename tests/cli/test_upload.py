@@ -213,6 +213,25 @@ def test_files_that_the_flags_refuse_are_left_out(run: Run, make: Make, server: 
     assert "it has 5000 bytes, and --max-file-size is 1024" in ran.err
 
 
+@pytest.mark.parametrize("flags", [("--file-type", "txt"), ("--max-file-size", "10"), ("--max-files", "2")])
+def test_json_says_how_many_files_the_flags_refused(
+    run: Run, make: Make, server: Server, flags: tuple[str, ...]
+) -> None:
+    for name, size in [("a.txt", 10), ("b.txt", 10), ("c.bin", 20)]:
+        make(f"top/{name}", size)
+    *_, complete, result = run("upload", "--json", *flags, "top", "top/a.txt", server.url).events
+    assert complete["result"]["skipped"] == result["skipped"] == (2 if "--max-files" in flags else 1)
+
+
+def test_json_says_how_many_files_were_left_out_if_none_is_sent(run: Run, make: Make, server: Server) -> None:
+    make("top/a.bin")
+    make("top/b.bin")
+    ran = run("upload", "--json", "--file-type", "txt", "top", server.url)
+    assert (ran.events[-1]["event"], ran.events[-1]["skipped"]) == ("result", 2)
+    planned = run("upload", "-n", "--json", "--file-type", "txt", "top", "http://127.0.0.1:9/")
+    assert planned.events[-1]["skipped"] == 2
+
+
 def test_nothing_to_send_is_no_success(run: Run, make: Make, server: Server) -> None:
     make("top/a.txt")
     for flags in (["--exclude", "*"], ["--file-type", "jpg"]):
