@@ -13,10 +13,14 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: test quick nightly loop interop oldest demo lint format docs tables bench coverage fuzz clean
+.PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables bench coverage fuzz clean
 
 test: $(VENV)/test
 	$(PYTEST) $(ARGS)
+
+# What all workers would do at once the first time: compile the tests.
+compiled: $(VENV)/test
+	$(BIN)/python -m pytest -qq --collect-only >/dev/null
 
 # For every save: what needs neither a browser nor much waiting.
 quick: $(VENV)/test

@@ -79,11 +79,11 @@ def test_all_tests_run_on_the_first_python_and_those_that_differ_on_each_other(c
     assert "PYTHON=python3" in whole
     assert not any("tests" in argument for argument in whole)
     for version in ("3.10", "3.14t"):
-        (command,) = (command for command in commands if f"PYTHON=python{version}" in command)
+        (command,) = (command for command in commands if {"test", f"PYTHON=python{version}"} <= set(command))
         assert f"VENV=.venv-{version}" in command
         (selected,) = (argument for argument in command if argument.startswith("ARGS="))
         for folder in ("core", "protocol", "session", "transport", "receiver", "cli"):
-            assert f"tests/{folder}" in selected.split("=")[1].split()
+            assert f"tests/{folder}" in selected.split()
 
 
 def test_every_path_of_a_step_exists(ci: ModuleType) -> None:

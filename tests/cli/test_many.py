@@ -19,7 +19,7 @@ from resumable.receiver import Server
 from .conftest import ROOT, tree
 from .terminal import Terminal
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
 GIB = 1 << 30
 FULL = bool(os.environ.get("RESUMABLE_FULL_SIZE"))
 MEASURED = (

@@ -31,6 +31,7 @@ def walk_all(seeds: Iterable[int], make: Callable[[Policy], SessionCore] = Sessi
     return sum(Walk(seed, make).go(length(seed)) for seed in seeds)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("first", range(0, WALKS, BLOCK))
 def test_walks_keep_every_rule(first: int) -> None:
     """Whatever happens in whatever order, and each walk ends."""

@@ -24,6 +24,8 @@ from .deaths import key_in
 from .sample import Sample
 from .uploads import HEAD, a_record, aged, begun, directory_of, key_of, memory_directory, opened, whole, write_at
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 
 

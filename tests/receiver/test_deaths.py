@@ -14,6 +14,8 @@ from .deaths import SCENARIOS, key_in, receiver_of, store_in
 from .sample import Sample
 from .uploads import a_record, begun, key_of, memory_directory, older, run_module
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
