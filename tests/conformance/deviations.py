@@ -71,6 +71,12 @@ DEVIATIONS = (
         rewriting.complete_once,
     ),
     Deviation(
+        "result-in-complete",
+        "Difference 2: it carries the outcome",
+        "complete has an argument, what became of the files of the run.",
+        rewriting.complete_with_result,
+    ),
+    Deviation(
         "cancelled-in-one-step",
         "Difference 2; architecture: commands are true when they return",
         "A cancel is one step: complete does not come with it, and handlers that run after it find nothing left.",

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urljoin
 
-from resumable import Resumable, ResumableChunk, ResumableError, ResumableFile, dialects
+from resumable import Result, Resumable, ResumableChunk, ResumableError, ResumableFile, dialects
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 
@@ -299,6 +299,8 @@ class Page:
             return {"$undefined": True}
         if isinstance(value, ResumableFile):
             return {"$file": value.unique_identifier}
+        if isinstance(value, Result):
+            return {"$result": True}
         if isinstance(value, ResumableChunk):
             return {"$chunk": value.number, "$of": value.file.unique_identifier}
         if isinstance(value, (bool, str)):

@@ -132,6 +132,13 @@ def complete_once(case: Case) -> None:
     case.lines[:] = kept
 
 
+def complete_with_result(case: Case) -> None:
+    """A completion has the result of its run as an argument."""
+    case.lines[:] = [
+        {**line, "args": [{"$result": True}]} if is_event(line, "complete") else line for line in case.lines
+    ]
+
+
 def cancel_in_one_step(case: Case) -> None:
     """Between beforeCancel and cancel: no completion, nothing of finished files, and nothing left of several files."""
     cancelling = False
