@@ -27,6 +27,7 @@ import functools
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import requests
@@ -243,6 +244,15 @@ def _has(headers: Iterable[Any] | None, name: str) -> bool:
     return any(str(given).lower() == name for given in headers or ())
 
 
+def _has_own_request(session: requests.Session) -> bool:
+    """Whether the session has a ``request`` of its own, as those of OAuth 2 have: it adds a token, and renews it."""
+    return "request" in vars(session) or type(session).request is not requests.Session.request
+
+
+def _listed(hooks: Any) -> list[Any]:
+    return [hooks] if callable(hooks) else list(hooks or ())
+
+
 def _settings_of(session: requests.Session) -> Any:
     """What a template takes over from a Session, whose owner may change it at any time. Each may be None."""
     return (
@@ -418,9 +428,7 @@ class _Lane:
                 # It is that for each piece of the body, too.
                 connect = None if request.stall is None else max(connect, request.stall)
             try:
-                response: Any = self.session.send(
-                    prepared, timeout=(connect, read), allow_redirects=False, **template.settings
-                )
+                response: Any = self._ask(prepared, template, request, timeout=(connect, read))
             except Exception as error:
                 response = self._answer_behind(error, prepared)
                 if response is None:
@@ -435,6 +443,28 @@ class _Lane:
                 self._noted.close()
         self._sees = watch.seen
         return reply
+
+    def _ask(
+        self, prepared: requests.PreparedRequest, template: _Template, request: Request, timeout: tuple[Any, Any]
+    ) -> Any:
+        """What the session answers: by its own ``request``, if it has one."""
+        session = self.session
+        options = {"timeout": timeout, "allow_redirects": False, **template.settings}
+        if not _has_own_request(session):
+            return session.send(prepared, **options)
+        if template.auth is not None and _has(request.headers, "authorization"):
+            options["auth"] = template.auth
+        hooks = [self._noted, *_listed((session.hooks or {}).get("response")), _unfollowed]
+        response: Any = session.request(
+            request.method,
+            request.url.partition("#")[0],
+            # Of an empty stream requests does not know that it has a length.
+            data=prepared.body or None,
+            headers=dict(request.headers),
+            hooks={"response": hooks},
+            **options,
+        )
+        return response.result() if isinstance(response, Future) else response
 
     def _pool(self, prepared: requests.PreparedRequest, template: _Template) -> Any:
         """The pool that the request will use, or None."""
@@ -476,7 +506,7 @@ class _Lane:
         session = self.session
         refuse_unsendable(request.headers)
         body: Any = None if request.body is None else HandedBody(request.body, watch)
-        if template.whole:
+        if template.whole and not _has_own_request(session):
             whole = requests.Request(request.method, request.url, headers=dict(request.headers), auth=template.auth)
             whole.data = body
             prepared = session.prepare_request(whole)

@@ -85,6 +85,29 @@ class _ByAnotherThread(HTTPAdapter):
         return response
 
 
+class _WithToken(requests.Session):
+    """A session that adds its token in ``request``, and renews it there, as those of OAuth 2 do."""
+
+    token = 0
+
+    def request(self, method: Any, url: Any, data: Any = None, headers: Any = None, **options: Any) -> Any:
+        def send() -> requests.Response:
+            given = {**(headers or {}), "Authorization": f"Bearer {self.token}"}
+            return super(_WithToken, self).request(method, url, data=data, headers=given, **options)
+
+        response = send()
+        if response.status_code == 401:
+            self.token += 1
+            response = send()
+        return response
+
+
+@contextmanager
+def with_token(_url: str, _path: Path) -> Iterator[_WithToken]:
+    with _WithToken() as session:
+        yield session
+
+
 class _Counting(HTTPConnection):
     """A connection of a plugin, which does something with all that is sent."""
 
@@ -217,4 +240,5 @@ WAYS: dict[str, Way] = {
     "retrying": mounted(lambda: HTTPAdapter(max_retries=Retry(2, allowed_methods=None, status_forcelist=[418]))),
     "without urllib3": mounted(WithoutUrllib3),
     "another thread": mounted(_ByAnotherThread),
+    "with token": with_token,
 }

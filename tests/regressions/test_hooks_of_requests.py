@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from urllib3.util.retry import Retry
 
 from resumable import AuthenticationRefused, ServerRefused, TransportError
 from resumable.errors import UploadError
+
+from .sessions import WAYS
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -361,6 +365,43 @@ def test_a_header_that_a_hook_renews_on_the_session_gets_a_second_chance(session
         run = upload(server.url, content(10), session=session, **BLIND)
     assert run.count("file_success") == 1
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("size", [0, 10, 2 * CHUNK])
+def test_a_token_that_a_request_method_adds_and_renews_is_sent(size: int) -> None:
+    with WAYS["with token"]("", Path()) as session, Script(otherwise=bearer("Bearer 1")) as server:
+        run = upload(server.url, content(size), session=session, headers={"X-Mine": "1"}, method="octet", **BLIND)
+    assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
+    assert {request.headers["x-mine"] for request in server.requests} == {"1"}
+    assert [request.headers["content-length"] for request in server.requests][1:] == [
+        str(min(size, CHUNK)) for _ in server.requests[1:]
+    ]
+
+
+def test_an_authorization_header_of_the_upload_beats_netrc_in_a_request_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Session(requests.Session):
+        def request(self, *arguments: Any, **options: Any) -> Any:
+            return super().request(*arguments, **options)
+
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password wrong")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with Session() as session, Script(otherwise=bearer("Bearer mine")) as server:
+        run = upload(server.url, content(10), session=session, headers={"Authorization": "Bearer mine"}, **BLIND)
+    assert run.count("file_success") == 1
+
+
+def test_a_session_that_gives_a_future_is_waited_for() -> None:
+    with ThreadPoolExecutor(1) as executor:
+
+        class Session(requests.Session):
+            def request(self, *arguments: Any, **options: Any) -> Any:
+                return executor.submit(super().request, *arguments, **options)
+
+        with Session() as session, Script() as server:
+            run = upload(server.url, content(2 * CHUNK), session=session)
+    assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
 
 
 @pytest.mark.parametrize("auth", [("me", "wrong"), lambda prepared: prepared, None])
