@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .directories import make_state, open_state
 from .messages import Refusal
@@ -11,6 +14,19 @@ from .messages import Refusal
 __all__ = ["Home"]
 
 _log = logging.getLogger(__name__)
+
+# What a disk says that fails, or a mount whose other end does not answer.
+_UNREACHABLE = (
+    errno.EACCES,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EIO,
+    errno.ENODEV,
+    errno.ENOTCONN,
+    errno.ENXIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+)
 
 
 class Home:
@@ -27,19 +43,32 @@ class Home:
 
     def open(self) -> int | None:
         """Open the directory of the uploads; None if there is none. Raises OSError, and :class:`Refusal` (503)."""
-        state = open_state(self.root)
-        if state is None:
-            self._check_place()
-        else:
-            self._recognize(state)
-        return state
+        with self._reaching():
+            state = open_state(self.root)
+            if state is None:
+                self._check_place()
+            else:
+                self._recognize(state)
+            return state
 
     def make(self, *, durable: bool, lasting: bool) -> int:
         """As :meth:`open`, but make what is missing, see :func:`make_state`."""
-        self._check_place()
-        state = make_state(self.root, durable=durable, lasting=lasting)
-        self._recognize(state)
-        return state
+        with self._reaching():
+            self._check_place()
+            state = make_state(self.root, durable=durable, lasting=lasting)
+            self._recognize(state)
+            return state
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """A store that was there, and is out of reach now, will be there again."""
+        try:
+            yield
+        except OSError as error:
+            if self._seen is None or error.errno not in _UNREACHABLE:
+                raise
+            _log.error("%r cannot be reached; nothing is received until it can: %s", self.root, error)
+            raise _unavailable() from error
 
     def _recognize(self, state: int) -> None:
         found = os.fstat(state)
@@ -61,5 +90,8 @@ class Home:
 
     def _away(self) -> Refusal:
         _log.error("%r is not on the device that it was on; nothing is received until it is there again", self.root)
-        sentence = "The directory for uploads is not there at the moment; try again."
-        return Refusal(503, sentence, ("Retry-After", "5"))
+        return _unavailable()
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, "The directory for uploads is not there at the moment; try again.", ("Retry-After", "5"))

@@ -124,8 +124,10 @@ class FileUpload:
                 raise Discarded
             digest, same = Digest(), True
             for offset, piece in placed(self._plan, index, pieces):
-                digest.add(piece)
-                same = same and (part is None or os.pread(part, len(piece), offset) == piece)
+                if part is None:
+                    digest.add(piece)
+                elif same:
+                    same = os.pread(part, len(piece), offset) == piece
             if part is None:
                 same = self._digest(index) in (digest.value(), 0)
             if not same:

@@ -575,6 +575,32 @@ def test_a_file_that_cannot_be_looked_at_is_neither_there_nor_missing(
     assert published(root) == {"v.bin": FILE.data}
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN, errno.EHOSTDOWN])
+@pytest.mark.parametrize("unreachable", ["inc", ".resumable"])
+def test_a_directory_that_was_there_and_is_out_of_reach_is_waited_for(
+    root: Path, plain: Receiver, monkeypatch: pytest.MonkeyPatch, code: int, unreachable: str
+) -> None:
+    """As that of a mount over the network is, or of a program, whose other end does not answer."""
+    uploaded(plain)
+    fresh = Receiver(FileStore(root, fsync="never"))
+    real = os.open
+
+    def fail(path: Any, *arguments: Any, **more: Any) -> int:
+        if os.path.basename(path) == unreachable:
+            raise OSError(code, os.strerror(code))
+        return real(path, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        for answer in (FILE.test(plain, 1), plain.handle(FILE.octet(1)), plain.handle(OTHER.octet(1))):
+            assert answer.status == 503
+            assert int(dict(answer.headers)["Retry-After"]) > 0
+        # A directory that nobody has seen is a wrong one, as likely.
+        assert FILE.test(fresh, 1).status == 500
+    assert is_present(plain)
+    assert published(root) == {"v.bin": FILE.data}
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
 def test_a_file_that_cannot_be_read_is_neither_there_nor_missing(
     root: Path, plain: Receiver, monkeypatch: pytest.MonkeyPatch, code: int
