@@ -1,54 +1,37 @@
-"""One attempt at one chunk: the test, the canary, the upload, and what the answers mean."""
+"""One attempt at one chunk: the test, the canary, and the upload."""
 
 from __future__ import annotations
 
 import logging
 import os
-import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import statuses
 from ..core.records import Lease, Outcome, OutcomeKind, Proof
-from ..errors import (
-    AuthenticationRefused,
-    HookError,
-    IncompleteUpload,
-    RedirectRefused,
-    RetriesExhausted,
-    ServerRefused,
-    TransportError,
-    UploadError,
-)
+from ..errors import HookError
 from ..options import Options
 from ..protocol import acceptance, form, parameters, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import FILE_HEADER, SERVER_HEADER, SESSION_HEADER, FileStatus, parse_file_status
-from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
-from ..statuses import Decision
 from ..transport.base import Body, NetworkFailure, Reply, Request, Watch
 from ..transport.body import ChunkBody
 from ..transport.pace import PacedBody
 from ..transport.source import Reader, Source, make_source
 from . import words
 from .entry import Entry
-from .hooks import Hooks, run
+from .hooks import Hooks
 from .means import Means
+from .outcomes import MOST_HOPS, OTHER_SERVER, Outcomes
 
 __all__ = ["Attempt"]
 
 logger = logging.getLogger("resumable")
 
 _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
-_MOST_REFUSALS = 3
-_MOST_HOPS = 5
 
 # What says nothing about a chunk: who asks is not known, or the server has no time.
 _SILENT = frozenset({401, 407, 429, 502, 503, 504})
-
-_OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had,")
 
 
 class Attempt:
@@ -64,6 +47,7 @@ class Attempt:
         self._source: Source = entry.source
         self._start, self._end = lease.start, lease.end
         self._request = Request("", "")
+        self._outcomes = Outcomes(means.hooks, means.rules, options, entry, lease)
         self._ours = lease.ours
         self._proof = Proof.NONE
         self._stored: tuple[tuple[int, int], ...] = ()
@@ -94,13 +78,13 @@ class Attempt:
             reply = self._send_renewing(self._own_test, request)
             decision = self._present(reply)
             if decision is Verdict.FATAL:
-                outcome = self._refused(reply)
+                outcome = self._outcomes.refused(self._request, reply)
                 return outcome if outcome.kind is OutcomeKind.REFUSED else None
             if decision is Verdict.STORED and not self._believable(reply):
                 return None
         except NetworkFailure as failure:
             # As in resumable.js: whatever goes wrong with a test, the upload that follows will tell.
-            return self._failed(failure) if failure.permanent else None
+            return self._outcomes.failed(self._request, failure) if failure.permanent else None
         known = _is_ours(reply)
         if known or not self._ours:
             self._stored = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
@@ -121,14 +105,18 @@ class Attempt:
                 return self._confirmed(reply)
             if self._ours:
                 elsewhere = reply.status in (401, 403, 407) or 300 <= reply.status < 400
-                return self._refused(reply) if elsewhere else self._unknown(reply)
+                return (
+                    self._outcomes.refused(self._request, reply)
+                    if elsewhere
+                    else self._outcomes.unknown(self._request, reply)
+                )
             if reply.status in _SILENT:
-                return self._again(reply)
+                return self._outcomes.again(self._request, reply)
             decision = self._present(reply)
             self._means.canary.forget(self._question)
             confirmed = decision is Verdict.STORED and self._believable(reply)
         except NetworkFailure as failure:
-            return self._failed(failure)
+            return self._outcomes.failed(self._request, failure)
         return Outcome(OutcomeKind.PRESENT if confirmed else OutcomeKind.DENIED, reply.text, answered=True)
 
     def _confirmed(self, reply: Reply) -> Outcome:
@@ -137,26 +125,14 @@ class Attempt:
             return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
         if FILE_HEADER.lower() not in reply.headers and reply.status not in (200, 201, 204):
             permanent = self._means.rules.upload(reply.status) is Verdict.FATAL
-            return self._refused(reply) if permanent else self._again(reply)
+            return (
+                self._outcomes.refused(self._request, reply)
+                if permanent
+                else self._outcomes.again(self._request, reply)
+            )
         self._stored = verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._count)
         status = _file_status(reply) or FileStatus(False, 0, self._count)
-        return Outcome(OutcomeKind.DENIED, reply.text, self._incomplete(status), answered=True)
-
-    def _incomplete(self, status: FileStatus) -> IncompleteUpload:
-        path = repr(self._entry.record.relative_path)
-        where = words.shown(self._request.url)
-        hint = "the log of the server may say why it does not finish the file"
-        if status.stored < status.total:
-            hint = "if several servers answer at this address, they need a common store"
-        return IncompleteUpload(
-            f"{path} is not whole at {where}: every chunk was acknowledged, and the server has {status.stored} of "
-            f"{status.total}",
-            stored=status.stored,
-            total=status.total,
-            file=self._entry.subject,
-            attempts=self._lease.retries + 1,
-            hint=hint,
-        )
+        return Outcome(OutcomeKind.DENIED, reply.text, self._outcomes.incomplete(self._request, status), answered=True)
 
     def _present(self, reply: Reply) -> Verdict:
         """What the answer to a test says. A page, a refusal or a redirect is never "present", and what was thought of
@@ -251,8 +227,12 @@ class Attempt:
                     reply = self._send(request._replace(renew=judgement is not None))
                     judgement = self._judge(reply)
             except NetworkFailure as failure:
-                return self._failed(failure)
-        return self._answered(reply) if judgement is None else self._judged(reply, judgement)
+                return self._outcomes.failed(self._request, failure)
+        return (
+            self._outcomes.answered(self._request, reply)
+            if judgement is None
+            else self._outcomes.judged(self._request, reply, judgement)
+        )
 
     def ask(self) -> Verdict:
         """Ask the server whether it has the chunk, after its answer to the chunk has told nothing.
@@ -316,14 +296,14 @@ class Attempt:
 
     def _send(self, request: Request) -> Reply:
         """The answer, behind the redirects that may be followed: 307 and 308, to where we may go, with the body."""
-        for _ in range(_MOST_HOPS):
+        for _ in range(MOST_HOPS):
             self._request = request
             if words.origin(request.url) in self._means.origins:
                 request = request._replace(headers={**request.headers, SESSION_HEADER: self._means.session})
             reply = self._means.transport.send(request, self._watch)
             self._hear(reply)
             there = words.leads_to(request.url, reply) if reply.status in (307, 308) else ""
-            if not there or not self._may_go(request.url, there):
+            if not there or not words.may_follow(request.url, there, self._options.redirect_origins):
                 break
             request = request._replace(url=there)
         return reply
@@ -339,11 +319,6 @@ class Attempt:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
         elif self._proof is Proof.NONE:
             self._proof = Proof.PARTIAL
-
-    def _may_go(self, here: str, there: str) -> bool:
-        origin = words.origin(there)
-        allowed = (words.origin(here), *map(words.origin, self._options.redirect_origins))
-        return origin != "" and origin in allowed
 
     @property
     def _count(self) -> int:
@@ -397,7 +372,7 @@ class Attempt:
         judgement = acceptance.judge(reply.text, cut=reply.cut)
         if self._ours and not _is_ours(reply):
             refused = judgement.acceptance is Acceptance.REFUSED or judgement.remedy is Remedy.RENEWAL
-            return judgement if refused else _OTHER_SERVER
+            return judgement if refused else OTHER_SERVER
         return self._proven(judgement) if judgement.acceptance is Acceptance.UNPROVEN else judgement
 
     def _proven(self, judgement: Judgement) -> Judgement:
@@ -436,144 +411,10 @@ class Attempt:
     def _makes_credentials(self) -> bool:
         return self._hooks.has("headers") or self._hooks.has("query")
 
-    def _judged(self, reply: Reply, judgement: Judgement) -> Outcome:
-        """The outcome of an answer with a success status."""
-        if judgement.acceptance is Acceptance.ACCEPTED:
-            return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
-        if judgement is _OTHER_SERVER:
-            return self._unknown(reply)
-        cls: type[ServerRefused] = ServerRefused
-        hint = statuses.hint(413) if judgement.remedy is Remedy.SMALLER_CHUNKS else None
-        if judgement.acceptance is Acceptance.UNPROVEN:
-            hint = "accept such answers with accept_response, or check the target"
-            if judgement.remedy is Remedy.RENEWAL:
-                cls, hint = AuthenticationRefused, "accept such answers with accept_response, or check the credentials"
-        what = self._answer(reply, judgement.reason or "accept_response said no", quoted=bool(judgement.reason))
-        most = _MOST_REFUSALS if judgement.remedy is Remedy.RETRY else None
-        error = self._error(cls, "refused", what, reply, hint, most=most)
-        again = most is not None and self._lease.retries + 1 < most
-        if self._decides_against(error, retry=again):
-            again = not again
-        kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
-        return Outcome(kind, acceptance.without_markup(reply.text), error, answered=True)
-
-    def _answered(self, reply: Reply) -> Outcome:
-        """The outcome of an answer with another status."""
-        decision = self._means.rules.upload(reply.status)
-        if decision is Verdict.FATAL or reply.status == 407:
-            return self._refused(reply)
-        return self._again(reply)
-
-    def _unknown(self, reply: Reply) -> Outcome:
-        """The outcome of an answer that is not that of the receiver which answered before."""
-        hint = "see whether another server or a proxy answers at this address"
-        return self._again(reply, _OTHER_SERVER.reason, hint)
-
-    def _again(self, reply: Reply, reason: str | None = None, hint: str | None = None) -> Outcome:
-        """The outcome of an answer after which another attempt may succeed."""
-        most = statuses.most_attempts(reply.status)
-        hint = hint or statuses.hint(reply.status)
-        error = self._error(RetriesExhausted, "failed", self._answer(reply, reason), reply, hint, most=most)
-        message = acceptance.without_markup(reply.text)
-        decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
-        if decided is not None:
-            if not decided:
-                return Outcome(OutcomeKind.REFUSED, message, error, answered=True)
-            most = None
-        busy = statuses.decide(reply.status) is Decision.BUSY
-        wait = _retry_after(reply) if busy else None
-        return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait, limit=most)
-
-    def _refused(self, reply: Reply) -> Outcome:
-        """The outcome of a status that says no for good."""
-        reason = None
-        cls: type[ServerRefused] = ServerRefused
-        hint = statuses.hint(reply.status)
-        if 300 <= reply.status < 400:
-            cls = RedirectRefused
-            there = words.leads_to(self._request.url, reply)
-            reason = f"it leads to {words.shown(there)}" if there else "it leads nowhere"
-            if reply.status in (307, 308) and (not there or self._may_go(self._request.url, there)):
-                hint = f"it leads on and on, through more than {_MOST_HOPS} addresses" if there else "check the target"
-        elif reply.status in (401, 403, 407):
-            cls = AuthenticationRefused
-        error = self._error(cls, "refused", self._answer(reply, reason), reply, hint)
-        if self._decides_against(error, retry=False):
-            return Outcome(OutcomeKind.RETRY, acceptance.without_markup(reply.text), error, answered=True)
-        return Outcome(OutcomeKind.REFUSED, acceptance.without_markup(reply.text), error, answered=True)
-
-    def _failed(self, failure: NetworkFailure) -> Outcome:
-        """The outcome of no usable answer."""
-        cls: type[UploadError] = RetriesExhausted
-        if failure.permanent or failure.hopeless:
-            cls = AuthenticationRefused if failure.status == 407 else TransportError
-        what = f"{self._request.method} {words.shown(self._request.url)} → {failure}"
-        error = self._error(cls, "failed", what, None, failure.hint or statuses.hint(failure.status or 0))
-        error.status = failure.status
-        error.__cause__ = failure
-        again = not failure.permanent
-        if self._decides_against(error, retry=again):
-            again = not again
-        kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
-        return Outcome(kind, str(failure), error, hopeless=failure.hopeless)
-
     def completed(self, outcome: Outcome) -> Outcome:
         """Return the outcome, with what the answers of this turn said besides. Raises HookError."""
-        outcome = self._postponed(outcome)
+        outcome = self._outcomes.postponed(outcome)
         return outcome._replace(stored=self._stored, believed=self._believed, proof=self._proof)
-
-    def _postponed(self, outcome: Outcome) -> Outcome:
-        """The outcome, with the time before the next attempt where a callable decides that. Raises HookError."""
-        if outcome.kind is not OutcomeKind.RETRY:
-            return outcome
-        interval, limit = self._options.chunk_retry_interval, self._options.max_chunk_retries
-        last = limit is not None and self._lease.retries >= limit
-        if last or not callable(interval):
-            return outcome
-        delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
-        if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
-            raise HookError(
-                f"hook chunk_retry_interval returned {delay!r}, not seconds, 0 or more", hook="chunk_retry_interval"
-            )
-        return outcome._replace(delay=delay)
-
-    def _decides_against(self, error: Exception, *, retry: bool) -> bool:
-        """Whether the hook should_retry wants the opposite of ``retry``."""
-        decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
-        return decided is not None and bool(decided) is not retry
-
-    def _answer(self, reply: Reply, reason: str | None = None, *, quoted: bool = False) -> str:
-        return words.answer(self._request.method, self._request.url, reply, reason, quoted=quoted)
-
-    def _error(
-        self,
-        cls: type[UploadError],
-        verb: str,
-        what: str,
-        reply: Reply | None,
-        hint: str | None = None,
-        *,
-        most: int | None = None,
-    ) -> UploadError:
-        """``most`` attempts are made for such an error, if not as many as for others."""
-        limit = self._options.max_chunk_retries
-        if limit is not None:
-            most = min(limit + 1, most or limit + 1)
-        attempt = self._lease.retries + 1
-        # The few attempts that some answers get are counted apart from others.
-        tries = f"attempt {attempt}" + (f" of {most}" if most is not None and attempt <= most else "")
-        subject = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
-        if self._lease.confirm:
-            subject = f"the confirmation that {self._entry.record.relative_path!r} is whole"
-        return cls(
-            f"{subject} {verb}: {what} ({tries})",
-            file=self._entry.subject,
-            chunk=None if self._lease.confirm else self._handle,
-            status=reply.status if reply else None,
-            body=reply.text[:500] if reply else "",
-            attempts=attempt,
-            hint=hint,
-        )
 
 
 def _is_ours(reply: Reply) -> bool:
@@ -583,14 +424,3 @@ def _is_ours(reply: Reply) -> bool:
 
 def _file_status(reply: Reply) -> FileStatus | None:
     return parse_file_status(reply.headers.get(FILE_HEADER.lower(), ""))
-
-
-def _retry_after(reply: Reply) -> float | None:
-    """The seconds for which the server wants to be left alone (RFC 9110, 10.2.3), or None where it does not say.
-
-    A little is added at random, so that clients that were sent away together do not come back together.
-    """
-    # By the server's own clock, if it tells it: ours may be wrong.
-    now = parse_http_date(reply.headers.get("date", ""))
-    seconds = parse_retry_after(reply.headers.get("retry-after", ""), time.time() if now is None else now)
-    return None if seconds is None else seconds * random.uniform(1.0, 1.1)

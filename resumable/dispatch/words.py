@@ -6,12 +6,13 @@ No word of a query, of credentials in a URL, or of a header is in them, because 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from urllib.parse import urljoin, urlsplit
 
 from ..protocol.acceptance import summary
 from ..transport.base import Reply
 
-__all__ = ["answer", "leads_to", "origin", "shown"]
+__all__ = ["answer", "leads_to", "may_follow", "origin", "shown"]
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -54,6 +55,12 @@ def leads_to(url: str, reply: Reply) -> str:
     if at and "@" not in there.netloc and origin(there.geturl()) == origin(url):
         there = there._replace(netloc=f"{credentials}@{there.netloc}")
     return there.geturl()
+
+
+def may_follow(here: str, there: str, origins: Iterable[str]) -> bool:
+    """Whether a request may go on from one URL to another: within one origin, or to one of those given."""
+    place = origin(there)
+    return place != "" and place in (origin(here), *map(origin, origins))
 
 
 def answer(method: str, url: str, reply: Reply, reason: str | None = None, *, quoted: bool = False) -> str:
