@@ -85,7 +85,7 @@ nightly:
 # Requests that are made up, guided by the code of the receiver that they reach; see tests/fuzz.
 FOR ?= 60
 fuzz: $(VENV)/test
-	$(PIP) install 'atheris>=2.3'
+	$(PIP) install --only-binary :all: 'atheris>=2.3'
 	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m fuzz $(FOR)
 
 clean:

@@ -82,6 +82,8 @@ class Run:
                 thread.join()
         finally:
             self._stop()
+            for thread in threads:
+                thread.join(20)
         return self.ended
 
     def _follow(self, step: Step) -> None:
