@@ -71,12 +71,6 @@ DEVIATIONS = (
         rewriting.complete_once,
     ),
     Deviation(
-        "result-in-complete",
-        "Difference 2: it carries the outcome",
-        "complete has an argument, what became of the files of the run.",
-        rewriting.complete_with_result,
-    ),
-    Deviation(
         "cancelled-in-one-step",
         "Difference 2; architecture: commands are true when they return",
         "A cancel is one step: complete does not come with it, and handlers that run after it find nothing left.",
@@ -93,6 +87,12 @@ DEVIATIONS = (
         "Architecture: STOPPING, stored after all, DONE",
         "A pause cuts no request that only waits for its answer: a chunk that is stored is not sent once more.",
         rewriting.count_awaited_answers,
+    ),
+    Deviation(
+        "complete-has-the-result",
+        "Runs: complete carries the run's result",
+        "complete has one argument: which files of the run succeeded, failed, were cancelled, and were left out.",
+        rewriting.complete_with_the_result,
     ),
     Deviation(
         "failure-in-silence",

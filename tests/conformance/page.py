@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urljoin
 
-from resumable import Result, Resumable, ResumableChunk, ResumableError, ResumableFile, dialects
+from resumable import FileRejected, Result, Resumable, ResumableChunk, ResumableError, ResumableFile, dialects
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 
@@ -299,8 +299,6 @@ class Page:
             return {"$undefined": True}
         if isinstance(value, ResumableFile):
             return {"$file": value.unique_identifier}
-        if isinstance(value, Result):
-            return {"$result": True}
         if isinstance(value, ResumableChunk):
             return {"$chunk": value.number, "$of": value.file.unique_identifier}
         if isinstance(value, (bool, str)):
@@ -309,6 +307,10 @@ class Page:
             return rounded(value)
         if isinstance(value, PurePath):
             return {"$native": value.name}
+        if isinstance(value, FileRejected):
+            return {"$native": PurePath(value.source).name}
+        if isinstance(value, Result):
+            return {"$result": {name: self._plain(files) for name, files in value._asdict().items()}}
         if isinstance(value, Sequence):
             return [self._plain(item) for item in value]
         return {"$other": type(value).__name__}

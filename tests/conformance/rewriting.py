@@ -132,13 +132,6 @@ def complete_once(case: Case) -> None:
     case.lines[:] = kept
 
 
-def complete_with_result(case: Case) -> None:
-    """A completion has the result of its run as an argument."""
-    case.lines[:] = [
-        {**line, "args": [{"$result": True}]} if is_event(line, "complete") else line for line in case.lines
-    ]
-
-
 def cancel_in_one_step(case: Case) -> None:
     """Between beforeCancel and cancel: no completion, nothing of finished files, and nothing left of several files."""
     cancelling = False
@@ -237,6 +230,37 @@ def _next_step(lines: list[Line], label: str) -> int:
     send = next(at for at, line in enumerate(lines) if line.get("send") == label)
     steps = [at for at in range(send, len(lines)) if "step" in lines[at]]
     return [*steps, len(lines), len(lines)][1]
+
+
+def complete_with_the_result(case: Case) -> None:
+    """A completion without an argument has what became of the files of its run, in the order in which they came.
+
+    What resumable.js itself lists as skipped is no loss, because the session has it already.
+    """
+    order: list[str] = []
+    ended: dict[str, str] = {}
+    skipped: list[Any] = []
+    for line in case.lines:
+        if "step" in line and "new" in case.steps[line["step"]]:
+            order, ended, skipped = [], {}, []
+        elif is_event(line, "fileAdded"):
+            order.append(file_of(line))
+        elif is_event(line, "filesAdded") and len(line["args"]) > 1 and line not in case.trace.timeline:
+            skipped += line["args"][1]
+        elif is_event(line, "fileSuccess", "fileError"):
+            ended[file_of(line)] = line["event"]
+        elif is_event(line, "cancel", "complete"):
+            if is_event(line, "complete") and not line["args"]:
+                line["args"] = [{"$result": _result(order, ended, skipped)}]
+            ended, skipped = {}, []
+
+
+def _result(order: list[str], ended: dict[str, str], skipped: list[Any]) -> Line:
+    succeeded, failed = (
+        [{"$file": identifier} for identifier in order if ended.get(identifier) == event]
+        for event in ("fileSuccess", "fileError")
+    )
+    return {"succeeded": succeeded, "failed": failed, "cancelled": [], "skipped": skipped}
 
 
 # -- failure -----------------------------------------------------------------------------------------------------
