@@ -14,6 +14,9 @@ At all times ``done + live + released == cursor``, where ``done`` counts positio
 
 A file whose chunks are all stored may be *unproven*: something still has to confirm it. Meanwhile the bytes of its last
 chunk do not count, so that nobody takes it for finished.
+
+A foreign server forgets the chunks when it has put the file together, so it is asked for what was *doubted* before it
+gets the last one, and not after it.
 """
 
 from __future__ import annotations
@@ -150,7 +153,7 @@ class FileCore:
         self.gains = 0
         self.held: tuple[int, int] | None = None
         self.believed: tuple[int, int] | None = None
-        self.ours = self.whole = self.asked = self.untested = False
+        self.ours = self.whole = self.asked = self.untested = self.settled = False
 
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
@@ -170,7 +173,25 @@ class FileCore:
     @property
     def unproven(self) -> bool:
         """Whether the server has every chunk, and something has to confirm that it has the file."""
-        return self.complete and not self.whole and (self.ours or self.believed is not None)
+        if not self.complete or self.whole:
+            return False
+        return self.ours or self.doubted
+
+    @property
+    def doubted(self) -> bool:
+        """Whether there is only a foreign server's word for some chunks, and it has to be asked for them again."""
+        return self.believed is not None and not self.settled and not self.ours
+
+    @property
+    def pending(self) -> int:
+        """How many chunks are neither stored nor on their way."""
+        under_way = sum(record.state is not ChunkState.STOPPING for record in self.live.values())
+        return self.order.count - self.done - self.done_ahead - under_way
+
+    @property
+    def confirms_first(self) -> bool:
+        """Whether the server is to be asked for doubted chunks before it gets the only one that it lacks."""
+        return self.doubted and self.pending == 1 and any(turn.tested for turn in self.released.values())
 
     @property
     def wants_turn(self) -> bool:
@@ -212,6 +233,8 @@ class FileCore:
             return True
         if not self.live:
             return False
+        if self.confirms_first:
+            return True
         # A chunk that must be alone is: so where there are several, none of them must.
         alone = self.order.alone
         return alone(self.next_position()) or (len(self.live) == 1 and alone(next(iter(self.live))))
@@ -222,7 +245,7 @@ class FileCore:
         if not self.prepared:
             self.preparing = True
             return Live(self, self.epoch, 0, prepare=True)
-        if self.complete:
+        if self.complete or self.confirms_first:
             self.confirming = True
             last = self.order.position(self.order.count - 1)
             position = last if self.believed is None else self.believed[1] - 1
@@ -268,6 +291,9 @@ class FileCore:
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
+        elif self.complete:
+            # A foreign server may have put the file together and forgotten its chunks.
+            self.settled = True
 
     def release(self, record: Live, *, forget: bool = False) -> None:
         """The record holds no slot. A chunk of this cut waits for another turn; with ``forget`` it begins anew."""
@@ -376,17 +402,19 @@ class FileCore:
             self._keep(positions(0, count - 1))
 
     def forget_believed(self) -> None:
-        """Forget the chunks that were only believed to be stored, and send them without a test. For a complete file."""
+        """Forget the chunks that were only believed to be stored, and send them without a test."""
         assert self.believed is not None
         first, last = self.believed
         self.untested = True
         self.unhold()
         sent = self.bytes_done - self.bytes_skipped
-        self._keep([(0, first), (last, self.order.count)])
+        self._keep([span for a, b in self.stored() for span in ((a, min(b, first)), (max(a, last), b))])
         self.bytes_skipped = max(self.bytes_done - sent, 0)
 
     def _keep(self, spans: Iterable[tuple[int, int]]) -> None:
         self.unhold()
+        self.released.clear()
+        self.ahead.clear()
         self.cursor = self.done = self.done_ahead = self.bytes_done = 0
         self.believed = None
         for first, last in spans:

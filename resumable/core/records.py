@@ -20,9 +20,9 @@ class Lease(NamedTuple):
     """One piece of work. ``id`` is unique in the session; offsets are bytes; ``retries`` counts failed attempts.
 
     ``prepare`` leases ask for a file's hooks to be run, not for a chunk. ``confirm`` leases ask whether the server has
-    the file, all chunks of which are taken for stored; the chunk is the one to ask for. ``test``: ask first whether the
-    server has the chunk. ``final``: no chunk of the file is left behind this one, so the server may assemble on it.
-    ``ours``: an answer about this file came from a receiver of this package.
+    the file, all chunks of which are taken for stored, or still has what it said it has of it; the chunk is the one to
+    ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
+    one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
     """
 
     id: int

@@ -244,13 +244,17 @@ class SessionCore:
         return Wait(None if until == math.inf else until)
 
     def begin_send(self, identifier: int) -> tuple[bool, Effects]:
-        """Whether the chunk that the server lacks may be sent now. False: it was told to stop, or the lease is over."""
+        """Whether the chunk that the server lacks may be sent now. False: it was told to stop, or the lease is over, or
+        something has to be asked first."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return False, self.flush()
         if record.state is ChunkState.TESTING:
-            record.step(ChunkEvent.ABSENT)
             record.tested = True
+            if record.file.doubted and not record.file.pending and record.epoch == record.file.epoch:
+                record.step(ChunkEvent.STOP)
+                return False, self.flush()
+            record.step(ChunkEvent.ABSENT)
             self._news.progress(record.file)
         return True, self.flush()
 
@@ -331,7 +335,7 @@ class SessionCore:
         if outcome.stored and not record.confirm:
             self._mark(file, outcome.stored, believed=outcome.believed)
         self._retries.hear(record, outcome, now)
-        denied = outcome.kind is OutcomeKind.DENIED and file.asked
+        denied = outcome.kind is OutcomeKind.DENIED and file.asked and outcome.proof is not Proof.NONE
         if denied or (following is ChunkState.BACKOFF and self._retries.exhausted(record, outcome, now)):
             following = record.following(ChunkEvent.REFUSED)
         record.state = following
@@ -368,17 +372,21 @@ class SessionCore:
         self._turns.add(record.file)
 
     def _confirmed(self, record: Live, outcome: Outcome) -> None:
-        """The server was asked whether it has the file."""
+        """The server was asked whether it has the file, or what it said it has of it."""
         file = record.file
         file.release(record)
         if record.state is ChunkState.DONE:
-            self._count(file, file.unhold)
-            self._news.progress(file)
-            self._finish(file, file.message)
-            return
-        if outcome.kind is OutcomeKind.DENIED:
-            foreign = outcome.proof is Proof.NONE
-            self._count(file, file.forget_believed if foreign else lambda: file.keep(outcome.stored))
+            file.settled = True
+            if file.complete:
+                self._count(file, file.unhold)
+                self._news.progress(file)
+                self._finish(file, file.message)
+                return
+        elif outcome.kind is OutcomeKind.DENIED:
+            if outcome.proof is Proof.NONE:
+                self._count(file, file.forget_believed)
+            elif file.complete:
+                self._count(file, lambda: file.keep(outcome.stored))
             self._news.progress(file)
         self._turns.add(file)
         if record.state is ChunkState.FAILED:

@@ -8,7 +8,8 @@ freeing it earlier would put the same chunk on the wire twice.
 *File*. PREPARING only where a hook or a slow identifier has to run before the first request. SUCCESS, ERROR and
 CANCELLED are terminal: one signal is fired on entering, and nothing follows it, until ``retry`` or ``bootstrap``.
 
-*Confirmation*. Once all chunks of a file are taken for stored, the server may have to be asked whether it has the file.
+*Confirmation*. Once all chunks of a file are taken for stored, the server may have to be asked whether it has the file;
+one that is not ours before it gets the last one, as it may forget the chunks then.
 The question goes through the states of a chunk that is tested and never sent; DENIED leads back, and the file goes on.
 
 *Session*. A run goes from IDLE to IDLE, whatever pauses lie between.

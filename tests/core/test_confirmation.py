@@ -36,8 +36,8 @@ def skipped(chunks: int = 4, **rules: Any) -> tuple[Driver, FileCore, Lease]:
     for _ in range(chunks - 1):
         driver.answer(driver.lease(), "present", believed=True)
     last = driver.lease()
-    driver.send(last)
-    driver.answer(last)
+    assert not driver.send(last)
+    driver.answer(last, "stopped")
     (question,) = driver.leases()
     assert question.confirm
     assert not question.ours
@@ -182,21 +182,117 @@ def test_what_a_foreign_server_was_believed_is_forgotten_and_sent_without_a_test
     driver, file, question = skipped(6)
     assert question.index == 4
     driver.answer(question, "denied")
-    assert (file.bytes_done, file.bytes_skipped) == (10, 0)
+    assert (file.bytes_done, file.bytes_skipped) == (0, 0)
     sent = []
     while file.state is FileState.UPLOADING:
         lease = driver.lease()
         assert not lease.test
         sent.append(lease.index)
         driver.answer(lease)
-    assert sent == [0, 1, 2, 3, 4]
+    assert sent == [0, 1, 2, 3, 4, 5]
     assert driver.events()[-2:] == ["file_success", "complete"]
 
 
-def test_what_a_foreign_server_was_believed_and_confirms_is_stored() -> None:
-    driver, file, question = skipped()
+@pytest.mark.parametrize("mode", ["free", "bookends", "sequential"])
+@pytest.mark.parametrize("first_and_last", [False, True])
+@pytest.mark.parametrize("chunks", [2, 3, 6])
+def test_what_a_foreign_server_was_believed_and_confirms_is_stored(
+    mode: str, first_and_last: bool, chunks: int
+) -> None:
+    driver, file, question = skipped(chunks, mode=mode, first_and_last=first_and_last)
+    assert driver.answer(question, "present") == []
+    (last,) = driver.leases()
+    assert not last.test
+    assert driver.answer(last) == ["chunk_success", "file_success", "complete"]
+    assert (file.bytes_done, file.bytes_skipped) == (10 * chunks, 10 * (chunks - 1))
+
+
+def test_the_last_chunk_waits_for_the_others_and_then_for_the_question() -> None:
+    """A foreign server forgets all chunks with the last, whichever that is."""
+    driver = Driver(test_chunks=True, slots=9)
+    driver.add(4)
+    driver.upload()
+    first, second, third, fourth = driver.leases()
+    driver.answer(first, "present", believed=True)
+    assert not driver.send(third)
+    assert driver.send(fourth)
+    assert driver.send(second)
+    driver.answer(third, "stopped")
+    assert driver.wait() is None
+    driver.answer(fourth)
+    assert driver.wait() is None
+    driver.answer(second)
+    (question,) = driver.leases()
+    assert (question.confirm, question.index) == (True, 0)
+    driver.answer(question, "present")
+    (again,) = driver.leases()
+    assert (again.index, again.test, again.final) == (2, False, True)
+    assert driver.answer(again) == ["chunk_success", "file_success", "complete"]
+
+
+def test_a_foreign_server_that_has_all_chunks_is_asked_at_the_end() -> None:
+    driver = Driver(test_chunks=True)
+    file = driver.add(3)
+    driver.upload()
+    for lease in driver.leases():
+        driver.answer(lease, "present", believed=True)
+    (question,) = driver.leases()
+    assert (question.confirm, file.bytes_done) == (True, 20)
     assert driver.answer(question, "present") == ["file_success", "complete"]
-    assert (file.bytes_done, file.bytes_skipped) == (40, 30)
+
+
+def test_a_foreign_server_is_not_asked_for_what_it_may_have_forgotten() -> None:
+    """What was there before was the last in turn, and the chunk that was sent meanwhile has completed the file."""
+    driver = Driver(test_chunks=True)
+    driver.add(3)
+    driver.upload()
+    first, second, third = driver.leases()
+    assert driver.send(second)
+    driver.answer(first, "present", believed=True)
+    driver.answer(third, "present", believed=True)
+    assert driver.answer(second) == ["chunk_success", "file_success", "complete"]
+
+
+def test_a_foreign_server_that_still_has_the_last_chunk_is_asked_after_one_was_sent() -> None:
+    driver = Driver(test_chunks=True, slots=1)
+    driver.add(3)
+    driver.upload()
+    driver.answer(driver.lease(), "present", believed=True)
+    sent = driver.lease()
+    assert driver.send(sent)
+    driver.answer(sent)
+    driver.answer(driver.lease(), "present", believed=True)
+    (question,) = driver.leases()
+    assert question.confirm
+
+
+@pytest.mark.parametrize("kind", ["stopped", "retry"])
+def test_a_question_before_the_last_chunk_that_is_stopped_is_asked_again(kind: str) -> None:
+    driver, file, question = skipped()
+    driver.do(driver.core.pause_file, file.key)
+    driver.answer(question, kind)
+    driver.do(driver.core.resume_file, file.key)
+    (again,) = driver.leases()
+    assert again.confirm
+
+
+def test_the_verdict_holds_when_the_last_chunk_is_sent_again() -> None:
+    """Its answer was lost, and the server has forgotten all chunks."""
+    driver, file, question = skipped(max_chunk_retries=0)
+    driver.answer(question, "present")
+    driver.answer(driver.lease(), "retry", error=OSError())
+    assert file.state is FileState.ERROR
+    driver.do(driver.core.retry_file, file.key, driver.now)
+    last = driver.lease()
+    assert driver.send(last)
+    assert driver.answer(last) == ["chunk_success", "file_success", "complete"]
+
+
+def test_a_receiver_of_ours_that_answers_the_question_is_asked_at_the_end() -> None:
+    driver, file, question = skipped()
+    driver.answer(question, "denied", **PARTIAL)
+    assert not driver.lease().confirm
+    assert file.bytes_done == 30
 
 
 def test_chunks_that_a_foreign_server_listed_are_only_believed() -> None:
@@ -206,14 +302,16 @@ def test_chunks_that_a_foreign_server_listed_are_only_believed() -> None:
     lease = driver.lease()
     driver.send(lease)
     driver.answer(lease, stored=((2, 4), (5, 9)), believed=True)
-    for each in driver.leases():
-        driver.send(each)
-        driver.answer(each)
+    first, second = driver.leases()
+    assert not driver.send(first)
+    assert driver.send(second)
+    driver.answer(first, "stopped")
+    driver.answer(second)
     (question,) = driver.leases()
     assert (question.confirm, question.index) == (True, 8)
     driver.answer(question, "denied")
-    assert driver.core.chunk_state(file.key, 1)[0] is ChunkState.DONE
-    assert sorted(driver.finish()) == [2, 3, 4, 5, 6, 7, 8]
+    assert driver.core.chunk_state(file.key, 0)[0] is ChunkState.DONE
+    assert sorted(driver.finish()) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_chunks_that_the_user_marked_are_taken_for_stored() -> None:

@@ -84,10 +84,6 @@ def test_a_file_of_this_name_arrives(client: Client, name: str) -> None:
     assert client.copies(path) == 1
 
 
-@pytest.mark.fails(
-    lambda record: not record.remembers,
-    reason="a chunk that was there is asked for after the end, when the server has forgotten it, and all is sent again",
-)
 def test_an_interrupted_upload_goes_on_where_it_was(client: Client) -> None:
     path = client.source(12 * CHUNK)
     with client.session() as session:
