@@ -299,7 +299,9 @@ class Attempt:
         for _ in range(MOST_HOPS):
             self._request = request
             if words.origin(request.url) in self._means.origins:
-                request = request._replace(headers={**request.headers, SESSION_HEADER: self._means.session})
+                request = request._replace(
+                    headers={**request.headers, SESSION_HEADER: self._means.session_of(self._lease.file)}
+                )
             reply = self._means.transport.send(request, self._watch)
             self._hear(reply)
             there = words.leads_to(request.url, reply) if reply.status in (307, 308) else ""

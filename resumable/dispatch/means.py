@@ -24,8 +24,8 @@ _MOST_NOTED = 1000
 
 class Means:
     """``canary`` has the verdicts on the server's tests, ``answers`` what is known of its answers to chunks.
-    ``session`` is the name of this session to receivers of this package, which are at the ``origins``. Who makes the
-    headers again, because a token has expired, holds the lock ``renewing`` meanwhile.
+    Receivers of this package are at the ``origins``. Who makes the headers again, because a token has expired, holds
+    the lock ``renewing`` meanwhile.
     """
 
     def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
@@ -33,7 +33,7 @@ class Means:
         self.transport = transport
         self.canary = Canary()
         self.answers = Answers()
-        self.session = secrets.token_hex(16)
+        self._session = secrets.token_hex(12)
         self.origins: set[str] = set()
         # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
         self.test_hooks = Hooks({"target": options.test_target})
@@ -45,6 +45,10 @@ class Means:
         self.pace = None if options.limit_rate is None else Pace(options.limit_rate)
         self._noted: set[Hashable] = set()
         self._local = threading.local()
+
+    def session_of(self, file: int) -> str:
+        """Return the name of this session to receivers of this package, for requests for the file with this key."""
+        return f"{self._session}{file & 0xFFFFFFFF:08x}"
 
     def first_time(self, what: Hashable) -> bool:
         """Return whether this is noted for the first time; people are told of it then."""

@@ -30,8 +30,9 @@ FILE_HEADER = "Resumable-File"
 """On answers to tests and uploads: how far this upload is after the request, see :class:`FileStatus`."""
 
 SESSION_HEADER = "Resumable-Session"
-"""On requests to a receiver of this package: 32 hexadecimal digits, the same for all requests of one session. A session
-that repeats itself, because an answer was lost, is told what it was told before."""
+"""On requests to a receiver of this package: 32 hexadecimal digits, the same for all requests of a session for one of
+its files. Who repeats a request, because its answer was lost, is told what was said before; a file that is added once
+more is another one, and is not told so."""
 
 _PARTIAL = re.compile(r"partial;stored=([0-9]{1,15});total=([0-9]{1,15})")
 

@@ -325,6 +325,27 @@ def test_the_whole_way_with_a_server_and_a_client(root: Path, tmp_path: Path) ->
                 shutil.rmtree(root)
 
 
+@pytest.mark.parametrize("test_chunks", [True, False])
+@pytest.mark.parametrize("happens", [delete, truncate])
+def test_a_file_that_is_added_to_a_session_again_is_no_repeat(
+    root: Path, tmp_path: Path, happens: Callable[[Path], None], test_chunks: bool
+) -> None:
+    """A program that runs for long sends the same file again when it is gone, and has heard every answer."""
+    source = tmp_path / "v.bin"
+    source.write_bytes(os.urandom(2000))
+    with (
+        Server(Receiver(FileStore(root, fsync="never"))) as server,
+        resumable.Resumable(server.url, chunk_size=500, test_chunks=test_chunks) as session,
+    ):
+        file = session.add_file(source)
+        assert session.join()
+        happens(root / "v.bin")
+        session.remove_file(file)
+        session.add_file(source)
+        assert session.join()
+        assert source.read_bytes() in published(root).values()
+
+
 # Files that belong to others.
 
 
