@@ -121,6 +121,15 @@ def silent_port() -> Iterator[int]:
 
 
 @pytest.fixture
+def plain_environment() -> dict[str, str]:
+    """The environment of programs whose own time or memory counts: coverage, which costs some, leaves them alone."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+
+
+@pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``run(program, *arguments, **environment)`` runs a program of Python to its end, in ``tmp_path``."""
 

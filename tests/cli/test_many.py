@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from .conftest import ROOT, tree
 from .terminal import Terminal
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
+Memory = Callable[..., tuple[int, str]]
 GIB = 1 << 30
 FULL = bool(os.environ.get("RESUMABLE_FULL_SIZE"))
 MEASURED = (
@@ -45,19 +46,24 @@ def sink() -> Iterator[str]:
         process.communicate()
 
 
-def memory(work: Path, *arguments: str) -> tuple[int, str]:
-    """The most bytes of memory that the command used, and what it said. It has to succeed."""
-    ran = subprocess.run(
-        [sys.executable, "-c", MEASURED, *arguments],
-        cwd=work,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    code, most = ran.stdout.split()
-    assert code == "0", ran.stderr
-    return int(most), ran.stderr
+@pytest.fixture
+def memory(work: Path, plain_environment: dict[str, str]) -> Memory:
+    """``memory(*arguments)`` is the most bytes of memory that the command used, and what it said. It has to succeed."""
+
+    def memory(*arguments: str) -> tuple[int, str]:
+        ran = subprocess.run(
+            [sys.executable, "-c", MEASURED, *arguments],
+            cwd=work,
+            env={**plain_environment, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        code, most = ran.stdout.split()
+        assert code == "0", ran.stderr
+        return int(most), ran.stderr
+
+    return memory
 
 
 def sparse(path: Path, size: int) -> None:
@@ -66,24 +72,24 @@ def sparse(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def test_memory_does_not_grow_with_the_file(work: Path, sink: str) -> None:
+def test_memory_does_not_grow_with_the_file(work: Path, sink: str, memory: Memory) -> None:
     size = 4 * GIB if FULL else GIB
     sparse(work / "small.bin", 16 << 20)
     sparse(work / "large.bin", size)
-    less, _ = memory(work, "upload", "--no-test-chunks", "small.bin", sink)
-    more, said = memory(work, "upload", "--no-test-chunks", "large.bin", sink)
+    less, _ = memory("upload", "--no-test-chunks", "small.bin", sink)
+    more, said = memory("upload", "--no-test-chunks", "large.bin", sink)
     assert "done: 1 file uploaded in" in said
     assert f"{size // GIB}.00 GiB sent" in said
     assert more - less < 8 << 20
 
 
-def test_memory_for_ten_thousand_files_is_that_of_their_names(work: Path, sink: str) -> None:
+def test_memory_for_ten_thousand_files_is_that_of_their_names(work: Path, sink: str, memory: Memory) -> None:
     for folder, count in (("few", 100), ("many", 10_000)):
         (work / folder).mkdir()
         for number in range(count):
             (work / folder / f"{number:05}.txt").write_bytes(b"%d" % number)
-    less, _ = memory(work, "upload", "--no-test-chunks", "few", sink)
-    more, said = memory(work, "upload", "--no-test-chunks", "many", sink)
+    less, _ = memory("upload", "--no-test-chunks", "few", sink)
+    more, said = memory("upload", "--no-test-chunks", "many", sink)
     assert "done: 10,000 files uploaded in" in said
     assert (more - less) / 10_000 < 8192
 
