@@ -392,7 +392,7 @@ def test_a_chunk_says_where_it_is(wire: Wire, make: Make) -> None:
         assert (chunk.state, chunk.retries) == (ChunkState.SENDING, 0)
         failed = threading.Event()
         chunk.on("chunk_retry", lambda: failed.set())
-        wire.release(503)
+        wire.release(502)
         assert failed.wait(PATIENCE)
         assert (chunk.state, chunk.retries) == (ChunkState.BACKOFF, 1)
         file.pause()
