@@ -74,10 +74,11 @@ class Outcome(NamedTuple):
     """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last.
 
     ``answered``: the server was reached. ``hopeless``: not worth a retry unless the server was reached before.
-    ``busy``: the server has too much to do. ``retry_after``: seconds for which it then wants to be left alone.
-    ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds before the retry, where the user
-    decides that. ``stored``: ranges of chunk indexes that the server said it has. ``believed``: for what is present or
-    stored there is nothing but the word of a foreign server. ``proof``: what the answers say of the whole file.
+    ``busy``: the server has too much to do. ``retry_after``: seconds for which it wants to be left alone, or, if it is
+    not busy, not to get this again. ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds
+    before the retry, where the user decides that. ``stored``: ranges of chunk indexes that the server said it has.
+    ``believed``: for what is present or stored there is nothing but the word of a foreign server. ``proof``: what the
+    answers say of the whole file.
     ``plan``: the new cut, where a hook replaced the bytes of the file.
     """
 

@@ -168,6 +168,8 @@ class Retries:
         """Count a failed attempt. The record is due after the outcome's delay, or else the policy's; if others get
         through meanwhile, as soon as its own failures allow.
 
+        A server that is not too busy and says when to come back means this request only.
+
         Its own are those between which others got through. They are what keeps a chunk that the server never takes from
         being tried at each success of another.
         """
@@ -179,10 +181,12 @@ class Retries:
         record.streak += 1
         record.limited += outcome.limit is not None
         record.failed = self._attempts
+        asked = 0.0 if outcome.busy else min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
         delay, retries = self._policy.delay, record.retries
         if outcome.delay is not None:
-            record.due = record.earliest = now + outcome.delay
-            return
-        record.due = record.earliest = now + delay(retries, record.own + record.streak)
-        if record.streak > 1:
-            record.earliest = min(record.due, now + delay(retries, record.own + 1))
+            wait = least = outcome.delay
+        else:
+            wait = least = delay(retries, record.own + record.streak)
+            if record.streak > 1:
+                least = min(wait, delay(retries, record.own + 1))
+        record.due, record.earliest = now + max(wait, asked), now + max(least, asked)

@@ -107,7 +107,7 @@ class Outcomes:
                 return Outcome(OutcomeKind.REFUSED, message, error, answered=True)
             most = None
         busy = statuses.decide(reply.status) is Decision.BUSY
-        wait = _retry_after(reply) if busy else None
+        wait = _retry_after(reply)
         return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait, limit=most)
 
     def refused(self, request: Request, reply: Reply) -> Outcome:
@@ -119,9 +119,10 @@ class Outcomes:
             cls = RedirectRefused
             there = words.leads_to(request.url, reply)
             reason = f"it leads to {words.shown(there)}" if there else "it leads nowhere"
-            followed = there == "" or words.may_follow(request.url, there, self._options.redirect_origins)
-            if reply.status in (307, 308) and followed:
-                hint = f"it leads on and on, through more than {MOST_HOPS} addresses" if there else "check the target"
+            if not there:
+                hint = "check the target"
+            elif reply.status in (307, 308) and words.may_follow(request.url, there, self._options.redirect_origins):
+                hint = f"it leads on and on, through more than {MOST_HOPS} addresses"
         elif reply.status in (401, 403, 407):
             cls = AuthenticationRefused
         error = self._error(cls, "refused", words.answer(request.method, request.url, reply, reason), reply, hint)

@@ -86,7 +86,8 @@ class Accounts:
 
     def _check(self, uploads: int, size: int, record: UploadRecord) -> None:
         if self._max_open_uploads is not None and uploads >= self._max_open_uploads:
-            sentence = f"There are {uploads} unfinished uploads already; finish one, or wait until they are given up."
+            open_ones = "is an unfinished upload" if uploads == 1 else f"are {uploads} unfinished uploads"
+            sentence = f"There {open_ones} already, and no more are taken; finish one, or wait until it is given up."
             raise Refusal(429, sentence, ("Retry-After", "60"))
         if self._max_bytes is not None and record.total_size > self._max_bytes:
             raise Refusal(413, f"The file is larger than the {self._max_bytes} bytes that unfinished uploads may have.")

@@ -79,5 +79,5 @@ def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> No
     assert {name for name in os.listdir(state) if not name.startswith("past-")} == {key, "accounts"}
     assert {name for name in os.listdir(state / key) if not name.startswith("claim-")} == {"record"}
     begun(store, a_record(), key_of(1))
-    with pytest.raises(Refusal, match="1 unfinished uploads"):
+    with pytest.raises(Refusal, match="is an unfinished upload"):
         store.create(key_of(2), a_record())

@@ -47,7 +47,7 @@ def failing(status: int, value: str | None, since: int) -> Callable[[Request], t
     return behave
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 502, 503])
 @pytest.mark.parametrize("since", [1, 2])
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_file_fails_at_its_deadline_after_a_last_chance(
@@ -108,3 +108,24 @@ def test_a_server_that_takes_the_last_chance_is_well_again(wire: Wire, make: Mak
         file = session.add_file(make("a.bin", 1000))
         session.join(PATIENCE)
     assert file.is_complete()
+
+
+@pytest.mark.parametrize("status", [408, 502, 507])
+def test_a_server_that_is_not_busy_and_says_when_to_come_back_gets_only_that_chunk_later(
+    wire: Wire, make: Make, status: int
+) -> None:
+    failed = iter([True])
+
+    def behave(request: Request) -> tuple[Any, ...]:
+        if request.chunk is None:
+            return (204,)
+        first = request.fields["resumableFilename"] == "a.bin" and next(failed, False)
+        return (status, "", {"Retry-After": "1"}) if first else (200,)
+
+    wire.behave = behave
+    began = time.monotonic()
+    with Resumable(wire.url, chunk_size=10, chunk_retry_interval=0) as session:
+        session.add_files([make("a.bin", 10), make("b.bin", 50)])
+        assert session.join(PATIENCE)
+    assert time.monotonic() - began >= 1
+    assert wire.posts[-1].fields["resumableFilename"] == "a.bin"

@@ -139,3 +139,10 @@ def test_a_status_that_this_server_may_mean_as_success_has_a_hint_and_the_option
     assert "success_statuses" in run.error.hint
     with Script(answer(204)) as server:
         assert upload(server.url, content(10), success_statuses=(200, 201, 204), **BLIND).count("file_success") == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_that_leads_nowhere_has_a_hint_that_can_be_followed(status: int) -> None:
+    with Script(answer(status)) as server:
+        run = upload(server.url, content(10), **BLIND)
+    assert run.error.hint == "check the target"
