@@ -24,11 +24,12 @@ class Answers:
         with self._lock:
             return kind in self._proven.get(place, ())
 
-    def prove(self, place: str, kind: str) -> bool:
-        """Remember that a chunk that was answered so is stored; return whether it is the first such answer there."""
+    def prove(self, place: str, kind: str, *, lasting: bool) -> bool:
+        """Return whether it is the first answer there that was found to mean that the chunk is stored. If it is
+        ``lasting``, all answers of this kind mean so from now on."""
         with self._lock:
             first = place not in self._proven
             kinds = self._proven.setdefault(place, set())
-            if len(kinds) < _MOST:
+            if lasting and len(kinds) < _MOST:
                 kinds.add(kind)
             return first

@@ -52,6 +52,7 @@ class Attempt:
         self._proof = Proof.NONE
         self._stored: tuple[tuple[int, int], ...] = ()
         self._believed = False
+        self._absent = False
         self._question: tuple[str, ...] = ()
         if self._hooks.has("preprocess"):
             replacement = self._hooks.call("preprocess", self._handle)
@@ -77,6 +78,7 @@ class Attempt:
                 return None
             reply = self._send_renewing(self._own_test, request)
             decision = self._present(reply)
+            self._absent = decision is Verdict.MISSING and reply.status in _ABSENT
             if decision is Verdict.FATAL:
                 outcome = self._outcomes.refused(self._request, reply)
                 return outcome if outcome.kind is OutcomeKind.REFUSED else None
@@ -389,7 +391,10 @@ class Attempt:
             missing = "the server does not have the chunk"
             doubt = missing if answer is Verdict.MISSING else "its tests do not tell whether it has the chunk"
             return judgement._replace(reason=f"{judgement.reason}, and {doubt}")
-        if answers.prove(place, judgement.kind):
+        # A chunk that may have been there before proves this answer only, and so does a page that may come instead of
+        # any other.
+        lasting = self._absent and judgement.remedy is not Remedy.RENEWAL
+        if answers.prove(place, judgement.kind, lasting=lasting):
             logger.warning(
                 "%s: a chunk was answered with %s; the server was asked and has it, so such answers count as a yes",
                 words.shown(request.url),
