@@ -9,6 +9,7 @@ import pytest
 from resumable.core.meter import Meter
 from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Wait
 from resumable.core.states import FileState, SessionState
+from resumable.errors import FileRejected
 from resumable.protocol.plan import ChunkPlan
 
 from .driver import Driver
@@ -232,3 +233,23 @@ def test_the_speed_is_a_mean_in_which_the_past_fades() -> None:
     for second in range(1001, 1031):
         meter.add(300, float(second))
     assert meter.speed == pytest.approx(300.0, rel=0.02)
+
+
+def test_what_was_left_out_is_in_the_result_of_one_run() -> None:
+    driver = Driver()
+    refusal = FileRejected("a.bin", "max_file_size", "it is too large")
+    driver.core.skip([refusal])
+    assert driver.upload()[-1] == "complete"
+    assert driver.core.outcome is not None
+    assert driver.core.outcome.skipped == (refusal,)
+    assert driver.upload()[-1] == "complete"
+    assert driver.core.outcome.skipped == ()
+
+
+def test_a_file_that_failed_is_unfinished_until_somebody_knows_it() -> None:
+    driver = Driver()
+    failed, waiting = driver.add(1), driver.add(1)
+    driver.upload()
+    driver.answer(driver.lease(), "refused")
+    driver.core.know([failed.key, waiting.key, 99])
+    assert list(driver.core.unfinished) == [waiting.key]

@@ -194,9 +194,9 @@ class PauseForgetsRetries(SessionCore):
 class MarkedOnTheWireCountsTwice(SessionCore):
     """A chunk that is marked while it is sent counts then, and again when it is stored."""
 
-    def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]]) -> None:
+    def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
         ranges = list(ranges)
-        super()._mark(file, ranges)
+        super()._mark(file, ranges, believed=believed)
         for record in file.live.values():
             index = file.order.index(record.position)
             if any(start <= index < stop for start, stop in ranges):
@@ -313,9 +313,9 @@ class StoppedFailureFails(SessionCore):
 class CancelKeepsFiles(SessionCore):
     """Cancelled files are still listed."""
 
-    def cancel(self) -> Effects:
+    def cancel(self, reason: str = "cancelled") -> Effects:
         files = dict(self.files)
-        effects = super().cancel()
+        effects = super().cancel(reason)
         self.files.update(files)
         return effects
 
@@ -323,27 +323,27 @@ class CancelKeepsFiles(SessionCore):
 class CancelIsACompletion(SessionCore):
     """A cancelled run is complete."""
 
-    def cancel(self) -> Effects:
-        effects = super().cancel()
+    def cancel(self, reason: str = "cancelled") -> Effects:
+        effects = super().cancel(reason)
         return Effects((*effects.notices, Notice("complete")), effects.stopped)
 
 
 class EndedFilesAreHeard(SessionCore):
     """As in resumable.js: progress is told of a file that has ended, when it is removed."""
 
-    def _cancel(self, file: FileCore, *, announce: bool = True) -> None:
+    def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
         if file.state in TERMINAL:
             self._news.progress(file)
-        super()._cancel(file, announce=announce)
+        super()._cancel(file, reason, announce=announce)
 
 
 class PausedFilesAreLeased(SessionCore):
     """A pause of a file stops what is under way, and nothing else."""
 
-    def pause_file(self, key: int) -> Effects:
+    def pause_file(self, key: int, *, aborted: bool = False) -> Effects:
         file = self.files.get(key)
         before = file.state if file is not None else None
-        effects = super().pause_file(key)
+        effects = super().pause_file(key, aborted=aborted)
         if file is not None and before is not FileState.PAUSED and file.state is FileState.PAUSED:
             file.state = FileState.READY
             self._turns.add(file)
