@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from resumable import HookError, Resumable
 from resumable.receiver import Server
@@ -30,6 +31,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 WITH_LOG = (
     "import logging, runpy, sys; logging.basicConfig(); sys.argv.pop(0); runpy.run_path(sys.argv[0], {}, '__main__')"
 )
+
+TOGETHER = (
+    "tests/browser/",
+    "tests/cli/test_installation.py",
+    "tests/conformance/test_traces.py",
+    "tests/interoperability/test_predecessor.py",
+    "tests/test_mounting.py",
+    "tests/test_packaging.py",
+)
+"""Tests that share what takes long to make, such as a browser: one worker runs all that begin with the same."""
+
+
+class Scheduling(LoadScopeScheduling):
+    """Gives each worker the next test, or the next group of TOGETHER. The largest groups come first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((group for group in TOGETHER if nodeid.startswith(group)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    # The marker xdist_group of pytest-xdist 3.8 does nothing with pytest 9.2.
+    return Scheduling(config, log)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -19,8 +19,6 @@ import requests
 
 from resumable import AuthenticationRefused, Resumable, UploadFailed
 
-pytestmark = pytest.mark.xdist_group("mounting")
-
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TOKENS = {"UPLOAD_TOKEN": "token1", "UPLOAD_TOKENS": "ada=token1 grace=token2"}
 ADA = {"Authorization": "Bearer token1"}

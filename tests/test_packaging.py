@@ -19,8 +19,6 @@ import resumable
 
 ROOT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.xdist_group("packaging")
-
 
 def python(code: str, *arguments: str, cwd: Path) -> str:
     """What a fresh interpreter prints for the code."""

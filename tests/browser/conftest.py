@@ -23,9 +23,8 @@ HERE = Path(__file__).parent
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    # All share one Chromium, and the first has to wait for npm and for its start.
+    # The first has to wait for npm and for the start of Chromium.
     item.add_marker(pytest.mark.timeout(300))
-    item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 def cannot(reason: str) -> NoReturn:

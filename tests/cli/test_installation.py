@@ -15,7 +15,7 @@ from resumable.receiver import Server
 
 from .conftest import ROOT, tree
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("installation")]
+pytestmark = pytest.mark.timeout(600)
 
 
 def call(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -13,8 +13,6 @@ from .trace import Trace, recorded
 
 TRACES = recorded(VECTORS)
 
-pytestmark = pytest.mark.xdist_group("traces")
-
 
 @pytest.mark.parametrize("trace", TRACES, ids=str)
 def test_the_client_does_what_was_recorded(trace: Trace, judged: Callable[[Trace], Verdict]) -> None:

@@ -18,8 +18,7 @@ import pytest
 
 from resumable.receiver import FileStore, Receiver, Request, Response, Server
 
-# The first test waits for pip, on behalf of all.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("predecessor")]
+pytestmark = pytest.mark.timeout(300)  # the first test waits for pip
 
 CHUNK = 64 * 1024
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from .bench import Missing, Running, running
 from .client import Client
@@ -17,6 +19,18 @@ from .registry import SERVERS, Record
 from .tap import Tap
 
 HERE = Path(__file__).parent
+
+
+class Scheduling(LoadScopeScheduling):
+    """Has one worker run all tests of a server, whose name is the first word of their parameters."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        parameters = nodeid.partition("[")[2].removesuffix("]")
+        return max((name for name in SERVERS if f"{parameters}-".startswith(f"{name}-")), key=len, default=nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,9 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "record" in metafunc.fixturenames:
-        # Of the processes that share the tests, one has all of a server.
-        records = [pytest.param(record, marks=pytest.mark.xdist_group(name)) for name, record in SERVERS.items()]
-        metafunc.parametrize("record", records, ids=list(SERVERS), scope="session")
+        metafunc.parametrize("record", SERVERS.values(), ids=list(SERVERS), scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
