@@ -65,11 +65,11 @@ class SlotOfTheStoppedIsFree(SessionCore):
     """What was told to stop loses its slot before its worker has reported."""
 
     class Stops(Slots):
-        def stop(self, file: FileCore) -> list[int]:
-            told = super().stop(file)
+        def stop(self, file: FileCore) -> tuple[list[int], bool]:
+            told, fresh = super().stop(file)
             for identifier in told:
                 file.release(self.live.pop(identifier))
-            return told
+            return told, fresh
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -80,11 +80,11 @@ class ReleasedWhileOnTheWire(SessionCore):
     """What was told to stop keeps its slot, but its chunk may have another turn at once."""
 
     class Stops(Slots):
-        def stop(self, file: FileCore) -> list[int]:
-            told = super().stop(file)
+        def stop(self, file: FileCore) -> tuple[list[int], bool]:
+            told, fresh = super().stop(file)
             for identifier in told:
                 file.release(self.live[identifier])
-            return told
+            return told, fresh
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
