@@ -234,10 +234,11 @@ class IncompleteUpload(UploadError):
     """The server acknowledged every chunk, and has not the whole file: what it had is gone, or several servers without
     a common store answer in turn.
 
-    ``stored`` of ``total`` chunks are at the one that was asked last; ``retry()`` of the file sends the others.
+    ``stored`` of ``total`` chunks are at the one that was asked last; None if it does not say how many. ``retry()`` of
+    the file sends the others.
     """
 
-    def __init__(self, message: str, *, stored: int, total: int, **facts: Any) -> None:
+    def __init__(self, message: str, *, stored: int | None, total: int, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.stored = stored
         self.total = total

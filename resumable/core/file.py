@@ -15,6 +15,9 @@ At all times ``done + live + released == cursor``, where ``done`` counts positio
 A file whose chunks are all stored may be *unproven*: something still has to confirm it. Meanwhile the bytes of its last
 chunk do not count, so that nobody takes it for finished.
 
+A file whose chunks are all stored may be *unfinished* by the word of a foreign server. Then all of them are forgotten,
+the server is asked for each, and what it lacks is sent once more.
+
 A foreign server forgets the chunks when it has put the file together, so it is asked for what was *doubted* before it
 gets the last one, and not after it.
 """
@@ -136,7 +139,7 @@ class FileCore:
         """What is on the wire belongs to the past, and so does what went wrong."""
         self.epoch += 1
         self.error = self.message = None
-        self.whole = self.asked = self.untested = False
+        self.whole = self.asked = self.untested = self.finished = False
 
     def _cut(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         self.plan = plan
@@ -153,7 +156,7 @@ class FileCore:
         self.gains = 0
         self.held: tuple[int, int] | None = None
         self.believed: tuple[int, int] | None = None
-        self.ours = self.whole = self.asked = self.untested = self.settled = False
+        self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = False
 
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
@@ -181,6 +184,11 @@ class FileCore:
     def doubted(self) -> bool:
         """Whether there is only a foreign server's word for some chunks, and it has to be asked for them again."""
         return self.believed is not None and not self.settled and not self.ours
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the server has every chunk, and a foreign one may have said with each that it has not the file."""
+        return self.complete and not self.finished and not self.ours
 
     @property
     def pending(self) -> int:
@@ -291,7 +299,7 @@ class FileCore:
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
-        elif self.complete:
+        elif self.complete or (self.asked and self.finished):
             # A foreign server may have put the file together and forgotten its chunks.
             self.settled = True
 
@@ -375,7 +383,7 @@ class FileCore:
     def hear(self, proof: Proof) -> None:
         """An answer said this of the whole file. The last word counts: a chunk with other bytes than those of a file
         that was whole begins a new upload."""
-        if proof is not Proof.NONE:
+        if proof in (Proof.PARTIAL, Proof.WHOLE):
             self.ours = True
             self.whole = proof is Proof.WHOLE
 
@@ -400,6 +408,16 @@ class FileCore:
         self._keep(spans)
         if self.complete:
             self._keep(positions(0, count - 1))
+
+    def forget_all(self) -> None:
+        """Forget all chunks, and ask for each whether the server has it."""
+        self.asked, self.settled = True, False
+        self._keep(())
+
+    def forget_last(self) -> None:
+        """Forget the last chunk, and send it without a test. For a complete file."""
+        self.untested = True
+        self._keep(self.order.positions(0, self.order.count - 1))
 
     def forget_believed(self) -> None:
         """Forget the chunks that were only believed to be stored, and send them without a test."""

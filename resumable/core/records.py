@@ -64,6 +64,8 @@ class Proof(Member):
 
     NONE = "none"
     """Nothing: they come from a foreign server, which is taken at its word."""
+    UNFINISHED = "unfinished"
+    """A foreign server took the chunk, and said that it has not the whole file yet."""
     PARTIAL = "partial"
     """They come from a receiver of this package, which has not the whole file."""
     WHOLE = "whole"
@@ -71,7 +73,8 @@ class Proof(Member):
 
 
 class Outcome(NamedTuple):
-    """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last.
+    """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last, or if
+    the file stays unfinished.
 
     ``answered``: the server was reached. ``hopeless``: not worth a retry unless the server was reached before.
     ``busy``: the server has too much to do. ``retry_after``: seconds for which it wants to be left alone, or, if it is

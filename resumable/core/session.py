@@ -396,6 +396,9 @@ class SessionCore:
         file, size = record.file, lease.end - lease.start
         skipped = outcome.kind is OutcomeKind.PRESENT
         new = not file.begun
+        if not skipped and outcome.proof is not Proof.UNFINISHED:
+            # Answers of requests that are on the wire together come in any order: this one may be to the last chunk.
+            file.finished = True
         file.store(record.position, size, skipped=skipped, believed=skipped and outcome.believed)
         self.bytes_done += size
         if skipped:
@@ -403,8 +406,20 @@ class SessionCore:
         self._news.stored(file, lease.index, outcome.message)
         if new:
             self._turns.add(file)
-        if file.complete:
+        if file.unfinished and (file.asked or not skipped):
+            self._unfinished(file, outcome, skipped=skipped)
+        elif file.complete:
             self._complete(file, outcome.message)
+
+    def _unfinished(self, file: FileCore, outcome: Outcome, *, skipped: bool) -> None:
+        """A foreign server has taken every chunk, and has not the file: it is asked for all of them, once. If it has
+        them all, it gets the last again, and may find that out."""
+        asked = file.asked
+        self._count(file, file.forget_last if skipped else file.forget_all)
+        self._news.progress(file)
+        self._turns.add(file)
+        if asked and not skipped:
+            self._fail(file, outcome, None)
 
     # -- inside: files -------------------------------------------------------------------------------------------
 

@@ -421,7 +421,8 @@ class Attempt:
     def completed(self, outcome: Outcome) -> Outcome:
         """Return the outcome, with what the answers of this turn said besides. Raises HookError."""
         outcome = self._outcomes.postponed(outcome)
-        return outcome._replace(stored=self._stored, believed=self._believed, proof=self._proof)
+        proof = outcome.proof if self._proof is Proof.NONE else self._proof
+        return outcome._replace(stored=self._stored, believed=self._believed, proof=proof)
 
 
 def _is_ours(reply: Reply) -> bool:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from .. import statuses
-from ..core.records import Lease, Outcome, OutcomeKind
+from ..core.records import Lease, Outcome, OutcomeKind, Proof
 from ..errors import (
     AuthenticationRefused,
     HookError,
@@ -62,7 +62,10 @@ class Outcomes:
     def judged(self, request: Request, reply: Reply, judgement: Judgement) -> Outcome:
         """The outcome of an answer with a success status."""
         if judgement.acceptance is Acceptance.ACCEPTED:
-            return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
+            accepted = Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
+            if judgement.unfinished:
+                return accepted._replace(error=self.unfinished(request, reply), proof=Proof.UNFINISHED)
+            return accepted
         if judgement is OTHER_SERVER:
             return self.unknown(request, reply)
         cls: type[ServerRefused] = ServerRefused
@@ -160,6 +163,21 @@ class Outcomes:
             file=self._entry.subject,
             attempts=self._lease.retries + 1,
             hint=hint,
+        )
+
+    def unfinished(self, request: Request, reply: Reply) -> IncompleteUpload:
+        """The error of a file of which a foreign server acknowledged all chunks, and of which it has not all."""
+        return IncompleteUpload(
+            f"{self._entry.record.relative_path!r} is not whole at {words.shown(request.url)}: every chunk was "
+            f"acknowledged, and the last answer still says that some are missing: {acceptance.summary(reply.text)}",
+            stored=None,
+            total=self._count,
+            file=self._entry.subject,
+            status=reply.status,
+            body=reply.text[:500],
+            attempts=self._lease.retries + 1,
+            hint="see whether the server can write where it keeps chunks; "
+            "if several servers answer at this address, they need a common store",
         )
 
     def postponed(self, outcome: Outcome) -> Outcome:

@@ -47,16 +47,29 @@ class Judgement(NamedTuple):
     """What :func:`judge` found. ``reason`` goes on from "POST URL → 200, ": it is one line, without markup.
 
     ``kind`` is equal for answers that are unproven and look alike, whatever numbers and file names are in them.
-    ``remedy`` says what may help if the chunk turns out not to be stored.
+    ``remedy`` says what may help if the chunk turns out not to be stored. ``unfinished``: it is an acceptance, and says
+    that the server has not all chunks of the file yet.
     """
 
     acceptance: Acceptance
     reason: str = ""
     remedy: Remedy = Remedy.NONE
     kind: str = ""
+    unfinished: bool = False
 
 
 _ACCEPTED = Judgement(Acceptance.ACCEPTED)
+
+# What known servers say of a chunk, and not of the one that completes the file.
+_UNFINISHED = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        # The Node samples of resumable.js and flow.js, which look for all chunks after each; else they say "done".
+        r"partly_done\s*\Z",
+        # What python-resumable's documentation answers; else it is "fileUploadStatus".
+        r'\{(?!.*"fileUploadStatus"\s*:\s*true\b).*"chunkUploadStatus"\s*:\s*true\b',
+    )
+)
 
 # What known servers say, at the beginning of a line, when they did not store a chunk.
 _REFUSALS = tuple(
@@ -139,7 +152,9 @@ def judge(text: str, *, cut: bool = False) -> Judgement:
         return _unproven("a web page", rest)
     if judgement is not None:
         return judgement
-    return _unproven("more than can be read", text) if cut else _ACCEPTED
+    if cut:
+        return _unproven("more than can be read", text)
+    return _ACCEPTED._replace(unfinished=any(pattern.match(text) for pattern in _UNFINISHED))
 
 
 def is_web_page(text: str) -> bool:

@@ -14,6 +14,7 @@ from .driver import Driver
 
 PARTIAL: dict[str, Any] = {"proof": Proof.PARTIAL}
 WHOLE: dict[str, Any] = {"proof": Proof.WHOLE}
+UNFINISHED: dict[str, Any] = {"proof": Proof.UNFINISHED}
 
 
 def asked(chunks: int = 4, *, size: int | None = None, **rules: Any) -> tuple[Driver, FileCore, Lease]:
@@ -319,3 +320,143 @@ def test_chunks_that_the_user_marked_are_taken_for_stored() -> None:
     file = driver.add(3)
     driver.upload()
     assert driver.do(driver.core.mark_file, file.key, [(0, 3)]) == ["file_success", "complete"]
+
+
+def unfinished(chunks: int = 3, **rules: Any) -> tuple[Driver, FileCore]:
+    """A file of which a foreign server took all chunks, and said with each that it has not the file."""
+    driver = Driver(**{"test_chunks": True, "slots": 1, **rules})
+    file = driver.add(chunks)
+    driver.upload()
+    while not file.asked:
+        lease = driver.lease()
+        driver.send(lease)
+        told = driver.answer(lease, **UNFINISHED)
+        assert told == ["chunk_success"]
+    assert (file.state, file.bytes_done, driver.core.bytes_done) == (FileState.UPLOADING, 0, 0)
+    return driver, file
+
+
+@pytest.mark.parametrize("mode", ["free", "bookends", "sequential"])
+@pytest.mark.parametrize("test_chunks", [False, True])
+@pytest.mark.parametrize("chunks", [1, 2, 5])
+def test_a_file_that_a_foreign_server_has_not_is_sent_again(mode: str, test_chunks: bool, chunks: int) -> None:
+    driver, file = unfinished(chunks, mode=mode, test_chunks=test_chunks)
+    sent = []
+    while file.state is FileState.UPLOADING:
+        lease = driver.lease()
+        assert lease.test is test_chunks
+        driver.send(lease)
+        sent.append(lease.index)
+        driver.answer(lease, **({} if len(sent) == chunks else UNFINISHED))
+    assert sent == [driver.core.files[file.key].order.index(position) for position in range(chunks)]
+    assert file.state is FileState.SUCCESS
+    assert (file.bytes_done, driver.core.bytes_done, file.bytes_skipped) == (10 * chunks, 10 * chunks, 0)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 5])
+def test_a_file_that_a_foreign_server_still_has_not_fails_and_a_retry_begins_anew(chunks: int) -> None:
+    driver, file = unfinished(chunks)
+    error = RuntimeError("not whole")
+    for _ in range(chunks):
+        lease = driver.lease()
+        driver.send(lease)
+        told = driver.answer(lease, error=error, **UNFINISHED)
+    assert told == ["chunk_success", "file_error", "error", "complete"]
+    assert (file.error, file.bytes_done, driver.core.bytes_done) == (error, 0, 0)
+    driver.do(driver.core.retry_file, file.key, driver.now)
+    for left in reversed(range(chunks)):
+        lease = driver.lease()
+        assert driver.send(lease)
+        driver.answer(lease, **UNFINISHED)
+        assert file.asked is not left
+    assert file.state is FileState.UPLOADING
+
+
+def test_a_foreign_server_that_has_not_the_file_gets_only_what_it_lacks() -> None:
+    driver, file = unfinished(4)
+    for index in range(4):
+        lease = driver.lease()
+        assert (lease.index, lease.test) == (index, True)
+        if index == 2:
+            driver.send(lease)
+            assert driver.answer(lease) == ["chunk_success"]
+        else:
+            told = driver.answer(lease, "present")
+    assert told == ["chunk_success", "file_success", "complete"]
+    assert (file.bytes_done, file.bytes_skipped) == (40, 30)
+
+
+@pytest.mark.parametrize("believed", [False, True])
+@pytest.mark.parametrize("said", [{}, UNFINISHED])
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_a_foreign_server_that_has_all_chunks_and_not_the_file_gets_the_last_again(
+    believed: bool, said: dict[str, Any], chunks: int
+) -> None:
+    driver, file = unfinished(chunks)
+    for _ in range(chunks):
+        driver.answer(driver.lease(), "present", believed=believed)
+    lease = driver.lease()
+    assert (lease.index, lease.test, lease.confirm, file.bytes_done) == (chunks - 1, False, False, 10 * (chunks - 1))
+    end = ["file_error", "error"] if said else ["file_success"]
+    assert driver.answer(lease, **said) == ["chunk_success", *end, "complete"]
+
+
+def test_any_answer_that_does_not_say_so_may_be_that_to_the_last_chunk() -> None:
+    """The server ends with the chunk whose answer comes first."""
+    driver = Driver()
+    driver.add(3)
+    driver.upload()
+    first, second, third = driver.leases()
+    driver.answer(third)
+    driver.answer(second, **UNFINISHED)
+    assert driver.answer(first, **UNFINISHED) == ["chunk_success", "file_success", "complete"]
+
+
+def test_a_file_of_which_all_or_the_rest_was_there_is_taken_for_whole() -> None:
+    driver = Driver(test_chunks=True)
+    driver.add(2)
+    driver.upload()
+    first, second = driver.leases()
+    assert driver.send(first)
+    driver.answer(first, **UNFINISHED)
+    assert driver.answer(second, "present") == ["chunk_success", "file_success", "complete"]
+
+
+def test_a_receiver_of_ours_is_not_asked_as_a_foreign_server_is() -> None:
+    driver = Driver()
+    file = driver.add(2)
+    driver.upload()
+    driver.answer(driver.lease(), **PARTIAL)
+    assert driver.answer(driver.lease(), **UNFINISHED) == ["chunk_success"]
+    assert not file.asked
+    (question,) = driver.leases()
+    assert (question.confirm, question.ours) == (True, True)
+
+
+def test_a_paused_file_that_a_foreign_server_has_not_waits_and_is_sent_again() -> None:
+    driver = Driver()
+    file = driver.add(1)
+    driver.upload()
+    lease = driver.lease()
+    driver.do(driver.core.pause_file, file.key)
+    assert driver.answer(lease, **UNFINISHED) == ["chunk_success"]
+    assert (file.state, file.bytes_done) == (FileState.PAUSED, 0)
+    assert driver.wait() is None
+    driver.do(driver.core.resume_file, file.key)
+    assert driver.finish() == [0]
+    assert file.state is FileState.SUCCESS
+
+
+def test_a_file_that_is_cut_anew_or_tried_again_is_not_finished_by_what_was_said_before() -> None:
+    driver = Driver()
+    file = driver.add(2)
+    driver.upload()
+    first, second = driver.leases()
+    driver.answer(first)
+    driver.answer(second, "refused")
+    assert file.finished
+    driver.do(driver.core.retry_file, file.key, driver.now)
+    assert not file.finished
+    driver.answer(driver.lease())
+    driver.do(driver.core.bootstrap_file, file.key)
+    assert not file.finished

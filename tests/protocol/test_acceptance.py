@@ -113,6 +113,41 @@ def test_a_body_that_says_nothing_against_the_chunk_is_an_acceptance(body: str) 
     assert judge(body).acceptance is Acceptance.ACCEPTED
 
 
+UNFINISHED = [
+    # The Node samples.
+    "partly_done",
+    "partly_done\r\n",
+    "\ufeff partly_done",
+    '"partly_done"',
+    # python-resumable.
+    '{"chunkUploadStatus": true, "resumableIdentifier": "a-1"}',
+    '{\n  "resumableIdentifier": "a-1",\n  "chunkUploadStatus": true\n}\n',
+    '{"chunkUploadStatus":true,"fileUploadStatus":false}',
+]
+NOT_UNFINISHED = [
+    *(body for body in SUCCESSES if body != "partly_done"),
+    "partly_done: no",
+    "not partly_done",
+    '{"fileUploadStatus": true, "resumableIdentifier": "a-1"}',
+    '{"chunkUploadStatus": true, "fileUploadStatus": true}',
+    '{"fileUploadStatus": true,\n"chunkUploadStatus": true}',
+    '{"chunkUploadStatus": false}',
+    '[{"chunkUploadStatus": true}]',
+    '"{}"',
+]
+
+
+@pytest.mark.parametrize("body", UNFINISHED)
+def test_a_body_that_says_that_chunks_of_the_file_are_missing(body: str) -> None:
+    judgement = judge(body)
+    assert (judgement.acceptance, judgement.unfinished) == (Acceptance.ACCEPTED, True)
+
+
+@pytest.mark.parametrize("body", NOT_UNFINISHED, ids=lambda body: body[:40])
+def test_a_body_that_does_not_say_that_chunks_of_the_file_are_missing(body: str) -> None:
+    assert not judge(body).unfinished
+
+
 REFUSALS = [
     # The Node samples.
     ("invalid_resumable_request", Remedy.NONE),
