@@ -79,6 +79,7 @@ nightly:
 	$(MAKE) interop
 	RESUMABLE_EXAMPLES=100 $(MAKE) test ARGS=tests/faults/test_machine.py
 	RESUMABLE_FULL_SIZE=1 $(MAKE) test ARGS=tests/cli/test_many.py
+	RESUMABLE_CHUNKS=1000000 $(MAKE) test ARGS='tests/session/test_size.py -o faulthandler_timeout=3600'
 	$(MAKE) fuzz FOR=1800
 	$(MAKE) bench
 
