@@ -160,7 +160,8 @@ class FileCore:
 
     def recut(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
-        self.draining += len(self.live)
+        self.draining += len(self.live) + self.confirming
+        self.confirming = False
         self._cut(plan, replace(self.order, count=plan.count))
 
     @property
@@ -204,7 +205,7 @@ class FileCore:
     @property
     def wants_turn(self) -> bool:
         """Whether there is something to do that is not under way."""
-        return not (self.preparing or self.confirming) and (not self.exhausted or self.unproven)
+        return not (self.preparing or self.confirming) and (not self.exhausted or self.complete)
 
     @property
     def exhausted(self) -> bool:
@@ -308,7 +309,7 @@ class FileCore:
         position = record.position
         if record.prepare:
             self.preparing = False
-        elif record.confirm:
+        elif record.confirm and self.confirming:
             self.confirming = False
         elif self.live.get(position) is record:
             del self.live[position]

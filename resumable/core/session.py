@@ -467,12 +467,13 @@ class SessionCore:
 
     def _complete(self, file: FileCore, message: str | None) -> None:
         """The server has every chunk: the file has ended, or waits to be confirmed."""
-        if file.unproven:
+        if file.unproven or file.confirming:
             if file.held is None:
                 file.message = message
                 self._count(file, file.hold)
             self._turns.add(file)
         else:
+            self._count(file, file.unhold)
             self._finish(file, message)
 
     def _finish(self, file: FileCore, message: str | None) -> None:

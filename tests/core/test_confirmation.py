@@ -154,6 +154,36 @@ def test_a_question_that_is_stopped_is_asked_again(kind: str) -> None:
     assert driver.lease().confirm
 
 
+def test_a_question_that_is_stopped_is_asked_again_though_the_file_was_said_to_be_whole() -> None:
+    """The answer itself was lost, behind a redirect for instance, so the file has not ended by it."""
+    driver, file, question = asked()
+    driver.do(driver.core.pause_file, file.key)
+    driver.answer(question, "stopped", **WHOLE)
+    driver.do(driver.core.resume_file, file.key)
+    (again,) = driver.leases()
+    assert again.confirm
+    assert driver.answer(again, "present", **WHOLE) == ["file_success", "complete"]
+
+
+def test_marks_do_not_end_a_file_that_is_being_asked_about() -> None:
+    """Its question is under way, and would come after the end."""
+    driver, file, question = asked(delay=lambda retries, streak: 5.0)
+    driver.answer(question, "retry", **WHOLE)
+    assert driver.do(driver.core.mark_file, file.key, [(0, 4)]) == []
+    assert file.bytes_done == 30
+    driver.now = 5.0
+    assert driver.answer(driver.lease(), "present", **WHOLE) == ["file_success", "complete"]
+    assert file.bytes_done == driver.core.bytes_done == 40
+
+
+def test_marks_that_end_a_file_count_all_its_bytes() -> None:
+    driver, file, question = asked()
+    driver.do(driver.core.pause_file, file.key)
+    driver.answer(question, "stopped", **WHOLE)
+    assert driver.do(driver.core.mark_file, file.key, [(0, 4)]) == ["file_success", "complete"]
+    assert file.bytes_done == driver.core.bytes_done == 40
+
+
 def test_a_question_that_is_answered_though_it_was_stopped_counts() -> None:
     driver, file, question = asked()
     driver.do(driver.core.pause_file, file.key)
@@ -177,6 +207,13 @@ def test_the_answer_to_a_question_of_the_past_is_not_counted() -> None:
     assert driver.wait() is None
     assert driver.answer(question, "present", **WHOLE) == []
     assert sorted(driver.indexes()) == [0, 1, 2]
+
+
+def test_a_question_of_the_past_does_not_keep_a_new_cut_from_its_end() -> None:
+    driver, file, question = asked()
+    driver.do(driver.core.bootstrap_file, file.key)
+    assert driver.do(driver.core.mark_file, file.key, [(0, 4)]) == ["file_success"]
+    assert driver.answer(question, "stopped") == ["complete"]
 
 
 def test_what_a_foreign_server_was_believed_is_forgotten_and_sent_without_a_test() -> None:
