@@ -319,6 +319,19 @@ def test_a_lease_that_is_over_is_over() -> None:
     assert driver.finish() == [0, 1]
 
 
+def test_a_request_of_a_failed_file_is_told_again_to_stop_when_the_session_is_closed() -> None:
+    driver = Driver(slots=2)
+    driver.add(2)
+    driver.upload()
+    refused, other = driver.leases()
+    driver.answer(refused, "refused")
+    assert driver.stopped == [other.id]
+    assert driver.do(driver.core.close) == []
+    assert driver.stopped == [other.id] * 2
+    assert driver.answer(other, "stopped") == []
+    assert driver.core.finished
+
+
 def test_an_aborted_file_goes_on_with_the_next_upload_and_a_paused_one_does_not() -> None:
     """As in resumable.js, where only pause() lasts."""
     driver = Driver(slots=4)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from resumable.core.file import FileCore, Live
-from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind
+from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Proof
 from resumable.core.retries import Policy, Retries
 from resumable.core.session import SessionCore
 from resumable.core.slots import Slots
@@ -50,6 +50,16 @@ def test_walks_go_everywhere() -> None:
         "chunking_progress", "chunking_start", "complete", "error", "file_added", "file_cancelled", "file_error",
         "file_progress", "file_retry", "file_success", "pause", "progress", "upload_start",
     }  # fmt: skip
+
+
+def test_walks_ask_for_confirmations() -> None:
+    """And get every kind of answer, with a last chunk that is put back now and then."""
+    walks = [Walk(seed) for seed in range(200)]
+    for walk in walks:
+        walk.go(length(walk.seed))
+    assert sum(walk.asked for walk in walks) > 100
+    assert sum(walk.denials for walk in walks) > 20
+    assert sum(walk.put_back for walk in walks) > 5
 
 
 def test_a_violation_tells_the_way_that_led_to_it() -> None:
@@ -383,6 +393,77 @@ class TestsAreRepeated(SessionCore):
         return super()._lease(record, now)
 
 
+class NothingIsConfirmed(SessionCore):
+    """A file is a success as soon as all its chunks are taken for stored."""
+
+    def _complete(self, file: FileCore, message: str | None) -> None:
+        self._finish(file, message)
+
+
+class WholeIsWholeForEver(SessionCore):
+    """That the server had the whole file once is held against its last word."""
+
+    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+        if record.file.whole and outcome.proof is Proof.PARTIAL:
+            outcome = outcome._replace(proof=Proof.WHOLE)
+        super()._answered(record, lease, outcome, now)
+
+
+class UnconfirmedBytesCount(SessionCore):
+    """A file that waits to be confirmed has all its bytes, as if it were done."""
+
+    def _complete(self, file: FileCore, message: str | None) -> None:
+        super()._complete(file, message)
+        self._count(file, file.unhold)
+
+
+class LastIsSentWithOthersInDoubt(SessionCore):
+    """The last chunk is sent, though the server was only believed to have the others."""
+
+    def begin_send(self, identifier: int) -> tuple[bool, Effects]:
+        record = self._slots.live[identifier]
+        claimed, record.file.believed = record.file.believed, None
+        try:
+            return super().begin_send(identifier)
+        finally:
+            record.file.believed = claimed
+
+
+class DeniedWithoutEnd(SessionCore):
+    """A server that lacks something each time gets it each time."""
+
+    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+        record.file.asked = False
+        super()._answered(record, lease, outcome, now)
+
+
+class DeniedIsTestedAgain(SessionCore):
+    """A server that did not stand by its tests is believed again."""
+
+    def _confirmed(self, record: Live, outcome: Outcome) -> None:
+        super()._confirmed(record, outcome)
+        record.file.untested = False
+
+
+class DeniedIsStillStored(SessionCore):
+    """What the server does not stand by is not sent, and it is not asked again."""
+
+    def _confirmed(self, record: Live, outcome: Outcome) -> None:
+        if outcome.kind is OutcomeKind.DENIED and outcome.proof is Proof.NONE:
+            record.step(ChunkEvent.TEST)
+            record.step(ChunkEvent.PRESENT)
+        super()._confirmed(record, outcome)
+
+
+class StoppedQuestionIsNotAskedAgain(SessionCore):
+    """A question that was told to stop is not asked again."""
+
+    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+        super()._answered(record, lease, outcome, now)
+        if record.confirm and record.state is ChunkState.PENDING and outcome.kind is OutcomeKind.STOPPED:
+            record.file.confirming = True
+
+
 BROKEN: list[type[SessionCore]] = [
     SlotOfTheStoppedIsFree,
     ReleasedWhileOnTheWire,
@@ -413,6 +494,14 @@ BROKEN: list[type[SessionCore]] = [
     ReleasedHaveNoTurn,
     FinalIsTheHighest,
     TestsAreRepeated,
+    NothingIsConfirmed,
+    WholeIsWholeForEver,
+    UnconfirmedBytesCount,
+    LastIsSentWithOthersInDoubt,
+    DeniedWithoutEnd,
+    DeniedIsTestedAgain,
+    DeniedIsStillStored,
+    StoppedQuestionIsNotAskedAgain,
 ]
 
 

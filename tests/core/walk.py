@@ -3,6 +3,10 @@
 The model believes nothing that the core says of itself. It keeps the *requests on the wire*: a request is there from
 the lease that began it until its report, whatever the core thinks of its slot. From these, the commands and the answers
 it derives what must be told, in which order, which chunks count as stored, and what may be leased; then it compares.
+
+Of servers it knows this. One that is *ours* says of itself that it has a part or the whole of a file, and nothing but
+its last word "whole" makes the file a success. Another's word for what we did not send is *doubted*, until it stands by
+it when it is asked once more, or takes the chunk that completes the file.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from resumable.core.records import Effects, Lease, Outcome, OutcomeKind
+from resumable.core.records import Effects, Lease, Outcome, OutcomeKind, Proof
 from resumable.core.retries import RETRY_AFTER_CAP, TWICE_WITHIN, Policy
 from resumable.core.session import SessionCore
 from resumable.core.states import ChunkState, SessionState
@@ -26,6 +30,8 @@ CUTTING = ("chunking_start", "chunking_progress", "chunking_complete")
 QUIET = frozenset({"file_progress", "progress"})
 LAST = frozenset({"file_success", "file_error", "file_cancelled"})
 K = OutcomeKind
+QUESTION = -1
+"""Stands for a chunk's index while the server is asked to confirm the file."""
 
 
 class Violation(AssertionError):
@@ -35,7 +41,8 @@ class Violation(AssertionError):
 @dataclass(eq=False)
 class Request:
     """What is on the wire: the lease that began it, and what was said about it since. ``number`` counts them;
-    ``new``: nothing of the file was stored then, ``guess``: new files were held back."""
+    ``new``: nothing of the file was stored then, ``guess``: new files were held back. ``put_back``: its chunk
+    waits for a question."""
 
     lease: Lease
     sending: bool
@@ -43,7 +50,12 @@ class Request:
     new: bool = False
     guess: bool = False
     told: bool = False
+    put_back: bool = False
     drained: bool = False
+
+    @property
+    def index(self) -> int:
+        return QUESTION if self.lease.confirm else self.lease.index
 
 
 @dataclass(eq=False)
@@ -60,7 +72,12 @@ class Trouble:
 
 @dataclass(eq=False)
 class CutUp:
-    """A file as the world sees it. Chunks are known by their indexes; ``sequence`` is the order of their turns."""
+    """A file as the world sees it. Chunks are known by their indexes; ``sequence`` is the order of their turns.
+
+    ``whole``: the last word of a server that is ``ours``. ``claimed``: the turns of chunks for which there was the word
+    of a foreign one, ``settled``: it need not be asked any more, ``denied``: ours lacked something once, ``sure``: no
+    test is believed any more. ``held``: all is stored, but the file waits to be confirmed.
+    """
 
     key: int
     plan: ChunkPlan
@@ -74,7 +91,6 @@ class CutUp:
     told: str | None = None
     drained: int = 0
     stored: set[int] = field(default_factory=set)
-    skipped: set[int] = field(default_factory=set)
     wire: set[int] = field(default_factory=set)
     waiting: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
@@ -84,6 +100,13 @@ class CutUp:
     gains: int = 0
     bytes: int = 0
     bytes_skipped: int = 0
+    ours: bool = False
+    whole: bool = False
+    claimed: set[int] = field(default_factory=set)
+    settled: bool = False
+    denied: bool = False
+    sure: bool = False
+    held: bool = False
 
     def __post_init__(self) -> None:
         self.recut(self.plan)
@@ -99,13 +122,50 @@ class CutUp:
             self.order.mode, {self.sequence[0], self.sequence[-1]}
         )
         self.drained += len(self.wire)
-        for kept in (self.stored, self.skipped, self.wire, self.tested):
+        for kept in (self.stored, self.wire, self.tested, self.claimed):
             kept.clear()
         self.waiting.clear()
         self.retries.clear()
         self.trouble.clear()
         self.turned_away = 0
         self.bytes = self.bytes_skipped = 0
+        self.ours = self.whole = self.settled = self.denied = self.sure = self.held = False
+
+    def begin(self) -> None:
+        """Another attempt at the whole file: what went wrong before does not count."""
+        self.epoch += 1
+        self.ended = self.told = None
+        self.whole = self.denied = self.sure = False
+
+    @property
+    def complete(self) -> bool:
+        return len(self.stored) == self.plan.count
+
+    @property
+    def doubted(self) -> bool:
+        return bool(self.claimed) and not self.settled and not self.ours
+
+    @property
+    def left(self) -> set[int]:
+        """The chunks that the server said it lacks, and that have to wait for another turn."""
+        return self.tested - self.stored - self.wire - self.waiting.keys()
+
+    def counted(self) -> tuple[int, int]:
+        """The bytes that are told, and those of them that were there before. No file has all before it has ended."""
+        done = self.bytes
+        if self.held:
+            start, end = self.plan.span(self.plan.count - 1)
+            done -= end - start
+        return done, min(done, self.bytes_skipped)
+
+    def forget(self, indexes: set[int]) -> None:
+        """The server lacks these after all, and whatever else is missing begins anew with them."""
+        self.stored -= indexes
+        self.bytes = sum(end - start for start, end in map(self.plan.span, self.stored))
+        self.claimed.clear()
+        self.tested.clear()
+        self.retries.clear()
+        self.held = False
 
     def store(self, index: int, *, skipped: bool) -> None:
         """The server has the chunk."""
@@ -115,9 +175,11 @@ class CutUp:
         if skipped:
             self.bytes_skipped += end - start
 
-    def mark(self, start: int, stop: int) -> None:
+    def mark(self, start: int, stop: int, *, claimed: bool = False) -> None:
         """The chunks of the range that are not on their way are taken for stored."""
         for index in range(max(start, 0), min(stop, self.plan.count)):
+            if claimed:
+                self.claimed.add(self.sequence.index(index))
             if index not in self.stored and index not in self.wire and index not in self.waiting:
                 self.store(index, skipped=True)
 
@@ -135,6 +197,7 @@ class Walk:
         self.fail_fast = self.random() < 0.1
         self.mode = ("bookends", "bookends", "free", "sequential")[self.below(4)]
         self.first_and_last = self.random() < 0.2
+        self.server = ("plain", "foreign", "ours", "mixed")[self.below(4)]
         self.core = make(
             Policy(
                 slots=self.slots,
@@ -158,6 +221,7 @@ class Walk:
         self.run = False
         self.runs = 0
         self.completions = 0
+        self.asked = self.put_back = self.denials = 0
         self.files: dict[int, CutUp] = {}
         self.known: dict[int, CutUp] = {}
         self.wire: dict[int, Request] = {}
@@ -309,8 +373,7 @@ class Walk:
         file = file or self.any()
         illegal = file.key not in self.files or file.ended == "file_success" or file.paused
         if file.ended and not illegal:
-            file.epoch += 1
-            file.ended = file.told = None
+            file.begin()
             file.retries.clear()
             file.tested.clear()
             file.turned_away = 0
@@ -325,8 +388,7 @@ class Walk:
         if not illegal:
             self.stop(file)
             self.recut(file, file.plan)
-            file.epoch += 1
-            file.ended = file.told = None
+            file.begin()
         self.do("bootstrap_file", self.core.bootstrap_file, file.key, illegal=illegal)
 
     def mark_file(self) -> None:
@@ -351,6 +413,10 @@ class Walk:
         self.log.append((found,))
         if not isinstance(found, Lease):
             self.need(found.until is None or found.until > self.now, "a wait ends later than now")
+            waits = [due for file in self.files.values() for due in file.waiting.values()]
+            if waits and self.state is SessionState.UPLOADING:
+                due = max(min(waits), self.not_before)
+                self.need(found.until is not None and found.until <= due, "a wait ends when a retry is due")
             return False
         self.need(self.state is SessionState.UPLOADING, "no lease unless a run is under way")
         self.need(self.now >= self.not_before, "no lease before Retry-After")
@@ -359,7 +425,8 @@ class Walk:
         assert file is not None
         self.need(found.id not in self.wire, "a lease has an id of its own")
         self.need(found.epoch == file.epoch, "a lease is of the epoch of the file")
-        if found.index not in file.waiting or found.prepare:
+        index = QUESTION if found.confirm else found.index
+        if index not in file.waiting or found.prepare:
             if not file.stored:
                 self.need(self.now >= self.hold or self.room > 0, "no new file while they are held back without room")
             taken = len(self.wire) + sum(len(other.waiting) for other in self.files.values())
@@ -370,10 +437,14 @@ class Walk:
             file.hooks = True
         else:
             self.need(file.prepared, "no chunk before the hooks")
-            self.check_turn(file, found)
-            file.waiting.pop(found.index, None)
-            file.wire.add(found.index)
-            file.trouble.setdefault(found.index, Trouble(self.gains))
+            if found.confirm:
+                self.check_question(file, found)
+            else:
+                self.check_turn(file, found)
+            self.need(found.ours == file.ours, "whose server it is, is known")
+            file.waiting.pop(index, None)
+            file.wire.add(index)
+            file.trouble.setdefault(index, Trouble(self.gains))
             self.numbers += 1
             if not file.stored and self.room:
                 self.room -= 1
@@ -385,15 +456,37 @@ class Walk:
         self.need(len(self.wire) + waiting <= self.slots, "no more requests and retries than slots")
         return True
 
+    def check_question(self, file: CutUp, lease: Lease) -> None:
+        self.asked += 1
+        self.need(not file.drained and not file.wire, "nothing of the file on the wire beside a question")
+        self.need(file.waiting.get(QUESTION, 0.0) <= self.now, "no question again before its time")
+        self.need(lease.retries == file.retries.get(QUESTION, 0), "the retries of the question are known")
+        if QUESTION not in file.waiting:
+            last = len(file.stored) == file.plan.count - 1 and file.left
+            self.need(file.complete or (file.doubted and last), "no question while more than one chunk is missing")
+        self.need(lease.ours or file.doubted, "a foreign server is asked only for what it said")
+        about = file.sequence[max(file.claimed)] if file.claimed else file.plan.count - 1
+        self.need(lease.index == about and lease.test, "asked for the last of what is doubted, or of the file")
+        self.need((lease.start, lease.end) == file.plan.span(about), "the bytes of the chunk")
+
+    def under_way(self, file: CutUp) -> set[int]:
+        """The chunks that are sent, or wait for their retry, and were not told to stop."""
+        told = {r.index for r in self.wire.values() if r.lease.file == file.key and r.told and not r.drained}
+        return (file.wire - told) | file.waiting.keys()
+
     def check_turn(self, file: CutUp, lease: Lease) -> None:
         index = lease.index
+        self.need(QUESTION not in file.wire and QUESTION not in file.waiting, "nothing beside a question")
+        if file.doubted and file.left and index not in file.waiting:
+            missing = file.plan.count - len(file.stored) - len(self.under_way(file))
+            self.need(missing > 1, "no last chunk before the question about what is doubted")
         self.need((lease.start, lease.end) == file.plan.span(index), "the bytes of the chunk")
         self.need(not file.drained, "nothing of a new cut while the old one is on the wire")
         self.need(index not in file.wire, "no chunk twice on the wire")
         self.need(index not in file.stored, "no stored chunk again")
         self.need(file.waiting.get(index, 0.0) <= self.now, "no retry before its time")
         self.need(lease.retries == file.retries.get(index, 0), "the retries of the chunk are known")
-        wanted = self.testing and index not in file.tested and index not in file.waiting
+        wanted = self.testing and not file.sure and index not in file.tested and index not in file.waiting
         self.need(lease.test == wanted, "a test if and only if it is still to be done")
         settled = file.stored | file.wire | file.waiting.keys()
         turn = file.sequence.index(index)
@@ -409,17 +502,24 @@ class Walk:
 
     def send(self) -> None:
         requests = [request for request in self.wire.values() if not request.lease.prepare and not request.sending]
+        requests = [request for request in requests if not request.lease.confirm]
         if requests:
             self.begin_send(requests[self.below(len(requests))])
 
     def begin_send(self, request: Request) -> None:
         lease = request.lease
         self.log.append(("begin_send", lease.id))
+        file = self.known[lease.file]
+        if not request.told:
+            file.tested.add(lease.index)
+        last = file.doubted and not request.told and len(file.stored | self.under_way(file)) == file.plan.count
         may, effects = self.core.begin_send(lease.id)
-        self.need(may is not request.told, "sent unless told to stop")
+        self.need(may is not (request.told or last), "sent unless told to stop, or the last while others are doubted")
         if may:
             request.sending = True
-            self.known[lease.file].tested.add(lease.index)
+        elif not request.told:
+            request.told = request.put_back = True
+            self.put_back += 1
         self.hear(effects)
 
     def report(self) -> None:
@@ -435,7 +535,11 @@ class Walk:
             kind = (K.PREPARED, K.PREPARED, K.PREPARED, K.REFUSED, K.RETRY)[self.below(5)]
             plan = ChunkPlan(self.below(45), 10) if kind is K.PREPARED and self.random() < 0.5 else None
             return Outcome(kind, plan=plan)
-        if request.sending:
+        if request.put_back:
+            return Outcome(K.STOPPED, proof=self.proof(request))
+        if request.lease.confirm:
+            kinds = [K.PRESENT] * 4 + [K.DENIED] * 4 + [K.RETRY] * 3 + [K.REFUSED]
+        elif request.sending:
             kinds = [K.ACCEPTED] * 6 + [K.RETRY] * 4 + [K.REFUSED]
         else:
             kinds = [K.PRESENT] * 6 + [K.REFUSED, K.RETRY]
@@ -443,14 +547,31 @@ class Walk:
             kinds += [K.STOPPED] * 4
         kind = kinds[self.below(len(kinds))]
         busy = kind is K.RETRY and self.random() < 0.4
+        proof = self.proof(request)
+        if request.lease.confirm and kind in (K.PRESENT, K.DENIED) and (request.lease.ours or proof is not Proof.NONE):
+            proof = Proof.WHOLE if kind is K.PRESENT else Proof.PARTIAL
         return Outcome(
             kind,
             answered=self.random() < 0.5,
             hopeless=kind is K.RETRY and self.random() < 0.1,
             busy=busy,
             retry_after=(0.5, 2.0, 1e9)[self.below(3)] if busy and self.random() < 0.4 else None,
-            stored=self.ranges(file) if self.random() < 0.05 else (),
+            stored=self.ranges(file) if self.random() < (0.5 if request.lease.confirm else 0.05) else (),
+            believed=self.claims(request, proof),
+            proof=proof,
         )
+
+    def proof(self, request: Request) -> Proof:
+        """What some answer says of the whole file."""
+        ours = {"ours": 0.9, "mixed": 0.3}.get(self.server, 0.0)
+        if self.random() >= ours:
+            return Proof.NONE
+        return Proof.WHOLE if self.random() < (0.5 if request.lease.final else 0.1) else Proof.PARTIAL
+
+    def claims(self, request: Request, proof: Proof) -> bool:
+        """Whether there is only a foreign server's word for what an answer says to be stored. Only tests are asked."""
+        foreign = request.lease.test and proof is Proof.NONE and self.server in ("foreign", "mixed")
+        return foreign and self.random() < 0.8
 
     def answer(self, request: Request, outcome: Outcome) -> None:
         """The request is off the wire, with this outcome."""
@@ -460,7 +581,7 @@ class Walk:
         if request.drained:
             file.drained -= 1
         elif not lease.prepare:
-            file.wire.discard(lease.index)
+            file.wire.discard(request.index)
         self.reached = self.reached or outcome.answered
         wanted = not file.ended and lease.epoch == file.epoch and self.state is not SessionState.CLOSED
         if lease.prepare:
@@ -472,9 +593,9 @@ class Walk:
         else:
             self.busy(file, request, outcome)
             if not request.drained:
-                file.retries.pop(lease.index, None)
-                file.tested.discard(lease.index)
-                file.trouble.pop(lease.index, None)
+                file.retries.pop(request.index, None)
+                file.tested.discard(request.index)
+                file.trouble.pop(request.index, None)
         self.do("report", self.core.report, lease, outcome, self.now)
 
     def prepared(self, file: CutUp, outcome: Outcome) -> None:
@@ -502,39 +623,77 @@ class Walk:
             self.not_before = max(self.not_before, self.now + wait)
 
     def answered(self, file: CutUp, request: Request, outcome: Outcome) -> None:
-        index = request.lease.index
+        index = request.index
+        question = index == QUESTION
         retries = file.retries.get(index, 0)
-        file.wire.add(index)
-        for start, stop in outcome.stored:
-            file.mark(start, stop)
-        file.wire.discard(index)
+        if outcome.proof is not Proof.NONE:
+            file.ours = True
+            file.whole = outcome.proof is Proof.WHOLE
+        if not question:
+            file.wire.add(index)
+            for start, stop in outcome.stored:
+                file.mark(start, stop, claimed=outcome.believed)
+            file.wire.discard(index)
         self.busy(file, request, outcome)
         away = outcome.busy and not file.stored
         counts = not (away and file.turned_away and file.gains != self.gains)
         last = (self.limit is not None and counts and retries >= self.limit) or (outcome.hopeless and not self.reached)
         trouble = file.trouble.pop(index)
+        if question:
+            file.retries.pop(QUESTION, None)
         if outcome.kind in (K.ACCEPTED, K.PRESENT):
             self.gains += 1
             for other in self.files.values():
                 for waiting in other.waiting:
                     if other.trouble[waiting].failed < request.number:
                         other.waiting[waiting] = other.trouble[waiting].earliest
+            if question:
+                file.settled = True
+                self.end_if_stored(file)
+                return
             file.store(index, skipped=outcome.kind is K.PRESENT)
+            if outcome.kind is K.ACCEPTED:
+                file.settled = file.settled or file.complete
+            elif outcome.believed:
+                file.claimed.add(file.sequence.index(index))
             self.expected.append(("chunk_success", file.key, index))
             self.end_if_stored(file)
+        elif outcome.kind is K.DENIED:
+            again = file.denied
+            self.deny(file, outcome)
+            if again and not request.told:
+                self.fail(file, None, outcome)
         elif request.told:
             pass
         elif outcome.kind is K.REFUSED or last:
-            self.fail(file, index, outcome)
+            self.fail(file, None if question else index, outcome)
         else:
-            file.retries[index] = retries + counts
+            if not (question and away):
+                file.retries[index] = retries + counts
             if away:
                 file.turned_away += 1
                 file.gains = self.gains
             else:
                 self.wait(file, index, trouble)
-            self.expected.append(("chunk_retry", file.key, index))
+            if not question:
+                self.expected.append(("chunk_retry", file.key, index))
             self.tell(file.key, "file_retry")
+
+    def deny(self, file: CutUp, outcome: Outcome) -> None:
+        """A foreign server does not stand by its word: all that is between what it said is sent, come what may. Ours
+        says what it has of a file that we took for complete: the rest is sent, and at least something."""
+        if outcome.proof is Proof.NONE:
+            sent = file.bytes - file.bytes_skipped
+            file.forget({file.sequence[turn] for turn in range(min(file.claimed), max(file.claimed) + 1)})
+            file.bytes_skipped = max(0, file.bytes - sent)
+            file.sure = True
+        elif file.complete:
+            has = {index for start, stop in outcome.stored for index in range(start, stop)}
+            lacks = file.stored - has
+            file.forget(lacks or {file.plan.count - 1})
+            file.bytes_skipped = min(file.bytes_skipped, file.bytes)
+            file.denied = True
+        self.denials += 1
 
     def wait(self, file: CutUp, index: int, trouble: Trouble) -> None:
         """The chunk waits the longer the more often it failed; less long if others got through since."""
@@ -577,6 +736,7 @@ class Walk:
         for index in file.waiting:
             del file.trouble[index]
         file.waiting.clear()
+        file.retries.pop(QUESTION, None)
         for identifier, request in self.wire.items():
             if request.lease.file == file.key and not request.lease.prepare:
                 request.told = True
@@ -603,7 +763,11 @@ class Walk:
                 self.remove(other)
 
     def end_if_stored(self, file: CutUp) -> None:
-        if len(file.stored) == file.plan.count:
+        if not file.complete:
+            return
+        asked = QUESTION in file.wire or QUESTION in file.waiting
+        file.held = asked or (not file.whole if file.ours else file.doubted)
+        if not file.held:
             file.ended = "file_success"
             self.room += 1
             file.paused = False
@@ -665,11 +829,12 @@ class Walk:
         for key, file in self.files.items():
             own = core.files[key]
             self.need(own.done + len(own.live) + len(own.released) == own.cursor, "done + live + released == cursor")
-            self.need(own.bytes_done == file.bytes, "the bytes of the file add up")
+            counted = file.counted() if file.held else (file.bytes, file.bytes_skipped)
+            self.need((own.bytes_done, own.bytes_skipped) == counted, "the bytes of the file add up")
             self.need(own.complete == (len(file.stored) == file.plan.count), "complete when all is stored")
             size += file.plan.size
-            done += file.bytes
-            skipped += file.bytes_skipped
+            done += counted[0]
+            skipped += counted[1]
         self.need(len(core.files) == len(self.files), "the files of the session")
         self.need(core.total_size == size, "the size of the session")
         self.need((core.bytes_done, core.bytes_skipped) == (done, skipped), "the bytes of the session add up")
@@ -703,6 +868,8 @@ class Walk:
             if file.ended == "file_error" and self.random() < 0.5:
                 self.retry_file(file)
         left = 10 + sum(2 + 3 * file.plan.count for file in self.files.values()) + len(self.wire)
+        if self.server != "plain":
+            left *= 2
         while self.state is not SessionState.IDLE:
             left -= 1
             self.need(left > 0, "a run ends once everything is resumed and answered")
@@ -711,10 +878,17 @@ class Walk:
             for request in list(self.wire.values()):
                 if request.lease.prepare:
                     self.answer(request, Outcome(K.PREPARED))
+                elif request.put_back:
+                    self.answer(request, Outcome(K.STOPPED))
+                elif request.lease.confirm:
+                    kind = K.PRESENT if self.random() < 0.7 else K.DENIED
+                    proof = Proof.WHOLE if kind is K.PRESENT else Proof.PARTIAL
+                    self.answer(request, Outcome(kind, proof=proof if request.lease.ours else Proof.NONE))
                 elif not request.sending and not request.told and self.random() < 0.7:
                     self.begin_send(request)
                 else:
-                    self.answer(request, Outcome(K.ACCEPTED if request.sending else K.PRESENT))
+                    kind, proof = K.ACCEPTED if request.sending else K.PRESENT, self.proof(request)
+                    self.answer(request, Outcome(kind, believed=self.claims(request, proof), proof=proof))
             self.check()
             waits = [due for file in self.files.values() for due in file.waiting.values()]
             self.now = max(self.now, self.not_before, min(waits, default=self.hold))
