@@ -78,7 +78,9 @@ class Terminal:
         return self.text
 
     def press(self, key: str) -> None:
-        """A key is pressed; ``"c"`` is Ctrl-C."""
+        """Press a key; ``"c"`` is Ctrl-C. The terminal does not show it: that could fall into any line that is being
+        drawn, and only what the program draws is looked at here."""
+        self._child.setecho(False)
         self._child.sendcontrol(key)
 
     def type(self, text: str) -> None:
