@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from .command import Command
-from .demonstration import demonstrate
 
 __all__ = ["command"]
 
@@ -20,4 +19,10 @@ def command() -> int:
 
     It takes a few seconds, listens on the loopback address only, and leaves nothing behind.
     """
+    try:
+        from .demonstration import demonstrate
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"{error.name} is missing; install it with: pip install 'resumable[server]'") from None
+    except ImportError as error:
+        raise click.UsageError(str(error)) from None
     return demonstrate()

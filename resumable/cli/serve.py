@@ -47,8 +47,10 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
     except OptionError as error:
         text = str(error).replace(f"option {error.option!r}", f"--{error.option.replace('_', '-')}", 1)
         raise click.UsageError(text, context) from None
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is missing; install it with: pip install 'resumable[server]'") from None
+    except ImportError as error:
+        raise click.UsageError(str(error)) from None
     except ValueError as error:
         raise click.UsageError(str(error), context) from None
 

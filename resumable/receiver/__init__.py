@@ -5,6 +5,15 @@
 
 from __future__ import annotations
 
+try:
+    import fcntl as _fcntl  # noqa: F401
+except ModuleNotFoundError:
+    raise ImportError(
+        "resumable.receiver needs Linux, macOS or another POSIX system: this Python has no module 'fcntl'. "
+        "Uploading works without it.",
+        name="fcntl",
+    ) from None
+
 from .app import Receiver
 from .connection import Limits
 from .files import FileStore

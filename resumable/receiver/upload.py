@@ -115,7 +115,8 @@ class FileUpload:
         """The disk begins to take the chunk, and nobody waits for it: little is left then to wait for at the end."""
         start, end = self._plan.span(index)
         if end - start >= _WORTH_HASTENING and hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(part, start, end - start, os.POSIX_FADV_DONTNEED)
+            advice = os.POSIX_FADV_DONTNEED  # type: ignore[attr-defined,unused-ignore] # not on macOS
+            os.posix_fadvise(part, start, end - start, advice)
 
     def _compare(self, index: int, pieces: Iterator[bytes]) -> None:
         part = open_if_there("part", os.O_RDONLY, self._directory)

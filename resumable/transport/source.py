@@ -92,7 +92,7 @@ def _deleted(shown: str, error: FileNotFoundError) -> SourceError:
 
 
 def _preadv(descriptor: int, buffer: memoryview, offset: int) -> int:
-    return os.preadv(descriptor, (buffer,), offset)
+    return os.preadv(descriptor, (buffer,), offset)  # type: ignore[attr-defined,no-any-return,unused-ignore]
 
 
 def _seek_and_read(descriptor: int, buffer: memoryview, offset: int) -> int | None:
