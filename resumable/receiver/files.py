@@ -28,7 +28,7 @@ from .directories import (
     remove_directory,
     unlock,
 )
-from .home import Home
+from .home import LAYOUT, Home
 from .layout import NEW, OLD, PAST, check_links, lay_out, look, remove_upload
 from .messages import Refusal
 from .policy import FilePolicy
@@ -41,6 +41,7 @@ __all__ = ["FileStore"]
 
 _log = logging.getLogger(__name__)
 
+_OF_THE_STORE = (ACCOUNTS, LAYOUT)
 _PASSING = (NEW, OLD)
 _NO_UPLOADS = (*_PASSING, PAST)
 _DAY = 86400.0
@@ -250,7 +251,7 @@ class FileStore:
                         if time.time() - _modified(name, state) > REPEATED_FOR:
                             os.unlink(name, dir_fd=state)
                     elif not name.startswith(_PASSING):
-                        removed += name != ACCOUNTS and self._sweep_upload(name, state, expired)
+                        removed += name not in _OF_THE_STORE and self._sweep_upload(name, state, expired)
                     elif time.time() - _modified(name, state) > _ABANDONED_AFTER:
                         remove_directory(name, state)
                 except Exception:
@@ -310,7 +311,7 @@ def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> No
 
 def _names(state: int) -> Iterator[str]:
     """The keys of all uploads in the open state directory."""
-    return (name for name in os.listdir(state) if name != ACCOUNTS and not name.startswith(_NO_UPLOADS))
+    return (name for name in os.listdir(state) if name not in _OF_THE_STORE and not name.startswith(_NO_UPLOADS))
 
 
 def _modified(name: str, directory: int) -> float:

@@ -8,10 +8,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .directories import make_state, open_state
+from .directories import closing_file, make_state, open_file, open_if_there, open_state
 from .messages import Refusal
 
-__all__ = ["Home"]
+__all__ = ["LAYOUT", "Home"]
+
+LAYOUT = "layout"
+"""The name of the file in the state directory that holds the version of the store's layout, in decimal digits."""
+
+_VERSION = 1
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +54,8 @@ class Home:
                 self._check_place()
             else:
                 self._recognize(state)
+                self._check_version(state)
+                self._seen = _identity(state)
             return state
 
     def make(self, *, durable: bool, lasting: bool) -> int:
@@ -57,6 +64,9 @@ class Home:
             self._check_place()
             state = make_state(self.root, durable=durable, lasting=lasting)
             self._recognize(state)
+            if self._check_version(state) is None:
+                _write_version(state)
+            self._seen = _identity(state)
             return state
 
     @contextmanager
@@ -76,7 +86,26 @@ class Home:
         if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
             os.close(state)
             raise self._away()
-        self._seen = found.st_dev, found.st_ino
+
+    def _check_version(self, state: int) -> int | None:
+        """Return the version of the layout, None if the store has none yet. Raise OSError if it is a newer one.
+
+        A directory that was checked before is not read again.
+        """
+        if self._seen == _identity(state):
+            return _VERSION
+        try:
+            version = _read_version(state)
+            if version is not None and version > _VERSION:
+                problem = (
+                    f"a newer version of resumable wrote this store (layout {version}; this version reads up to "
+                    f"{_VERSION}): upgrade resumable, or use another directory"
+                )
+                raise OSError(errno.ENOTSUP, problem, self.root)
+        except BaseException:
+            os.close(state)
+            raise
+        return version
 
     def _check_place(self) -> None:
         """The device is as before, if there is no store: if there is one, :meth:`_recognize` knows better."""
@@ -91,6 +120,26 @@ class Home:
     def _away(self) -> Refusal:
         _log.error("%r is not on the device that it was on; nothing is received until it is there again", self.root)
         return _unavailable()
+
+
+def _identity(state: int) -> tuple[int, int]:
+    found = os.fstat(state)
+    return found.st_dev, found.st_ino
+
+
+def _read_version(state: int) -> int | None:
+    file = open_if_there(LAYOUT, os.O_RDONLY, state)
+    if file is None:
+        return None
+    with closing_file(file):
+        text = os.read(file, 20).strip()
+        # It is empty or full of zeros if the process that made it was killed, or the power failed.
+        return int(text) if text.isdigit() else None
+
+
+def _write_version(state: int) -> None:
+    with closing_file(open_file(LAYOUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, state)) as file:
+        os.write(file, f"{_VERSION}\n".encode())
 
 
 def _unavailable() -> Refusal:

@@ -22,7 +22,19 @@ from resumable.receiver import FileStore, Receiver, UploadRecord
 
 from .deaths import key_in
 from .sample import Sample
-from .uploads import HEAD, a_record, aged, begun, directory_of, key_of, memory_directory, opened, whole, write_at
+from .uploads import (
+    HEAD,
+    a_record,
+    aged,
+    begun,
+    directory_of,
+    entries,
+    key_of,
+    memory_directory,
+    opened,
+    whole,
+    write_at,
+)
 
 pytestmark = pytest.mark.once
 
@@ -227,4 +239,4 @@ def test_ten_thousand_open_uploads_make_no_request_dearer_and_can_be_listed_and_
     for name in range(uploads):
         aged(root, 200, key_of(name))
     assert store.sweep() == uploads
-    assert os.listdir(root / ".resumable") == ["accounts"]
+    assert entries(root) == ["accounts"]

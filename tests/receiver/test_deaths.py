@@ -12,7 +12,7 @@ from resumable.receiver.messages import Refusal
 
 from .deaths import SCENARIOS, key_in, receiver_of, store_in
 from .sample import Sample
-from .uploads import a_record, begun, key_of, memory_directory, older, run_module
+from .uploads import a_record, begun, entries, key_of, memory_directory, older, run_module
 
 pytestmark = pytest.mark.once
 
@@ -71,12 +71,12 @@ def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> No
     if len(kept) < sample.count:
         assert told.read_text().splitlines() in (["told"], ["told"] * 2)
     state = root / ".resumable"
-    for name in os.listdir(state):
+    for name in entries(root):
         if name.startswith(("new-", "old-")):
             older(state / name, 4000)
     assert store.sweep() == 0
     key = key_in(root)
-    assert {name for name in os.listdir(state) if not name.startswith("past-")} == {key, "accounts"}
+    assert {name for name in entries(root) if not name.startswith("past-")} == {key, "accounts"}
     assert {name for name in os.listdir(state / key) if not name.startswith("claim-")} == {"record"}
     begun(store, a_record(), key_of(1))
     with pytest.raises(Refusal, match="is an unfinished upload"):

@@ -13,7 +13,7 @@ import pytest
 from resumable.receiver import FileStore, UploadRecord
 from resumable.receiver.messages import Refusal
 
-from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, filled, opened, state_of, whole, write_at
+from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, entries, filled, opened, state_of, whole, write_at
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_what_a_process_that_died_left_goes_when_it_is_told(store: FileStore, ro
 def test_a_discarded_upload_begins_anew(store: FileStore, root: Path) -> None:
     with filled(store) as upload:
         upload.discard()
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     assert store.open(KEY) is None
     with opened(store) as upload:
         assert list(upload.ranges()) == []
@@ -178,7 +178,7 @@ def test_an_upload_can_be_discarded_while_a_chunk_comes(store: FileStore, root: 
         def pieces() -> Iterator[bytes]:
             yield DATA[:10]
             other.discard()
-            assert os.listdir(root / ".resumable") == []
+            assert entries(root) == []
             yield DATA[10:30]
 
         assert upload.receive(0, pieces()) != stored
@@ -211,9 +211,9 @@ def test_who_discards_what_another_is_about_to_remove_leaves_it_to_him(
 ) -> None:
     with opened(store) as upload:
         other(store, root)
-        before = set(os.listdir(root / ".resumable"))
+        before = set(entries(root))
         upload.discard()
-    assert set(os.listdir(root / ".resumable")) == before
+    assert set(entries(root)) == before
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -26,6 +26,7 @@ from resumable.receiver import (
 )
 
 from .sample import Sample, request
+from .uploads import entries
 
 STORED = "Resumable-Stored-Chunks"
 MANY = Sample(bytes(range(100)), 10)
@@ -262,7 +263,7 @@ def test_an_identifier_is_never_a_path(receiver: Receiver, root: Path, tmp_path:
     assert sample.test(receiver, 1).status == 204
     assert sample.send(receiver) == [200, 201]
     assert sorted(os.listdir(tmp_path)) == ["incoming"]
-    (directory,) = os.listdir(root / ".resumable")
+    (directory,) = entries(root)
     assert set(directory) <= set("0123456789abcdef")
 
 

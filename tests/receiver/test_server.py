@@ -23,7 +23,7 @@ from resumable.receiver.__main__ import main
 
 from .conftest import until_no_connection_is_served
 from .sample import Sample
-from .uploads import HEAD
+from .uploads import HEAD, entries
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 OCTET = {"Content-Type": "application/octet-stream"}
@@ -293,11 +293,11 @@ def test_a_port_that_is_taken_is_an_error_and_can_be_tried_again(root: Path) -> 
 def test_a_server_sweeps_when_it_starts(root: Path) -> None:
     store = FileStore(root, stale_after=0)
     Sample().send(Receiver(store), 1)
-    (upload,) = (root / ".resumable").iterdir()
+    (upload,) = (root / ".resumable" / name for name in entries(root))
     os.utime(upload / "chunks", (0, 0))
     with Server(Receiver(store)):
         pass
-    assert list((root / ".resumable").iterdir()) == []
+    assert entries(root) == []
 
 
 def test_it_cannot_sweep_all_the_time(root: Path) -> None:

@@ -22,7 +22,7 @@ from resumable.receiver import FileStore, Receiver, UploadRecord
 from resumable.receiver.messages import Refusal
 
 from .sample import Sample
-from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, filled, key_of, opened, state_of, whole
+from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, entries, filled, key_of, opened, state_of, whole
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_there_is_no_upload_before_it_is_created(store: FileStore) -> None:
 def test_the_first_record_stays(store: FileStore, root: Path) -> None:
     with opened(store, a_record(name="first")) as first, opened(store, a_record(name="second")) as second:
         assert first.record == second.record == a_record(name="first")
-    assert os.listdir(root / ".resumable") == [KEY]
+    assert entries(root) == [KEY]
 
 
 def test_an_upload_that_cannot_be_created_leaves_nothing(
@@ -70,7 +70,7 @@ def test_an_upload_that_cannot_be_created_leaves_nothing(
     monkeypatch.setattr(os, "replace", fails(errno.ENOSPC))
     with pytest.raises(OSError, match="No space left"):
         store.create(KEY, a_record())
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
@@ -85,7 +85,7 @@ def test_without_hard_links_the_first_request_is_refused_and_the_log_says_what_t
     assert {answer.status for answer in answers} == {501}
     assert 501 in Rules().permanent
     assert all(b"cannot store files where it was told to" in answer.body for answer in answers)
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     assert f"the file system of {str(root)!r} has no hard links" in caplog.text
     assert "use a directory on another one" in caplog.text
     assert Sample().send(receiver) == [200, 201]
@@ -98,7 +98,7 @@ def test_another_failure_of_the_first_link_is_no_reason_to_give_up(
         patch.setattr(os, "link", fails(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
             store.create(KEY, a_record())
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     begun(store)
 
 
@@ -114,7 +114,7 @@ def test_what_is_in_the_way_of_an_upload_stays_there(store: FileStore, root: Pat
     store.create(KEY, a_record())
     with pytest.raises(NotADirectoryError):
         store.open(KEY)
-    assert sorted(os.listdir(root / ".resumable")) == [KEY, key_of(1)]
+    assert entries(root) == [KEY, key_of(1)]
 
 
 def write_record(directory: Path, **changes: object) -> None:
@@ -145,7 +145,7 @@ def test_an_upload_of_which_a_power_failure_left_a_part_is_removed(
     before = open_below(root)
     assert store.open(KEY) is None
     assert open_below(root) == before
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     assert "is damaged" in caplog.text
     with filled(store) as upload:
         assert upload.publish() is not None

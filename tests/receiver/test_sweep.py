@@ -15,6 +15,7 @@ from .uploads import (
     aged,
     begun,
     directory_of,
+    entries,
     filled,
     key_of,
     marks_of,
@@ -44,7 +45,7 @@ def test_an_upload_is_swept_when_it_is_stale_and_nobody_holds_it(store: FileStor
     assert store.sweep() == 0
     aged(root, 200)
     assert store.sweep() == 1
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     assert store.open(KEY) is None
 
 
@@ -84,7 +85,7 @@ def test_a_published_file_is_forgotten_later_and_stays(store: FileStore, root: P
     aged(root, 2000)
     assert store.sweep() == 1
     assert (root / "a.bin").read_bytes() == DATA
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
 
 
 def test_whoever_asks_hears_of_unfinished_uploads_that_expired(store: FileStore, root: Path) -> None:
@@ -111,7 +112,7 @@ def test_what_a_listener_raises_does_not_keep_the_rest(
         begun(store, a_record(name=str(number)), key_of(number))
         aged(root, 200, key_of(number))
     assert store.sweep(listen) == 3
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     assert caplog.text.count("LookupError: ") == 3
 
 
@@ -122,11 +123,11 @@ def test_what_dead_processes_left_is_swept(store: FileStore, root: Path) -> None
         (state / name / "part").write_bytes(DATA)
     state.chmod(0o700)
     assert store.sweep() == 0
-    assert sorted(os.listdir(state)) == ["new-1", "old-1"]
+    assert entries(root) == ["new-1", "old-1"]
     for name in ("new-1", "old-1"):
         older(state / name, 4000)
     assert store.sweep() == 0
-    assert os.listdir(state) == []
+    assert entries(root) == []
 
 
 def test_what_cannot_be_swept_does_not_keep_the_rest(
@@ -136,7 +137,7 @@ def test_what_cannot_be_swept_does_not_keep_the_rest(
     (root / ".resumable" / "stray").touch()
     aged(root, 200)
     assert store.sweep() == 1
-    assert os.listdir(root / ".resumable") == ["stray"]
+    assert entries(root) == ["stray"]
     assert "cannot sweep 'stray'" in caplog.text
 
 
@@ -144,7 +145,7 @@ def test_a_sweep_removes_damaged_uploads(store: FileStore, root: Path, caplog: p
     begun(store)
     (directory_of(root) / "record").write_bytes(b"")
     assert store.sweep() == 1
-    assert os.listdir(root / ".resumable") == []
+    assert entries(root) == []
     assert "is damaged" in caplog.text
 
 

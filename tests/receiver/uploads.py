@@ -32,6 +32,11 @@ def a_record(
     return UploadRecord("identifier", name, name, "", len(data), chunk_size, count, name, tenant)
 
 
+def entries(root: Path) -> list[str]:
+    """Return what the store holds besides the files that are published, in order, without the version of its layout."""
+    return sorted(set(os.listdir(root / ".resumable")) - {"layout"})
+
+
 def key_of(number: int) -> str:
     return f"{number:040x}"
 
