@@ -45,6 +45,7 @@ class Home:
     def __init__(self, root: str) -> None:
         self.root = root
         self._seen: tuple[int, int] | None = None
+        self._versioned: tuple[int, int] | None = None
 
     def open(self) -> int | None:
         """Open the directory of the uploads; None if there is none. Raises OSError, and :class:`Refusal` (503)."""
@@ -64,8 +65,7 @@ class Home:
             self._check_place()
             state = make_state(self.root, durable=durable, lasting=lasting)
             self._recognize(state)
-            if self._check_version(state) is None:
-                _write_version(state)
+            self._check_version(state, write=True)
             self._seen = _identity(state)
             return state
 
@@ -87,13 +87,14 @@ class Home:
             os.close(state)
             raise self._away()
 
-    def _check_version(self, state: int) -> int | None:
-        """Return the version of the layout, None if the store has none yet. Raise OSError if it is a newer one.
+    def _check_version(self, state: int, *, write: bool = False) -> None:
+        """Raise OSError, and close the state directory, if its layout is newer than this version knows.
 
-        A directory that was checked before is not read again.
+        With ``write`` a store without a version has one afterwards. No directory is looked at twice for either.
         """
-        if self._seen == _identity(state):
-            return _VERSION
+        identity = _identity(state)
+        if identity == self._versioned or (identity == self._seen and not write):
+            return
         try:
             version = _read_version(state)
             if version is not None and version > _VERSION:
@@ -102,10 +103,13 @@ class Home:
                     f"{_VERSION}): upgrade resumable, or use another directory"
                 )
                 raise OSError(errno.ENOTSUP, problem, self.root)
+            if version is None and write:
+                _write_version(state)
         except BaseException:
             os.close(state)
             raise
-        return version
+        if version is not None or write:
+            self._versioned = identity
 
     def _check_place(self) -> None:
         """The device is as before, if there is no store: if there is one, :meth:`_recognize` knows better."""
