@@ -13,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables bench coverage fuzz clean
+.PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz clean
 
 test: $(VENV)/test
 	$(PYTEST) $(ARGS)
@@ -48,6 +48,10 @@ docs: $(VENV)/cli,server,docs
 tables: $(VENV)/cli,server,docs
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/commands.py
+
+# The snapshot of all that is public: a test fails if something of it is gone.
+api: $(VENV)/test
+	$(BIN)/python tests/public_api.py
 
 bench: $(VENV)/all
 	$(BIN)/python benchmarks/run.py $(ARGS)
