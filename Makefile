@@ -13,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz clean
+.PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz release-check clean
 
 test: $(VENV)/test
 	$(PYTEST) $(ARGS)
@@ -88,7 +88,12 @@ nightly:
 	RESUMABLE_FULL_SIZE=1 $(MAKE) test ARGS=tests/cli/test_many.py
 	RESUMABLE_CHUNKS=1000000 $(MAKE) test ARGS='tests/session/test_size.py -o faulthandler_timeout=3600'
 	$(MAKE) fuzz FOR=1800
+	$(MAKE) release-check
 	$(MAKE) bench
+
+# What a release has to pass; it builds the archives into dist, and needs the network.
+release-check: $(VENV)/test
+	$(BIN)/python tests/release.py
 
 # Requests that are made up, guided by the code of the receiver that they reach; see tests/fuzz.
 FOR ?= 60

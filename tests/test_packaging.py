@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import email
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,17 @@ ROOT = Path(__file__).parent.parent
 def python(code: str, *arguments: str, cwd: Path) -> str:
     """What a fresh interpreter prints for the code."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.PIPE, text=True, timeout=100).stdout
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    return subprocess.run(
+        command, cwd=cwd, check=True, stdout=subprocess.PIPE, text=True, timeout=100, env=environment
+    ).stdout
+
+
+def build(tree: Path, out: Path) -> Path:
+    """The folder, with the wheel and the source distribution of the tree."""
+    for kind in ("build_sdist", "build_wheel"):  # one interpreter each, as an installer does it
+        python(f"import sys; from setuptools import build_meta; build_meta.{kind}(sys.argv[1])", str(out), cwd=tree)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +48,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def built(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the source distribution."""
-    out = tmp_path_factory.mktemp("out")
-    for kind in ("build_sdist", "build_wheel"):  # one interpreter each, as an installer does it
-        python(f"import sys; from setuptools import build_meta; build_meta.{kind}(sys.argv[1])", str(out), cwd=tree)
-    return out
+    return build(tree, tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +78,15 @@ def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: P
         wanted = {path.relative_to(tree).as_posix() for path in (tree / folder).rglob("*") if path.is_file()}
         assert wanted
         assert wanted <= names
+
+
+def test_another_copy_of_the_project_is_built_into_the_same_bytes(built: Path, tree: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("*.egg-info", "build", "__pycache__")
+    other = Path(shutil.copytree(tree, tmp_path / "elsewhere", ignore=ignored, copy_function=shutil.copyfile))
+    (other / "README.rst").chmod(0o600)
+    again = build(other, tmp_path)
+    for path in built.iterdir():
+        assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_the_library_depends_on_requests_and_blinker_only(metadata: Message) -> None:
