@@ -223,11 +223,20 @@ command.params.extend(
             "--reserve",
             type=values.size,
             metavar="SIZE",
-            default="0",
+            default="64M",
+            show_default=True,
             section=STORAGE,
-            help="Leave so much room on the disk.  [default: none]",
+            help="Leave so much room on the disk.",
         ),
-        Option("--max-open-uploads", type=int, metavar="N", section=LIMITS, help="Most unfinished uploads at a time."),
+        Option(
+            "--max-open-uploads",
+            type=int,
+            metavar="N",
+            default=1000,
+            show_default=True,
+            section=LIMITS,
+            help="Most unfinished uploads at a time.",
+        ),
         Option(
             "--max-bytes", type=values.size, metavar="SIZE", section=LIMITS, help="Most bytes of unfinished uploads."
         ),

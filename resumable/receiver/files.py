@@ -37,7 +37,13 @@ from .store import Discarded, UploadRecord, UploadStatus
 from .tombstone import REPEATED_FOR, Tombstone
 from .upload import FileUpload
 
-__all__ = ["FileStore"]
+__all__ = ["MOST_OPEN_UPLOADS", "RESERVE", "FileStore"]
+
+MOST_OPEN_UPLOADS = 1000
+"""How many unfinished uploads a tenant may have by default."""
+
+RESERVE = 64 * 2**20
+"""How many bytes of the disk stay free by default."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +74,7 @@ class FileStore:
     told of, and False for others.
 
     ``max_open_uploads`` and ``max_bytes`` limit, for each tenant, the unfinished uploads and the sum of their total
-    sizes (an upload that is larger alone gets 413); ``reserve`` bytes of the disk stay free.
+    sizes (an upload that is larger alone gets 413); None is no limit. ``reserve`` bytes of the disk stay free.
 
     ``root`` has to be on a POSIX file system with hard links and ``flock``, not be a symbolic link itself, and be used
     by processes of one machine and one user only, which have the same options.
@@ -84,9 +90,9 @@ class FileStore:
         forget_after: float = 7 * _DAY,
         collected: bool | None = None,
         patience: float = 15.0,
-        max_open_uploads: int | None = None,
+        max_open_uploads: int | None = MOST_OPEN_UPLOADS,
         max_bytes: int | None = None,
-        reserve: int = 0,
+        reserve: int = RESERVE,
     ) -> None:
         for option, value, allowed in (
             ("fsync", fsync, ("always", "finish", "never")),

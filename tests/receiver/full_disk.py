@@ -50,7 +50,7 @@ def check(root: Path, receiver: Receiver, sample: Sample) -> bool:
 
 def main(full_of: str, root: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", DISKS[full_of], "tmpfs", str(root)], check=True)
-    store = FileStore(root, max_open_uploads=1000)
+    store = FileStore(root, reserve=0)
     receiver = Receiver(store)
     finished, begun, *filling = (sample_of(number, 1 + number % 4) for number in range(60))
     finished.send(receiver)
@@ -66,7 +66,7 @@ def main(full_of: str, root: Path) -> None:
         assert store.sweep() == 0
 
     # Finished files go, and the memory of them, and there is room again.
-    forgetful = FileStore(root, max_open_uploads=1000, forget_after=0)
+    forgetful = FileStore(root, reserve=0, forget_after=0)
     for sample in done:
         os.unlink(root / sample.relative_path)
     assert forgetful.sweep() == len(done) + 1

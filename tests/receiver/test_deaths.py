@@ -76,7 +76,7 @@ def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> No
             older(state / name, 4000)
     assert store.sweep() == 0
     key = key_in(root)
-    assert {name for name in entries(root) if not name.startswith("past-")} == {key, "accounts"}
+    assert {name for name in entries(root) if not name.startswith("past-")} == {key}
     assert {name for name in os.listdir(state / key) if not name.startswith("claim-")} == {"record"}
     begun(store, a_record(), key_of(1))
     with pytest.raises(Refusal, match="is an unfinished upload"):

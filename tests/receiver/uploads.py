@@ -33,8 +33,8 @@ def a_record(
 
 
 def entries(root: Path) -> list[str]:
-    """Return what the store holds besides the files that are published, in order, without the version of its layout."""
-    return sorted(set(os.listdir(root / ".resumable")) - {"layout"})
+    """Return, in order, what the store holds of uploads."""
+    return sorted(set(os.listdir(root / ".resumable")) - {"accounts", "layout"})
 
 
 def key_of(number: int) -> str:
