@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import signal
@@ -18,7 +17,11 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from resumable import HookError, Resumable
-from resumable.receiver import Server
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows, where the tests of the client run
+    fcntl = None  # type: ignore[assignment]
 
 # Other programs share the machine: how long one example takes says nothing.
 settings.register_profile("resumable", deadline=None, print_blob=True)
@@ -73,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Keep the tests that are marked ``alone`` from running beside those of other workers, in all runs of this copy."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
     with open(__file__, "rb") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH)
@@ -104,6 +107,8 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def receiver_url(received: Path) -> Iterator[str]:
     """The URL of a real receiver on a free port of this machine, which is there for this test alone."""
+    from resumable.receiver import Server
+
     with Server(received) as server:
         yield server.url
 

@@ -73,7 +73,15 @@ def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: P
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"CHANGES.rst", "LICENSE", "Makefile", "README.rst", "setup.cfg"} <= names
+    assert {
+        "CHANGES.rst",
+        "CONTRIBUTING.rst",
+        "LICENSE",
+        "Makefile",
+        "README.rst",
+        "SECURITY.rst",
+        "setup.cfg",
+    } <= names
     for folder in ("tests", "docs", "examples", "benchmarks"):
         wanted = {path.relative_to(tree).as_posix() for path in (tree / folder).rglob("*") if path.is_file()}
         assert wanted

@@ -55,7 +55,12 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-PAGES = ["README.rst", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst")))]
+PAGES = [
+    "README.rst",
+    "CONTRIBUTING.rst",
+    "SECURITY.rst",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst"))),
+]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
@@ -161,10 +166,13 @@ def test_the_tables_are_those_of_the_rows() -> None:
         assert re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE) == list(rows)
 
 
-def test_every_page_is_reached_from_the_first() -> None:
+def test_every_page_is_in_one_part_of_the_documentation() -> None:
     index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^   ([\w-]+)$", index, re.MULTILINE))
-    assert listed == {path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"}
+    assert re.findall(r"^   :caption: (.+)$", index, re.MULTILINE) == [
+        "Tutorial", "How-to guides", "Reference", "Explanation"
+    ]  # fmt: skip
+    listed = re.findall(r"^   ([\w-]+)$", index, re.MULTILINE)
+    assert sorted(listed) == sorted({path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"})
 
 
 def test_the_files_that_the_pages_name_exist() -> None:
