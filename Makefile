@@ -1,9 +1,10 @@
 # make test, make demo: all that is needed is Python 3.10 or newer.
-# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 where its virtual environment stands, WORKERS=1 how many
-# tests run at once, and ARGS is passed on: make test ARGS='tests/core -x'.
+# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 where its virtual environment stands, EXTRA what of setup.cfg
+# is installed for the tests, WORKERS=1 how many of them run at once, and ARGS is passed on: make test ARGS='tests/core -x'.
 
 PYTHON ?= python3
 VENV ?= .venv
+EXTRA ?= test
 WORKERS ?= auto
 BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -15,12 +16,12 @@ unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz release-check clean
 
-test: $(VENV)/test
+test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
 
 # What all workers would do at once the first time: compile the tests.
-compiled: $(VENV)/test
-	$(BIN)/python -m pytest -qq --collect-only >/dev/null
+compiled: $(VENV)/$(EXTRA)
+	$(BIN)/python -m pytest -qq --collect-only $(ARGS) >/dev/null
 
 # For every save: what needs neither a browser nor much waiting.
 quick: $(VENV)/test
@@ -107,16 +108,16 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp for each set of extras: the network is needed once, and again when setup.cfg asks for something else.
+# Most of what is installed is never imported, so nothing is compiled before it is.
 $(VENV)/test: EXTRAS = test
 $(VENV)/%: EXTRAS = $*
 $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
-	$(PIP) install --editable '.[$(EXTRAS)]'
+	$(PIP) install --no-compile --editable '.[$(EXTRAS)]'
 	@touch '$@'
 
 .venv-oldest/oldest: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --editable '.[test]'
-	$(PIP) install $(OLDEST)
+	$(PIP) install --no-compile --editable '.[pythons]' $(OLDEST)
 	@touch '$@'
 
 $(VENV)/pyvenv.cfg:

@@ -207,8 +207,9 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         python, venv = f"PYTHON={found[other]}", f"VENV=.venv-{other}"
         made, tests = f"environment, Python {other}", f"tests, Python {other}"
         # Those that run alone would wait for the end of all others.
-        command = ["make", "test", python, venv, "WORKERS=2", f"ARGS=-m 'not once and not alone' {selected}"]
-        planned.append(Step(made, ["make", "compiled", python, venv], after=[before]))
+        common = [python, venv, "EXTRA=pythons", f"ARGS=-m 'not once and not alone' {selected}"]
+        command = ["make", "test", *common, "WORKERS=2"]
+        planned.append(Step(made, ["make", "compiled", *common], after=[before]))
         planned.append(Step(tests, command, after=[made]))
         before = tests
     planned.append(

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,47 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Keep the tests that are marked ``alone`` from running beside those of other workers, in all runs of this copy."""
-    if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
+    """Run a test in its turn, and without coverage if it is marked ``once``."""
+    with ExitStack() as around:
+        if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
+            around.enter_context(turn(alone=is_alone(item)))
+        if item.get_closest_marker("once") is not None:
+            around.enter_context(unmeasured())
         return (yield)
-    with open(__file__, "rb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH)
+
+
+@contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """Keep tests that are marked ``alone`` from running beside those of other workers, in all runs of this copy."""
+    gate = os.open(os.path.dirname(__file__), os.O_RDONLY)
+    with open(__file__, "rb") as running:
         try:
-            return (yield)
+            fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the end of all others lets no new one begin
+            fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         finally:
-            fcntl.flock(turn, fcntl.LOCK_UN)  # closing would not do: a child of the test may have the file, too
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            os.close(gate)
+        try:
+            yield
+        finally:
+            fcntl.flock(running, fcntl.LOCK_UN)  # closing would not do: a child of the test may have the file, too
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Let coverage measure nothing meanwhile, neither here nor in programs that are started."""
+    measuring = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
+    handed_down = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    if measuring:
+        measuring.stop()
+    for name in handed_down:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(handed_down)
+        if measuring:
+            measuring.start()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

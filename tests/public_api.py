@@ -131,7 +131,9 @@ def installed() -> Iterator[str]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     yield f"python {config['options']['python_requires']}"
-    yield from (f"extra {name}" for name in config["options.extras_require"] if name not in ("docs", "lint", "test"))
+    yield from (
+        f"extra {name}" for name in config["options.extras_require"] if name not in ("docs", "lint", "pythons", "test")
+    )
     for kind, rows in config["options.entry_points"].items():
         yield from (f"entry point {kind}: {row.partition('=')[0].strip()}" for row in rows.strip().splitlines())
 

@@ -15,7 +15,7 @@ from resumable.receiver import Server
 
 from .conftest import ROOT, tree
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
 
 
 def call(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:

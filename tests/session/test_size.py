@@ -94,6 +94,7 @@ def test_what_is_missing_of_a_tebibyte_is_sent(wire: Wire, tmp_path: Path) -> No
     assert file.bytes_skipped == TEBIBYTE - 4 * MEBIBYTE
 
 
+@pytest.mark.once
 @pytest.mark.timeout(3600)
 def test_a_chunk_costs_the_same_among_few_and_among_many(plain_environment: dict[str, str]) -> None:
     def measure(count: int) -> dict[str, Any]:
