@@ -88,6 +88,7 @@ nightly:
 	RESUMABLE_EXAMPLES=100 $(MAKE) test ARGS=tests/faults/test_machine.py
 	RESUMABLE_FULL_SIZE=1 $(MAKE) test ARGS=tests/cli/test_many.py
 	RESUMABLE_CHUNKS=1000000 $(MAKE) test ARGS='tests/session/test_size.py -o faulthandler_timeout=3600'
+	RESUMABLE_PYRIGHT=1 $(MAKE) test ARGS=tests/test_static_types.py
 	$(MAKE) fuzz FOR=1800
 	$(MAKE) release-check
 	$(MAKE) bench

@@ -84,6 +84,10 @@ def main() -> None:
         shutil.rmtree(ROOT / "dist", ignore_errors=True)
         shutil.copytree(folder / "dist-1", ROOT / "dist")
         print("passed:", *built)
+        if "example.org" in (ROOT / "setup.cfg").read_text(encoding="utf-8"):
+            print("project_urls of setup.cfg are placeholders still")
+            if ".dev" not in source.name:
+                sys.exit("a final version needs real ones")
 
 
 if __name__ == "__main__":

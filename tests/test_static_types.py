@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -18,15 +19,15 @@ from resumable.file import file_event
 from resumable.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
+PYRIGHT = "pyright@1.1.414"
 
 GOOD = """\
 import asyncio
-from collections.abc import Callable
 
 import requests
 
 import resumable
-from resumable import Resumable, ResumableChunk, ResumableFile, Result, dialects
+from resumable import Resumable, ResumableChunk, ResumableFile, Result
 
 
 def headers(file: ResumableFile, chunk: ResumableChunk) -> dict[str, str]:
@@ -36,6 +37,9 @@ def headers(file: ResumableFile, chunk: ResumableChunk) -> dict[str, str]:
 def main(url: str, account: requests.Session) -> Result:
     def done(file: ResumableFile, message: str | None) -> None:
         print(file.file_name, message)
+
+    def moved(file: ResumableFile) -> None:
+        print(file.progress())
 
     with Resumable(
         url,
@@ -52,7 +56,7 @@ def main(url: str, account: requests.Session) -> Result:
     ) as session:
         session.on("file_success", done)
         session.on("fileSuccess", done)
-        file = session.add_file("a.bin", on={"progress": lambda file: print(file.progress())})
+        file = session.add_file("a.bin", on={"progress": moved})
         file.on("success", done)
         session.join()
     return resumable.upload(["a.bin", "b.bin"], url, simultaneous_uploads=2, file_type="bin", query={"a": 1})
@@ -115,6 +119,35 @@ def check(program: str, folder: Path) -> list[str]:
     )
     assert ran.stderr == ""
     return ran.stdout.splitlines()
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not os.environ.get("RESUMABLE_PYRIGHT"), reason="RESUMABLE_PYRIGHT=1 installs pyright by npm")
+def test_pyright_in_strict_mode_takes_a_right_program_and_finds_each_wrong_line(tmp_path: Path) -> None:
+    install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(tmp_path), PYRIGHT]
+    subprocess.run(install, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "good.py").write_text(GOOD, encoding="utf-8")
+    (programs / "bad.py").write_text("\n".join(["import resumable", "from resumable import Resumable", *BAD]), "utf-8")
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)], "reportUnusedExpression": "none"}
+    (programs / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    checker = str(tmp_path / "node_modules" / "pyright" / "index.js")
+    ran = subprocess.run(
+        ["node", checker, "--outputjson", "--pythonpath", sys.executable],
+        cwd=programs,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=200,
+    )
+    found: dict[int, str] = {}
+    for each in json.loads(ran.stdout)["generalDiagnostics"]:
+        assert Path(each["file"]).name == "bad.py", each
+        number = each["range"]["start"]["line"] - 2
+        found[number] = found.get(number, "") + each["message"].replace("Expected 7", "Too many")
+    assert set(found) == set(range(len(BAD)))
+    for number, words in enumerate(BAD.values()):
+        assert words in found[number]
 
 
 @pytest.mark.timeout(240)
