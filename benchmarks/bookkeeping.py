@@ -11,8 +11,8 @@ from figures import measured
 
 import resumable.session
 from resumable import Resumable
-from resumable.dispatch.perform import Performer
-from resumable.transport.base import Reply, Request, Watch
+from resumable.attempts.runner import LeaseRunner
+from resumable.transport.base import Reply, Request, RequestControl
 
 
 class Nowhere:
@@ -21,7 +21,7 @@ class Nowhere:
     def __init__(self, *, reading: bool) -> None:
         self._reading = reading
 
-    def send(self, request: Request, watch: Watch) -> Reply:
+    def send(self, request: Request, control: RequestControl) -> Reply:
         """The server has stored it."""
         if self._reading and request.body is not None:
             for _ in request.body:
@@ -32,7 +32,7 @@ class Nowhere:
         """Nothing is open."""
 
 
-class Timed(Performer):
+class Timed(LeaseRunner):
     """Adds up the processor time of making requests: reading, the form, the parameters, the URL."""
 
     seconds = 0.0
@@ -62,7 +62,7 @@ def main() -> None:
 
     transport = Nowhere(reading=arguments.reading)
     with measured() as figures:
-        resumable.session.Performer = Timed  # type: ignore[misc]
+        resumable.session.LeaseRunner = Timed  # type: ignore[misc]
         with Resumable("http://127.0.0.1/", chunk_size=1, test_chunks=False, transport=transport) as session:
             session.on("chunk_success", count)
             session.add_file(arguments.path)

@@ -220,7 +220,7 @@ def measure_cuts(name: str, python: Path, material: Path) -> dict[str, str]:
     short = head("POST", 1, 1, 5, "lengths", 5)
     cuts: dict[str, str] = {}
 
-    def watch(what: str, first: bytes, drip: bool, server: Running) -> None:
+    def control(what: str, first: bytes, drip: bool, server: Running) -> None:
         began = time.monotonic()
         with server.connect() as sock:
             sock.sendall(first)
@@ -258,7 +258,7 @@ def measure_cuts(name: str, python: Path, material: Path) -> dict[str, str]:
             ("body, 1 B/s", head("POST", 1, 1, MIB, "drip", MIB), True),
             ("idle", head("GET", 1, 1, MIB, "idle"), False),
         ]
-        threads = [threading.Thread(target=watch, args=(*case, server)) for case in cases]
+        threads = [threading.Thread(target=control, args=(*case, server)) for case in cases]
         for thread in threads:
             thread.start()
         for thread in threads:

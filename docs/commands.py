@@ -11,10 +11,15 @@ from pathlib import Path
 
 import click
 
-from resumable.cli.command import Command
-from resumable.cli.commands import COMMANDS, group
-from resumable.cli.outcome import MEANINGS
-from resumable.cli.records import FIELDS, NAMES, PARTS, fields_of
+from resumable.cli.app import COMMANDS, group
+from resumable.cli.output.exit_codes import MEANINGS
+from resumable.cli.output.json_events import (
+    FIELDS,
+    NAMES,
+    PARTS,
+    fields_of,
+)
+from resumable.cli.params.command import Command
 
 DOCS = Path(__file__).parent
 MARK = ".. What follows is written by docs/commands.py from the commands.\n"

@@ -20,7 +20,13 @@ from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped
 from django.urls import path, re_path  # type: ignore[import-untyped, unused-ignore]
 from django.views.decorators.csrf import csrf_exempt  # type: ignore[import-untyped, unused-ignore]
 
-from resumable.receiver import Application, Receiver, Refusal, Request, UploadRecord
+from resumable.receiver import (
+    Application,
+    Receiver,
+    Refusal,
+    Request,
+    UploadRecord,
+)
 
 
 def users(tokens: str) -> dict[str, str]:

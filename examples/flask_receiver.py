@@ -14,7 +14,13 @@ from flask import Flask, request
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
-from resumable.receiver import Application, Receiver, Refusal, Request, UploadRecord
+from resumable.receiver import (
+    Application,
+    Receiver,
+    Refusal,
+    Request,
+    UploadRecord,
+)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"]
 

@@ -56,8 +56,8 @@ __all__ = [
     "UploadFailed",
     "UsageError",
     "WaitTimeout",
+    "redact_url",
     "shown",
-    "without_secrets",
 ]
 
 _URLS = ("target", "test_target")
@@ -293,13 +293,13 @@ class UnfinishedUpload(ResumableError, RuntimeWarning):
 def shown(option: str, value: Any) -> str:
     """The value of an option as it may be shown: nothing but its type where it may hold a secret."""
     if option in _URLS and isinstance(value, str):
-        return repr(without_secrets(value))
+        return repr(redact_url(value))
     if option in _URLS or option in _PRIVATE:
         return f"<{type(value).__name__}>"
     return repr(value)
 
 
-def without_secrets(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL as it may be shown: without user and password, and with ``***`` for the value of each parameter whose
     name smells of a secret (token, key, signature, password, …). Any text is taken, also one that is no URL.
     """

@@ -1,6 +1,6 @@
 """The handles on a file and its chunks: what users hold, and what handlers get.
 
-Handles hold the engine and facts that never change; every other value is asked for, and is a consistent snapshot.
+Handles hold the dispatcher and facts that never change; every other value is asked for, and is a consistent snapshot.
 Pickled, they become plain records.
 """
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
 from .core.states import ChunkState, FileState
-from .dispatch.engine import Engine
-from .dispatch.entry import ChunkRecord, Entry, FileRecord
-from .dispatch.traffic import Moved
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.registry import ChunkRecord, FileEntry, FileRecord
+from .dispatch.transfers import TransferStats
 from .errors import UnknownEvent, UploadCancelled
 from .events import EVENTS, FileEventName, canonical
 from .progress import Progress
@@ -38,9 +38,9 @@ _SHORT = {
 class ResumableFile(Progress):
     """One file of a session. All sizes are bytes, all times seconds; every method may be called by any thread."""
 
-    def __init__(self, session: Resumable, engine: Engine, entry: Entry) -> None:
+    def __init__(self, session: Resumable, dispatcher: Dispatcher, entry: FileEntry) -> None:
         self.resumable_obj = session
-        self._engine = engine
+        self._dispatcher = dispatcher
         self._entry = entry
         self._views: WeakValueDictionary[int, ResumableChunk] = WeakValueDictionary()
 
@@ -91,17 +91,17 @@ class ResumableFile(Progress):
     @property
     def state(self) -> FileState:
         """Where the file is now."""
-        return self._engine.file_state(self._entry)[0]
+        return self._dispatcher.file_state(self._entry)[0]
 
     @property
     def error(self) -> Exception | None:
         """What the file failed of, or None."""
-        return self._engine.file_state(self._entry)[1]
+        return self._dispatcher.file_state(self._entry)[1]
 
     @property
     def message(self) -> str | None:
         """The server's last words on the file: the answer that completed it, or that refused it."""
-        return self._engine.file_state(self._entry)[2]
+        return self._dispatcher.file_state(self._entry)[2]
 
     def is_complete(self) -> bool:
         """Whether the server acknowledged every byte. A failed file is not complete."""
@@ -123,8 +123,8 @@ class ResumableFile(Progress):
     # -- progress ------------------------------------------------------------------------------------------------
 
     @property
-    def _moved(self) -> Moved:
-        return self._engine.file_moved(self._entry)
+    def _moved(self) -> TransferStats:
+        return self._dispatcher.file_moved(self._entry)
 
     def progress(self, relative: bool = False) -> float:
         """The confirmed part of the file, 0 to 1; 1 only once the server acknowledged all of it.
@@ -133,7 +133,7 @@ class ResumableFile(Progress):
         """
         moved = self._moved
         if relative:
-            total = self._engine.session_moved().size
+            total = self._dispatcher.session_moved().size
             return moved.confirmed / total if total else 0.0
         if not moved.size:
             return 1.0 if self.is_complete() else 0.0
@@ -149,36 +149,36 @@ class ResumableFile(Progress):
     def pause(self, paused: bool = True) -> None:
         """No request for the file begins any more; what is being sent is cut off. ``pause(False)`` is resume()."""
         if paused:
-            self._engine.pause_file(self._entry)
+            self._dispatcher.pause_file(self._entry)
         else:
             self.resume()
 
     def resume(self) -> None:
         """A paused file goes on where it was."""
-        self._engine.resume_file(self._entry)
+        self._dispatcher.resume_file(self._entry)
 
     def abort(self) -> None:
         """The requests stop, what is stored is kept, and the next ``upload()`` or :meth:`resume` goes on
         (resumable.js ``abort``)."""
-        self._engine.pause_file(self._entry, aborted=True)
+        self._dispatcher.pause_file(self._entry, aborted=True)
 
     def cancel(self) -> None:
         """The file is no longer part of the session. Fires ``file_cancelled`` unless it had finished."""
-        self._engine.cancel_file(self._entry, "cancelled", announce=True)
+        self._dispatcher.cancel_file(self._entry, "cancelled", announce=True)
 
     def retry(self) -> None:
         """A failed file goes on with what is stored; one that has not ended is left alone.
 
         Raises StateError where it has succeeded, is no longer part of the session, or that is closed.
         """
-        self._engine.retry_file(self._entry)
+        self._dispatcher.retry_file(self._entry)
 
     def bootstrap(self) -> None:
         """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``).
 
         Raises StateError where it is no longer part of the session, or that is closed.
         """
-        self._engine.bootstrap_file(self._entry)
+        self._dispatcher.bootstrap_file(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
         """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent, unless
@@ -192,7 +192,7 @@ class ResumableFile(Progress):
             ranges = [(0, min(chunks, count))] if chunks > 0 else []
         else:
             ranges = _ranges(index for index in chunks if 0 <= index < count)
-        self._engine.mark_file(self._entry, ranges)
+        self._dispatcher.mark_file(self._entry, ranges)
 
     def wait(self, timeout: float | None = None) -> None:
         """Returns once the file has succeeded and its handlers have returned.
@@ -201,8 +201,8 @@ class ResumableFile(Progress):
         ``timeout`` seconds, StateError in a handler or hook. Begins no run: without ``auto_upload``, call ``upload()``
         of the session before.
         """
-        self._engine.wait(self._entry, timeout)
-        state, error, _ = self._engine.file_state(self._entry)
+        self._dispatcher.wait(self._entry, timeout)
+        state, error, _ = self._dispatcher.file_state(self._entry)
         if error is not None:
             raise error
         if state is not FileState.SUCCESS:
@@ -229,7 +229,7 @@ class ResumableFile(Progress):
         name = file_event(event)
         if handler is None:
             return lambda function: self.on(name, function, weak=weak)
-        return self.resumable_obj._telling.listen(self, name, handler, weak)
+        return self.resumable_obj._emitter.listen(self, name, handler, weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
         """The handler does not listen to the event of this file any more."""
@@ -260,10 +260,10 @@ class ResumableFile(Progress):
         return view
 
     def _chunk_state(self, index: int) -> tuple[ChunkState, int]:
-        return self._engine.chunk_state(self._entry, index)
+        return self._dispatcher.chunk_state(self._entry, index)
 
     def __repr__(self) -> str:
-        state = "of another process" if self._engine.foreign else self.state.value
+        state = "of another process" if self._dispatcher.in_forked_child else self.state.value
         return f"<ResumableFile {self.relative_path!r}, {self.size} bytes, {state}>"
 
     def __reduce__(self) -> Any:

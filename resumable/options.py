@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from . import checks
+from . import validators
 from .errors import OptionError, UnknownOption, shown
 from .statuses import PERMANENT_ERRORS
 
@@ -31,7 +31,7 @@ class Option(NamedTuple):
     help: str
 
 
-def _row(default: Any, js_name: str | None, kind: checks.Kind, help: str) -> Any:
+def _row(default: Any, js_name: str | None, kind: validators.Validator, help: str) -> Any:
     check, allowed = kind
     return Option("", js_name, default, allowed, check, help)
 
@@ -48,210 +48,237 @@ def _collected(options: type) -> dict[str, Option]:
 class Options:
     """The options of one session, checked and normalised, which never change. Sizes are bytes, times are seconds."""
 
-    target: Any = _row(None, "target", checks.url(), "Where chunks are sent; a query it has already is kept.")
+    target: Any = _row(None, "target", validators.url(), "Where chunks are sent; a query it has already is kept.")
     test_target: Any = _row(
-        None, "testTarget", checks.url(optional=True), "Where tests are sent, if not to the target."
+        None, "testTarget", validators.url(optional=True), "Where tests are sent, if not to the target."
     )
     chunk_size: int = _row(
-        MIB, "chunkSize", checks.integer(1), "Bytes in a chunk; the last may have nearly twice as many."
+        MIB, "chunkSize", validators.integer(1), "Bytes in a chunk; the last may have nearly twice as many."
     )
     force_chunk_size: bool = _row(
-        False, "forceChunkSize", checks.flag(), "Cut so that no chunk is longer than chunk_size: ceil instead of floor."
+        False,
+        "forceChunkSize",
+        validators.flag(),
+        "Cut so that no chunk is longer than chunk_size: ceil instead of floor.",
     )
-    simultaneous_uploads: int = _row(3, "simultaneousUploads", checks.integer(1), "Chunks on the wire at once.")
-    file_parameter_name: str = _row("file", "fileParameterName", checks.text(), "Name of the part with the bytes.")
+    simultaneous_uploads: int = _row(3, "simultaneousUploads", validators.integer(1), "Chunks on the wire at once.")
+    file_parameter_name: str = _row("file", "fileParameterName", validators.text(), "Name of the part with the bytes.")
     chunk_number_parameter_name: str | None = _row(
-        "resumableChunkNumber", "chunkNumberParameterName", checks.text(optional=True), "The chunk's number, from 1."
+        "resumableChunkNumber",
+        "chunkNumberParameterName",
+        validators.text(optional=True),
+        "The chunk's number, from 1.",
     )
     chunk_size_parameter_name: str | None = _row(
-        "resumableChunkSize", "chunkSizeParameterName", checks.text(optional=True), "The option chunk_size."
+        "resumableChunkSize", "chunkSizeParameterName", validators.text(optional=True), "The option chunk_size."
     )
     current_chunk_size_parameter_name: str | None = _row(
-        "resumableCurrentChunkSize", "currentChunkSizeParameterName", checks.text(optional=True), "Bytes in this chunk."
+        "resumableCurrentChunkSize",
+        "currentChunkSizeParameterName",
+        validators.text(optional=True),
+        "Bytes in this chunk.",
     )
     total_size_parameter_name: str | None = _row(
-        "resumableTotalSize", "totalSizeParameterName", checks.text(optional=True), "Bytes in the file."
+        "resumableTotalSize", "totalSizeParameterName", validators.text(optional=True), "Bytes in the file."
     )
     type_parameter_name: str | None = _row(
-        "resumableType", "typeParameterName", checks.text(optional=True), "The MIME type."
+        "resumableType", "typeParameterName", validators.text(optional=True), "The MIME type."
     )
     identifier_parameter_name: str | None = _row(
-        "resumableIdentifier", "identifierParameterName", checks.text(optional=True), "The unique identifier."
+        "resumableIdentifier", "identifierParameterName", validators.text(optional=True), "The unique identifier."
     )
     file_name_parameter_name: str | None = _row(
-        "resumableFilename", "fileNameParameterName", checks.text(optional=True), "The file's name."
+        "resumableFilename", "fileNameParameterName", validators.text(optional=True), "The file's name."
     )
     relative_path_parameter_name: str | None = _row(
         "resumableRelativePath",
         "relativePathParameterName",
-        checks.text(optional=True),
+        validators.text(optional=True),
         "Its path below what was added.",
     )
     total_chunks_parameter_name: str | None = _row(
-        "resumableTotalChunks", "totalChunksParameterName", checks.text(optional=True), "How many chunks the file has."
+        "resumableTotalChunks",
+        "totalChunksParameterName",
+        validators.text(optional=True),
+        "How many chunks the file has.",
     )
-    parameter_namespace: str = _row("", "parameterNamespace", checks.text(), "Put before the name of every parameter.")
+    parameter_namespace: str = _row(
+        "", "parameterNamespace", validators.text(), "Put before the name of every parameter."
+    )
     query: Any = _row(
         None,
         "query",
-        checks.mapping(),
+        validators.mapping(),
         "Extra parameters, made anew for each attempt; one whose value is None is left out.",
     )
-    headers: Any = _row(None, "headers", checks.headers(), "Extra headers, made anew for each attempt.")
+    headers: Any = _row(None, "headers", validators.headers(), "Extra headers, made anew for each attempt.")
     method: str = _row(
-        "multipart", "method", checks.one_of("multipart", "octet"), "Chunks as a form, or as the bare body."
+        "multipart", "method", validators.one_of("multipart", "octet"), "Chunks as a form, or as the bare body."
     )
-    upload_method: str = _row("POST", "uploadMethod", checks.method(), "The HTTP method that sends a chunk.")
-    test_method: str = _row("GET", "testMethod", checks.method(), "The HTTP method that tests for a chunk.")
+    upload_method: str = _row("POST", "uploadMethod", validators.method(), "The HTTP method that sends a chunk.")
+    test_method: str = _row("GET", "testMethod", validators.method(), "The HTTP method that tests for a chunk.")
     params_in: str = _row(
         "both",
         None,
-        checks.one_of("both", "query", "form"),
+        validators.one_of("both", "query", "form"),
         "Where the parameters stand in a multipart upload; in an octet one, in the query.",
     )
-    chunk_format: str = _row("blob", "chunkFormat", checks.one_of("blob", "base64"), "base64: chunks as data URLs.")
+    chunk_format: str = _row("blob", "chunkFormat", validators.one_of("blob", "base64"), "base64: chunks as data URLs.")
     set_chunk_type_from_file: bool = _row(
-        False, "setChunkTypeFromFile", checks.flag(), "Send the file's MIME type as that of the part."
+        False, "setChunkTypeFromFile", validators.flag(), "Send the file's MIME type as that of the part."
     )
     prioritize_first_and_last_chunk: bool = _row(
         False,
         "prioritizeFirstAndLastChunk",
-        checks.flag(),
+        validators.flag(),
         "The first and the last chunk go first; implies chunk_order='free'.",
     )
     chunk_order: str = _row(
         "bookends",
         None,
-        checks.one_of("bookends", "free", "sequential"),
+        validators.one_of("bookends", "free", "sequential"),
         "Which chunks of a file may be sent together.",
     )
-    test_chunks: bool = _row(True, "testChunks", checks.flag(), "Ask for each chunk whether the server has it already.")
-    trust_tests: bool = _row(False, None, checks.flag(), "Believe tests without asking for a chunk that cannot exist.")
+    test_chunks: bool = _row(
+        True, "testChunks", validators.flag(), "Ask for each chunk whether the server has it already."
+    )
+    trust_tests: bool = _row(
+        False, None, validators.flag(), "Believe tests without asking for a chunk that cannot exist."
+    )
     success_statuses: tuple[int, ...] = _row(
-        (200, 201), None, checks.statuses(), "Statuses that mean: the chunk is stored."
+        (200, 201), None, validators.statuses(), "Statuses that mean: the chunk is stored."
     )
     test_errors_are_permanent: bool = _row(
-        False, None, checks.flag(), "A permanent error in answer to a test fails the file, as in flow.js."
+        False, None, validators.flag(), "A permanent error in answer to a test fails the file, as in flow.js."
     )
     preprocess: Any = _row(
         None,
         "preprocess",
-        checks.hook(),
+        validators.hook(),
         "callable(chunk) -> bytes or None, on a worker, before a chunk is tested or sent.",
     )
     preprocess_file: Any = _row(
-        None, "preprocessFile", checks.hook(), "callable(file) -> bytes or None, on a worker, before its first request."
+        None,
+        "preprocessFile",
+        validators.hook(),
+        "callable(file) -> bytes or None, on a worker, before its first request.",
     )
     generate_unique_identifier: Any = _row(
         None,
         "generateUniqueIdentifier",
-        checks.hook(),
+        validators.hook(),
         "callable(path, relative_path) -> str; None: size, name and a hash.",
     )
     max_files: int | None = _row(
         None,
         "maxFiles",
-        checks.integer(1, optional=True),
+        validators.integer(1, optional=True),
         "Most files in a session; where that is 1, a new file replaces the one that is there.",
     )
     max_files_error_callback: Any = _row(
-        None, "maxFilesErrorCallback", checks.hook(), "callable(files, count) when there are too many files."
+        None, "maxFilesErrorCallback", validators.hook(), "callable(files, count) when there are too many files."
     )
-    min_file_size: int = _row(0, "minFileSize", checks.integer(0), "Bytes that a file has at least (resumable.js: 1).")
+    min_file_size: int = _row(
+        0, "minFileSize", validators.integer(0), "Bytes that a file has at least (resumable.js: 1)."
+    )
     min_file_size_error_callback: Any = _row(
-        None, "minFileSizeErrorCallback", checks.hook(), "callable(file, count) when a file is too small."
+        None, "minFileSizeErrorCallback", validators.hook(), "callable(file, count) when a file is too small."
     )
     max_file_size: int | None = _row(
-        None, "maxFileSize", checks.integer(0, optional=True), "Bytes that a file has at most."
+        None, "maxFileSize", validators.integer(0, optional=True), "Bytes that a file has at most."
     )
     max_file_size_error_callback: Any = _row(
-        None, "maxFileSizeErrorCallback", checks.hook(), "callable(file, count) when a file is too large."
+        None, "maxFileSizeErrorCallback", validators.hook(), "callable(file, count) when a file is too large."
     )
-    file_type: tuple[str, ...] = _row((), "fileType", checks.types(), "Extensions and MIME types to take; () is all.")
+    file_type: tuple[str, ...] = _row(
+        (), "fileType", validators.types(), "Extensions and MIME types to take; () is all."
+    )
     file_type_error_callback: Any = _row(
-        None, "fileTypeErrorCallback", checks.hook(), "callable(file, count) when a file is of another type."
+        None, "fileTypeErrorCallback", validators.hook(), "callable(file, count) when a file is of another type."
     )
     max_chunk_retries: int | None = _row(
-        100, "maxChunkRetries", checks.integer(0, optional=True), "Further attempts for a chunk; None: without end."
+        100, "maxChunkRetries", validators.integer(0, optional=True), "Further attempts for a chunk; None: without end."
     )
     chunk_retry_interval: Any = _row(
         None,
         "chunkRetryInterval",
-        checks.interval(),
+        validators.interval(),
         "Wait before a retry; None: exponential with jitter, at most 60 s.",
     )
     retry_for: float | None = _row(
-        None, None, checks.seconds(optional=True), "Give up on a file when nothing has got through for so long."
+        None, None, validators.seconds(optional=True), "Give up on a file when nothing has got through for so long."
     )
     permanent_errors: tuple[int, ...] = _row(
         PERMANENT_ERRORS,
         "permanentErrors",
-        checks.statuses(),
+        validators.statuses(),
         "Statuses that fail the file at once; by default those that no retry can change.",
     )
     should_retry: Any = _row(
-        None, None, checks.hook(), "callable(error, attempt) -> True, False, or None for the usual decision."
+        None, None, validators.hook(), "callable(error, attempt) -> True, False, or None for the usual decision."
     )
     accept_response: Any = _row(
         None,
         None,
-        checks.hook(),
+        validators.hook(),
         "callable(response) -> True, False, or None for the usual decision: whether an answer that looks like success"
         " is one.",
     )
     chunk_exists: Any = _row(
         None,
         None,
-        checks.hook(),
+        validators.hook(),
         "callable(response) -> bool: whether the answer to a test says that the chunk is there.",
     )
     limit_rate: int | None = _row(
-        None, None, checks.integer(1, optional=True), "Most bytes a second, of all chunks together."
+        None, None, validators.integer(1, optional=True), "Most bytes a second, of all chunks together."
     )
     timeout: tuple[float | None, float | None] = _row(
-        (10, 60), "xhrTimeout", checks.timeout(), "Longest wait to connect, and longest silence of the server."
+        (10, 60), "xhrTimeout", validators.timeout(), "Longest wait to connect, and longest silence of the server."
     )
     final_chunk_timeout: float | None = _row(
-        300, None, checks.limit(), "Longest silence after the last chunk, when servers assemble the file."
+        300, None, validators.limit(), "Longest silence after the last chunk, when servers assemble the file."
     )
     throttle_progress_callbacks: float = _row(
         0.5,
         "throttleProgressCallbacks",
-        checks.seconds(),
+        validators.seconds(),
         "Least seconds between two progress events of one chunk while its bytes flow.",
     )
     session: Any = _row(
         None,
         "withCredentials",
-        checks.with_method("send", "a requests.Session, or callable() -> requests.Session", factory=True),
+        validators.with_method("send", "a requests.Session, or callable() -> requests.Session", factory=True),
         "Your own requests.Session, for cookies, auth and TLS; or a factory, called as often as requests run at once.",
     )
     transport: Any = _row(
         None,
         None,
-        checks.with_method("send", "an object with the methods of Transport"),
+        validators.with_method("send", "an object with the methods of Transport"),
         "What sends requests, in place of requests.",
     )
     redirect_origins: tuple[str, ...] = _row(
-        (), None, checks.origins(), "Other origins ('https://host') to which a 307 or 308 may lead."
+        (), None, validators.origins(), "Other origins ('https://host') to which a 307 or 308 may lead."
     )
-    auto_upload: bool = _row(True, None, checks.flag(), "Start sending when a file is added; False waits for upload().")
+    auto_upload: bool = _row(
+        True, None, validators.flag(), "Start sending when a file is added; False waits for upload()."
+    )
     completion_delay: float = _row(
         0.25,
         None,
-        checks.seconds(),
+        validators.seconds(),
         "Seconds without anything to do after which a run ends that began by itself, outside a with block.",
     )
-    fail_fast: bool = _row(False, None, checks.flag(), "The first failed file cancels the others.")
-    deliver: Any = _row(None, None, checks.deliver(), "Which thread calls the handlers.")
+    fail_fast: bool = _row(False, None, validators.flag(), "The first failed file cancels the others.")
+    deliver: Any = _row(None, None, validators.deliver(), "Which thread calls the handlers.")
     loop: Any = _row(
         None,
         None,
-        checks.with_method("call_soon_threadsafe", "an asyncio event loop"),
+        validators.with_method("call_soon_threadsafe", "an asyncio event loop"),
         "The loop that runs async handlers.",
     )
-    plugins: Any = _row((), None, checks.plugins(), "Plugins to attach.")
-    clock: Any = _row(None, None, checks.hook(), "callable() -> seconds, monotonic; for tests.")
+    plugins: Any = _row((), None, validators.plugins(), "Plugins to attach.")
+    clock: Any = _row(None, None, validators.hook(), "callable() -> seconds, monotonic; for tests.")
 
     def __init__(self, **values: Any) -> None:
         vars(self).update({name: row.default for name, row in OPTIONS.items()}, **values)
@@ -308,7 +335,7 @@ def _shown(options: Options) -> Iterator[str]:
 def _checked(row: Option, value: Any) -> Any:
     try:
         return row.check(value)
-    except (checks.Refused, TypeError, ValueError):
+    except (validators.Invalid, TypeError, ValueError):
         raise OptionError(row.name, value, row.allowed) from None
 
 

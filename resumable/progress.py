@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dispatch.traffic import Moved
+from .dispatch.transfers import TransferStats
 
 __all__ = ["Progress"]
 
@@ -11,7 +11,7 @@ class Progress:
     """What has moved. Sizes are bytes; each figure is a consistent snapshot of its own."""
 
     @property
-    def _moved(self) -> Moved:
+    def _moved(self) -> TransferStats:
         raise NotImplementedError
 
     @property

@@ -9,22 +9,21 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from .adding import Adding
+from .adder import FileAdder
+from .attempts.runner import LeaseRunner
 from .core.records import Ending
-from .core.retries import Policy
+from .core.retry import SessionPolicy
 from .core.states import FileState, SessionState
-from .dispatch.engine import Engine
-from .dispatch.hooks import Hooks
-from .dispatch.perform import Performer
-from .dispatch.traffic import Moved
-from .errors import FileRejected, UploadFailed, without_secrets
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.transfers import TransferStats
+from .emitter import Emitter
+from .errors import FileRejected, UploadFailed, redact_url
 from .events import EventName
 from .file import Registration, ResumableFile
+from .hooks import Hooks, resolve_plugins
 from .options import Options
-from .plugins import resolve_plugins
 from .progress import Progress
 from .signals import Signals, Subscription
-from .telling import Telling
 from .transport.http import RequestsTransport
 from .unfinished import watch
 
@@ -102,16 +101,16 @@ class Resumable(Progress):
         self.signals = Signals(
             self,
             loop=checked.loop,
-            report=lambda *facts: self._telling.report_failure(*facts),
-            returned=lambda: self._engine.consider(),
+            report=lambda *facts: self._emitter.report_failure(*facts),
+            returned=lambda: self._dispatcher.consider(),
         )
-        self._telling = Telling(self, self.signals, lambda: self._engine, self._result)
+        self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(
             checked.session, connections=checked.simultaneous_uploads
         )
         self._owns_transport = checked.transport is None
-        self._performer = Performer(checked, self._hooks, self._transport)
-        policy = Policy(
+        self._runner = LeaseRunner(checked, self._hooks, self._transport)
+        policy = SessionPolicy(
             slots=checked.simultaneous_uploads,
             test_chunks=checked.test_chunks,
             max_chunk_retries=checked.max_chunk_retries,
@@ -120,22 +119,26 @@ class Resumable(Progress):
             first_and_last=checked.prioritize_first_and_last_chunk,
             delay=_delay(checked.chunk_retry_interval),
         )
-        self._engine = Engine(
+        self._dispatcher = Dispatcher(
             policy,
-            perform=self._performer.perform,
-            emit=self._telling.emit,
-            wanted=self.signals.wanted,
+            perform=self._runner.perform,
+            emit=self._emitter.emit,
+            wanted=self.signals.has_receivers,
             deliver=checked.deliver,
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
             completion_delay=checked.completion_delay,
             handling=self.signals.handling,
         )
-        self._adding = Adding(
-            lambda entry: ResumableFile(self, self._engine, entry), checked, self._hooks, self.signals, self._engine
+        self._adder = FileAdder(
+            lambda entry: ResumableFile(self, self._dispatcher, entry),
+            checked,
+            self._hooks,
+            self.signals,
+            self._dispatcher,
         )
         self._reported: dict[ResumableFile, Exception] = {}
-        watch(self, self._engine.unfinished)
+        watch(self, self._dispatcher.unfinished)
         for plugin in plugins:
             plugin.attach(self)
 
@@ -156,8 +159,8 @@ class Resumable(Progress):
         names them), or a binary stream. ``on`` connects handlers before anything happens. Raises SourceError,
         FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
         """
-        with self._engine.adding():
-            return self._adding.one(
+        with self._dispatcher.adding():
+            return self._adder.one(
                 source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type, on=on or {}
             )
 
@@ -170,8 +173,8 @@ class Resumable(Progress):
         """
         if isinstance(sources, (str, bytes, os.PathLike)):
             raise TypeError("add_files takes several sources; add_file takes one")
-        with self._engine.adding():
-            return self._adding.several([item if isinstance(item, tuple) else (item, None) for item in sources])
+        with self._dispatcher.adding():
+            return self._adder.several([item if isinstance(item, tuple) else (item, None) for item in sources])
 
     def add_directory(
         self, root: str | os.PathLike[str], pattern: str = "**/*", exclude: Iterable[str] = ()
@@ -181,8 +184,8 @@ class Resumable(Progress):
         Their relative paths begin with the name of the directory, as a browser has it. Fires ``before_add`` first, as
         resumable.js does for what is dropped on it. Raises what :meth:`add_files` raises.
         """
-        with self._engine.adding():
-            return self._adding.directory(root, pattern, exclude)
+        with self._dispatcher.adding():
+            return self._adder.directory(root, pattern, exclude)
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -191,25 +194,25 @@ class Resumable(Progress):
 
         Raises StateError on a closed session.
         """
-        self._engine.upload()
+        self._dispatcher.upload()
 
     def pause(self) -> None:
         """No request begins any more, and bodies stop; a request that waits for its answer may finish and counts.
 
         Raises StateError on a closed session.
         """
-        self._engine.pause()
+        self._dispatcher.pause()
 
     def resume(self) -> None:
         """A paused session goes on; one that is not paused is left alone."""
-        self._engine.resume()
+        self._dispatcher.resume()
 
     def cancel(self) -> None:
         """All files are removed and their requests cut off. ``complete`` does not fire.
 
         Raises StateError on a closed session.
         """
-        self._engine.cancel()
+        self._dispatcher.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """Wait until everything is done, and return what became of the files: no more files come.
@@ -227,10 +230,10 @@ class Resumable(Progress):
         a handler or hook.
         """
         try:
-            ended = self._engine.join(timeout)
+            ended = self._dispatcher.join(timeout)
         except KeyboardInterrupt:
-            if self._engine.state is SessionState.UPLOADING:
-                self._engine.pause()
+            if self._dispatcher.state is SessionState.UPLOADING:
+                self._dispatcher.pause()
             raise
         result = self._result(ended)
         fresh = [file for file in result.failed if file.error is not self._reported.get(file)]
@@ -246,24 +249,24 @@ class Resumable(Progress):
         of them stays there, and a later session sends only the rest. Raises StateError in a handler or hook. Asking
         twice does nothing.
         """
-        self._engine.close()
+        self._dispatcher.close()
         if self._owns_transport:
             self._transport.close()
 
     def __enter__(self) -> Resumable:
-        if not self._engine.foreign:
-            self._engine.hold()
+        if not self._dispatcher.in_forked_child:
+            self._dispatcher.hold()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._engine.foreign:
+        if kind is not None and self._dispatcher.in_forked_child:
             # The child of a fork ends inside the block; the upload goes on in the parent.
             return
         try:
             if kind is None:
                 self.join()
-            elif self._engine.state is not SessionState.CLOSED:
-                self._engine.cancel("closed")
+            elif self._dispatcher.state is not SessionState.CLOSED:
+                self._dispatcher.cancel("closed")
         finally:
             self.close()
 
@@ -273,11 +276,11 @@ class Resumable(Progress):
         At most 1024 in one call, so that a window that calls it from a timer does not stand still. Raises StateError
         where the handlers are called in another way.
         """
-        return self._engine.process_events()
+        return self._dispatcher.process_events()
 
     def remove_file(self, file: ResumableFile) -> None:
         """The file is no longer part of the session (resumable.js ``removeFile``); its requests are cut off."""
-        self._engine.cancel_file(file._entry, "removed", announce=False)
+        self._dispatcher.cancel_file(file._entry, "removed", announce=False)
 
     def update_query(self, query: Any) -> None:
         """Later requests carry these extra parameters (resumable.js ``updateQuery``). Raises OptionError."""
@@ -295,27 +298,27 @@ class Resumable(Progress):
     @property
     def state(self) -> SessionState:
         """Where the session is."""
-        return self._engine.state
+        return self._dispatcher.state
 
     @property
     def result(self) -> Result | None:
         """What became of the files of the run that ended last: in a handler of ``complete``, of the one that did just
         now. None before a run has ended; a run that was cancelled does not count."""
-        outcome = self._engine.outcome
+        outcome = self._dispatcher.outcome
         return None if outcome is None else self._result(outcome)
 
     @property
     def files(self) -> list[ResumableFile]:
         """The files of the session, in the order in which they were added."""
-        return [entry.subject for entry in self._engine.entries()]
+        return [entry.subject for entry in self._dispatcher.entries()]
 
     def is_uploading(self) -> bool:
         """Whether something is left to send and the session is not paused (resumable.js ``isUploading``)."""
-        return self._engine.uploading
+        return self._dispatcher.uploading
 
     def get_from_unique_identifier(self, identifier: str) -> ResumableFile | None:
         """The file with this identifier, or None (resumable.js ``getFromUniqueIdentifier``)."""
-        entry = self._engine.find(identifier)
+        entry = self._dispatcher.find(identifier)
         return None if entry is None else entry.subject
 
     def get_size(self) -> int:
@@ -331,13 +334,13 @@ class Resumable(Progress):
         return moved.confirmed / moved.size
 
     @property
-    def _moved(self) -> Moved:
-        return self._engine.session_moved()
+    def _moved(self) -> TransferStats:
+        return self._dispatcher.session_moved()
 
     def __repr__(self) -> str:
         target = self._options.target
-        shown = without_secrets(target) if isinstance(target, str) else "a callable"
-        if self._engine.foreign:
+        shown = redact_url(target) if isinstance(target, str) else "a callable"
+        if self._dispatcher.in_forked_child:
             return f"<Resumable to {shown}, of another process>"
         return f"<Resumable to {shown}, {len(self.files)} files, {self.state.value}>"
 
@@ -382,7 +385,7 @@ class Resumable(Progress):
     def _result(self, ending: Ending) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}
         for key, state in sorted(ending.files.items()):
-            by_state[state].append(self._engine.entry(key).subject)
+            by_state[state].append(self._dispatcher.entry(key).subject)
         return Result(
             tuple(by_state[FileState.SUCCESS]),
             tuple(by_state[FileState.ERROR]),

@@ -113,7 +113,7 @@ class Subscription:
         self.event = event
         self.sender = sender
         self._signal = signal
-        self._room = _room(handler, EVENTS[event].arguments)
+        self._room = _positional_capacity(handler, EVENTS[event].arguments)
         self._listens = True
         # A weak reference without a callback: that would be called by any thread, whatever locks it holds. A handler
         # that is gone is noticed when it is to be called.
@@ -161,7 +161,7 @@ def _weakly(handler: Any) -> Callable[[], Any]:
     return weakref.ref(handler)
 
 
-def _room(handler: Callable[..., Any], names: Sequence[str]) -> int | None:
+def _positional_capacity(handler: Callable[..., Any], names: Sequence[str]) -> int | None:
     """How many of the arguments of these names the handler takes by position; None where it takes any number, or does
     not say. A parameter with a default counts if it has the argument's name: others are a loop's ``bar=bar``."""
     try:
@@ -247,7 +247,7 @@ class Signals:
         """Whether an async handler is not over yet."""
         return bool(self._scheduled)
 
-    def wanted(self, event: str) -> bool:
+    def has_receivers(self, event: str) -> bool:
         """Whether anybody listens to the event, or to all."""
         return bool(self._signals[event].receivers or self._signals["catch_all"].receivers)
 

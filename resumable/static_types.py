@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import requests
 
     from .file import ResumableChunk, ResumableFile
-    from .plugins import Plugin
+    from .hooks import Plugin
     from .transport.base import Reply, Transport
 
 __all__ = ["Extra", "SessionOptions", "UploadOptions"]

@@ -22,9 +22,9 @@ import click
 import resumable
 import resumable.receiver
 from resumable import dialects, errors, identifiers
-from resumable.cli.commands import COMMANDS, group
-from resumable.cli.outcome import MEANINGS
-from resumable.cli.records import NAMES, fields_of
+from resumable.cli.app import COMMANDS, group
+from resumable.cli.output.exit_codes import MEANINGS
+from resumable.cli.output.json_events import NAMES, fields_of
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 

@@ -21,25 +21,27 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses"}
 CLIENT = {
-    "adding", "core", "dispatch", "file", "plugins", "progress", "session", "telling", "transport",
-    "unfinished", "static_types"}  # fmt: skip
+    "adder", "core", "dispatch", "emitter", "file", "hooks", "progress", "session", "sources", "static_types",
+    "transport", "unfinished", "attempts"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
-    "checks": set(),
-    "options": {"checks", "errors", "statuses"},
+    "validators": set(),
+    "options": {"validators", "errors", "statuses"},
     "statuses": set(),
     "signals": BASE,
     "protocol": BASE,
     "core": BASE | {"protocol"},
-    "transport": BASE | {"protocol"},
-    "dispatch": BASE | {"protocol", "core", "transport"},
-    "plugins": BASE | {"dispatch"},
+    "sources": BASE | {"protocol"},
+    "transport": BASE | {"protocol", "sources"},
+    "hooks": {"errors"},
+    "dispatch": BASE | {"protocol", "core", "sources", "transport", "hooks"},
+    "attempts": BASE | {"protocol", "core", "sources", "transport", "hooks", "dispatch"},
     "progress": {"dispatch"},
-    "static_types": {"dispatch", "file", "plugins", "transport"},
+    "static_types": {"dispatch", "file", "hooks", "transport"},
     "file": BASE | {"protocol", "core", "dispatch", "signals", "progress"},
-    "telling": BASE | {"core", "dispatch", "signals", "file"},
-    "adding": BASE | {"protocol", "core", "transport", "dispatch", "signals", "file"},
+    "emitter": BASE | {"core", "dispatch", "signals", "file"},
+    "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
     "unfinished": {"errors"},
     "session": BASE | CLIENT - {"session"} | {"protocol", "signals"},
     "receiver": BASE | {"protocol", "signals"},

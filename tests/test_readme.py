@@ -17,7 +17,7 @@ from typing import NamedTuple
 import docutils.core
 import pytest
 
-from resumable.cli.commands import COMMANDS
+from resumable.cli.app import COMMANDS
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 

@@ -14,7 +14,12 @@ from typing import get_args
 import pytest
 
 from resumable import Resumable, static_types
-from resumable.events import EVENTS, EventName, FileEventName, canonical
+from resumable.events import (
+    EVENTS,
+    EventName,
+    FileEventName,
+    canonical,
+)
 from resumable.file import file_event
 from resumable.options import OPTIONS
 

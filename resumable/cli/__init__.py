@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2 where the extra is not installed, or only in part; ``commands`` says what the others mean.
     """
     try:
-        from .commands import run
+        from .app import run
 
         return run(arguments)
     except ModuleNotFoundError as error:

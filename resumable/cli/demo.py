@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .command import Command
+from .params.command import Command
 
 __all__ = ["command"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from .. import Resumable, ResumableFile
 from ..receiver import Server
-from .relay import BreakingRelay
-from .stream import lenient
+from .breaking_proxy import BreakingProxy
+from .params.stdio import escape_unencodable
 
 __all__ = ["demonstrate"]
 
@@ -27,7 +27,7 @@ class _Screen:
     """One line of progress that is drawn again and again, and the events above it."""
 
     def __init__(self) -> None:
-        lenient(sys.stdout)
+        escape_unencodable(sys.stdout)
         self._live = sys.stdout.isatty()
         self._drawn = False
         self._full, self._empty = ("█", "░") if _can_show("█░") else ("#", "-")
@@ -112,7 +112,7 @@ def demonstrate() -> int:
             screen.say(f"1. A receiver is listening at {server.url}")
             screen.say("2. Uploading, over a line that will break in the middle of a chunk:")
             began = time.monotonic()
-            with BreakingRelay(server.port, cut_after=20 * MIB) as relay:
+            with BreakingProxy(server.port, cut_after=20 * MIB) as relay:
                 sent, _ = _upload(relay.url, folder, screen)
             took = time.monotonic() - began
             screen.say(f"   {sent} bytes in {took:.1f} s; connections cut on purpose: {relay.cut}")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupted", "interruptible"]
+__all__ = ["InterruptGuard", "Interrupted"]
 
 _SHOW_CURSOR = b"\r\n\x1b[?25h"
 
@@ -30,7 +30,7 @@ class Interrupted(BaseException):
         return 128 + self.number
 
 
-class interruptible:  # noqa: N801 (it is used as a function is)
+class InterruptGuard:
     """As a context manager: SIGINT and SIGTERM raise Interrupted in the main thread, where it is in the block.
 
     A second signal ends the process on the spot, whatever it is doing. A signal that whoever started us has set to be
@@ -43,7 +43,7 @@ class interruptible:  # noqa: N801 (it is used as a function is)
         self._held = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> interruptible:
+    def __enter__(self) -> InterruptGuard:
         self._woken, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._wakes.fileno())

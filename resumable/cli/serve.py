@@ -11,12 +11,23 @@ import click
 from rich.text import Text
 
 from .. import OptionError
-from . import amounts, values
-from .access import token_flags, token_of
-from .command import ACCESS, LIMITS, OUTPUT, STORAGE, Command, Option, clean, console, styled
-from .commands import program
-from .interruption import Interrupted, interruptible
-from .outcome import ExitCode
+from .app import program
+from .interruption import Interrupted, InterruptGuard
+from .output import units
+from .output.exit_codes import ExitCode
+from .params import types
+from .params.auth import token_flags, token_of
+from .params.command import (
+    ACCESS,
+    LIMITS,
+    OUTPUT,
+    STORAGE,
+    Command,
+    Option,
+    console,
+    strip_control,
+    styled,
+)
 
 if TYPE_CHECKING:
     from ..receiver import Server, UploadRecord
@@ -62,7 +73,7 @@ class _NoDirectory(Exception):
 def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
     """The exit code, once it was interrupted. Raises OptionError, ValueError, ImportError."""
     shown = console()
-    with interruptible() as signals:
+    with InterruptGuard() as signals:
         try:
             try:
                 server = _server(directory, token, flags)
@@ -120,7 +131,7 @@ def _tell_what_arrives(server: Server, say: Any) -> None:
 
     def received(receiver: object, record: UploadRecord) -> None:
         name = record.published or record.relative_path
-        say(styled(("received: ", "green"), f"{name}, {amounts.size(record.total_size)}"))
+        say(styled(("received: ", "green"), f"{name}, {units.size(record.total_size)}"))
 
     def refused(receiver: object, status: int, sentence: str, record: UploadRecord | None) -> None:
         what = f" ({record.relative_path})" if record is not None else ""
@@ -143,12 +154,12 @@ def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
     if made:
         # Exported, so that also the command with which an upload goes on finds it.
         text.append(f"\n  export {_VARIABLE}={made}")
-    text.append(f"\n  {clean(typed)}")
+    text.append(f"\n  {strip_control(typed)}")
     if made:
         text.append("\nThe token was made for this run; --token-file and --token-env name one that stays.")
     if flags["host"] in ("", "0.0.0.0", "::"):
         port = url.rstrip("/").rpartition(":")[2]
-        text.append(f"\nOthers reach it as http://{clean(socket.gethostname())}:{port}/")
+        text.append(f"\nOthers reach it as http://{strip_control(socket.gethostname())}:{port}/")
     return text
 
 
@@ -212,7 +223,7 @@ command.params.extend(
         ),
         Option(
             "--forget-after",
-            type=values.duration,
+            type=types.duration,
             metavar="TIME",
             default="7d",
             show_default=True,
@@ -221,7 +232,7 @@ command.params.extend(
         ),
         Option(
             "--reserve",
-            type=values.size,
+            type=types.size,
             metavar="SIZE",
             default="64M",
             show_default=True,
@@ -238,12 +249,12 @@ command.params.extend(
             help="Most unfinished uploads at a time.",
         ),
         Option(
-            "--max-bytes", type=values.size, metavar="SIZE", section=LIMITS, help="Most bytes of unfinished uploads."
+            "--max-bytes", type=types.size, metavar="SIZE", section=LIMITS, help="Most bytes of unfinished uploads."
         ),
         Option(
             "--max-file-size",
             "max_total_size",
-            type=values.size,
+            type=types.size,
             metavar="SIZE",
             default=str(2**53 - 1),
             section=LIMITS,
@@ -260,7 +271,7 @@ command.params.extend(
         ),
         Option(
             "--min-chunk-size",
-            type=values.size,
+            type=types.size,
             metavar="SIZE",
             default="1024",
             show_default=True,

@@ -13,25 +13,44 @@ from typing import Any, NamedTuple
 import click
 from rich.text import Text
 
-from .. import FileRejected, OptionError, Result, Resumable, ResumableFile, RetriesExhausted, SourceError, WaitTimeout
-from . import report
-from .again import command_again
-from .command import console, styled
-from .display import Display, display
-from .flags import in_flags
-from .interruption import Interrupted, interruptible
-from .outcome import ExitCode, code_of_all, in_words, option_in_words
-from .records import Records
-from .sources import STREAM, Found, Rules, find
-from .stream import standard_input
-from .tally import Tally
+from .. import (
+    FileRejected,
+    OptionError,
+    Result,
+    Resumable,
+    ResumableFile,
+    RetriesExhausted,
+    SourceError,
+    WaitTimeout,
+)
+from .interruption import Interrupted, InterruptGuard
+from .output import report
+from .output.display import Display, display
+from .output.exit_codes import (
+    ExitCode,
+    code_of_all,
+    explain,
+    option_in_words,
+)
+from .output.json_events import JsonEvents
+from .output.resume_command import command_again
+from .output.stats import RunStats
+from .params.command import console, styled
+from .params.flags import as_flags
+from .params.sources import (
+    STREAM,
+    Found,
+    Rules,
+    find,
+)
+from .params.stdio import standard_input
 
-__all__ = ["Transfer", "Voice"]
+__all__ = ["OutputOptions", "Transfer"]
 
 _MOST_FAILURES = 20
 
 
-class Voice(NamedTuple):
+class OutputOptions(NamedTuple):
     """How much is said, and how: the flags that are about showing things."""
 
     kind: str
@@ -47,26 +66,26 @@ class Transfer:
         self,
         target: str,
         options: Mapping[str, Any],
-        voice: Voice,
+        output: OutputOptions,
         *,
         typed: Sequence[str],
-        signals: interruptible,
+        signals: InterruptGuard,
     ) -> None:
-        self._voice = voice
+        self._output = output
         self._typed = typed
         self._signals = signals
         self._console = console()
-        self._tally = Tally()
+        self._stats = RunStats()
         self._errors: list[Exception] = []
         self._target = target
-        self._records = Records() if voice.json else None
+        self._records = JsonEvents() if output.json else None
         try:
             self._session = Resumable(
                 target, **options, should_retry=self._attempt_failed, throttle_progress_callbacks=0.1
             )
         except OptionError as error:
             raise click.UsageError(option_in_words(error)) from None
-        self._display: Display = display("none", self._console, self._session, self._tally)
+        self._display: Display = display("none", self._console, self._session, self._stats)
         self._worried = threading.Lock()
 
     def run(self, sources: Iterable[str], rules: Rules, stream_name: str, *, dry: bool) -> int:
@@ -82,7 +101,7 @@ class Transfer:
         if dry:
             return self._list(found)
         try:
-            with self._session as session, _log(self._note, chatty=self._voice.verbose > 1):
+            with self._session as session, _log(self._note, chatty=self._output.verbose > 1):
                 return self._send(session, found)
         except Interrupted as stop:
             return self._end(stop.exit_code, Result())
@@ -90,15 +109,15 @@ class Transfer:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _send(self, session: Resumable, found: Sequence[Found | SourceError]) -> int:
-        self._tally.watch(session)
+        self._stats.control(session)
         self._listen(session)
         try:
             self._add(session, found)
             if not session.files:
                 return self._nothing()
-            voice = self._voice
+            output = self._output
             self._display = display(
-                voice.kind, self._console, session, self._tally, quiet=voice.quiet, verbose=voice.verbose > 0
+                output.kind, self._console, session, self._stats, quiet=output.quiet, verbose=output.verbose > 0
             )
             with self._signals.held():
                 session.upload()
@@ -106,14 +125,14 @@ class Transfer:
         except Interrupted as stop:
             self._display.stop()
             piped = any(isinstance(item, Found) and item.path == STREAM for item in found)
-            text = report.stopped(stop, session, self._tally, command_again(self._typed), piped=piped)
+            text = report.stopped(stop, session, self._stats, command_again(self._typed), piped=piped)
             self._say(text, always=True, whole=True)
             raise
         finally:
             self._display.stop()
         errors = [*self._errors, *result.errors]
         code = code_of_all(errors, len(result.succeeded))
-        self._say(report.summary(session, self._tally, result, code, refused=len(self._errors)))
+        self._say(report.summary(session, self._stats, result, code, refused=len(self._errors)))
         return self._end(code, result)
 
     def _wait_for(self, session: Resumable) -> Result:
@@ -150,7 +169,7 @@ class Transfer:
             return True
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:
-                self._say(styled(("left out: ", "yellow"), in_flags(str(error))))
+                self._say(styled(("left out: ", "yellow"), as_flags(str(error))))
                 if self._records is not None and error.option != "unique_identifier":
                     self._records.skipped += 1
                 return False
@@ -168,7 +187,7 @@ class Transfer:
     def _end(self, code: int, result: Result) -> int:
         if self._records is not None:
             records = self._records
-            facts = report.facts(code, result, self._tally, self._errors, records.skipped)
+            facts = report.facts(code, result, self._stats, self._errors, records.skipped)
             records.write("result", facts)
         return int(code)
 
@@ -177,39 +196,39 @@ class Transfer:
     def _listen(self, session: Resumable) -> None:
         session.on("file_success", self._file_done)
         session.on("file_error", lambda file: self._file_failed(file.error))
-        if self._voice.verbose:
+        if self._output.verbose:
             session.on("chunk_retry", lambda chunk, message: self._say(report.retry(chunk, message)))
-        if self._voice.verbose > 1:
+        if self._output.verbose > 1:
             session.on("chunk_success", lambda chunk: self._say(report.chunk(chunk)))
         if self._records is not None:
-            self._records.watch(session)
+            self._records.control(session)
 
     def _attempt_failed(self, error: Exception, attempt: int) -> None:
         """Called by workers: the first failure since anything got through is told, for a person may know better."""
-        self._tally.attempt_failed(error)
+        self._stats.attempt_failed(error)
         limit = self._session.options.max_chunk_retries
         again = isinstance(error, RetriesExhausted) and (limit is None or attempt <= limit)
         if again and self._worried.acquire(blocking=False):  # never released: it is told once
             self._say(report.trouble(error, self._target, self._session.options.retry_for))
 
     def _file_done(self, file: ResumableFile) -> None:
-        if not self._display.finished(file) and self._voice.verbose:
+        if not self._display.finished(file) and self._output.verbose:
             self._say(report.success(file))
 
     def _file_failed(self, error: Exception | None) -> None:
-        failed = self._tally.failed
-        if error is not None and (failed <= _MOST_FAILURES or self._voice.verbose):
-            self._say(report.failure(in_words(error)), always=True)
+        failed = self._stats.failed
+        if error is not None and (failed <= _MOST_FAILURES or self._output.verbose):
+            self._say(report.failure(explain(error)), always=True)
         elif failed == _MOST_FAILURES + 1:
             self._say(report.failure("others, too; -v shows all of them"), always=True)
 
     def _say(self, text: Text, *, always: bool = False, whole: bool = False) -> None:
-        if always or not self._voice.quiet:
+        if always or not self._output.quiet:
             self._display.say(text, whole=whole)
 
     def _note(self, record: logging.LogRecord) -> None:
         """Show a record of the library's log, without its traceback."""
-        text = in_flags(record.getMessage())
+        text = as_flags(record.getMessage())
         self._say(styled(("note: ", "yellow"), text))
         if self._records is not None and record.levelno >= logging.WARNING:
             self._records.write("note", {"text": text})

@@ -8,13 +8,29 @@ from typing import Any
 import click
 
 from ..options import OPTIONS
-from .access import authorised, certificate_flag, certificates, token_flags
-from .command import FILES, OUTPUT, SERVER, Command, Option
-from .flags import DEFAULTS, DIALECTS, given, option_flags
-from .interruption import interruptible
-from .responses import accept_response, response_flags
-from .sources import STREAM, Rules
-from .transfer import Transfer, Voice
+from .interruption import InterruptGuard
+from .params.auth import (
+    authorised,
+    certificate_flag,
+    certificates,
+    token_flags,
+)
+from .params.command import (
+    FILES,
+    OUTPUT,
+    SERVER,
+    Command,
+    Option,
+)
+from .params.flags import (
+    DEFAULTS,
+    DIALECTS,
+    option_flags,
+    options_from_context,
+)
+from .params.responses import accept_response, response_flags
+from .params.sources import STREAM, Rules
+from .transfer import OutputOptions, Transfer
 
 __all__ = ["command"]
 
@@ -39,8 +55,13 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
         raise click.UsageError(f"Missing argument {missing}", context)
     if sources.count(STREAM) > 1:
         raise click.UsageError("there is one standard input, and - stands for it twice", context)
-    voice = Voice(values["progress"], values["quiet"], values["verbose"], values["json"])
-    options = {**DEFAULTS, **DIALECTS.get(values["dialect"], {}), **given(context, values), "auto_upload": False}
+    output = OutputOptions(values["progress"], values["quiet"], values["verbose"], values["json"])
+    options = {
+        **DEFAULTS,
+        **DIALECTS.get(values["dialect"], {}),
+        **options_from_context(context, values),
+        "auto_upload": False,
+    }
     success = options.get("success_statuses", OPTIONS["success_statuses"].default)
     options["accept_response"] = accept_response(values["accept"], values["reject"], success)
     try:
@@ -51,8 +72,8 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
         rules = Rules(exclude, values["links"])
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
-    with interruptible() as signals, certificates(values["cacert"]):
-        transfer = Transfer(target, options, voice, typed=context.obj, signals=signals)
+    with InterruptGuard() as signals, certificates(values["cacert"]):
+        transfer = Transfer(target, options, output, typed=context.obj, signals=signals)
         return transfer.run(sources, rules, values["name"], dry=values["dry_run"])
 
 

@@ -32,14 +32,21 @@ from typing import NamedTuple
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .records import Lease, Notice, Proof
-from .states import CHUNK, CONFIRMATION, ChunkEvent, ChunkState, FileState, step
+from .states import (
+    CHUNK,
+    CONFIRMATION,
+    ChunkEvent,
+    ChunkState,
+    FileState,
+    step,
+)
 
-__all__ = ["FileCore", "Live"]
+__all__ = ["ActiveChunk", "FileCore"]
 
 _START, _STOP = itemgetter(0), itemgetter(1)
 
 
-class Turn(NamedTuple):
+class AttemptHistory(NamedTuple):
     """What a released chunk keeps from the turns that it had."""
 
     retries: int = 0
@@ -47,10 +54,10 @@ class Turn(NamedTuple):
     limited: int = 0
 
 
-NO_TURN = Turn()
+NO_TURN = AttemptHistory()
 
 
-class Live:
+class ActiveChunk:
     """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks, with
     ``confirm`` by the question whether the server has the file.
 
@@ -86,7 +93,7 @@ class Live:
         file: FileCore,
         epoch: int,
         position: int,
-        turn: Turn = NO_TURN,
+        turn: AttemptHistory = NO_TURN,
         *,
         prepare: bool = False,
         confirm: bool = False,
@@ -126,14 +133,14 @@ class FileCore:
         self.preparing = False
         self.confirming = False
         self.epoch = 0
-        self.place: tuple[bool, bool, bool, int] | None = None
+        self.queue_key: tuple[bool, bool, bool, int] | None = None
         self.draining = 0
         self.aborted = False
         self.error: Exception | None = None
         self.reason: str | None = None
         self.message: str | None = None
         self.progress = Notice("file_progress", key)
-        self._cut(plan, order)
+        self._split(plan, order)
 
     def begin_epoch(self) -> None:
         """What is on the wire belongs to the past, and so does what went wrong."""
@@ -141,14 +148,14 @@ class FileCore:
         self.error = self.message = None
         self.whole = self.asked = self.untested = self.finished = False
 
-    def _cut(self, plan: ChunkPlan, order: ChunkOrder) -> None:
+    def _split(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         self.plan = plan
         self.order = order
         self.cursor = 0
         self.done = 0
-        self.live: dict[int, Live] = {}
-        self.released: dict[int, Turn] = {}
-        self.ahead: list[tuple[int, int]] = []
+        self.live: dict[int, ActiveChunk] = {}
+        self.released: dict[int, AttemptHistory] = {}
+        self.known_ranges: list[tuple[int, int]] = []
         self.done_ahead = 0
         self.bytes_done = 0
         self.bytes_skipped = 0
@@ -158,11 +165,11 @@ class FileCore:
         self.believed: tuple[int, int] | None = None
         self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = False
 
-    def recut(self, plan: ChunkPlan) -> None:
+    def rechunk(self, plan: ChunkPlan) -> None:
         """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
         self.draining += len(self.live) + self.confirming
         self.confirming = False
-        self._cut(plan, replace(self.order, count=plan.count))
+        self._split(plan, replace(self.order, count=plan.count))
 
     @property
     def begun(self) -> bool:
@@ -216,8 +223,8 @@ class FileCore:
         """Whether the server has the chunk at this position."""
         if position < self.cursor:
             return position not in self.live and position not in self.released
-        found = bisect_right(self.ahead, position, key=_START) - 1
-        return found >= 0 and position < self.ahead[found][1]
+        found = bisect_right(self.known_ranges, position, key=_START) - 1
+        return found >= 0 and position < self.known_ranges[found][1]
 
     def chunk_state(self, index: int) -> tuple[ChunkState, int]:
         """The state of the chunk with this index, and how often an attempt at it failed."""
@@ -236,7 +243,7 @@ class FileCore:
         return min(self.released) if self.released else self.cursor
 
     @property
-    def gated(self) -> bool:
+    def blocked(self) -> bool:
         """Whether the next position has to wait for others of the file to leave the wire."""
         if self.draining:
             return True
@@ -245,20 +252,20 @@ class FileCore:
         if self.confirms_first:
             return True
         # A chunk that must be alone is: so where there are several, none of them must.
-        alone = self.order.alone
+        alone = self.order.exclusive
         return alone(self.next_position()) or (len(self.live) == 1 and alone(next(iter(self.live))))
 
-    def take(self) -> Live:
+    def take(self) -> ActiveChunk:
         """The record of the next position, of the hooks where they have not run, or of the confirmation where nothing
         else is left; it holds a slot then."""
         if not self.prepared:
             self.preparing = True
-            return Live(self, self.epoch, 0, prepare=True)
+            return ActiveChunk(self, self.epoch, 0, prepare=True)
         if self.complete or self.confirms_first:
             self.confirming = True
             last = self.order.position(self.order.count - 1)
             position = last if self.believed is None else self.believed[1] - 1
-            return Live(self, self.epoch, position, confirm=True)
+            return ActiveChunk(self, self.epoch, position, confirm=True)
         position = self.next_position()
         if self.released:
             turn = self.released.pop(position)
@@ -266,10 +273,10 @@ class FileCore:
             turn = NO_TURN
             self.cursor += 1
             self._skip()
-        record = self.live[position] = Live(self, self.epoch, position, turn)
+        record = self.live[position] = ActiveChunk(self, self.epoch, position, turn)
         return record
 
-    def lease(self, record: Live, identifier: int) -> Lease:
+    def lease(self, record: ActiveChunk, identifier: int) -> Lease:
         """What the record's holder is asked to do."""
         if record.prepare:
             return Lease(identifier, self.key, record.epoch, prepare=True)
@@ -304,7 +311,7 @@ class FileCore:
             # A foreign server may have put the file together and forgotten its chunks.
             self.settled = True
 
-    def release(self, record: Live, *, forget: bool = False) -> None:
+    def release(self, record: ActiveChunk, *, forget: bool = False) -> None:
         """The record holds no slot. A chunk of this cut waits for another turn; with ``forget`` it begins anew."""
         position = record.position
         if record.prepare:
@@ -313,7 +320,9 @@ class FileCore:
             self.confirming = False
         elif self.live.get(position) is record:
             del self.live[position]
-            self.released[position] = NO_TURN if forget else Turn(record.retries, record.tested, record.limited)
+            self.released[position] = (
+                NO_TURN if forget else AttemptHistory(record.retries, record.tested, record.limited)
+            )
         else:
             self.draining -= 1
 
@@ -352,9 +361,9 @@ class FileCore:
     def _mark_ahead(self, first: int, last: int) -> None:
         if first >= last:
             return
-        left = bisect_left(self.ahead, first, key=_STOP)
-        right = bisect_right(self.ahead, last, key=_START)
-        known = self.ahead[left:right]
+        left = bisect_left(self.known_ranges, first, key=_STOP)
+        right = bisect_right(self.known_ranges, last, key=_START)
+        known = self.known_ranges[left:right]
         self.done_ahead += last - first
         self.bytes_done += self._bytes_in(first, last)
         for start, stop in known:
@@ -363,7 +372,7 @@ class FileCore:
             self.bytes_done -= self._bytes_in(start, stop)
         if known:
             first, last = min(first, known[0][0]), max(last, known[-1][1])
-        self.ahead[left:right] = [(first, last)]
+        self.known_ranges[left:right] = [(first, last)]
         self._skip()
 
     def _bytes_in(self, first: int, last: int) -> int:
@@ -374,8 +383,8 @@ class FileCore:
         return sum(self.plan.length(index, index + 1) for index in ends) + self.plan.length(max(first, 2) - 1, last - 1)
 
     def _skip(self) -> None:
-        if self.ahead and self.ahead[0][0] == self.cursor:
-            start, self.cursor = self.ahead.pop(0)
+        if self.known_ranges and self.known_ranges[0][0] == self.cursor:
+            start, self.cursor = self.known_ranges.pop(0)
             self.done += self.cursor - start
             self.done_ahead -= self.cursor - start
 
@@ -433,7 +442,7 @@ class FileCore:
     def _keep(self, spans: Iterable[tuple[int, int]]) -> None:
         self.unhold()
         self.released.clear()
-        self.ahead.clear()
+        self.known_ranges.clear()
         self.cursor = self.done = self.done_ahead = self.bytes_done = 0
         self.believed = None
         for first, last in spans:
@@ -454,4 +463,4 @@ class FileCore:
             start = hole + 1
         if start < self.cursor:
             yield start, self.cursor
-        yield from self.ahead
+        yield from self.known_ranges

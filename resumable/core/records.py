@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import FileRejected
 from ..protocol.plan import ChunkPlan
-from .states import FileState, Member
+from .states import FastEnum, FileState
 
 __all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Proof", "Wait"]
 
@@ -40,7 +40,7 @@ class Lease(NamedTuple):
     ours: bool = False
 
 
-class OutcomeKind(Member):
+class OutcomeKind(FastEnum):
     """What came of a lease."""
 
     PRESENT = "present"
@@ -59,7 +59,7 @@ class OutcomeKind(Member):
     """The file's hooks have run."""
 
 
-class Proof(Member):
+class Proof(FastEnum):
     """What the answers say of the whole file."""
 
     NONE = "none"
@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
     message: str | None = None
     error: Exception | None = None
     answered: bool = False
-    hopeless: bool = False
+    unreachable: bool = False
     busy: bool = False
     retry_after: float | None = None
     limit: int | None = None

@@ -16,16 +16,24 @@ from collections.abc import Callable, Iterable
 
 from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder, ChunkPlan
-from .file import FileCore, Live
-from .news import News
-from .records import Effects, Ending, Lease, Outcome, OutcomeKind, Proof, Wait
-from .retries import Policy, Retries
-from .slots import Slots
+from .collector import EffectCollector
+from .file import ActiveChunk, FileCore
+from .records import (
+    Effects,
+    Ending,
+    Lease,
+    Outcome,
+    OutcomeKind,
+    Proof,
+    Wait,
+)
+from .retry import RetryController, SessionPolicy
+from .scheduler import FileQueue, Slots
 from .states import (
     FILE,
-    FILE_HOLDS,
+    FILE_NOOPS,
     SESSION,
-    SESSION_HOLDS,
+    SESSION_NOOPS,
     TERMINAL,
     ChunkEvent,
     ChunkState,
@@ -35,7 +43,6 @@ from .states import (
     SessionState,
     step,
 )
-from .turns import Turns
 
 __all__ = ["SessionCore"]
 
@@ -53,10 +60,10 @@ _ANSWERS = {
 class SessionCore:
     """One session. Every method but the getters returns what it brought about."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         self.policy = policy
         self.state = SessionState.IDLE
-        self.held = False
+        self.open_ended = False
         self.files: dict[int, FileCore] = {}
         self.ended: dict[int, FileState] = {}
         self.unfinished: dict[int, str] = {}
@@ -68,9 +75,9 @@ class SessionCore:
         self._open = 0
         self._keys = 0
         self._slots = Slots(policy.slots)
-        self._turns = Turns(self.files, first_and_last=policy.first_and_last)
-        self._retries = Retries(policy)
-        self._news = News()
+        self._queue = FileQueue(self.files, first_and_last=policy.first_and_last)
+        self._retries = RetryController(policy)
+        self._collector = EffectCollector()
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -84,9 +91,9 @@ class SessionCore:
         self.total_size += plan.size
         self._open += 1
         self.unfinished[file.key] = file.name
-        self._turns.add(file)
-        self._news.cut(file)
-        self._news.tell("file_added", file)
+        self._queue.add(file)
+        self._collector.chunked(file)
+        self._collector.add("file_added", file)
         return file.key, self.flush()
 
     def know(self, keys: Iterable[int]) -> None:
@@ -104,7 +111,7 @@ class SessionCore:
         """No further request for the file begins; those under way are told to stop. An aborted file goes on with the
         next :meth:`upload`, too."""
         file = self.files.get(key)
-        if file is not None and self._ask(file, FileEvent.PAUSE):
+        if file is not None and self._transition(file, FileEvent.PAUSE):
             file.aborted = aborted
             self._stop(file, announce=aborted)
         return self.flush()
@@ -112,9 +119,9 @@ class SessionCore:
     def resume_file(self, key: int) -> Effects:
         """The file waits for its turn again."""
         file = self.files.get(key)
-        if file is not None and self._ask(file, FileEvent.RESUME):
+        if file is not None and self._transition(file, FileEvent.RESUME):
             file.aborted = False
-            self._turns.add(file)
+            self._queue.add(file)
         return self.flush()
 
     def cancel_file(self, key: int, reason: str = "cancelled", *, announce: bool = True) -> Effects:
@@ -122,18 +129,18 @@ class SessionCore:
         file = self.files.get(key)
         if file is not None:
             self._cancel(file, reason, announce=announce)
-            self._settle()
+            self._complete_if_idle()
         return self.flush()
 
     def retry_file(self, key: int, now: float) -> Effects:
         """A failed file waits for its turn again, with what is stored kept; an idle session starts a run."""
         file = self._file(key, "retry the file")
-        if self._ask(file, FileEvent.RETRY):
+        if self._transition(file, FileEvent.RETRY):
             file.begin_epoch()
             file.forget_turns()
             self._reopen(file)
             if self.state is SessionState.IDLE:
-                self._begin(now, held=False)
+                self._begin(now, open_ended=False)
             else:
                 self._retries.start(now)
         return self.flush()
@@ -142,10 +149,10 @@ class SessionCore:
         """The file is cut anew, and nothing of it is taken for stored."""
         file = self._file(key, "bootstrap the file")
         ended = file.state in TERMINAL
-        self._ask(file, FileEvent.BOOTSTRAP)
+        self._transition(file, FileEvent.BOOTSTRAP)
         self._stop(file)
         file.begin_epoch()
-        self._recut(file, file.plan)
+        self._rechunk(file, file.plan)
         if ended:
             self._reopen(file)
         return self.flush()
@@ -158,55 +165,55 @@ class SessionCore:
         self._mark(file, ranges)
         if file.complete:
             self._complete(file, None)
-            self._settle()
+            self._complete_if_idle()
         return self.flush()
 
     # -- the session ---------------------------------------------------------------------------------------------
 
-    def upload(self, now: float, *, held: bool = False, anew: bool = True) -> Effects:
+    def upload(self, now: float, *, open_ended: bool = False, resume_aborted: bool = True) -> Effects:
         """A run is under way. One that nobody holds open ends as soon as nothing is open; where it was asked for
         ``anew``, aborted files go on."""
-        if (self.state, SessionEvent.UPLOAD) not in SESSION_HOLDS:
-            self._begin(now, held=held)
-        if not held:
-            self.held = False
-            for file in self.files.values() if anew else ():
-                if file.aborted and self._ask(file, FileEvent.RESUME):
-                    self._turns.add(file)
+        if (self.state, SessionEvent.UPLOAD) not in SESSION_NOOPS:
+            self._begin(now, open_ended=open_ended)
+        if not open_ended:
+            self.open_ended = False
+            for file in self.files.values() if resume_aborted else ():
+                if file.aborted and self._transition(file, FileEvent.RESUME):
+                    self._queue.add(file)
                 file.aborted = False
-        self._settle()
+        self._complete_if_idle()
         return self.flush()
 
-    def release(self) -> Effects:
+    def close_run(self) -> Effects:
         """No more files come: the run ends when nothing is open."""
-        self.held = False
-        self._settle()
+        self.open_ended = False
+        self._complete_if_idle()
         return self.flush()
 
     def pause(self) -> Effects:
         """No further request begins until :meth:`upload`; those under way are told to stop."""
-        if (self.state, SessionEvent.PAUSE) not in SESSION_HOLDS:
+        if (self.state, SessionEvent.PAUSE) not in SESSION_NOOPS:
             self.state = step(SESSION, self.state, SessionEvent.PAUSE, "session")
             for file in self._slots.files():
                 self._stop(file, announce=True)
-            self._news.tell("pause")
+            self._collector.add("pause")
         return self.flush()
 
     def cancel(self, reason: str = "cancelled") -> Effects:
         """Every file is removed, every request under way is told to stop, and no run is under way. No completion."""
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
-        self.held = False
+        self.open_ended = False
         self.skipped.clear()
-        self._news.tell("before_cancel")
+        self._collector.add("before_cancel")
         for file in reversed(list(self.files.values())):
             self._cancel(file, reason)
-        self._news.tell("cancel")
+        self._collector.add("cancel")
         return self.flush()
 
     def close(self) -> Effects:
         """End the session for good. Files that have not ended are cancelled; every request under way is told to
         stop, and nothing more is told of it."""
-        if (self.state, SessionEvent.CLOSE) not in SESSION_HOLDS:
+        if (self.state, SessionEvent.CLOSE) not in SESSION_NOOPS:
             self.state = step(SESSION, self.state, SessionEvent.CLOSE, "session")
             for file in self._slots.files():
                 if file.state in TERMINAL:
@@ -232,15 +239,15 @@ class SessionCore:
             return self._lease(record, now)
         if slots.free(fewer=retries.holds(now)):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
-            file = self._turns.next(new=begins <= now)
+            file = self._queue.next(new=begins <= now)
             if file is not None and asks <= now:
                 return self._lease(self._take(file), now)
             if file is not None:
                 until = min(until, asks)
-            elif begins > now and self._turns.next(new=True) is not None:
+            elif begins > now and self._queue.next(new=True) is not None:
                 until = min(until, begins)
             elif not slots.live:
-                retries.rest()
+                retries.pause_clock()
         return Wait(None if until == math.inf else until)
 
     def begin_send(self, identifier: int) -> tuple[bool, Effects]:
@@ -255,7 +262,7 @@ class SessionCore:
                 record.step(ChunkEvent.STOP)
                 return False, self.flush()
             record.step(ChunkEvent.ABSENT)
-            self._news.progress(record.file)
+            self._collector.progress(record.file)
         return True, self.flush()
 
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
@@ -271,20 +278,20 @@ class SessionCore:
             # The run that this belongs to is over for the file, so what came of it is not counted; the server is
             # asked again if there is another run.
             del self._slots.live[lease.id]
-            self._retries.hear(record, outcome, now)
+            self._retries.response_received(record, outcome, now)
             file.release(record, forget=True)
-            self._turns.add(file)
+            self._queue.add(file)
         elif record.prepare:
             del self._slots.live[lease.id]
             self._prepared(record, outcome)
         else:
             self._answered(record, lease, outcome, now)
-        self._settle()
+        self._complete_if_idle()
         return self.flush()
 
     def flush(self) -> Effects:
         """What was brought about and not taken yet."""
-        return self._news.take()
+        return self._collector.take()
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -300,41 +307,41 @@ class SessionCore:
 
     # -- inside: leases and what comes of them -------------------------------------------------------------------
 
-    def _take(self, file: FileCore) -> Live:
-        self._ask(file, FileEvent.LEASE if file.prepared else FileEvent.PREPARE)
+    def _take(self, file: FileCore) -> ActiveChunk:
+        self._transition(file, FileEvent.LEASE if file.prepared else FileEvent.PREPARE)
         record = file.take()
         if not record.prepare:
             untested = record.tested or file.untested or not self.policy.test_chunks
             record.step(ChunkEvent.SEND if untested and not record.confirm else ChunkEvent.TEST)
         return record
 
-    def _lease(self, record: Live, now: float) -> Lease:
+    def _lease(self, record: ActiveChunk, now: float) -> Lease:
         if not record.prepare:
             self._retries.attempt(record, now)
         if record.state is ChunkState.SENDING:
-            self._news.progress(record.file)
+            self._collector.progress(record.file)
         return record.file.lease(record, self._slots.take(record))
 
-    def _prepared(self, record: Live, outcome: Outcome) -> None:
+    def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
         file = record.file
         file.release(record)
         if outcome.kind is OutcomeKind.REFUSED:
             self._fail(file, outcome, None)
             return
         if outcome.kind is OutcomeKind.PREPARED:
-            self._ask(file, FileEvent.PREPARED)
+            self._transition(file, FileEvent.PREPARED)
             file.prepared = True
             if outcome.plan is not None:
-                self._recut(file, outcome.plan)
-        self._turns.add(file)
+                self._rechunk(file, outcome.plan)
+        self._queue.add(file)
 
-    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
         following = record.following(_ANSWERS[outcome.kind])
         file.hear(outcome.proof)
         if outcome.stored and not record.confirm:
             self._mark(file, outcome.stored, believed=outcome.believed)
-        self._retries.hear(record, outcome, now)
+        self._retries.response_received(record, outcome, now)
         denied = outcome.kind is OutcomeKind.DENIED and file.asked and outcome.proof is not Proof.NONE
         if denied or (following is ChunkState.BACKOFF and self._retries.exhausted(record, outcome, now)):
             following = record.following(ChunkEvent.REFUSED)
@@ -343,15 +350,15 @@ class SessionCore:
             if outcome.busy and not file.begun:
                 self._turn_away(record, lease, outcome)
             else:
-                self._retries.postpone(record, outcome, now)
+                self._retries.schedule_retry(record, outcome, now)
                 self._slots.keep(lease.id)
             if not record.confirm:
-                self._news.tell("chunk_retry", file, lease.index, message=outcome.message)
-            self._news.tell("file_retry", file)
+                self._collector.add("chunk_retry", file, lease.index, message=outcome.message)
+            self._collector.add("file_retry", file)
             return
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
-            self._retries.gain(record, now)
+            self._retries.progressed(record, now)
             self._slots.wake(record.attempt)
         if record.confirm:
             self._confirmed(record, outcome)
@@ -359,19 +366,19 @@ class SessionCore:
             self._store(record, lease, outcome)
         else:
             file.release(record)
-            self._turns.add(file)
+            self._queue.add(file)
             if following is ChunkState.FAILED:
                 self._fail(file, outcome, lease.index)
 
-    def _turn_away(self, record: Live, lease: Lease, outcome: Outcome) -> None:
+    def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
         """The file waits with all others that are new. Its slot is for those that the server has begun to take."""
         self._retries.turn_away(record, outcome)
         record.step(ChunkEvent.STOP)
         del self._slots.live[lease.id]
         record.file.release(record)
-        self._turns.add(record.file)
+        self._queue.add(record.file)
 
-    def _confirmed(self, record: Live, outcome: Outcome) -> None:
+    def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
         """The server was asked whether it has the file, or what it said it has of it."""
         file = record.file
         file.release(record)
@@ -379,7 +386,7 @@ class SessionCore:
             file.settled = True
             if file.complete:
                 self._count(file, file.unhold)
-                self._news.progress(file)
+                self._collector.progress(file)
                 self._finish(file, file.message)
                 return
         elif outcome.kind is OutcomeKind.DENIED:
@@ -387,12 +394,12 @@ class SessionCore:
                 self._count(file, file.forget_believed)
             elif file.complete:
                 self._count(file, lambda: file.keep(outcome.stored))
-            self._news.progress(file)
-        self._turns.add(file)
+            self._collector.progress(file)
+        self._queue.add(file)
         if record.state is ChunkState.FAILED:
             self._fail(file, outcome, None)
 
-    def _store(self, record: Live, lease: Lease, outcome: Outcome) -> None:
+    def _store(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
         file, size = record.file, lease.end - lease.start
         skipped = outcome.kind is OutcomeKind.PRESENT
         new = not file.begun
@@ -403,9 +410,9 @@ class SessionCore:
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
-        self._news.stored(file, lease.index, outcome.message)
+        self._collector.stored(file, lease.index, outcome.message)
         if new:
-            self._turns.add(file)
+            self._queue.add(file)
         if file.unfinished and (file.asked or not skipped):
             self._unfinished(file, outcome, skipped=skipped)
         elif file.complete:
@@ -416,8 +423,8 @@ class SessionCore:
         them all, it gets the last again, and may find that out."""
         asked = file.asked
         self._count(file, file.forget_last if skipped else file.forget_all)
-        self._news.progress(file)
-        self._turns.add(file)
+        self._collector.progress(file)
+        self._queue.add(file)
         if asked and not skipped:
             self._fail(file, outcome, None)
 
@@ -431,33 +438,33 @@ class SessionCore:
             raise StateError(call, "it is no longer part of the session")
         return file
 
-    def _ask(self, file: FileCore, event: FileEvent) -> bool:
+    def _transition(self, file: FileCore, event: FileEvent) -> bool:
         """Whether the event changed something: the file has the state that follows."""
-        if (file.state, event) in FILE_HOLDS:
+        if (file.state, event) in FILE_NOOPS:
             return False
         file.state = step(FILE, file.state, event, "file")
         return True
 
     def _stop(self, file: FileCore, *, announce: bool = False) -> None:
         stopped, fresh = self._slots.stop(file)
-        self._turns.add(file)
-        self._news.stop(stopped)
+        self._queue.add(file)
+        self._collector.stop(stopped)
         if fresh and announce:
-            self._news.progress(file)
+            self._collector.progress(file)
 
     def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
         gained = file.mark(ranges, believed=believed)
-        self._turns.add(file)
+        self._queue.add(file)
         self.bytes_done += gained
         self.bytes_skipped += gained
 
-    def _recut(self, file: FileCore, plan: ChunkPlan) -> None:
+    def _rechunk(self, file: FileCore, plan: ChunkPlan) -> None:
         self.total_size += plan.size - file.plan.size
         self.bytes_done -= file.bytes_done
         self.bytes_skipped -= file.bytes_skipped
-        file.recut(plan)
-        self._turns.add(file)
-        self._news.cut(file)
+        file.rechunk(plan)
+        self._queue.add(file)
+        self._collector.chunked(file)
 
     def _count(self, file: FileCore, change: Callable[[], None]) -> None:
         done, skipped = file.bytes_done, file.bytes_skipped
@@ -471,26 +478,26 @@ class SessionCore:
             if file.held is None:
                 file.message = message
                 self._count(file, file.hold)
-            self._turns.add(file)
+            self._queue.add(file)
         else:
             self._count(file, file.unhold)
             self._finish(file, message)
 
     def _finish(self, file: FileCore, message: str | None) -> None:
-        self._ask(file, FileEvent.FINISH)
+        self._transition(file, FileEvent.FINISH)
         file.message = message
         self._end(file)
-        self._news.tell("file_success", file, message=message)
+        self._collector.add("file_success", file, message=message)
 
     def _fail(self, file: FileCore, outcome: Outcome, index: int | None) -> None:
-        self._ask(file, FileEvent.FAIL)
+        self._transition(file, FileEvent.FAIL)
         file.error, file.message = outcome.error, outcome.message
         self._end(file, refused=not outcome.busy)
         self._stop(file)
         if index is not None:
-            self._news.tell("chunk_error", file, index, message=outcome.message)
+            self._collector.add("chunk_error", file, index, message=outcome.message)
         for event in ("file_error", "error"):
-            self._news.tell(event, file, message=outcome.message)
+            self._collector.add(event, file, message=outcome.message)
         if self.policy.fail_fast:
             for other in [other for other in self.files.values() if other.state not in TERMINAL]:
                 self._cancel(other, "fail_fast")
@@ -501,15 +508,15 @@ class SessionCore:
         self.total_size -= file.plan.size
         self.bytes_done -= file.bytes_done
         self.bytes_skipped -= file.bytes_skipped
-        cancelled = self._ask(file, FileEvent.CANCEL)
+        cancelled = self._transition(file, FileEvent.CANCEL)
         if announce:
             # Nothing is told about a file that has ended, but the session has shrunk.
-            self._news.progress(file if cancelled else None)
+            self._collector.progress(file if cancelled else None)
         if cancelled:
             file.reason = reason
             self._stop(file)
             self._end(file)
-            self._news.tell("file_cancelled", file, extra=(reason,))
+            self._collector.add("file_cancelled", file, extra=(reason,))
 
     def _end(self, file: FileCore, *, refused: bool = False) -> None:
         if file.begun or refused:
@@ -523,21 +530,21 @@ class SessionCore:
         self._open += 1
         self.ended.pop(file.key, None)
         self.unfinished[file.key] = file.name
-        self._turns.add(file)
+        self._queue.add(file)
 
     # -- inside: runs --------------------------------------------------------------------------------------------
 
-    def _begin(self, now: float, *, held: bool) -> None:
+    def _begin(self, now: float, *, open_ended: bool) -> None:
         if self.state is SessionState.IDLE:
-            self.held = held
+            self.open_ended = open_ended
             self.ended = {}
         self.state = step(SESSION, self.state, SessionEvent.UPLOAD, "session")
         self._retries.start(now)
-        self._news.tell("upload_start")
+        self._collector.add("upload_start")
 
-    def _settle(self) -> None:
-        if not self._open and not self.held and self.finished and self.state in _RUNNING:
+    def _complete_if_idle(self) -> None:
+        if not self._open and not self.open_ended and self.finished and self.state in _RUNNING:
             self.state = step(SESSION, self.state, SessionEvent.DRAINED, "session")
             self.outcome = Ending(dict(self.ended), tuple(self.skipped))
             self.skipped.clear()
-            self._news.tell("complete", extra=(self.outcome,))
+            self._collector.add("complete", extra=(self.outcome,))

@@ -14,7 +14,7 @@ The question goes through the states of a chunk that is tested and never sent; D
 
 *Session*. A run goes from IDLE to IDLE, whatever pauses lie between.
 
-``HOLDS`` lists the pairs that ask for what holds already, or for what can no longer matter because the subject
+``NOOPS`` lists the pairs that ask for what holds already, or for what can no longer matter because the subject
 finished a moment ago: they do nothing. Every pair that is in neither table is illegal, raises StateError, and changes
 nothing.
 """
@@ -31,28 +31,28 @@ __all__ = [
     "CHUNK",
     "CONFIRMATION",
     "FILE",
-    "FILE_HOLDS",
+    "FILE_NOOPS",
     "SESSION",
-    "SESSION_HOLDS",
+    "SESSION_NOOPS",
     "TERMINAL",
     "ChunkEvent",
     "ChunkState",
+    "FastEnum",
     "FileEvent",
     "FileState",
-    "Member",
     "SessionEvent",
     "SessionState",
     "step",
 ]
 
 
-class Member(Enum):
+class FastEnum(Enum):
     """An Enum whose members hash fast: each chunk takes several looks into the tables, and Enum hashes in Python."""
 
     __hash__ = object.__hash__
 
 
-class ChunkState(Member):
+class ChunkState(FastEnum):
     """Where a chunk is."""
 
     PENDING = "pending"
@@ -71,7 +71,7 @@ class ChunkState(Member):
     """Refused for good; the file has failed with it."""
 
 
-class ChunkEvent(Member):
+class ChunkEvent(FastEnum):
     """What happens to a chunk."""
 
     TEST = "test"
@@ -87,7 +87,7 @@ class ChunkEvent(Member):
     STOPPED = "stopped"
 
 
-class FileState(Member):
+class FileState(FastEnum):
     """Where a file is."""
 
     PREPARING = "preparing"
@@ -106,7 +106,7 @@ class FileState(Member):
     """Cancelled and removed from the session."""
 
 
-class FileEvent(Member):
+class FileEvent(FastEnum):
     """What happens to a file."""
 
     PREPARE = "prepare"
@@ -121,7 +121,7 @@ class FileEvent(Member):
     BOOTSTRAP = "bootstrap"
 
 
-class SessionState(Member):
+class SessionState(FastEnum):
     """Where a session is."""
 
     IDLE = "idle"
@@ -134,7 +134,7 @@ class SessionState(Member):
     """Ended for good."""
 
 
-class SessionEvent(Member):
+class SessionEvent(FastEnum):
     """What happens to a session."""
 
     UPLOAD = "upload"
@@ -144,119 +144,116 @@ class SessionEvent(Member):
     CLOSE = "close"
 
 
-S, E = ChunkState, ChunkEvent
 CHUNK: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
-    (S.PENDING, E.TEST): S.TESTING,
-    (S.PENDING, E.SEND): S.SENDING,
-    (S.TESTING, E.PRESENT): S.DONE,
-    (S.TESTING, E.ABSENT): S.SENDING,
-    (S.TESTING, E.REFUSED): S.FAILED,
-    (S.TESTING, E.RETRY): S.BACKOFF,
-    (S.TESTING, E.STOP): S.STOPPING,
-    (S.SENDING, E.ACCEPTED): S.DONE,
-    (S.SENDING, E.REFUSED): S.FAILED,
-    (S.SENDING, E.RETRY): S.BACKOFF,
-    (S.SENDING, E.STOP): S.STOPPING,
-    (S.BACKOFF, E.DUE): S.SENDING,
-    (S.BACKOFF, E.STOP): S.PENDING,
-    (S.STOPPING, E.PRESENT): S.DONE,
-    (S.STOPPING, E.ACCEPTED): S.DONE,
-    (S.STOPPING, E.REFUSED): S.PENDING,
-    (S.STOPPING, E.RETRY): S.PENDING,
-    (S.STOPPING, E.STOPPED): S.PENDING,
+    (ChunkState.PENDING, ChunkEvent.TEST): ChunkState.TESTING,
+    (ChunkState.PENDING, ChunkEvent.SEND): ChunkState.SENDING,
+    (ChunkState.TESTING, ChunkEvent.PRESENT): ChunkState.DONE,
+    (ChunkState.TESTING, ChunkEvent.ABSENT): ChunkState.SENDING,
+    (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
+    (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
+    (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
+    (ChunkState.SENDING, ChunkEvent.ACCEPTED): ChunkState.DONE,
+    (ChunkState.SENDING, ChunkEvent.REFUSED): ChunkState.FAILED,
+    (ChunkState.SENDING, ChunkEvent.RETRY): ChunkState.BACKOFF,
+    (ChunkState.SENDING, ChunkEvent.STOP): ChunkState.STOPPING,
+    (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.SENDING,
+    (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
+    (ChunkState.STOPPING, ChunkEvent.ACCEPTED): ChunkState.DONE,
+    (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.STOPPED): ChunkState.PENDING,
 }
 
 CONFIRMATION: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
-    (S.PENDING, E.TEST): S.TESTING,
-    (S.TESTING, E.PRESENT): S.DONE,
-    (S.TESTING, E.DENIED): S.PENDING,
-    (S.TESTING, E.REFUSED): S.FAILED,
-    (S.TESTING, E.RETRY): S.BACKOFF,
-    (S.TESTING, E.STOP): S.STOPPING,
-    (S.BACKOFF, E.DUE): S.TESTING,
-    (S.BACKOFF, E.STOP): S.PENDING,
-    (S.STOPPING, E.PRESENT): S.DONE,
-    (S.STOPPING, E.DENIED): S.PENDING,
-    (S.STOPPING, E.REFUSED): S.PENDING,
-    (S.STOPPING, E.RETRY): S.PENDING,
-    (S.STOPPING, E.STOPPED): S.PENDING,
+    (ChunkState.PENDING, ChunkEvent.TEST): ChunkState.TESTING,
+    (ChunkState.TESTING, ChunkEvent.PRESENT): ChunkState.DONE,
+    (ChunkState.TESTING, ChunkEvent.DENIED): ChunkState.PENDING,
+    (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
+    (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
+    (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
+    (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.TESTING,
+    (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
+    (ChunkState.STOPPING, ChunkEvent.DENIED): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,
+    (ChunkState.STOPPING, ChunkEvent.STOPPED): ChunkState.PENDING,
 }
 
-F, G = FileState, FileEvent
 FILE: Mapping[tuple[FileState, FileEvent], FileState] = {
-    (F.PREPARING, G.PREPARE): F.PREPARING,
-    (F.PREPARING, G.PREPARED): F.READY,
-    (F.PREPARING, G.PAUSE): F.PAUSED,
-    (F.PREPARING, G.FINISH): F.SUCCESS,
-    (F.PREPARING, G.FAIL): F.ERROR,
-    (F.PREPARING, G.CANCEL): F.CANCELLED,
-    (F.PREPARING, G.BOOTSTRAP): F.PREPARING,
-    (F.READY, G.PREPARE): F.PREPARING,
-    (F.READY, G.PREPARED): F.READY,
-    (F.READY, G.LEASE): F.UPLOADING,
-    (F.READY, G.PAUSE): F.PAUSED,
-    (F.READY, G.FINISH): F.SUCCESS,
-    (F.READY, G.FAIL): F.ERROR,
-    (F.READY, G.CANCEL): F.CANCELLED,
-    (F.READY, G.BOOTSTRAP): F.READY,
-    (F.UPLOADING, G.LEASE): F.UPLOADING,
-    (F.UPLOADING, G.PAUSE): F.PAUSED,
-    (F.UPLOADING, G.FINISH): F.SUCCESS,
-    (F.UPLOADING, G.FAIL): F.ERROR,
-    (F.UPLOADING, G.CANCEL): F.CANCELLED,
-    (F.UPLOADING, G.BOOTSTRAP): F.READY,
-    (F.PAUSED, G.PREPARED): F.PAUSED,
-    (F.PAUSED, G.RESUME): F.READY,
-    (F.PAUSED, G.FINISH): F.SUCCESS,
-    (F.PAUSED, G.FAIL): F.ERROR,
-    (F.PAUSED, G.CANCEL): F.CANCELLED,
-    (F.PAUSED, G.BOOTSTRAP): F.PAUSED,
-    (F.SUCCESS, G.BOOTSTRAP): F.READY,
-    (F.ERROR, G.RETRY): F.READY,
-    (F.ERROR, G.BOOTSTRAP): F.READY,
+    (FileState.PREPARING, FileEvent.PREPARE): FileState.PREPARING,
+    (FileState.PREPARING, FileEvent.PREPARED): FileState.READY,
+    (FileState.PREPARING, FileEvent.PAUSE): FileState.PAUSED,
+    (FileState.PREPARING, FileEvent.FINISH): FileState.SUCCESS,
+    (FileState.PREPARING, FileEvent.FAIL): FileState.ERROR,
+    (FileState.PREPARING, FileEvent.CANCEL): FileState.CANCELLED,
+    (FileState.PREPARING, FileEvent.BOOTSTRAP): FileState.PREPARING,
+    (FileState.READY, FileEvent.PREPARE): FileState.PREPARING,
+    (FileState.READY, FileEvent.PREPARED): FileState.READY,
+    (FileState.READY, FileEvent.LEASE): FileState.UPLOADING,
+    (FileState.READY, FileEvent.PAUSE): FileState.PAUSED,
+    (FileState.READY, FileEvent.FINISH): FileState.SUCCESS,
+    (FileState.READY, FileEvent.FAIL): FileState.ERROR,
+    (FileState.READY, FileEvent.CANCEL): FileState.CANCELLED,
+    (FileState.READY, FileEvent.BOOTSTRAP): FileState.READY,
+    (FileState.UPLOADING, FileEvent.LEASE): FileState.UPLOADING,
+    (FileState.UPLOADING, FileEvent.PAUSE): FileState.PAUSED,
+    (FileState.UPLOADING, FileEvent.FINISH): FileState.SUCCESS,
+    (FileState.UPLOADING, FileEvent.FAIL): FileState.ERROR,
+    (FileState.UPLOADING, FileEvent.CANCEL): FileState.CANCELLED,
+    (FileState.UPLOADING, FileEvent.BOOTSTRAP): FileState.READY,
+    (FileState.PAUSED, FileEvent.PREPARED): FileState.PAUSED,
+    (FileState.PAUSED, FileEvent.RESUME): FileState.READY,
+    (FileState.PAUSED, FileEvent.FINISH): FileState.SUCCESS,
+    (FileState.PAUSED, FileEvent.FAIL): FileState.ERROR,
+    (FileState.PAUSED, FileEvent.CANCEL): FileState.CANCELLED,
+    (FileState.PAUSED, FileEvent.BOOTSTRAP): FileState.PAUSED,
+    (FileState.SUCCESS, FileEvent.BOOTSTRAP): FileState.READY,
+    (FileState.ERROR, FileEvent.RETRY): FileState.READY,
+    (FileState.ERROR, FileEvent.BOOTSTRAP): FileState.READY,
 }
-FILE_HOLDS = frozenset(
+FILE_NOOPS = frozenset(
     {
-        (F.PAUSED, G.PAUSE),
-        (F.SUCCESS, G.PAUSE),
-        (F.ERROR, G.PAUSE),
-        (F.CANCELLED, G.PAUSE),
-        (F.PREPARING, G.RESUME),
-        (F.READY, G.RESUME),
-        (F.UPLOADING, G.RESUME),
-        (F.SUCCESS, G.RESUME),
-        (F.ERROR, G.RESUME),
-        (F.CANCELLED, G.RESUME),
-        (F.SUCCESS, G.CANCEL),
-        (F.ERROR, G.CANCEL),
-        (F.CANCELLED, G.CANCEL),
-        (F.PREPARING, G.RETRY),
-        (F.READY, G.RETRY),
-        (F.UPLOADING, G.RETRY),
+        (FileState.PAUSED, FileEvent.PAUSE),
+        (FileState.SUCCESS, FileEvent.PAUSE),
+        (FileState.ERROR, FileEvent.PAUSE),
+        (FileState.CANCELLED, FileEvent.PAUSE),
+        (FileState.PREPARING, FileEvent.RESUME),
+        (FileState.READY, FileEvent.RESUME),
+        (FileState.UPLOADING, FileEvent.RESUME),
+        (FileState.SUCCESS, FileEvent.RESUME),
+        (FileState.ERROR, FileEvent.RESUME),
+        (FileState.CANCELLED, FileEvent.RESUME),
+        (FileState.SUCCESS, FileEvent.CANCEL),
+        (FileState.ERROR, FileEvent.CANCEL),
+        (FileState.CANCELLED, FileEvent.CANCEL),
+        (FileState.PREPARING, FileEvent.RETRY),
+        (FileState.READY, FileEvent.RETRY),
+        (FileState.UPLOADING, FileEvent.RETRY),
     }
 )
-TERMINAL = frozenset({F.SUCCESS, F.ERROR, F.CANCELLED})
+TERMINAL = frozenset({FileState.SUCCESS, FileState.ERROR, FileState.CANCELLED})
 
-T, H = SessionState, SessionEvent
 SESSION: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
-    (T.IDLE, H.UPLOAD): T.UPLOADING,
-    (T.IDLE, H.CANCEL): T.IDLE,
-    (T.IDLE, H.CLOSE): T.CLOSED,
-    (T.UPLOADING, H.PAUSE): T.PAUSED,
-    (T.UPLOADING, H.DRAINED): T.IDLE,
-    (T.UPLOADING, H.CANCEL): T.IDLE,
-    (T.UPLOADING, H.CLOSE): T.CLOSED,
-    (T.PAUSED, H.UPLOAD): T.UPLOADING,
-    (T.PAUSED, H.DRAINED): T.IDLE,
-    (T.PAUSED, H.CANCEL): T.IDLE,
-    (T.PAUSED, H.CLOSE): T.CLOSED,
+    (SessionState.IDLE, SessionEvent.UPLOAD): SessionState.UPLOADING,
+    (SessionState.IDLE, SessionEvent.CANCEL): SessionState.IDLE,
+    (SessionState.IDLE, SessionEvent.CLOSE): SessionState.CLOSED,
+    (SessionState.UPLOADING, SessionEvent.PAUSE): SessionState.PAUSED,
+    (SessionState.UPLOADING, SessionEvent.DRAINED): SessionState.IDLE,
+    (SessionState.UPLOADING, SessionEvent.CANCEL): SessionState.IDLE,
+    (SessionState.UPLOADING, SessionEvent.CLOSE): SessionState.CLOSED,
+    (SessionState.PAUSED, SessionEvent.UPLOAD): SessionState.UPLOADING,
+    (SessionState.PAUSED, SessionEvent.DRAINED): SessionState.IDLE,
+    (SessionState.PAUSED, SessionEvent.CANCEL): SessionState.IDLE,
+    (SessionState.PAUSED, SessionEvent.CLOSE): SessionState.CLOSED,
 }
-SESSION_HOLDS = frozenset(
+SESSION_NOOPS = frozenset(
     {
-        (T.IDLE, H.PAUSE),
-        (T.UPLOADING, H.UPLOAD),
-        (T.PAUSED, H.PAUSE),
-        (T.CLOSED, H.CLOSE),
+        (SessionState.IDLE, SessionEvent.PAUSE),
+        (SessionState.UPLOADING, SessionEvent.UPLOAD),
+        (SessionState.PAUSED, SessionEvent.PAUSE),
+        (SessionState.CLOSED, SessionEvent.CLOSE),
     }
 )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..core.states import SessionState
 from .delivery import Delivery
-from .monitor import Monitor
+from .shared_state import SharedState
 
 __all__ = ["Completion"]
 
@@ -26,9 +26,9 @@ class Completion:
     that is there as long as the silence, so that it keeps no session for ever.
     """
 
-    def __init__(self, monitor: Monitor, delivery: Delivery, handling: Callable[[], bool], *, delay: float) -> None:
-        self._monitor = monitor
-        self._lock = monitor.lock
+    def __init__(self, shared: SharedState, delivery: Delivery, handling: Callable[[], bool], *, delay: float) -> None:
+        self._shared = shared
+        self._lock = shared.lock
         self._delivery = delivery
         self._handling = handling
         self._delay = delay
@@ -37,8 +37,8 @@ class Completion:
     def consider(self) -> None:
         """See whether silence has begun or ended. Called by any thread, without the lock, when something has changed;
         what is brought about then waits to be told."""
-        monitor = self._monitor
-        if not monitor.core.held or monitor.block:
+        shared = self._shared
+        if not shared.core.open_ended or shared.block:
             return
         with self._lock:
             left = self._left()
@@ -63,29 +63,29 @@ class Completion:
 
     def _left(self) -> float | None:
         """Seconds that silence still has to last, or None if there is none. The caller holds the lock."""
-        monitor = self._monitor
-        core = monitor.core
+        shared = self._shared
+        core = shared.core
         silent = (
-            core.held
+            core.open_ended
             and core.finished
             and core.state is SessionState.UPLOADING
-            and not monitor.block
-            and not monitor.adding
+            and not shared.block
+            and not shared.adding
             and self._delivery.idle
             and not self._handling()
         )
         if not silent:
-            monitor.silent_since = None
+            shared.silent_since = None
             return None
-        now = monitor.clock()
-        if monitor.silent_since is None:
-            monitor.silent_since = now
-        return monitor.silent_since + self._delay - now
+        now = shared.clock()
+        if shared.silent_since is None:
+            shared.silent_since = now
+        return shared.silent_since + self._delay - now
 
     def _run(self) -> None:
         with self._lock:
             while (left := self._left()) is not None and left > 0:
-                self._monitor.work.wait(min(max(left, 0.001), threading.TIMEOUT_MAX))
+                self._shared.work.wait(min(max(left, 0.001), threading.TIMEOUT_MAX))
             self._thread = None
             if left is not None:
                 self._end()
@@ -93,7 +93,7 @@ class Completion:
 
     def _end(self) -> None:
         """End the run. The caller holds the lock."""
-        monitor = self._monitor
-        monitor.outbox.extend(monitor.core.release().notices)
-        monitor.work.notify_all()
-        monitor.waiters.notify_all()
+        shared = self._shared
+        shared.outbox.extend(shared.core.close_run().notices)
+        shared.work.notify_all()
+        shared.waiters.notify_all()

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.records import Notice
 from ..errors import StateError
-from .monitor import Monitor
+from .shared_state import SharedState
 
 __all__ = ["BATCH", "LINGER", "MOST", "Delivery", "make_delivery"]
 
@@ -45,10 +45,10 @@ class Delivery:
     waits = True
     """Whether ``join()`` may wait until every handler has returned."""
 
-    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
-        self._monitor = monitor
-        self._lock = monitor.lock
-        self._outbox = monitor.outbox
+    def __init__(self, shared: SharedState, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
+        self._shared = shared
+        self._lock = shared.lock
+        self._outbox = shared.outbox
         self._emit = emit
         self._returned = returned
         self._awaited = False
@@ -110,7 +110,7 @@ class Delivery:
                     self._tell_waiters()
                     if notice is None:
                         break
-                    self._monitor.silent_since = None
+                    self._shared.silent_since = None
                 count += 1
                 self._emit(notice)
         finally:
@@ -125,25 +125,25 @@ class Delivery:
     def _tell_waiters(self) -> None:
         if self._awaited:
             self._awaited = False
-            self._monitor.waiters.notify_all()
+            self._shared.waiters.notify_all()
 
 
 class ThreadDelivery(Delivery):
     """Handlers run on a thread named ``resumable-events``, at once after a silence and a few milliseconds late when
     much happens."""
 
-    def __init__(self, monitor: Monitor, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
-        super().__init__(monitor, emit, returned)
-        self._news = threading.Condition(self._lock)
+    def __init__(self, shared: SharedState, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
+        super().__init__(shared, emit, returned)
+        self._notices_ready = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._gathering = False
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
-        if self._gathering or (not len(self._outbox) and self._monitor.needed):
+        if self._gathering or (not len(self._outbox) and self._shared.has_work):
             return
-        with self._news:
-            self._news.notify()
+        with self._notices_ready:
+            self._notices_ready.notify()
             if self._thread is not None or not len(self._outbox):
                 return
             self._thread = thread = threading.Thread(target=self._run, name="resumable-events", daemon=True)
@@ -152,7 +152,7 @@ class ThreadDelivery(Delivery):
         except BaseException as error:
             # The notices are kept, and whoever posts or waits next tries again. Ctrl-C may come here as well.
             if thread.ident is None:
-                with self._news:
+                with self._notices_ready:
                     self._thread = None
             if not isinstance(error, RuntimeError):
                 raise
@@ -169,16 +169,16 @@ class ThreadDelivery(Delivery):
             except BaseException:
                 # A handler wanted to end the program, which has been reported. Others wait for this thread.
                 pass
-            gather = self._monitor.needed
-            with self._news:
+            gather = self._shared.has_work
+            with self._notices_ready:
                 if gather:
                     self._gathering = True
-                    self._news.wait(GATHERING)
+                    self._notices_ready.wait(GATHERING)
                     self._gathering = False
                 while not len(self._outbox):
-                    if self._monitor.needed:
-                        self._news.wait()
-                    elif self._monitor.closed or not self._news.wait(LINGER):
+                    if self._shared.has_work:
+                        self._notices_ready.wait()
+                    elif self._shared.closed or not self._notices_ready.wait(LINGER):
                         # Whoever posts between the end of that time and this line believes that we are here.
                         if len(self._outbox):
                             break
@@ -193,12 +193,12 @@ class PostedDelivery(Delivery):
 
     def __init__(
         self,
-        monitor: Monitor,
+        shared: SharedState,
         emit: Callable[[Notice], None],
         returned: Callable[[], None],
         post: Callable[[Callable[[], None]], Any],
     ) -> None:
-        super().__init__(monitor, emit, returned)
+        super().__init__(shared, emit, returned)
         self._post = post
         self._posted = False
         self._posting = threading.local()
@@ -279,10 +279,12 @@ class ManualDelivery(Delivery):
         return self._deliver(min(waiting, MOST))
 
 
-def make_delivery(way: Any, monitor: Monitor, emit: Callable[[Notice], None], returned: Callable[[], None]) -> Delivery:
+def make_delivery(
+    way: Any, shared: SharedState, emit: Callable[[Notice], None], returned: Callable[[], None]
+) -> Delivery:
     """The way that the option ``deliver`` asks for."""
     if way is None:
-        return ThreadDelivery(monitor, emit, returned)
+        return ThreadDelivery(shared, emit, returned)
     if way == "manual":
-        return ManualDelivery(monitor, emit, returned)
-    return PostedDelivery(monitor, emit, returned, way)
+        return ManualDelivery(shared, emit, returned)
+    return PostedDelivery(shared, emit, returned, way)

@@ -5,7 +5,7 @@ first; the values are read at delivery. Everything else is kept, and a full outb
 are never held back, so the limit is soft). What nobody listens to is not kept, except the notices that say how a file
 or a run ended, on which the session itself relies. What a late handler missed goes before everything that waits.
 
-The monitor's lock protects it.
+The session's lock protects it.
 """
 
 from __future__ import annotations

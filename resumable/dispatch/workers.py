@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from ..core.records import Outcome, OutcomeKind
-from .leasing import Leasing
+from .leases import LeaseManager
 
 __all__ = ["Workers"]
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("resumable")
 class Workers:
     """At most ``count`` threads, each of which goes when it is given no lease. ``busy()``: whether there may be one."""
 
-    def __init__(self, count: int, leasing: Leasing, busy: Callable[[], bool]) -> None:
+    def __init__(self, count: int, lease_manager: LeaseManager, busy: Callable[[], bool]) -> None:
         self._count = count
-        self._leasing = leasing
+        self._lease_manager = lease_manager
         self._busy = busy
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -86,17 +86,17 @@ class Workers:
 
     def _work(self) -> None:
         """There is no run any more."""
-        while (work := self._leasing.next()) is not None:
-            lease, watch = work
+        while (work := self._lease_manager.acquire()) is not None:
+            lease, control = work
             try:
-                outcome = self._leasing.perform(lease, watch)
+                outcome = self._lease_manager.perform(lease, control)
             except BaseException as error:
                 # A slot must not leak, and a worker must not die silently, whatever went wrong.
                 logger.exception("performing a request failed in an unforeseen way")
                 cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
             try:
-                self._leasing.report(lease, outcome)
+                self._lease_manager.complete(lease, outcome)
             except BaseException:
                 # Handlers may run here, where deliver= calls at once, and want to end the program.
                 logger.exception("reporting a request failed in an unforeseen way")

@@ -104,7 +104,7 @@ class ChunkOrder:
         if max(start, 1) < min(stop, last):
             yield max(start, 1) + 1, min(stop, last) + 1
 
-    def alone(self, position: int) -> bool:
+    def exclusive(self, position: int) -> bool:
         """Whether no other chunk of the file may be on the wire together with this one.
 
         Bookends: the first and the last, because most servers create something at the first chunk and assemble at

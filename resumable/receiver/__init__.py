@@ -15,15 +15,22 @@ except ModuleNotFoundError:
     ) from None
 
 from .app import Receiver
-from .connection import Limits
-from .files import FileStore
 from .messages import Refusal, Request, Response
 from .parameters import parameter_names
-from .serve import Server
+from .server.connection import Limits
+from .server.server import Server
+from .server.wsgi import Application
 from .signals import ReceiverSignals
-from .store import Discarded, PublishedUpload, Store, StoredUpload, UploadRecord, UploadStatus
+from .store.base import (
+    Discarded,
+    PublishedUpload,
+    Store,
+    StoredUpload,
+    UploadRecord,
+    UploadStatus,
+)
+from .store.files import FileStore
 from .sweeper import Sweeper
-from .wsgi import Application
 
 __all__ = [
     "Application",

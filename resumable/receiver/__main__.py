@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from ..errors import OptionError
 from .app import Receiver
-from .files import FileStore
-from .serve import Server
+from .server.server import Server
+from .store.files import FileStore
 
 __all__ = ["main"]
 

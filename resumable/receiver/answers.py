@@ -9,7 +9,7 @@ import secrets
 from ..protocol.headers import FILE_HEADER, FileStatus, format_file_status
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .messages import Refusal, Request, Response
-from .store import StoredUpload
+from .store.base import StoredUpload
 
 __all__ = ["WHOLE", "all_chunks", "failure", "nothing_stored", "progress", "sentence", "stored_chunks"]
 

@@ -40,17 +40,37 @@ from urllib.parse import quote
 from ..protocol.headers import SERVER_HEADER, WIRE_VERSION
 from ..protocol.parameters import ParameterNames
 from .access import LOCAL_HOSTS, Access
-from .answers import WHOLE, all_chunks, failure, nothing_stored, progress, sentence, stored_chunks
-from .files import FileStore
+from .answers import (
+    WHOLE,
+    all_chunks,
+    failure,
+    nothing_stored,
+    progress,
+    sentence,
+    stored_chunks,
+)
 from .form import parse_query, read_body
 from .hashes import FileDiffers, check_chunk, check_file
-from .identity import check_frozen, is_repeat, key_of, remembered, session_of
+from .identity import (
+    check_frozen,
+    is_repeat,
+    key_of,
+    remembered,
+    session_of,
+)
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
 from .parameters import ChunkDescription, ParameterReader, UploadLimits
 from .signals import ReceiverSignals
-from .store import Discarded, PublishedUpload, Store, StoredUpload, UploadRecord
+from .store.base import (
+    Discarded,
+    PublishedUpload,
+    Store,
+    StoredUpload,
+    UploadRecord,
+)
+from .store.files import FileStore
 from .sweeper import Sweeper
 
 __all__ = ["Receiver"]
@@ -71,7 +91,7 @@ class _Exchange:
 
 
 class Receiver:
-    """Takes uploads into ``store``: a directory, or anything that is a :class:`~resumable.receiver.store.Store`.
+    """Takes uploads into ``store``: a directory, or anything that is a :class:`~resumable.receiver.store.base.Store`.
 
     ``names`` are the names of the parameters, for clients that rename them;
     ``parameter_names(dialects.FLOWJS)`` are those of flow.js. ``chunk_sha256_parameter_name`` and
@@ -126,7 +146,7 @@ class Receiver:
         self._page = page
         self._on_file_received = on_file_received
         # The files of which the hook is being told, and whether it has asked to forget them.
-        self._telling: dict[UploadRecord, bool] = {}
+        self._emitter: dict[UploadRecord, bool] = {}
         self._lock = threading.Lock()
         if on_chunk_received is not None:
             self.signals.chunk_received.connect(
@@ -156,8 +176,8 @@ class Receiver:
         :class:`Refusal` (503) if another process is being told of the file just now, and does not end.
         """
         with self._lock:
-            if record in self._telling:
-                self._telling[record] = True
+            if record in self._emitter:
+                self._emitter[record] = True
                 return True
         return self.store.forget(key_of(record), record)
 
@@ -318,7 +338,7 @@ class Receiver:
         """Take a chunk of an upload that is not over, and finish the upload if it was the last one missing."""
         check_frozen(upload.record, asked.record)
         if asked.record.file_sha256 is not None:
-            upload.expect(asked.record.file_sha256)
+            upload.set_file_sha256(asked.record.file_sha256)
         if upload.receive(asked.index, pieces):
             self.signals.emit(self.signals.chunk_received, record=upload.record, number=asked.index + 1)
         # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
@@ -345,15 +365,15 @@ class Receiver:
             nonlocal forgotten
             if self._on_file_received is not None:
                 with self._lock:
-                    self._telling[record] = False
+                    self._emitter[record] = False
                 try:
                     self._on_file_received(record)
                 finally:
                     with self._lock:
-                        forgotten = self._telling.pop(record)
+                        forgotten = self._emitter.pop(record)
             told.append(record)
 
-        if not upload.announce(tell, collected=self._owns_files, session=session):
+        if not upload.notify_once(tell, collected=self._owns_files, session=session):
             return False
         if forgotten:
             self.store.forget(key_of(told[0]), told[0])

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 
 from .messages import Refusal
-from .store import UploadRecord
+from .store.base import UploadRecord
 
 __all__ = ["FileDiffers", "check_chunk", "check_file"]
 

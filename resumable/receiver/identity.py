@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..protocol.headers import SESSION_HEADER
 from .messages import Refusal, Request
-from .store import PublishedUpload, StoredUpload, UploadRecord
+from .store.base import PublishedUpload, StoredUpload, UploadRecord
 
 __all__ = ["Remembered", "check_frozen", "is_repeat", "key_of", "remembered", "session_of"]
 

@@ -15,8 +15,8 @@ from ..errors import OptionError
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
 from .messages import Refusal
-from .names import safe_name
-from .store import UploadRecord
+from .store.base import UploadRecord
+from .store.names import safe_name
 
 __all__ = ["ChunkDescription", "ParameterReader", "UploadLimits", "parameter_names"]
 

@@ -20,11 +20,11 @@ __all__ = [
     "NetworkFailure",
     "Reply",
     "Request",
+    "RequestControl",
     "SourceFailure",
     "Stopped",
     "TLSFailure",
     "Transport",
-    "Watch",
     "set_timeout",
 ]
 
@@ -114,13 +114,13 @@ class NetworkFailure(Exception):
         reason: str,
         *,
         permanent: bool = False,
-        hopeless: bool = False,
+        unreachable: bool = False,
         status: int | None = None,
         hint: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.permanent = permanent
-        self.hopeless = hopeless
+        self.unreachable = unreachable
         self.status = status
         self.hint = hint
 
@@ -136,7 +136,7 @@ class TLSFailure(NetworkFailure):
 class Transport(Protocol):
     """What sends requests."""
 
-    def send(self, request: Request, watch: Watch) -> Reply:
+    def send(self, request: Request, control: RequestControl) -> Reply:
         """The answer. Raises NetworkFailure, Stopped once the watch has been stopped, or what the body raises."""
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ def _says_something(connection: socket.socket) -> bool:
         return bool(selector.select(0))
 
 
-class Watch:
+class RequestControl:
     """One lease's hold on the network: counts what is sent, and stops it from another thread. ``seen`` says whether it
     saw the request begin on a socket, and ``fresh`` whether that was opened for it.
 
@@ -177,9 +177,9 @@ class Watch:
         "_written",
         "fresh",
         "metered",
+        "on_progress",
         "seen",
         "stopped",
-        "tick",
     )
 
     def __init__(self, tick: Callable[[], None] = _never) -> None:
@@ -193,42 +193,42 @@ class Watch:
         self.seen = False
         self.stopped = False
         self.metered = 0
-        self.tick = tick
+        self.on_progress = tick
 
     @property
     def sent(self) -> int:
         """The bytes of the chunk that the kernel took."""
         return 0 if self._body is None else self._body.payload(self._written)
 
-    def arm(self, body: Body | None, *, stall: float | None) -> None:
+    def prepare(self, body: Body | None, *, stall: float | None) -> None:
         """A request is about to begin: nothing is sent yet. ``stall`` is the longest wait for room to send.
 
         Raises Stopped.
         """
-        self.anew()
+        self.rewind()
         self._body = body
         self.fresh = self.seen = False
         self._stall = stall
         if self.stopped:
             raise Stopped
 
-    def anew(self) -> None:
+    def rewind(self) -> None:
         """Nothing of the request is sent yet, because it is sent once more from its first byte."""
         self._begun = False
         self._written = 0
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         """Whether a byte of the request has been written, or handed to what writes it."""
         return self._begun
 
     @property
     def cut(self) -> bool:
         """Whether the request has begun, and is not written to its end. One of which nothing was seen is not cut."""
-        return self._begun and self.unsent
+        return self._begun and self.body_pending
 
     @property
-    def unsent(self) -> bool:
+    def body_pending(self) -> bool:
         """Whether there is a body that is not written to its end."""
         return self._body is not None and self._written < len(self._body)
 
@@ -292,7 +292,7 @@ class Watch:
 
     def _count(self, size: int) -> None:
         self._written += size
-        self.tick()
+        self.on_progress()
 
     def _put(self, connection: socket.socket, view: memoryview) -> int:
         try:
@@ -303,9 +303,9 @@ class Watch:
                 raise BrokenPipeError(errno.EPIPE, "the server answered and reads no more") from None
             raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
 
-    def forget_tick(self) -> None:
+    def forget_progress(self) -> None:
         """Nobody is told of bytes that are sent."""
-        self.tick = _never
+        self.on_progress = _never
 
     def done(self) -> None:
         """The answer is here, or will never be."""
@@ -321,7 +321,7 @@ class Watch:
         connection = self._socket
         if held:
             self._gate.release()
-        if connection is not None and (hard or self.unsent or not held):
+        if connection is not None and (hard or self.body_pending or not held):
             try:
                 # The base class's method, even for TLS: SSLSocket.shutdown would go on in plain text.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ..protocol.form import Form, base64_length
-from .base import Body, SourceFailure, Watch
+from .base import Body, RequestControl, SourceFailure
 
 __all__ = ["PIECE", "ChunkBody", "HandedBody", "new_buffer"]
 
@@ -116,22 +116,22 @@ class HandedBody:
     Iterating raises Stopped once the watch has been stopped, and what the body raises.
     """
 
-    def __init__(self, body: Body, watch: Watch) -> None:
+    def __init__(self, body: Body, control: RequestControl) -> None:
         self._body = body
-        self._watch = watch
+        self._control = control
 
     def __len__(self) -> int:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        watch = self._watch
-        if not watch.seen:
-            watch.anew()
+        control = self._control
+        if not control.seen:
+            control.rewind()
         # A timeout of requests is that of a whole piece, if no watch writes it.
-        size = _WATCHED if watch.seen else _UNWATCHED
+        size = _WATCHED if control.seen else _UNWATCHED
         for piece in self._body:
             view = memoryview(piece)
             for start in range(0, len(view), size):
                 part = bytes(view[start : start + size])
-                watch.hand(len(part))
+                control.hand(len(part))
                 yield part

@@ -1,9 +1,9 @@
 """All that rests on private parts of urllib3 and http.client: how a connection is borrowed, watched, and read.
 
 Nothing here is needed for a request to succeed. Each part proves itself when the program runs: the readers of answers
-once, on an answer that is made up, and a watched connection by its :class:`Watch`, which knows whether it saw the
-request begin. If one does not, requests goes its usual way, and only what a watch adds is missing: the exact count of
-bytes, and the end of a request that hangs.
+once, on an answer that is made up, and a watched connection by its :class:`RequestControl`, which knows whether it saw
+the request begin. If one does not, requests goes its usual way, and only what a watch adds is missing: the exact count
+of bytes, and the end of a request that hangs.
 
 A connection is watched from when a pool lends it until it is given back, whoever opened it. Nothing is left behind on
 a pool or a connection, and other threads that use them meanwhile are not disturbed.
@@ -20,10 +20,16 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from .answer import PromptStream, content_length, message, named_fields, read_head
-from .base import Watch
+from .base import RequestControl
+from .response import (
+    PromptStream,
+    content_length,
+    message,
+    named_fields,
+    read_head,
+)
 
-__all__ = ["QuickResponse", "WholeResponse", "borrow", "can_read", "give_back", "reads_at_once", "watched"]
+__all__ = ["FastResponse", "StrictResponse", "borrow", "can_read", "give_back", "reads_at_once", "watched"]
 
 _MOST_INTERIM = 100
 _MOST_KINDS = 64
@@ -36,7 +42,7 @@ _current = threading.local()
 _lock = threading.Lock()
 
 
-class WholeResponse(http.client.HTTPResponse):
+class StrictResponse(http.client.HTTPResponse):
     """The final response, whose head has come to its end. Raises NetworkFailure where it has not.
 
     http.client takes the end of the connection for the end of the head, so that a server which dies behind
@@ -93,7 +99,7 @@ class WholeResponse(http.client.HTTPResponse):
         return message(lines)
 
 
-class QuickResponse(WholeResponse):
+class FastResponse(StrictResponse):
     """One whose ``headers`` are a plain dictionary with names in lower case; those of the library take as long to make
     as all the rest of a small answer. ``cookies`` are the lines that set one."""
 
@@ -131,12 +137,12 @@ class _Canned:
 def can_read() -> bool:
     """Tell whether the classes of responses here work with the http.client of this Python."""
     try:
-        return all(_reads(kind) for kind in (WholeResponse, QuickResponse))
+        return all(_reads(kind) for kind in (StrictResponse, FastResponse))
     except Exception:
         return False
 
 
-def _reads(kind: type[WholeResponse]) -> bool:
+def _reads(kind: type[StrictResponse]) -> bool:
     response = kind(_Canned(), method="POST")
     response.begin()
     facts = response.status, response.headers["content-length"], response.will_close, response.read1(3)
@@ -147,7 +153,7 @@ def _reads(kind: type[WholeResponse]) -> bool:
 def reads_at_once(raw: Any) -> bool:
     """Tell whether ``read1`` of urllib3's response gives what has come. It has to be there, and nobody who wants to see
     what is read, as a cache does, may stand in between."""
-    return hasattr(raw, "read1") and isinstance(getattr(raw, "_fp", None), WholeResponse)
+    return hasattr(raw, "read1") and isinstance(getattr(raw, "_fp", None), StrictResponse)
 
 
 # -- connections that are watched ------------------------------------------------------------------------------------
@@ -157,9 +163,9 @@ class _Loan:
     """What a pool lends to one thread for one request. ``lent`` are the connections that it got, ``kept`` those that
     came back already: what logs in does so on one connection, and gets it again for its next step."""
 
-    def __init__(self, pool: Any, watch: Watch, method: str, path: str) -> None:
+    def __init__(self, pool: Any, control: RequestControl, method: str, path: str) -> None:
         self.pool = pool
-        self.watch = watch
+        self.control = control
         self._method = method
         self._path = unquote(path)
         self.lent: list[Any] = []
@@ -193,13 +199,13 @@ class _Watched:
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self._resumable_loan.watch.opened()
+        self._resumable_loan.control.opened()
 
     def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
         loan = self._resumable_loan
         if loan.is_for(method, url):
             # Adapters, and auth that answers a challenge, send a request more than once.
-            loan.watch.anew()
+            loan.control.rewind()
             super().putrequest(method, url, *arguments, **options)  # type: ignore[misc]
         else:
             # A hook, or auth that renews a token, has something of its own to send.
@@ -210,7 +216,7 @@ class _Watched:
         if self.sock is None:
             self.connect()
         if all(hasattr(self.sock, name) for name in _OF_SOCKETS):
-            self._resumable_loan.watch.write(self.sock, data)
+            self._resumable_loan.control.write(self.sock, data)
         else:
             super().send(data)  # type: ignore[misc]
 
@@ -239,7 +245,7 @@ def _watched_kind(kind: Any) -> Any:
     for name in _OF_CONNECTIONS:
         if getattr(getattr(kind, name, None), "__module__", None) not in _PLAIN:
             return None
-    reader = {"response_class": WholeResponse} if can_read() and kind.response_class is _RESPONSE else {}
+    reader = {"response_class": StrictResponse} if can_read() and kind.response_class is _RESPONSE else {}
     return type(kind.__name__, (_Watched, kind), reader)
 
 
@@ -269,7 +275,7 @@ def _lending_kind(kind: Any) -> Any:
 
 
 @contextlib.contextmanager
-def watched(pool: Any, watch: Watch, method: str, path: str) -> Iterator[bool]:
+def watched(pool: Any, control: RequestControl, method: str, path: str) -> Iterator[bool]:
     """Have the connections that this thread borrows from the pool in this block write the request through the watch.
 
     It gives whether the pool can do so: one that is not urllib3's, or None, cannot.
@@ -277,7 +283,7 @@ def watched(pool: Any, watch: Watch, method: str, path: str) -> Iterator[bool]:
     if not _begin_lending(pool):
         yield False
         return
-    _current.loan = loan = _Loan(pool, watch, method, path)
+    _current.loan = loan = _Loan(pool, control, method, path)
     try:
         yield True
     finally:
@@ -318,7 +324,7 @@ def _end_lending(pool: Any) -> None:
 # -- connections for the short way -----------------------------------------------------------------------------------
 
 
-def borrow(pool: Any, watch: Watch, timeout: float | None) -> Any:
+def borrow(pool: Any, control: RequestControl, timeout: float | None) -> Any:
     """Return a connection of the pool that is open, or None if the pool lends none that can be written to directly.
     The watch is told if it was opened now.
 
@@ -337,7 +343,7 @@ def borrow(pool: Any, watch: Watch, timeout: float | None) -> Any:
             pool._validate_conn(connection)
             if connection.sock is None:
                 connection.connect()
-            watch.opened()
+            control.opened()
     except BaseException:
         connection.close()
         pool._put_conn(None)

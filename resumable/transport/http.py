@@ -10,7 +10,7 @@ What requests would get wrong, and how it is prevented:
 * its connect timeout caps the sending of a whole body: the connections write piece by piece under a stall limit, and
   what writes in another way gets small pieces and that limit as its timeout;
 * it follows a redirected POST with a GET, and reads all of the body of a redirect: neither is done here;
-* closing a Session does not stop a request: the live socket is known to the :class:`Watch` and shut down;
+* closing a Session does not stop a request: the live socket is known to the :class:`RequestControl` and shut down;
 * a kept-alive connection that the server closed meanwhile fails the next POST: that is sent once more, at once;
 * an answer may go on for ever, or end within its head: 64 KiB are read, in bounded time, behind a whole head;
 * .netrc replaces an Authorization header and the credentials in a URL, the environment beats ``session.verify`` and
@@ -38,12 +38,27 @@ from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 
-from .answer import read_reply
-from .base import REPLY_LIMIT, NetworkFailure, Reply, Request, SourceFailure, Stopped, Watch
+from .base import (
+    REPLY_LIMIT,
+    NetworkFailure,
+    Reply,
+    Request,
+    RequestControl,
+    SourceFailure,
+    Stopped,
+)
 from .body import HandedBody
+from .classify import (
+    is_broken,
+    is_of_network,
+    network_failure,
+    own_failure,
+    own_words,
+    refusing_status,
+)
 from .connections import can_read, reads_at_once, watched
-from .failure import is_broken, is_of_network, network_failure, own_failure, own_words, refusing_status
-from .quick import QuickWay, refuse_unsendable
+from .fast_path import FastPath, refuse_unsendable
+from .response import read_reply
 
 __all__ = ["RequestsTransport"]
 
@@ -101,31 +116,31 @@ class RequestsTransport:
         # One jar, as in a browser: a balancer's cookie keeps all chunks of a file at one server.
         self._cookies = RequestsCookieJar()
 
-    def send(self, request: Request, watch: Watch) -> Reply:
+    def send(self, request: Request, control: RequestControl) -> Reply:
         """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
         lane = self._lane()
         try:
             if request.renew and self._makes_sessions:
                 lane = self._replaced(lane)
-            reply = self._send_through(lane, request, watch)
+            reply = self._send_through(lane, request, control)
             if reply.status != 401:
                 lane.welcome = True
             elif lane.welcome and self._makes_sessions:
                 # The Session that the factory logged in is logged in no more.
                 lane = self._replaced(lane)
-                reply = self._send_through(lane, request, watch)
+                reply = self._send_through(lane, request, control)
             return reply
         finally:
             self._idle.append(lane)
 
-    def _send_through(self, lane: _Lane, request: Request, watch: Watch) -> Reply:
+    def _send_through(self, lane: _Lane, request: Request, control: RequestControl) -> Reply:
         for _ in range(self._connections):
             try:
-                return lane.send(request, watch)
+                return lane.send(request, control)
             except _Stale:
                 # Others that were kept alive may be as stale; the last attempt has used them up.
                 continue
-        return lane.send(request, watch)
+        return lane.send(request, control)
 
     def close(self) -> None:
         """No idle connection of ours is left open; a Session that was given is left alone."""
@@ -226,12 +241,12 @@ class _Template:
         self.settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
         self.settings["proxies"] = {**self.settings["proxies"], **(session.proxies or {})}
         self.proxy = select_proxy(self.url, self.settings["proxies"])
-        self.quick: QuickWay | None = None
+        self.quick: FastPath | None = None
         if untouched and self.proxy is None and can_read() and _untampered():
             adapter = session.get_adapter(self.url)
             pool = adapter.get_connection_with_tls_context(self.prepared, self.settings["verify"], proxies={})  # type: ignore[attr-defined]
             adapter.cert_verify(pool, self.url, self.settings["verify"], self.settings["cert"])  # type: ignore[attr-defined]
-            self.quick = QuickWay(pool, method, self.url, self.prepared.headers)
+            self.quick = FastPath(pool, method, self.url, self.prepared.headers)
 
 
 def _hook_up(prepared: requests.PreparedRequest, note: Any) -> None:
@@ -312,42 +327,42 @@ class _Lane:
         self._sees = True
         self._noted = _Noted()
 
-    def send(self, request: Request, watch: Watch) -> Reply:
+    def send(self, request: Request, control: RequestControl) -> Reply:
         """The answer. Raises Stopped, SourceFailure, NetworkFailure, of which _Stale is one."""
-        watch.arm(request.body, stall=request.stall)
+        control.prepare(request.body, stall=request.stall)
         template = None
         try:
             base, _, query = request.url.partition("#")[0].partition("?")
             template = self._template(request, base)
             reply = None
             if template.quick is not None and not self.session.cookies and _untampered():
-                reply = self._send_quickly(template.quick, request, query, watch)
+                reply = self._send_quickly(template.quick, request, query, control)
             if reply is None:
-                reply = self._send_all(request, base, query, watch)
-            if watch.cut and reply.status < 300:
+                reply = self._send_all(request, base, query, control)
+            if control.cut and reply.status < 300:
                 raise NetworkFailure("the server answered before it had the whole chunk")
             return reply
         except Exception as error:
             # What requests says may have a URL with its secrets in it, so nothing of it is kept as a cause.
-            failure = self._failure(error, request, template, watch)
+            failure = self._failure(error, request, template, control)
         finally:
-            watch.done()
+            control.done()
             self._noted.response = None
         raise failure
 
     def _failure(
-        self, error: Exception, request: Request, template: _Template | None, watch: Watch
+        self, error: Exception, request: Request, template: _Template | None, control: RequestControl
     ) -> Stopped | SourceFailure | NetworkFailure:
         own = own_failure(error)
         if isinstance(own, SourceFailure):
             return own
-        if watch.stopped or isinstance(own, Stopped):
+        if control.stopped or isinstance(own, Stopped):
             return Stopped()
         if own is not None:
             # What it was raised behind has the request with its secrets, and holds connections.
             own.__context__ = own.__traceback__ = None
         broken = is_broken(error)
-        if broken and watch.seen and not watch.fresh:
+        if broken and control.seen and not control.fresh:
             return _Stale("the server closed a connection that it had kept alive")
         response = getattr(error, "response", None)
         if isinstance(response, requests.Response):
@@ -361,10 +376,10 @@ class _Lane:
             own or error,
             request.url,
             template.proxy if template else None,
-            begun=watch.begun or self._noted.response is not None,
+            begun=control.started or self._noted.response is not None,
             secrets=self._secrets(request),
         )
-        if broken and watch.cut:
+        if broken and control.cut:
             failure.hint = "if it ends there each time, the server may take smaller requests only: lower chunk_size"
         return failure
 
@@ -386,8 +401,8 @@ class _Lane:
             self._templates[key] = template
         return template
 
-    def _send_quickly(self, quick: QuickWay, request: Request, query: str, watch: Watch) -> Reply | None:
-        sent = quick.send(request, query, watch)
+    def _send_quickly(self, quick: FastPath, request: Request, query: str, control: RequestControl) -> Reply | None:
+        sent = quick.send(request, query, control)
         if sent is None:
             return None
         reply, response = sent
@@ -399,31 +414,31 @@ class _Lane:
             self.session.cookies.extract_cookies(MockResponse(response.message), MockRequest(prepared))  # type: ignore[arg-type]
         return reply
 
-    def _send_all(self, request: Request, base: str, query: str, watch: Watch) -> Reply:
+    def _send_all(self, request: Request, base: str, query: str, control: RequestControl) -> Reply:
         """The answer, by all that requests does; by the answer to credentials that were renewed, if the first are not
         enough."""
         template = self._template(request, base)
-        prepared = self._prepare(request, template, query, watch)
+        prepared = self._prepare(request, template, query, control)
         before = prepared.url, dict(prepared.headers)
-        reply = self._exchange(prepared, template, request, watch)
+        reply = self._exchange(prepared, template, request, control)
         if reply.status != 401 or self._untouched or isinstance(self.session.auth, HTTPDigestAuth):
             return reply
         with self._renewing:
             template = self._template(request, base)
-            prepared = self._prepare(request, template, query, watch)
+            prepared = self._prepare(request, template, query, control)
         if before == (prepared.url, dict(prepared.headers)):
             return reply
-        watch.arm(request.body, stall=request.stall)
-        return self._exchange(prepared, template, request, watch)
+        control.prepare(request.body, stall=request.stall)
+        return self._exchange(prepared, template, request, control)
 
     def _exchange(
-        self, prepared: requests.PreparedRequest, template: _Template, request: Request, watch: Watch
+        self, prepared: requests.PreparedRequest, template: _Template, request: Request, control: RequestControl
     ) -> Reply:
         # Whoever signs the request may have read the body.
-        watch.anew()
+        control.rewind()
         self._noted.response = None
         connect, read = request.timeout
-        with watched(self._pool(prepared, template), watch, str(prepared.method), prepared.path_url) as lending:
+        with watched(self._pool(prepared, template), control, str(prepared.method), prepared.path_url) as lending:
             if request.body is not None and connect is not None and not (lending and self._sees):
                 # It is that for each piece of the body, too.
                 connect = None if request.stall is None else max(connect, request.stall)
@@ -441,7 +456,7 @@ class _Lane:
                 raise
             if response is not self._noted.response:
                 self._noted.close()
-        self._sees = watch.seen
+        self._sees = control.seen
         return reply
 
     def _ask(
@@ -502,10 +517,12 @@ class _Lane:
             )
         return response
 
-    def _prepare(self, request: Request, template: _Template, query: str, watch: Watch) -> requests.PreparedRequest:
+    def _prepare(
+        self, request: Request, template: _Template, query: str, control: RequestControl
+    ) -> requests.PreparedRequest:
         session = self.session
         refuse_unsendable(request.headers)
-        body: Any = None if request.body is None else HandedBody(request.body, watch)
+        body: Any = None if request.body is None else HandedBody(request.body, control)
         if template.whole and not _has_own_request(session):
             whole = requests.Request(request.method, request.url, headers=dict(request.headers), auth=template.auth)
             whole.data = body

@@ -7,7 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from resumable.receiver import FileStore, Receiver, Request, Response
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Request,
+    Response,
+)
 
 __all__ = ["Site"]
 

@@ -13,7 +13,12 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from resumable import dialects
-from resumable.receiver import Request, Response, Server, parameter_names
+from resumable.receiver import (
+    Request,
+    Response,
+    Server,
+    parameter_names,
+)
 
 from .chromium import Chromium
 from .material import content, digest, files_below

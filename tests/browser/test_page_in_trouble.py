@@ -10,7 +10,12 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from resumable.protocol.verdict import STORED_CHUNKS_HEADER
-from resumable.receiver import Request, Response, Server, UploadRecord
+from resumable.receiver import (
+    Request,
+    Response,
+    Server,
+    UploadRecord,
+)
 
 from .chromium import Chromium
 from .material import content, digest, files_below

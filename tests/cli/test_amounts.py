@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resumable.cli import amounts
+from resumable.cli.output import units
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,13 @@ from resumable.cli import amounts
     ],
 )  # fmt: skip
 def test_a_size_is_read(text: str, value: int) -> None:
-    assert amounts.parse_size(text) == value
+    assert units.parse_size(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1.5.5", "8X", "1e3", "٣"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no size"):
-        amounts.parse_size(text)
+        units.parse_size(text)
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,13 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     [("90", 90), ("1.5s", 1.5), ("250ms", 0.25), ("5m", 300), ("5min", 300), ("2h", 7200), ("1d", 86400)],
 )
 def test_a_time_is_read(text: str, value: float) -> None:
-    assert amounts.parse_duration(text) == value
+    assert units.parse_duration(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "5 weeks", "soon"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no time"):
-        amounts.parse_duration(text)
+        units.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_size_is_written_in_eight_characters(count: float, text: str) -> None:
-    assert amounts.size(count) == text
+    assert units.size(count) == text
     assert len(text) <= 8
 
 
@@ -54,15 +54,15 @@ def test_a_size_is_written_in_eight_characters(count: float, text: str) -> None:
     ("count", "text"), [(512 << 10, "512K"), (3 << 20, "3M"), (1 << 30, "1G"), (1000, "1000"), (1, "1"), (0, "0")]
 )
 def test_a_size_is_typed_as_it_is_read(count: int, text: str) -> None:
-    assert amounts.size_typed(count) == text
-    assert amounts.parse_size(text) == count
+    assert units.size_typed(count) == text
+    assert units.parse_size(text) == count
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "-:--"), (0, "0:00"), (65, "1:05"), (3723, "1:02:03"), (400_000, "-:--")]
 )
 def test_what_remains_is_written_as_a_clock_does(seconds: float | None, text: str) -> None:
-    assert amounts.remaining(seconds) == text
+    assert units.remaining(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_what_remains_is_written_as_a_clock_does(seconds: float | None, text: st
     ],
 )  # fmt: skip
 def test_a_time_is_written_in_words(seconds: float, text: str) -> None:
-    assert amounts.duration(seconds) == text
+    assert units.duration(seconds) == text

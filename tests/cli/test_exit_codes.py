@@ -13,7 +13,7 @@ import pytest
 import trustme
 from faults.script import Exchange, Script, answer, hold
 
-from resumable.cli.outcome import MEANINGS, ExitCode
+from resumable.cli.output.exit_codes import MEANINGS, ExitCode
 from resumable.receiver import FileStore, Receiver, Server
 
 from .conftest import Run, tree

@@ -10,7 +10,14 @@ import click
 import pytest
 
 from resumable import Resumable, dialects, identifiers
-from resumable.cli.flags import DEFAULTS, FLAGS, WITHOUT, flag_of, given, in_flags
+from resumable.cli.params.flags import (
+    DEFAULTS,
+    FLAGS,
+    WITHOUT,
+    as_flags,
+    flag_of,
+    options_from_context,
+)
 from resumable.cli.upload import command
 from resumable.options import OPTIONS
 
@@ -65,7 +72,7 @@ SAMPLES: Mapping[str, tuple[list[str], Any]] = {
 def chosen(*arguments: str) -> dict[str, Any]:
     """The options that the command hands to the library for these flags."""
     context = command.make_context("upload", [*arguments, "a.bin", TARGET])
-    return given(context, context.params)
+    return options_from_context(context, context.params)
 
 
 def test_every_option_of_the_constructor_is_a_flag_or_it_is_said_why_not() -> None:
@@ -107,7 +114,7 @@ def test_the_help_says_of_every_flag_what_its_row_says() -> None:
         for spelling in flag.names:
             assert spelling.replace("/", " / ") in text
         if flag.help is None:
-            assert in_flags(OPTIONS[name].help) in text
+            assert as_flags(OPTIONS[name].help) in text
 
 
 def test_the_help_names_flags_and_not_options() -> None:
@@ -164,7 +171,7 @@ def test_a_wrong_flag_is_a_usage_error_that_says_what_is_allowed(
 
 def test_a_flag_beside_a_dialect_wins(run: Run) -> None:
     context = command.make_context("upload", ["--dialect", "flowjs", "--retries", "9", "a.bin", TARGET])
-    options = {**DEFAULTS, **dialects.FLOWJS, **given(context, context.params)}
+    options = {**DEFAULTS, **dialects.FLOWJS, **options_from_context(context, context.params)}
     assert options["max_chunk_retries"] == 9
     assert options["file_name_parameter_name"] == "flowFilename"
 

@@ -20,9 +20,9 @@ import pytest
 from faults.proxy import Proxy, Scenario
 from faults.script import Exchange, Script, answer, hold
 
-from resumable.cli.again import command_again
-from resumable.cli.interruption import Interrupted, interruptible
-from resumable.cli.stream import Piped, standard_input
+from resumable.cli.interruption import Interrupted, InterruptGuard
+from resumable.cli.output.resume_command import command_again
+from resumable.cli.params.stdio import Piped, standard_input
 from resumable.receiver import Server
 
 from .conftest import ROOT, Run, tree
@@ -235,13 +235,13 @@ def test_a_host_that_never_connects_is_given_up(start: Start, make: Make) -> Non
 def test_what_is_not_to_be_left_half_done_is_done() -> None:
     done = []
 
-    def work(signals: interruptible) -> None:
+    def work(signals: InterruptGuard) -> None:
         with signals.held():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("all of it")
         done.append("too much")
 
-    with interruptible() as signals, pytest.raises(Interrupted, match="SIGTERM"):
+    with InterruptGuard() as signals, pytest.raises(Interrupted, match="SIGTERM"):
         work(signals)
     assert done == ["all of it"]
 
@@ -253,7 +253,7 @@ def test_waiting_ends_when_there_is_something_to_read_and_not_for_other_signals(
     heard = threading.Event()
     before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
     try:
-        with interruptible() as signals:
+        with InterruptGuard() as signals:
 
             def write() -> None:
                 assert heard.wait(60)

@@ -14,7 +14,7 @@ import pytest
 
 import resumable
 from resumable.__main__ import main
-from resumable.cli.commands import COMMANDS
+from resumable.cli.app import COMMANDS
 
 from .conftest import ROOT, Run
 
@@ -111,15 +111,13 @@ def test_an_extra_may_be_installed_in_part(run: Run, monkeypatch: pytest.MonkeyP
     assert ran.err == (
         "the command resumable needs the package 'pathspec'; install it with: pip install 'resumable[cli]'\n"
     )
-    monkeypatch.setitem(sys.modules, "resumable.cli.commands", None)
+    monkeypatch.setitem(sys.modules, "resumable.cli.app", None)
     with pytest.raises(ModuleNotFoundError, match=r"resumable\.cli\.commands"):
         run("upload")
 
 
 def test_a_module_of_ours_that_is_missing_is_no_matter_of_extras() -> None:
-    ran = python(
-        "-c", f"import sys; sys.modules['resumable.cli.commands'] = None; sys.argv[1:] = ['--help']; {PROGRAM}"
-    )
+    ran = python("-c", f"import sys; sys.modules['resumable.cli.app'] = None; sys.argv[1:] = ['--help']; {PROGRAM}")
     assert ran.returncode == 1
     assert "pip install" not in ran.stderr
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from faults.script import Script, answer
 
-from resumable.cli.again import command_again
+from resumable.cli.output.resume_command import command_again
 from resumable.receiver import FileStore, Receiver, Server
 
 from .conftest import Run

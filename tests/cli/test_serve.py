@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from resumable import UploadFailed, upload
-from resumable.cli.command import Option
+from resumable.cli.params.command import Option
 from resumable.cli.serve import command
 
 from .conftest import ROOT, Run, tree

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resumable import SourceError
-from resumable.cli.sources import Found, Rules, find
+from resumable.cli.params.sources import Found, Rules, find
 
 Make = Callable[..., Path]
 

@@ -16,9 +16,20 @@ from faults.script import Script, answer
 
 import resumable
 from resumable import Resumable, dialects
-from resumable.cli.display import Plain
-from resumable.cli.records import FIELDS, NAMES, PARTS, Records, fields_of
-from resumable.receiver import FileStore, Receiver, Server, parameter_names
+from resumable.cli.output.display import Plain
+from resumable.cli.output.json_events import (
+    FIELDS,
+    NAMES,
+    PARTS,
+    JsonEvents,
+    fields_of,
+)
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Server,
+    parameter_names,
+)
 
 from .conftest import ROOT, Run, tree
 
@@ -404,7 +415,7 @@ def test_the_fields_of_the_objects_are_the_documented_ones(run: Run, make: Make,
 
 def test_an_object_about_a_handler_that_raised_keeps_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
     with Resumable("http://127.0.0.1:9/", auto_upload=False) as session:
-        Records().event(session, "handler_error", ("file_added", print, ValueError("no")))
+        JsonEvents().event(session, "handler_error", ("file_added", print, ValueError("no")))
     (line,) = capsys.readouterr().out.splitlines()
     record = json.loads(line)
     assert (record["event"], record["about"], record["handler"]) == ("handler_error", "file_added", "print")

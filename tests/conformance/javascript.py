@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import quickjs
 
-__all__ = ["Engine", "Host", "JavaScriptError", "NativeFile", "Undefined"]
+__all__ = ["Dispatcher", "Host", "JavaScriptError", "NativeFile", "Undefined"]
 
 BROWSER = (Path(__file__).parent / "browser.js").read_text(encoding="utf-8")
 
@@ -52,7 +52,7 @@ class Host(Protocol):
         """JavaScript wrote a line into the recorder's timeline."""
 
 
-class Engine:
+class Dispatcher:
     """One page. Any thread may call in; one is in at a time, and Python that JavaScript called may call in again."""
 
     def __init__(self, host: Host) -> None:

@@ -15,11 +15,19 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urljoin
 
-from resumable import FileRejected, Result, Resumable, ResumableChunk, ResumableError, ResumableFile, dialects
+from resumable import (
+    FileRejected,
+    Result,
+    Resumable,
+    ResumableChunk,
+    ResumableError,
+    ResumableFile,
+    dialects,
+)
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 
-from .javascript import Engine, NativeFile, Undefined
+from .javascript import Dispatcher, NativeFile, Undefined
 from .trace import Trace
 
 __all__ = ["Page", "rounded", "snake_case"]
@@ -95,7 +103,7 @@ class Page:
         self._write = write
         self._natives: dict[Path, NativeFile] = {}
         self._finished: set[Any] = set()
-        self._engine = Engine(self)
+        self._dispatcher = Dispatcher(self)
         for index, (facts, data) in enumerate(trace.expected_contents()):
             relative = facts.get("relative_path")
             path = self._folder / "dropped" / relative if relative else self._folder / str(index) / facts["name"]
@@ -131,7 +139,7 @@ class Page:
 
     def evaluate(self, source: str) -> None:
         """JavaScript on the uploader ``u``."""
-        self._engine.run(source, u=self.session)
+        self._dispatcher.run(source, u=self.session)
 
     def drain(self) -> int:
         """How many notices were delivered: all that wait, those that handlers caused as well."""
@@ -176,7 +184,7 @@ class Page:
         return value
 
     def _function(self, js_name: str, source: str) -> Callable[..., Any]:
-        function = self._engine.function(source)
+        function = self._dispatcher.function(source)
 
         def target(*arguments: Any) -> Any:
             return urljoin(self._origin, function(*map(self._to_javascript, arguments)))
@@ -202,7 +210,7 @@ class Page:
         }.get(js_name, other)
 
     def _hook(self, session: Resumable, function: Mapping[str, str]) -> Callable[..., Any]:
-        run = self._engine.function(function["$js"])
+        run = self._dispatcher.function(function["$js"])
         return lambda *arguments: run(*map(self._to_javascript, arguments), this=session)
 
     # -- what JavaScript asks ------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class _Driver:
         self._trace = trace
         self._server = server
         self._script = trace.timeline
-        self._marks = [place for place, line in enumerate(self._script) if "step" in line]
+        self._bitmap = [place for place, line in enumerate(self._script) if "step" in line]
         self._cursor = 0
         self._performed = 0
         self._held: dict[int, _Held] = {}
@@ -119,7 +119,7 @@ class _Driver:
                 self._performed += 1
             self._perform(kind, step)
             self._drain()
-        self._performed = len(self._marks) + 1
+        self._performed = len(self._bitmap) + 1
         self._rest()
         self.account.final = self._final()
         self.account.assembled = list(self._assembled())
@@ -220,7 +220,7 @@ class _Driver:
     @property
     def _boundary(self) -> int:
         """The place of the next step in the recorded timeline."""
-        return self._marks[self._performed] if self._performed < len(self._marks) else len(self._script)
+        return self._bitmap[self._performed] if self._performed < len(self._bitmap) else len(self._script)
 
     def _reached(self, place: int) -> bool:
         """Whether every request and answer that the recording has before the place has happened."""
@@ -230,7 +230,7 @@ class _Driver:
 
     def _happened(self, line: dict[str, Any]) -> bool:
         if "step" in line:
-            return self._marks.index(self._cursor) < self._performed
+            return self._bitmap.index(self._cursor) < self._performed
         number = line.get("send", line.get("end"))
         if number is None:
             return True
@@ -289,7 +289,7 @@ class _Driver:
         """Whether the recorded request never reached the server, and was over before the last performed step."""
         if self._trace.requests[number].get("received") is not False or not self._performed:
             return False
-        mark = self._marks[min(self._performed, len(self._marks)) - 1]
+        mark = self._bitmap[min(self._performed, len(self._bitmap)) - 1]
         return any(line.get("end") == number for line in self._script[:mark])
 
     def _answer(self) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 from . import replay as driving
 from .comparison import compare
-from .javascript import Engine, JavaScriptError, NativeFile
+from .javascript import Dispatcher, JavaScriptError, NativeFile
 from .replay import Account, replay
 from .server import Arrived, Exchange, Gone, ScriptedServer
 from .suite import VECTORS, judge, main
@@ -193,7 +193,7 @@ SEED = 20240229
 
 
 @pytest.fixture(scope="module")
-def accounts() -> list[tuple[Trace, Account]]:
+def quotas() -> list[tuple[Trace, Account]]:
     """What our client makes of a few recordings: of every seventh, all of them of resumable.js."""
     few = [trace for trace in TRACES if trace.kind == "resumable"][::7]
     found = [(trace, replay(trace)) for trace in few]
@@ -202,11 +202,11 @@ def accounts() -> list[tuple[Trace, Account]]:
 
 @pytest.mark.parametrize("alter", ALTERATIONS, ids=lambda alter: alter.__name__)
 def test_an_altered_recording_is_unexplained(
-    alter: Callable[[Data, random.Random], bool], accounts: list[tuple[Trace, Account]]
+    alter: Callable[[Data, random.Random], bool], quotas: list[tuple[Trace, Account]]
 ) -> None:
     chance = random.Random(SEED)
     tried = 0
-    for trace, account in accounts:
+    for trace, account in quotas:
         data = copy.deepcopy(trace.data)
         if alter(data, chance):
             tried += 1
@@ -329,25 +329,25 @@ class Subject:
 
 
 def test_functions_read_handles_and_files() -> None:
-    engine = Engine(Recorded())
-    function = engine.function("function (file, list) { return { size: file.size + list[0].size, none: null }; }")
+    dispatcher = Dispatcher(Recorded())
+    function = dispatcher.function("function (file, list) { return { size: file.size + list[0].size, none: null }; }")
     assert function(NativeFile("a", 5, ""), [Subject()]) == {"size": 12, "none": None}
 
 
 def test_promises_and_timers_are_waited_for() -> None:
-    engine = Engine(Recorded())
-    late = engine.function("function () { return new Promise(function (ok) { setTimeout(ok, 50, 'late'); }); }")
+    dispatcher = Dispatcher(Recorded())
+    late = dispatcher.function("function () { return new Promise(function (ok) { setTimeout(ok, 50, 'late'); }); }")
     assert late() == "late"
     with pytest.raises(JavaScriptError, match="no"):
-        engine.function("function () { return Promise.reject(new Error('no')); }")()
+        dispatcher.function("function () { return Promise.reject(new Error('no')); }")()
     with pytest.raises(JavaScriptError, match="nothing will ever settle"):
-        engine.function("function () { return new Promise(function () {}); }")()
+        dispatcher.function("function () { return new Promise(function () {}); }")()
 
 
 def test_calls_reach_python_with_handles_and_files_as_arguments() -> None:
     host, subject = Recorded(), Subject()
     file = "Object.assign(new File([new Uint8Array([1, 2]), 'é'], 'x', {type: 't'}), {relativePath: 'd/x'})"
-    assert Engine(host).run(f"u.addFile({file}, u)", u=subject) is subject
+    assert Dispatcher(host).run(f"u.addFile({file}, u)", u=subject) is subject
     [(called, name, (native, handle))] = host.calls
     assert called is handle is subject
     assert (name, native.name, native.size, native.type, native.relative_path) == ("addFile", "x", 4, "t", "d/x")
@@ -356,7 +356,7 @@ def test_calls_reach_python_with_handles_and_files_as_arguments() -> None:
 
 def test_lines_of_the_recorder_arrive_and_python_errors_are_thrown() -> None:
     host = Recorded()
-    Engine(host).function("function () { window.H.T.push({ seen: this.size }); }")(this=Subject())
+    Dispatcher(host).function("function () { window.H.T.push({ seen: this.size }); }")(this=Subject())
     assert host.lines == [{"seen": 7}]
     with pytest.raises(JavaScriptError, match="AttributeError"):
-        Engine(host).run("u.missing", u=Subject())
+        Dispatcher(host).run("u.missing", u=Subject())

@@ -1,1 +1,1 @@
-"""The state machines, driven as an engine would drive them, without threads, files or sockets."""
+"""The state machines, driven as the dispatcher drives them, without threads, files or sockets."""

@@ -1,4 +1,4 @@
-"""The core as an engine drives it, in few words: a clock, and what was told."""
+"""The core as the dispatcher drives it, in few words: a clock, and what was told."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from resumable.core.file import FileCore
-from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Wait
-from resumable.core.retries import Policy
+from resumable.core.records import (
+    Effects,
+    Lease,
+    Notice,
+    Outcome,
+    OutcomeKind,
+    Wait,
+)
+from resumable.core.retry import SessionPolicy
 from resumable.core.session import SessionCore
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
@@ -21,7 +28,7 @@ class Driver:
 
     def __init__(self, *, mode: str = "free", first_and_last: bool = False, **rules: Any) -> None:
         rules.setdefault("test_chunks", False)
-        self.core = SessionCore(Policy(first_and_last=first_and_last, **rules))
+        self.core = SessionCore(SessionPolicy(first_and_last=first_and_last, **rules))
         self.mode = mode
         self.first_and_last = first_and_last
         self.now = 0.0
@@ -45,9 +52,9 @@ class Driver:
         """The events that the call told, without progress."""
         return [n.event for n in self.hear(call(*arguments, **more)).notices if n.event not in PROGRESS]
 
-    def upload(self, *, held: bool = False) -> list[str]:
+    def upload(self, *, open_ended: bool = False) -> list[str]:
         """A run is under way."""
-        return self.do(self.core.upload, self.now, held=held)
+        return self.do(self.core.upload, self.now, open_ended=open_ended)
 
     def lease(self) -> Lease:
         """The next lease, which there is."""

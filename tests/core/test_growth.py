@@ -18,7 +18,7 @@ ACCEPTED = Outcome(OutcomeKind.ACCEPTED, answered=True)
 
 def sizes(driver: Driver, file: FileCore) -> int:
     """The size of the largest container that the core holds."""
-    holders = [driver.core, file, driver.core._slots, driver.core._turns, driver.core._news]
+    holders = [driver.core, file, driver.core._slots, driver.core._queue, driver.core._collector]
     values = [value for holder in holders for value in vars(holder).values()]
     return max(len(value) for value in values if type(value) in (dict, list, set, tuple))
 

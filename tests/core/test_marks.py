@@ -52,8 +52,8 @@ def test_any_ranges_in_any_order_add_up(mode: str, first_and_last: bool) -> None
             assert file.bytes_done == before + gained == sum(plan.length(i, i + 1) for i in known)
             assert file.done + len(file.live) + len(file.released) == file.cursor
             assert all(file.is_done(file.order.position(i)) == (i in known) for i in range(plan.count))
-            assert file.ahead == sorted(file.ahead)
-            assert all(a[1] < b[0] for a, b in zip(file.ahead, file.ahead[1:], strict=False))
+            assert file.known_ranges == sorted(file.known_ranges)
+            assert all(a[1] < b[0] for a, b in zip(file.known_ranges, file.known_ranges[1:], strict=False))
         assert file.complete == (len(known) == plan.count)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from resumable.core.records import Lease
-from resumable.core.retries import RETRY_AFTER_CAP
+from resumable.core.retry import RETRY_AFTER_CAP
 from resumable.core.states import ChunkState, FileState
 
 from .driver import Driver
@@ -409,12 +409,12 @@ def test_a_hopeless_failure_ends_at_once_unless_the_server_was_reached() -> None
     driver = Driver()
     driver.add(2)
     driver.upload()
-    assert driver.answer(driver.lease(), "retry", hopeless=True)[:2] == ["chunk_error", "file_error"]
+    assert driver.answer(driver.lease(), "retry", unreachable=True)[:2] == ["chunk_error", "file_error"]
     driver = Driver()
     driver.add(2)
     driver.upload()
     driver.answer(driver.lease(), answered=True)
-    assert driver.answer(driver.lease(), "retry", hopeless=True) == ["chunk_retry", "file_retry"]
+    assert driver.answer(driver.lease(), "retry", unreachable=True) == ["chunk_retry", "file_retry"]
 
 
 def patient() -> Driver:
@@ -426,7 +426,7 @@ def test_a_file_fails_when_nothing_got_through_for_so_long() -> None:
     """``retry_for`` counts from the beginning of the run, or from the last chunk that was stored."""
     driver = patient()
     driver.add(3)
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     driver.now = 9.0
     first, second = driver.leases()
     driver.answer(first)
@@ -440,7 +440,7 @@ def test_a_file_fails_when_nothing_got_through_for_so_long() -> None:
 def test_the_last_attempt_is_made_when_the_time_is_over_and_not_a_delay_later() -> None:
     driver = Driver(slots=2, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, streak: 60.0)
     driver.add(1)
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     lease = driver.lease()
     driver.now = 4.0
     assert driver.answer(lease, "retry") == ["chunk_retry", "file_retry"]
@@ -452,7 +452,7 @@ def test_the_last_attempt_is_made_when_the_time_is_over_and_not_a_delay_later() 
 def test_time_in_which_there_was_nothing_to_send_does_not_count() -> None:
     """A file that is added to an idle run, or resumed, has the whole time."""
     driver = patient()
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     assert driver.wait() is None
     driver.now = 1000.0
     file = driver.add(1)
@@ -571,7 +571,7 @@ def test_a_file_that_others_hold_back_has_its_last_chance_too(begun: bool) -> No
     """Of a file that was never sent, too: its time begins when it could be sent, but for the others."""
     driver = Driver(slots=1, retry_for=10.0, max_chunk_retries=0)
     driver.add(2)
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     if begun:
         driver.answer(driver.lease())
     driver.answer(driver.lease(), "retry", busy=True, retry_after=1e21)

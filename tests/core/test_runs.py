@@ -6,8 +6,15 @@ import pickle
 
 import pytest
 
-from resumable.core.meter import Meter
-from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Wait
+from resumable.core.records import (
+    Effects,
+    Lease,
+    Notice,
+    Outcome,
+    OutcomeKind,
+    Wait,
+)
+from resumable.core.speed import SpeedMeter
 from resumable.core.states import FileState, SessionState
 from resumable.errors import FileRejected
 from resumable.protocol.plan import ChunkPlan
@@ -64,22 +71,22 @@ def test_nothing_is_leased_before_a_run() -> None:
 def test_a_held_run_ends_when_it_is_released() -> None:
     """Files come and go, and only the release ends it."""
     driver = Driver()
-    assert driver.upload(held=True) == ["upload_start"]
+    assert driver.upload(open_ended=True) == ["upload_start"]
     for _ in range(2):
         driver.add(1)
         driver.finish()
     assert driver.core.finished
     assert driver.core.state is SessionState.UPLOADING
-    assert driver.do(driver.core.release) == ["complete"]
-    assert driver.do(driver.core.release) == []
+    assert driver.do(driver.core.close_run) == ["complete"]
+    assert driver.do(driver.core.close_run) == []
 
 
 def test_a_held_run_that_is_released_early_ends_with_its_last_file() -> None:
     """Nothing more comes, but what is there is finished first."""
     driver = Driver()
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     driver.add(1)
-    assert driver.do(driver.core.release) == []
+    assert driver.do(driver.core.close_run) == []
     driver.finish()
     assert driver.events()[-1] == "complete"
 
@@ -87,11 +94,11 @@ def test_a_held_run_that_is_released_early_ends_with_its_last_file() -> None:
 def test_an_explicit_upload_lets_go_of_a_held_run() -> None:
     """``upload()`` ends with what is open; a run that is under way is not held afterwards."""
     driver = Driver()
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     assert driver.upload() == ["complete"]
     driver.add(1)
     driver.upload()
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     driver.finish()
     assert driver.events()[-1] == "complete"
 
@@ -220,7 +227,7 @@ def test_records_pickle() -> None:
 
 def test_the_speed_is_a_mean_in_which_the_past_fades() -> None:
     """Bytes of the first call have no time of their own, and an idle time is forgotten by start()."""
-    meter = Meter()
+    meter = SpeedMeter()
     assert meter.speed == 0.0
     meter.add(1_000_000, 5.0)
     assert meter.speed == 0.0

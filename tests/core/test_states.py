@@ -8,17 +8,17 @@ from itertools import product
 
 import pytest
 
-from resumable.core.file import FileCore, Live
+from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.records import Outcome, OutcomeKind
-from resumable.core.retries import Policy
+from resumable.core.retry import SessionPolicy
 from resumable.core.session import SessionCore
 from resumable.core.states import (
     CHUNK,
     CONFIRMATION,
     FILE,
-    FILE_HOLDS,
+    FILE_NOOPS,
     SESSION,
-    SESSION_HOLDS,
+    SESSION_NOOPS,
     TERMINAL,
     ChunkEvent,
     ChunkState,
@@ -36,8 +36,8 @@ from .driver import Driver
 MACHINES = [
     ("chunk", CHUNK, frozenset(), ChunkState, ChunkEvent),
     ("confirmation", CONFIRMATION, frozenset(), ChunkState, ChunkEvent),
-    ("file", FILE, FILE_HOLDS, FileState, FileEvent),
-    ("session", SESSION, SESSION_HOLDS, SessionState, SessionEvent),
+    ("file", FILE, FILE_NOOPS, FileState, FileEvent),
+    ("session", SESSION, SESSION_NOOPS, SessionState, SessionEvent),
 ]
 PAIRS = [
     pytest.param(subject, table, state, event, id=f"{subject}-{state.value}-{event.value}")
@@ -88,7 +88,7 @@ def test_every_state_is_reached_and_every_event_is_of_use(
 @pytest.mark.parametrize(("state", "event"), list(product(ChunkState, ChunkEvent)))
 def test_an_illegal_event_leaves_a_chunk_as_it_is(state: ChunkState, event: ChunkEvent) -> None:
     """A record that is asked for something illegal raises and keeps its state."""
-    record = Live(FileCore(1, ChunkPlan(1, 1), ChunkOrder(1)), 0, 0, state=state)
+    record = ActiveChunk(FileCore(1, ChunkPlan(1, 1), ChunkOrder(1)), 0, 0, state=state)
     if (state, event) in CHUNK:
         assert record.step(event) is record.state is CHUNK[state, event]
     else:
@@ -102,7 +102,7 @@ def file_in(state: FileState) -> tuple[Driver, FileCore]:
     driver = Driver()
     file = driver.add(2, prepared=state is not FileState.PREPARING)
     if state is not FileState.READY:
-        driver.upload(held=True)
+        driver.upload(open_ended=True)
     if state in (FileState.UPLOADING, FileState.ERROR):
         lease = driver.lease()
         if state is FileState.ERROR:
@@ -135,7 +135,7 @@ def test_a_command_on_a_file_does_what_the_table_says(state: FileState, event: F
     if (state, event) in FILE:
         COMMANDS[event](core, file.key)
         assert file.state is FILE[state, event]
-    elif (state, event) in FILE_HOLDS:
+    elif (state, event) in FILE_NOOPS:
         assert COMMANDS[event](core, file.key).notices == ()
         assert vars(file) == before
     else:
@@ -148,7 +148,7 @@ def test_a_command_on_a_file_does_what_the_table_says(state: FileState, event: F
 
 def session_in(state: SessionState) -> SessionCore:
     """A session in this state."""
-    core = SessionCore(Policy())
+    core = SessionCore(SessionPolicy())
     core.add(ChunkPlan(1, 1), ChunkOrder(1))
     if state in (SessionState.UPLOADING, SessionState.PAUSED):
         core.upload(0.0)
@@ -175,7 +175,7 @@ def test_a_command_on_a_session_does_what_the_table_says(state: SessionState, ev
     if (state, event) in SESSION:
         command()
         assert core.state is SESSION[state, event]
-    elif (state, event) in SESSION_HOLDS:
+    elif (state, event) in SESSION_NOOPS:
         assert command().notices == ()
         assert (core.state, core.files) == (state, files)
     else:

@@ -342,7 +342,7 @@ def test_an_aborted_file_goes_on_with_the_next_upload_and_a_paused_one_does_not(
         driver.do(driver.core.pause_file, lease.file, aborted=lease.file == 1)
         driver.answer(lease, "stopped")
     assert driver.wait() is None
-    driver.upload(held=True)
+    driver.upload(open_ended=True)
     assert driver.wait() is None
     driver.upload()
     assert driver.lease().file == 1

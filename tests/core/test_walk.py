@@ -6,13 +6,25 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from resumable.core.file import FileCore, Live
-from resumable.core.records import Effects, Lease, Notice, Outcome, OutcomeKind, Proof
-from resumable.core.retries import Policy, Retries
+from resumable.core.file import ActiveChunk, FileCore
+from resumable.core.records import (
+    Effects,
+    Lease,
+    Notice,
+    Outcome,
+    OutcomeKind,
+    Proof,
+)
+from resumable.core.retry import RetryController, SessionPolicy
+from resumable.core.scheduler import FileQueue, Slots
 from resumable.core.session import SessionCore
-from resumable.core.slots import Slots
-from resumable.core.states import TERMINAL, ChunkEvent, ChunkState, FileState, SessionState
-from resumable.core.turns import Turns
+from resumable.core.states import (
+    TERMINAL,
+    ChunkEvent,
+    ChunkState,
+    FileState,
+    SessionState,
+)
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
 from .walk import Violation, Walk
@@ -26,7 +38,7 @@ def length(seed: int) -> int:
     return 45 + seed % 45
 
 
-def walk_all(seeds: Iterable[int], make: Callable[[Policy], SessionCore] = SessionCore) -> int:
+def walk_all(seeds: Iterable[int], make: Callable[[SessionPolicy], SessionCore] = SessionCore) -> int:
     """How many steps the walks took."""
     return sum(Walk(seed, make).go(length(seed)) for seed in seeds)
 
@@ -81,7 +93,7 @@ class SlotOfTheStoppedIsFree(SessionCore):
                 file.release(self.live.pop(identifier))
             return told, fresh
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._slots = self.Stops(policy.slots)
 
@@ -96,7 +108,7 @@ class ReleasedWhileOnTheWire(SessionCore):
                 file.release(self.live[identifier])
             return told, fresh
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._slots = self.Stops(policy.slots)
 
@@ -107,7 +119,7 @@ class ReleasedWhileOnTheWire(SessionCore):
             file.live[position] = record
         elif file.live.get(position) is not record and not record.prepare:
             del self._slots.live[lease.id]
-            self._settle()
+            self._complete_if_idle()
             return self.flush()
         return super().report(lease, outcome, now)
 
@@ -122,7 +134,7 @@ class LateSuccessCounts(SessionCore):
             return super().report(lease, outcome, now)
         del self._slots.live[lease.id]
         file.store(record.position, lease.end - lease.start, skipped=False)
-        self._settle()
+        self._complete_if_idle()
         return self.flush()
 
 
@@ -140,10 +152,10 @@ class CompletePerSlot(SessionCore):
 
     def _settle(self) -> None:
         running = self.state is not SessionState.IDLE
-        super()._settle()
+        super()._complete_if_idle()
         if running and self.state is SessionState.IDLE:
             for _ in range(self.policy.slots - 1):
-                self._news.tell("complete")
+                self._collector.add("complete")
 
 
 class CompleteBeforeTheWireIsClear(SessionCore):
@@ -159,7 +171,7 @@ class HeldRunEnds(SessionCore):
 
     def _settle(self) -> None:
         self.held = False
-        super()._settle()
+        super()._complete_if_idle()
 
 
 class GateIgnored(SessionCore):
@@ -218,31 +230,31 @@ class NewCutKeepsTheOldBytes(SessionCore):
 
     def _recut(self, file: FileCore, plan: ChunkPlan) -> None:
         before = self.bytes_done
-        super()._recut(file, plan)
+        super()._rechunk(file, plan)
         self.bytes_done = before
 
 
 class SlotOfTheWaitingIsFree(SessionCore):
     """A retry that waits lets another chunk have its slot."""
 
-    class Kind(Slots):
+    class Validator(Slots):
         def free(self, *, fewer: bool) -> bool:
             return len(self.live) - len(self._waiting) < self._count
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
-        self._slots = self.Kind(policy.slots)
+        self._slots = self.Validator(policy.slots)
 
 
 class RetriesDoNotWait(SessionCore):
     """As in resumable.js: a retry comes at once."""
 
-    class Hasty(Retries):
-        def postpone(self, record: Live, outcome: Outcome, now: float) -> None:
-            super().postpone(record, outcome, now)
+    class Hasty(RetryController):
+        def postpone(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
+            super().schedule_retry(record, outcome, now)
             record.due = now
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._retries = self.Hasty(policy)
 
@@ -250,11 +262,11 @@ class RetriesDoNotWait(SessionCore):
 class RetryAfterIgnored(SessionCore):
     """The server is not left alone."""
 
-    class Deaf(Retries):
-        def hear(self, record: Live, outcome: Outcome, now: float) -> None:
-            super().hear(record, outcome._replace(retry_after=None), now)
+    class Deaf(RetryController):
+        def hear(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
+            super().response_received(record, outcome._replace(retry_after=None), now)
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._retries = self.Deaf(policy)
 
@@ -262,11 +274,11 @@ class RetryAfterIgnored(SessionCore):
 class NewFilesPushIn(SessionCore):
     """New files begin though the server has turned one away."""
 
-    class Eager(Retries):
+    class Eager(RetryController):
         def may_begin(self, now: float) -> float:
             return self.may_ask(now)
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._retries = self.Eager(policy)
 
@@ -274,8 +286,8 @@ class NewFilesPushIn(SessionCore):
 class TurnedAwayKeepsItsSlot(SessionCore):
     """A file that was turned away keeps others from their end."""
 
-    def _turn_away(self, record: Live, lease: Lease, outcome: Outcome) -> None:
-        self._retries.postpone(record, outcome, 0.0)
+    def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
+        self._retries.schedule_retry(record, outcome, 0.0)
         self._slots.keep(lease.id)
 
 
@@ -286,7 +298,7 @@ class SuccessWakesNobody(SessionCore):
         def wake(self, attempt: int) -> None:
             pass
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._slots = self.Drowsy(policy.slots)
 
@@ -299,7 +311,7 @@ class SuccessWakesAtOnce(SessionCore):
             for record in self._waiting.values():
                 record.due = 0.0
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
         self._slots = self.Wakeful(policy.slots)
 
@@ -314,7 +326,7 @@ class StoppedIsSentAfterAll(SessionCore):
 class StoppedFailureFails(SessionCore):
     """A request that fails because it was stopped fails its file."""
 
-    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         if record.state is ChunkState.STOPPING and outcome.kind is OutcomeKind.REFUSED:
             record.state = ChunkState.SENDING
         super()._answered(record, lease, outcome, now)
@@ -343,7 +355,7 @@ class EndedFilesAreHeard(SessionCore):
 
     def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
         if file.state in TERMINAL:
-            self._news.progress(file)
+            self._collector.progress(file)
         super()._cancel(file, reason, announce=announce)
 
 
@@ -356,27 +368,27 @@ class PausedFilesAreLeased(SessionCore):
         effects = super().pause_file(key, aborted=aborted)
         if file is not None and before is not FileState.PAUSED and file.state is FileState.PAUSED:
             file.state = FileState.READY
-            self._turns.add(file)
+            self._queue.add(file)
         return effects
 
 
 class ReleasedHaveNoTurn(SessionCore):
     """A file that had all its turns has no further one, though chunks of it were stopped."""
 
-    class Once(Turns):
+    class Once(FileQueue):
         def add(self, file: FileCore) -> None:
             if file.cursor < file.order.count:
                 super().add(file)
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
-        self._turns = self.Once(self.files, first_and_last=policy.first_and_last)
+        self._queue = self.Once(self.files, first_and_last=policy.first_and_last)
 
 
 class FinalIsTheHighest(SessionCore):
     """The final chunk is taken to be the one with the highest number."""
 
-    def _lease(self, record: Live, now: float) -> Lease:
+    def _lease(self, record: ActiveChunk, now: float) -> Lease:
         lease = super()._lease(record, now)
         return lease if lease.prepare else lease._replace(final=lease.index == record.file.plan.count - 1)
 
@@ -386,7 +398,7 @@ class TestsAreRepeated(SessionCore):
 
     __test__ = False
 
-    def _lease(self, record: Live, now: float) -> Lease:
+    def _lease(self, record: ActiveChunk, now: float) -> Lease:
         if self.policy.test_chunks and record.retries:
             record.state = ChunkState.PENDING
             record.step(ChunkEvent.TEST)
@@ -403,7 +415,7 @@ class NothingIsConfirmed(SessionCore):
 class WholeIsWholeForEver(SessionCore):
     """That the server had the whole file once is held against its last word."""
 
-    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         if record.file.whole and outcome.proof is Proof.PARTIAL:
             outcome = outcome._replace(proof=Proof.WHOLE)
         super()._answered(record, lease, outcome, now)
@@ -432,7 +444,7 @@ class LastIsSentWithOthersInDoubt(SessionCore):
 class DeniedWithoutEnd(SessionCore):
     """A server that lacks something each time gets it each time."""
 
-    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         record.file.asked = False
         super()._answered(record, lease, outcome, now)
 
@@ -440,7 +452,7 @@ class DeniedWithoutEnd(SessionCore):
 class DeniedIsTestedAgain(SessionCore):
     """A server that did not stand by its tests is believed again."""
 
-    def _confirmed(self, record: Live, outcome: Outcome) -> None:
+    def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
         super()._confirmed(record, outcome)
         record.file.untested = False
 
@@ -448,7 +460,7 @@ class DeniedIsTestedAgain(SessionCore):
 class DeniedIsStillStored(SessionCore):
     """What the server does not stand by is not sent, and it is not asked again."""
 
-    def _confirmed(self, record: Live, outcome: Outcome) -> None:
+    def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.DENIED and outcome.proof is Proof.NONE:
             record.step(ChunkEvent.TEST)
             record.step(ChunkEvent.PRESENT)
@@ -458,7 +470,7 @@ class DeniedIsStillStored(SessionCore):
 class StoppedQuestionIsNotAskedAgain(SessionCore):
     """A question that was told to stop is not asked again."""
 
-    def _answered(self, record: Live, lease: Lease, outcome: Outcome, now: float) -> None:
+    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         super()._answered(record, lease, outcome, now)
         if record.confirm and record.state is ChunkState.PENDING and outcome.kind is OutcomeKind.STOPPED:
             record.file.confirming = True

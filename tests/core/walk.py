@@ -17,8 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from resumable.core.records import Effects, Lease, Outcome, OutcomeKind, Proof
-from resumable.core.retries import RETRY_AFTER_CAP, TWICE_WITHIN, Policy
+from resumable.core.records import (
+    Effects,
+    Lease,
+    Outcome,
+    OutcomeKind,
+    Proof,
+)
+from resumable.core.retry import RETRY_AFTER_CAP, TWICE_WITHIN, SessionPolicy
 from resumable.core.session import SessionCore
 from resumable.core.states import ChunkState, SessionState
 from resumable.errors import StateError
@@ -59,7 +65,7 @@ class Request:
 
 
 @dataclass(eq=False)
-class Trouble:
+class Outage:
     """What is known of a chunk that is on the wire or waits: how often it failed since anything got through and since
     when others did, the session's newest request when it failed last, and the earliest time for a retry."""
 
@@ -95,7 +101,7 @@ class CutUp:
     waiting: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
     tested: set[int] = field(default_factory=set)
-    trouble: dict[int, Trouble] = field(default_factory=dict)
+    trouble: dict[int, Outage] = field(default_factory=dict)
     turned_away: int = 0
     gains: int = 0
     bytes: int = 0
@@ -187,7 +193,7 @@ class CutUp:
 class Walk:
     """One walk. ``make`` builds the core that is walked through."""
 
-    def __init__(self, seed: int, make: Callable[[Policy], SessionCore] = SessionCore) -> None:
+    def __init__(self, seed: int, make: Callable[[SessionPolicy], SessionCore] = SessionCore) -> None:
         self.seed = seed
         self.chance = chance = random.Random(seed)
         self.random = chance.random
@@ -199,7 +205,7 @@ class Walk:
         self.first_and_last = self.random() < 0.2
         self.server = ("plain", "foreign", "ours", "mixed")[self.below(4)]
         self.core = make(
-            Policy(
+            SessionPolicy(
                 slots=self.slots,
                 test_chunks=self.testing,
                 max_chunk_retries=self.limit,
@@ -288,7 +294,7 @@ class Walk:
             self.held = True
         if self.state is not SessionState.UPLOADING:
             self.start()
-        self.do("upload", self.core.upload, self.now, held=held)
+        self.do("upload", self.core.upload, self.now, open_ended=held)
 
     def start(self) -> None:
         self.state = SessionState.UPLOADING
@@ -296,7 +302,7 @@ class Walk:
 
     def release(self) -> None:
         self.held = False
-        self.do("release", self.core.release)
+        self.do("release", self.core.close_run)
 
     def pause(self) -> None:
         if self.state is SessionState.UPLOADING:
@@ -444,7 +450,7 @@ class Walk:
             self.need(found.ours == file.ours, "whose server it is, is known")
             file.waiting.pop(index, None)
             file.wire.add(index)
-            file.trouble.setdefault(index, Trouble(self.gains))
+            file.trouble.setdefault(index, Outage(self.gains))
             self.numbers += 1
             if not file.stored and self.room:
                 self.room -= 1
@@ -553,7 +559,7 @@ class Walk:
         return Outcome(
             kind,
             answered=self.random() < 0.5,
-            hopeless=kind is K.RETRY and self.random() < 0.1,
+            unreachable=kind is K.RETRY and self.random() < 0.1,
             busy=busy,
             retry_after=(0.5, 2.0, 1e9)[self.below(3)] if busy and self.random() < 0.4 else None,
             stored=self.ranges(file) if self.random() < (0.5 if request.lease.confirm else 0.05) else (),
@@ -637,7 +643,9 @@ class Walk:
         self.busy(file, request, outcome)
         away = outcome.busy and not file.stored
         counts = not (away and file.turned_away and file.gains != self.gains)
-        last = (self.limit is not None and counts and retries >= self.limit) or (outcome.hopeless and not self.reached)
+        last = (self.limit is not None and counts and retries >= self.limit) or (
+            outcome.unreachable and not self.reached
+        )
         trouble = file.trouble.pop(index)
         if question:
             file.retries.pop(QUESTION, None)
@@ -695,7 +703,7 @@ class Walk:
             file.denied = True
         self.denials += 1
 
-    def wait(self, file: CutUp, index: int, trouble: Trouble) -> None:
+    def wait(self, file: CutUp, index: int, trouble: Outage) -> None:
         """The chunk waits the longer the more often it failed; less long if others got through since."""
         if trouble.gains != self.gains:
             trouble.own += trouble.streak > 0

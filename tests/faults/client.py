@@ -7,7 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from resumable import FileState, Result, Resumable, ResumableFile
+from resumable import (
+    FileState,
+    Result,
+    Resumable,
+    ResumableFile,
+)
 
 __all__ = ["CHUNK", "Run", "content", "upload"]
 

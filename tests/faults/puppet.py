@@ -11,7 +11,12 @@ import sys
 import threading
 from typing import Any
 
-from resumable import FileState, Resumable, ResumableFile, StateError
+from resumable import (
+    FileState,
+    Resumable,
+    ResumableFile,
+    StateError,
+)
 
 CHUNK = 1 << 12
 WORKERS = 3
@@ -73,7 +78,7 @@ class Puppet:
     def states(self) -> dict[str, str]:
         return {file.relative_path: file.state.value for file in self.session.files}
 
-    def watch(self) -> None:
+    def control(self) -> None:
         """Something has happened since this was called, or nothing does for a moment."""
         self.happened.clear()
         self.happened.wait(0.05)

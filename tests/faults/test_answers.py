@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from resumable import AuthenticationRefused, RedirectRefused, Resumable, RetriesExhausted, ServerRefused
+from resumable import (
+    AuthenticationRefused,
+    RedirectRefused,
+    Resumable,
+    RetriesExhausted,
+    ServerRefused,
+)
 
 from .client import CHUNK, Run, content, upload
 from .script import Exchange, Script, Store, answer, head, raw

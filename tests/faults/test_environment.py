@@ -15,7 +15,12 @@ import requests
 import requests.auth
 import trustme
 
-from resumable import AuthenticationRefused, Resumable, RetriesExhausted, TransportError
+from resumable import (
+    AuthenticationRefused,
+    Resumable,
+    RetriesExhausted,
+    TransportError,
+)
 
 from .client import CHUNK, content, upload
 from .script import Exchange, Script, Store, answer, head, hold

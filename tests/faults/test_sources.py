@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from resumable import Resumable, SourceChanged, SourceError, identifiers
+from resumable import (
+    Resumable,
+    SourceChanged,
+    SourceError,
+    identifiers,
+)
 
 from .client import CHUNK, content, upload
 from .descriptors import open_below

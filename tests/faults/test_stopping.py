@@ -17,7 +17,13 @@ from typing import Any
 
 import pytest
 
-from resumable import ChunkState, FileState, Resumable, SessionState, UploadCancelled
+from resumable import (
+    ChunkState,
+    FileState,
+    Resumable,
+    SessionState,
+    UploadCancelled,
+)
 
 from .client import CHUNK, content
 from .script import Exchange, Script, Store, answer, hold

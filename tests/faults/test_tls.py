@@ -14,7 +14,7 @@ import requests
 import trustme
 
 from resumable import TransportError
-from resumable.transport.base import Watch
+from resumable.transport.base import RequestControl
 
 from .client import CHUNK, content, upload
 from .proxy import Fault, Proxy, Scenario
@@ -213,8 +213,8 @@ def test_a_connection_that_is_stopped_stays_one_of_tls(authority: trustme.CA, bu
     with Script(hold, context=context(authority, "localhost")) as server:
         plain = socket.create_connection(("127.0.0.1", server.port))
         with trusted.wrap_socket(plain, server_hostname="localhost") as connection:
-            watch = Watch()
-            watch.arm(None, stall=5)
-            watch.begin(connection, b"GET / HTTP/1.1\r\n\r\n")
-            watch.stop(hard=True)
+            control = RequestControl()
+            control.prepare(None, stall=5)
+            control.begin(connection, b"GET / HTTP/1.1\r\n\r\n")
+            control.stop(hard=True)
             assert connection.version() is not None

@@ -16,7 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from resumable.receiver import FileStore, Receiver, Request, Response, Server
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Request,
+    Response,
+    Server,
+)
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for pip
 

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resumable.protocol.acceptance import Acceptance, Remedy, is_web_page, judge, summary
+from resumable.protocol.acceptance import (
+    Acceptance,
+    Remedy,
+    is_web_page,
+    judge,
+    summary,
+)
 
 LOGIN = (
     '<!DOCTYPE html>\n<html><head><title>Log in &ndash; Example</title><script>if (1 < 2) go("/login")</script></head>'

@@ -11,7 +11,12 @@ import pytest
 
 from resumable.options import OPTIONS, Options
 from resumable.protocol import identifiers
-from resumable.protocol.dialects import FLOWJS, FLOWJS_EXACT, RESUMABLEJS, RESUMABLEJS_EXACT
+from resumable.protocol.dialects import (
+    FLOWJS,
+    FLOWJS_EXACT,
+    RESUMABLEJS,
+    RESUMABLEJS_EXACT,
+)
 
 TABLES = Path(__file__).parent.parent / "vectors" / "tables"
 LIBRARIES = json.loads((TABLES / "defaults.json").read_text(encoding="utf-8"))

@@ -14,8 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multipart import MultipartParser  # type: ignore[import-untyped]
 
-from resumable.protocol.form import base64_length, base64_prefix, boundary, encode_form
-from resumable.protocol.parameters import ChunkFacts, ParameterNames, for_test, for_upload, query_string
+from resumable.protocol.form import (
+    base64_length,
+    base64_prefix,
+    boundary,
+    encode_form,
+)
+from resumable.protocol.parameters import (
+    ChunkFacts,
+    ParameterNames,
+    for_test,
+    for_upload,
+    query_string,
+)
 
 TABLES = Path(__file__).parent.parent / "vectors" / "tables"
 REQUESTS = json.loads((TABLES / "raw_requests.json").read_text(encoding="utf-8"))["rows"]

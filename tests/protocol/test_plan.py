@@ -144,4 +144,4 @@ def test_the_positions_of_a_range_when_the_first_and_the_last_go_first(
 )
 def test_which_chunks_are_alone_on_the_wire(mode: str, alone: list[int]) -> None:
     order = ChunkOrder(5, mode)
-    assert [position for position in range(5) if order.alone(position)] == alone
+    assert [position for position in range(5) if order.exclusive(position)] == alone

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable.options import Options
-from resumable.protocol.verdict import Rules, Verdict, format_ranges, parse_ranges
+from resumable.protocol.verdict import (
+    Rules,
+    Verdict,
+    format_ranges,
+    parse_ranges,
+)
 
 STORED, MISSING, RETRY, FATAL = Verdict.STORED, Verdict.MISSING, Verdict.RETRY, Verdict.FATAL
 

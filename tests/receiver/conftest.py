@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from resumable.receiver import FileStore, Limits, Receiver, Server
+from resumable.receiver import (
+    FileStore,
+    Limits,
+    Receiver,
+    Server,
+)
 
 PATIENCE = 60.0
 

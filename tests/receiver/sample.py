@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resumable.protocol import form
-from resumable.protocol.parameters import ChunkFacts, ParameterNames, for_upload, query_string
+from resumable.protocol.parameters import (
+    ChunkFacts,
+    ParameterNames,
+    for_upload,
+    query_string,
+)
 from resumable.protocol.plan import ChunkPlan
 from resumable.receiver import Receiver, Request, Response
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resumable.receiver import FileStore, Limits, Receiver, Server
+from resumable.receiver import (
+    FileStore,
+    Limits,
+    Receiver,
+    Server,
+)
 
 from .sample import Sample
 

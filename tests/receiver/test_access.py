@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from resumable.errors import OptionError
-from resumable.receiver import FileStore, Receiver, Refusal, Request
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Refusal,
+    Request,
+)
 
 from .sample import Sample
 

@@ -22,7 +22,12 @@ from typing import Any
 import pytest
 
 from resumable.errors import OptionError
-from resumable.receiver import FileStore, Receiver, Server, UploadRecord
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Server,
+    UploadRecord,
+)
 
 from .conftest import until_no_connection_is_served
 from .sample import Sample

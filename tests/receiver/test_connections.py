@@ -16,7 +16,12 @@ from pathlib import Path
 import pytest
 
 from resumable.errors import OptionError
-from resumable.receiver import FileStore, Limits, Receiver, Server
+from resumable.receiver import (
+    FileStore,
+    Limits,
+    Receiver,
+    Server,
+)
 
 from .conftest import PATIENCE, eventually, until_no_connection_is_served
 from .sample import Sample

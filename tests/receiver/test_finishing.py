@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from resumable.receiver import FileStore, Receiver, Refusal, UploadRecord
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Refusal,
+    UploadRecord,
+)
 
 from .sample import Sample
 from .uploads import filled, opened

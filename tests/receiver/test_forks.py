@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from resumable.receiver.store.base.quotas import ACCOUNTS, Quotas
 
 from resumable.receiver import FileStore, Receiver
-from resumable.receiver.accounts import ACCOUNTS, Accounts
 
 from .uploads import a_record, filled, opened
 
@@ -41,11 +41,11 @@ def test_a_child_does_not_keep_an_upload_from_being_swept(root: Path) -> None:
 
 def test_a_child_does_not_keep_the_accounts_locked(root: Path) -> None:
     store = FileStore(root, fsync="never", max_open_uploads=9)
-    accounts = Accounts(9, None, lambda state: iter(()))
+    quotas = Quotas(9, None, lambda state: iter(()))
     with filled(store):
         pass
     state = os.open(root / ".resumable", os.O_RDONLY)
-    changing = accounts.beginning(a_record(), state)
+    changing = quotas.beginning(a_record(), state)
     changing.__enter__()
     with a_child():
         changing.__exit__(None, None, None)

@@ -95,8 +95,8 @@ def die_in_a_change(root: Path) -> None:
 
 
 def start_the_machine(root: Path) -> None:
-    accounts = root / ".resumable" / "accounts"
-    write_at(accounts, accounts.read_text().index('"') + 1, b"other")
+    quotas = root / ".resumable" / "accounts"
+    write_at(quotas, quotas.read_text().index('"') + 1, b"other")
 
 
 def lose_the_accounts(root: Path) -> None:

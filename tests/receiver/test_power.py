@@ -346,7 +346,7 @@ def test_what_the_disk_did_not_take_is_missing(
 def test_without_a_boot_id_every_chunk_is_on_the_disk_before_it_is_acknowledged(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resumable.receiver.policy.boot_id", lambda: None)
+    monkeypatch.setattr("resumable.receiver.store.policy.boot_id", lambda: None)
     with filled(FileStore(root, fsync="finish")):
         assert marks_of(root) == b"\2\2\2"
 

@@ -16,7 +16,12 @@ import pytest
 import requests
 
 from resumable.errors import OptionError
-from resumable.receiver import FileStore, Limits, Receiver, Server
+from resumable.receiver import (
+    FileStore,
+    Limits,
+    Receiver,
+    Server,
+)
 
 from .conftest import PATIENCE, eventually
 from .sample import Sample

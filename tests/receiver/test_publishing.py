@@ -110,11 +110,11 @@ def test_it_is_told_again_when_telling_raised(store: FileStore, root: Path) -> N
 
 
 def test_who_tells_at_the_same_time_waits_and_does_not_tell(store: FileStore, root: Path) -> None:
-    telling, go_on = threading.Event(), threading.Event()
+    emitter, go_on = threading.Event(), threading.Event()
     told: list[str] = []
 
     def slow(record: UploadRecord) -> None:
-        telling.set()
+        emitter.set()
         assert go_on.wait(30)
         told.append("first")
 
@@ -123,7 +123,7 @@ def test_who_tells_at_the_same_time_waits_and_does_not_tell(store: FileStore, ro
         first.publish()
         threads = [threading.Thread(target=lambda: results.append(first.announce(slow)))]
         threads[0].start()
-        assert telling.wait(30)
+        assert emitter.wait(30)
         threads.append(
             threading.Thread(target=lambda: results.append(second.announce(lambda record: told.append("second"))))
         )

@@ -18,7 +18,15 @@ import pytest
 import requests
 
 from resumable.errors import OptionError, StateError
-from resumable.receiver import Application, FileStore, Limits, Receiver, Request, Response, Server
+from resumable.receiver import (
+    Application,
+    FileStore,
+    Limits,
+    Receiver,
+    Request,
+    Response,
+    Server,
+)
 from resumable.receiver.__main__ import main
 
 from .conftest import until_no_connection_is_served

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from resumable.receiver import FileStore, Receiver, Refusal, Request
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Refusal,
+    Request,
+)
 
 from .sample import Sample
 

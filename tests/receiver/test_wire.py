@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from resumable.receiver import FileStore, Limits, Receiver, Refusal, Request, Response, Server, UploadRecord
+from resumable.receiver import (
+    FileStore,
+    Limits,
+    Receiver,
+    Refusal,
+    Request,
+    Response,
+    Server,
+    UploadRecord,
+)
 
 from .sample import Sample
 

@@ -15,7 +15,7 @@ from .sample import Sample
 Answer = tuple[str, dict[str, str], bytes]
 
 
-class Waiting(io.RawIOBase):
+class Waiter(io.RawIOBase):
     """The body of a client that sends so much and then nothing more."""
 
     def __init__(self, data: bytes) -> None:
@@ -129,7 +129,7 @@ def test_a_length_that_cannot_be_is_refused_before_the_body_is_read(
     application.receiver.signals.upload_refused.connect(
         lambda sender, status, sentence, record: refused.append(status), weak=False
     )
-    stream = Waiting(b"x" * 2000)
+    stream = Waiter(b"x" * 2000)
     # The validator wants lengths that are right, so this goes without it.
     started: list[str] = []
     asked = {"REQUEST_METHOD": "POST", "QUERY_STRING": Sample().query(1), "wsgi.input": stream, **environ}
@@ -142,7 +142,7 @@ def test_a_length_that_cannot_be_is_refused_before_the_body_is_read(
 
 
 def test_a_body_that_stops_is_refused(application: Application) -> None:
-    for body, status in ((Waiting(b"01"), "408 Request Timeout"), (io.BytesIO(b"01"), "400 Bad Request")):
+    for body, status in ((Waiter(b"01"), "408 Request Timeout"), (io.BytesIO(b"01"), "400 Bad Request")):
         assert ask(application, "POST", Sample().query(1), body, CONTENT_LENGTH="8")[0] == status
     assert ask(application, "GET", Sample().query(1))[0] == "204 No Content"
 
@@ -151,18 +151,18 @@ def test_what_is_left_of_a_body_is_read_so_that_the_answer_is_too(application: A
     stream = io.BytesIO(b"x" * 900 + b"the next request")
     assert ask(application, "POST", "a=b", stream, CONTENT_LENGTH="900")[0] == "400 Bad Request"
     assert stream.read() == b"the next request"
-    assert ask(application, "POST", "a=b", Waiting(b"x"), CONTENT_LENGTH="900")[0] == "400 Bad Request"
+    assert ask(application, "POST", "a=b", Waiter(b"x"), CONTENT_LENGTH="900")[0] == "400 Bad Request"
 
 
 def test_a_long_rest_of_a_body_is_left(root: Path) -> None:
     application = Application(Receiver(root))
-    stream = Waiting(b"x")
+    stream = Waiter(b"x")
     assert ask(application, "DELETE", body=stream, CONTENT_LENGTH=str(9 * 1024 * 1024))[0].startswith("405 ")
     assert stream.asked == 0
 
 
 def test_a_client_that_waits_to_be_told_to_go_on_is_not_waited_for(application: Application) -> None:
-    stream = Waiting(b"")
+    stream = Waiter(b"")
     asked = {"CONTENT_LENGTH": "8", "HTTP_EXPECT": "100-continue", "HTTP_ORIGIN": "https://evil.example"}
     assert ask(application, "POST", Sample().query(1), stream, **asked)[0] == "403 Forbidden"
     assert stream.asked == 0

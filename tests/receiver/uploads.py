@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from resumable.receiver.store.base.upload import FileUpload
+
 from resumable.receiver import FileStore, UploadRecord
-from resumable.receiver.upload import FileUpload
 
 KEY = "0" * 40
 DATA = bytes(range(100))

@@ -14,7 +14,13 @@ import pytest
 import requests
 from session.wire import PATIENCE, Request, Wire, stored
 
-from resumable import AuthenticationRefused, HookError, Resumable, ResumableFile, ServerRefused
+from resumable import (
+    AuthenticationRefused,
+    HookError,
+    Resumable,
+    ResumableFile,
+    ServerRefused,
+)
 from resumable.cli import main
 
 Make = Callable[..., Path]

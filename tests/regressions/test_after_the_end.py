@@ -15,7 +15,13 @@ import pytest
 from receiver.sample import Sample
 
 import resumable
-from resumable.receiver import FileStore, Receiver, Response, Server, UploadRecord
+from resumable.receiver import (
+    FileStore,
+    Receiver,
+    Response,
+    Server,
+    UploadRecord,
+)
 from resumable.receiver.messages import Refusal
 
 FILE = Sample(bytes(range(30)), 10, relative_path="v.bin", file_name="v.bin")

@@ -12,7 +12,14 @@ import pytest
 from session.conftest import wait_until_threads_are_gone
 from session.wire import PATIENCE, Request, Wire, stored
 
-from resumable import FileState, Resumable, ResumableFile, SessionState, UploadCancelled, UploadFailed
+from resumable import (
+    FileState,
+    Resumable,
+    ResumableFile,
+    SessionState,
+    UploadCancelled,
+    UploadFailed,
+)
 
 Make = Callable[..., Path]
 Told = list[tuple[str, str]]
@@ -111,7 +118,7 @@ def test_ctrl_c_on_leaving_the_block_closes_its_files(wire: Wire, make: Make) ->
 
     def interrupt() -> None:
         wire.wait_held()
-        while not session._engine._monitor.waiting:
+        while not session._dispatcher._shared.waiting:
             pass
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 

@@ -22,7 +22,12 @@ from faults.script import Exchange, Script, Store, answer
 from requests_ntlm import HttpNtlmAuth
 from requests_unixsocket import UnixAdapter
 
-from resumable import AuthenticationRefused, OptionError, Resumable, ServerRefused
+from resumable import (
+    AuthenticationRefused,
+    OptionError,
+    Resumable,
+    ServerRefused,
+)
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,7 +10,7 @@ import pytest
 from session.wire import PATIENCE, Request, Wire, stored
 
 from resumable import Resumable, dialects, identifiers
-from resumable.cli.flags import DIALECTS
+from resumable.cli.params.flags import DIALECTS
 from resumable.options import OPTIONS, Options
 
 Make = Callable[..., Path]

@@ -17,7 +17,13 @@ import pytest
 from session.conftest import threads_of_sessions, wait_until_threads_are_gone
 from session.wire import PATIENCE, Request, Wire
 
-from resumable import Result, Resumable, ResumableFile, SessionState, UploadFailed
+from resumable import (
+    Result,
+    Resumable,
+    ResumableFile,
+    SessionState,
+    UploadFailed,
+)
 
 Make = Callable[..., Path]
 

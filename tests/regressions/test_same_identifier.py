@@ -55,17 +55,17 @@ def test_while_the_first_is_open_the_second_is_refused(root: Path, receiver: Rec
 
 
 def test_while_a_hook_is_told_of_the_first_it_is_open(root: Path) -> None:
-    telling, go_on = threading.Event(), threading.Event()
+    emitter, go_on = threading.Event(), threading.Event()
 
     def wait(record: UploadRecord) -> None:
-        telling.set()
+        emitter.set()
         assert go_on.wait(60)
 
     receiver = Receiver(FileStore(root, fsync="never"), on_file_received=wait)
     ONE.send(receiver, 1, 2)
     with ThreadPoolExecutor(1) as pool:
         last = pool.submit(status, receiver, ONE, 3)
-        assert telling.wait(60)
+        assert emitter.wait(60)
         assert status(receiver, TWO, 1) == 409
         go_on.set()
         assert last.result(60) == 201

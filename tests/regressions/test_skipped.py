@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from session.wire import PATIENCE, Wire
 
-from resumable import FileRejected, Result, Resumable, ResumableFile, identifiers, upload
+from resumable import (
+    FileRejected,
+    Result,
+    Resumable,
+    ResumableFile,
+    identifiers,
+    upload,
+)
 
 Make = Callable[..., Path]
 

@@ -9,10 +9,23 @@ import pytest
 from faults.client import content, upload
 from faults.script import Script, answer
 
-from resumable.errors import AuthenticationRefused, RedirectRefused, RetriesExhausted, ServerRefused
+from resumable.errors import (
+    AuthenticationRefused,
+    RedirectRefused,
+    RetriesExhausted,
+    ServerRefused,
+)
 from resumable.options import Options
 from resumable.protocol.verdict import Rules, Verdict
-from resumable.statuses import FEW_ATTEMPTS, PERMANENT_ERRORS, STATUSES, Decision, decide, hint, most_attempts
+from resumable.statuses import (
+    FEW_ATTEMPTS,
+    PERMANENT_ERRORS,
+    STATUSES,
+    Decision,
+    decide,
+    hint,
+    most_attempts,
+)
 
 BLIND = {"test_chunks": False}
 

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from session.wire import PATIENCE, Request, Wire
 
-from resumable import FileState, IncompleteUpload, Resumable, ResumableFile
+from resumable import (
+    FileState,
+    IncompleteUpload,
+    Resumable,
+    ResumableFile,
+)
 
 pytestmark = pytest.mark.timeout(60)
 

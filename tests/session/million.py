@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from resumable import Resumable, ResumableChunk
-from resumable.transport.base import Reply, Request, Stopped, Watch
+from resumable.transport.base import (
+    Reply,
+    Request,
+    RequestControl,
+    Stopped,
+)
 
 STORED = Reply(200, {}, "")
 
@@ -24,8 +29,8 @@ STORED = Reply(200, {}, "")
 class Instant:
     """A server in the next room."""
 
-    def send(self, request: Request, watch: Watch) -> Reply:
-        if watch.stopped:
+    def send(self, request: Request, control: RequestControl) -> Reply:
+        if control.stopped:
             raise Stopped
         assert request.body is not None
         for _ in request.body:

@@ -13,11 +13,18 @@ from typing import Any
 
 import pytest
 
-from resumable import FileState, Resumable, SessionState, StateError, UploadCancelled, WaitTimeout
+from resumable import (
+    FileState,
+    Resumable,
+    SessionState,
+    StateError,
+    UploadCancelled,
+    WaitTimeout,
+)
 from resumable.core.records import Notice
-from resumable.core.retries import Policy
+from resumable.core.retry import SessionPolicy
 from resumable.dispatch.delivery import LINGER, MOST, make_delivery
-from resumable.dispatch.monitor import Monitor
+from resumable.dispatch.shared_state import SharedState
 
 from .conftest import threads_of_sessions, wait_until_threads_are_gone
 from .wire import LEAVE, PATIENCE, Wire
@@ -48,11 +55,11 @@ class Post:
 
 def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    monitor = Monitor(Policy(), wanted=lambda event: True, clock=time.monotonic)
-    lock, outbox = monitor.lock, monitor.outbox
-    delivery = make_delivery(None, monitor, lambda notice: told.put(notice.event), lambda: None)
+    shared = SharedState(SessionPolicy(), wanted=lambda event: True, clock=time.monotonic)
+    lock, outbox = shared.lock, shared.outbox
+    delivery = make_delivery(None, shared, lambda notice: told.put(notice.event), lambda: None)
     late = iter([Notice("cancel")])
-    wait = delivery._news.wait
+    wait = delivery._collector.wait
 
     def waiting(seconds: float | None = None) -> bool:
         # Its time for more is over, and before it has the lock again somebody else had it.
@@ -61,7 +68,7 @@ def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypa
             return False
         return wait(seconds)
 
-    monkeypatch.setattr(delivery._news, "wait", waiting)
+    monkeypatch.setattr(delivery._collector, "wait", waiting)
     with lock:
         outbox.extend([Notice("pause")])
     delivery.post()

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from resumable import Resumable, ResumableChunk, ResumableFile, UnknownEvent
+from resumable import (
+    Resumable,
+    ResumableChunk,
+    ResumableFile,
+    UnknownEvent,
+)
 from resumable.events import EVENTS, canonical
 
 from .wire import PATIENCE, Wire

@@ -25,7 +25,7 @@ from resumable import (
     UploadFailed,
     WaitTimeout,
 )
-from resumable.dispatch.entry import ChunkRecord, FileRecord
+from resumable.dispatch.registry import ChunkRecord, FileRecord
 
 from .conftest import wait_until_answers_are_awaited
 from .wire import PATIENCE, Request, Wire, stored
@@ -213,7 +213,7 @@ def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_
         session.resume()
         joins = threading.Thread(target=session.join)
         joins.start()
-        while not session._engine._ends.joining:
+        while not session._dispatcher._results.joining:
             pass
         session.add_file(make("other")).wait(PATIENCE)
         assert aborted.is_paused()

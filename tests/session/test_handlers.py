@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from resumable import OptionError, Resumable, ResumableFile, Subscription, UnknownEvent, UploadFailed
+from resumable import (
+    OptionError,
+    Resumable,
+    ResumableFile,
+    Subscription,
+    UnknownEvent,
+    UploadFailed,
+)
 
 from .wire import PATIENCE, Wire
 
@@ -645,7 +652,7 @@ def test_a_late_handler_of_many_chunks_is_told_in_batches(wire: Wire, make: Make
         file.mark_chunks_completed(1000)
         session.process_events()
         subscription = file.on("chunk_success", lambda chunk: heard.append(chunk.index))
-        assert session._engine._delivery._deliver(1) == 1
+        assert session._dispatcher._delivery._deliver(1) == 1
         assert heard == list(range(64))
         subscription.off()
         session.process_events()

@@ -26,7 +26,7 @@ from resumable import (
     UnknownOption,
 )
 from resumable.options import OPTIONS
-from resumable.transport.base import Reply, Watch
+from resumable.transport.base import Reply, RequestControl
 from resumable.transport.base import Request as Sent
 
 from .wire import PATIENCE, Request, Wire
@@ -528,7 +528,7 @@ class Detour:
         self.sent = 0
         self.closed = False
 
-    def send(self, request: Sent, watch: Watch) -> Reply:
+    def send(self, request: Sent, control: RequestControl) -> Reply:
         self.sent += 1
         body = None if request.body is None else b"".join(bytes(piece) for piece in request.body)
         reply = requests.request(request.method, request.url, headers={**request.headers, "X-Detour": "1"}, data=body)

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from resumable import ChunkState, FileState, Resumable, ResumableFile, SessionState, StateError
+from resumable import (
+    ChunkState,
+    FileState,
+    Resumable,
+    ResumableFile,
+    SessionState,
+    StateError,
+)
 
 from .wire import PATIENCE, Request, Wire, stored
 

@@ -22,8 +22,7 @@ from resumable import (
     SourceChanged,
     SourceError,
 )
-from resumable.dispatch.hooks import HOOKS
-from resumable.plugins import installed_plugins
+from resumable.hooks import HOOKS, installed_plugins
 
 from .wire import PATIENCE, Request, Wire
 

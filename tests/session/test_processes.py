@@ -70,11 +70,11 @@ def test_in_the_child_of_a_fork_every_call_is_refused_and_none_hangs(wire: Wire,
             lambda: file.speed, lambda: file.chunks[0].state, lambda: file.on("success", print),
         ]  # fmt: skip
         # Also while another thread holds the lock, which nobody would ever release in the child.
-        monitor = session._engine._monitor.lock
+        shared = session._dispatcher._shared.lock
         held, go = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with monitor:
+            with shared:
                 held.set()
                 go.wait(PATIENCE)
 

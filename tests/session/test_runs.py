@@ -29,7 +29,7 @@ from resumable import (
     WaitTimeout,
     upload,
 )
-from resumable.dispatch import engine
+from resumable.dispatch import dispatcher
 
 from .conftest import wait_until_answers_are_awaited, wait_until_threads_are_gone
 from .wire import LEAVE, PATIENCE, Request, Wire
@@ -291,7 +291,7 @@ def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(w
 def test_cancel_and_close_free_a_worker_whose_server_never_answers(
     wire: Wire, make: Make, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "STOP_PATIENCE", PATIENCE)
+    monkeypatch.setattr(dispatcher, "STOP_PATIENCE", PATIENCE)
     wire.behave = holding
     for end in ("cancel", "close", "remove", "file"):
         session = Resumable(wire.url, chunk_size=10, simultaneous_uploads=2, chunk_order="free")
@@ -352,7 +352,7 @@ def test_a_session_can_be_used_after_a_cancel(wire: Wire, make: Make) -> None:
 
 
 def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "STOP_PATIENCE", PATIENCE)
+    monkeypatch.setattr(dispatcher, "STOP_PATIENCE", PATIENCE)
     wire.behave = holding
     events = []
     begun = time.monotonic()
@@ -437,7 +437,7 @@ def test_closing_wakes_those_who_wait(wire: Wire, make: Make) -> None:
 
 
 def interrupt_once_joined(session: Resumable) -> None:
-    while not session._engine._monitor.waiting:
+    while not session._dispatcher._shared.waiting:
         pass
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -471,10 +471,10 @@ def test_ctrl_c_takes_the_lock_from_nobody(wire: Wire, make: Make) -> None:
         raise KeyboardInterrupt
 
     def hold() -> None:
-        while not monitor.waiters._gates:
+        while not shared.waiters._gates:
             pass
-        with monitor.lock:
-            monitor.waiters.notify_all()
+        with shared.lock:
+            shared.waiters.notify_all()
             early.append(left.wait(0.1))  # it goes on as far as it can without the lock
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             assert interrupted.wait(PATIENCE)
@@ -483,7 +483,7 @@ def test_ctrl_c_takes_the_lock_from_nobody(wire: Wire, make: Make) -> None:
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         with Resumable(wire.url) as session:
-            monitor = session._engine._monitor
+            shared = session._dispatcher._shared
             session.add_file(make())
             wire.wait_held()
             holding_it = threading.Thread(target=hold)
@@ -634,7 +634,7 @@ def test_a_handler_that_cannot_be_called_connects_no_other(wire: Wire, make: Mak
         with pytest.raises(TypeError, match="int cannot be"):
             session.add_file(make(), on={"success": heard.append, "error": 3})  # type: ignore[dict-item]
         assert session.files == []
-        assert not session.signals.wanted("file_success")
+        assert not session.signals.has_receivers("file_success")
 
 
 def test_sessions_are_made_for_requests_at_once_and_not_for_threads(wire: Wire, make: Make) -> None:

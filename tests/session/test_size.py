@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from resumable import ChunkState, Resumable
-from resumable.transport.base import Watch
+from resumable.transport.base import RequestControl
 from resumable.transport.body import ChunkBody
 
 from .conftest import wait_until_threads_are_gone
@@ -116,7 +116,7 @@ def test_a_chunk_costs_the_same_among_few_and_among_many(plain_environment: dict
 
 def test_what_a_chunk_needed_is_gone_without_the_garbage_collector(wire: Wire, make: Callable[..., Path]) -> None:
     def held() -> list[object]:
-        return [thing for thing in gc.get_objects() if isinstance(thing, (ChunkBody, Watch))]
+        return [thing for thing in gc.get_objects() if isinstance(thing, (ChunkBody, RequestControl))]
 
     gc.collect()
     gc.disable()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from resumable import FileState, Resumable, StateError
-from resumable.transport.base import Reply, Request, Watch
+from resumable.transport.base import Reply, Request, RequestControl
 
 from .conftest import wait_until_threads_are_gone
 from .wire import PATIENCE, Wire
@@ -116,7 +116,7 @@ def test_an_interruption_while_a_thread_is_started_leaves_a_session_that_can_go_
 @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")])
 def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, error: BaseException) -> None:
     class Broken:
-        def send(self, request: Request, watch: Watch) -> Reply:
+        def send(self, request: Request, control: RequestControl) -> Reply:
             if "bad" in request.url:
                 raise error
             return Reply(200, {}, "")

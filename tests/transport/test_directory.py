@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from resumable.errors import SourceError
-from resumable.transport.directory import walk
+from resumable.sources.directory import walk
 
 FILES = ["a.txt", "b/deep/er/x.csv", "b/y.txt", "b.txt", "c/.hidden", "c/z.CSV"]
 
@@ -191,7 +191,7 @@ def test_a_directory_that_may_not_be_read_is_told_and_not_left_out(mode: int) ->
     script = """if True:
         import os, sys
         from resumable.errors import SourceError
-        from resumable.transport.directory import walk
+        from resumable.sources.directory import walk
         if os.getuid() == 0:
             os.setgroups([])
             os.setgid(65534)

@@ -25,8 +25,8 @@ from faults.descriptors import open_below
 
 from resumable.errors import SourceChanged, SourceError
 from resumable.protocol import identifiers
-from resumable.transport import source as module
-from resumable.transport.source import Source, make_source
+from resumable.sources import path as module
+from resumable.sources.path import Source, make_source
 
 CONTENT = bytes(range(256)) * 40
 
@@ -213,14 +213,14 @@ def test_python_chooses_preadv_where_it_exists_and_the_portable_way_where_not() 
     script = """
         import os
         had = hasattr(os, "preadv")
-        from resumable.transport import source
-        assert source._PathSource.read_at is (source._preadv if had else source._seek_and_read)
+        from resumable.sources import path
+        assert path._PathSource.read_at is (path._preadv if had else path._seek_and_read)
         if had:
             del os.preadv
         import importlib
-        importlib.reload(source)
-        assert source._PathSource.read_at is source._seek_and_read
-        chosen = source.make_source(__import__("sys").executable)
+        importlib.reload(path)
+        assert path._PathSource.read_at is path._seek_and_read
+        chosen = path.make_source(__import__("sys").executable)
         buffer = memoryview(bytearray(4))
         with chosen.open() as reader:
             reader.read_into(buffer, 0)
@@ -512,7 +512,7 @@ def test_what_is_no_source_at_all_is_refused_by_its_type(nothing: Any) -> None:
 WITHOUT_RIGHTS = """
 import os, resource, signal, sys
 from resumable.errors import SourceError
-from resumable.transport.source import make_source
+from resumable.sources.path import make_source
 
 if os.getuid() == 0:
     os.setgroups([])

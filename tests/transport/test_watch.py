@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from resumable.transport import base
-from resumable.transport.base import Watch
+from resumable.transport.base import RequestControl
 
 PATIENCE = 30.0
 
@@ -20,27 +20,27 @@ def test_a_worker_that_stands_still_at_its_first_write_sends_nothing_after_the_s
     looked, go_on = threading.Event(), threading.Event()
     failures = []
 
-    class Slow(Watch):
+    class Slow(RequestControl):
         def _put(self, connection: socket.socket, view: memoryview) -> int:
             looked.set()
             assert go_on.wait(PATIENCE)
             return super()._put(connection, view)
 
     def begin() -> None:
-        watch.arm(None, stall=PATIENCE)
+        control.prepare(None, stall=PATIENCE)
         try:
-            watch.begin(ours, b"GET / HTTP/1.1\r\n\r\n")
+            control.begin(ours, b"GET / HTTP/1.1\r\n\r\n")
         except OSError as error:
             failures.append(error)
 
     monkeypatch.setattr(base, "_GATE_PATIENCE", 0.01)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        watch = Slow()
+        control = Slow()
         worker = threading.Thread(target=begin)
         worker.start()
         assert looked.wait(PATIENCE)
-        watch.stop(hard=hard)
+        control.stop(hard=hard)
         go_on.set()
         worker.join(PATIENCE)
         assert theirs.recv(100) == b""

@@ -1,0 +1,175 @@
+"""Sources become files of a session: examined, announced, and, with ``auto_upload``, on their way."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from .core.records import Notice
+from .core.states import SessionState
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.registry import FileEntry
+from .dispatch.restrictions import Candidate, Restrictions, shown
+from .errors import FileRejected, StateError
+from .file import ResumableFile, file_event
+from .hooks import Hooks
+from .options import Options
+from .protocol.plan import ChunkOrder, ChunkPlan
+from .signals import Signals
+from .sources.directory import walk
+
+__all__ = ["FileAdder"]
+
+logger = logging.getLogger("resumable")
+
+MANY_CHUNKS = 9999
+"""Some servers name the files of chunks with four digits."""
+
+
+class FileAdder:
+    """Adds files to one session, whose handles ``make_handle`` makes; what each method raises is said there."""
+
+    def __init__(
+        self,
+        make_handle: Callable[[FileEntry], ResumableFile],
+        options: Options,
+        hooks: Hooks,
+        signals: Signals,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._make_handle = make_handle
+        self._options = options
+        self._hooks = hooks
+        self._signals = signals
+        self._dispatcher = dispatcher
+        self._restrictions = Restrictions(options, hooks)
+        self._order = "free" if options.prioritize_first_and_last_chunk else options.chunk_order
+
+    def one(
+        self,
+        source: Any,
+        relative_path: Any,
+        *,
+        unique_identifier: str | None,
+        mime_type: str | None,
+        on: Mapping[str, Callable[..., Any]],
+    ) -> ResumableFile:
+        """The file is part of the session; see :meth:`Resumable.add_file`."""
+        handlers = [(file_event(event), handler) for event, handler in on.items()]
+        for _, handler in handlers:
+            self._signals.check(handler)
+        self._refuse_closed()
+        self._restrictions.make_room([source], self._dispatcher.count())
+        candidate = self._restrictions.examine(
+            source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
+        )
+        with self._dispatcher.announcing():
+            try:
+                file = self._add(candidate, handlers)
+            except BaseException:
+                candidate.source.close()
+                raise
+            self._announce([file], [])
+        self._begin([file])
+        return file
+
+    def several(self, batch: Sequence[tuple[Any, Any]]) -> list[ResumableFile]:
+        """The files, each a source and its relative path, are part of the session; see :meth:`Resumable.add_files`."""
+        self._refuse_closed()
+        added: list[ResumableFile] = []
+        skipped: list[Any] = []
+        reasons: list[FileRejected] = []
+        examined: list[Candidate] = []
+
+        def skip(source: Any, reason: FileRejected) -> None:
+            skipped.append(source)
+            reasons.append(reason)
+
+        try:
+            self._restrictions.make_room([source for source, _ in batch], self._dispatcher.count())
+        except FileRejected as error:
+            for source, path in batch:
+                skip(source, FileRejected(shown(source if path is None else path), error.option, error.reason))
+            batch = ()
+        try:
+            for source, path in batch:
+                try:
+                    examined.append(self._restrictions.examine(source, path, refused=len(skipped)))
+                except FileRejected as error:
+                    skip(source, error)
+            with self._dispatcher.announcing():
+                while examined:
+                    candidate = examined[0]
+                    try:
+                        added.append(self._add(candidate, ()))
+                    except FileRejected as error:
+                        if self._is_there(candidate):
+                            skipped.append(candidate.given)
+                        else:
+                            skip(candidate.given, error)
+                        candidate.source.close()
+                    del examined[0]
+                self._dispatcher.skip(reasons)
+                self._announce(added, skipped)
+        finally:
+            for candidate in examined:
+                candidate.source.close()
+        for reason in reasons:
+            logger.warning("%s", reason)
+        self._begin(added)
+        return added
+
+    def directory(self, root: str | os.PathLike[str], pattern: str, exclude: Iterable[str]) -> list[ResumableFile]:
+        """The files below the directory are part of the session; see :meth:`Resumable.add_directory`."""
+        self._refuse_closed()
+        self._dispatcher.notify(Notice("before_add"))
+        return self.several(list(walk(root, pattern, exclude)))
+
+    def _refuse_closed(self) -> None:
+        if self._dispatcher.state is SessionState.CLOSED:
+            raise StateError("add a file", "the session is closed")
+
+    def _is_there(self, candidate: Candidate) -> bool:
+        """Whether the session has this very source already, under this identifier."""
+        there = self._dispatcher.find(candidate.record.unique_identifier or "")
+        return there is not None and _same(there.source.path, candidate.source.path)
+
+    def _announce(self, added: list[ResumableFile], skipped: list[Any]) -> None:
+        if self._signals.has_receivers("files_added"):
+            self._dispatcher.notify(Notice("files_added", extra=(added, skipped)))
+
+    def _begin(self, added: list[ResumableFile]) -> None:
+        if self._options.auto_upload:
+            self._dispatcher.begin([file._entry for file in added])
+
+    def _add(self, candidate: Candidate, handlers: Iterable[tuple[str, Callable[..., Any]]]) -> ResumableFile:
+        options, record = self._options, candidate.record
+        plan = ChunkPlan(record.size, options.chunk_size, options.force_chunk_size)
+        if plan.count > MANY_CHUNKS:
+            logger.warning(
+                "%r has %d chunks: some servers take at most 9999; raise chunk_size for those",
+                record.relative_path,
+                plan.count,
+            )
+        order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
+        entry = FileEntry(record, candidate.source)
+        file = entry.subject = self._make_handle(entry)
+        subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
+        prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
+        try:
+            self._dispatcher.add(entry, plan, order, prepared=prepared, most=options.max_files)
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.off()
+            raise
+        return file
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, TypeError, ValueError):
+        # Gone by now, or no path of this machine.
+        return bool(one == other)

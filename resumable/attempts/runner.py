@@ -1,0 +1,87 @@
+"""Leases become outcomes: a file's hooks are run, or one attempt at a chunk is made.
+
+Runs on a worker with no lock held. Whatever happens becomes an Outcome; nothing is raised but what nobody foresaw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..core.records import Lease, Outcome, OutcomeKind
+from ..dispatch.registry import FileEntry
+from ..errors import ResumableError, UploadError
+from ..hooks import Hooks
+from ..options import Options
+from ..protocol import identifiers
+from ..protocol.plan import ChunkPlan
+from ..sources.base import as_source_errors
+from ..sources.path import make_source
+from ..transport.base import (
+    RequestControl,
+    SourceFailure,
+    Stopped,
+    Transport,
+)
+from .attempt import Attempt
+from .context import AttemptContext
+
+__all__ = ["LeaseRunner"]
+
+
+class LeaseRunner:
+    """Performs the leases of one session. What ``query`` is now, the hooks know: it may be replaced meanwhile."""
+
+    def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
+        self._options = options
+        self._context = AttemptContext(options, hooks, transport)
+
+    def perform(
+        self, entry: FileEntry, lease: Lease, control: RequestControl, begin_send: Callable[[], bool]
+    ) -> Outcome:
+        """What came of the lease. ``begin_send`` is called between the test and the sending of a chunk that the server
+        lacks, and says whether it may still be sent."""
+        try:
+            if lease.prepare:
+                return self._prepare(entry)
+            return self._chunk(entry, lease, control, begin_send)
+        except Stopped:
+            return Outcome(OutcomeKind.STOPPED)
+        except (SourceFailure, ResumableError) as failure:
+            error = failure.cause if isinstance(failure, SourceFailure) else failure
+            if isinstance(error, UploadError) and error.file is None:
+                error.file = entry.subject
+                error.chunk = None if lease.prepare or lease.confirm else entry.subject.chunks[lease.index]
+            return Outcome(OutcomeKind.REFUSED, message=str(error), error=error)
+
+    def _prepare(self, entry: FileEntry) -> Outcome:
+        options = self._options
+        # The hook may have run before, and what came of that been dropped, because the file was cut anew meanwhile or
+        # its identifier was taken. Run again it would be given the bytes that it returned itself.
+        replacement = None if entry.replaced else self._context.hooks.call("preprocess_file", entry.subject)
+        if replacement is not None:
+            source = make_source(replacement, name=entry.record.file_name)
+            entry.source.close()
+            entry.source = source
+            entry.record = entry.record._replace(size=source.size)
+            entry.replaced = True
+        plan = ChunkPlan(entry.record.size, options.chunk_size, options.force_chunk_size) if entry.replaced else None
+        if entry.record.unique_identifier is None:
+            with as_source_errors(entry.source.name):
+                asked_for = options.generate_unique_identifier is identifiers.content
+                identify = identifiers.content if asked_for else identifiers.without_time
+                identifier = identify(entry.source.path, entry.record.relative_path)
+            entry.record = entry.record._replace(unique_identifier=identifier)
+        return Outcome(OutcomeKind.PREPARED, plan=plan)
+
+    def _chunk(
+        self, entry: FileEntry, lease: Lease, control: RequestControl, begin_send: Callable[[], bool]
+    ) -> Outcome:
+        attempt = Attempt(self._context, self._options, entry, lease, control)
+        outcome = None
+        if lease.confirm:
+            outcome = attempt.confirm()
+        elif lease.test:
+            outcome = attempt.test()
+            if outcome is None and not begin_send():
+                outcome = Outcome(OutcomeKind.STOPPED)
+        return attempt.completed(outcome or attempt.upload())

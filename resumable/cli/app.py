@@ -1,0 +1,73 @@
+"""The commands, each loaded when it is needed, and what the program says to the shell when one has ended."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from .interruption import Interrupted
+from .params.stdio import escape_unencodable
+
+__all__ = ["COMMANDS", "group", "program", "run"]
+
+COMMANDS = ("upload", "serve", "demo", "doctor")
+
+
+class Group(click.Group):
+    """The program. A command is the ``command`` of the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f".{cmd_name}", __package__).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="resumable", message="%(prog)s %(version)s")
+def group() -> None:
+    """Upload files in chunks, and go on where it stopped after a lost connection, a crash or a reboot."""
+
+
+def program() -> str:
+    """How this program was called, to be typed again: by its path, where the shell would not find it by its name."""
+    called = sys.argv[0]
+    if os.path.basename(called) == "__main__.py":
+        return f"{_typed(sys.executable)} -m resumable"
+    return _typed(called) if called else "resumable"
+
+
+def _typed(path: str) -> str:
+    name = os.path.basename(path)
+    found = shutil.which(name)
+    # Links are not followed: the python of a virtual environment is one, and another program than what it leads to.
+    return name if found and os.path.abspath(found) == os.path.abspath(path) else shlex.quote(path)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of the command that the arguments name; what is wrong with them is told on stderr."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    escape_unencodable(sys.stdout)
+    try:
+        code = group.main(typed, prog_name=program(), standalone_mode=False, obj=typed)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except Interrupted as stop:
+        return stop.exit_code
+    return code if isinstance(code, int) else 0

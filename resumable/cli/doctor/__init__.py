@@ -1,0 +1,7 @@
+"""The command ``resumable doctor``."""
+
+from __future__ import annotations
+
+from .diagnosis import command
+
+__all__ = ["command"]

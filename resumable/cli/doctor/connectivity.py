@@ -1,0 +1,146 @@
+"""The way to a server, step by step: proxy, credentials in files, name, connection, TLS."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import certifi
+
+from ...errors import redact_url
+from ..output.exit_codes import TRUST, ExitCode
+
+__all__ = ["Finding", "look_at_the_way"]
+
+_PATIENCE = 10.0
+
+
+class Finding(NamedTuple):
+    """What one check found: ``code`` is what is wrong, if it is; ``advice`` what to do."""
+
+    what: str
+    text: str
+    advice: str = ""
+    code: ExitCode = ExitCode.DONE
+    doubtful: bool = False
+
+
+def look_at_the_way(target: str) -> Iterator[Finding]:
+    """What is found on the way to the target, until something on it fails."""
+    parts = urlsplit(target)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = _proxy(parts.scheme, host)
+    yield _proxy_finding(proxy, host)
+    yield _netrc_finding(host)
+    if proxy:
+        there = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        host, port = there.hostname or "", there.port or 80
+    resolved, addresses = _resolve(host, port)
+    yield resolved
+    if not addresses:
+        return
+    connected, line = _connect(host, port, addresses)
+    yield connected
+    if line is not None:
+        with line:
+            if parts.scheme == "https" and not proxy:
+                yield _tls(line, host)
+
+
+def _proxy(scheme: str, host: str) -> str:
+    """The proxy that the environment wants for this host; empty where it wants none. Same rules as requests."""
+    proxies = urllib.request.getproxies()
+    if urllib.request.proxy_bypass(host):
+        return ""
+    return proxies.get(scheme) or proxies.get("all") or ""
+
+
+def _proxy_finding(proxy: str, host: str) -> Finding:
+    if proxy:
+        shown = redact_url(proxy)
+        return Finding("proxy", f"through {shown}, from the environment", f"NO_PROXY={host} goes around it")
+    named = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
+    return Finding("proxy", f"none for this host ({', '.join(named)} set for others)" if named else "none")
+
+
+def _netrc_finding(host: str) -> Finding:
+    places = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
+    path = next((path for path in map(os.path.expanduser, places) if os.path.exists(path)), None)
+    if path is None:
+        return Finding("netrc", "there is none")
+    try:
+        entry = netrc.netrc(path).authenticators(host)
+    except (OSError, ValueError, netrc.NetrcParseError) as error:
+        reason = getattr(error, "msg", None) or getattr(error, "strerror", None) or "it is not well formed"
+        return Finding("netrc", f"{path} cannot be used: {reason}", "put it right, or away", doubtful=True)
+    if entry is None:
+        return Finding("netrc", f"{path} has nothing for {host}")
+    return Finding("netrc", f"{path} has a user and a password for {host}; a token of yours goes before them")
+
+
+def _resolve(host: str, port: int) -> tuple[Finding, list[str]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        text = f"{host} is unknown ({error.strerror})"
+        return Finding("name", text, "check the host in the URL", ExitCode.EXHAUSTED), []
+    addresses = list(dict.fromkeys(str(row[4][0]) for row in found))
+    return Finding("name", f"{host} is {', '.join(addresses[:4])}"), addresses
+
+
+def _connect(host: str, port: int, addresses: list[str]) -> tuple[Finding, socket.socket | None]:
+    """What came of connecting to each address, and the first connection."""
+    line = None
+    refused = []
+    for address in addresses:
+        began = time.monotonic()
+        try:
+            made = socket.create_connection((address, port), _PATIENCE)
+        except OSError as error:
+            refused.append(f"{address}: {error.strerror or 'no answer in time'}")
+            continue
+        if line is None:
+            line, took = made, time.monotonic() - began
+        else:
+            made.close()
+    if line is None:
+        advice = "check the port in the URL, whether the server runs, and what a firewall lets through"
+        text = f"no connection to {host} port {port} ({'; '.join(refused)})"
+        return Finding("connection", text, advice, ExitCode.EXHAUSTED), None
+    text = f"port {port} answers, in {took * 1000:.0f} ms"
+    if refused:
+        advice = "clients may wait for those first"
+        return Finding("connection", f"{text}, but not at {'; '.join(refused)}", advice, doubtful=True), line
+    return Finding("connection", text), line
+
+
+def _tls(line: socket.socket, host: str) -> Finding:
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = named or certifi.where()
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(*((None, bundle) if Path(bundle).is_dir() else (bundle,)))
+        with context.wrap_socket(line, server_hostname=host) as secured:
+            certificate = secured.getpeercert() or {}
+            version = secured.version()
+    except ssl.SSLCertVerificationError as error:
+        text = f"the certificate is not trusted: {error.verify_message} (by {bundle})"
+        return Finding("TLS", text, TRUST, ExitCode.TLS)
+    except ssl.SSLError as error:
+        return Finding("TLS", f"no TLS there ({error.reason})", "is it http:// rather than https://?", ExitCode.TLS)
+    except OSError as error:
+        return Finding("TLS", f"cut off ({error.strerror or error})", "check the port in the URL", ExitCode.TLS)
+    until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    ends = datetime.fromtimestamp(until, timezone.utc)
+    left = (ends - datetime.now(timezone.utc)).days
+    return Finding("TLS", f"{version}, trusted until {ends:%Y-%m-%d} ({left} days)", doubtful=left < 14)

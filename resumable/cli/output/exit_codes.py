@@ -1,0 +1,111 @@
+"""What became of an upload: the exit code, and in the words of the command line what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from ... import (
+    AuthenticationRefused,
+    IncompleteUpload,
+    OptionError,
+    RetriesExhausted,
+    ServerRefused,
+    SourceChanged,
+    SourceError,
+    TransportError,
+    UploadError,
+)
+from ...protocol.acceptance import is_web_page
+from ...transport.base import TLSFailure
+from ..params.flags import as_flags, flag_of
+
+__all__ = ["MEANINGS", "TRUST", "ExitCode", "code_of", "code_of_all", "explain", "is_unreachable", "option_in_words"]
+
+
+class ExitCode(IntEnum):
+    """What the command says to the shell. Its documentation is made from the texts."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    SOURCE = 3
+    REFUSED = 4
+    EXHAUSTED = 5
+    AUTHENTICATION = 6
+    TLS = 7
+    CHANGED = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+MEANINGS = {
+    ExitCode.DONE: "everything is at the server",
+    ExitCode.SOME_FAILED: "some files failed, or several for different reasons",
+    ExitCode.USAGE: "the command line is wrong, or a package is not installed",
+    ExitCode.SOURCE: "a source is missing or cannot be read, or there is nothing to upload",
+    ExitCode.REFUSED: "the server refused it",
+    ExitCode.EXHAUSTED: "the server could not be reached, or all attempts failed; run it again later",
+    ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407, or a log-in page)",
+    ExitCode.TLS: "there is no secure connection: the certificate is not trusted, or it is no TLS",
+    ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had acknowledged",
+    ExitCode.INTERRUPTED: "Ctrl-C; the command that goes on was printed",
+    ExitCode.TERMINATED: "SIGTERM; the command that goes on was printed",
+}
+"""By exit code, for the documentation."""
+
+TRUST = "--cacert, or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust"
+"""What to do about a certificate that is not trusted."""
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """The exit code of one file that failed of this."""
+    if isinstance(error, (SourceChanged, IncompleteUpload)):
+        return ExitCode.CHANGED
+    if isinstance(error, SourceError):
+        return ExitCode.SOURCE
+    if isinstance(error, AuthenticationRefused):
+        return ExitCode.AUTHENTICATION
+    if isinstance(error, ServerRefused):
+        return ExitCode.REFUSED
+    if isinstance(error, TransportError):
+        return ExitCode.TLS if isinstance(error.__cause__, TLSFailure) else ExitCode.EXHAUSTED
+    if isinstance(error, RetriesExhausted):
+        return ExitCode.EXHAUSTED
+    return ExitCode.SOME_FAILED
+
+
+def code_of_all(errors: Iterable[BaseException], succeeded: int) -> ExitCode:
+    """The exit code of a run: that of its failures where nothing succeeded and all failed alike."""
+    codes = {code_of(error) for error in errors}
+    if not codes:
+        return ExitCode.DONE
+    return codes.pop() if len(codes) == 1 and not succeeded else ExitCode.SOME_FAILED
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no file will fare better: there is no server, it cannot be trusted, or it does not know who asks."""
+    if isinstance(error, AuthenticationRefused):
+        return error.status in (401, 407)
+    return isinstance(error, (RetriesExhausted, TransportError)) and error.status is None
+
+
+def explain(error: BaseException, *, examined: bool = False) -> str:
+    """The error, its advice being that for a command line; ``examined``: it is the doctor who met it."""
+    advice = (error.hint if isinstance(error, UploadError) else None) or ""
+    start = str(error).removesuffix(f"; {advice}")
+    if isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
+        advice = TRUST
+    elif isinstance(error, AuthenticationRefused) and error.status != 407:
+        advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
+    elif isinstance(error, ServerRefused) and is_web_page(error.body):
+        what = "check the path of the URL" if examined else "resumable doctor says whether uploads are taken there"
+        advice = f"{advice}; that is a web page: {what}"
+    return f"{start}; {as_flags(advice).lstrip('; ')}" if advice else start
+
+
+def option_in_words(error: OptionError) -> str:
+    """What is wrong with an option, as the command line calls it."""
+    if error.option == "target":
+        return str(error).replace("option 'target'", "TARGET", 1).partition(", or callable")[0]
+    return str(error).replace(f"option {error.option!r}", flag_of(error.option), 1)

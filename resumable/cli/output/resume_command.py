@@ -1,0 +1,63 @@
+"""The command that goes on where this one stopped, as one types it, and without its secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+
+from ...errors import redact_url
+from ..app import program
+
+__all__ = ["LEFT_OUT", "command_again"]
+
+LEFT_OUT = "***"
+
+_SHORT_HEADER = re.compile(r"-[a-zA-Z]*?H")
+
+
+def command_again(arguments: Sequence[str]) -> str:
+    """The program with these arguments, quoted for a shell. Whatever may be secret in them is ``***``."""
+    return f"{program()} {' '.join(map(_quoted, _shown(arguments)))}"
+
+
+def _shown(arguments: Sequence[str]) -> Iterator[str]:
+    hide: Callable[[str], str] | None = None
+    for argument in arguments:
+        if hide is not None:
+            yield hide(argument)
+            hide = None
+            continue
+        flag, equals, value = argument.partition("=")
+        short = _SHORT_HEADER.match(argument) if not argument.startswith("--") else None
+        if flag in ("--header", "--query"):
+            secret = _header if flag == "--header" else _parameter
+            hide = None if equals else secret
+            yield f"{flag}={secret(value)}" if equals else argument
+        elif short is not None:
+            rest = argument[short.end() :]
+            hide = None if rest else _header
+            yield short.group() + (_header(rest) if rest else "")
+        else:
+            yield redact_url(argument) if "://" in argument else argument
+
+
+def _quoted(argument: str) -> str:
+    """The argument as a shell reads it. What would move the cursor, or is no text, is written in ASCII."""
+    if argument.isprintable():
+        return shlex.quote(argument)
+    escaped = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(argument)
+    )
+    return f"$'{''.join(escaped)}'"
+
+
+def _header(text: str) -> str:
+    """A header without its value: which of them are secret nobody can know."""
+    name, colon, _ = text.partition(":")
+    return text if text.startswith("@") else f"{name}{colon} {LEFT_OUT}"
+
+
+def _parameter(text: str) -> str:
+    return redact_url(f"?{text}")[1:]

@@ -1,0 +1,1 @@
+"""What the commands are given: flags, their types, credentials and sources."""

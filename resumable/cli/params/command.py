@@ -1,0 +1,85 @@
+"""What all commands of the program share: the layout of their help, and the flags that say how to show things."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+__all__ = [
+    "ACCESS",
+    "FILES",
+    "LIMITS",
+    "NAMES",
+    "OTHER",
+    "OUTPUT",
+    "SERVER",
+    "STORAGE",
+    "TRANSFER",
+    "Command",
+    "Option",
+    "console",
+    "strip_control",
+    "styled",
+]
+
+
+FILES = "Files"
+ACCESS = "Access"
+TRANSFER = "Transfer"
+STORAGE = "Storage"
+LIMITS = "Limits"
+OUTPUT = "Output"
+SERVER = "What the server understands"
+NAMES = "Names of the parameters"
+OTHER = "Options"
+SECTIONS = (FILES, ACCESS, TRANSFER, STORAGE, LIMITS, OUTPUT, SERVER, NAMES, OTHER)
+"""The sections of a command's help, in this order."""
+
+
+class Option(click.Option):
+    """A flag that stands in a section of the help."""
+
+    def __init__(self, *names: str, section: str = OTHER, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command whose help groups its flags by their section."""
+
+    def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """The flags of each section that has any, as they are written, and what each means."""
+        found: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                found[getattr(parameter, "section", OTHER)].append(record)
+        return {section: records for section, records in found.items() if records}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The flags, by section."""
+        for section, records in self.sections(ctx).items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def console(stream: IO[str] | None = None) -> Console:
+    """Where a person reads: the stream, or the standard error, in colour where that is wanted and possible."""
+    return Console(file=stream or sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def strip_control(text: str) -> str:
+    """The text without what would move the cursor or change the colours of a terminal: names of files and answers of
+    servers may hold anything."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def styled(*parts: tuple[str, str] | str) -> Text:
+    """A line of a person's text; what is given as (text, style) is shown so."""
+    return Text.assemble(
+        *((strip_control(part), "") if isinstance(part, str) else (strip_control(part[0]), part[1]) for part in parts)
+    )

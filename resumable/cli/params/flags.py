@@ -1,0 +1,244 @@
+"""The options of the library as flags, made from their rows.
+
+Every row of ``options.OPTIONS`` is either a flag here or listed in ``WITHOUT`` with the reason why it is none; a test
+holds the two together. Names, defaults and help are the row's, so that what the library learns the command knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import click
+
+from ...options import OPTIONS
+from ...options import Option as Row
+from ...protocol import dialects, identifiers
+from ..output import units
+from . import types
+from .command import (
+    FILES,
+    NAMES,
+    SERVER,
+    TRANSFER,
+    Option,
+)
+
+__all__ = [
+    "DEFAULTS",
+    "DIALECTS",
+    "FLAGS",
+    "WITHOUT",
+    "Flag",
+    "as_flags",
+    "flag_of",
+    "option_flags",
+    "options_from_context",
+]
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType({"retry_for": 300.0, "plugins": "installed"})
+"""Where the command differs from the library, because a person waits: without an end, a mistyped port would be tried
+for most of an hour. Five minutes outlast the restart of a server."""
+
+IDENTIFIERS = {"safe": None, "resumablejs": identifiers.resumablejs, "content": identifiers.content}
+DIALECTS: Mapping[str, Mapping[str, Any]] = {"resumablejs": dialects.RESUMABLEJS, "flowjs": dialects.FLOWJS}
+
+
+class Flag(NamedTuple):
+    """How an option is written: its flags, what it takes (None: it is a switch), and where in the help it stands."""
+
+    names: tuple[str, ...]
+    type: Any = None
+    section: str = ""
+    multiple: bool = False
+    help: str | None = None
+    metavar: str | None = None
+
+
+def _choice(*values: str) -> click.Choice[str]:
+    return click.Choice(values)
+
+
+FLAGS: Mapping[str, Flag] = MappingProxyType(
+    {
+        "test_target": Flag(("--test-target",), str, SERVER, metavar="URL"),
+        "chunk_size": Flag(("--chunk-size",), types.size, TRANSFER),
+        "force_chunk_size": Flag(("--force-chunk-size",), None, SERVER),
+        "simultaneous_uploads": Flag(("-j", "--simultaneous-uploads"), int, TRANSFER),
+        **{
+            name: Flag((f"--{name.replace('_', '-')}",), str, NAMES, metavar="NAME")
+            for name in OPTIONS
+            if name.endswith("_parameter_name") or name == "parameter_namespace"
+        },
+        "query": Flag(
+            ("--query",),
+            types.parameter,
+            SERVER,
+            True,
+            "An extra parameter of every request. May be given several times.",
+        ),
+        "headers": Flag(
+            ("-H", "--header"),
+            types.header,
+            SERVER,
+            True,
+            "An extra header of every request, or @FILE with one on each line. May be given several times.",
+        ),
+        "method": Flag(("--method",), _choice("multipart", "octet"), SERVER),
+        "upload_method": Flag(("--upload-method",), str, SERVER, metavar="METHOD"),
+        "test_method": Flag(("--test-method",), str, SERVER, metavar="METHOD"),
+        "params_in": Flag(("--params-in",), _choice("both", "query", "form"), SERVER),
+        "chunk_format": Flag(("--chunk-format",), _choice("blob", "base64"), SERVER),
+        "set_chunk_type_from_file": Flag(("--set-chunk-type-from-file",), None, SERVER),
+        "prioritize_first_and_last_chunk": Flag(("--prioritize-first-and-last-chunk",), None, TRANSFER),
+        "chunk_order": Flag(("--chunk-order",), _choice("bookends", "free", "sequential"), TRANSFER),
+        "test_chunks": Flag(("--test-chunks/--no-test-chunks",), None, SERVER),
+        "trust_tests": Flag(("--trust-tests",), None, SERVER),
+        "success_statuses": Flag(("--success-statuses",), types.statuses, SERVER),
+        "test_errors_are_permanent": Flag(("--test-errors-are-permanent",), None, SERVER),
+        "generate_unique_identifier": Flag(
+            ("--identifier",),
+            _choice(*IDENTIFIERS),
+            FILES,
+            help="How the server knows a file again: by path, size and time (safe), as resumable.js makes it, or by "
+            "its content, which is read once more for it.  [default: safe]",
+        ),
+        "max_files": Flag(("--max-files",), int, FILES),
+        "min_file_size": Flag(("--min-file-size",), types.size, FILES),
+        "max_file_size": Flag(("--max-file-size",), types.size, FILES),
+        "file_type": Flag(
+            ("--file-type",),
+            str,
+            FILES,
+            True,
+            "Send only files of this extension ('jpg') or MIME type ('image/*'). May be given several times.",
+            "TYPE",
+        ),
+        "max_chunk_retries": Flag(
+            ("--retries",),
+            types.retries,
+            TRANSFER,
+            help="Further attempts for a chunk, or 'unlimited'.  [default: 100]",
+        ),
+        "chunk_retry_interval": Flag(
+            ("--retry-interval",),
+            types.duration,
+            TRANSFER,
+            help="Wait before a retry.  [default: growing, up to 60s]",
+        ),
+        "retry_for": Flag(("--retry-for",), types.duration, TRANSFER),
+        "permanent_errors": Flag(("--permanent-errors",), types.statuses, SERVER),
+        "limit_rate": Flag(("--limit-rate",), types.size, TRANSFER),
+        "timeout": Flag(("--timeout",), types.timeout, TRANSFER),
+        "final_chunk_timeout": Flag(("--final-chunk-timeout",), types.duration, TRANSFER),
+        "redirect_origins": Flag(("--redirect-origin",), str, SERVER, True, metavar="ORIGIN"),
+        "fail_fast": Flag(("--fail-fast",), None, TRANSFER),
+        "plugins": Flag(
+            ("--plugins/--no-plugins",), None, TRANSFER, help="Attach the plugins that are installed.  [default: on]"
+        ),
+    }
+)
+"""By option, in the order of the rows."""
+
+_CODE = "it is a function or an object, which a command line cannot hold"
+_OURS = "the command decides it, from what it shows and how it was started"
+WITHOUT: Mapping[str, str] = MappingProxyType(
+    {
+        "target": "it is the argument TARGET",
+        "accept_response": "--accept and --reject are made for it",
+        **dict.fromkeys(
+            (
+                "preprocess",
+                "preprocess_file",
+                "max_files_error_callback",
+                "min_file_size_error_callback",
+                "max_file_size_error_callback",
+                "file_type_error_callback",
+                "should_retry",
+                "chunk_exists",
+                "session",
+                "transport",
+                "loop",
+                "clock",
+            ),
+            _CODE,
+        ),
+        **dict.fromkeys(("throttle_progress_callbacks", "auto_upload", "completion_delay", "deliver"), _OURS),
+    }
+)
+"""The options that are no flags, and why."""
+
+
+def option_flags() -> list[Option]:
+    """The flags of all rows. None of them has a default of its own: what is not given is left to the library."""
+    return [_option(OPTIONS[name], flag) for name, flag in FLAGS.items()]
+
+
+def _option(row: Row, flag: Flag) -> Option:
+    settings: dict[str, Any] = {"section": flag.section, "help": flag.help or f"{as_flags(row.help)}{_default(row)}"}
+    if flag.type is not None:
+        settings.update(type=flag.type, multiple=flag.multiple, metavar=flag.metavar or types.METAVARS.get(flag.type))
+    elif "/" not in flag.names[0]:
+        settings.update(is_flag=True)
+    return Option(*flag.names, row.name, **settings)
+
+
+def _default(row: Row) -> str:
+    value = DEFAULTS.get(row.name, row.default)
+    if isinstance(value, bool):
+        return "  [default: on]" if value else ""
+    if value in (None, "", (), 0):
+        return ""
+    kind = FLAGS[row.name].type
+    if kind is types.size:
+        text = units.size(value).replace(".00", "")
+    elif kind is types.duration:
+        text = f"{value / 60:g}m"
+    elif isinstance(value, tuple):
+        text = ",".join(str(item) for item in value)
+    else:
+        text = str(value)
+    return f"  [default: {text}]"
+
+
+def options_from_context(context: click.Context, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for the library that the command line names, as the library takes them."""
+    chosen = {}
+    for name in FLAGS:
+        source = context.get_parameter_source(name)
+        if source in (click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP, None):
+            continue
+        chosen[name] = _taken(name, parameters[name])
+    return chosen
+
+
+def _taken(name: str, value: Any) -> Any:
+    if name in ("query", "headers"):
+        return _merged(value)
+    if name == "generate_unique_identifier":
+        return IDENTIFIERS[value]
+    if name == "plugins":
+        return "installed" if value else ()
+    return value
+
+
+def _merged(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {name: value for mapping in mappings for name, value in mapping.items()}
+
+
+# Options that are no flags, and the flags that do the same.
+_INSTEAD = {"accept_response": "--accept STATUS:PATTERN"}
+_NAME = re.compile(rf"\b({'|'.join(name for name in (*FLAGS, *_INSTEAD) if '_' in name)})(=True)?\b")
+
+
+def as_flags(text: str) -> str:
+    """The text with flags for the options of the library that it names."""
+    return _NAME.sub(lambda found: flag_of(found[1]), text)
+
+
+def flag_of(option: str) -> str:
+    """How the option is written on the command line: its longest flag, or its name where it is none."""
+    flag = FLAGS.get(option)
+    return flag.names[-1].partition("/")[0] if flag else _INSTEAD.get(option, option)

@@ -1,0 +1,95 @@
+"""What flags take: sizes, times, lists of statuses, headers, parameters. Each is made of text by a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..output import units
+
+__all__ = ["METAVARS", "duration", "header", "parameter", "retries", "size", "statuses", "timeout", "told"]
+
+Value = TypeVar("Value")
+
+
+def told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """The function, its errors shown to whoever typed the text."""
+
+    @wraps(parse)
+    def convert(text: str) -> Value:
+        try:
+            return parse(text)
+        except (ValueError, OSError) as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
+
+
+@told
+def timeout(text: str) -> float | tuple[float, ...]:
+    """Seconds, or two of them: to connect, and of silence."""
+    parts = tuple(units.parse_duration(part) for part in text.split(","))
+    if len(parts) > 2:
+        raise ValueError(f"{text!r} is neither one time nor two (to connect, and of silence)")
+    return parts[0] if len(parts) == 1 else parts
+
+
+@told
+def retries(text: str) -> int | None:
+    """A number; None for ``unlimited``."""
+    if text.lower() == "unlimited":
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text!r} is no number; write one, or 'unlimited'")
+    return int(text)
+
+
+@told
+def statuses(text: str) -> tuple[int, ...]:
+    """``200,201``, or nothing."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{text!r} is no list of statuses; write them as 200,201")
+    return tuple(int(part) for part in parts)
+
+
+@told
+def header(text: str) -> dict[str, str]:
+    """``Name: value``, or ``@file`` with one on each line. No error shows a value, which may be secret."""
+    lines = Path(text[1:]).read_text(encoding="utf-8").splitlines() if text.startswith("@") else [text]
+    headers = {}
+    for line in filter(str.strip, lines):
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise ValueError("write a header as 'Name: value', or '@FILE' for a file of such lines")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+@told
+def parameter(text: str) -> dict[str, str]:
+    """``name=value``."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError("write a parameter as name=value")
+    return {name: value}
+
+
+size = told(units.parse_size)
+duration = told(units.parse_duration)
+
+METAVARS: dict[Any, str] = {
+    duration: "TIME",
+    header: "HEADER",
+    int: "N",
+    parameter: "NAME=VALUE",
+    retries: "N",
+    size: "SIZE",
+    statuses: "STATUS,…",
+    timeout: "TIME[,TIME]",
+}
+"""How the help calls what a flag takes."""

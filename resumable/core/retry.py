@@ -1,0 +1,192 @@
+"""Whether a failed attempt gets another one, and when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .file import ActiveChunk
+from .records import Outcome
+
+__all__ = ["RETRY_AFTER_CAP", "TWICE_WITHIN", "RetryController", "SessionPolicy"]
+
+RETRY_AFTER_CAP = 120.0
+"""Seconds: the longest that a server's Retry-After holds us back."""
+
+TWICE_WITHIN = 10.0
+"""Seconds: a server that turns new files away twice within them is left alone altogether."""
+
+
+class SessionPolicy(NamedTuple):
+    """The rules of a session. ``delay(retries, streak)`` is the seconds before a retry: ``retries`` counts the
+    chunk's failed attempts, ``streak`` those since anything got through, and those since when other chunks did.
+    ``retry_for`` is seconds without any gain."""
+
+    slots: int = 3
+    test_chunks: bool = True
+    max_chunk_retries: int | None = 100
+    retry_for: float | None = None
+    fail_fast: bool = False
+    first_and_last: bool = False
+    delay: Callable[[int, int], float] = lambda retries, streak: 0.0
+
+
+class RetryController:
+    """What a session knows of its server's health. No wait ends after the last chance: ``retry_for`` seconds after
+    anything got through.
+
+    A server that is busy (429, 503) and turns away a file of which it has nothing yet may have too many files open.
+    Then new files are held back, and each file that ends makes room for one. A server that says so about a file that it
+    has begun to take, or about a new one soon after the time that it said, wants to be left alone: nothing is sent
+    until it wants it.
+
+    Attempts are numbered as they begin, so that it can be told whether one began after another had failed.
+    """
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        self._policy = policy
+        self._reached = False
+        self._gains = 0
+        self._since: float | None = None
+        self._attempts = 0
+        self._not_before = 0.0
+        self._not_before_told = 0
+        self._new_not_before = 0.0
+        self._room = 0
+        self._turned_away_at = -math.inf
+        self._turned_away_told = 0
+
+    # -- the time without a gain ---------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Begin to count the time without a gain anew."""
+        self._since = now
+
+    def want(self, now: float) -> None:
+        """Count the time without a gain, if it is not counted: there may be something to try."""
+        if self._since is None:
+            self._since = now
+
+    def pause_clock(self) -> None:
+        """Stop counting the time without a gain until the next :meth:`want`: there is nothing to try."""
+        self._since = None
+
+    @property
+    def _last_chance(self) -> float:
+        patience = self._policy.retry_for
+        return math.inf if patience is None or self._since is None else self._since + patience
+
+    # -- when ----------------------------------------------------------------------------------------------------
+
+    def may_ask(self, due: float) -> float:
+        """Return when what is due then may be tried."""
+        return min(max(due, self._not_before), self._last_chance)
+
+    def may_begin(self, now: float) -> float:
+        """Return when a new file may begin."""
+        return self.may_ask(now if self._room else max(now, self._new_not_before))
+
+    def holds(self, now: float) -> bool:
+        """Return whether new files are held back, though there may be room for some."""
+        return now < self._new_not_before
+
+    def attempt(self, record: ActiveChunk, now: float) -> None:
+        """Note that an attempt begins. A new file takes the room that another has left."""
+        self._attempts += 1
+        if not record.attempt:
+            record.gains = self._gains
+        record.attempt = self._attempts
+        record.new = not record.file.begun
+        record.guess = self.holds(now)
+        if self._room and record.new:
+            self._room -= 1
+
+    def make_room(self) -> None:
+        """Note that a file which the server had taken has ended."""
+        self._room += 1
+
+    # -- what came of an attempt ---------------------------------------------------------------------------------
+
+    def response_received(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
+        """Note what an answer says of the server."""
+        if outcome.answered:
+            self._reached = True
+        if not outcome.busy:
+            return
+        wait = min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
+        again = False
+        if record.new:
+            if outcome.delay is None:
+                wait = max(wait, self._policy.delay(record.retries + 1, record.file.turned_away + 1))
+            else:
+                wait = max(wait, outcome.delay)
+            # Where one was let in on a guess, because another had ended, the guess may have been wrong.
+            again = (
+                record.attempt > self._turned_away_told
+                and not record.guess
+                and now - self._turned_away_at <= TWICE_WITHIN
+            )
+            self._turned_away_told, self._turned_away_at = self._attempts, now
+            self._new_not_before = max(self._new_not_before, now + wait)
+            self._room = 0
+        if again or not record.new:
+            self._not_before = max(self._not_before, now + wait)
+            self._not_before_told = self._attempts
+
+    def progressed(self, record: ActiveChunk, now: float) -> None:
+        """Note that a chunk is stored."""
+        self._gains += 1
+        self._since = now
+        if record.attempt > self._not_before_told:
+            # It was a last chance, and the server is well again before it wanted to be asked.
+            self._not_before = 0.0
+
+    def exhausted(self, record: ActiveChunk, outcome: Outcome, now: float) -> bool:
+        """Return whether the failed attempt was the last."""
+        limit = self._policy.max_chunk_retries
+        return (
+            (limit is not None and record.retries >= limit and self._counts(record, outcome))
+            or (outcome.limit is not None and record.limited + 1 >= outcome.limit)
+            or (outcome.unreachable and not self._reached)
+            or now >= self._last_chance
+        )
+
+    def turn_away(self, record: ActiveChunk, outcome: Outcome) -> None:
+        """Count a failed attempt to begin a file, which waits until :meth:`may_begin`."""
+        file = record.file
+        record.retries += self._counts(record, outcome)
+        file.turned_away += 1
+        file.gains = self._gains
+
+    def _counts(self, record: ActiveChunk, outcome: Outcome) -> bool:
+        # While other files get through, one that waits for them does not use up its retries.
+        file = record.file
+        return not (outcome.busy and not file.begun and file.turned_away and file.gains != self._gains)
+
+    def schedule_retry(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
+        """Count a failed attempt. The record is due after the outcome's delay, or else the policy's; if others get
+        through meanwhile, as soon as its own failures allow.
+
+        A server that is not too busy and says when to come back means this request only.
+
+        Its own are those between which others got through. They are what keeps a chunk that the server never takes from
+        being tried at each success of another.
+        """
+        if record.gains != self._gains:
+            record.gains = self._gains
+            record.own += record.streak > 0
+            record.streak = 0
+        record.retries += 1
+        record.streak += 1
+        record.limited += outcome.limit is not None
+        record.failed = self._attempts
+        asked = 0.0 if outcome.busy else min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
+        delay, retries = self._policy.delay, record.retries
+        if outcome.delay is not None:
+            wait = least = outcome.delay
+        else:
+            wait = least = delay(retries, record.own + record.streak)
+            if record.streak > 1:
+                least = min(wait, delay(retries, record.own + 1))
+        record.due, record.earliest = now + max(wait, asked), now + max(least, asked)

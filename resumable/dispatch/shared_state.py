@@ -1,0 +1,111 @@
+"""The shared state of a session: one lock, and what it protects.
+
+A worker with an outcome, or a user's thread with a command, takes the lock, tells the core, puts what came of it into
+the outbox, and leaves. That makes every command true when it returns, keeps the notices in the order of the
+transitions, and lets one thread speak. Users call :class:`Dispatcher`, workers call :class:`LeaseManager`; nobody else
+changes the core.
+
+1. The lock is a leaf. While it is held only the core, the outbox and ``notify`` run: no I/O, no logging, no signal,
+   no user code, no sleep.
+2. Stopping a request is done after the lock is released and before the command returns: see ``RequestControl.stop``.
+3. Workers and the thread of the handlers each have a condition of that lock, and those who wait for the end of
+   something have :class:`Waiters`, so that a chunk wakes nobody whom it does not concern.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ..core.retry import SessionPolicy
+from ..core.session import SessionCore
+from ..core.states import SessionState
+from .outbox import Outbox
+from .registry import FileEntry, FileRegistry
+from .transfers import Transfers
+
+__all__ = ["SharedState", "Waiters"]
+
+
+class Waiters:
+    """Threads of users, in waits that a signal may interrupt.
+
+    No Condition: what a signal's handler raises while that takes its lock again leaves the lock to whoever has it, and
+    the ``with`` around the wait would free it under them.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._gates: set[threading.Lock] = set()
+
+    def notify_all(self) -> None:
+        """Every gate is open, and forgotten. The caller holds the lock."""
+        for gate in self._gates:
+            gate.release()
+        self._gates.clear()
+
+    def gate(self) -> threading.Lock:
+        """A closed gate for :meth:`wait`, which the next notice opens. The caller holds the lock."""
+        gate = threading.Lock()
+        gate.acquire()
+        self._gates.add(gate)
+        return gate
+
+    def wait(self, gate: threading.Lock, seconds: float) -> None:
+        """The gate was opened, or the time is over. The caller does not hold the lock."""
+        try:
+            gate.acquire(timeout=seconds)
+        finally:
+            with self._lock:
+                self._gates.discard(gate)
+
+
+class SharedState:
+    """What the halves of a session share. Whoever reads or changes any of it holds ``lock``, but for what says that it
+    takes the lock itself.
+
+    ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
+    counts who waits for the end of something, and ``expected`` has the files that are waited for. While anybody is
+    ``announcing``, no request begins; while anybody is ``adding``, or there is a ``block`` at whose end the session is
+    joined, no run ends by itself. ``silent_since`` is the time since when nothing happens, None if something does.
+    """
+
+    def __init__(self, policy: SessionPolicy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
+        self.lock = threading.Lock()
+        self.work = threading.Condition(self.lock)
+        self.waiters = Waiters(self.lock)
+        self.clock = clock
+        self.core = SessionCore(policy)
+        self.outbox = Outbox(wanted, self.work.notify_all)
+        self.register = FileRegistry(self.core.files)
+        self.transfers = Transfers()
+        self.announcing = 0
+        self.adding = 0
+        self.block = False
+        self.silent_since: float | None = None
+        self.waiting = 0
+        self.awaited: list[FileEntry] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way, perhaps paused."""
+        return self.core.state in (SessionState.UPLOADING, SessionState.PAUSED)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to do for threads, or will be."""
+        return self.running and not self.core.finished
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended for good."""
+        return self.core.state is SessionState.CLOSED
+
+    def removed(self, entry: FileEntry) -> bool:
+        """Whether the file is no longer part of the session, or the session has ended."""
+        return self.closed or not self.register.has(entry)
+
+    def busy(self) -> bool:
+        """As :attr:`needed`, for those who do not hold the lock: it is taken."""
+        with self.lock:
+            return self.has_work

@@ -1,0 +1,83 @@
+"""Waiting for the end of something, and for the handlers of what has happened until then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..errors import StateError, WaitTimeout
+from .delivery import Delivery
+from .shared_state import SharedState
+from .workers import Workers
+
+__all__ = ["Waiter"]
+
+SLICE = 0.2
+"""Seconds of one wait: where a wait cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
+
+
+class Waiter:
+    """How threads that are none of the session's wait. Called without the lock."""
+
+    def __init__(self, shared: SharedState, delivery: Delivery, workers: Workers) -> None:
+        self._shared = shared
+        self._delivery = delivery
+        self._workers = workers
+
+    def refuse_inside(self, call: str) -> None:
+        """Raise StateError on a thread that is in a handler or a hook of the session, which would wait for itself."""
+        if self._delivery.inside:
+            raise StateError(call, "a handler is running on this thread, and it would wait for itself")
+        if self._workers.inside:
+            raise StateError(call, "a hook is running on this thread, and it would wait for itself")
+
+    def wait_for(self, over: Callable[[], bool], timeout: float | None, what: str, *, others: bool) -> None:
+        """Returns once ``over()`` holds (asked under the lock) and, where they can be waited for, the handlers of what
+        has happened until then have returned; with ``others`` also those of what happens meanwhile.
+
+        Raises WaitTimeout after ``timeout`` seconds, and StateError in a handler or hook. Handlers that are called by
+        hand run here.
+        """
+        self.refuse_inside(f"wait for {what}")
+        shared, delivery = self._shared, self._delivery
+        deadline = None if timeout is None else shared.clock() + timeout
+        mark = None
+        with shared.lock:
+            shared.waiting += 1
+            shared.work.notify_all()
+        try:
+            while True:
+                delivery.drain()
+                with shared.lock:
+                    if not over():
+                        mark = None
+                    elif mark is None:
+                        mark = shared.outbox.mark
+                    if mark is not None and (not delivery.waits or delivery.over(None if others else mark)):
+                        return
+                    left = SLICE if deadline is None else min(SLICE, deadline - shared.clock())
+                    if left <= 0:
+                        raise WaitTimeout(f"{what} is still going on after {timeout:g} s")
+                    gate = None if delivery.drainable else shared.waiters.gate()
+                if gate is not None:
+                    shared.waiters.wait(gate, left)
+        finally:
+            with shared.lock:
+                shared.waiting -= 1
+
+    def wait_delivered(self, patience: float) -> None:
+        """Wait until nothing waits to be told and no handler runs, or so many seconds are over.
+
+        Handlers that are called by hand run here; posted ones are not waited for.
+        """
+        shared, delivery = self._shared, self._delivery
+        deadline = time.monotonic() + patience
+        while True:
+            delivery.drain()
+            with shared.lock:
+                left = deadline - time.monotonic()
+                if not delivery.waits or delivery.over() or left <= 0:
+                    return
+                gate = None if delivery.drainable else shared.waiters.gate()
+            if gate is not None:
+                shared.waiters.wait(gate, left)

@@ -1,0 +1,158 @@
+"""Hooks decide; signals only observe.
+
+A hook is an option or a method of a plugin. It runs with no lock held, all but ``generate_unique_identifier`` on a
+worker, and returns a value; the first that returns something other than None decides. What it raises becomes a
+HookError of that file, except a SourceError, which says more.
+
+A plugin has a ``name``, a method ``attach(session)`` in which it connects to signals, and any of the hooks as methods.
+Packages offer plugins in the entry-point group ``resumable.plugins``; a session attaches those only when told to
+(``plugins="installed"``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from .errors import HookError, OptionError, SourceError
+
+__all__ = ["HOOKS", "Hooks", "Plugin", "installed_plugins", "resolve_plugins", "run", "takes"]
+
+ENTRY_POINT_GROUP = "resumable.plugins"
+
+HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "accept_response": ("response",),
+        "chunk_exists": ("response",),
+        "generate_unique_identifier": ("path", "relative_path"),
+        "headers": ("file", "chunk"),
+        "preprocess": ("chunk",),
+        "preprocess_file": ("file",),
+        "query": ("file", "chunk"),
+        "should_retry": ("error", "attempt"),
+        "target": ("params",),
+    }
+)
+"""The names of the hooks, which are also those of the options, and what each is called with."""
+
+
+def takes(hook: Callable[..., Any], name: str) -> bool:
+    """Whether the callable takes what the hook of this name is called with. One that does not say is believed."""
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*HOOKS[name])
+    except TypeError:
+        return False
+    return True
+
+
+class Plugin(Protocol):
+    """What a plugin has at least; hooks are further methods."""
+
+    name: str
+
+    def attach(self, session: Any) -> None:
+        """The plugin takes part in the session from now on."""
+
+
+class Hooks:
+    """The hooks of a session: those of its options first, then those of its plugins in the order of attachment."""
+
+    def __init__(self, given: Mapping[str, Any], plugins: Sequence[Any] = ()) -> None:
+        # What an option gives and what plugins do is replaced in one step, because workers look at it meanwhile.
+        self._hooks: dict[str, list[tuple[str, Any]]] = {}
+        self._attached: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
+        for name in HOOKS:
+            self._attached[name] = [
+                (f"{plugin.name}.{name}", getattr(plugin, name))
+                for plugin in plugins
+                if callable(getattr(plugin, name, None))
+            ]
+            self.give(name, given.get(name))
+
+    def give(self, name: str, value: Any) -> None:
+        """The option of this name has this value from now on; it is a hook where it is callable, and what a hook would
+        return where it is a mapping.
+
+        Raises OptionError for one that does not take what it is called with.
+        """
+        if callable(value) and not takes(value, name):
+            raise OptionError(name, value, f"a callable that is called as {name}({', '.join(HOOKS[name])})")
+        own = [(name, value)] if callable(value) or (isinstance(value, Mapping) and value) else []
+        self._hooks[name] = own + self._attached[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a hook of this name."""
+        return any(callable(hook) for _, hook in self._hooks[name])
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What the first hook that decides returns, or None. Raises HookError, with what it raised as the cause."""
+        for label, hook in self._hooks[name]:
+            value = run(label, hook, *arguments)
+            if value is not None:
+                return value
+        return None
+
+    def merged(self, name: str, arguments: Callable[[], tuple[Any, ...]]) -> dict[str, Any]:
+        """The mapping of the option and those that all hooks of this name return, as one; later ones win. The
+        arguments are made only where there is a hook."""
+        values: dict[str, Any] = {}
+        for label, hook in self._hooks[name]:
+            value = run(label, hook, *arguments()) if callable(hook) else hook
+            if value is None:
+                continue
+            if not isinstance(value, Mapping):
+                raise HookError(f"hook {label} returned {type(value).__name__}, not a mapping", hook=label)
+            values.update(value)
+        return values
+
+
+def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
+    """What the hook returns. Raises HookError, with what it raised as the cause."""
+    try:
+        return hook(*arguments)
+    except SourceError:
+        raise
+    except Exception as error:
+        raise HookError(f"hook {label} raised {type(error).__name__}: {error}", hook=label) from error
+
+
+def installed_plugins() -> list[Plugin]:
+    """A new plugin of each kind that installed packages offer, in the order of their names.
+
+    An entry point names a class, or a function without arguments, that makes the plugin.
+    """
+    points = sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
+    return [point.load()() for point in points]
+
+
+def resolve_plugins(given: Any) -> list[Plugin]:
+    """The plugins that the option asks for, each checked. Raises OptionError for an object that is no plugin."""
+    plugins: Iterable[Plugin] = installed_plugins() if given == "installed" else given
+    checked = list(plugins)
+    for plugin in checked:
+        _check(plugin)
+    return checked
+
+
+def _check(plugin: Any) -> None:
+    label = getattr(plugin, "name", None)
+    if (
+        not isinstance(label, str)
+        or not label
+        or isinstance(plugin, type)
+        or not callable(getattr(plugin, "attach", None))
+    ):
+        shown = plugin.__qualname__ if isinstance(plugin, type) else type(plugin).__name__
+        raise OptionError("plugins", shown, "objects with a name and a method attach(session)")
+    for hook, arguments in HOOKS.items():
+        method = getattr(plugin, hook, None)
+        if method is not None and not (callable(method) and takes(method, hook)):
+            wanted = f"hooks that take what they are called with, which is {hook}({', '.join(arguments)})"
+            raise OptionError("plugins", label, wanted)

@@ -1,0 +1,199 @@
+"""A receiver with a server around it: ``with Server("incoming") as server: print(server.url)``."""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ...errors import OptionError, StateError
+from ..app import Receiver
+from ..sweeper import sweep_or_log
+from .connection import Limits
+from .processes import Processes
+from .wsgi import Application
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Server"]
+
+_log = logging.getLogger(__name__)
+
+_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+_BACKLOG = 128
+_PAUSE = 1.0
+_LAST = 3.0
+
+
+class Server:
+    """Serves a receiver, or a directory, over HTTP/1.1 until it is stopped.
+
+    ``host`` and ``port`` are where it listens; port 0 is any free one. An address that others can reach is refused,
+    as an OptionError, unless the receiver has a token or ``insecure`` says that none is wanted. ``limits`` is what
+    clients may take. The store is swept at the start, every ``sweep_every`` seconds, and at the end.
+
+    With more than one of ``processes``, requests are answered by that many children, which share the socket and the
+    store. They are forked, so the server has to be started before threads that may hold a lock; callbacks of the
+    receiver run in the children. A child that dies is replaced, and no child outlives this process.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver | str | os.PathLike[str],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        insecure: bool = False,
+        processes: int = 1,
+        limits: Limits | None = None,
+        sweep_every: float = 3600.0,
+    ) -> None:
+        self.receiver = receiver if isinstance(receiver, Receiver) else Receiver(receiver)
+        self.limits = limits or Limits()
+        if not (insecure or self.receiver.has_token or _is_loopback(host)):
+            raise OptionError("host", host, "a loopback address, as long as there is neither a token nor insecure=True")
+        if processes < 1 or (processes > 1 and not hasattr(os, "fork")):
+            raise OptionError("processes", processes, "at least 1, and exactly 1 where processes cannot be forked")
+        if sweep_every <= 0:
+            raise OptionError("sweep_every", sweep_every, "more than 0")
+        self._bind = (host, port)
+        self._processes = processes
+        self._sweep_every = sweep_every
+        self._listening: socket.socket | None = None
+        self._life: socket.socket
+        self._ours: socket.socket
+        self._running: list[threading.Thread] = []
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on. Raises StateError while it is not running."""
+        if self._listening is None:
+            raise StateError("say where the server listens", "it is not running")
+        return int(self._listening.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where uploads go, as seen from this machine. Raises StateError while it is not running."""
+        host = _WILDCARDS.get(self._bind[0], self._bind[0])
+        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+
+    def start(self) -> Self:
+        """It accepts connections when this returns. Raises OSError where the address cannot be had."""
+        if self._listening is not None:
+            raise StateError("start the server", "it is running")
+        from .acceptor import Acceptor  # needs cheroot, which the rest of the package does not
+
+        self._listening = _listen(*self._bind)
+        self._life, self._ours = socket.socketpair()
+        self._allow_names()
+        connections = Acceptor(self._listening, Application(self.receiver), self.limits)
+        serve = partial(connections.run, self._life)
+
+        def serve_as_child() -> None:
+            # What only this process has is closed when it dies, however it dies.
+            self._ours.close()
+            serve()
+
+        children = Processes(self._processes if self._processes > 1 else 0, serve_as_child)
+        try:
+            children.fork()
+        except OSError:
+            self.stop()
+            raise
+        if self._processes == 1:
+            self._spawn("resumable-server", serve)
+        else:
+            # Else the interpreter would wait for the children, for ever, before it ends.
+            atexit.register(self.stop)
+        self._spawn("resumable-keeper", partial(self._keep, self._life, children))
+        return self
+
+    def stop(self) -> None:
+        """It accepts nothing any more, and requests in the middle were given the seconds of grace. Does nothing twice.
+
+        Takes at most 3 seconds more than that grace, the rest of a sweep that is under way, and a last one: with
+        ``fsync="finish"`` all that was received is on the disk then.
+        """
+        if self._listening is None:
+            return
+        # Ends it for all who have it; to close it would only end it for this process.
+        self._ours.shutdown(socket.SHUT_RDWR)
+        for thread in self._running:
+            thread.join()
+        self._running.clear()
+        sweep_or_log(self.receiver.sweep)
+        atexit.unregister(self.stop)
+        for sock in (self._ours, self._life, self._listening):
+            sock.close()
+        self._listening = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _allow_names(self) -> None:
+        """What clients call it: the name of this machine too where it listens on all addresses."""
+        host = self._bind[0]
+        for name in [_WILDCARDS[host], socket.gethostname()] if host in _WILDCARDS else [host]:
+            try:
+                self.receiver.allow_host(name)
+            except OptionError:
+                continue  # a name that no client can ask for
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._running.append(thread)
+        thread.start()
+
+    def _keep(self, life: socket.socket, children: Processes) -> None:
+        """Sweep, and replace children, until the server is stopped. One thread: a child must not inherit a lock."""
+        due = time.monotonic()
+        while True:
+            if time.monotonic() >= due:
+                sweep_or_log(self.receiver.sweep)
+                due = time.monotonic() + self._sweep_every
+            patience = max(0, due - time.monotonic())
+            ready = wait([life, *children.sentinels], min(patience, _PAUSE) if children.missing else patience)
+            if life in ready:
+                break
+            if ready:
+                children.reap()
+            elif children.missing:
+                self._replace(children)
+        children.end(self.limits.grace + _LAST)
+
+    def _replace(self, children: Processes) -> None:
+        try:
+            children.fork()
+        except OSError:
+            _log.exception("cannot replace a server process")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there and does not block. Raises OSError that says where."""
+    family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    both = host == "::" and socket.has_dualstack_ipv6()
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,125 @@
+"""The receiver as a WSGI application, for any server and framework that speaks WSGI (PEP 3333)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from ..app import Receiver
+from ..form import PIECE
+from ..messages import Refusal, Request, Response
+
+__all__ = ["Application"]
+
+_LENGTH = re.compile("[0-9]{1,19}")
+_MOST_TO_DRAIN = 8 * 1024 * 1024
+_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_WITH_BODY = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Application:
+    """``Application(receiver)`` is the callable that a WSGI server wants.
+
+    ``max_body`` is the most bytes that a request may have, form included. Where a body was not read to its end, up to
+    8 MiB more are read and dropped, so that the client gets to read the answer; what is left behind that is the
+    server's, which has to close the connection.
+    """
+
+    def __init__(self, receiver: Receiver, *, max_body: int = 1 << 30) -> None:
+        self.receiver = receiver
+        self.max_body = max_body
+
+    def __call__(
+        self, environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
+    ) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        response = self._respond(environ)
+        headers = list(response.headers)
+        bodiless = response.status == 204
+        if not bodiless:
+            headers.append(("Content-Length", str(len(response.body))))
+        said = {name.lower() for name, _ in headers}
+        also = _ALWAYS if bodiless else {**_WITH_BODY, **_ALWAYS}
+        headers += [(name, value) for name, value in also.items() if name.lower() not in said]
+        start_response(f"{response.status} {_phrase(response.status)}", headers)
+        return [] if bodiless or environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    def _respond(self, environ: Mapping[str, Any]) -> Response:
+        said = environ.get("CONTENT_LENGTH") or None
+        length = int(said) if said is not None and _LENGTH.fullmatch(said) else None
+        body = _Body(environ["wsgi.input"].read, length or 0)
+        request = Request(
+            method=environ["REQUEST_METHOD"],
+            path=environ.get("PATH_INFO", ""),
+            query=environ.get("QUERY_STRING", "").encode("latin-1").decode("utf-8", "replace"),
+            headers=_headers(environ),
+            content_length=length,
+            read=body.read,
+            mount=environ.get("SCRIPT_NAME", ""),
+            environ=environ,
+        )
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            refusal = Refusal(411, "The request does not say how long its body is.")
+        elif said is not None and length is None:
+            refusal = Refusal(400, "The length of the body is not a number.")
+        elif length is not None and length > self.max_body:
+            refusal = Refusal(413, f"The body is longer than the {self.max_body} bytes that are allowed.")
+        else:
+            response = self.receiver.handle(request)
+            # A client that waits to be told to go on has sent nothing yet, and is told not to.
+            if body.begun or "HTTP_EXPECT" not in environ:
+                body.drain()
+            return response
+        return self.receiver.refuse(request, refusal)
+
+
+class _Body:
+    """The body of one request: exactly as many bytes as it says, or a refusal."""
+
+    def __init__(self, read: Callable[[int], bytes], length: int) -> None:
+        self.begun = False
+        self._read = read
+        self._left = length
+        self._broken = False
+
+    def read(self, size: int) -> bytes:
+        """At most this many bytes, none at the end. Raises Refusal where the connection ends, or stalls, before."""
+        if self._broken or not self._left:
+            return b""
+        self.begun = True
+        try:
+            piece = self._read(min(size, self._left))
+        except OSError:
+            self._broken = True
+            raise Refusal(408, "The body did not come in time.") from None
+        self._left -= len(piece)
+        if not piece:
+            self._broken = True
+            raise Refusal(400, f"The body ended {self._left} bytes early.")
+        return piece
+
+    def drain(self) -> None:
+        """Read what is left, within reason."""
+        if self._left > _MOST_TO_DRAIN:
+            return
+        try:
+            while self.read(PIECE):
+                pass
+        except Refusal:
+            pass
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    headers["content-type"] = environ.get("CONTENT_TYPE", "")
+    return headers
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        # One that is not registered, such as 460.
+        return "Invalid"

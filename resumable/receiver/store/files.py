@@ -1,0 +1,386 @@
+"""A store in a directory: uploads as files, safe among threads, processes and deaths.
+
+Each upload has a directory of its own, named by a hash, so that no path is ever built from a client's text. Nothing is
+kept in memory between two requests. The locks are those of ``flock``, which the system drops when a process dies: a
+request holds the directory of its upload shared, whoever wants to remove it exclusively.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import NoReturn
+
+from ...errors import OptionError
+from ..messages import Refusal
+from .base import Discarded, UploadRecord, UploadStatus
+from .home import LAYOUT, Home
+from .layout import (
+    NEW,
+    OLD,
+    PAST,
+    check_links,
+    create_files,
+    load_upload,
+    remove_upload,
+)
+from .policy import FilePolicy
+from .quotas import ACCOUNTS, Quotas, check_reserve
+from .records import read_record
+from .safe_files import (
+    closing_file,
+    closing_lock,
+    exists,
+    open_directory,
+    open_if_there,
+    remove_directory,
+    unlock,
+)
+from .tombstone import REPEATED_FOR, Tombstone
+from .upload import FileUpload
+
+__all__ = ["MOST_OPEN_UPLOADS", "RESERVE", "FileStore"]
+
+MOST_OPEN_UPLOADS = 1000
+"""How many unfinished uploads a tenant may have by default."""
+
+RESERVE = 64 * 2**20
+"""How many bytes of the disk stay free by default."""
+
+_log = logging.getLogger(__name__)
+
+_OF_THE_STORE = (ACCOUNTS, LAYOUT)
+_PASSING = (NEW, OLD)
+_NO_UPLOADS = (*_PASSING, PAST)
+_DAY = 86400.0
+# Making and removing a directory takes no time: what is older was left by a process that died.
+_ABANDONED_AFTER = 3600.0
+_DAMAGED = (FileNotFoundError, ValueError)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+# A record of another version of this module, which is kept, is a TypeError.
+_UNREADABLE = (OSError, ValueError, TypeError)
+
+
+class FileStore:
+    """Uploads in the directory ``root``: finished ones under their names, the others in ``root/.resumable``.
+
+    ``fsync`` is ``"always"`` (an acknowledged chunk outlives a power failure), ``"finish"`` (a published file does;
+    of an upload in the middle, what was received since the last :meth:`sweep` is missing afterwards, and known to be)
+    or ``"never"`` (nothing need outlive it). ``existing`` says what happens when the name is taken: ``"number"``
+    publishes as ``name (1)``, ``"refuse"`` answers 409. ``stale_after`` and ``forget_after`` are the seconds after
+    which an unfinished upload, and the memory of a finished one, may be swept. A request waits up to ``patience``
+    seconds for another that sends the same chunk.
+
+    A finished file that somebody deletes or changes may be uploaded anew. With ``collected=True`` it counts as stored,
+    whatever becomes of it, until it is forgotten; None is True for files that a hook or a listener of the receiver was
+    told of, and False for others.
+
+    ``max_open_uploads`` and ``max_bytes`` limit, for each tenant, the unfinished uploads and the sum of their total
+    sizes (an upload that is larger alone gets 413); None is no limit. ``reserve`` bytes of the disk stay free.
+
+    ``root`` has to be on a POSIX file system with hard links and ``flock``, not be a symbolic link itself, and be used
+    by processes of one machine and one user only, which have the same options.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        fsync: str = "finish",
+        existing: str = "number",
+        stale_after: float = 7 * _DAY,
+        forget_after: float = 7 * _DAY,
+        collected: bool | None = None,
+        patience: float = 15.0,
+        max_open_uploads: int | None = MOST_OPEN_UPLOADS,
+        max_bytes: int | None = None,
+        reserve: int = RESERVE,
+    ) -> None:
+        for option, value, allowed in (
+            ("fsync", fsync, ("always", "finish", "never")),
+            ("existing", existing, ("number", "refuse")),
+        ):
+            if value not in allowed:
+                raise OptionError(option, value, "one of " + ", ".join(map(repr, allowed)))
+        for option, limit in (("max_open_uploads", max_open_uploads), ("max_bytes", max_bytes)):
+            if limit is not None and limit < 0:
+                raise OptionError(option, limit, "0 or more, or None")
+        if reserve < 0:
+            raise OptionError("reserve", reserve, "0 or more bytes")
+        for option, seconds in (("stale_after", stale_after), ("forget_after", forget_after), ("patience", patience)):
+            if not seconds >= 0:
+                raise OptionError(option, seconds, "0 or more seconds")
+        self.root = os.path.abspath(os.fspath(root))
+        self.stale_after = stale_after
+        self.forget_after = forget_after
+        self._quotas = Quotas(max_open_uploads, max_bytes, _open_records)
+        self._home = Home(self.root)
+        self._policy = FilePolicy(self._home, fsync, existing, patience, reserve, forget_after, collected, self._quotas)
+        self._links_work = False
+
+    def open(self, key: str) -> FileUpload | None:
+        """See :meth:`Store.open`. An upload of which a power failure has left but a part is removed."""
+        state = self._home.open()
+        if state is None:
+            return None
+        with closing_file(state):
+            directory = _hold(key, state, fcntl.LOCK_SH)
+            if directory is None:
+                return None
+            try:
+                return FileUpload(self._policy, key, directory)
+            except BaseException as error:
+                unlock(directory)
+                if not isinstance(error, _DAMAGED):
+                    raise
+            directory = _hold(key, state, fcntl.LOCK_EX)
+            if directory is not None:
+                with closing_lock(directory):
+                    self._remove_if_damaged(key, state, directory)
+            return None
+
+    def prepare(self) -> None:
+        """There is a directory for uploads afterwards. Otherwise the first upload makes it, and it is the client who is
+        told where it cannot be made. Raises OSError."""
+        os.close(self._make_state())
+
+    def create(self, key: str, record: UploadRecord) -> None:
+        """See :meth:`Store.create`. The upload appears with all its files at once.
+
+        Raises :class:`Refusal` (501) on a file system without hard links, where nothing could be published.
+        """
+        durable = self._policy.fsync == "always"
+        with closing_file(self._make_state()) as state:
+            if exists(key, state):
+                return
+            if self._policy.reserve:
+                check_reserve(state, self._policy.reserve, record.total_size)
+            new = f"{NEW}{secrets.token_hex(8)}"
+            os.mkdir(new, 0o700, dir_fd=state)
+            try:
+                with closing_lock(open_directory(new, state)) as directory:
+                    # Nobody else gets in before the name is on the disk, too.
+                    fcntl.flock(directory, fcntl.LOCK_EX)
+                    create_files(directory, record, durable=durable)
+                    self._try_links(directory)
+                    with self._quotas.beginning(record, state):
+                        os.rename(new, key, src_dir_fd=state, dst_dir_fd=state)
+                    if durable:
+                        os.fsync(state)
+            except BaseException as error:
+                with suppress(OSError):
+                    remove_directory(new, state)
+                if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
+                    raise
+
+    def _make_state(self) -> int:
+        fsync = self._policy.fsync
+        return self._home.make(durable=fsync == "always", lasting=fsync != "never")
+
+    def _try_links(self, directory: int) -> None:
+        """Hard links are known to work; once is enough for a store."""
+        if self._links_work:
+            return
+        try:
+            check_links(directory)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            advice = "which finished files need: use a directory on another one, such as ext4, XFS, Btrfs or tmpfs"
+            _log.error("the file system of %r has no hard links (%s), %s", self.root, error.strerror, advice)
+            # No client tries this status again, while 507 would be until the client gives up, in an hour.
+            raise Refusal(501, "This server cannot store files where it was told to; its log says why.") from None
+        self._links_work = True
+
+    @contextmanager
+    def earlier(self, key: str) -> Iterator[Tombstone | None]:
+        """See :meth:`Store.earlier`."""
+        with ExitStack() as closing:
+            state = self._home.open()
+            if state is None:
+                yield None
+                return
+            closing.enter_context(closing_file(state))
+            file = open_if_there(f"{PAST}{key}", os.O_RDONLY, state)
+            if file is None:
+                yield None
+                return
+            closing.enter_context(closing_file(file))
+            above = closing.enter_context(closing_file(open_directory("..", state)))
+            yield Tombstone(self._policy, above, file, _gone)
+
+    def forget(self, key: str, record: UploadRecord) -> bool:
+        """See :meth:`Store.forget`."""
+        upload = self.open(key)
+        if upload is None:
+            return False
+        with upload:
+            return upload.forget(record)
+
+    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+        """See :meth:`Store.uploads`. Asks the time of every upload, and looks into no more than it has to."""
+        found: list[UploadStatus] = []
+        state = self._home.open()
+        if state is not None:
+            with closing_file(state):
+                newest = sorted(((_touched(name, state), name) for name in _names(state)), reverse=True)
+                for _, name in newest:
+                    if len(found) >= limit:
+                        break
+                    status = _status(name, state)
+                    if status is not None and status.record.tenant == tenant:
+                        found.append(status)
+        return iter(sorted(found, key=lambda status: status.touched, reverse=True))
+
+    def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
+        """See :meth:`Store.sweep`. With ``fsync="finish"`` what is stored of unfinished uploads is on the disk then.
+
+        Also removes what creating and sweeping left behind when a process died, and has the limits counted anew. What
+        cannot be swept, and what ``expired`` raises, is logged.
+        """
+        try:
+            state = self._home.open()
+        except Refusal:
+            return 0
+        if state is None:
+            return 0
+        removed = 0
+        with closing_file(state):
+            self._quotas.forget(state)
+            if self._policy.fsync == "finish":
+                with closing_file(open_directory("..", state)) as root:
+                    os.fsync(root)
+                os.fsync(state)
+            for name in os.listdir(state):
+                try:
+                    if name.startswith(PAST):
+                        if time.time() - _modified(name, state) > REPEATED_FOR:
+                            os.unlink(name, dir_fd=state)
+                    elif not name.startswith(_PASSING):
+                        removed += name not in _OF_THE_STORE and self._sweep_upload(name, state, expired)
+                    elif time.time() - _modified(name, state) > _ABANDONED_AFTER:
+                        remove_directory(name, state)
+                except Exception:
+                    _log.exception("cannot sweep %r", name)
+        return removed
+
+    def _sweep_upload(self, name: str, state: int, expired: Callable[[UploadRecord], object] | None) -> bool:
+        directory = _hold(name, state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if directory is not None:
+            with closing_lock(directory):
+                if self._remove_if_damaged(name, state, directory):
+                    return True
+                record, marks = load_upload(directory)
+                if marks is None:
+                    age = time.time() - _modified("record", directory)
+                else:
+                    with closing(marks):
+                        age = marks.age()
+                unfinished = record.published is None
+                if age > (self.stale_after if unfinished else self.forget_after):
+                    remove_upload(self._quotas, name, state, directory)
+                    if unfinished and expired is not None:
+                        _tell(expired, record)
+                    return True
+                if marks is None:
+                    return False
+        upload = self.open(name)
+        if upload is not None:
+            with upload, suppress(Refusal):
+                upload.recover()
+        return False
+
+    def _remove_if_damaged(self, key: str, state: int, directory: int) -> bool:
+        """Whether the upload, which the caller holds alone, was damaged."""
+        try:
+            _, marks = load_upload(directory)
+        except _DAMAGED:
+            _log.exception("upload %s is damaged, and removed", key)
+            remove_upload(self._quotas, key, state, directory)
+            return True
+        if marks is not None:
+            marks.close()
+        return False
+
+
+def _gone() -> NoReturn:
+    """Nothing can be noted any more of an upload that has given way."""
+    raise Discarded
+
+
+def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> None:
+    try:
+        expired(record)
+    except Exception:
+        _log.exception("a callback of the sweep failed")
+
+
+def _names(state: int) -> Iterator[str]:
+    """The keys of all uploads in the open state directory."""
+    return (name for name in os.listdir(state) if name not in _OF_THE_STORE and not name.startswith(_NO_UPLOADS))
+
+
+def _modified(name: str, directory: int) -> float:
+    return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime
+
+
+def _touched(name: str, state: int) -> float:
+    """When something was last stored of the upload, or it was published, in seconds since the epoch."""
+    for file in ("chunks", "record"):
+        with suppress(OSError):
+            return _modified(f"{name}/{file}", state)
+    return 0.0
+
+
+def _status(name: str, state: int) -> UploadStatus | None:
+    """How far the upload is; None where it is gone."""
+    try:
+        with closing_file(open_directory(name, state)) as directory:
+            record, marks = load_upload(directory)
+            if marks is None:
+                return UploadStatus(record, record.total_chunks, record.total_size, _modified("record", directory))
+            with closing(marks):
+                number, last = marks.stored()
+                plan = record.plan
+                size = number * plan.chunk_size
+                if last:
+                    size += plan.length(plan.count - 1, plan.count) - plan.chunk_size
+                return UploadStatus(record, number, size, time.time() - marks.age())
+    except _UNREADABLE:
+        return None
+
+
+def _open_records(state: int) -> Iterator[UploadRecord]:
+    """The records of all uploads that are not finished."""
+    for name in _names(state):
+        with suppress(*_UNREADABLE), closing_file(open_directory(name, state)) as directory:
+            if exists("chunks", directory):
+                yield read_record(directory)
+
+
+def _hold(name: str, state: int, operation: int) -> int | None:
+    """The upload's directory, open and locked, None where there is none or, with LOCK_NB, where it is in use."""
+    while True:
+        try:
+            directory = open_directory(name, state)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(directory, operation)
+            # Whoever removed it held it too, so it may have gone while we waited.
+            if os.path.samestat(os.fstat(directory), os.stat(name, dir_fd=state, follow_symlinks=False)):
+                held, directory = directory, -1
+                return held
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            return None
+        finally:
+            if directory >= 0:
+                os.close(directory)

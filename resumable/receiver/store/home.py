@@ -1,0 +1,150 @@
+"""The directory of a store, and whether it is still the same: a disk may be unmounted while a server runs."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..messages import Refusal
+from .safe_files import closing_file, make_state, open_file, open_if_there, open_state
+
+__all__ = ["LAYOUT", "Home"]
+
+LAYOUT = "layout"
+"""The name of the file in the state directory that holds the version of the store's layout, in decimal digits."""
+
+_VERSION = 1
+
+_log = logging.getLogger(__name__)
+
+# What a disk says that fails, or a mount whose other end does not answer.
+_UNREACHABLE = (
+    errno.EACCES,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EIO,
+    errno.ENODEV,
+    errno.ENOTCONN,
+    errno.ENXIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+)
+
+
+class Home:
+    """The directory ``root``, which is opened for each request, so that nobody has to be told when it comes back.
+
+    A store that was there when this process last looked, and is not any more, was deleted if its place is on the same
+    device as before, and is begun anew. If not, what is mounted there is away for the moment, and nothing may be
+    written where it will be again.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._seen: tuple[int, int] | None = None
+        self._versioned: tuple[int, int] | None = None
+
+    def open(self) -> int | None:
+        """Open the directory of the uploads; None if there is none. Raises OSError, and :class:`Refusal` (503)."""
+        with self._reaching():
+            state = open_state(self.root)
+            if state is None:
+                self._check_place()
+            else:
+                self._recognize(state)
+                self._check_version(state)
+                self._seen = _identity(state)
+            return state
+
+    def make(self, *, durable: bool, lasting: bool) -> int:
+        """As :meth:`open`, but make what is missing, see :func:`make_state`."""
+        with self._reaching():
+            self._check_place()
+            state = make_state(self.root, durable=durable, lasting=lasting)
+            self._recognize(state)
+            self._check_version(state, write=True)
+            self._seen = _identity(state)
+            return state
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """A store that was there, and is out of reach now, will be there again."""
+        try:
+            yield
+        except OSError as error:
+            if self._seen is None or error.errno not in _UNREACHABLE:
+                raise
+            _log.error("%r cannot be reached; nothing is received until it can: %s", self.root, error)
+            raise _unavailable() from error
+
+    def _recognize(self, state: int) -> None:
+        found = os.fstat(state)
+        # Something that is mounted again may have another number, but its directories do not.
+        if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
+            os.close(state)
+            raise self._away()
+
+    def _check_version(self, state: int, *, write: bool = False) -> None:
+        """Raise OSError, and close the state directory, if its layout is newer than this version knows.
+
+        With ``write`` a store without a version has one afterwards. No directory is looked at twice for either.
+        """
+        identity = _identity(state)
+        if identity == self._versioned or (identity == self._seen and not write):
+            return
+        try:
+            version = _read_version(state)
+            if version is not None and version > _VERSION:
+                problem = (
+                    f"a newer version of resumable wrote this store (layout {version}; this version reads up to "
+                    f"{_VERSION}): upgrade resumable, or use another directory"
+                )
+                raise OSError(errno.ENOTSUP, problem, self.root)
+            if version is None and write:
+                _write_version(state)
+        except BaseException:
+            os.close(state)
+            raise
+        if version is not None or write:
+            self._versioned = identity
+
+    def _check_place(self) -> None:
+        """The device is as before, if there is no store: if there is one, :meth:`_recognize` knows better."""
+        if self._seen is None:
+            return
+        place = self.root
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        if os.stat(place).st_dev != self._seen[0]:
+            raise self._away()
+
+    def _away(self) -> Refusal:
+        _log.error("%r is not on the device that it was on; nothing is received until it is there again", self.root)
+        return _unavailable()
+
+
+def _identity(state: int) -> tuple[int, int]:
+    found = os.fstat(state)
+    return found.st_dev, found.st_ino
+
+
+def _read_version(state: int) -> int | None:
+    file = open_if_there(LAYOUT, os.O_RDONLY, state)
+    if file is None:
+        return None
+    with closing_file(file):
+        text = os.read(file, 20).strip()
+        # It is empty or full of zeros if the process that made it was killed, or the power failed.
+        return int(text) if text.isdigit() else None
+
+
+def _write_version(state: int) -> None:
+    with closing_file(open_file(LAYOUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, state)) as file:
+        os.write(file, f"{_VERSION}\n".encode())
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, "The directory for uploads is not there at the moment; try again.", ("Retry-After", "5"))

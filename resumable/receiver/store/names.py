@@ -1,0 +1,75 @@
+"""The name under which an upload is published, made from what a client calls it.
+
+A client's name is text from a stranger. What comes out here is a relative path with forward slashes that stays
+inside any directory it is joined to, and that every common file system takes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..messages import Refusal
+
+__all__ = ["STATE_DIRECTORY", "numbered", "safe_name"]
+
+STATE_DIRECTORY = ".resumable"
+"""Where a receiver keeps unfinished uploads, inside its directory; no upload can be published under this name."""
+
+_LONGEST_COMPONENT = 255
+_LONGEST_PATH = 1024
+_DEEPEST = 32
+_LONGEST_SUFFIX = 32
+
+# Control characters, what Windows forbids, the marks that turn the direction of writing, and lone surrogates.
+_UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ud800-\udfff]')
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+# Of what HFS+ does not see when it compares names, that which is no _ yet: words and emoji need it.
+_IGNORED = re.compile("[\u200c\u200d\ufeff]")
+
+
+def safe_name(name: str) -> str:
+    """The relative path for a client's file name or relative path.
+
+    Both slashes separate; an absolute path loses its root. Characters that are not safe everywhere become ``_``,
+    dots and spaces at the end of a component go, a name that Windows reserves gets a ``_`` in front, a component is
+    cut to 255 bytes in front of its suffix. Raises :class:`Refusal` (400) for ``..``, for more than 32 components,
+    for more than 1,024 bytes, and where no name is left.
+    """
+    components = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    if ".." in components:
+        raise Refusal(400, "The name of the file leads out of its directory.")
+    if not components:
+        raise Refusal(400, "The file has no name.")
+    if len(components) > _DEEPEST:
+        raise Refusal(400, f"The file lies more than {_DEEPEST} directories deep.")
+    path = "/".join(_safe_component(part) for part in components)
+    if len(path.encode()) > _LONGEST_PATH:
+        raise Refusal(400, f"The path of the file is longer than {_LONGEST_PATH} bytes.")
+    return path
+
+
+def numbered(component: str, number: int) -> str:
+    """The last component of a path with ``(number)`` in front of its suffix: ``a (1).txt``."""
+    stem, suffix = _split(component)
+    return _fitted(stem, f" ({number}){suffix}")
+
+
+def _safe_component(component: str) -> str:
+    safe = _fitted(*_split(_UNSAFE.sub("_", component).rstrip(". ")))
+    seen = _IGNORED.sub("", safe).casefold()
+    if not seen or seen == STATE_DIRECTORY or _RESERVED.fullmatch(safe.partition(".")[0].rstrip()):
+        return _fitted(*_split(f"_{safe}"))
+    return safe
+
+
+def _split(component: str) -> tuple[str, str]:
+    """The component as stem and suffix with its dot; what is too long for a suffix, or has no stem, is all stem."""
+    stem, dot, suffix = component.rpartition(".")
+    return (stem, dot + suffix) if stem and len(suffix) < _LONGEST_SUFFIX else (component, "")
+
+
+def _fitted(stem: str, ending: str) -> str:
+    if len((stem + ending).encode()) <= _LONGEST_COMPONENT:
+        return stem + ending
+    room = _LONGEST_COMPONENT - len(ending.encode())
+    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + ending

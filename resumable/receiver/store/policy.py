@@ -1,0 +1,40 @@
+"""What all uploads of a store in a directory have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .bitmap import boot_id
+from .home import Home
+from .quotas import Quotas
+
+__all__ = ["FilePolicy"]
+
+
+@dataclass(frozen=True)
+class FilePolicy:
+    """Where uploads are published, and how; see :class:`~resumable.receiver.store.files.FileStore`."""
+
+    home: Home
+    fsync: str
+    existing: str
+    patience: float
+    reserve: int
+    forget_after: float
+    collected: bool | None
+    quotas: Quotas
+
+    @property
+    def root(self) -> str:
+        """The directory in which files are published."""
+        return self.home.root
+
+    @property
+    def durable(self) -> bool:
+        """Whether a published file outlives a power failure."""
+        return self.fsync != "never"
+
+    @property
+    def chunks_synced(self) -> bool:
+        """Whether a chunk is on the disk before it is acknowledged: also where a lost one could not be told later."""
+        return self.fsync == "always" or (self.fsync == "finish" and boot_id() is None)

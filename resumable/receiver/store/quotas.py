@@ -1,0 +1,138 @@
+"""How many open uploads a tenant has and how many bytes they are, so that limits are checked without counting.
+
+The counts of all tenants are one small file, ``quotas``, that is locked while an upload begins or ends. It is empty
+from before such a change until after it: where a process dies in between, the next one counts the uploads anew. It does
+so too where the counts are those of another run of the machine, which may have got to the disk or not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from ..messages import Refusal
+from .base import UploadRecord
+from .bitmap import boot_id
+from .safe_files import closing_lock, open_file
+
+__all__ = ["ACCOUNTS", "Quotas", "check_reserve"]
+
+ACCOUNTS = "accounts"
+"""The name of the file in the state directory."""
+
+_Counts: TypeAlias = dict[str, list[int]]
+
+
+class Quotas:
+    """The accounts of a store that allows each tenant this many open uploads, and their total sizes in bytes.
+
+    Without limits nothing is counted. ``count`` gives the records of the open uploads, from the open state directory.
+    """
+
+    def __init__(
+        self, max_open_uploads: int | None, max_bytes: int | None, count: Callable[[int], Iterator[UploadRecord]]
+    ) -> None:
+        self._max_open_uploads = max_open_uploads
+        self._max_bytes = max_bytes
+        self._count = count
+
+    @contextmanager
+    def beginning(self, record: UploadRecord, state: int) -> Iterator[None]:
+        """In the block the upload becomes an open one. Raises :class:`Refusal` before it: 413, 429 and 507."""
+        with self._changing(state, record, 1):
+            yield
+
+    @contextmanager
+    def ending(self, record: UploadRecord, state: int) -> Iterator[None]:
+        """In the block the upload ceases to be an open one."""
+        with self._changing(state, record, -1):
+            yield
+
+    def forget(self, state: int) -> None:
+        """The uploads are counted anew the next time that their number matters."""
+        try:
+            file = open_file(ACCOUNTS, os.O_RDWR, state)
+        except FileNotFoundError:
+            return
+        with closing_lock(file):
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.ftruncate(file, 0)
+
+    @contextmanager
+    def _changing(self, state: int, record: UploadRecord, sign: int) -> Iterator[None]:
+        if self._max_open_uploads is None and self._max_bytes is None:
+            # Another process may have limits, or this one after its next start.
+            self.forget(state)
+            yield
+            return
+        with closing_lock(open_file(ACCOUNTS, os.O_RDWR | os.O_CREAT, state)) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            counts = _read(file)
+            if counts is None:
+                counts = self._counted(state)
+            uploads, size = counts.get(record.tenant, (0, 0))
+            if sign > 0:
+                self._check(uploads, size, record)
+            os.ftruncate(file, 0)
+            yield
+            counts[record.tenant] = [uploads + sign, size + sign * record.total_size]
+            if not counts[record.tenant][0]:
+                del counts[record.tenant]
+            _write(file, counts)
+
+    def _check(self, uploads: int, size: int, record: UploadRecord) -> None:
+        if self._max_open_uploads is not None and uploads >= self._max_open_uploads:
+            open_ones = "is an unfinished upload" if uploads == 1 else f"are {uploads} unfinished uploads"
+            sentence = f"There {open_ones} already, and no more are taken; finish one, or wait until it is given up."
+            raise Refusal(429, sentence, ("Retry-After", "60"))
+        if self._max_bytes is not None and record.total_size > self._max_bytes:
+            raise Refusal(413, f"The file is larger than the {self._max_bytes} bytes that unfinished uploads may have.")
+        if self._max_bytes is not None and size + record.total_size > self._max_bytes:
+            sentence = (
+                f"The unfinished uploads have {size} of the {self._max_bytes} bytes that they may have;"
+                f" {record.total_size} more are too many."
+            )
+            raise Refusal(507, sentence)
+
+    def _counted(self, state: int) -> _Counts:
+        counts: _Counts = {}
+        for record in self._count(state):
+            account = counts.setdefault(record.tenant, [0, 0])
+            account[0] += 1
+            account[1] += record.total_size
+        return counts
+
+
+def check_reserve(directory: int, reserve: int, size: int) -> None:
+    """Raises :class:`Refusal` (507) where the disk of the open directory had less than ``reserve`` bytes left then."""
+    disk = os.fstatvfs(directory)
+    if disk.f_bavail * disk.f_frsize - size < reserve:
+        raise Refusal(507, "There is no room left for this upload.")
+
+
+def _boot() -> str:
+    return (boot_id() or b"").hex()
+
+
+def _read(file: int) -> _Counts | None:
+    """What the file says, None where it says nothing that counts."""
+    text = os.pread(file, os.fstat(file).st_size, 0)
+    try:
+        boot, counts = json.loads(text)
+    except ValueError:
+        return None
+    return counts if boot == _boot() else None
+
+
+def _write(file: int, counts: _Counts) -> None:
+    """The file says this; or nothing, where the disk has no room for it."""
+    text = json.dumps([_boot(), counts]).encode()
+    try:
+        if os.pwrite(file, text, 0) < len(text):
+            os.ftruncate(file, 0)
+    except OSError:
+        os.ftruncate(file, 0)

@@ -1,0 +1,103 @@
+"""The record of an upload in a file: a line of JSON, and behind it the digests of the chunks of a published file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+
+from .base import UploadRecord
+from .digests import DIGEST_SIZE
+from .safe_files import closing_file, open_file, open_if_there
+
+__all__ = [
+    "KeptRecord",
+    "read_digest",
+    "read_digests",
+    "read_kept",
+    "read_open_record",
+    "read_record",
+    "write_record",
+]
+
+_BLOCK = 1 << 16
+_TIMES = ("modified", "differing")
+
+
+@dataclass(frozen=True)
+class KeptRecord:
+    """A record, and what only its store knows. Times are nanoseconds since the epoch, by the clock of the file system.
+
+    ``modified`` is when the published file was last changed, when it was last known to have the bytes of the upload;
+    ``differing`` when it was last changed, when it was known to have others. ``length`` is that of the line in bytes.
+    """
+
+    record: UploadRecord
+    modified: int | None = None
+    differing: int | None = None
+    length: int = 0
+
+
+def read_record(directory: int) -> UploadRecord:
+    """The record in the open directory. Raises FileNotFoundError, or ValueError where it is not whole."""
+    return read_kept(directory).record
+
+
+def read_kept(directory: int) -> KeptRecord:
+    """Read the record in the open directory with all that its store knows. Raises what :func:`read_record` does."""
+    with closing_file(open_file("record", os.O_RDONLY, directory)) as file:
+        return read_open_record(file)
+
+
+def read_open_record(file: int) -> KeptRecord:
+    """Read the record in an open file. Raises ValueError if it is not whole."""
+    line = bytearray()
+    while b"\n" not in line and (piece := os.pread(file, _BLOCK, len(line))):
+        line += piece
+    length = line.find(b"\n") + 1 or len(line)
+    said = json.loads(line[:length])
+    times = {field: said.pop(field, None) for field in _TIMES}
+    sessions = tuple(said.pop("sessions", ()))
+    return KeptRecord(UploadRecord(**said, sessions=sessions), **times, length=length)
+
+
+def read_digests(file: int, kept: KeptRecord) -> Iterator[bytes]:
+    """Read all digests behind the record in an open file, in blocks; fewer than chunks if they are not known."""
+    place = kept.length
+    while block := os.pread(file, _BLOCK, place):
+        yield block[: len(block) // DIGEST_SIZE * DIGEST_SIZE]
+        place += len(block)
+
+
+def read_digest(file: int, kept: KeptRecord, index: int) -> int:
+    """Read the digest of a chunk behind the record in an open file; 0 if it is not known."""
+    cell = os.pread(file, DIGEST_SIZE, kept.length + DIGEST_SIZE * index)
+    return memoryview(cell.ljust(DIGEST_SIZE, b"\0")).cast("I")[0]
+
+
+def write_record(directory: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
+    """The open directory has this record afterwards; at no moment has it half of it.
+
+    Without ``digests`` those of the record before it stay.
+    """
+    said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in _TIMES}
+    with ExitStack() as closing:
+        if digests is None:
+            before = open_if_there("record", os.O_RDONLY, directory)
+            if before is not None:
+                closing.enter_context(closing_file(before))
+                digests = read_digests(before, kept)
+        file = open_file("record-new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
+        closing.enter_context(closing_file(file))
+        for text in chain((json.dumps(said).encode() + b"\n",), digests or ()):
+            while text:
+                text = text[os.write(file, text) :]
+        if durable:
+            os.fsync(file)
+    os.replace("record-new", "record", src_dir_fd=directory, dst_dir_fd=directory)
+    if durable:
+        os.fsync(directory)

@@ -1,0 +1,222 @@
+"""After the end: what is remembered of a published file, and whether the file is still there.
+
+A file that lies in the directory is looked at each time that somebody asks for it: one look, nothing is read. It is
+known by its size and the time of its last change, which publishing sets to the nanosecond; if only that time is
+another, the file is compared with the digests of its chunks, once. The number of its inode says nothing: some systems
+give it to the next file at once, and others invent it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import replace
+from tempfile import SpooledTemporaryFile
+
+from ...protocol.plan import ChunkPlan
+from ..messages import Refusal
+from .base import UploadRecord
+from .digests import Digest, has_digests
+from .names import STATE_DIRECTORY
+from .policy import FilePolicy
+from .records import (
+    read_digest,
+    read_digests,
+    read_kept,
+    read_open_record,
+    write_record,
+)
+from .safe_files import closing_file, open_directory, open_file
+
+__all__ = ["REPEATED_FOR", "Tombstone", "placed"]
+
+REPEATED_FOR = 3600.0
+"""The seconds after the end for which a request of a session that took part is taken for a repeat. No client waits
+longer for an answer, and a session may live for months and have another file of that name."""
+
+_log = logging.getLogger(__name__)
+
+_PIECE = 1 << 18
+_IN_MEMORY = 1 << 20
+
+
+class Tombstone:
+    """A :class:`~resumable.receiver.store.base.PublishedUpload`: the record in ``file``, with which it is closed.
+
+    ``above`` is the directory of the published files, open as well, and ``file`` stays what it is when its name is
+    gone. ``noting()`` is a block that nobody else is in at the same time, in which the record of its upload can be read
+    and written; in it, it gives the directory of the upload.
+    """
+
+    def __init__(
+        self, policy: FilePolicy, above: int, file: int, noting: Callable[[], AbstractContextManager[int]]
+    ) -> None:
+        self._policy = policy
+        self._above = above
+        self._file = file
+        self._noting = noting
+        self._kept = read_open_record(file)
+
+    @property
+    def record(self) -> UploadRecord:
+        """See :attr:`PublishedUpload.record`."""
+        return self._kept.record
+
+    def finished_by(self, session: str) -> bool:
+        """See :meth:`PublishedUpload.finished_by`."""
+        return session in self.record.sessions and self._age() <= REPEATED_FOR
+
+    def stands(self, *, collected: bool) -> bool:
+        """See :meth:`PublishedUpload.stands`."""
+        if self.record.forgotten:
+            return False
+        if self._is_collected(collected):
+            return self._age() <= self._policy.forget_after
+        try:
+            with ExitStack() as closing:
+                return self._is_there(closing)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def _is_collected(self, collected: bool) -> bool:
+        for said in (self._policy.collected, self.record.collected):
+            if said is not None:
+                return said
+        return collected
+
+    def _age(self) -> float:
+        """The seconds since the record was written."""
+        return time.time() - self._written() / 1e9
+
+    def _written(self) -> int:
+        return os.fstat(self._file).st_mtime_ns
+
+    def _is_there(self, closing: ExitStack) -> bool:
+        *parents, leaf = self._path
+        try:
+            directory = self._enter(parents, closing)
+            found = os.stat(leaf, dir_fd=directory, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        known = self._knows(found)
+        if known is not None:
+            return known
+        file = closing.enter_context(closing_file(_open(leaf, directory)))
+        return self._compare(file, found)
+
+    @property
+    def _path(self) -> list[str]:
+        return (self.record.published or self.record.name).split("/")
+
+    def _enter(self, parents: list[str], closing: ExitStack) -> int:
+        """Open the directory that the file was published in, through no symbolic link."""
+        directory = self._above
+        for parent in parents:
+            directory = closing.enter_context(closing_file(open_directory(parent, directory)))
+        return directory
+
+    def _knows(self, found: os.stat_result) -> bool | None:
+        """Whether a file has the right bytes; None if it has to be read for that."""
+        if not stat.S_ISREG(found.st_mode) or found.st_size != self.record.total_size:
+            return False
+        if self._kept.modified is None:
+            # It was published by a version that noted neither times of files nor digests.
+            return found.st_mtime_ns <= self._written()
+        if found.st_mtime_ns == self._kept.modified:
+            return True
+        return False if found.st_mtime_ns == self._kept.differing else None
+
+    def _compare(self, file: int, found: os.stat_result) -> bool:
+        """Compare the file with the digests, and note what comes out, so that it need not be done again."""
+        with self._noting() as upload:
+            current = read_kept(upload)
+            # Somebody else may have done it while we waited. Where the digests are has not changed in our file.
+            self._kept = replace(self._kept, modified=current.modified, differing=current.differing)
+            known = self._knows(found)
+            if known is not None:
+                return known
+            same = has_digests(file, self.record.plan, read_digests(self._file, self._kept))
+            after = os.fstat(file)
+            if (after.st_size, after.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
+                raise Refusal(503, "The file is being changed; try again.", ("Retry-After", "1"))
+            modified = found.st_mtime_ns if same else current.modified
+            differing = current.differing if same else found.st_mtime_ns
+            self._kept = replace(self._kept, modified=modified, differing=differing)
+            noted = replace(current, modified=modified, differing=differing)
+            write_record(upload, noted, durable=self._policy.durable)
+            return same
+
+    def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
+        """See :meth:`PublishedUpload.repeats`. What is too long for the memory waits in a file without a name."""
+        with ExitStack() as closing:
+            file = self._unchanged(closing)
+            with ExitStack() as keeping:
+                state = os.path.join(self._policy.root, STATE_DIRECTORY)
+                spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=state))
+                digest, same = Digest(), True
+                for offset, piece in placed(record.plan, index, pieces):
+                    spool.write(piece)
+                    digest.add(piece)
+                    same = same and (file is None or _has(file, piece, offset))
+                if same and (file is not None or self._digest(record.plan, index) == digest.value()):
+                    return None
+                keeping.pop_all()
+        again = _again(spool)
+        # Begun, so that the file is closed wherever the pieces are left.
+        next(again)
+        return again
+
+    def _unchanged(self, closing: ExitStack) -> int | None:
+        """The open file, if it is there and as it was published; it is a better proof than the digests."""
+        *parents, leaf = self._path
+        with suppress(OSError):
+            file = closing.enter_context(closing_file(_open(leaf, self._enter(parents, closing))))
+            return file if self._knows(os.fstat(file)) else None
+        return None
+
+    def _digest(self, plan: ChunkPlan, index: int) -> int:
+        """The digest of the chunk; 0 if it is not known, as in another cut of the file."""
+        return read_digest(self._file, self._kept, index) if plan == self.record.plan else 0
+
+
+def placed(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Each piece with its offset in the file; they are as long as the chunk when they end. Raises Refusal (400)."""
+    start, end = plan.span(index)
+    offset = start
+    for piece in pieces:
+        if offset + len(piece) > end:
+            raise Refusal(400, f"Chunk {index + 1} is longer than its {end - start} bytes.")
+        yield offset, piece
+        offset += len(piece)
+    if offset < end:
+        raise Refusal(400, f"Chunk {index + 1} has {offset - start} bytes instead of {end - start}.")
+
+
+def _open(leaf: str, directory: int) -> int:
+    # Not to wait for the other end of a pipe that somebody has put there.
+    return open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)
+
+
+def _has(file: int, piece: bytes, offset: int) -> bool:
+    try:
+        return os.pread(file, len(piece), offset) == piece
+    except OSError as error:
+        raise _unavailable(error) from error
+
+
+def _again(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    with spool:
+        yield b""
+        spool.seek(0)
+        while piece := spool.read(_PIECE):
+            yield piece
+
+
+def _unavailable(error: OSError) -> Refusal:
+    _log.warning("cannot see whether a published file is there: %s", error)
+    sentence = "The server cannot see at the moment whether the file is there; try again."
+    return Refusal(503, sentence, ("Retry-After", "5"))

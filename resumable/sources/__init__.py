@@ -1,0 +1,1 @@
+"""Where bytes come from: paths, open files, streams, bytes and directories."""

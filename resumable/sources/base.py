@@ -1,0 +1,184 @@
+"""What a source is, and how it is read so that only one version of it is ever read.
+
+What a source was when it was added (:class:`FileVersion`) is what it has to be at every read: bytes are handed out only
+between two looks that agree, so that no upload is a mixture of two versions.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, final
+
+from ..errors import SourceChanged, SourceError
+
+__all__ = ["FileVersion", "Reader", "Source", "as_source_errors", "named", "refuse_unless_countable"]
+
+LARGEST_SIZE = 2**53 - 1
+"""Bytes in the largest source: a server written in JavaScript rounds a larger number."""
+
+
+class FileVersion(NamedTuple):
+    """What a stat result says of one version of a file. Sizes are bytes; ``identity`` is device, inode and kind."""
+
+    size: int
+    mtime_ns: int
+    identity: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, status: Any) -> FileVersion:
+        """The facts in a stat result; one that is not the system's may have nothing but the size."""
+        mtime_ns = getattr(status, "st_mtime_ns", None)
+        if mtime_ns is None:
+            mtime_ns = int((getattr(status, "st_mtime", None) or 0) * 1_000_000_000)
+        kind = stat.S_IFMT(getattr(status, "st_mode", 0))
+        return cls(status.st_size, mtime_ns, (getattr(status, "st_dev", 0), getattr(status, "st_ino", 0), kind))
+
+    def verify_unchanged(self, name: str, status: Any) -> None:
+        """Raise SourceChanged with what changed, unless this later stat result says the same."""
+        now = FileVersion.of(status)
+        if now == self:
+            return
+        changes = []
+        if now.identity != self.identity:
+            changes.append("replaced by another file")
+        if now.size != self.size:
+            changes.append(f"size {self.size} -> {now.size} bytes")
+        if now.mtime_ns != self.mtime_ns:
+            changes.append(f"mtime {self.mtime_ns} -> {now.mtime_ns} ns")
+        if changes:
+            raise SourceChanged(name, ", ".join(changes))
+
+
+class as_source_errors:  # noqa: N801 (used as a statement)
+    """Whatever is raised within leaves as a SourceError that names the source, with the errno where there is one."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        # An object that is not ours raises whatever it likes; a path may have a NUL.
+        if isinstance(error, Exception) and not isinstance(error, SourceError):
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise SourceError(self._shown, reason, errno=getattr(error, "errno", None)) from error
+
+
+def named(name: str | None, source: Any) -> str:
+    """The name. Raises SourceError where there is none."""
+    if not name:
+        raise SourceError(type(source).__name__, "it has no name; give one: add_file(…, relative_path='name.bin')")
+    return name
+
+
+def refuse_unless_countable(name: str, size: Any) -> None:
+    """Raise SourceError unless the size in bytes is known and is one that every server can count."""
+    if not isinstance(size, int) or size < 0:
+        raise SourceError(name, f"its size is not known (it says {size!r}); open it and give the stream")
+    if size > LARGEST_SIZE:
+        raise SourceError(name, f"{size} bytes are more than 2**53 - 1, and servers in JavaScript round such a number")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _closed(buffer: memoryview, offset: int) -> int:
+    raise ValueError("the reader is closed")
+
+
+@final
+class Reader:
+    """An open source, used by one thread. Leaving the ``with`` block, or :meth:`close`, gives back what it holds.
+
+    ``read(buffer, offset)`` reads up to the buffer's length and returns how many bytes came: 0 at the end, None where
+    there are none now. ``look()`` raises SourceChanged where the source is not what it was; the first look is now,
+    or, with ``later``, behind the first read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[memoryview, int], int | None],
+        *,
+        look: Callable[[], None] = _nothing,
+        close: Callable[[], None] = _nothing,
+        later: bool = False,
+    ) -> None:
+        self._name = name
+        self._read = read
+        self._look = look
+        self._close = close
+        if later:
+            return
+        try:
+            with as_source_errors(name):
+                look()
+        except BaseException:
+            close()
+            raise
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fill the whole buffer with the bytes of the source from ``offset`` on.
+
+        The source is looked at after the read, so on return the bytes are those of the version that was added.
+        Raises SourceChanged where they are not, SourceError where they cannot be read.
+        """
+        done = 0
+        with as_source_errors(self._name):
+            while done < len(buffer):
+                try:
+                    count = self._read(buffer[done:] if done else buffer, offset + done)
+                except OSError:
+                    # That it is another file now says more than that this one cannot be read.
+                    self._look()
+                    raise
+                if count is None:
+                    raise BlockingIOError(errno.EAGAIN, "it does not block, and has no bytes now")
+                if count == 0:
+                    break
+                done += count
+            self._look()
+        if done < len(buffer):
+            raise SourceChanged(self._name, f"it ends at byte {offset + done}")
+
+    def close(self) -> None:
+        """Give back what the reader holds. A second time does nothing."""
+        close, self._close, self._read = self._close, _nothing, _closed
+        close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Source(ABC):
+    """What is uploaded. The attributes were read when it was made and never change.
+
+    ``name`` is for messages and is the default file name, ``size`` is bytes, ``mtime_ns`` the time of the last change,
+    0 where there is none. ``path`` is what ``generate_unique_identifier`` gets: the caller's own path object, or one
+    with ``stat()`` and ``open("rb")``.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    path: Any
+
+    @abstractmethod
+    def open(self) -> Reader:
+        """A reader for the calling thread. Raises SourceChanged, or SourceError where the source is gone."""
+
+    def close(self) -> None:  # noqa: B027 (most sources own nothing)
+        """Free what the source itself owns. A second time does nothing; what the caller brought stays open."""

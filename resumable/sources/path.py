@@ -1,0 +1,190 @@
+"""What is uploaded: a path, an object with open() and stat(), a binary file, bytes, or a stream.
+
+:func:`make_source` looks at a source once and refuses at once what cannot be uploaded. A path is opened when it is
+first read and closed after, so that thousands of files need few descriptors. A stream of unknown length is copied to
+a temporary file first, because the protocol names the size in the first request.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import SourceError
+from .base import (
+    FileVersion,
+    Reader,
+    Source,
+    as_source_errors,
+    named,
+    refuse_unless_countable,
+)
+from .stream import BytesSource, file_source, seek_and_read
+
+__all__ = ["Reader", "Source", "make_source"]
+
+# Each flag exists on some platforms. A path that became a FIFO or a terminal must neither block nor be taken over.
+_OPEN_FLAGS = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    _OPEN_FLAGS |= getattr(os, _flag, 0)
+
+# Reading is asked for, not tried: to open and close each of many files takes longer than all else that adds it.
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+_KINDS = {
+    stat.S_IFDIR: "a directory; add_directory() adds the files in it",
+    stat.S_IFIFO: "a FIFO; open it and give the stream",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def make_source(source: Any, *, name: str | None = None) -> Source:
+    """The source for a path (text or os.PathLike), an object with ``open()`` and ``stat()``, a binary file, bytes, or
+    a binary stream.
+
+    A seekable file is uploaded from its first byte, wherever its position is, and is not to be used by others
+    meanwhile; a stream is read to its end now; ``bytearray`` and ``memoryview`` are copied now. ``name`` is needed
+    where the source has none.
+
+    Raises SourceError for what is missing, unreadable, closed, no regular file, opened as text, or without a name.
+    """
+    kind = type(source).__name__
+    with as_source_errors(name or kind):
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return BytesSource(named(name, source), bytes(source))
+        if isinstance(source, (str, os.PathLike)) and not _is_remote(source):
+            return _path_source(source, name)
+        if callable(getattr(source, "read", None)):
+            return file_source(source, name)
+        if _is_path_object(source):
+            return _object_source(source, name)
+    raise SourceError(name or kind, f"a {kind} is no path, no object with open() and stat(), no binary file, no bytes")
+
+
+def _is_path_object(value: Any) -> bool:
+    return callable(getattr(value, "open", None)) and callable(getattr(value, "stat", None))
+
+
+def _is_remote(value: Any) -> bool:
+    """Whether this is a universal path to something that is no local file; such a path may still be an os.PathLike."""
+    return _is_path_object(value) and getattr(value, "protocol", "") not in ("", "file", "local")
+
+
+def _refuse_unless_file(shown: str, mode: int) -> None:
+    kind = stat.S_IFMT(mode)
+    if kind not in (stat.S_IFREG, 0):  # 0: an object that is not ours and does not say
+        code = errno.EISDIR if kind == stat.S_IFDIR else None
+        raise SourceError(shown, f"it is {_KINDS.get(kind, 'no regular file')}", errno=code)
+
+
+def _refuse_unless_empty(shown: str, location: str) -> None:
+    descriptor = os.open(location, _OPEN_FLAGS)
+    try:
+        if os.read(descriptor, 1):
+            raise SourceError(shown, "it says that it has 0 bytes but has more; open it and give the stream")
+    finally:
+        os.close(descriptor)
+
+
+def _deleted(shown: str, error: FileNotFoundError) -> SourceError:
+    return SourceError(shown, "it was deleted after it had been added", errno=error.errno)
+
+
+def _preadv(descriptor: int, buffer: memoryview, offset: int) -> int:
+    return os.preadv(descriptor, (buffer,), offset)  # type: ignore[attr-defined,no-any-return,unused-ignore]
+
+
+def _seek_and_read(descriptor: int, buffer: memoryview, offset: int) -> int | None:
+    with io.FileIO(descriptor, closefd=False) as file:
+        return seek_and_read(file, buffer, offset)
+
+
+class _PathSource(Source):
+    """A path. Each reader has a descriptor of its own."""
+
+    read_at: Callable[[int, memoryview, int], int | None] = staticmethod(
+        _preadv if hasattr(os, "preadv") else _seek_and_read
+    )
+
+    def __init__(self, name: str, path: Any, shown: str, location: str, facts: FileVersion) -> None:
+        self.name = name
+        self.path = path
+        self.size = facts.size
+        self.mtime_ns = facts.mtime_ns
+        self._shown = shown
+        self._location = location
+        self._facts = facts
+
+    def open(self) -> Reader:
+        with as_source_errors(self._shown):
+            try:
+                descriptor = os.open(self._location, _OPEN_FLAGS)
+            except FileNotFoundError as error:
+                raise _deleted(self._shown, error) from error
+        return Reader(
+            self._shown,
+            partial(self.read_at, descriptor),
+            look=lambda: self._facts.verify_unchanged(self._shown, os.fstat(descriptor)),
+            close=partial(os.close, descriptor),
+            later=self.size > 0,
+        )
+
+
+def _path_source(given: Any, name: str | None) -> Source:
+    shown = os.fsdecode(os.fspath(given))
+    if not shown:
+        raise SourceError(name or "", "the path is empty")
+    with as_source_errors(shown):
+        # Joined: whoever changes the working directory later still means this file.
+        location = shown if os.path.isabs(shown) else os.path.join(os.getcwd(), shown)
+        status = os.stat(location)
+        _refuse_unless_file(shown, status.st_mode)
+        refuse_unless_countable(shown, status.st_size)
+        if status.st_size == 0:
+            _refuse_unless_empty(shown, location)
+        elif not os.access(location, os.R_OK, effective_ids=_EFFECTIVE):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    path = given if _is_path_object(given) else Path(shown)
+    return _PathSource(name or os.path.basename(shown), path, shown, location, FileVersion.of(status))
+
+
+class _ObjectSource(Source):
+    """An object with ``open()`` and ``stat()``; to look at it is to call its ``stat()``."""
+
+    def __init__(self, name: str, path: Any, facts: FileVersion) -> None:
+        self.name = name
+        self.path = path
+        self.size = facts.size
+        self.mtime_ns = facts.mtime_ns
+        self._facts = facts
+
+    def open(self) -> Reader:
+        with as_source_errors(self.name):
+            try:
+                handle = self.path.open("rb")
+            except FileNotFoundError as error:
+                raise _deleted(self.name, error) from error
+        return Reader(self.name, partial(seek_and_read, handle), look=self._look, close=handle.close)
+
+    def _look(self) -> None:
+        try:
+            self._facts.verify_unchanged(self.name, self.path.stat())
+        except FileNotFoundError as error:
+            raise _deleted(self.name, error) from error
+
+
+def _object_source(source: Any, name: str | None) -> Source:
+    name = name or getattr(source, "name", None) or str(source)
+    with as_source_errors(name):
+        status = source.stat()
+        _refuse_unless_file(name, getattr(status, "st_mode", 0))
+        refuse_unless_countable(name, getattr(status, "st_size", None))
+    return _ObjectSource(name, source, FileVersion.of(status))

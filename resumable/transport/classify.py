@@ -1,0 +1,218 @@
+"""What an exception on the way to the server means: one sentence, and whether it can pass."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Collection, Iterator
+from urllib.parse import urlsplit
+
+from ..errors import redact_url
+from .base import (
+    NetworkFailure,
+    SourceFailure,
+    Stopped,
+    TLSFailure,
+)
+
+__all__ = ["is_broken", "is_of_network", "network_failure", "own_failure", "own_words", "refusing_status"]
+
+_BROKEN = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    BrokenPipeError,
+    ConnectionAbortedError,
+    ssl.SSLEOFError,
+)
+_NOT_TLS = frozenset(
+    {
+        "HTTPS_PROXY_REQUEST",
+        "HTTP_REQUEST",
+        "NO_PROTOCOLS_AVAILABLE",
+        "RECORD_LAYER_FAILURE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    FileNotFoundError,
+    ImportError,
+    IsADirectoryError,
+    LookupError,
+    NameError,
+    NotADirectoryError,
+    NotImplementedError,
+    PermissionError,
+    TypeError,
+    ValueError,
+)
+"""What code raises that is wrong and will be wrong the next time, and not because of the network."""
+
+_REFUSING = re.compile(r"too many ([0-9]{3}) error responses")
+_VALUES = re.compile(r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"| \([^()]*\)""")
+_TOKEN = re.compile(r"""(["'(<]*)(.*?)(["')>:;,.]*)""")
+_ALERT = "\x15\x03"
+"""How a TLS record that says no begins: what a TLS port answers to plain HTTP."""
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether the other side ended the connection."""
+    return any(isinstance(link, _BROKEN) for link in _chain(error))
+
+
+def is_of_network(error: BaseException) -> bool:
+    """Tell whether it may be the network's fault, and not that of a hook or an adapter that raised it."""
+    library = type(error).__module__.partition(".")[0] in ("requests", "urllib3")
+    of_network = library or isinstance(error, (OSError, http.client.HTTPException))
+    return of_network and not isinstance(error, _MISTAKES)
+
+
+def own_failure(error: BaseException) -> Stopped | SourceFailure | NetworkFailure | None:
+    """Find the exception of ours that this one is or was made of."""
+    return next((link for link in _chain(error) if isinstance(link, (Stopped, SourceFailure, NetworkFailure))), None)
+
+
+def refusing_status(error: BaseException) -> int | None:
+    """Find the status because of which an adapter that retries gave up, which it says in its text alone."""
+    found = next((found for link in _chain(error) if (found := _REFUSING.search(str(link)))), None)
+    return None if found is None else int(found[1])
+
+
+def own_words(error: BaseException, secrets: Collection[str] = ()) -> str:
+    """Give what the exception says, without what may be secret: queries and credentials in URLs, values of headers."""
+    text = str(error).partition("\n")[0]
+    if "header" in text.lower():
+        text = _VALUES.sub("…", text)
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return " ".join(map(_without_secrets, text.split()))[:300]
+
+
+def _without_secrets(token: str) -> str:
+    if "://" not in token and not set("?@") & set(token):
+        return token
+    opening, url, closing = _TOKEN.fullmatch(token).groups()  # type: ignore[union-attr]
+    return f"{opening}{redact_url(url).partition('?')[0].partition('#')[0]}{closing}"
+
+
+def network_failure(
+    error: Exception, url: str, proxy: str | None, *, begun: bool, secrets: Collection[str] = ()
+) -> NetworkFailure:
+    """The failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written.
+
+    None of the ``secrets`` is in its text.
+    """
+    failure = error if isinstance(error, NetworkFailure) else _understood(error, url, proxy, secrets, begun=begun)
+    failure.reached = begun
+    return failure
+
+
+def _understood(
+    error: Exception, url: str, proxy: str | None, secrets: Collection[str], *, begun: bool
+) -> NetworkFailure:
+    links = list(_chain(error))
+    failure = _tls_failure(links) or _unusable(error, secrets, begun=begun)
+    if failure is not None:
+        return failure
+    if proxy is not None:
+        return _proxy_failure(links, _place(proxy), secrets, begun=begun)
+    return _plain_failure(links, _place(url), secrets, begun=begun)
+
+
+def _tls_failure(links: list[BaseException]) -> TLSFailure | None:
+    for link in links:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return TLSFailure(
+                f"the server's certificate is not trusted: {link.verify_message}",
+                hint="give a requests.Session as session whose verify names the certificates to trust",
+                untrusted=True,
+            )
+        if isinstance(link, ssl.SSLError) and link.reason in _NOT_TLS:
+            return TLSFailure(
+                f"the server does not speak TLS here, or not with us ({link.reason})",
+                hint="check whether the target begins with http:// or https://",
+            )
+        if isinstance(link, http.client.BadStatusLine) and str(link).startswith(_ALERT):
+            return TLSFailure("the server speaks TLS here", hint="use https:// in the target")
+    return None
+
+
+def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> NetworkFailure | None:
+    """The failure of a request that never will be sent: bad URLs, names and headers are ValueErrors in requests, a
+    missing file of certificates is an OSError without a number. The rest is wrong in code of the user."""
+    kind = type(error).__name__
+    own = f"{kind}: {words}" if (words := own_words(error, secrets)) else kind
+    if kind == "UnrewindableBodyError":
+        return NetworkFailure(f"the request cannot be sent once more: {own}", permanent=True)
+    if begun or (kind == "InvalidHeader" and isinstance((*error.args, None)[0], Exception)):
+        # Such a header is one of the server.
+        return None
+    if type(error) is OSError and error.errno is None:
+        return NetworkFailure(f"the request cannot be sent: {own}", permanent=True)
+    if isinstance(error, _MISTAKES):
+        by = "the request cannot be sent" if isinstance(error, OSError) else "the requests.Session failed"
+        return NetworkFailure(f"{by}: {own}", permanent=True)
+    return None
+
+
+def _proxy_failure(links: list[BaseException], proxy: str, secrets: Collection[str], *, begun: bool) -> NetworkFailure:
+    refused = next((found for link in links if (found := _TUNNEL.search(str(link)))), None)
+    if refused is not None:
+        status = int(refused[1])
+        return NetworkFailure(f"the proxy {proxy} answered {status}", permanent=status == 407, status=status)
+    plain = _plain_failure(links, proxy, secrets, begun=begun)
+    where = f"through the proxy {proxy}" if begun else f"on the way to the proxy {proxy}"
+    return NetworkFailure(f"{plain} ({where})", unreachable=plain.unreachable, hint=plain.hint and "check the proxy")
+
+
+def _plain_failure(links: list[BaseException], place: str, secrets: Collection[str], *, begun: bool) -> NetworkFailure:
+    for link in links:
+        if isinstance(link, TimeoutError):
+            return NetworkFailure("the server did not answer in time" if begun else "no connection came about in time")
+        if isinstance(link, socket.gaierror):
+            return NetworkFailure(
+                f"the host of {place} is unknown ({_words(link)})", unreachable=True, hint="check the target"
+            )
+        if isinstance(link, http.client.IncompleteRead):
+            return NetworkFailure("the server's answer was cut short")
+        if isinstance(link, http.client.BadStatusLine) and not isinstance(link, http.client.RemoteDisconnected):
+            return NetworkFailure("what the server answered is no HTTP")
+    for link in reversed(links):
+        if isinstance(link, (http.client.HTTPException, ssl.SSLError)) or (isinstance(link, OSError) and link.errno):
+            return NetworkFailure(_words(link))
+    kind, words = type(links[0]).__name__, own_words(links[0], secrets)
+    return NetworkFailure(f"{kind}: {words}" if words else kind)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and everything it was made of, outermost first."""
+    seen: set[int] = set()
+    pending: list[BaseException] = [error]
+    while pending:
+        link = pending.pop(0)
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        inner = [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+        pending.extend(item for item in inner if isinstance(item, BaseException))
+
+
+def _words(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)
+    return str(strerror) if strerror else (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+
+
+def _place(url: str) -> str:
+    """The URL's scheme, host and port: no more of it may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else url.rpartition("@")[2]
