@@ -1,4 +1,4 @@
-"""The tables of options, events and statuses, written into their pages from the rows themselves.
+"""The tables of options, events and statuses and the state machines, written into their pages from the code itself.
 
 ``make tables`` runs this; a test fails when a table and the rows differ.
 """
@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from enum import Enum
 from pathlib import Path
 
+from resumable.core import states
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 from resumable.statuses import STATUSES
@@ -62,7 +64,48 @@ def statuses() -> str:
     return table("10 20 15 30 25", rows)
 
 
-TABLES = {"options.rst": options, "events.rst": events, "statuses.rst": statuses}
+def machine(
+    title: str, table: Mapping[tuple[Enum, Enum], Enum], noops: Collection[tuple[Enum, Enum]] = frozenset()
+) -> str:
+    """One state machine: from each state an arrow for each event, and what is asked of it without effect."""
+    order = list(type(next(iter(table.values()))))
+    known = {state for pair, following in table.items() for state in (pair[0], following)}
+    widest = max(len(state.value) for state in known) + 3
+    longest = max(len(event.value) for _, event in table) + 2
+    lines = []
+    for state in (state for state in order if state in known):
+        name = state.value
+        for (before, event), following in table.items():
+            if before is state:
+                arrow = f"{event.value} ".ljust(longest, "-")
+                lines.append(f"    {name:{widest}}-- {arrow}--> {following.value}")
+                name = ""
+        if name:
+            lines.append(f"    {name:{widest}}(the end)")
+        without = [event.value for before, event in _in_order(noops) if before is state]
+        if without:
+            lines.append(f"    {'':{widest}}no effect: {', '.join(without)}")
+        lines.append("")
+    return "\n".join([title, "-" * len(title), "", ".. code-block:: text", "", *lines])
+
+
+def _in_order(pairs: Collection[tuple[Enum, Enum]]) -> list[tuple[Enum, Enum]]:
+    return sorted(pairs, key=lambda pair: list(type(pair[1])).index(pair[1]))
+
+
+def machines() -> str:
+    """All state machines."""
+    return "\n".join(
+        [
+            machine("Session", states.SESSION, states.SESSION_NOOPS),
+            machine("File", states.FILE, states.FILE_NOOPS),
+            machine("Chunk", states.CHUNK),
+            machine("Confirmation", states.CONFIRMATION),
+        ]
+    )
+
+
+TABLES = {"options.rst": options, "events.rst": events, "states.rst": machines, "statuses.rst": statuses}
 
 
 def renewed(name: str) -> str:

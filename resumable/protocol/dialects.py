@@ -52,7 +52,7 @@ RESUMABLEJS_EXACT: Mapping[str, Any] = MappingProxyType(
         "auto_upload": False,
     }
 )
-"""resumable.js 1.1.2 as far as the contract lets us, also where many servers lose data: to compare, not to upload."""
+"""resumable.js 1.1.2 but for ``docs/differences.rst``, also where many servers lose data: to compare, not to upload."""
 
 FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
     {

@@ -2,8 +2,8 @@
 
 Client and receiver, tests and uploads, all agree here. The rules are resumable.js 1.1.2's (200 and 201 are success,
 a listed status is permanent, anything else is worth another attempt; any other answer to a test means "send it"),
-with the differences that the contract lists: redirects are refused. Whether an answer with a success status is one,
-its body decides: see :mod:`.acceptance`.
+with the differences that ``docs/differences.rst`` lists: redirects are refused. Whether an answer with a success status
+is one, its body decides: see :mod:`.acceptance`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Rules(NamedTuple):
         return Verdict.MISSING
 
     def upload(self, status: int) -> Verdict:
-        """What the answer to an upload with this status means. Redirects are final: see the contract, difference 6."""
+        """What the answer to an upload with this status means. Redirects are final: see ``docs/differences.rst``, 6."""
         if status in self.success:
             return Verdict.STORED
         if status in self.permanent or 300 <= status < 400:
