@@ -103,7 +103,7 @@ def test_without_the_extra_one_line_says_what_to_install(package: str) -> None:
 
 
 def test_an_extra_may_be_installed_in_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("upload", "transfer", "sources"):
+    for name in ("upload", "transfer", "params.sources"):
         monkeypatch.delitem(sys.modules, f"resumable.cli.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "pathspec", None)
     ran = run("upload", "a.bin", "http://127.0.0.1:9/")
@@ -112,7 +112,7 @@ def test_an_extra_may_be_installed_in_part(run: Run, monkeypatch: pytest.MonkeyP
         "the command resumable needs the package 'pathspec'; install it with: pip install 'resumable[cli]'\n"
     )
     monkeypatch.setitem(sys.modules, "resumable.cli.app", None)
-    with pytest.raises(ModuleNotFoundError, match=r"resumable\.cli\.commands"):
+    with pytest.raises(ModuleNotFoundError, match=r"resumable\.cli\.app"):
         run("upload")
 
 
@@ -192,7 +192,7 @@ def test_no_encoding_of_a_terminal_stops_the_demo(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_the_bar_of_the_demo_is_made_of_what_the_terminal_has(encoding: str) -> None:
-    code = "import sys; sys.stdout.isatty = lambda: True; from resumable.cli.demo import demonstrate; demonstrate()"
+    code = "import sys; sys.stdout.isatty = lambda: True\nfrom resumable.cli.demonstration import demonstrate; demonstrate()"
     ran = python("-c", code, PYTHONIOENCODING=encoding)
     assert ran.returncode == 0, ran.stderr
     assert ("█" in ran.stdout) is (encoding == "utf-8")

@@ -150,7 +150,7 @@ class NoEpoch(SessionCore):
 class CompletePerSlot(SessionCore):
     """As in resumable.js: every idle slot says that the run is complete."""
 
-    def _settle(self) -> None:
+    def _complete_if_idle(self) -> None:
         running = self.state is not SessionState.IDLE
         super()._complete_if_idle()
         if running and self.state is SessionState.IDLE:
@@ -169,8 +169,8 @@ class CompleteBeforeTheWireIsClear(SessionCore):
 class HeldRunEnds(SessionCore):
     """A run that is held open ends when nothing is open."""
 
-    def _settle(self) -> None:
-        self.held = False
+    def _complete_if_idle(self) -> None:
+        self.open_ended = False
         super()._complete_if_idle()
 
 
@@ -228,7 +228,7 @@ class MarkedOnTheWireCountsTwice(SessionCore):
 class NewCutKeepsTheOldBytes(SessionCore):
     """The bytes that were stored of the old cut stay in the session's sum."""
 
-    def _recut(self, file: FileCore, plan: ChunkPlan) -> None:
+    def _rechunk(self, file: FileCore, plan: ChunkPlan) -> None:
         before = self.bytes_done
         super()._rechunk(file, plan)
         self.bytes_done = before
@@ -237,20 +237,20 @@ class NewCutKeepsTheOldBytes(SessionCore):
 class SlotOfTheWaitingIsFree(SessionCore):
     """A retry that waits lets another chunk have its slot."""
 
-    class Validator(Slots):
+    class Generous(Slots):
         def free(self, *, fewer: bool) -> bool:
             return len(self.live) - len(self._waiting) < self._count
 
     def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)
-        self._slots = self.Validator(policy.slots)
+        self._slots = self.Generous(policy.slots)
 
 
 class RetriesDoNotWait(SessionCore):
     """As in resumable.js: a retry comes at once."""
 
     class Hasty(RetryController):
-        def postpone(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
+        def schedule_retry(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
             super().schedule_retry(record, outcome, now)
             record.due = now
 
@@ -263,7 +263,7 @@ class RetryAfterIgnored(SessionCore):
     """The server is not left alone."""
 
     class Deaf(RetryController):
-        def hear(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
+        def response_received(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
             super().response_received(record, outcome._replace(retry_after=None), now)
 
     def __init__(self, policy: SessionPolicy) -> None:

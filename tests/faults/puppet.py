@@ -78,7 +78,7 @@ class Puppet:
     def states(self) -> dict[str, str]:
         return {file.relative_path: file.state.value for file in self.session.files}
 
-    def control(self) -> None:
+    def watch(self) -> None:
         """Something has happened since this was called, or nothing does for a moment."""
         self.happened.clear()
         self.happened.wait(0.05)

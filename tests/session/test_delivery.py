@@ -59,7 +59,7 @@ def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypa
     lock, outbox = shared.lock, shared.outbox
     delivery = make_delivery(None, shared, lambda notice: told.put(notice.event), lambda: None)
     late = iter([Notice("cancel")])
-    wait = delivery._collector.wait
+    wait = delivery._notices_ready.wait
 
     def waiting(seconds: float | None = None) -> bool:
         # Its time for more is over, and before it has the lock again somebody else had it.
@@ -68,7 +68,7 @@ def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypa
             return False
         return wait(seconds)
 
-    monkeypatch.setattr(delivery._collector, "wait", waiting)
+    monkeypatch.setattr(delivery._notices_ready, "wait", waiting)
     with lock:
         outbox.extend([Notice("pause")])
     delivery.post()
