@@ -192,7 +192,8 @@ def test_no_encoding_of_a_terminal_stops_the_demo(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_the_bar_of_the_demo_is_made_of_what_the_terminal_has(encoding: str) -> None:
-    code = "import sys; sys.stdout.isatty = lambda: True\nfrom resumable.cli.demonstration import demonstrate; demonstrate()"
+    code = "import sys; sys.stdout.isatty = lambda: True; from resumable.cli import demonstration"
+    code += "; demonstration.demonstrate()"
     ran = python("-c", code, PYTHONIOENCODING=encoding)
     assert ran.returncode == 0, ran.stderr
     assert ("█" in ran.stdout) is (encoding == "utf-8")
