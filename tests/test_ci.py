@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -99,3 +101,61 @@ def test_a_python_counts_only_if_it_runs(ci: ModuleType, tmp_path: Path) -> None
     assert ci.version(str(stub)) == ""
     assert ci.version(str(tmp_path / "nowhere")) == ""
     assert re.fullmatch(r"3\.\d+t?", ci.version(sys.executable))
+
+
+CORE = """
+def half(number):
+    if number % 2:
+        raise ValueError("it is odd")
+    return number // 2
+"""
+TESTS = """
+import subprocess
+import sys
+
+import pytest
+
+from resumable.core import half
+
+
+def test_half():
+    assert half(4) == 2
+
+
+@pytest.mark.once
+def test_once():
+    with pytest.raises(ValueError):
+        half(3)
+
+
+def test_odd():
+    program = "from resumable.core import half; half(3)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 1
+"""
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_gate_counts_what_programs_run_and_fails_for_a_line_of_the_core_that_nothing_runs(tmp_path: Path) -> None:
+    for path in ("Makefile", "setup.cfg", "tests/conftest.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    for name, content in {
+        "__init__": "HookError = Resumable = None\n",
+        "core/__init__": CORE,
+        "protocol/__init__": "",
+    }.items():
+        path = tmp_path / "resumable" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(content)
+    (tmp_path / "tests" / "test_core.py").write_text(TESTS)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "PYTEST_"))}
+
+    def coverage(arguments: str) -> subprocess.CompletedProcess[str]:
+        stamp = f"{sys.prefix}/test"
+        command = ["make", "coverage", "-o", stamp, f"VENV={sys.prefix}", "WORKERS=2", f"ARGS={arguments}"]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+
+    assert coverage("").returncode == 0
+    untested = coverage("-k 'not odd'")
+    assert untested.returncode != 0
+    assert re.search(r"^resumable/core/__init__\.py .* 4$", untested.stdout, re.MULTILINE), untested.stdout
