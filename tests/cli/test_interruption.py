@@ -180,8 +180,8 @@ def test_a_second_signal_ends_it_at_once(work: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import sys, threading\n"
-        "from resumable.cli.interruption import interruptible\n"
-        "with interruptible():\n"
+        "from resumable.cli.interruption import InterruptGuard\n"
+        "with InterruptGuard():\n"
         "    try:\n"
         "        print('ready', flush=True)\n"
         "        while True: threading.Event().wait(0.2)\n"

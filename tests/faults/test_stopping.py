@@ -272,7 +272,7 @@ url = {url!r}
 
 def tell_when_joined(session):
     def tell():
-        while not session._engine._monitor.waiting:
+        while not session._dispatcher._shared.waiting:
             time.sleep(0.001)
         print("joined", flush=True)
     threading.Thread(target=tell, daemon=True).start()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from faults.descriptors import open_below
-from resumable.receiver.store.base.safe_files import remove_directory
+from resumable.receiver.store.safe_files import remove_directory
 
 from resumable.receiver import FileStore
 from resumable.receiver.messages import Refusal

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from resumable.receiver.store.base.quotas import ACCOUNTS, Quotas
+from resumable.receiver.store.quotas import ACCOUNTS, Quotas
 
 from resumable.receiver import FileStore, Receiver
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resumable.receiver.store.base.names import numbered, safe_name
+from resumable.receiver.store.names import numbered, safe_name
 
 from resumable.receiver.messages import Refusal
 

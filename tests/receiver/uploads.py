@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from resumable.receiver.store.base.upload import FileUpload
+from resumable.receiver.store.upload import FileUpload
 
 from resumable.receiver import FileStore, UploadRecord
 
