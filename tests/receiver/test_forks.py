@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from resumable.receiver.store.quotas import ACCOUNTS, Quotas
 
 from resumable.receiver import FileStore, Receiver
+from resumable.receiver.store.quotas import ACCOUNTS, Quotas
 
 from .uploads import a_record, filled, opened
 

@@ -5,9 +5,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resumable.receiver.store.names import numbered, safe_name
 
 from resumable.receiver.messages import Refusal
+from resumable.receiver.store.names import numbered, safe_name
 
 
 @pytest.mark.parametrize(

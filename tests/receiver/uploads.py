@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from resumable.receiver.store.upload import FileUpload
-
 from resumable.receiver import FileStore, UploadRecord
+from resumable.receiver.store.upload import FileUpload
 
 KEY = "0" * 40
 DATA = bytes(range(100))
