@@ -37,6 +37,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from urllib.parse import quote
 
+from ..errors import OptionError
 from ..protocol.headers import SERVER_HEADER, WIRE_VERSION
 from ..protocol.parameters import ParameterNames
 from .access import LOCAL_HOSTS, Access
@@ -61,7 +62,7 @@ from .identity import (
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
-from .parameters import ChunkDescription, ParameterReader, UploadLimits
+from .parameters import DIALECTS, ChunkDescription, ParameterReader, UploadLimits
 from .signals import ReceiverSignals
 from .store.base import (
     Discarded,
@@ -93,8 +94,8 @@ class _Exchange:
 class Receiver:
     """Takes uploads into ``store``: a directory, or anything that is a :class:`~resumable.receiver.store.base.Store`.
 
-    ``names`` are the names of the parameters, for clients that rename them;
-    ``parameter_names(dialects.FLOWJS)`` are those of flow.js. ``chunk_sha256_parameter_name`` and
+    ``dialect`` says whose clients may upload: ``"resumablejs"``, ``"flowjs"`` or ``"any"`` of the two. ``names``
+    replaces its parameter names, for clients that rename them. ``chunk_sha256_parameter_name`` and
     ``file_sha256_parameter_name`` name the hashes that a client may send; None ignores them.
 
     With a ``token`` every request must carry ``Authorization: Bearer token``. ``tenant(request)`` says on whose behalf
@@ -117,6 +118,7 @@ class Receiver:
         self,
         store: Store | str | os.PathLike[str],
         *,
+        dialect: str = "resumablejs",
         names: ParameterNames | None = None,
         chunk_sha256_parameter_name: str | None = "resumableChunkSha256",
         file_sha256_parameter_name: str | None = "resumableFileSha256",
@@ -132,12 +134,15 @@ class Receiver:
         on_file_received: Callable[[UploadRecord], object] | None = None,
     ) -> None:
         self.store: Store = FileStore(store) if isinstance(store, (str, os.PathLike)) else store
-        self.names = names or ParameterNames()
+        if dialect not in DIALECTS:
+            raise OptionError("dialect", dialect, "one of " + ", ".join(map(repr, DIALECTS)))
+        accepted = DIALECTS[dialect] if names is None else (names,)
+        self.names = accepted[0]
         self.signals = ReceiverSignals(self)
         self.limits = UploadLimits(max_total_size, max_chunks, min_chunk_size)
         self._access = Access(token=token, hosts=allowed_hosts, origins=allowed_origins)
         self._reader = ParameterReader(
-            self.names,
+            accepted,
             self.limits,
             chunk_sha256=chunk_sha256_parameter_name,
             file_sha256=file_sha256_parameter_name,
@@ -152,7 +157,7 @@ class Receiver:
             self.signals.chunk_received.connect(
                 lambda sender, record, number: on_chunk_received(record, number), weak=False
             )
-        self._file_fields = frozenset({self.names.file, self.names.namespace + self.names.file})
+        self._file_fields = frozenset(name for each in accepted for name in (each.file, each.namespace + each.file))
 
     @property
     def has_token(self) -> bool:

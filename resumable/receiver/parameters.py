@@ -1,24 +1,26 @@
-"""What the parameters of a request say: which upload, how it is cut, which chunk of it. Checked before anything else.
+"""Read the parameters of a request: which upload, how the file is cut, and which chunk this is.
 
-Every check costs the same for any numbers, and nothing is made, allocated or looked up meanwhile.
+All checks take constant time, whatever the numbers are, and run before anything is created or looked up.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import OptionError
+from ..protocol import dialects
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
 from .messages import Refusal
 from .store.base import UploadRecord
 from .store.names import safe_name
 
-__all__ = ["ChunkDescription", "ParameterReader", "UploadLimits", "parameter_names"]
+__all__ = ["DIALECTS", "ChunkDescription", "ParameterReader", "UploadLimits", "parameter_names"]
 
 _NUMBER = re.compile("[0-9]{1,19}")
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
@@ -29,16 +31,25 @@ _LONGEST_TYPE = 255
 
 
 def parameter_names(dialect: Mapping[str, Any]) -> ParameterNames:
-    """The names of the parameters in a preset of :mod:`resumable.protocol.dialects`, such as ``FLOWJS``."""
+    """Return the parameter names of a preset of :mod:`resumable.protocol.dialects`, such as ``FLOWJS``."""
     ending = "_parameter_name"
     return ParameterNames(**{option[: -len(ending)]: dialect[option] for option in dialect if option.endswith(ending)})
 
 
+_LIBRARIES = {"resumablejs": "resumable.js", "flowjs": "flow.js"}
+_NAMES = {name: parameter_names(getattr(dialects, name.upper())) for name in _LIBRARIES}
+
+DIALECTS: Mapping[str, tuple[ParameterNames, ...]] = MappingProxyType(
+    {**{name: (names,) for name, names in _NAMES.items()}, "any": tuple(_NAMES.values())}
+)
+"""The dialects that a receiver can speak, and the parameter names of each."""
+
+
 @dataclass(frozen=True)
 class UploadLimits:
-    """What an upload may be like. Sizes are bytes; a chunk that is the whole file may be smaller than the smallest.
+    """What an upload may be like. Sizes are in bytes; a file that is a single chunk may be smaller than a chunk.
 
-    Raises :class:`~resumable.errors.OptionError` where one is less than 1.
+    Raises :class:`~resumable.errors.OptionError` if a limit is less than 1.
     """
 
     max_total_size: int
@@ -53,7 +64,7 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class ChunkDescription:
-    """What a request says of its chunk: the upload, the index from 0, and its hash in lower-case hexadecimal."""
+    """What a request says about its chunk: the upload, the index from 0, and its hash in lower-case hexadecimal."""
 
     record: UploadRecord
     index: int
@@ -61,47 +72,76 @@ class ChunkDescription:
 
 
 class ParameterReader:
-    """Reads parameters of these names; the last two are those of the hashes, which no client has to send."""
+    """Reads requests whose parameters have any of these sets of names.
+
+    ``chunk_sha256`` and ``file_sha256`` are the names of the optional hashes; None ignores them.
+    """
 
     def __init__(
-        self, names: ParameterNames, limits: UploadLimits, *, chunk_sha256: str | None, file_sha256: str | None
+        self,
+        names: Sequence[ParameterNames],
+        limits: UploadLimits,
+        *,
+        chunk_sha256: str | None,
+        file_sha256: str | None,
     ) -> None:
         self._limits = limits
-        own: dict[str, str | None] = {**names._asdict(), "chunk_sha256": chunk_sha256, "file_sha256": file_sha256}
-        del own["file"], own["namespace"]
-        self._names = {field: names.namespace + name for field, name in own.items() if name}
-        self._fields = {name: field for field, name in self._names.items()}
+        self._sets: list[dict[str, str]] = []
+        for each in names:
+            own: dict[str, str | None] = {**each._asdict(), "chunk_sha256": chunk_sha256, "file_sha256": file_sha256}
+            del own["file"], own["namespace"]
+            self._sets.append({field: each.namespace + name for field, name in own.items() if name})
+        self._fields = {name: field for names in self._sets for field, name in names.items()}
 
     def describe(self, pairs: Iterable[tuple[str, str]], tenant: str) -> ChunkDescription:
-        """What the parameters say. Raises Refusal: 400 where they make no sense, 413 where they ask for too much."""
+        """Return what the parameters say. Raises :class:`Refusal`: 400 if they make no sense, 413 beyond a limit."""
         parameters = self._parameters(pairs)
         plan, index = self._plan(parameters)
-        identifier = self._text(parameters, "identifier", _LONGEST_IDENTIFIER)
-        file_name = self._text(parameters, "file_name", _LONGEST_NAME)
-        relative_path = self._text(parameters, "relative_path", _LONGEST_NAME)
+        identifier = parameters.text("identifier", _LONGEST_IDENTIFIER)
+        file_name = parameters.text("file_name", _LONGEST_NAME)
+        relative_path = parameters.text("relative_path", _LONGEST_NAME)
         if not identifier:
-            raise self._missing("identifier")
+            raise parameters.missing("identifier")
         record = UploadRecord(
             identifier=identifier,
             file_name=file_name,
             relative_path=relative_path,
-            type=parameters.get("type", "")[:_LONGEST_TYPE],
+            type=parameters.values.get("type", "")[:_LONGEST_TYPE],
             total_size=plan.size,
             chunk_size=plan.chunk_size,
             total_chunks=plan.count,
             name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
             tenant=tenant,
-            file_sha256=self._sha256(parameters, "file_sha256"),
+            file_sha256=parameters.sha256("file_sha256"),
         )
-        return ChunkDescription(record, index, self._sha256(parameters, "chunk_sha256"))
+        return ChunkDescription(record, index, parameters.sha256("chunk_sha256"))
 
-    def _plan(self, parameters: Mapping[str, str]) -> tuple[ChunkPlan, int]:
-        """The cut that the numbers say, and the index of the chunk. Both cuts are taken, and told by their count."""
-        number = self._number(parameters, "chunk_number")
-        size = self._number(parameters, "total_size")
-        chunk_size = self._number(parameters, "chunk_size")
-        count = self._number(parameters, "total_chunks")
-        if size > self._limits.max_total_size:
+    def _parameters(self, pairs: Iterable[tuple[str, str]]) -> _Parameters:
+        """Return the parameters by field. resumable.js sends all of them twice, in the query and in the form."""
+        values: dict[str, str] = {}
+        sent = set()
+        for name, value in pairs:
+            sent.add(name)
+            field = self._fields.get(name)
+            if field is None:
+                continue
+            # A browser turns the line breaks of a form, but not those of a query, into CR LF.
+            value = well_formed(_NEWLINE.sub("\n", value))
+            if values.setdefault(field, value) != value:
+                raise Refusal(400, f"The parameter {name} was sent twice, with two different values.")
+        names = max(self._sets, key=lambda names: len(sent.intersection(names.values())))
+        if not values:
+            _check_dialect(sent, names["chunk_number"])
+        return _Parameters(values, names)
+
+    def _plan(self, parameters: _Parameters) -> tuple[ChunkPlan, int]:
+        """Return how the file is cut and the index of the chunk. The number of chunks says which of two cuts it is."""
+        number = parameters.number("chunk_number")
+        size = parameters.number("total_size")
+        chunk_size = parameters.number("chunk_size")
+        count = parameters.number("total_chunks")
+        limits = self._limits
+        if size > limits.max_total_size:
             raise Refusal(413, f"The file is larger than the {self._limits.max_total_size} bytes that are allowed.")
         if chunk_size < 1:
             raise Refusal(400, "The chunk size is 0.")
@@ -112,51 +152,62 @@ class ParameterReader:
         if not 1 <= number <= count:
             raise Refusal(400, f"There is no chunk {number} in {count}.")
         start, end = plan.span(number - 1)
-        if "current_chunk_size" in parameters and self._number(parameters, "current_chunk_size") != end - start:
-            raise Refusal(400, f"Chunk {number} has {end - start} bytes, not {parameters['current_chunk_size']}.")
-        if count > self._limits.max_chunks:
+        if "current_chunk_size" in parameters.values and parameters.number("current_chunk_size") != end - start:
+            said = parameters.values["current_chunk_size"]
+            raise Refusal(400, f"Chunk {number} has {end - start} bytes, not {said}.")
+        if count > limits.max_chunks:
             raise Refusal(413, f"The file has more than the {self._limits.max_chunks} chunks that are allowed.")
-        if chunk_size < self._limits.min_chunk_size and count > 1:
+        if chunk_size < limits.min_chunk_size and count > 1:
             raise Refusal(
                 400, f"The chunks are smaller than the {self._limits.min_chunk_size} bytes that they must have."
             )
         return plan, number - 1
 
-    def _parameters(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """The parameters by their own names. resumable.js says all of them twice, in the query and in the form."""
-        parameters: dict[str, str] = {}
-        for name, value in pairs:
-            field = self._fields.get(name)
-            if field is None:
-                continue
-            # A browser turns the line breaks of a form, but not those of a query, into CR LF.
-            value = well_formed(_NEWLINE.sub("\n", value))
-            if parameters.setdefault(field, value) != value:
-                raise Refusal(400, f"The parameter {name} is there twice, with two values.")
-        return parameters
 
-    def _number(self, parameters: Mapping[str, str], field: str) -> int:
-        value = parameters.get(field)
+@dataclass(frozen=True)
+class _Parameters:
+    """The parameters of one request by field, and how its client names each field."""
+
+    values: Mapping[str, str]
+    names: Mapping[str, str]
+
+    def number(self, field: str) -> int:
+        value = self.values.get(field)
         if value is None:
-            raise self._missing(field)
+            raise self.missing(field)
         if not _NUMBER.fullmatch(value):
             raise Refusal(400, f"The parameter {self._name(field)} is not a whole number.")
         return int(value)
 
-    def _text(self, parameters: Mapping[str, str], field: str, most: int) -> str:
-        value = parameters.get(field, "")
-        if len(value.encode()) > most:
-            raise Refusal(400, f"The parameter {self._name(field)} is longer than {most} bytes.")
+    def text(self, field: str, longest: int) -> str:
+        value = self.values.get(field, "")
+        if len(value.encode()) > longest:
+            raise Refusal(400, f"The parameter {self._name(field)} is longer than {longest} bytes.")
         return value
 
-    def _sha256(self, parameters: Mapping[str, str], field: str) -> str | None:
-        value = parameters.get(field)
+    def sha256(self, field: str) -> str | None:
+        value = self.values.get(field)
         if value is not None and not _SHA256.fullmatch(value):
             raise Refusal(400, f"The parameter {self._name(field)} is not a SHA-256 in 64 hexadecimal digits.")
         return None if value is None else value.lower()
 
-    def _missing(self, field: str) -> Refusal:
-        return Refusal(400, f"The parameter {self._name(field)} is missing; a form has to name it before the chunk.")
+    def missing(self, field: str) -> Refusal:
+        return Refusal(400, f"The parameter {self._name(field)} is missing. In a form it must come before the file.")
 
     def _name(self, field: str) -> str:
-        return self._names.get(field, field)
+        return self.names.get(field, field)
+
+
+def _check_dialect(sent: set[str], expected: str) -> None:
+    """Raise :class:`Refusal` (400) if these are the parameters of the other dialect than the expected one."""
+    dialect_of = {names.chunk_number: dialect for dialect, names in _NAMES.items()}
+    if expected not in dialect_of:
+        return
+    for name in sent.intersection(filter(None, dialect_of)):
+        dialect = dialect_of[name]
+        raise Refusal(
+            400,
+            f"These are parameters of {_LIBRARIES[dialect]} ({name}), but this server expects those of "
+            f"{_LIBRARIES[dialect_of[expected]]} ({expected}): start the server with --dialect {dialect} or any "
+            f"(in Python: dialect={dialect!r} or 'any').",
+        )

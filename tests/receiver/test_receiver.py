@@ -203,14 +203,61 @@ def test_renamed_parameters_and_a_namespace_are_understood(root: Path) -> None:
     assert b"up_part is missing" in answer.body
 
 
-def test_the_flow_dialect_is_understood(root: Path) -> None:
-    names = parameter_names(dialects.FLOWJS)
-    assert names.type is None
-    assert names.identifier == "flowIdentifier"
-    receiver = Receiver(FileStore(root, fsync="never"), names=names)
-    sample = Sample(names=names)
+FLOW = parameter_names(dialects.FLOWJS)
+
+
+@pytest.mark.parametrize("options", [{"dialect": "flowjs"}, {"dialect": "any"}, {"names": FLOW}], ids=str)
+def test_the_flow_dialect_is_understood(root: Path, options: dict[str, Any]) -> None:
+    assert (FLOW.type, FLOW.identifier) == (None, "flowIdentifier")
+    receiver = Receiver(FileStore(root, fsync="never"), **options)
+    sample = Sample(names=FLOW)
     assert [receiver.handle(sample.multipart(number, in_query=False)).status for number in (1, 2)] == [200, 201]
     assert (root / "sample.bin").read_bytes() == sample.data
+
+
+def test_a_receiver_of_any_dialect_takes_both_and_names_what_is_missing_as_the_client_does(root: Path) -> None:
+    receiver = Receiver(FileStore(root, fsync="never"), dialect="any")
+    for names in (ParameterNames(), FLOW):
+        sample = Sample(
+            names=names, identifier=str(names.identifier), file_name="x", relative_path=str(names.identifier)
+        )
+        assert sample.send(receiver) == [200, 201]
+        answer = Sample(names=names, changes={"total_size": None}).test(receiver, 1)
+        assert f"{names.total_size} is missing" in answer.body.decode()
+    assert sorted(path.name for path in root.glob("*Identifier")) == ["flowIdentifier", "resumableIdentifier"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "names", "words"),
+    [
+        ("resumablejs", FLOW, ["flow.js", "flowChunkNumber", "resumableChunkNumber", "--dialect flowjs"]),
+        (
+            "flowjs",
+            ParameterNames(),
+            ["resumable.js", "resumableChunkNumber", "flowChunkNumber", "--dialect resumablejs"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["test", "octet", "form"])
+def test_the_other_dialect_is_recognised_and_the_answer_says_what_to_change(
+    root: Path, kind: str, dialect: str, names: ParameterNames, words: list[str]
+) -> None:
+    sample = Sample(names=names)
+    asked = {
+        "test": Request("GET", query=sample.query(1)),
+        "octet": sample.octet(1),
+        "form": sample.multipart(1, in_query=False),
+    }
+    answer = Receiver(root, dialect=dialect).handle(asked[kind])
+    assert answer.status == 400
+    assert [word for word in words if word not in answer.body.decode()] == []
+    assert not root.exists()
+
+
+def test_a_dialect_that_does_not_exist_is_an_error_of_its_option(root: Path) -> None:
+    with pytest.raises(OptionError) as caught:
+        Receiver(root, dialect="uppy")
+    assert caught.value.option == "dialect"
 
 
 @pytest.mark.parametrize(
@@ -303,7 +350,7 @@ def test_a_chunk_of_another_length_is_refused(receiver: Receiver, kind: str, bod
 def test_a_parameter_with_two_values_is_refused(receiver: Receiver) -> None:
     sample = Sample()
     mixed = replace(sample.multipart(1), query=sample.query(2))
-    assert b"resumableChunkNumber is there twice" in receiver.handle(mixed).body
+    assert b"resumableChunkNumber was sent twice" in receiver.handle(mixed).body
     twice = Request("GET", query=f"{sample.query(1)}&resumableIdentifier=other")
     assert receiver.handle(twice).status == 400
 
