@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from types import FunctionType, MethodType
 from typing import Any
 from urllib.parse import unquote
 
@@ -56,10 +57,11 @@ __all__ = [
     "UploadFailed",
     "UsageError",
     "WaitTimeout",
+    "redact_option",
     "redact_url",
-    "shown",
 ]
 
+_LONGEST_VALUE = 200
 _URLS = ("target", "test_target")
 _PRIVATE = ("headers", "query", "redirect_origins", "session", "transport")
 
@@ -122,7 +124,8 @@ class OptionError(UsageError, ValueError):
     """An option has a value that is not allowed. ``option`` names it; the value is not kept when it may be secret."""
 
     def __init__(self, option: str, value: Any, allowed: str) -> None:
-        super().__init__(f"option {option!r} cannot be {shown(option, value)}: allowed is {allowed}")
+        joint = ";" if set(",;") & set(allowed) else ","
+        super().__init__(f"{option} must be {allowed}{joint} got {redact_option(option, value)}")
         self.option = option
 
 
@@ -290,13 +293,16 @@ class UnfinishedUpload(ResumableError, RuntimeWarning):
         self.files = tuple(files)
 
 
-def shown(option: str, value: Any) -> str:
-    """The value of an option as it may be shown: nothing but its type where it may hold a secret."""
+def redact_option(option: str, value: Any) -> str:
+    """Return the value of an option as it may be shown: only its type if it may hold a secret."""
     if option in _URLS and isinstance(value, str):
         return repr(redact_url(value))
     if option in _URLS or option in _PRIVATE:
         return f"<{type(value).__name__}>"
-    return repr(value)
+    if isinstance(value, (FunctionType, MethodType)):
+        return f"{value.__qualname__}()"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def redact_url(url: str) -> str:

@@ -83,7 +83,7 @@ class Hooks:
         Raises OptionError for one that does not take what it is called with.
         """
         if callable(value) and not takes(value, name):
-            raise OptionError(name, value, f"a callable that is called as {name}({', '.join(HOOKS[name])})")
+            raise OptionError(name, value, f"a callable({', '.join(HOOKS[name])})")
         own = [(name, value)] if callable(value) or (isinstance(value, Mapping) and value) else []
         self._hooks[name] = own + self._attached[name]
 
@@ -154,5 +154,5 @@ def _check(plugin: Any) -> None:
     for hook, arguments in HOOKS.items():
         method = getattr(plugin, hook, None)
         if method is not None and not (callable(method) and takes(method, hook)):
-            wanted = f"hooks that take what they are called with, which is {hook}({', '.join(arguments)})"
+            wanted = f"plugins whose hooks take their arguments: {hook}({', '.join(arguments)})"
             raise OptionError("plugins", label, wanted)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from . import validators
-from .errors import OptionError, UnknownOption, shown
+from .errors import OptionError, UnknownOption, redact_option
 from .statuses import PERMANENT_ERRORS
 
 __all__ = ["OPTIONS", "Option", "Options"]
@@ -248,7 +248,7 @@ class Options:
     session: Any = _row(
         None,
         "withCredentials",
-        validators.with_method("send", "a requests.Session, or callable() -> requests.Session", factory=True),
+        validators.with_method("send", "a requests.Session, a callable() that returns one", factory=True),
         "Your own requests.Session, for cookies, auth and TLS; or a factory, called as often as requests run at once.",
     )
     transport: Any = _row(
@@ -303,9 +303,9 @@ class Options:
             values.setdefault(name, MappingProxyType({}))
         options = cls(**values)
         if options.method == "octet" and options.chunk_format == "base64":
-            raise OptionError("chunk_format", "base64", "'blob' together with method='octet'; base64 needs a form")
+            raise OptionError("chunk_format", "base64", "'blob' if method is 'octet'")
         if options.prioritize_first_and_last_chunk and options.chunk_order == "sequential":
-            raise OptionError("chunk_order", "sequential", "'free' together with prioritize_first_and_last_chunk")
+            raise OptionError("chunk_order", "sequential", "'free' if prioritize_first_and_last_chunk is True")
         for name in ("target", "test_target"):
             url = getattr(options, name)
             # An adapter of the session knows what to do with http+unix:// and its kind, and requests does not.
@@ -313,7 +313,7 @@ class Options:
             if adapted and options.transport is None and options.session is None:
                 raise OptionError(name, url, OPTIONS[name].allowed)
         if options.transport is not None and options.session is not None:
-            raise OptionError("session", options.session, "None together with a transport, which does the sending")
+            raise OptionError("session", options.session, "None if a transport is given")
         return options
 
     def with_query(self, query: Any) -> Options:
@@ -329,7 +329,7 @@ def _shown(options: Options) -> Iterator[str]:
     for name, row in OPTIONS.items():
         value = getattr(options, name)
         if value not in (row.default, {}):
-            yield f"{name}={shown(name, value)}"
+            yield f"{name}={redact_option(name, value)}"
 
 
 def _checked(row: Option, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the options take: for each kind a function that normalises or refuses a value, and words for what it takes."""
+"""Checks of option values: for each kind a function that normalises or refuses a value, and words for what it takes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ __all__ = [
 ]
 
 Validator = tuple[Callable[[Any], Any], str]
-"""The function, which raises :class:`Invalid`, TypeError or ValueError for what it does not take, and the words."""
+"""The function, which raises :class:`Invalid`, TypeError or ValueError for a value that is not allowed, and the words
+that follow "NAME must be"."""
 
 
 class Invalid(Exception):
-    """A check does not take the value."""
+    """A value is not allowed."""
 
 
 def integer(least: int, *, optional: bool = False) -> Validator:
-    """A whole number, no less than ``least``."""
+    """Check for an integer that is not less than ``least``."""
 
     def check(value: Any) -> Any:
         if optional and value is None:
@@ -49,11 +50,11 @@ def integer(least: int, *, optional: bool = False) -> Validator:
             raise Invalid
         return value
 
-    return check, f"a whole number, {least} or more" + (", or None" if optional else "")
+    return check, f"an integer ≥ {least}" + (" or None" if optional else "")
 
 
 def seconds(*, optional: bool = False) -> Validator:
-    """A time in seconds."""
+    """Check for a time in seconds."""
 
     def check(value: Any) -> Any:
         if optional and value is None:
@@ -62,23 +63,24 @@ def seconds(*, optional: bool = False) -> Validator:
             raise Invalid
         return value
 
-    return check, "seconds, 0 or more" + (", or None" if optional else "")
+    return check, "a number of seconds ≥ 0" + (" or None" if optional else "")
 
 
 def interval() -> Validator:
-    """The time before a retry."""
+    """Check for the time before a retry."""
     number = seconds(optional=True)[0]
-    return lambda value: value if callable(value) else number(value), "seconds, callable(attempt) -> seconds, or None"
+    allowed = "a number of seconds ≥ 0, a callable(attempt) that returns one, or None"
+    return lambda value: value if callable(value) else number(value), allowed
 
 
 def limit() -> Validator:
-    """A time limit in seconds; 0 is resumable.js's word for none."""
+    """Check for a time limit in seconds; 0 means none, as in resumable.js."""
     number = seconds(optional=True)[0]
-    return lambda value: number(value) or None, "seconds, or None or 0 for no limit"
+    return lambda value: number(value) or None, "a number of seconds (None or 0: no limit)"
 
 
 def timeout() -> Validator:
-    """Two time limits, for connecting and for reading."""
+    """Check for two time limits, for connecting and for reading."""
     within = limit()[0]
 
     def check(value: Any) -> Any:
@@ -88,11 +90,11 @@ def timeout() -> Validator:
             return within(value[0]), within(value[1])
         return within(value), within(value)
 
-    return check, "seconds, (connect, read) in seconds, or None or 0 for no limit"
+    return check, "a number of seconds or a pair (connect, read) of them (None or 0: no limit)"
 
 
 def flag() -> Validator:
-    """True or False."""
+    """Check for True or False."""
 
     def check(value: Any) -> Any:
         if not isinstance(value, bool):
@@ -103,18 +105,18 @@ def flag() -> Validator:
 
 
 def one_of(*values: Any) -> Validator:
-    """One of these values."""
+    """Check for one of these values."""
 
     def check(value: Any) -> Any:
         if value not in values:
             raise Invalid
         return value
 
-    return check, "one of " + ", ".join(repr(value) for value in values)
+    return check, " or ".join(", ".join(map(repr, values)).rsplit(", ", 1))
 
 
 def text(*, optional: bool = False) -> Validator:
-    """Text; where it is optional, what is empty leaves something out."""
+    """Check for text; if it is optional, an empty or false value becomes None."""
 
     def check(value: Any) -> Any:
         if optional and not value:
@@ -123,33 +125,33 @@ def text(*, optional: bool = False) -> Validator:
             raise Invalid
         return value
 
-    return check, "text" + (", or None to leave the parameter out" if optional else "")
+    return check, "a string" + (", or None to omit the parameter" if optional else "")
 
 
 def method() -> Validator:
-    """The name of an HTTP method, which is upper-case afterwards."""
+    """Check for the name of an HTTP method, and make it upper-case."""
 
     def check(value: Any) -> Any:
         if not isinstance(value, str) or not value.isascii() or not value.isalpha():
             raise Invalid
         return value.upper()
 
-    return check, "the name of an HTTP method"
+    return check, "the name of an HTTP method such as 'PUT'"
 
 
 def hook() -> Validator:
-    """Something to call."""
+    """Check for a callable."""
 
     def check(value: Any) -> Any:
         if value is not None and not callable(value):
             raise Invalid
         return value
 
-    return check, "a callable, or None"
+    return check, "a callable or None"
 
 
 def mapping() -> Validator:
-    """Extra parameters."""
+    """Check for extra parameters."""
 
     def check(value: Any) -> Any:
         if value is None:
@@ -160,11 +162,11 @@ def mapping() -> Validator:
             raise Invalid
         return MappingProxyType(dict(value))
 
-    return check, "a mapping, or callable(file, chunk) -> mapping"
+    return check, "a mapping, or a callable(file, chunk) that returns one"
 
 
 def headers() -> Validator:
-    """Extra headers."""
+    """Check for extra headers."""
     pairs = mapping()[0]
 
     def check(value: Any) -> Any:
@@ -177,11 +179,11 @@ def headers() -> Validator:
                     raise Invalid
         return headers
 
-    return check, "a mapping to text in Latin-1 without line breaks, or callable(file, chunk) -> mapping"
+    return check, "a mapping of Latin-1 text without line breaks, or a callable(file, chunk) that returns one"
 
 
 def url(*, optional: bool = False) -> Validator:
-    """Where requests go."""
+    """Check for a URL."""
 
     def check(value: Any) -> Any:
         if (optional and value is None) or callable(value):
@@ -199,11 +201,12 @@ def url(*, optional: bool = False) -> Validator:
             raise Invalid
         return value
 
-    return check, "an http:// or https:// URL, or callable(params) -> URL" + (", or None" if optional else "")
+    choices = ["an http:// or https:// URL", "a callable(params)"] + ["None"] * optional
+    return check, ", ".join(choices[:-1]) + f", or {choices[-1]}"
 
 
 def statuses() -> Validator:
-    """A set of HTTP statuses."""
+    """Check for a series of HTTP statuses."""
 
     def check(value: Any) -> Any:
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
@@ -213,11 +216,11 @@ def statuses() -> Validator:
             raise Invalid
         return statuses
 
-    return check, "HTTP statuses, each 100 to 599"
+    return check, "a sequence of HTTP statuses from 100 to 599"
 
 
 def types() -> Validator:
-    """Extensions and MIME types."""
+    """Check for extensions and MIME types."""
 
     def check(value: Any) -> Any:
         types = (value,) if isinstance(value, str) else tuple(value or ())
@@ -225,11 +228,11 @@ def types() -> Validator:
             raise Invalid
         return types
 
-    return check, "extensions ('txt', '.txt') or MIME types ('image/*')"
+    return check, "a sequence of extensions ('txt') and MIME types ('image/*')"
 
 
 def origins() -> Validator:
-    """Where redirects may lead."""
+    """Check for the origins that redirects may lead to."""
     target = url()[0]
 
     def check(value: Any) -> Any:
@@ -239,22 +242,22 @@ def origins() -> Validator:
                 raise Invalid
         return tuple(origin.rstrip("/").lower() for origin in origins)
 
-    return check, "origins ('https://host' or 'https://host:8443')"
+    return check, "a sequence of origins such as 'https://host:8443'"
 
 
 def deliver() -> Validator:
-    """Who calls the handlers."""
+    """Check for the way in which handlers are called."""
 
     def check(value: Any) -> Any:
         if value is not None and value != "manual" and not callable(value):
             raise Invalid
         return value
 
-    return check, "None for an own thread, 'manual', or callable(function) that calls it on your thread"
+    return check, "None, 'manual', or a callable(function) that calls the function on your thread"
 
 
 def with_method(method: str, allowed: str, *, factory: bool = False) -> Validator:
-    """An object that can do something."""
+    """Check for an object with a method, or, with ``factory``, a callable that makes one."""
 
     def check(value: Any) -> Any:
         usable = callable(getattr(value, method, None)) or (factory and callable(value))
@@ -262,11 +265,11 @@ def with_method(method: str, allowed: str, *, factory: bool = False) -> Validato
             raise Invalid
         return value
 
-    return check, allowed + ", or None"
+    return check, allowed + ("," if factory else "") + " or None"
 
 
 def plugins() -> Validator:
-    """What is attached to a session."""
+    """Check for plugins."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str):
@@ -275,4 +278,4 @@ def plugins() -> Validator:
             return value
         return tuple(value or ())
 
-    return check, "a sequence of plugin objects, or 'installed'"
+    return check, "a sequence of plugins, or 'installed'"

@@ -35,8 +35,8 @@ from resumable.errors import (
     UploadFailed,
     UsageError,
     WaitTimeout,
+    redact_option,
     redact_url,
-    shown,
 )
 
 
@@ -267,7 +267,7 @@ def test_any_text_can_be_shown(url: str) -> None:
 
 
 def test_the_value_of_an_option_is_shown_unless_it_may_be_secret() -> None:
-    assert shown("chunk_size", 5) == "5"
-    assert shown("target", "http://a:b@h/") == "'http://h/'"
-    assert shown("target", print) == "<builtin_function_or_method>"
-    assert shown("headers", {"Authorization": "x"}) == "<dict>"
+    assert redact_option("chunk_size", 5) == "5"
+    assert redact_option("target", "http://a:b@h/") == "'http://h/'"
+    assert redact_option("target", print) == "<builtin_function_or_method>"
+    assert redact_option("headers", {"Authorization": "x"}) == "<dict>"

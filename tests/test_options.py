@@ -193,7 +193,7 @@ def test_a_value_that_is_allowed_is_taken(name: str, value: Any, becomes: Any) -
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, refused) in ROWS.items() for value in refused])
 def test_a_value_that_is_not_allowed_is_refused_with_the_name_and_what_is_allowed(name: str, value: Any) -> None:
-    with pytest.raises(OptionError, match=rf"option '{name}' cannot be .+: allowed is .+") as caught:
+    with pytest.raises(OptionError, match=rf"^{name} must be .+[,;] got .+") as caught:
         Options.checked(**{name: value})
     assert caught.value.option == name
     assert isinstance(caught.value, ValueError)
@@ -209,7 +209,7 @@ def test_a_default_passes_its_own_check(name: str) -> None:
 
 
 def test_octet_has_no_base64_and_params_in_is_without_effect() -> None:
-    with pytest.raises(OptionError, match="method='octet'"):
+    with pytest.raises(OptionError, match="if method is 'octet'"):
         Options.checked(method="octet", chunk_format="base64")
     for place in ("both", "query", "form"):
         assert Options.checked(method="octet", params_in=place).method == "octet"
@@ -247,7 +247,7 @@ def test_options_cannot_be_changed_and_with_query_makes_others() -> None:
         options.query["a"] = 2
     other = options.with_query({"b": 2})
     assert (other.query, other.chunk_size, options.query) == ({"b": 2}, 5, {"a": 1})
-    with pytest.raises(OptionError, match="'query'"):
+    with pytest.raises(OptionError, match="query must be"):
         options.with_query(5)
 
 

@@ -11,7 +11,9 @@ import re
 from typing import NamedTuple
 
 __all__ = [
+    "CHUNK_SIZE_HEADER",
     "FILE_HEADER",
+    "LIMIT_HEADER",
     "SERVER_HEADER",
     "SESSION_HEADER",
     "WIRE_VERSION",
@@ -28,6 +30,15 @@ WIRE_VERSION = "1"
 
 FILE_HEADER = "Resumable-File"
 """On answers to tests and uploads: how far this upload is after the request, see :class:`FileStatus`."""
+
+LIMIT_HEADER = "Resumable-Limit"
+"""On 413 and 507: which limit was exceeded. ``request``: the bytes of one request, so smaller chunks help. ``file``:
+the bytes of one file. ``chunks``: the number of its chunks, so larger chunks help. ``quota``: the bytes of all
+unfinished uploads of this client."""
+
+CHUNK_SIZE_HEADER = "Resumable-Chunk-Size"
+"""On 409, if the upload that began before is cut into other chunks: the ``chunk_size`` of that upload. If it equals the
+one in the request, the two differ in ``force_chunk_size``."""
 
 SESSION_HEADER = "Resumable-Session"
 """On requests to a receiver of this package: 32 hexadecimal digits, the same for all requests of a session for one of

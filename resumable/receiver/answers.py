@@ -6,7 +6,7 @@ import errno
 import logging
 import secrets
 
-from ..protocol.headers import FILE_HEADER, FileStatus, format_file_status
+from ..protocol.headers import FILE_HEADER, LIMIT_HEADER, FileStatus, format_file_status
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .messages import Refusal, Request, Response
 from .store.base import StoredUpload
@@ -38,7 +38,7 @@ def failure(request: Request, error: Exception) -> Refusal:
     if code in _NO_HANDLES:
         return Refusal(503, "The server is out of resources; try again.", ("Retry-After", "1"))
     if code == errno.EFBIG:
-        return Refusal(413, "The file is larger than this server can store.")
+        return Refusal(413, "The file is larger than this server can store.", (LIMIT_HEADER, "file"))
     return Refusal(500, f"The server failed; its log says why, at request {number}.")
 
 

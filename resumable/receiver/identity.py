@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from ..protocol.headers import SESSION_HEADER
+from ..protocol.headers import CHUNK_SIZE_HEADER, SESSION_HEADER
 from .messages import Refusal, Request
 from .store.base import PublishedUpload, StoredUpload, UploadRecord
 
@@ -52,7 +52,8 @@ def check_frozen(known: UploadRecord, said: UploadRecord) -> None:
     for field, what in _FROZEN.items():
         if getattr(known, field) != getattr(said, field):
             began, now = getattr(known, field), getattr(said, field)
-            raise Refusal(409, f"This upload began with {what} of {began!r}, not {now!r}.")
+            headers = [(CHUNK_SIZE_HEADER, str(known.chunk_size))] if field in _CUT else []
+            raise Refusal(409, f"This upload began with {what} of {began!r}, not {now!r}.", *headers)
     if known.file_sha256 and said.file_sha256 and known.file_sha256 != said.file_sha256:
         raise Refusal(409, f"This upload began with a SHA-256 of {known.file_sha256!r}, not {said.file_sha256!r}.")
 

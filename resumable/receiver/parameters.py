@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import OptionError
 from ..protocol import dialects
+from ..protocol.headers import LIMIT_HEADER
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
 from .messages import Refusal
@@ -142,7 +143,8 @@ class ParameterReader:
         count = parameters.number("total_chunks")
         limits = self._limits
         if size > limits.max_total_size:
-            raise Refusal(413, f"The file is larger than the {self._limits.max_total_size} bytes that are allowed.")
+            sentence = f"The file is larger than the {limits.max_total_size} bytes that are allowed."
+            raise Refusal(413, sentence, (LIMIT_HEADER, "file"))
         if chunk_size < 1:
             raise Refusal(400, "The chunk size is 0.")
         try:
@@ -156,7 +158,8 @@ class ParameterReader:
             said = parameters.values["current_chunk_size"]
             raise Refusal(400, f"Chunk {number} has {end - start} bytes, not {said}.")
         if count > limits.max_chunks:
-            raise Refusal(413, f"The file has more than the {self._limits.max_chunks} chunks that are allowed.")
+            sentence = f"The file has more than the {limits.max_chunks} chunks that are allowed."
+            raise Refusal(413, sentence, (LIMIT_HEADER, "chunks"))
         if chunk_size < limits.min_chunk_size and count > 1:
             raise Refusal(
                 400, f"The chunks are smaller than the {self._limits.min_chunk_size} bytes that they must have."

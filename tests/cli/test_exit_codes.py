@@ -80,7 +80,7 @@ def test_2_the_target_is_no_url(target: str, run: Run, make: Make) -> None:
     make()
     ran = run("upload", "a.bin", target)
     assert ran.code == 2
-    assert f"TARGET cannot be '{target}': allowed is an http:// or https:// URL" in ran.text
+    assert f"TARGET must be an http:// or https:// URL; got '{target}'" in ran.text
 
 
 def test_2_there_is_no_such_command(run: Run) -> None:

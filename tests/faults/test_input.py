@@ -288,8 +288,7 @@ def test_a_bad_value_is_refused_by_name(option: str, value: Any) -> None:
     with pytest.raises(OptionError) as caught:
         Resumable(**{"target": "http://example.com/", option: value})
     assert caught.value.option == option
-    assert repr(option) in str(caught.value)
-    assert "allowed" in str(caught.value)
+    assert str(caught.value).startswith(f"{option} must be ")
     assert isinstance(caught.value, ResumableError)
 
 

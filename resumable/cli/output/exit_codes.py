@@ -105,7 +105,8 @@ def explain(error: BaseException, *, examined: bool = False) -> str:
 
 
 def option_in_words(error: OptionError) -> str:
-    """What is wrong with an option, as the command line calls it."""
+    """Return what is wrong with an option, as the command line calls it."""
+    text = str(error).removeprefix(error.option)
     if error.option == "target":
-        return str(error).replace("option 'target'", "TARGET", 1).partition(", or callable")[0]
-    return str(error).replace(f"option {error.option!r}", flag_of(error.option), 1)
+        return f"TARGET{text.replace(', or a callable(params)', '', 1)}"
+    return f"{flag_of(error.option)}{text}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from ...protocol.headers import LIMIT_HEADER
 from ..app import Receiver
 from ..form import PIECE
 from ..messages import Refusal, Request, Response
@@ -65,7 +66,9 @@ class Application:
         elif said is not None and length is None:
             refusal = Refusal(400, "The length of the body is not a number.")
         elif length is not None and length > self.max_body:
-            refusal = Refusal(413, f"The body is longer than the {self.max_body} bytes that are allowed.")
+            refusal = Refusal(
+                413, f"The body is longer than the {self.max_body} bytes that are allowed.", (LIMIT_HEADER, "request")
+            )
         else:
             response = self.receiver.handle(request)
             # A client that waits to be told to go on has sent nothing yet, and is told not to.

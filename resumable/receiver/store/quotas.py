@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from ...protocol.headers import LIMIT_HEADER
 from ..messages import Refusal
 from .base import UploadRecord
 from .bitmap import boot_id
@@ -24,6 +25,7 @@ __all__ = ["ACCOUNTS", "Quotas", "check_reserve"]
 ACCOUNTS = "accounts"
 """The name of the file in the state directory."""
 
+_LIMITED = (LIMIT_HEADER, "quota")
 _Counts: TypeAlias = dict[str, list[int]]
 
 
@@ -90,13 +92,14 @@ class Quotas:
             sentence = f"There {open_ones} already, and no more are taken; finish one, or wait until it is given up."
             raise Refusal(429, sentence, ("Retry-After", "60"))
         if self._max_bytes is not None and record.total_size > self._max_bytes:
-            raise Refusal(413, f"The file is larger than the {self._max_bytes} bytes that unfinished uploads may have.")
+            sentence = f"The file is larger than the {self._max_bytes} bytes that unfinished uploads may have."
+            raise Refusal(413, sentence, _LIMITED)
         if self._max_bytes is not None and size + record.total_size > self._max_bytes:
             sentence = (
                 f"The unfinished uploads have {size} of the {self._max_bytes} bytes that they may have;"
                 f" {record.total_size} more are too many."
             )
-            raise Refusal(507, sentence)
+            raise Refusal(507, sentence, _LIMITED)
 
     def _counted(self, state: int) -> _Counts:
         counts: _Counts = {}
