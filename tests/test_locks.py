@@ -59,7 +59,12 @@ def test_the_order_of_the_page_has_no_circle_and_names_locks_that_there_are() ->
 
 
 def test_locks_are_taken_in_the_order_of_the_page(tmp_path: Path) -> None:
-    command = [sys.executable, str(Path(__file__).with_name("lock_order.py")), str(PACKAGE), str(tmp_path / "incoming")]
+    command = [
+        sys.executable,
+        str(Path(__file__).parent / "support" / "lock_order.py"),
+        str(PACKAGE),
+        str(tmp_path / "incoming"),
+    ]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert ran.returncode == 0, ran.stderr
     seen: dict[str, set[str]] = {}

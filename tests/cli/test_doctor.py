@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from faults.script import Exchange, Script, answer, hold, raw
+from support.scripted_server import Exchange, Script, answer, hold, raw
+from support.terminal import Terminal
 
 from resumable.receiver import FileStore, Receiver, Server
 
 from .conftest import Run, tree
-from .terminal import Terminal
 
 Serve = Callable[[Exchange], None]
 

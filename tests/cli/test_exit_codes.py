@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
-from faults.script import Exchange, Script, answer, hold
+from support.scripted_server import Exchange, Script, answer, hold
 
 from resumable.cli.output.exit_codes import MEANINGS, ExitCode
 from resumable.receiver import FileStore, Receiver, Server

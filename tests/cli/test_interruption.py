@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faults.proxy import Proxy, Scenario
-from faults.script import Exchange, Script, answer, hold
+from support.breaking_proxy import Proxy, Scenario
+from support.scripted_server import Exchange, Script, answer, hold
 
 from resumable.cli.interruption import Interrupted, InterruptGuard
 from resumable.cli.output.resume_command import command_again

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.terminal import Terminal
 
 from resumable.receiver import Server
 
 from .conftest import ROOT, tree
-from .terminal import Terminal
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
 Memory = Callable[..., tuple[int, str]]
@@ -35,7 +35,7 @@ MEASURED = (
 def sink() -> Iterator[str]:
     """The URL of a server that takes everything and keeps nothing."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "sink.py")],
+        [sys.executable, str(Path(__file__).parent.parent / "support" / "sink.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

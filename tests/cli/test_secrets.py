@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.script import Script, answer
+from support.scripted_server import Script, answer
 
 from resumable.cli.output.resume_command import command_again
 from resumable.receiver import FileStore, Receiver, Server

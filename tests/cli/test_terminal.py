@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from faults.proxy import Proxy, Scenario
-from faults.script import Exchange, Script, answer, hold
+from support.breaking_proxy import Proxy, Scenario
+from support.scripted_server import Exchange, Script, answer, hold
+from support.terminal import Terminal
 
 from resumable.receiver import Server
 
 from .conftest import Run, tree
-from .terminal import Terminal
 
 Make = Callable[..., Path]
 MIB = 1024 * 1024

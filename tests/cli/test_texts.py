@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.script import Exchange, Script, answer, raw
+from support.scripted_server import Exchange, Script, answer, raw
 
 from resumable.receiver import Receiver, Server
 

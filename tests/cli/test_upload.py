@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.proxy import Fault, Proxy, Scenario
-from faults.script import Script, answer
+from support.breaking_proxy import Fault, Proxy, Scenario
+from support.scripted_server import Script, answer
 
 import resumable
 from resumable import Resumable, dialects

@@ -19,9 +19,10 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from support.frames import current_frames
+
 from resumable.events import EVENTS
 
-from .frames import current_frames
 from .page import STATUS, Page, rounded
 from .server import Arrived, Broken, Exchange, Gone, Said, ScriptedServer
 from .trace import STEPS_WITH_A_LINE, Key, Trace

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.file import FileCore
 from resumable.core.records import Lease, Proof
 from resumable.core.states import ChunkState, FileState
-
-from .driver import Driver
 
 PARTIAL: dict[str, Any] = {"proof": Proof.PARTIAL}
 WHOLE: dict[str, Any] = {"proof": Proof.WHOLE}

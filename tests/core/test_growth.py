@@ -6,11 +6,10 @@ import time
 from itertools import islice
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.file import FileCore
 from resumable.core.records import Lease, Outcome, OutcomeKind
-
-from .driver import Driver
 
 SLOTS = 4
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, answered=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.file import FileCore
 from resumable.core.records import Outcome, OutcomeKind
 from resumable.core.states import ChunkState, FileState
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
-
-from .driver import Driver
 
 
 def stored(file: FileCore) -> list[int]:

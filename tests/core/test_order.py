@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from .driver import Driver
+from support.core_driver import Driver
 
 
 def test_bookends_are_alone_and_the_middle_is_parallel() -> None:

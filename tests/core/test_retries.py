@@ -6,12 +6,11 @@ import itertools
 from typing import Any
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.records import Lease
 from resumable.core.retry import RETRY_AFTER_CAP
 from resumable.core.states import ChunkState, FileState
-
-from .driver import Driver
 
 
 def test_a_retry_keeps_its_slot_and_comes_when_it_is_due() -> None:

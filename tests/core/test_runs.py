@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.records import (
     Effects,
@@ -18,8 +19,6 @@ from resumable.core.speed import SpeedMeter
 from resumable.core.states import FileState, SessionState
 from resumable.errors import FileRejected
 from resumable.protocol.plan import ChunkPlan
-
-from .driver import Driver
 
 ADDED = ["chunking_start", "chunking_progress", "chunking_complete", "file_added"]
 

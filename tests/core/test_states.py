@@ -7,6 +7,7 @@ from enum import Enum
 from itertools import product
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.records import Outcome, OutcomeKind
@@ -30,8 +31,6 @@ from resumable.core.states import (
 )
 from resumable.errors import StateError
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
-
-from .driver import Driver
 
 MACHINES = [
     ("chunk", CHUNK, frozenset(), ChunkState, ChunkEvent),

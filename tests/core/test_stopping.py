@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.core_driver import Driver
 
 from resumable.core.states import ChunkState, FileState, SessionState
-
-from .driver import Driver
 
 Stop = Callable[[Driver], object]
 Resume = Callable[[Driver], object]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
+from support.model import Violation, Walk
 
 from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.records import (
@@ -26,8 +27,6 @@ from resumable.core.states import (
     SessionState,
 )
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
-
-from .walk import Violation, Walk
 
 WALKS = 10_000
 BLOCK = 1_000

@@ -10,6 +10,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from support.client import CHUNK, Run, content, upload
+from support.scripted_server import Exchange, Script, Store, answer, head, raw
 
 from resumable import (
     AuthenticationRefused,
@@ -18,9 +20,6 @@ from resumable import (
     RetriesExhausted,
     ServerRefused,
 )
-
-from .client import CHUNK, Run, content, upload
-from .script import Exchange, Script, Store, answer, head, raw
 
 pytestmark = pytest.mark.timeout(60)
 

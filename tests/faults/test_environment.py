@@ -14,6 +14,8 @@ import pytest
 import requests
 import requests.auth
 import trustme
+from support.client import CHUNK, content, upload
+from support.scripted_server import Exchange, Script, Store, answer, head, hold
 
 from resumable import (
     AuthenticationRefused,
@@ -22,8 +24,6 @@ from resumable import (
     TransportError,
 )
 
-from .client import CHUNK, content, upload
-from .script import Exchange, Script, Store, answer, head, hold
 from .test_tls import authority, bundle, context
 
 __all__ = ["authority", "bundle"]

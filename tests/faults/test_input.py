@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import CHUNK, content, upload
+from support.scripted_server import Script, answer, hold
 
 from resumable import (
     FileRejected,
@@ -29,9 +31,6 @@ from resumable import (
     UploadFailed,
     WaitTimeout,
 )
-
-from .client import CHUNK, content, upload
-from .script import Script, answer, hold
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -32,12 +32,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.breaking_proxy import Fault, Proxy, Scenario
+from support.client import content
+from support.remote_client import CHUNK, WORKERS
 
 from resumable.receiver import FileStore
-
-from .client import content
-from .proxy import Fault, Proxy, Scenario
-from .puppet import CHUNK, WORKERS
 
 PATIENCE = 90
 HEAD = 3000
@@ -79,7 +78,7 @@ class Client:
         self.run = "over"
         self.told: queue.Queue[dict[str, Any]] = queue.Queue()
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._process = start("faults.puppet", url, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._process = start("support.remote_client", url, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 

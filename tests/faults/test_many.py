@@ -8,11 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from support.client import content
+from support.scripted_server import Script, answer
 
 from resumable import Resumable
-
-from .client import content
-from .script import Script, answer
 
 FILES = 10_000
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.breaking_proxy import Fault, Proxy, Scenario
+from support.client import CHUNK, content, upload
+from support.scripted_server import Exchange, Script, Store, answer, head, hold, raw
 
 from resumable import Resumable, RetriesExhausted, TransportError
 from resumable.receiver import FileStore, Receiver, Server
-
-from .client import CHUNK, content, upload
-from .proxy import Fault, Proxy, Scenario
-from .script import Exchange, Script, Store, answer, head, hold, raw
 
 pytestmark = pytest.mark.timeout(60)
 

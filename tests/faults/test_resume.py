@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.breaking_proxy import Fault, Proxy, Scenario
+from support.client import CHUNK, content, upload
+from support.scripted_server import Script, Store, answer
 
 from resumable import FileState, Resumable
 from resumable.receiver import FileStore, Receiver, Server
-
-from .client import CHUNK, content, upload
-from .proxy import Fault, Proxy, Scenario
-from .script import Script, Store, answer
 
 pytestmark = pytest.mark.timeout(120)
 

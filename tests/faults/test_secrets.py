@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import requests
+from support.client import content, upload
+from support.scripted_server import Script, answer, raw
 
 from resumable import OptionError, Resumable
-
-from .client import content, upload
-from .script import Script, answer, raw
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,12 +10,11 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
+from support.client import content, upload
+from support.scripted_server import Script, answer
 
 from resumable import Resumable
 from resumable.receiver import FileStore, Receiver, Server
-
-from .client import content, upload
-from .script import Script, answer
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import CHUNK, content, upload
+from support.descriptors import open_below
+from support.scripted_server import Exchange, Script, answer
 
 from resumable import (
     Resumable,
@@ -16,10 +19,6 @@ from resumable import (
     SourceError,
     identifiers,
 )
-
-from .client import CHUNK, content, upload
-from .descriptors import open_below
-from .script import Exchange, Script, answer
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import CHUNK, content
+from support.scripted_server import Exchange, Script, Store, answer, hold
 
 from resumable import (
     ChunkState,
@@ -24,9 +26,6 @@ from resumable import (
     SessionState,
     UploadCancelled,
 )
-
-from .client import CHUNK, content
-from .script import Exchange, Script, Store, answer, hold
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import requests
 import trustme
+from support.breaking_proxy import Fault, Proxy, Scenario
+from support.client import CHUNK, content, upload
+from support.scripted_server import Script, Store, answer, hold
 
 from resumable import TransportError
 from resumable.transport.base import RequestControl
-
-from .client import CHUNK, content, upload
-from .proxy import Fault, Proxy, Scenario
-from .script import Script, Store, answer, hold
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
+from support.client import CHUNK, content, upload
+from support.scripted_server import Exchange, Script, Step, Store, answer, head, raw
 from urllib3.util.retry import Retry
 
 from resumable import RetriesExhausted, ServerRefused
-
-from .client import CHUNK, content, upload
-from .script import Exchange, Script, Step, Store, answer, head, raw
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sample import Sample
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -13,8 +14,6 @@ from resumable.receiver import (
     Refusal,
     Request,
 )
-
-from .sample import Sample
 
 OURS = "https://files.example.org"
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.flood import Siege, told
+from support.sample import Sample
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -30,8 +32,6 @@ from resumable.receiver import (
 )
 
 from .conftest import until_no_connection_is_served
-from .sample import Sample
-from .siege import Siege, told
 
 Besiege = Callable[..., Siege]
 SECRET = {"authorization": "Bearer s3cret"}

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from support.sample import Sample
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -24,7 +25,6 @@ from resumable.receiver import (
 )
 
 from .conftest import PATIENCE, eventually, until_no_connection_is_served
-from .sample import Sample
 
 STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 FOR_EVER = 1000.0

@@ -17,12 +17,9 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-
-from resumable.receiver import FileStore, Receiver, UploadRecord
-
-from .deaths import key_in
-from .sample import Sample
-from .uploads import (
+from support.crash_points import key_in
+from support.sample import Sample
+from support.stored_uploads import (
     HEAD,
     a_record,
     aged,
@@ -35,6 +32,8 @@ from .uploads import (
     whole,
     write_at,
 )
+
+from resumable.receiver import FileStore, Receiver, UploadRecord
 
 pytestmark = pytest.mark.once
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.crash_points import SCENARIOS, key_in, receiver_of, store_in
+from support.sample import Sample
+from support.stored_uploads import a_record, begun, entries, key_of, memory_directory, older, run_module
 
 from resumable.receiver.messages import Refusal
-
-from .deaths import SCENARIOS, key_in, receiver_of, store_in
-from .sample import Sample
-from .uploads import a_record, begun, entries, key_of, memory_directory, older, run_module
 
 pytestmark = pytest.mark.once
 
@@ -26,11 +25,11 @@ def directory() -> Iterator[Path]:
 
 def died_in(scenario: str, fsync: str, directory: Path) -> list[str]:
     """Where a process died, for each directory ``1``, ``2``, … that there is now; in the last one it did not."""
-    return run_module("deaths", scenario, fsync, str(directory)).splitlines()
+    return run_module("crash_points", scenario, fsync, str(directory)).splitlines()
 
 
 NAMED = """
-_make_one mkdir, enter mkdir, create mkdir, create flock, make ftruncate, write_record write, write_record fsync,
+_make_one mkdir, mkdir_open mkdir, create mkdir, create flock, make ftruncate, write_record write, write_record fsync,
 write_record replace, create rename, create fsync, _hold flock, _try_claim flock, receive pwrite, receive fsync,
 set pwrite, set fsync, claim unlink, complete pwrite, _sync fsync, _link link, publish_file fsync, _end unlink,
 _changing ftruncate, _write pwrite, unlock flock, unlock close

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from support.sample import Sample
+from support.stored_uploads import a_record, begun, key_of
 
 from resumable.receiver import FileStore, Receiver, Refusal, Server
-
-from .sample import Sample
-from .uploads import a_record, begun, key_of
 
 PLENTY = 2**40
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.descriptors import open_below
+from support.descriptors import open_below
+from support.stored_uploads import DATA, KEY, a_record, begun, directory_of, filled, opened, whole
 
 from resumable.receiver import FileStore
 from resumable.receiver.messages import Refusal
 from resumable.receiver.store.safe_files import remove_directory
-
-from .uploads import DATA, KEY, a_record, begun, directory_of, filled, opened, whole
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.sample import Sample
+from support.stored_uploads import filled, opened
 
 from resumable.receiver import (
     FileStore,
@@ -12,9 +14,6 @@ from resumable.receiver import (
     Refusal,
     UploadRecord,
 )
-
-from .sample import Sample
-from .uploads import filled, opened
 
 STORED = "Resumable-Stored-Chunks"
 

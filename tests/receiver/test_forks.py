@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.stored_uploads import a_record, filled, opened
 
 from resumable.receiver import FileStore, Receiver
 from resumable.receiver.store.quotas import ACCOUNTS, Quotas
-
-from .uploads import a_record, filled, opened
 
 
 @contextmanager

@@ -8,12 +8,11 @@ import textwrap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.sample import request
 
 from resumable.protocol.form import encode_form
 from resumable.receiver.form import parse_query, read_body
 from resumable.receiver.messages import Refusal
-
-from .sample import request
 
 FORM = "multipart/form-data; boundary=b"
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.sample import Sample
+from support.stored_uploads import KEY, a_record, begun, entries, opened
 
 from resumable.receiver import FileStore, Receiver
-
-from .sample import Sample
-from .uploads import KEY, a_record, begun, entries, opened
 
 FIRST = Path(__file__).parent.parent / "regressions" / "previous_store"
 """A store from before stores carried a version."""

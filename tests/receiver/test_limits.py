@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.stored_uploads import KEY, a_record, aged, begun, directory_of, filled, key_of, opened, whole, write_at
 
 from resumable.receiver import FileStore, UploadRecord
 from resumable.receiver.messages import Refusal
-
-from .uploads import KEY, a_record, aged, begun, directory_of, filled, key_of, opened, whole, write_at
 
 
 def refused(store: FileStore, number: int, tenant: str = "") -> int:

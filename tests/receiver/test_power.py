@@ -17,10 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from resumable.receiver import FileStore, UploadRecord
-
-from .uploads import (
+from support.stored_uploads import (
     DATA,
     KEY,
     a_record,
@@ -33,6 +30,8 @@ from .uploads import (
     restarted,
     whole,
 )
+
+from resumable.receiver import FileStore, UploadRecord
 
 PAGE = 16
 """The bytes that reach a disk together; small, so that many ends of chunks lie within one."""

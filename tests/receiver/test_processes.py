@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from support.sample import Sample
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -24,7 +25,6 @@ from resumable.receiver import (
 )
 
 from .conftest import PATIENCE, eventually
-from .sample import Sample
 
 PROGRAM = """
 import os, sys

@@ -9,11 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.stored_uploads import (
+    DATA,
+    HEAD,
+    KEY,
+    a_record,
+    begun,
+    directory_of,
+    entries,
+    filled,
+    opened,
+    state_of,
+    whole,
+    write_at,
+)
 
 from resumable.receiver import FileStore, UploadRecord
 from resumable.receiver.messages import Refusal
-
-from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, entries, filled, opened, state_of, whole, write_at
 
 
 @pytest.fixture

@@ -20,10 +20,9 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.sample import Sample
 
 from resumable.receiver import FileStore, Receiver, Request
-
-from .sample import Sample
 
 
 def together(*calls: Callable[[], int]) -> list[int]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sample import Sample, request
+from support.stored_uploads import entries
 
 from resumable.errors import OptionError
 from resumable.protocol import dialects
@@ -24,9 +26,6 @@ from resumable.receiver import (
     UploadStatus,
     parameter_names,
 )
-
-from .sample import Sample, request
-from .uploads import entries
 
 STORED = "Resumable-Stored-Chunks"
 MANY = Sample(bytes(range(100)), 10)

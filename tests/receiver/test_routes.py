@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.sample import Sample, request
 
 from resumable.receiver import FileStore, Receiver, Request
-
-from .sample import Sample, request
 
 PARTS = ["/page.css", "/page.js"]
 

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from support.sample import Sample
+from support.stored_uploads import HEAD, entries
 
 from resumable.errors import OptionError, StateError
 from resumable.receiver import (
@@ -30,8 +32,6 @@ from resumable.receiver import (
 from resumable.receiver.__main__ import main
 
 from .conftest import until_no_connection_is_served
-from .sample import Sample
-from .uploads import HEAD, entries
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 OCTET = {"Content-Type": "application/octet-stream"}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sample import Sample
 
 from resumable.receiver import (
     FileStore,
@@ -11,8 +12,6 @@ from resumable.receiver import (
     Refusal,
     Request,
 )
-
-from .sample import Sample
 
 
 def listened(receiver: Receiver) -> list[tuple[Any, ...]]:

@@ -12,17 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.descriptors import open_below
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.descriptors import open_below
+from support.sample import Sample
+from support.stored_uploads import (
+    DATA,
+    HEAD,
+    KEY,
+    a_record,
+    begun,
+    directory_of,
+    entries,
+    filled,
+    key_of,
+    opened,
+    state_of,
+    whole,
+)
 
 from resumable.errors import OptionError
 from resumable.protocol.verdict import Rules
 from resumable.receiver import FileStore, Receiver, UploadRecord
 from resumable.receiver.messages import Refusal
-
-from .sample import Sample
-from .uploads import DATA, HEAD, KEY, a_record, begun, directory_of, entries, filled, key_of, opened, state_of, whole
 
 
 @pytest.fixture

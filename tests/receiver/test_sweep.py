@@ -5,10 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-
-from resumable.receiver import FileStore, UploadRecord
-
-from .uploads import (
+from support.stored_uploads import (
     DATA,
     KEY,
     a_record,
@@ -25,6 +22,8 @@ from .uploads import (
     state_of,
     whole,
 )
+
+from resumable.receiver import FileStore, UploadRecord
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.stored_uploads import aged, begun, key_of
 
 from resumable.errors import OptionError
 from resumable.receiver import FileStore, Receiver, UploadRecord
-
-from .uploads import aged, begun, key_of
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from support.stored_uploads import a_record, aged, begun, directory_of, filled, key_of, older, opened, whole
 
 from resumable.receiver import FileStore, UploadStatus
-
-from .uploads import a_record, aged, begun, directory_of, filled, key_of, older, opened, whole
 
 
 @pytest.fixture

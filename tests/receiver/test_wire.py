@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from support.sample import Sample
 
 from resumable.receiver import (
     FileStore,
@@ -18,8 +19,6 @@ from resumable.receiver import (
     Server,
     UploadRecord,
 )
-
-from .sample import Sample
 
 THREE = Sample(bytes(range(30)), 10)
 WHOLE = "whole"

@@ -7,10 +7,9 @@ from typing import Any
 from wsgiref.validate import validator
 
 import pytest
+from support.sample import Sample
 
 from resumable.receiver import Application, FileStore, Receiver
-
-from .sample import Sample
 
 Answer = tuple[str, dict[str, str], bytes]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from session.wire import PATIENCE, Request, Wire, stored
+from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import (
     AuthenticationRefused,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from receiver.sample import Sample
+from support.sample import Sample
 
 import resumable
 from resumable.receiver import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from session.conftest import wait_until_threads_are_gone
-from session.wire import PATIENCE, Request, Wire, stored
+from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import (
     FileState,

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 import requests
-from faults.client import CHUNK, Run, content, upload
-from faults.script import Script, answer
 from requests.adapters import HTTPAdapter
+from support.client import CHUNK, Run, content, upload
+from support.scripted_server import Script, answer
+from support.sessions import WAYS
 from urllib3.util.retry import Retry
 
 from resumable import AuthenticationRefused, ServerRefused, TransportError
 from resumable.errors import UploadError
-
-from .sessions import WAYS
 
 pytestmark = pytest.mark.timeout(60)
 

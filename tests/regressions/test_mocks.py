@@ -17,10 +17,10 @@ import requests_mock
 import responses
 import spnego
 import vcr
-from faults.client import CHUNK, content, upload
-from faults.script import Exchange, Script, Store, answer
 from requests_ntlm import HttpNtlmAuth
 from requests_unixsocket import UnixAdapter
+from support.client import CHUNK, content, upload
+from support.scripted_server import Exchange, Script, Store, answer
 
 from resumable import (
     AuthenticationRefused,

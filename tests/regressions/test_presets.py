@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session.wire import PATIENCE, Request, Wire, stored
+from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import Resumable, dialects, identifiers
 from resumable.cli.params.flags import DIALECTS

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from session.wire import PATIENCE, Request, Wire
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import FileState, Resumable, ResumableFile
 from resumable.receiver import FileStore, Receiver, Server

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from session.conftest import threads_of_sessions, wait_until_threads_are_gone
-from session.wire import PATIENCE, Request, Wire
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import (
     Result,

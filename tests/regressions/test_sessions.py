@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 import requests
-from faults.client import CHUNK, content, upload
-from faults.script import Exchange, Script, Step, Store, answer, hold
-from session.wire import LEAVE, PATIENCE, Request, Wire
+from support.client import CHUNK, content, upload
+from support.scripted_server import Exchange, Script, Step, Store, answer, hold
+from support.sessions import WAYS, Way
+from support.wire import LEAVE, PATIENCE, Request, Wire
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from resumable import FileState, Resumable, SessionState
-
-from .sessions import WAYS, Way
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session.wire import PATIENCE, Wire
+from support.wire import PATIENCE, Wire
 
 from resumable import (
     FileRejected,

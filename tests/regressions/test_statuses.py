@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from faults.client import content, upload
-from faults.script import Script, answer
+from support.client import content, upload
+from support.scripted_server import Script, answer
 
 from resumable.errors import (
     AuthenticationRefused,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from session.wire import PATIENCE, Request, Wire
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import FileState, Resumable, ResumableFile
 

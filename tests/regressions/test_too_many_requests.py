@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session.wire import PATIENCE, Request, Wire
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import Resumable
 from resumable.receiver import FileStore, Receiver, Server

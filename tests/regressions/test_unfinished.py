@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from session.wire import PATIENCE, Request, Wire
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import (
     FileState,

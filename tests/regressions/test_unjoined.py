@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from session.conftest import wait_until_threads_are_gone
-from session.wire import PATIENCE, Request, Wire
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import Resumable, UnfinishedUpload
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conformance.frames import current_frames
-
-from .wire import PATIENCE, Wire
+from support.frames import current_frames
+from support.wire import PATIENCE, Wire
 
 
 @pytest.fixture

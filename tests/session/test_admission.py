@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
-from faults.descriptors import open_below
+from support.descriptors import open_below
+from support.wire import PATIENCE, Wire
 
 from resumable import (
     FileRejected,
@@ -23,7 +24,6 @@ from resumable import (
 )
 
 from .conftest import wait_until_threads_are_gone
-from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import LEAVE, PATIENCE, Wire
 
 from resumable import (
     FileState,
@@ -27,7 +28,6 @@ from resumable.dispatch.delivery import LINGER, MOST, make_delivery
 from resumable.dispatch.shared_state import SharedState
 
 from .conftest import threads_of_sessions, wait_until_threads_are_gone
-from .wire import LEAVE, PATIENCE, Wire
 
 Make = Callable[..., Path]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Wire
 
 from resumable import (
     Resumable,
@@ -15,8 +16,6 @@ from resumable import (
     UnknownEvent,
 )
 from resumable.events import EVENTS, canonical
-
-from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
 CASES: dict[str, Callable[[Resumable, Wire, Make], Any]] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import (
     ChunkState,
@@ -28,7 +29,6 @@ from resumable import (
 from resumable.dispatch.registry import ChunkRecord, FileRecord
 
 from .conftest import wait_until_answers_are_awaited
-from .wire import PATIENCE, Request, Wire, stored
 
 Make = Callable[..., Path]
 

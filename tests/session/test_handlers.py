@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Wire
 
 from resumable import (
     OptionError,
@@ -22,8 +23,6 @@ from resumable import (
     UnknownEvent,
     UploadFailed,
 )
-
-from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import (
     FileRejected,
@@ -28,8 +29,6 @@ from resumable import (
 from resumable.options import OPTIONS
 from resumable.transport.base import Reply, RequestControl
 from resumable.transport.base import Request as Sent
-
-from .wire import PATIENCE, Request, Wire
 
 CASES: dict[str, Callable[[Bench], None]] = {}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import (
     ChunkState,
@@ -19,8 +20,6 @@ from resumable import (
     SessionState,
     StateError,
 )
-
-from .wire import PATIENCE, Request, Wire, stored
 
 Make = Callable[..., Path]
 

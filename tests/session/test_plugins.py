@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Request, Wire
 
 from resumable import (
     FileState,
@@ -23,8 +24,6 @@ from resumable import (
     SourceError,
 )
 from resumable.hooks import HOOKS, installed_plugins
-
-from .wire import PATIENCE, Request, Wire
 
 Make = Callable[..., Path]
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Wire
 
 from resumable import Resumable, StateError
-
-from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
 

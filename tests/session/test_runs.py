@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import requests
+from support.wire import LEAVE, PATIENCE, Request, Wire
 
 from resumable import (
     Result,
@@ -32,7 +33,6 @@ from resumable import (
 from resumable.dispatch import dispatcher
 
 from .conftest import wait_until_answers_are_awaited, wait_until_threads_are_gone
-from .wire import LEAVE, PATIENCE, Request, Wire
 
 Make = Callable[..., Path]
 

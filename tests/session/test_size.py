@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Wire
 
 from resumable import ChunkState, Resumable
 from resumable.transport.base import RequestControl
 from resumable.transport.body import ChunkBody
 
 from .conftest import wait_until_threads_are_gone
-from .wire import PATIENCE, Wire
 
 MEBIBYTE = 1 << 20
 TEBIBYTE = 1 << 40
@@ -98,7 +98,7 @@ def test_what_is_missing_of_a_tebibyte_is_sent(wire: Wire, tmp_path: Path) -> No
 @pytest.mark.timeout(3600)
 def test_a_chunk_costs_the_same_among_few_and_among_many(plain_environment: dict[str, str]) -> None:
     def measure(count: int) -> dict[str, Any]:
-        program = [sys.executable, str(Path(__file__).with_name("million.py")), str(count)]
+        program = [sys.executable, str(Path(__file__).parent.parent / "support" / "million.py"), str(count)]
         said = subprocess.run(program, stdout=subprocess.PIPE, check=True, env=plain_environment).stdout
         return json.loads(said)  # type: ignore[no-any-return]
 

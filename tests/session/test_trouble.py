@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire import PATIENCE, Wire
 
 from resumable import FileState, Resumable, StateError
 from resumable.transport.base import Reply, Request, RequestControl
 
 from .conftest import wait_until_threads_are_gone
-from .wire import PATIENCE, Wire
 
 Make = Callable[..., Path]
 

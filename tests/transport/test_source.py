@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faults.descriptors import open_below
+from support.descriptors import open_below
 
 from resumable.errors import SourceChanged, SourceError
 from resumable.protocol import identifiers

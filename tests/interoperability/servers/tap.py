@@ -10,7 +10,7 @@ from socket import socket
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from faults.proxy import Proxy, Scenario
+from support.breaking_proxy import Proxy, Scenario
 
 __all__ = ["Exchange", "Tap"]
 

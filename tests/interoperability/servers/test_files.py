@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from faults.proxy import Fault, Scenario
+from support.breaking_proxy import Fault, Scenario
 
 from resumable import dialects
 

@@ -1,7 +1,7 @@
 """A client that does what it is told, line by line, and tells everything that happens: one that can be killed.
 
-``python -m faults.puppet URL`` reads commands from its standard input, as JSON lists of a name and arguments, and
-writes JSON objects: an event, the answer to a command, or that a file begins anew. A file is named by its path.
+``python -m support.remote_client URL`` reads commands from its standard input, as JSON lists of a name and arguments.
+It writes JSON objects: an event, the answer to a command, or that a file begins anew. A file is named by its path.
 """
 
 from __future__ import annotations

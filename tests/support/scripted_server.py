@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import parse_qsl, urlsplit
 
-from .proxy import reset
+from .breaking_proxy import reset
 
 __all__ = ["Exchange", "Received", "Script", "Step", "Store", "answer", "head", "hold", "raw"]
 

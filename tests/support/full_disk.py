@@ -1,4 +1,4 @@
-"""``python -m receiver.full_disk bytes|files DIRECTORY``: fill a small disk with uploads.
+"""``python -m support.full_disk bytes|files DIRECTORY``: fill a small disk with uploads.
 
 It mounts the disk on the directory, so it has to run where a mount concerns nobody else. Raises AssertionError, or
 says ``done``.

@@ -1,4 +1,4 @@
-"""``python -m receiver.deaths SCENARIO FSYNC DIRECTORY``: die in the middle of one request, over and over.
+"""``python -m support.crash_points SCENARIO FSYNC DIRECTORY``: die in the middle of one request, over and over.
 
 A child process does what the scenario says, and kills itself with SIGKILL before its first call of the system; the next
 one does it from the beginning, in another directory, and dies before its second call; and so on, until one survives.
@@ -20,7 +20,7 @@ from types import FrameType
 from resumable.receiver import FileStore, Receiver
 
 from .sample import Sample
-from .uploads import aged, directory_of, marks_of, restarted, write_at
+from .stored_uploads import aged, directory_of, marks_of, restarted, write_at
 
 SAMPLE = Sample(Random(0).randbytes(3000), 1000, relative_path="dir/sample.bin", identifier="sample")
 HASHED = replace(SAMPLE, extra={"resumableFileSha256": hashlib.sha256(SAMPLE.data).hexdigest()})
