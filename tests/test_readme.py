@@ -194,5 +194,5 @@ def test_the_readme_counts_the_differences_as_their_page_does() -> None:
     text = (ROOT / "docs" / "differences.rst").read_text(encoding="utf-8")
     assert f"is a {numbers[len(re.findall(r'^[0-9]+[.] ', text, re.MULTILINE)) - 10]}," in text
     readme = " ".join((ROOT / "README.rst").read_text(encoding="utf-8").split())
-    assert "thirteen differences on purpose" in readme
+    assert "thirteen deliberate differences" in readme
     assert "smaller ones" in readme
