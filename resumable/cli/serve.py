@@ -21,6 +21,7 @@ from .params.command import (
     ACCESS,
     LIMITS,
     OUTPUT,
+    SERVER,
     STORAGE,
     Command,
     Option,
@@ -119,7 +120,7 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
         store,
         token=token,
         allowed_origins=flags["allowed_origins"],
-        **chosen("max_total_size", "max_chunks", "min_chunk_size", "page"),
+        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "page"),
     )
     for host in flags["allowed_hosts"]:
         receiver.allow_host(host)
@@ -144,12 +145,14 @@ def _tell_what_arrives(server: Server, say: Any) -> None:
 def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
     """What to type to upload something."""
     made = flags.get("token_made")
-    with_token: list[str] = []
+    needed: list[str] = []
     if made or flags["token_env"]:
-        with_token = ["--token-env", _VARIABLE if made else flags["token_env"]]
+        needed = ["--token-env", _VARIABLE if made else flags["token_env"]]
     elif flags["token_file"]:
-        with_token = ["--token-file", flags["token_file"]]
-    typed = f"{program()} {shlex.join(['upload', *with_token, 'FILE', url])}"
+        needed = ["--token-file", flags["token_file"]]
+    if flags["dialect"] == "flowjs":
+        needed += ["--dialect", "flowjs"]
+    typed = f"{program()} {shlex.join(['upload', *needed, 'FILE', url])}"
     text = styled(("receiving ", "bold green"), f"into {directory}; Ctrl-C stops it. To upload something:")
     if made:
         # Exported, so that also the command with which an upload goes on finds it.
@@ -199,6 +202,14 @@ command.params.extend(
             help="A site ('https://example.com') whose pages may upload here. May be given several times.",
         ),
         Option("--page/--no-page", default=True, section=ACCESS, help="Show a page for browsers.  [default: on]"),
+        Option(
+            "--dialect",
+            type=click.Choice(["resumablejs", "flowjs", "any"]),
+            default="resumablejs",
+            show_default=True,
+            section=SERVER,
+            help="Accept uploads of resumable.js, of flow.js, or of both.",
+        ),
         Option(
             "--fsync",
             type=click.Choice(["always", "finish", "never"]),

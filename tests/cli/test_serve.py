@@ -63,6 +63,28 @@ def test_it_prints_the_url_and_a_command_that_works(start: Start, run: Run, make
     assert tree(work / "incoming") == {file.name: file.read_bytes()}
 
 
+@pytest.mark.parametrize(
+    ("flags", "accepted"),
+    [
+        ([], {"resumablejs"}),
+        (["--dialect", "flowjs"], {"flowjs"}),
+        (["--dialect", "any"], {"resumablejs", "flowjs"}),
+    ],
+)
+def test_it_accepts_the_dialect_that_it_was_told_and_prints_a_command_that_speaks_it(
+    flags: list[str], accepted: set[str], start: Start, run: Run, make: Make, work: Path
+) -> None:
+    file = make()
+    process = start("serve", *flags, "incoming")
+    url = url_of(process)
+    typed = shlex.split(lines(process, 2)[1].replace("FILE", file.name))
+    assert run(*typed[typed.index("upload") :]).code == 0
+    for dialect in ("resumablejs", "flowjs"):
+        other = make(f"{dialect}.bin")
+        assert (run("upload", "--dialect", dialect, other.name, url).code == 0) is (dialect in accepted)
+        assert (tree(work / "incoming").get(other.name) == other.read_bytes()) is (dialect in accepted)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_order(number: int, start: Start) -> None:
     process = start("serve", "incoming")
