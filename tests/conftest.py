@@ -76,10 +76,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test in its turn, and without coverage if it is marked ``once``."""
+    """Run a test in its turn, and let coverage measure of it what its marks say."""
     with ExitStack() as around:
         if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
             around.enter_context(turn(alone=is_alone(item)))
+        if item.get_closest_marker("programs") is None:
+            around.enter_context(programs_unmeasured())
         if item.get_closest_marker("once") is not None:
             around.enter_context(unmeasured())
         return (yield)
@@ -103,18 +105,26 @@ def turn(*, alone: bool) -> Iterator[None]:
 
 
 @contextmanager
-def unmeasured() -> Iterator[None]:
-    """Let coverage measure nothing meanwhile, neither here nor in programs that are started."""
-    measuring = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
+def programs_unmeasured() -> Iterator[None]:
+    """Let coverage measure nothing in programs that are started meanwhile: most take less time than its start."""
     handed_down = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    if measuring:
-        measuring.stop()
     for name in handed_down:
         del os.environ[name]
     try:
         yield
     finally:
         os.environ.update(handed_down)
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Let coverage measure nothing in this process meanwhile."""
+    measuring = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
+    if measuring:
+        measuring.stop()
+    try:
+        yield
+    finally:
         if measuring:
             measuring.start()
 

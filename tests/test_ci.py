@@ -128,6 +128,7 @@ def test_once():
         half(3)
 
 
+@pytest.mark.programs
 def test_odd():
     program = "from resumable.core import half; half(3)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 1

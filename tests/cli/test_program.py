@@ -88,6 +88,7 @@ def test_ctrl_c_before_there_is_a_command_is_an_exit_code_too(monkeypatch: pytes
     assert main() == 130
 
 
+@pytest.mark.programs
 def test_python_runs_the_package() -> None:
     assert python("-m", "resumable", "--version").stdout == f"resumable {resumable.__version__}\n"
 
@@ -138,6 +139,7 @@ def completions(words: str, shell: str = "bash") -> list[str]:
     return python("-c", PROGRAM, **environment).stdout.splitlines()
 
 
+@pytest.mark.programs
 def test_the_shell_completes_commands_flags_and_files() -> None:
     assert completions("resumable ") == [f"plain,{name}" for name in COMMANDS]
     assert completions("resumable up") == ["plain,upload"]
