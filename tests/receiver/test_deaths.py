@@ -32,7 +32,7 @@ NAMED = """
 _make_one mkdir, mkdir_open mkdir, create mkdir, create flock, make ftruncate, write_record write, write_record fsync,
 write_record replace, create rename, create fsync, _hold flock, _try_claim flock, receive pwrite, receive fsync,
 set pwrite, set fsync, claim unlink, complete pwrite, _sync fsync, _link link, publish_file fsync, _end unlink,
-_changing ftruncate, _write pwrite, unlock flock, unlock close
+_changing ftruncate, _write pwrite, unlock_and_close flock, unlock_and_close close
 """
 """Steps of storing and finishing, as the function that takes it and the call of the system."""
 

@@ -321,7 +321,7 @@ def test_another_link_to_the_bytes_does_not_make_them_whole(root: Path) -> None:
         (root / ".resumable" / "copy").unlink()
 
 
-@pytest.mark.parametrize("finish", [lambda store, upload: upload.publish(), lambda store, upload: upload.settle()])
+@pytest.mark.parametrize("finish", [lambda store, upload: upload.publish(), lambda store, upload: upload.recover()])
 def test_what_the_disk_did_not_take_is_missing(
     root: Path, monkeypatch: pytest.MonkeyPatch, finish: Callable[[object, object], object]
 ) -> None:

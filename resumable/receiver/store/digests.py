@@ -35,10 +35,10 @@ class Digest:
         return self._sum or 1
 
 
-def digest_at(file: int, start: int, end: int) -> int:
+def digest_at(fd: int, start: int, end: int) -> int:
     """Return the digest of the bytes ``[start, end)`` of an open file, or of as many of them as it has."""
     digest = Digest()
-    while start < end and (piece := os.pread(file, min(_PIECE, end - start), start)):
+    while start < end and (piece := os.pread(fd, min(_PIECE, end - start), start)):
         digest.add(piece)
         start += len(piece)
     return digest.value()
@@ -54,12 +54,12 @@ def unknown_in(digests: Iterator[bytes]) -> Iterator[int]:
         first += len(cells)
 
 
-def has_digests(file: int, plan: ChunkPlan, digests: Iterator[bytes]) -> bool:
+def has_digests(fd: int, plan: ChunkPlan, digests: Iterator[bytes]) -> bool:
     """Return whether every chunk of an open file has its digest. Reads the whole file."""
     index = 0
     for block in digests:
         for cell in memoryview(block).cast("I"):
-            if digest_at(file, *plan.span(index)) != cell:
+            if digest_at(fd, *plan.span(index)) != cell:
                 return False
             index += 1
     return index == plan.count

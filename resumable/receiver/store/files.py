@@ -34,13 +34,13 @@ from .policy import FilePolicy
 from .quotas import ACCOUNTS, Quotas, check_reserve
 from .records import read_record
 from .safe_files import (
-    closing_file,
+    closing_fd,
     closing_lock,
     exists,
     open_directory,
     open_if_there,
     remove_directory,
-    unlock,
+    unlock_and_close,
 )
 from .tombstone import REPEATED_FOR, Tombstone
 from .upload import FileUpload
@@ -126,23 +126,23 @@ class FileStore:
 
     def open(self, key: str) -> FileUpload | None:
         """See :meth:`Store.open`. An upload of which a power failure has left but a part is removed."""
-        state = self._home.open()
-        if state is None:
+        state_fd = self._home.open()
+        if state_fd is None:
             return None
-        with closing_file(state):
-            directory = _hold(key, state, fcntl.LOCK_SH)
-            if directory is None:
+        with closing_fd(state_fd):
+            directory_fd = _hold(key, state_fd, fcntl.LOCK_SH)
+            if directory_fd is None:
                 return None
             try:
-                return FileUpload(self._policy, key, directory)
+                return FileUpload(self._policy, key, directory_fd)
             except BaseException as error:
-                unlock(directory)
+                unlock_and_close(directory_fd)
                 if not isinstance(error, _DAMAGED):
                     raise
-            directory = _hold(key, state, fcntl.LOCK_EX)
-            if directory is not None:
-                with closing_lock(directory):
-                    self._remove_if_damaged(key, state, directory)
+            directory_fd = _hold(key, state_fd, fcntl.LOCK_EX)
+            if directory_fd is not None:
+                with closing_lock(directory_fd):
+                    self._remove_if_damaged(key, state_fd, directory_fd)
             return None
 
     def prepare(self) -> None:
@@ -156,26 +156,26 @@ class FileStore:
         Raises :class:`Refusal` (501) on a file system without hard links, where nothing could be published.
         """
         durable = self._policy.fsync == "always"
-        with closing_file(self._make_state()) as state:
-            if exists(key, state):
+        with closing_fd(self._make_state()) as state_fd:
+            if exists(key, state_fd):
                 return
             if self._policy.reserve:
-                check_reserve(state, self._policy.reserve, record.total_size)
+                check_reserve(state_fd, self._policy.reserve, record.total_size)
             new = f"{NEW}{secrets.token_hex(8)}"
-            os.mkdir(new, 0o700, dir_fd=state)
+            os.mkdir(new, 0o700, dir_fd=state_fd)
             try:
-                with closing_lock(open_directory(new, state)) as directory:
+                with closing_lock(open_directory(new, state_fd)) as directory_fd:
                     # Nobody else gets in before the name is on the disk, too.
-                    fcntl.flock(directory, fcntl.LOCK_EX)
-                    create_files(directory, record, durable=durable)
-                    self._try_links(directory)
-                    with self._quotas.beginning(record, state):
-                        os.rename(new, key, src_dir_fd=state, dst_dir_fd=state)
+                    fcntl.flock(directory_fd, fcntl.LOCK_EX)
+                    create_files(directory_fd, record, durable=durable)
+                    self._try_links(directory_fd)
+                    with self._quotas.beginning(record, state_fd):
+                        os.rename(new, key, src_dir_fd=state_fd, dst_dir_fd=state_fd)
                     if durable:
-                        os.fsync(state)
+                        os.fsync(state_fd)
             except BaseException as error:
                 with suppress(OSError):
-                    remove_directory(new, state)
+                    remove_directory(new, state_fd)
                 if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
                     raise
 
@@ -183,12 +183,12 @@ class FileStore:
         fsync = self._policy.fsync
         return self._home.make(durable=fsync == "always", lasting=fsync != "never")
 
-    def _try_links(self, directory: int) -> None:
+    def _try_links(self, directory_fd: int) -> None:
         """Hard links are known to work; once is enough for a store."""
         if self._links_work:
             return
         try:
-            check_links(directory)
+            check_links(directory_fd)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -202,18 +202,18 @@ class FileStore:
     def earlier(self, key: str) -> Iterator[Tombstone | None]:
         """See :meth:`Store.earlier`."""
         with ExitStack() as closing:
-            state = self._home.open()
-            if state is None:
+            state_fd = self._home.open()
+            if state_fd is None:
                 yield None
                 return
-            closing.enter_context(closing_file(state))
-            file = open_if_there(f"{PAST}{key}", os.O_RDONLY, state)
-            if file is None:
+            closing.enter_context(closing_fd(state_fd))
+            record_fd = open_if_there(f"{PAST}{key}", os.O_RDONLY, state_fd)
+            if record_fd is None:
                 yield None
                 return
-            closing.enter_context(closing_file(file))
-            above = closing.enter_context(closing_file(open_directory("..", state)))
-            yield Tombstone(self._policy, above, file, _gone)
+            closing.enter_context(closing_fd(record_fd))
+            root_fd = closing.enter_context(closing_fd(open_directory("..", state_fd)))
+            yield Tombstone(self._policy, root_fd, record_fd, _gone)
 
     def forget(self, key: str, record: UploadRecord) -> bool:
         """See :meth:`Store.forget`."""
@@ -226,14 +226,14 @@ class FileStore:
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Asks the time of every upload, and looks into no more than it has to."""
         found: list[UploadStatus] = []
-        state = self._home.open()
-        if state is not None:
-            with closing_file(state):
-                newest = sorted(((_touched(name, state), name) for name in _names(state)), reverse=True)
+        state_fd = self._home.open()
+        if state_fd is not None:
+            with closing_fd(state_fd):
+                newest = sorted(((_touched(name, state_fd), name) for name in _names(state_fd)), reverse=True)
                 for _, name in newest:
                     if len(found) >= limit:
                         break
-                    status = _status(name, state)
+                    status = _status(name, state_fd)
                     if status is not None and status.record.tenant == tenant:
                         found.append(status)
         return iter(sorted(found, key=lambda status: status.touched, reverse=True))
@@ -245,50 +245,50 @@ class FileStore:
         cannot be swept, and what ``expired`` raises, is logged.
         """
         try:
-            state = self._home.open()
+            state_fd = self._home.open()
         except Refusal:
             return 0
-        if state is None:
+        if state_fd is None:
             return 0
         removed = 0
-        with closing_file(state):
-            self._quotas.forget(state)
+        with closing_fd(state_fd):
+            self._quotas.forget(state_fd)
             if self._policy.fsync == "finish":
-                with closing_file(open_directory("..", state)) as root:
-                    os.fsync(root)
-                os.fsync(state)
-            for name in os.listdir(state):
+                with closing_fd(open_directory("..", state_fd)) as root_fd:
+                    os.fsync(root_fd)
+                os.fsync(state_fd)
+            for name in os.listdir(state_fd):
                 try:
                     if name.startswith(PAST):
-                        if time.time() - _modified(name, state) > REPEATED_FOR:
-                            os.unlink(name, dir_fd=state)
+                        if time.time() - _modified(name, state_fd) > REPEATED_FOR:
+                            os.unlink(name, dir_fd=state_fd)
                     elif not name.startswith(_PASSING):
-                        removed += name not in _OF_THE_STORE and self._sweep_upload(name, state, expired)
-                    elif time.time() - _modified(name, state) > _ABANDONED_AFTER:
-                        remove_directory(name, state)
+                        removed += name not in _OF_THE_STORE and self._sweep_upload(name, state_fd, expired)
+                    elif time.time() - _modified(name, state_fd) > _ABANDONED_AFTER:
+                        remove_directory(name, state_fd)
                 except Exception:
                     _log.exception("cannot sweep %r", name)
         return removed
 
-    def _sweep_upload(self, name: str, state: int, expired: Callable[[UploadRecord], object] | None) -> bool:
-        directory = _hold(name, state, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if directory is not None:
-            with closing_lock(directory):
-                if self._remove_if_damaged(name, state, directory):
+    def _sweep_upload(self, name: str, state_fd: int, expired: Callable[[UploadRecord], object] | None) -> bool:
+        directory_fd = _hold(name, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if directory_fd is not None:
+            with closing_lock(directory_fd):
+                if self._remove_if_damaged(name, state_fd, directory_fd):
                     return True
-                record, marks = load_upload(directory)
-                if marks is None:
-                    age = time.time() - _modified("record", directory)
+                record, bitmap = load_upload(directory_fd)
+                if bitmap is None:
+                    age = time.time() - _modified("record", directory_fd)
                 else:
-                    with closing(marks):
-                        age = marks.age()
+                    with closing(bitmap):
+                        age = bitmap.age()
                 unfinished = record.published is None
                 if age > (self.stale_after if unfinished else self.forget_after):
-                    remove_upload(self._quotas, name, state, directory)
+                    remove_upload(self._quotas, name, state_fd, directory_fd)
                     if unfinished and expired is not None:
                         _tell(expired, record)
                     return True
-                if marks is None:
+                if bitmap is None:
                     return False
         upload = self.open(name)
         if upload is not None:
@@ -296,16 +296,16 @@ class FileStore:
                 upload.recover()
         return False
 
-    def _remove_if_damaged(self, key: str, state: int, directory: int) -> bool:
+    def _remove_if_damaged(self, key: str, state_fd: int, directory_fd: int) -> bool:
         """Whether the upload, which the caller holds alone, was damaged."""
         try:
-            _, marks = load_upload(directory)
+            _, bitmap = load_upload(directory_fd)
         except _DAMAGED:
             _log.exception("upload %s is damaged, and removed", key)
-            remove_upload(self._quotas, key, state, directory)
+            remove_upload(self._quotas, key, state_fd, directory_fd)
             return True
-        if marks is not None:
-            marks.close()
+        if bitmap is not None:
+            bitmap.close()
         return False
 
 
@@ -321,66 +321,66 @@ def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> No
         _log.exception("a callback of the sweep failed")
 
 
-def _names(state: int) -> Iterator[str]:
+def _names(state_fd: int) -> Iterator[str]:
     """The keys of all uploads in the open state directory."""
-    return (name for name in os.listdir(state) if name not in _OF_THE_STORE and not name.startswith(_NO_UPLOADS))
+    return (name for name in os.listdir(state_fd) if name not in _OF_THE_STORE and not name.startswith(_NO_UPLOADS))
 
 
-def _modified(name: str, directory: int) -> float:
-    return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime
+def _modified(name: str, directory_fd: int) -> float:
+    return os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mtime
 
 
-def _touched(name: str, state: int) -> float:
+def _touched(name: str, state_fd: int) -> float:
     """When something was last stored of the upload, or it was published, in seconds since the epoch."""
     for file in ("chunks", "record"):
         with suppress(OSError):
-            return _modified(f"{name}/{file}", state)
+            return _modified(f"{name}/{file}", state_fd)
     return 0.0
 
 
-def _status(name: str, state: int) -> UploadStatus | None:
+def _status(name: str, state_fd: int) -> UploadStatus | None:
     """How far the upload is; None where it is gone."""
     try:
-        with closing_file(open_directory(name, state)) as directory:
-            record, marks = load_upload(directory)
-            if marks is None:
-                return UploadStatus(record, record.total_chunks, record.total_size, _modified("record", directory))
-            with closing(marks):
-                number, last = marks.stored()
+        with closing_fd(open_directory(name, state_fd)) as directory_fd:
+            record, bitmap = load_upload(directory_fd)
+            if bitmap is None:
+                return UploadStatus(record, record.total_chunks, record.total_size, _modified("record", directory_fd))
+            with closing(bitmap):
+                number, last = bitmap.stored()
                 plan = record.plan
                 size = number * plan.chunk_size
                 if last:
                     size += plan.length(plan.count - 1, plan.count) - plan.chunk_size
-                return UploadStatus(record, number, size, time.time() - marks.age())
+                return UploadStatus(record, number, size, time.time() - bitmap.age())
     except _UNREADABLE:
         return None
 
 
-def _open_records(state: int) -> Iterator[UploadRecord]:
+def _open_records(state_fd: int) -> Iterator[UploadRecord]:
     """The records of all uploads that are not finished."""
-    for name in _names(state):
-        with suppress(*_UNREADABLE), closing_file(open_directory(name, state)) as directory:
-            if exists("chunks", directory):
-                yield read_record(directory)
+    for name in _names(state_fd):
+        with suppress(*_UNREADABLE), closing_fd(open_directory(name, state_fd)) as directory_fd:
+            if exists("chunks", directory_fd):
+                yield read_record(directory_fd)
 
 
-def _hold(name: str, state: int, operation: int) -> int | None:
+def _hold(name: str, state_fd: int, operation: int) -> int | None:
     """The upload's directory, open and locked, None where there is none or, with LOCK_NB, where it is in use."""
     while True:
         try:
-            directory = open_directory(name, state)
+            directory_fd = open_directory(name, state_fd)
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(directory, operation)
+            fcntl.flock(directory_fd, operation)
             # Whoever removed it held it too, so it may have gone while we waited.
-            if os.path.samestat(os.fstat(directory), os.stat(name, dir_fd=state, follow_symlinks=False)):
-                held, directory = directory, -1
+            if os.path.samestat(os.fstat(directory_fd), os.stat(name, dir_fd=state_fd, follow_symlinks=False)):
+                held, directory_fd = directory_fd, -1
                 return held
         except FileNotFoundError:
             pass
         except BlockingIOError:
             return None
         finally:
-            if directory >= 0:
-                os.close(directory)
+            if directory_fd >= 0:
+                os.close(directory_fd)

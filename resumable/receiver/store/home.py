@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..messages import Refusal
-from .safe_files import closing_file, make_state, open_file, open_if_there, open_state
+from .safe_files import closing_fd, make_state, open_file, open_if_there, open_state
 
 __all__ = ["LAYOUT", "Home"]
 
@@ -50,24 +50,24 @@ class Home:
     def open(self) -> int | None:
         """Open the directory of the uploads; None if there is none. Raises OSError, and :class:`Refusal` (503)."""
         with self._reaching():
-            state = open_state(self.root)
-            if state is None:
+            state_fd = open_state(self.root)
+            if state_fd is None:
                 self._check_place()
             else:
-                self._recognize(state)
-                self._check_version(state)
-                self._seen = _identity(state)
-            return state
+                self._recognize(state_fd)
+                self._check_version(state_fd)
+                self._seen = _identity(state_fd)
+            return state_fd
 
     def make(self, *, durable: bool, lasting: bool) -> int:
         """As :meth:`open`, but make what is missing, see :func:`make_state`."""
         with self._reaching():
             self._check_place()
-            state = make_state(self.root, durable=durable, lasting=lasting)
-            self._recognize(state)
-            self._check_version(state, write=True)
-            self._seen = _identity(state)
-            return state
+            state_fd = make_state(self.root, durable=durable, lasting=lasting)
+            self._recognize(state_fd)
+            self._check_version(state_fd, write=True)
+            self._seen = _identity(state_fd)
+            return state_fd
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -80,23 +80,23 @@ class Home:
             _log.error("%r cannot be reached; nothing is received until it can: %s", self.root, error)
             raise _unavailable() from error
 
-    def _recognize(self, state: int) -> None:
-        found = os.fstat(state)
+    def _recognize(self, state_fd: int) -> None:
+        found = os.fstat(state_fd)
         # Something that is mounted again may have another number, but its directories do not.
         if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
-            os.close(state)
+            os.close(state_fd)
             raise self._away()
 
-    def _check_version(self, state: int, *, write: bool = False) -> None:
+    def _check_version(self, state_fd: int, *, write: bool = False) -> None:
         """Raise OSError, and close the state directory, if its layout is newer than this version knows.
 
         With ``write`` a store without a version has one afterwards. No directory is looked at twice for either.
         """
-        identity = _identity(state)
+        identity = _identity(state_fd)
         if identity == self._versioned or (identity == self._seen and not write):
             return
         try:
-            version = _read_version(state)
+            version = _read_version(state_fd)
             if version is not None and version > _VERSION:
                 problem = (
                     f"a newer version of resumable wrote this store (layout {version}; this version reads up to "
@@ -104,9 +104,9 @@ class Home:
                 )
                 raise OSError(errno.ENOTSUP, problem, self.root)
             if version is None and write:
-                _write_version(state)
+                _write_version(state_fd)
         except BaseException:
-            os.close(state)
+            os.close(state_fd)
             raise
         if version is not None or write:
             self._versioned = identity
@@ -126,24 +126,24 @@ class Home:
         return _unavailable()
 
 
-def _identity(state: int) -> tuple[int, int]:
-    found = os.fstat(state)
+def _identity(state_fd: int) -> tuple[int, int]:
+    found = os.fstat(state_fd)
     return found.st_dev, found.st_ino
 
 
-def _read_version(state: int) -> int | None:
-    file = open_if_there(LAYOUT, os.O_RDONLY, state)
-    if file is None:
+def _read_version(state_fd: int) -> int | None:
+    fd = open_if_there(LAYOUT, os.O_RDONLY, state_fd)
+    if fd is None:
         return None
-    with closing_file(file):
-        text = os.read(file, 20).strip()
+    with closing_fd(fd):
+        text = os.read(fd, 20).strip()
         # It is empty or full of zeros if the process that made it was killed, or the power failed.
         return int(text) if text.isdigit() else None
 
 
-def _write_version(state: int) -> None:
-    with closing_file(open_file(LAYOUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, state)) as file:
-        os.write(file, f"{_VERSION}\n".encode())
+def _write_version(state_fd: int) -> None:
+    with closing_fd(open_file(LAYOUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, state_fd)) as fd:
+        os.write(fd, f"{_VERSION}\n".encode())
 
 
 def _unavailable() -> Refusal:

@@ -39,54 +39,54 @@ OLD = "old-"
 PAST = "past-"
 
 
-def create_files(directory: int, record: UploadRecord, *, durable: bool) -> None:
+def create_files(directory_fd: int, record: UploadRecord, *, durable: bool) -> None:
     """The empty directory holds an upload with no chunks afterwards."""
-    ChunkBitmap.make(directory, record.total_chunks)
+    ChunkBitmap.make(directory_fd, record.total_chunks)
     # Its name gets to the disk with that of the record: a chunk that is synced later must not be in a file without one.
-    os.close(open_file("part", os.O_WRONLY | os.O_CREAT, directory, 0o666))
-    write_record(directory, KeptRecord(record), durable=durable)
+    os.close(open_file("part", os.O_WRONLY | os.O_CREAT, directory_fd, 0o666))
+    write_record(directory_fd, KeptRecord(record), durable=durable)
 
 
-def check_links(directory: int) -> None:
+def check_links(directory_fd: int) -> None:
     """Raises OSError where a file of the directory, in which an upload was laid out, cannot have a second name."""
-    os.link("record", "linked", src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    os.unlink("linked", dir_fd=directory)
+    os.link("record", "linked", src_dir_fd=directory_fd, dst_dir_fd=directory_fd, follow_symlinks=False)
+    os.unlink("linked", dir_fd=directory_fd)
 
 
-def load_upload(directory: int) -> tuple[UploadRecord, ChunkBitmap | None]:
+def load_upload(directory_fd: int) -> tuple[UploadRecord, ChunkBitmap | None]:
     """What the directory of an upload holds; the marks are to be closed, None for a published upload.
 
     Raises FileNotFoundError or ValueError where a power failure, or nobody knows what, has left half an upload.
     """
     # Publishing writes the record before it removes the marks: where they are missing, the record says published.
-    file = open_if_there("chunks", os.O_RDWR, directory)
+    chunks_fd = open_if_there("chunks", os.O_RDWR, directory_fd)
     try:
-        record = read_record(directory)
-        if file is None and record.published is None:
+        record = read_record(directory_fd)
+        if chunks_fd is None and record.published is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "chunks")
         # Raises ValueError where the numbers of the record contradict each other.
         count = record.plan.count
-        marks = None if file is None else ChunkBitmap(file, count)
-        file = None
-        return record, marks
+        bitmap = None if chunks_fd is None else ChunkBitmap(chunks_fd, count)
+        chunks_fd = None
+        return record, bitmap
     finally:
-        if file is not None:
-            os.close(file)
+        if chunks_fd is not None:
+            os.close(chunks_fd)
 
 
-def remove_upload(quotas: Quotas, key: str, state: int, directory: int) -> None:
+def remove_upload(quotas: Quotas, key: str, state_fd: int, directory_fd: int) -> None:
     """The open directory is no upload any more. The caller finishes it, or holds it alone."""
     try:
-        if not os.path.samestat(os.fstat(directory), os.stat(key, dir_fd=state, follow_symlinks=False)):
+        if not os.path.samestat(os.fstat(directory_fd), os.stat(key, dir_fd=state_fd, follow_symlinks=False)):
             return
     except FileNotFoundError:
         return
     old = f"{OLD}{secrets.token_hex(8)}"
     with ExitStack() as ending:
-        if exists("chunks", directory):
+        if exists("chunks", directory_fd):
             try:
-                ending.enter_context(quotas.ending(read_record(directory), state))
+                ending.enter_context(quotas.ending(read_record(directory_fd), state_fd))
             except (FileNotFoundError, ValueError):
-                quotas.forget(state)
-        os.rename(key, old, src_dir_fd=state, dst_dir_fd=state)
-    remove_directory(old, state)
+                quotas.forget(state_fd)
+        os.rename(key, old, src_dir_fd=state_fd, dst_dir_fd=state_fd)
+    remove_directory(old, state_fd)

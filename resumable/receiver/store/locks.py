@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 
 from ..messages import Refusal
 from .base import Discarded
-from .safe_files import open_file, unlock
+from .safe_files import open_file, unlock_and_close
 
 __all__ = ["claim"]
 
 
 @contextmanager
-def claim(name: str, directory: int, *, patience: float, what: str) -> Iterator[None]:
+def claim(name: str, directory_fd: int, *, patience: float, what: str) -> Iterator[None]:
     """Alone with this name inside the block. Waits up to ``patience`` seconds for another that has it.
 
     Raises :class:`Refusal`: 503, with ``what`` in its sentence, when they are over; 409 where the directory was
@@ -29,7 +29,7 @@ def claim(name: str, directory: int, *, patience: float, what: str) -> Iterator[
     """
     deadline = time.monotonic() + patience
     pause = 0.001
-    while (held := _try_claim(f"claim-{name}", directory)) is None:
+    while (held_fd := _try_claim(f"claim-{name}", directory_fd)) is None:
         if time.monotonic() > deadline:
             sentence = f"Another request is {what} this upload; try again."
             raise Refusal(503, sentence, ("Retry-After", "1"))
@@ -40,24 +40,24 @@ def claim(name: str, directory: int, *, patience: float, what: str) -> Iterator[
     finally:
         # It is not there any more when the upload was discarded, and all its files with it.
         with suppress(FileNotFoundError):
-            os.unlink(f"claim-{name}", dir_fd=directory)
-        unlock(held)
+            os.unlink(f"claim-{name}", dir_fd=directory_fd)
+        unlock_and_close(held_fd)
 
 
-def _try_claim(name: str, directory: int) -> int | None:
+def _try_claim(name: str, directory_fd: int) -> int | None:
     """The file of this name, locked, None where another has it. Whoever has it removes it before letting go."""
     try:
-        file = open_file(name, os.O_RDWR | os.O_CREAT, directory)
+        fd = open_file(name, os.O_RDWR | os.O_CREAT, directory_fd)
     except FileNotFoundError:
         raise Discarded from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file).st_nlink:
-            held, file = file, -1
-            return held
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink:
+            held_fd, fd = fd, -1
+            return held_fd
     except BlockingIOError:
         pass
     finally:
-        if file >= 0:
-            os.close(file)
+        if fd >= 0:
+            os.close(fd)
     return None

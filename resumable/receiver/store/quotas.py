@@ -43,48 +43,48 @@ class Quotas:
         self._count = count
 
     @contextmanager
-    def beginning(self, record: UploadRecord, state: int) -> Iterator[None]:
+    def beginning(self, record: UploadRecord, state_fd: int) -> Iterator[None]:
         """In the block the upload becomes an open one. Raises :class:`Refusal` before it: 413, 429 and 507."""
-        with self._changing(state, record, 1):
+        with self._changing(state_fd, record, 1):
             yield
 
     @contextmanager
-    def ending(self, record: UploadRecord, state: int) -> Iterator[None]:
+    def ending(self, record: UploadRecord, state_fd: int) -> Iterator[None]:
         """In the block the upload ceases to be an open one."""
-        with self._changing(state, record, -1):
+        with self._changing(state_fd, record, -1):
             yield
 
-    def forget(self, state: int) -> None:
+    def forget(self, state_fd: int) -> None:
         """The uploads are counted anew the next time that their number matters."""
         try:
-            file = open_file(ACCOUNTS, os.O_RDWR, state)
+            fd = open_file(ACCOUNTS, os.O_RDWR, state_fd)
         except FileNotFoundError:
             return
-        with closing_lock(file):
-            fcntl.flock(file, fcntl.LOCK_EX)
-            os.ftruncate(file, 0)
+        with closing_lock(fd):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.ftruncate(fd, 0)
 
     @contextmanager
-    def _changing(self, state: int, record: UploadRecord, sign: int) -> Iterator[None]:
+    def _changing(self, state_fd: int, record: UploadRecord, sign: int) -> Iterator[None]:
         if self._max_open_uploads is None and self._max_bytes is None:
             # Another process may have limits, or this one after its next start.
-            self.forget(state)
+            self.forget(state_fd)
             yield
             return
-        with closing_lock(open_file(ACCOUNTS, os.O_RDWR | os.O_CREAT, state)) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            counts = _read(file)
+        with closing_lock(open_file(ACCOUNTS, os.O_RDWR | os.O_CREAT, state_fd)) as fd:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            counts = _read(fd)
             if counts is None:
-                counts = self._counted(state)
+                counts = self._counted(state_fd)
             uploads, size = counts.get(record.tenant, (0, 0))
             if sign > 0:
                 self._check(uploads, size, record)
-            os.ftruncate(file, 0)
+            os.ftruncate(fd, 0)
             yield
             counts[record.tenant] = [uploads + sign, size + sign * record.total_size]
             if not counts[record.tenant][0]:
                 del counts[record.tenant]
-            _write(file, counts)
+            _write(fd, counts)
 
     def _check(self, uploads: int, size: int, record: UploadRecord) -> None:
         if self._max_open_uploads is not None and uploads >= self._max_open_uploads:
@@ -101,18 +101,18 @@ class Quotas:
             )
             raise Refusal(507, sentence, _LIMITED)
 
-    def _counted(self, state: int) -> _Counts:
+    def _counted(self, state_fd: int) -> _Counts:
         counts: _Counts = {}
-        for record in self._count(state):
+        for record in self._count(state_fd):
             account = counts.setdefault(record.tenant, [0, 0])
             account[0] += 1
             account[1] += record.total_size
         return counts
 
 
-def check_reserve(directory: int, reserve: int, size: int) -> None:
+def check_reserve(directory_fd: int, reserve: int, size: int) -> None:
     """Raises :class:`Refusal` (507) where the disk of the open directory had less than ``reserve`` bytes left then."""
-    disk = os.fstatvfs(directory)
+    disk = os.fstatvfs(directory_fd)
     if disk.f_bavail * disk.f_frsize - size < reserve:
         raise Refusal(507, "There is no room left for this upload.")
 
@@ -121,9 +121,9 @@ def _boot() -> str:
     return (boot_id() or b"").hex()
 
 
-def _read(file: int) -> _Counts | None:
+def _read(fd: int) -> _Counts | None:
     """What the file says, None where it says nothing that counts."""
-    text = os.pread(file, os.fstat(file).st_size, 0)
+    text = os.pread(fd, os.fstat(fd).st_size, 0)
     try:
         boot, counts = json.loads(text)
     except ValueError:
@@ -131,11 +131,11 @@ def _read(file: int) -> _Counts | None:
     return counts if boot == _boot() else None
 
 
-def _write(file: int, counts: _Counts) -> None:
+def _write(fd: int, counts: _Counts) -> None:
     """The file says this; or nothing, where the disk has no room for it."""
     text = json.dumps([_boot(), counts]).encode()
     try:
-        if os.pwrite(file, text, 0) < len(text):
-            os.ftruncate(file, 0)
+        if os.pwrite(fd, text, 0) < len(text):
+            os.ftruncate(fd, 0)
     except OSError:
-        os.ftruncate(file, 0)
+        os.ftruncate(fd, 0)

@@ -12,7 +12,7 @@ from itertools import chain
 
 from .base import UploadRecord
 from .digests import DIGEST_SIZE
-from .safe_files import closing_file, open_file, open_if_there
+from .safe_files import closing_fd, open_file, open_if_there
 
 __all__ = [
     "KeptRecord",
@@ -42,21 +42,21 @@ class KeptRecord:
     length: int = 0
 
 
-def read_record(directory: int) -> UploadRecord:
+def read_record(directory_fd: int) -> UploadRecord:
     """The record in the open directory. Raises FileNotFoundError, or ValueError where it is not whole."""
-    return read_kept(directory).record
+    return read_kept(directory_fd).record
 
 
-def read_kept(directory: int) -> KeptRecord:
+def read_kept(directory_fd: int) -> KeptRecord:
     """Read the record in the open directory with all that its store knows. Raises what :func:`read_record` does."""
-    with closing_file(open_file("record", os.O_RDONLY, directory)) as file:
-        return read_open_record(file)
+    with closing_fd(open_file("record", os.O_RDONLY, directory_fd)) as fd:
+        return read_open_record(fd)
 
 
-def read_open_record(file: int) -> KeptRecord:
+def read_open_record(fd: int) -> KeptRecord:
     """Read the record in an open file. Raises ValueError if it is not whole."""
     line = bytearray()
-    while b"\n" not in line and (piece := os.pread(file, _BLOCK, len(line))):
+    while b"\n" not in line and (piece := os.pread(fd, _BLOCK, len(line))):
         line += piece
     length = line.find(b"\n") + 1 or len(line)
     said = json.loads(line[:length])
@@ -65,21 +65,21 @@ def read_open_record(file: int) -> KeptRecord:
     return KeptRecord(UploadRecord(**said, sessions=sessions), **times, length=length)
 
 
-def read_digests(file: int, kept: KeptRecord) -> Iterator[bytes]:
+def read_digests(fd: int, kept: KeptRecord) -> Iterator[bytes]:
     """Read all digests behind the record in an open file, in blocks; fewer than chunks if they are not known."""
     place = kept.length
-    while block := os.pread(file, _BLOCK, place):
+    while block := os.pread(fd, _BLOCK, place):
         yield block[: len(block) // DIGEST_SIZE * DIGEST_SIZE]
         place += len(block)
 
 
-def read_digest(file: int, kept: KeptRecord, index: int) -> int:
+def read_digest(fd: int, kept: KeptRecord, index: int) -> int:
     """Read the digest of a chunk behind the record in an open file; 0 if it is not known."""
-    cell = os.pread(file, DIGEST_SIZE, kept.length + DIGEST_SIZE * index)
+    cell = os.pread(fd, DIGEST_SIZE, kept.length + DIGEST_SIZE * index)
     return memoryview(cell.ljust(DIGEST_SIZE, b"\0")).cast("I")[0]
 
 
-def write_record(directory: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
+def write_record(directory_fd: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
     """The open directory has this record afterwards; at no moment has it half of it.
 
     Without ``digests`` those of the record before it stay.
@@ -87,17 +87,17 @@ def write_record(directory: int, kept: KeptRecord, *, durable: bool, digests: It
     said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in _TIMES}
     with ExitStack() as closing:
         if digests is None:
-            before = open_if_there("record", os.O_RDONLY, directory)
-            if before is not None:
-                closing.enter_context(closing_file(before))
-                digests = read_digests(before, kept)
-        file = open_file("record-new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
-        closing.enter_context(closing_file(file))
+            previous_fd = open_if_there("record", os.O_RDONLY, directory_fd)
+            if previous_fd is not None:
+                closing.enter_context(closing_fd(previous_fd))
+                digests = read_digests(previous_fd, kept)
+        fd = open_file("record-new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory_fd)
+        closing.enter_context(closing_fd(fd))
         for text in chain((json.dumps(said).encode() + b"\n",), digests or ()):
             while text:
-                text = text[os.write(file, text) :]
+                text = text[os.write(fd, text) :]
         if durable:
-            os.fsync(file)
-    os.replace("record-new", "record", src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(fd)
+    os.replace("record-new", "record", src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     if durable:
-        os.fsync(directory)
+        os.fsync(directory_fd)

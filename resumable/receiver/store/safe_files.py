@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from .names import STATE_DIRECTORY
 
 __all__ = [
-    "closing_file",
+    "closing_fd",
     "closing_lock",
     "exists",
     "make_state",
@@ -24,69 +24,69 @@ __all__ = [
     "open_if_there",
     "open_state",
     "remove_directory",
-    "unlock",
+    "unlock_and_close",
 ]
 
 
 @contextmanager
-def closing_file(file: int) -> Iterator[int]:
+def closing_fd(fd: int) -> Iterator[int]:
     """The open file, closed after the block."""
     try:
-        yield file
+        yield fd
     finally:
-        os.close(file)
+        os.close(fd)
 
 
 @contextmanager
-def closing_lock(file: int) -> Iterator[int]:
+def closing_lock(fd: int) -> Iterator[int]:
     """The open file, unlocked and closed after the block."""
     try:
-        yield file
+        yield fd
     finally:
-        unlock(file)
+        unlock_and_close(fd)
 
 
-def unlock(file: int) -> None:
+def unlock_and_close(fd: int) -> None:
     """The open file is unlocked and closed."""
     # To close it is not enough: a process that the program forked meanwhile has it open too, and would keep the lock.
-    fcntl.flock(file, fcntl.LOCK_UN)
-    os.close(file)
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
 
 
-def open_directory(path: str, above: int | None = None) -> int:
+def open_directory(path: str, parent_fd: int | None = None) -> int:
     """The directory of this path, relative to the open one above it; to be closed by the caller.
 
     Raises NotADirectoryError where the last component is a symbolic link, as for anything else that is no directory.
     """
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
 
 
-def open_file(name: str, flags: int, directory: int, mode: int = 0o600) -> int:
+def open_file(name: str, flags: int, directory_fd: int, mode: int = 0o600) -> int:
     """The file of this name in the open directory. Raises OSError (ELOOP) where it is a symbolic link."""
-    return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory)
+    return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory_fd)
 
 
-def open_if_there(name: str, flags: int, directory: int) -> int | None:
+def open_if_there(name: str, flags: int, directory_fd: int) -> int | None:
     """As :func:`open_file`; None where there is no file of this name."""
     try:
-        return open_file(name, flags, directory)
+        return open_file(name, flags, directory_fd)
     except FileNotFoundError:
         return None
 
 
-def mkdir_open(name: str, above: int, mode: int = 0o777) -> int:
+def mkdir_open(name: str, parent_fd: int, mode: int = 0o777) -> int:
     """The directory of this name inside the open one, made where it is missing."""
     try:
-        os.mkdir(name, mode, dir_fd=above)
+        os.mkdir(name, mode, dir_fd=parent_fd)
     except FileExistsError:
         pass
-    return open_directory(name, above)
+    return open_directory(name, parent_fd)
 
 
-def exists(path: str, above: int) -> bool:
+def exists(path: str, parent_fd: int) -> bool:
     """Whether there is anything at this path relative to the open directory."""
     try:
-        os.stat(path, dir_fd=above, follow_symlinks=False)
+        os.stat(path, dir_fd=parent_fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
     return True
@@ -98,8 +98,8 @@ def open_state(root: str) -> int | None:
     Raises PermissionError where others than this process's user could have put it there, or can write to it.
     """
     try:
-        with closing_file(_open_root(root)) as directory:
-            return _own(open_directory(STATE_DIRECTORY, directory), root)
+        with closing_fd(_open_root(root)) as root_fd:
+            return _own(open_directory(STATE_DIRECTORY, root_fd), root)
     except FileNotFoundError:
         return None
 
@@ -112,11 +112,11 @@ def make_state(root: str, *, durable: bool, lasting: bool) -> int:
     Raises PermissionError as :func:`open_state` does.
     """
     _make(root, durable=lasting)
-    with closing_file(_open_root(root)) as directory:
-        state = _own(mkdir_open(STATE_DIRECTORY, directory, 0o700), root)
+    with closing_fd(_open_root(root)) as root_fd:
+        state_fd = _own(mkdir_open(STATE_DIRECTORY, root_fd, 0o700), root)
         if durable:
-            os.fsync(directory)
-        return state
+            os.fsync(root_fd)
+        return state_fd
 
 
 def _open_root(root: str) -> int:
@@ -127,11 +127,11 @@ def _open_root(root: str) -> int:
         raise NotADirectoryError(errno.ENOTDIR, problem, root) from None
 
 
-def _own(state: int, root: str) -> int:
-    found = os.fstat(state)
+def _own(state_fd: int, root: str) -> int:
+    found = os.fstat(state_fd)
     if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
-        return state
-    os.close(state)
+        return state_fd
+    os.close(state_fd)
     path = os.path.join(root, STATE_DIRECTORY)
     raise PermissionError(errno.EPERM, "belongs to another user, or others may write to it", path)
 
@@ -151,19 +151,19 @@ def _make_one(path: str, *, durable: bool) -> None:
     except FileExistsError:
         return
     if durable:
-        with closing_file(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)) as directory:
-            os.fsync(directory)
+        with closing_fd(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)) as directory_fd:
+            os.fsync(directory_fd)
 
 
-def remove_directory(name: str, above: int) -> None:
+def remove_directory(name: str, parent_fd: int) -> None:
     """There is no directory of this name in the open one afterwards. It holds files only."""
-    with closing_file(open_directory(name, above)) as directory:
+    with closing_fd(open_directory(name, parent_fd)) as directory_fd:
         while True:
-            for file in os.listdir(directory):
+            for name_inside in os.listdir(directory_fd):
                 with suppress(FileNotFoundError):
-                    os.unlink(file, dir_fd=directory)
+                    os.unlink(name_inside, dir_fd=directory_fd)
             try:
-                return os.rmdir(name, dir_fd=above)
+                return os.rmdir(name, dir_fd=parent_fd)
             except OSError as error:
                 # A request that holds it still may have left another file meanwhile.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

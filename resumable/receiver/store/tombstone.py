@@ -30,7 +30,7 @@ from .records import (
     read_open_record,
     write_record,
 )
-from .safe_files import closing_file, open_directory, open_file
+from .safe_files import closing_fd, open_directory, open_file
 
 __all__ = ["REPEATED_FOR", "Tombstone", "placed"]
 
@@ -53,13 +53,13 @@ class Tombstone:
     """
 
     def __init__(
-        self, policy: FilePolicy, above: int, file: int, noting: Callable[[], AbstractContextManager[int]]
+        self, policy: FilePolicy, root_fd: int, record_fd: int, noting: Callable[[], AbstractContextManager[int]]
     ) -> None:
         self._policy = policy
-        self._above = above
-        self._file = file
+        self._root_fd = root_fd
+        self._record_fd = record_fd
         self._noting = noting
-        self._kept = read_open_record(file)
+        self._kept = read_open_record(record_fd)
 
     @property
     def record(self) -> UploadRecord:
@@ -93,20 +93,20 @@ class Tombstone:
         return time.time() - self._written() / 1e9
 
     def _written(self) -> int:
-        return os.fstat(self._file).st_mtime_ns
+        return os.fstat(self._record_fd).st_mtime_ns
 
     def _is_there(self, closing: ExitStack) -> bool:
         *parents, leaf = self._path
         try:
-            directory = self._enter(parents, closing)
-            found = os.stat(leaf, dir_fd=directory, follow_symlinks=False)
+            directory_fd = self._enter(parents, closing)
+            found = os.stat(leaf, dir_fd=directory_fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
         known = self._knows(found)
         if known is not None:
             return known
-        file = closing.enter_context(closing_file(_open(leaf, directory)))
-        return self._compare(file, found)
+        fd = closing.enter_context(closing_fd(_open(leaf, directory_fd)))
+        return self._compare(fd, found)
 
     @property
     def _path(self) -> list[str]:
@@ -114,10 +114,10 @@ class Tombstone:
 
     def _enter(self, parents: list[str], closing: ExitStack) -> int:
         """Open the directory that the file was published in, through no symbolic link."""
-        directory = self._above
+        directory_fd = self._root_fd
         for parent in parents:
-            directory = closing.enter_context(closing_file(open_directory(parent, directory)))
-        return directory
+            directory_fd = closing.enter_context(closing_fd(open_directory(parent, directory_fd)))
+        return directory_fd
 
     def _knows(self, found: os.stat_result) -> bool | None:
         """Whether a file has the right bytes; None if it has to be read for that."""
@@ -130,30 +130,30 @@ class Tombstone:
             return True
         return False if found.st_mtime_ns == self._kept.differing else None
 
-    def _compare(self, file: int, found: os.stat_result) -> bool:
+    def _compare(self, fd: int, found: os.stat_result) -> bool:
         """Compare the file with the digests, and note what comes out, so that it need not be done again."""
-        with self._noting() as upload:
-            current = read_kept(upload)
+        with self._noting() as upload_fd:
+            current = read_kept(upload_fd)
             # Somebody else may have done it while we waited. Where the digests are has not changed in our file.
             self._kept = replace(self._kept, modified=current.modified, differing=current.differing)
             known = self._knows(found)
             if known is not None:
                 return known
-            same = has_digests(file, self.record.plan, read_digests(self._file, self._kept))
-            after = os.fstat(file)
+            same = has_digests(fd, self.record.plan, read_digests(self._record_fd, self._kept))
+            after = os.fstat(fd)
             if (after.st_size, after.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
                 raise Refusal(503, "The file is being changed; try again.", ("Retry-After", "1"))
             modified = found.st_mtime_ns if same else current.modified
             differing = current.differing if same else found.st_mtime_ns
             self._kept = replace(self._kept, modified=modified, differing=differing)
             noted = replace(current, modified=modified, differing=differing)
-            write_record(upload, noted, durable=self._policy.durable)
+            write_record(upload_fd, noted, durable=self._policy.durable)
             return same
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
         """See :meth:`PublishedUpload.repeats`. What is too long for the memory waits in a file without a name."""
         with ExitStack() as closing:
-            file = self._unchanged(closing)
+            fd = self._unchanged(closing)
             with ExitStack() as keeping:
                 state = os.path.join(self._policy.root, STATE_DIRECTORY)
                 spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=state))
@@ -161,8 +161,8 @@ class Tombstone:
                 for offset, piece in placed(record.plan, index, pieces):
                     spool.write(piece)
                     digest.add(piece)
-                    same = same and (file is None or _has(file, piece, offset))
-                if same and (file is not None or self._digest(record.plan, index) == digest.value()):
+                    same = same and (fd is None or _has(fd, piece, offset))
+                if same and (fd is not None or self._digest(record.plan, index) == digest.value()):
                     return None
                 keeping.pop_all()
         again = _again(spool)
@@ -174,13 +174,13 @@ class Tombstone:
         """The open file, if it is there and as it was published; it is a better proof than the digests."""
         *parents, leaf = self._path
         with suppress(OSError):
-            file = closing.enter_context(closing_file(_open(leaf, self._enter(parents, closing))))
-            return file if self._knows(os.fstat(file)) else None
+            fd = closing.enter_context(closing_fd(_open(leaf, self._enter(parents, closing))))
+            return fd if self._knows(os.fstat(fd)) else None
         return None
 
     def _digest(self, plan: ChunkPlan, index: int) -> int:
         """The digest of the chunk; 0 if it is not known, as in another cut of the file."""
-        return read_digest(self._file, self._kept, index) if plan == self.record.plan else 0
+        return read_digest(self._record_fd, self._kept, index) if plan == self.record.plan else 0
 
 
 def placed(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -196,14 +196,14 @@ def placed(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tup
         raise Refusal(400, f"Chunk {index + 1} has {offset - start} bytes instead of {end - start}.")
 
 
-def _open(leaf: str, directory: int) -> int:
+def _open(leaf: str, directory_fd: int) -> int:
     # Not to wait for the other end of a pipe that somebody has put there.
-    return open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)
+    return open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory_fd)
 
 
-def _has(file: int, piece: bytes, offset: int) -> bool:
+def _has(fd: int, piece: bytes, offset: int) -> bool:
     try:
-        return os.pread(file, len(piece), offset) == piece
+        return os.pread(fd, len(piece), offset) == piece
     except OSError as error:
         raise _unavailable(error) from error
 

@@ -31,12 +31,12 @@ from .records import (
     write_record,
 )
 from .safe_files import (
-    closing_file,
+    closing_fd,
     exists,
     open_directory,
     open_file,
     open_if_there,
-    unlock,
+    unlock_and_close,
 )
 from .tombstone import Tombstone, placed
 
@@ -55,12 +55,12 @@ class FileUpload:
     ``directory`` is the upload's, open and locked; leaving the ``with`` block closes it. Raises what :func:`look` does.
     """
 
-    def __init__(self, policy: FilePolicy, key: str, directory: int) -> None:
+    def __init__(self, policy: FilePolicy, key: str, directory_fd: int) -> None:
         self._policy = policy
         self._key = key
-        self._directory = directory
+        self._directory_fd = directory_fd
         self._closing = ExitStack()
-        self.record, self._bitmap = load_upload(directory)
+        self.record, self._bitmap = load_upload(directory_fd)
         try:
             self._plan = self.record.plan
             if self._bitmap is not None and not self._bitmap.trusted():
@@ -77,7 +77,7 @@ class FileUpload:
     ) -> None:
         self._closing.close()
         self._close_marks()
-        unlock(self._directory)
+        unlock_and_close(self._directory_fd)
 
     def _close_marks(self) -> None:
         if self._bitmap is not None:
@@ -107,115 +107,115 @@ class FileUpload:
                 return False
             self._check_reserve(index)
             try:
-                part = open_file("part", os.O_WRONLY | os.O_CREAT, self._directory, 0o666)
+                part_fd = open_file("part", os.O_WRONLY | os.O_CREAT, self._directory_fd, 0o666)
             except FileNotFoundError:
                 raise Discarded from None
-            with closing_file(part):
+            with closing_fd(part_fd):
                 digest = Digest()
                 for offset, piece in placed(self._plan, index, pieces):
                     digest.add(piece)
-                    written = os.pwrite(part, piece, offset)
+                    written = os.pwrite(part_fd, piece, offset)
                     while written < len(piece):
-                        written += os.pwrite(part, piece[written:], offset + written)
+                        written += os.pwrite(part_fd, piece[written:], offset + written)
                 if self._policy.chunks_synced:
-                    os.fsync(part)
+                    os.fsync(part_fd)
                 elif self._policy.fsync == "finish":
-                    self._start_writeback(index, part)
+                    self._start_writeback(index, part_fd)
             self._bitmap.set(index, digest.value(), synced=self._policy.chunks_synced)
             return True
 
-    def _start_writeback(self, index: int, part: int) -> None:
+    def _start_writeback(self, index: int, part_fd: int) -> None:
         """The disk begins to take the chunk, and nobody waits for it: little is left then to wait for at the end."""
         start, end = self._plan.span(index)
         if end - start >= _WORTH_HASTENING and hasattr(os, "posix_fadvise"):
             advice = os.POSIX_FADV_DONTNEED  # type: ignore[attr-defined,unused-ignore] # not on macOS
-            os.posix_fadvise(part, start, end - start, advice)
+            os.posix_fadvise(part_fd, start, end - start, advice)
 
     def _compare(self, index: int, pieces: Iterator[bytes]) -> None:
-        part = open_if_there("part", os.O_RDONLY, self._directory)
+        part_fd = open_if_there("part", os.O_RDONLY, self._directory_fd)
         try:
-            if part is None and not exists("record", self._directory):
+            if part_fd is None and not exists("record", self._directory_fd):
                 raise Discarded
             digest, same = Digest(), True
             for offset, piece in placed(self._plan, index, pieces):
-                if part is None:
+                if part_fd is None:
                     digest.add(piece)
                 elif same:
-                    same = os.pread(part, len(piece), offset) == piece
-            if part is None:
+                    same = os.pread(part_fd, len(piece), offset) == piece
+            if part_fd is None:
                 same = self._digest(index) in (digest.value(), 0)
             if not same:
                 raise Refusal(409, f"Chunk {index + 1} is stored already, with other bytes: did the file change?")
         finally:
-            if part is not None:
-                os.close(part)
+            if part_fd is not None:
+                os.close(part_fd)
 
     def _digest(self, index: int) -> int:
         """The digest of a chunk of the published file; 0 if it is not known."""
         try:
-            record = open_file("record", os.O_RDONLY, self._directory)
+            record_fd = open_file("record", os.O_RDONLY, self._directory_fd)
         except FileNotFoundError:
             raise Discarded from None
-        with closing_file(record):
-            return read_digest(record, read_open_record(record), index)
+        with closing_fd(record_fd):
+            return read_digest(record_fd, read_open_record(record_fd), index)
 
     def _check_reserve(self, index: int) -> None:
         if self._policy.reserve:
             start, end = self._plan.span(index)
-            check_reserve(self._directory, self._policy.reserve, end - start)
+            check_reserve(self._directory_fd, self._policy.reserve, end - start)
 
     def set_file_sha256(self, sha256: str) -> None:
         """See :meth:`StoredUpload.set_file_sha256`."""
         if self.record.file_sha256 == sha256:
             return
         with self._finishing():
-            kept = read_kept(self._directory)
+            kept = read_kept(self._directory_fd)
             record = kept.record
             if record.file_sha256 not in (None, sha256):
                 raise Refusal(409, f"This upload began with a SHA-256 of {record.file_sha256!r}, not {sha256!r}.")
             if record.file_sha256 is None and record.published is None:
                 # What a sweep has put on the disk goes with its record: the new one must not get there half.
                 said = replace(kept, record=replace(record, file_sha256=sha256))
-                write_record(self._directory, said, durable=self._policy.durable)
+                write_record(self._directory_fd, said, durable=self._policy.durable)
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """See :meth:`StoredUpload.publish`. The bytes are not copied: the part file gets its name as a second link."""
         with self._finishing():
-            kept = read_kept(self._directory)
+            kept = read_kept(self._directory_fd)
             record = kept.record
             if record.published is not None or self._bitmap is None:
                 return None
             if self._bitmap.stored()[0] < record.total_chunks:
                 raise OSError(errno.EIO, "the upload has not all its chunks, or not any more")
             durable = self._policy.durable
-            with closing_file(open_file("part", os.O_RDONLY, self._directory)) as part:
-                if os.fstat(part).st_size != record.total_size:
+            with closing_fd(open_file("part", os.O_RDONLY, self._directory_fd)) as part_fd:
+                if os.fstat(part_fd).st_size != record.total_size:
                     raise OSError(errno.EIO, "the part file has not the size of the upload")
                 if verify is not None:
-                    verify(record, _contents(part))
-                self._complete_digests(part, self._bitmap)
-                modified = _touch(part)
+                    verify(record, _contents(part_fd))
+                self._complete_digests(part_fd, self._bitmap)
+                modified = _touch(part_fd)
                 if durable:
-                    self._sync(part, self._bitmap)
+                    self._sync(part_fd, self._bitmap)
                 refuse = self._policy.existing == "refuse"
                 root = self._policy.root
-                name = publish_file(root, record.name, self._directory, part, refuse=refuse, durable=durable)
+                name = publish_file(root, record.name, self._directory_fd, part_fd, refuse=refuse, durable=durable)
             published = replace(kept, record=replace(record, published=name), modified=modified)
-            write_record(self._directory, published, durable=durable, digests=self._bitmap.digests())
+            write_record(self._directory_fd, published, durable=durable, digests=self._bitmap.digests())
             self._end(published.record)
             return published.record
 
-    def _complete_digests(self, part: int, marks: ChunkBitmap) -> None:
+    def _complete_digests(self, part_fd: int, bitmap: ChunkBitmap) -> None:
         """Every digest is known: also those of chunks that came before a power failure, or to a process that died."""
-        for index in unknown_in(marks.digests()):
-            marks.note(index, digest_at(part, *self._plan.span(index)))
+        for index in unknown_in(bitmap.digests()):
+            bitmap.note(index, digest_at(part_fd, *self._plan.span(index)))
 
     def notify_once(
         self, tell: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
     ) -> bool:
         """See :meth:`StoredUpload.notify_once`."""
         with self._finishing():
-            kept = read_kept(self._directory)
+            kept = read_kept(self._directory_fd)
             record = kept.record
             if record.published is None or record.announced:
                 return False
@@ -225,7 +225,7 @@ class FileUpload:
             owned = collected if self._policy.collected is None else self._policy.collected
             sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
             announced = replace(record, announced=True, collected=owned, sessions=sessions)
-            write_record(self._directory, replace(kept, record=announced), durable=self._policy.durable)
+            write_record(self._directory_fd, replace(kept, record=announced), durable=self._policy.durable)
             return True
 
     def published(self) -> Tombstone | None:
@@ -233,45 +233,45 @@ class FileUpload:
         if self.record.published is None:
             return None
         try:
-            above = self._closing.enter_context(closing_file(open_directory("../..", self._directory)))
-            file = self._closing.enter_context(closing_file(open_file("record", os.O_RDONLY, self._directory)))
+            root_fd = self._closing.enter_context(closing_fd(open_directory("../..", self._directory_fd)))
+            record_fd = self._closing.enter_context(closing_fd(open_file("record", os.O_RDONLY, self._directory_fd)))
         except FileNotFoundError:
             raise Discarded from None
-        return Tombstone(self._policy, above, file, self._finishing)
+        return Tombstone(self._policy, root_fd, record_fd, self._finishing)
 
     def give_way(self) -> None:
         """See :meth:`StoredUpload.give_way`."""
         past = f"{PAST}{self._key}"
-        with suppress(Discarded), self._finishing(), self._state() as state:
-            self._end(read_record(self._directory))
+        with suppress(Discarded), self._finishing(), self._state() as state_fd:
+            self._end(read_record(self._directory_fd))
             with suppress(FileNotFoundError):
-                os.unlink(past, dir_fd=state)
-            os.link("record", past, src_dir_fd=self._directory, dst_dir_fd=state, follow_symlinks=False)
-            remove_upload(self._policy.quotas, self._key, state, self._directory)
+                os.unlink(past, dir_fd=state_fd)
+            os.link("record", past, src_dir_fd=self._directory_fd, dst_dir_fd=state_fd, follow_symlinks=False)
+            remove_upload(self._policy.quotas, self._key, state_fd, self._directory_fd)
 
     def forget(self, record: UploadRecord) -> bool:
         """See :meth:`Store.forget`."""
         with self._finishing():
-            kept = read_kept(self._directory)
+            kept = read_kept(self._directory_fd)
             if kept.record.published is None or kept.record.published != record.published or kept.record.forgotten:
                 return False
             forgotten = replace(kept, record=replace(kept.record, forgotten=True))
-            write_record(self._directory, forgotten, durable=self._policy.durable)
+            write_record(self._directory_fd, forgotten, durable=self._policy.durable)
             return True
 
     def _end(self, record: UploadRecord) -> None:
         """The published upload is no open one any more; a process that published it may have died before this."""
-        if exists("chunks", self._directory):
-            with self._state() as state, self._policy.quotas.ending(record, state):
-                os.unlink("chunks", dir_fd=self._directory)
-        if exists("part", self._directory):
-            os.unlink("part", dir_fd=self._directory)
+        if exists("chunks", self._directory_fd):
+            with self._state() as state_fd, self._policy.quotas.ending(record, state_fd):
+                os.unlink("chunks", dir_fd=self._directory_fd)
+        if exists("part", self._directory_fd):
+            os.unlink("part", dir_fd=self._directory_fd)
 
     def discard(self) -> None:
         """See :meth:`StoredUpload.discard`."""
-        with self._finishing(), self._state() as state:
+        with self._finishing(), self._state() as state_fd:
             # Only whoever finishes an upload, or holds it alone, gives its directory another name.
-            remove_upload(self._policy.quotas, self._key, state, self._directory)
+            remove_upload(self._policy.quotas, self._key, state_fd, self._directory_fd)
 
     def recover(self) -> None:
         """What a process that died left half done is done; with ``fsync="finish"`` what is stored is on the disk.
@@ -281,7 +281,7 @@ class FileUpload:
         if self._bitmap is None:
             return
         with self._claim("end", "finishing", patience=0.0):
-            record = read_record(self._directory)
+            record = read_record(self._directory_fd)
             if record.published is not None:
                 self._end(record)
                 return
@@ -289,30 +289,30 @@ class FileUpload:
             if self._policy.fsync != "finish" or not written:
                 return
             for name in ("part", "record"):
-                with closing_file(open_file(name, os.O_RDONLY, self._directory)) as file:
-                    self._sync(file, self._bitmap)
-            os.fsync(self._directory)
+                with closing_fd(open_file(name, os.O_RDONLY, self._directory_fd)) as fd:
+                    self._sync(fd, self._bitmap)
+            os.fsync(self._directory_fd)
             self._bitmap.confirm(written)
 
-    def _sync(self, file: int, marks: ChunkBitmap) -> None:
+    def _sync(self, fd: int, bitmap: ChunkBitmap) -> None:
         """The file is on the disk. Where it is not, the system tells only once, and has let go of the bytes."""
         try:
-            os.fsync(file)
+            os.fsync(fd)
         except OSError:
-            marks.discard_unsynced(whole=self._is_published())
+            bitmap.discard_unsynced(whole=self._is_published())
             raise
 
-    def _doubt(self, marks: ChunkBitmap) -> None:
+    def _doubt(self, bitmap: ChunkBitmap) -> None:
         """The machine was started since: what had not got to the disk may not be there."""
         with self._finishing():
             # Somebody else may have done it while we waited.
-            if not marks.trusted():
-                marks.discard_unsynced(whole=self._is_published())
+            if not bitmap.trusted():
+                bitmap.discard_unsynced(whole=self._is_published())
 
     def _is_published(self) -> bool:
         """Whether the file has its name, which only the record does not say: then it is whole, and stays as it is."""
         try:
-            part = os.stat("part", dir_fd=self._directory, follow_symlinks=False)
+            part = os.stat("part", dir_fd=self._directory_fd, follow_symlinks=False)
         except FileNotFoundError:
             return False
         return is_published(self._policy.root, self.record.name, part)
@@ -321,24 +321,24 @@ class FileUpload:
     def _finishing(self) -> Iterator[int]:
         with self._claim("end", "finishing"):
             # Between the emptying of its directory and the end of it, an upload that is gone can be claimed.
-            if not exists("record", self._directory):
+            if not exists("record", self._directory_fd):
                 raise Discarded
-            yield self._directory
+            yield self._directory_fd
 
     def _claim(self, name: str, what: str, patience: float | None = None) -> AbstractContextManager[None]:
         patience = self._policy.patience if patience is None else patience
-        return claim(name, self._directory, patience=patience, what=what)
+        return claim(name, self._directory_fd, patience=patience, what=what)
 
     @contextmanager
     def _state(self) -> Iterator[int]:
-        state = self._policy.home.open()
-        if state is None:
+        state_fd = self._policy.home.open()
+        if state_fd is None:
             raise Discarded
-        with closing_file(state):
-            yield state
+        with closing_fd(state_fd):
+            yield state_fd
 
 
-def _touch(part: int) -> int:
+def _touch(part_fd: int) -> int:
     """Set when the file was last changed to now, and return that, in nanoseconds.
 
     What the system itself sets has steps of some milliseconds: somebody who changes the file right after it was
@@ -346,12 +346,12 @@ def _touch(part: int) -> int:
     """
     now = time.time_ns()
     with suppress(OSError):
-        os.utime(part, ns=(now, now))
-    return os.fstat(part).st_mtime_ns
+        os.utime(part_fd, ns=(now, now))
+    return os.fstat(part_fd).st_mtime_ns
 
 
-def _contents(part: int) -> Iterator[bytes]:
+def _contents(part_fd: int) -> Iterator[bytes]:
     offset = 0
-    while piece := os.pread(part, _PIECE, offset):
+    while piece := os.pread(part_fd, _PIECE, offset):
         yield piece
         offset += len(piece)
