@@ -50,7 +50,7 @@ server = Server(("127.0.0.1", int(sys.argv[1])), application, numthreads=int(sys
 server.keep_alive_conn_limit, server.request_queue_size = None, 128
 server.start()
 """
-OURS = ("-m", "resumable.receiver", "{uploads}", "--port", "{port}", "--fsync", "never")
+OURS = ("-m", "resumable", "serve", "--quiet", "{uploads}", "--port", "{port}", "--fsync", "never")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "Server": OURS,
     "2 processes": (*OURS, "--processes", "2"),

@@ -126,7 +126,7 @@ class World(RuleBasedStateMachine):
         self.start_client()
 
     def start_receiver(self) -> None:
-        self.receiver = start("resumable.receiver", str(self.received), "--fsync", "never")
+        self.receiver = start("resumable", "serve", "--quiet", str(self.received), "--fsync", "never")
         assert self.receiver.stdout is not None
         self.url = self.receiver.stdout.readline().strip()
         assert self.url

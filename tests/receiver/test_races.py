@@ -107,7 +107,7 @@ def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
 
 @contextmanager
 def process(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "resumable.receiver", str(root), *arguments]
+    command = [sys.executable, "-m", "resumable", "serve", "--quiet", str(root), *arguments]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None
     try:

@@ -4,7 +4,6 @@ import errno
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -29,7 +28,6 @@ from resumable.receiver import (
     Response,
     Server,
 )
-from resumable.receiver.__main__ import main
 
 from .conftest import until_no_connection_is_served
 
@@ -367,76 +365,3 @@ def test_other_wsgi_servers_run_it_too(root: Path) -> None:
             wsgi.shutdown()
             serving.join(30)
     assert (root / "sample.bin").read_bytes() == sample.data
-
-
-@contextmanager
-def program(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "resumable.receiver", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
-    assert process.stdout is not None
-    try:
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait(30)
-        process.stdout.close()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_program_says_where_it_serves_and_ends_when_told(root: Path, number: signal.Signals) -> None:
-    with program(str(root)) as (process, url):
-        assert requests.get(url, params=Sample(bytes(9), 9).pairs(1)).status_code == 204
-        process.send_signal(number)
-        assert process.wait(30) == 0
-
-
-def test_the_program_serves_until_a_signal_comes(
-    root: Path, silent_port: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def stop() -> None:
-        for _ in range(6000):
-            with socket.socket() as connection:
-                if connection.connect_ex(("127.0.0.1", silent_port)) == 0:
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    return
-            threading.Event().wait(0.01)
-
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    stopping = threading.Thread(target=stop)
-    stopping.start()
-    try:
-        assert main([str(root), "--port", str(silent_port)]) == 0
-    finally:
-        stopping.join(60)
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-    assert capsys.readouterr().out == f"http://127.0.0.1:{silent_port}/\n"
-
-
-def test_the_program_takes_its_token_from_the_environment(root: Path) -> None:
-    with program(str(root), "--token-env", "UPLOAD_TOKEN", UPLOAD_TOKEN="s3cret") as (_, url):
-        pairs = Sample(bytes(9), 9).pairs(1)
-        assert requests.get(url, params=pairs).status_code == 401
-        assert requests.get(url, params=pairs, headers={"Authorization": "Bearer s3cret"}).status_code == 204
-
-
-@pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--token-env", "NOT_SET_ANYWHERE"], ["--fsync", "maybe"]])
-def test_the_program_refuses_options_that_are_wrong(
-    root: Path, options: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([str(root), *options])
-    assert caught.value.code == 2
-    assert options[0].removesuffix("-env").strip("-") in capsys.readouterr().err
-
-
-def test_the_program_says_when_the_port_is_taken(
-    server: Server, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        assert main([str(root), "--port", str(server.port)]) == 1
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-    assert f"cannot listen on 127.0.0.1 port {server.port}" in capsys.readouterr().err
