@@ -196,10 +196,10 @@ def test_the_hash_that_was_said_first_stays(receiver: Receiver, root: Path) -> N
 def test_of_two_hashes_at_once_one_is_refused(root: Path) -> None:
     store = FileStore(root, fsync="never")
     with opened(store) as one, opened(store) as other:
-        one.expect("1" * 64)
-        one.expect("1" * 64)
+        one.set_file_sha256("1" * 64)
+        one.set_file_sha256("1" * 64)
         with pytest.raises(Refusal, match="began with a SHA-256") as caught:
-            other.expect("2" * 64)
+            other.set_file_sha256("2" * 64)
         assert caught.value.status == 409
     with opened(store) as upload:
         assert upload.record.file_sha256 == "1" * 64
@@ -209,8 +209,8 @@ def test_a_hash_that_comes_after_the_end_is_not_remembered(root: Path) -> None:
     store = FileStore(root, fsync="never")
     with filled(store) as upload:
         assert upload.publish() is not None
-        upload.expect("1" * 64)
-        assert upload.announce()
+        upload.set_file_sha256("1" * 64)
+        assert upload.notify_once()
     with opened(store) as upload:
         assert upload.record.file_sha256 is None
 

@@ -183,7 +183,7 @@ def test_what_a_power_failure_took_is_missing_and_never_published(
                     acknowledged.add(index)
             elif step == "hash":
                 with opened(store, record) as upload:
-                    upload.expect(SHA256)
+                    upload.set_file_sha256(SHA256)
             elif step == "sweep":
                 store.sweep()
                 swept = set(acknowledged)
@@ -227,7 +227,7 @@ def test_a_published_file_outlives_a_power_failure_with_its_name(fsync: str, nam
         store = FileStore(root, fsync=fsync)
         with filled(store, a_record(name=name)) as upload:
             assert upload.publish() is not None
-            assert upload.announce()
+            assert upload.notify_once()
         power_fails(disk, root, random)
         assert (root / name).read_bytes() == DATA
         if fsync == "always":

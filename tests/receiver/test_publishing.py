@@ -83,23 +83,23 @@ def test_a_published_file_is_not_verified_again(store: FileStore) -> None:
 def test_it_is_told_once_and_remembered(store: FileStore) -> None:
     told: list[UploadRecord] = []
     with filled(store) as upload:
-        assert not upload.announce(told.append)
+        assert not upload.notify_once(told.append)
         published = upload.publish()
         assert published is not None
         assert not published.announced
-        assert upload.announce(told.append)
-        assert not upload.announce(told.append)
+        assert upload.notify_once(told.append)
+        assert not upload.notify_once(told.append)
     assert told == [published]
     with opened(store) as upload:
         assert upload.record.announced
-        assert not upload.announce(told.append)
+        assert not upload.notify_once(told.append)
     assert len(told) == 1
 
 
 def test_it_can_be_announced_without_telling_anybody(store: FileStore) -> None:
     with filled(store) as upload:
         upload.publish()
-        assert upload.announce()
+        assert upload.notify_once()
     with opened(store) as upload:
         assert upload.record.announced
 
@@ -112,11 +112,11 @@ def test_it_is_told_again_when_telling_raised(store: FileStore, root: Path) -> N
     with filled(store) as upload:
         upload.publish()
         with pytest.raises(LookupError):
-            upload.announce(tell)
+            upload.notify_once(tell)
     with opened(store) as upload:
         assert upload.record.published == "a.bin"
         assert not upload.record.announced
-        assert upload.announce(told.append)
+        assert upload.notify_once(told.append)
     assert len(told) == 1
     assert state_of(root) == {"record"}
 
@@ -133,11 +133,11 @@ def test_who_tells_at_the_same_time_waits_and_does_not_tell(store: FileStore, ro
     results: list[bool] = []
     with filled(store) as first, opened(store) as second:
         first.publish()
-        threads = [threading.Thread(target=lambda: results.append(first.announce(slow)))]
+        threads = [threading.Thread(target=lambda: results.append(first.notify_once(slow)))]
         threads[0].start()
         assert emitter.wait(30)
         threads.append(
-            threading.Thread(target=lambda: results.append(second.announce(lambda record: told.append("second"))))
+            threading.Thread(target=lambda: results.append(second.notify_once(lambda record: told.append("second"))))
         )
         threads[1].start()
         assert not results
@@ -157,7 +157,7 @@ def test_what_a_process_that_died_left_goes_when_it_is_told(store: FileStore, ro
             os.link(root.parent / name, directory_of(root) / name)
     with opened(store) as upload:
         assert upload.complete()
-        assert upload.announce()
+        assert upload.notify_once()
     assert state_of(root) == {"record"}
 
 

@@ -182,7 +182,7 @@ def test_a_record_from_before_there_were_hashes_is_understood(store: FileStore, 
     record.write_text(json.dumps(said))
     with filled(store) as upload:
         assert upload.record == a_record()
-        upload.expect("0" * 64)
+        upload.set_file_sha256("0" * 64)
         with pytest.raises(Refusal, match="no"):
             upload.publish(refuse_another_hash)
         assert upload.publish() is not None
