@@ -174,7 +174,7 @@ def test_a_discarded_upload_is_gone_for_those_that_hold_it(store: FileStore) -> 
     with filled(store) as full, opened(store, key="1" * 40) as other:
         full.receive(0, whole(full, 0))
         full.discard()
-        for ask in (full.publish, full.announce, lambda: full.receive(0, whole(full, 0))):
+        for ask in (full.publish, full.notify_once, lambda: full.receive(0, whole(full, 0))):
             with pytest.raises(Refusal, match="discarded meanwhile") as caught:
                 ask()
             assert caught.value.status == 409

@@ -125,4 +125,4 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         # One that is not registered, such as 460.
-        return "Invalid"
+        return "Refused"
