@@ -82,7 +82,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             around.enter_context(turn(alone=is_alone(item)))
         if item.get_closest_marker("programs") is None:
             around.enter_context(programs_unmeasured())
-        if item.get_closest_marker("once") is not None:
+        if item.get_closest_marker("unmeasured") is not None:
             around.enter_context(unmeasured())
         return (yield)
 

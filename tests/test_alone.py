@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SAMPLE = """
 import pathlib
 import threading
@@ -40,6 +42,7 @@ def test_beside(number):
 """
 
 
+@pytest.mark.once
 def test_tests_marked_alone_run_last_and_beside_no_other(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "test_sample.py").write_text(SAMPLE)

@@ -122,8 +122,8 @@ def test_half():
     assert half(4) == 2
 
 
-@pytest.mark.once
-def test_once():
+@pytest.mark.unmeasured
+def test_three():
     with pytest.raises(ValueError):
         half(3)
 
@@ -135,6 +135,7 @@ def test_odd():
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_gate_counts_what_programs_run_and_fails_for_a_line_of_the_core_that_nothing_runs(tmp_path: Path) -> None:
     for path in ("Makefile", "setup.cfg", "tests/conftest.py"):

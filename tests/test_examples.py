@@ -13,6 +13,8 @@ import pytest
 
 from resumable.receiver import Receiver, Server
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Finished = subprocess.CompletedProcess[str]
 Example = Callable[..., Finished]

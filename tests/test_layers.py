@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(module: str) -> Iterator[str]:
+@cache
+def imports(module: str) -> list[str]:
     """The full name of each module that a module imports, wherever in it the import stands."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -73,10 +75,12 @@ def imports(module: str) -> Iterator[str]:
         node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     ]
     for_types = {id(inner) for node in checking for inner in node.body}
-    for node in ast.walk(tree):
-        for name in names_imported(node, package):
-            if not (id(node) in for_types and (module, name) in FOR_TYPES):
-                yield name
+    return [
+        name
+        for node in ast.walk(tree)
+        for name in names_imported(node, package)
+        if not (id(node) in for_types and (module, name) in FOR_TYPES)
+    ]
 
 
 def names_imported(node: ast.AST, package: str) -> Iterator[str]:

@@ -9,6 +9,8 @@ import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "resumable"
 KINDS = ("Condition", "Lock", "RLock")
@@ -58,6 +60,7 @@ def test_the_order_of_the_page_has_no_circle_and_names_locks_that_there_are() ->
     TopologicalSorter(order).prepare()
 
 
+@pytest.mark.once
 def test_locks_are_taken_in_the_order_of_the_page(tmp_path: Path) -> None:
     command = [
         sys.executable,

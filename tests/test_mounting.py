@@ -19,6 +19,8 @@ import requests
 
 from resumable import AuthenticationRefused, Resumable, UploadFailed
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TOKENS = {"UPLOAD_TOKEN": "token1", "UPLOAD_TOKENS": "ada=token1 grace=token2"}
 ADA = {"Authorization": "Bearer token1"}

@@ -88,6 +88,7 @@ def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: P
         assert wanted <= names
 
 
+@pytest.mark.once
 def test_another_copy_of_the_project_is_built_into_the_same_bytes(built: Path, tree: Path, tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("*.egg-info", "build", "__pycache__")
     other = Path(shutil.copytree(tree, tmp_path / "elsewhere", ignore=ignored, copy_function=shutil.copyfile))

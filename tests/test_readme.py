@@ -68,6 +68,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert {block.language for block in BLOCKS} <= {"console", "html", "python", "text"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
 def test_python_runs_against_a_real_receiver(
     block: Block, receiver_url: str, received: Path, run: Run, tmp_path: Path
@@ -120,6 +121,7 @@ def test_nothing_is_installed_or_found_outside_a_virtual_environment(block: Bloc
         assert active or not needed, line
 
 
+@pytest.mark.once
 def test_the_commands_of_the_readme_work_word_by_word(tmp_path: Path) -> None:
     serving, uploading = (
         block.code

@@ -113,6 +113,7 @@ def test_a_question_never_sends_a_chunk(run: Run) -> None:
         assert {request.method for request in server.requests} == {"GET"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("serve", "what", "text", "prescription"),
     [
@@ -354,6 +355,7 @@ def limited(most: int, serve: Serve, *, cut: bool = False) -> Serve:
 MIB = 1024 * 1024
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize(
     ("most", "rules", "typed", "prescription"),

@@ -19,6 +19,8 @@ from resumable.receiver import Server
 
 from .conftest import Run, tree
 
+pytestmark = pytest.mark.once
+
 Make = Callable[..., Path]
 MIB = 1024 * 1024
 ROW = re.compile(r"^(?P<name>.{20,30}?) +(?P<bar>[━╸╺ ]*) +(?P<percent>\d+)% +[\d.]+ (?:B|KiB|MiB) +")

@@ -49,6 +49,7 @@ def test_a_file_arrives_and_a_second_run_finds_it_there(run: Run, make: Make, se
     assert re.fullmatch(r"done: 1 file at the server in [\d.]+ s, 3 of 3 chunks already there\n", second.err)
 
 
+@pytest.mark.once
 def test_what_was_begun_goes_on_and_the_command_says_how_much_was_there(
     run: Run, make: Make, server: Server, received: Path, begin: Callable[..., None]
 ) -> None:
@@ -165,6 +166,7 @@ def test_json_says_what_failed(run: Run, make: Make, received: Path) -> None:
     assert ran.events[-1]["exit_code"] == ran.code == 6
 
 
+@pytest.mark.once
 def test_nobody_reading_the_json_stops_no_upload(
     start: Callable[..., subprocess.Popen[str]], make: Make, server: Server
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from support.model import Violation, Walk
+from support.sizes import sized
 
 from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.records import (
@@ -28,8 +29,8 @@ from resumable.core.states import (
 )
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
-WALKS = 10_000
-BLOCK = 1_000
+WALKS = sized(4000, 100_000)
+BLOCK = WALKS // 10
 
 
 def length(seed: int) -> int:
@@ -43,6 +44,7 @@ def walk_all(seeds: Iterable[int], make: Callable[[SessionPolicy], SessionCore] 
 
 
 @pytest.mark.once
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("first", range(0, WALKS, BLOCK))
 def test_walks_keep_every_rule(first: int) -> None:
     """Whatever happens in whatever order, and each walk ends."""

@@ -306,6 +306,7 @@ def digest(data: bytes) -> bytes:
 
 
 @pytest.mark.once
+@pytest.mark.unmeasured
 @pytest.mark.timeout(500)
 def test_whatever_happens_in_whatever_order_no_promise_is_broken() -> None:
     run_state_machine_as_test(

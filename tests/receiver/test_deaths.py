@@ -13,7 +13,7 @@ from support.stored_uploads import a_record, begun, entries, key_of, memory_dire
 
 from resumable.receiver.messages import Refusal
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
 
 @pytest.fixture

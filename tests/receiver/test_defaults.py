@@ -41,6 +41,7 @@ def test_a_reserve_of_the_disk_is_left_free(root: Path, monkeypatch: pytest.Monk
     assert sample.send(receiver, 1) == [200]
 
 
+@pytest.mark.once
 def test_the_thousand_and_first_open_upload_is_refused(root: Path) -> None:
     store = FileStore(root, fsync="never")
     for number in range(1000):

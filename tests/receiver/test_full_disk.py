@@ -27,6 +27,7 @@ def alone(tmp_path: Path) -> list[str]:
     pytest.skip(f"this user can mount no file system: {'; '.join(problems)}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("full_of", ["bytes", "files"])
 def test_a_full_disk_refuses_what_needs_room_and_loses_nothing_and_goes_on_when_there_is_room(
     tmp_path: Path, alone: list[str], full_of: str

@@ -21,8 +21,12 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.sample import Sample
+from support.sizes import sized
 
 from resumable.receiver import FileStore, Receiver, Request
+
+ROUNDS = sized(100, 1000)
+"""How often the shortest of the races are run."""
 
 
 def together(*calls: Callable[[], int]) -> list[int]:
@@ -46,13 +50,13 @@ def test_the_last_two_chunks_at_once_publish_once(root: Path) -> None:
     receiver = Receiver(
         FileStore(root, fsync="never"), on_file_received=lambda record: published.append(record.published)
     )
-    for attempt in range(1000):
+    for attempt in range(ROUNDS):
         sample = Sample(os.urandom(20), 8, identifier=f"{attempt}", relative_path=f"{attempt}")
         statuses = together(partial(sent, receiver, sample, 1), partial(sent, receiver, sample, 2))
         assert sorted(statuses) == [200, 201]
         assert (root / str(attempt)).read_bytes() == sample.data
-    assert sorted(map(str, published)) == sorted(map(str, range(1000)))
-    assert len(os.listdir(root)) == 1001
+    assert sorted(map(str, published)) == sorted(map(str, range(ROUNDS)))
+    assert len(os.listdir(root)) == ROUNDS + 1
 
 
 def test_the_same_chunk_many_times_at_once_is_stored_once(root: Path) -> None:
@@ -84,7 +88,7 @@ def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
     store = FileStore(root, fsync="never", stale_after=0)
     receiver = Receiver(store)
     swept = 0
-    for attempt in range(100):
+    for attempt in range(sized(30, 100)):
         sample = Sample(os.urandom(100), 20, identifier=f"{attempt}", relative_path=f"{attempt}")
         assert sample.send(receiver, 1) == [200]
 
@@ -154,11 +158,13 @@ def test_of_two_hashes_said_at_once_one_counts_for_the_whole_upload(root: Path) 
         assert (root / f"{attempt}").exists() == (statuses[0] == 200)
 
 
+@pytest.mark.once
 def test_four_processes_on_one_directory_are_one_receiver(root: Path) -> None:
     with ExitStack() as stack:
         urls = [stack.enter_context(process(root, "--fsync", "never"))[1] for _ in range(4)]
         send = [partial(posted, stack.enter_context(requests.Session()), url) for url in urls]
-        for attempt in range(60):
+        rounds = sized(20, 60)
+        for attempt in range(rounds):
             sample = Sample(os.urandom(6 * 1024), 1024, identifier=f"{attempt}", relative_path=f"{attempt}")
             # The first chunk of an upload, which makes it, from all of them; then one each, of which one is the last.
             assert together(*(partial(to, sample, 1) for to in send)) == [200] * 4
@@ -166,7 +172,7 @@ def test_four_processes_on_one_directory_are_one_receiver(root: Path) -> None:
             statuses = together(*(partial(to, sample, number) for number, to in enumerate(send, 3)))
             assert sorted(statuses) == [200, 200, 200, 201]
             assert (root / str(attempt)).read_bytes() == sample.data
-    assert len(os.listdir(root)) == 61
+    assert len(os.listdir(root)) == rounds + 1
 
 
 def test_two_clients_on_one_upload_send_each_chunk_and_get_one_file(root: Path) -> None:
@@ -198,7 +204,7 @@ def test_two_clients_on_one_upload_send_each_chunk_and_get_one_file(root: Path) 
 def test_a_sweep_at_the_moment_of_finishing_leaves_the_file_and_its_memory(root: Path) -> None:
     store = FileStore(root, fsync="finish", stale_after=0)
     receiver = Receiver(store)
-    for attempt in range(100):
+    for attempt in range(ROUNDS):
         sample = Sample(os.urandom(20), 8, identifier=f"{attempt}", relative_path=f"{attempt}")
         assert sample.send(receiver, 1) == [200]
         status, _ = together(partial(sent, receiver, sample, 2), store.sweep)
@@ -209,9 +215,10 @@ def test_a_sweep_at_the_moment_of_finishing_leaves_the_file_and_its_memory(root:
             assert sorted(sample.send(receiver)) == [200, 201]
         assert (root / str(attempt)).read_bytes() == sample.data
         assert [sample.test(receiver, number).status for number in (1, 2)] == [200, 200]
-    assert len(os.listdir(root)) == 101
+    assert len(os.listdir(root)) == ROUNDS + 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", range(3))
 def test_a_receiver_that_is_killed_keeps_what_it_acknowledged_and_nothing_else(root: Path, seed: int) -> None:
     random = Random(seed)

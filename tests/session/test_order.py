@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sizes import sized
 from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import (
@@ -121,7 +122,7 @@ def test_no_request_begins_after_pause_has_returned(wire: Wire, make: Make, test
     with Resumable(
         wire.url, chunk_size=10, simultaneous_uploads=8, test_chunks=test_chunks, chunk_order="free", trust_tests=True
     ) as session:
-        trials = 40
+        trials = sized(15, 100)
         for trial in range(trials):
             turn = threading.Event()
             begun: list[int] = []
