@@ -1,10 +1,10 @@
-"""Who may ask: the host that is asked for, the page that asks, and the token.
+"""Decide who may upload: by the host that is requested, the page that sends the request, and the token.
 
-A browser on the same machine, or in the same network, carries requests of any page that is open in it to us. Three
-things keep those out, and nothing of it relies on cookies, which are never looked at. The host has to be one of ours,
-or an address, for a page that had its own name point to our address (DNS rebinding) asks under that name. An upload
-that names an origin has to come from a page of ours, or from an origin that is allowed. And the token, where there is
-one, has to be in a header that no page of others can send unasked.
+A browser on the same machine, or in the same network, can be made to send requests here by any page that is open in it.
+Three checks keep those out. None of them relies on cookies, which are never read. The host must be one of ours, or an
+address: a page that let its own name point to our address (DNS rebinding) requests that name. An upload with an origin
+must come from a page of ours, or from an origin that is allowed. And the token, if there is one, must be in a header
+that a page of another site cannot send unasked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .messages import Refusal, Request, Response
 __all__ = ["LOCAL_HOSTS", "Access"]
 
 LOCAL_HOSTS = ("localhost",)
-"""The names under which everybody reaches his own machine. Addresses need not be listed."""
+"""The names by which every machine reaches itself. Addresses need not be listed."""
 
 _AUTHORITY = re.compile(r"(\[[^]]*\]|[^:]*)(?::[0-9]*)?")
 _HOST = re.compile(r"[A-Za-z0-9_.-]+")
@@ -31,60 +31,83 @@ _TOKEN = re.compile(r"[!-~]+")
 _TOKENS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}")
 _PREFLIGHT_SECONDS = 600
 _EXPOSED = ", ".join((SERVER_HEADER, FILE_HEADER, STORED_CHUNKS_HEADER, LIMIT_HEADER, CHUNK_SIZE_HEADER, "Retry-After"))
+_CHALLENGE = ("WWW-Authenticate", "Bearer")
 
 
 class Access:
-    """The checks. ``hosts`` is None for any; origins are compared whole, and there is no word for all of them."""
+    """The checks. ``hosts`` is None for any host; origins are compared as a whole, without wildcards."""
 
     def __init__(self, *, token: str | None, hosts: Iterable[str] | None, origins: Iterable[str]) -> None:
         if token is not None and not _TOKEN.fullmatch(token):
-            raise OptionError("token", "(not shown)", "letters, digits and signs without spaces and line ends, or None")
+            raise OptionError("token", "(not shown)", "letters, digits and punctuation without spaces, or None")
         self._authorization = f"bearer {token}".encode() if token is not None else None
         self._hosts = None if hosts is None else {_host(host) for host in _several("allowed_hosts", hosts)}
         self._origins = frozenset(_origin(origin) for origin in _several("allowed_origins", origins))
 
     @property
     def has_token(self) -> bool:
-        """Whether a token is asked for."""
+        """Whether a token is required."""
         return self._authorization is not None
 
     def allow_host(self, host: str) -> None:
-        """Requests under this name are answered from now on. An address need not be allowed."""
+        """Answer requests for this host name from now on. Addresses are always allowed."""
         if self._hosts is not None and not _is_address(host):
             self._hosts.add(_host(host))
 
     def check_host(self, request: Request) -> None:
-        """The request is for a host of ours; a request that names none is not from a browser. Raises Refusal (403)."""
+        """Check that the request is for a host of ours. Raises :class:`Refusal` (403).
+
+        A request without a host does not come from a browser, and passes.
+        """
         said = request.headers.get("host", "")
         if not said or self._hosts is None:
             return
         found = _AUTHORITY.fullmatch(said)
         name = found[1].lower().rstrip(".") if found else ""
-        if name not in self._hosts and not _is_address(name):
-            raise Refusal(403, f"This server is not for the host {said!r}; its option allowed_hosts says for which.")
+        if name in self._hosts or _is_address(name):
+            return
+        sentence = f"This server is not configured for the host {said!r}"
+        if _HOST.fullmatch(name):
+            sentence += f": use its address, or add the name to allowed_hosts (resumable serve --allowed-host {name})"
+        raise Refusal(403, f"{sentence}.")
 
     def check_origin(self, request: Request) -> None:
-        """The upload does not come from a page of others. Raises Refusal (403)."""
+        """Check that the upload does not come from a page of another site. Raises :class:`Refusal` (403)."""
+        problem = self.origin_problem(request)
+        if problem is not None:
+            raise Refusal(403, problem)
+
+    def origin_problem(self, request: Request) -> str | None:
+        """Return why the page that sends the request may not upload, and what would allow it; None if it may."""
         origin = request.headers.get("origin")
         if origin is None or origin in self._origins:
-            return
+            return None
         authority = origin.partition("://")[2]
-        if not authority or authority.lower() != request.headers.get("host", "").lower():
-            raise Refusal(
-                403, f"No upload from pages of {origin!r}; the server's option allowed_origins says from where."
-            )
+        if authority and authority.lower() == request.headers.get("host", "").lower():
+            return None
+        if origin == "null":
+            return "Pages without an origin may not upload to this server: open the page from a web server."
+        sentence = f"Pages of {origin!r} may not upload to this server"
+        if _ORIGIN.fullmatch(origin):
+            sentence += f": add the origin to allowed_origins (resumable serve --allowed-origin {origin})"
+        return f"{sentence}."
 
     def check_token(self, request: Request) -> None:
-        """The request has the token, compared in constant time. Raises Refusal (401)."""
+        """Check the token, in constant time. Raises :class:`Refusal` (401)."""
         if self._authorization is None:
             return
-        scheme, space, token = request.headers.get("authorization", "").partition(" ")
+        said = request.headers.get("authorization", "")
+        scheme, space, token = said.partition(" ")
         given = f"{scheme.lower()}{space}{token.strip()}".encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, self._authorization):
-            raise Refusal(401, "The token is missing or wrong.", ("WWW-Authenticate", "Bearer"))
+        if hmac.compare_digest(given, self._authorization):
+            return
+        if scheme.lower() == "bearer":
+            raise Refusal(401, "The token is wrong: send the token that this server was started with.", _CHALLENGE)
+        problem = "The token is missing" if not said else "The credentials are not a token"
+        raise Refusal(401, f"{problem}: send the header Authorization: Bearer TOKEN.", _CHALLENGE)
 
     def preflight(self, request: Request, methods: Iterable[str]) -> Response | None:
-        """What a browser asks before it lets a page of an allowed origin ask; None for anybody else.
+        """Answer a browser that asks whether a page of an allowed origin may send a request; None for other requests.
 
         Source: the CORS protocol of the Fetch standard.
         """
@@ -100,7 +123,7 @@ class Access:
         return Response(204, headers=tuple(headers))
 
     def shared(self, request: Request) -> tuple[tuple[str, str], ...]:
-        """The headers with which a page of an allowed origin may read the answer. Never with its cookies."""
+        """Return the headers that let a page of an allowed origin read the answer, but never with its cookies."""
         if not self._origins:
             return ()
         origin = request.headers.get("origin")
@@ -115,19 +138,19 @@ class Access:
 
 def _several(option: str, values: Iterable[str]) -> Iterable[str]:
     if isinstance(values, str):
-        raise OptionError(option, values, "a list of texts, not one text")
+        raise OptionError(option, values, "a list of strings, not one string")
     return values
 
 
 def _host(host: str) -> str:
     if not _HOST.fullmatch(host):
-        raise OptionError("allowed_hosts", host, "names of hosts, without scheme, port and wildcards")
+        raise OptionError("allowed_hosts", host, "host names without scheme, port and wildcards")
     return host.lower().rstrip(".")
 
 
 def _origin(origin: str) -> str:
     if not _ORIGIN.fullmatch(origin):
-        raise OptionError("allowed_origins", origin, "origins such as 'https://example.org', whole and in lower case")
+        raise OptionError("allowed_origins", origin, "complete origins in lower case, such as 'https://example.org'")
     return origin
 
 

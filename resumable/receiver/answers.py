@@ -14,7 +14,7 @@ from .store.base import StoredUpload
 __all__ = ["WHOLE", "all_chunks", "failure", "nothing_stored", "progress", "sentence", "stored_chunks"]
 
 WHOLE = (FILE_HEADER, format_file_status(FileStatus(whole=True)))
-"""The header that says that the file is published, and that whoever wants to know of it has been told."""
+"""The header that says that the file is published, and that the application knows of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,22 +24,25 @@ _NO_HANDLES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def sentence(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    """Return an answer that people can read."""
+    """Return an answer with a sentence for people."""
     return Response(status, f"{text}\n".encode("utf-8", "backslashreplace"), headers)
 
 
 def failure(request: Request, error: Exception) -> Refusal:
-    """What the client is told of an error inside; the detail is in the log, under the same number."""
+    """Log an unexpected error under a new number, and return what the client is told, with the same number."""
     number = secrets.token_hex(4)
-    _log.error("request %s (%r %r) failed", number, request.method, request.path, exc_info=error)
+    where = f"{request.method!r} {request.path!r}"
+    _log.error("request %s (%s) failed: %s: %s", number, where, type(error).__name__, error, exc_info=error)
     code = error.errno if isinstance(error, OSError) else None
     if code in _NO_ROOM:
-        return Refusal(507, "There is no room left for this upload.")
+        return Refusal(507, f"The disk of the server is full: free some space there (request {number}).")
     if code in _NO_HANDLES:
-        return Refusal(503, "The server is out of resources; try again.", ("Retry-After", "1"))
+        retry = ("Retry-After", "1")
+        return Refusal(503, f"The server is out of memory or file handles: try again (request {number}).", retry)
     if code == errno.EFBIG:
-        return Refusal(413, "The file is larger than this server can store.", (LIMIT_HEADER, "file"))
-    return Refusal(500, f"The server failed; its log says why, at request {number}.")
+        limit = (LIMIT_HEADER, "file")
+        return Refusal(413, f"The file system of the server takes no file of this size (request {number}).", limit)
+    return Refusal(500, f"The server failed: see request {number} in its log.")
 
 
 def progress(upload: StoredUpload) -> tuple[str, str]:
@@ -48,17 +51,17 @@ def progress(upload: StoredUpload) -> tuple[str, str]:
 
 
 def nothing_stored(total: int) -> Response:
-    """Return the answer to a test for an upload that has ``total`` chunks, of which none is here."""
+    """Return the answer to a test of an upload of ``total`` chunks, none of which is stored."""
     return Response(204, headers=(_partial(0, total), (STORED_CHUNKS_HEADER, "")))
 
 
 def all_chunks(count: int) -> tuple[tuple[str, str], ...]:
-    """Return the header that lists all of so many chunks."""
-    return ((STORED_CHUNKS_HEADER, format_ranges(iter([(0, count)]))),)
+    """Return the header that lists this many chunks as stored."""
+    return ((STORED_CHUNKS_HEADER, format_ranges(iter([(0, count)] if count else []))),)
 
 
 def stored_chunks(upload: StoredUpload, below: int) -> tuple[tuple[str, str], ...]:
-    """The header that lists all stored chunks, or no header where they are in too many pieces for one."""
+    """Return the header that lists all stored chunks, or no header if they are in too many ranges for one."""
     ranges: list[tuple[int, int]] = []
     for start, stop in upload.ranges():
         if len(ranges) == _MOST_RANGES:

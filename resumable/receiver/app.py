@@ -1,28 +1,29 @@
-"""The receiver itself: one request in, one answer out, whatever server and framework are around it.
+"""The receiver itself: one request in, one answer out, independent of the server and the framework around it.
 
 A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those that resumable.js expects:
 
 ====  =================================================================================================
-200   the chunk is stored; after the last one, so is the whole file
+200   the chunk is stored; if it was the last one, so is the whole file
 201   this chunk was the last one missing: the file is published
-204   to a test: the chunk is not here
-308   the page is behind a slash
+204   to a test: the chunk is not stored
+308   the page is at the path with a slash
 400   the request makes no sense: a parameter is missing, the numbers disagree, the body is too short
 401   the token is missing or wrong
-403   the host is not ours, or a page of others sent the browser here
+403   the host is not one of ours, or a page of another site sent the request
 404   there is nothing at this path
-405   the method is none of those that the path has
-408   the body did not come in time
-409   it makes no sense together with what came before in an upload that is not finished: other sizes, another name
-      or SHA-256, other bytes; or the whole file has not the SHA-256 that the client said, and its upload is discarded
-411   the request does not say how long its body is
-413   it asks for more than this receiver takes
+405   the path does not allow this method, or the page of another site that wants to send it may not
+408   the body did not arrive in time
+409   the request contradicts an upload that is not finished: it has another size, name or SHA-256, is cut into other
+      chunks, or has other bytes; or the whole file does not have the SHA-256 that the client sent, and the upload was
+      discarded; or its name is taken
+411   the request has no Content-Length
+413   the request, the file or the number of its chunks exceeds a limit; ``Resumable-Limit`` says which
 429   there are too many unfinished uploads
-460   the chunk has not the SHA-256 that the client said; it is not stored
+460   the chunk does not have the SHA-256 that the client sent; it is not stored
 500   something failed here; the log says what, under the number in the sentence
-501   the directory is on a file system where nothing can be published; the log says what to do
-503   the same chunk is being sent in another request that does not end, or the disk cannot be looked at
-507   there is no room left
+501   the directory is on a file system that cannot publish files; the log says what to do
+503   another request is still sending the same chunk, or the disk cannot be reached
+507   the disk or the quota of unfinished uploads is full
 ====  =================================================================================================
 """
 
@@ -85,33 +86,34 @@ _SERVER = (SERVER_HEADER, WIRE_VERSION)
 
 @dataclass
 class _Exchange:
-    """One request, and the upload that it turned out to be about."""
+    """One request, and the upload that it belongs to, once that is known."""
 
     request: Request
     record: UploadRecord | None = None
 
 
 class Receiver:
-    """Takes uploads into ``store``: a directory, or anything that is a :class:`~resumable.receiver.store.base.Store`.
+    """Takes uploads into ``store``: a directory, or any :class:`~resumable.receiver.store.base.Store`.
 
     ``dialect`` says whose clients may upload: ``"resumablejs"``, ``"flowjs"`` or ``"any"`` of the two. ``names``
     replaces its parameter names, for clients that rename them. ``chunk_sha256_parameter_name`` and
     ``file_sha256_parameter_name`` name the hashes that a client may send; None ignores them.
 
-    With a ``token`` every request must carry ``Authorization: Bearer token``. ``tenant(request)`` says on whose behalf
-    a request comes, before its body is read, or raises :class:`Refusal`: the same identifier from two tenants is two
-    uploads. ``allowed_hosts`` are the names of this server besides addresses, None for any name; ``allowed_origins``
-    the origins of other sites whose pages may upload. ``page`` says whether there is a page for people.
+    With a ``token`` every request must carry ``Authorization: Bearer token``. ``tenant(request)`` returns the tenant
+    that a request belongs to, before its body is read, or raises :class:`Refusal`: the same identifier from two tenants
+    is two uploads. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
+    ``allowed_origins`` are the origins of other sites whose pages may upload. ``page`` says whether to show a page for
+    people.
 
-    ``max_total_size`` and ``min_chunk_size`` are in bytes; a file in one chunk may be smaller than that.
+    ``max_total_size`` and ``min_chunk_size`` are in bytes; a file of a single chunk may be smaller than a chunk.
 
-    ``on_file_received(record)`` is part of finishing: it is called when the file is published, and the client is told
-    201 when it returned. If it raises, the client is told 500, and the next time that the last chunk is sent, it is
-    called again. ``on_chunk_received(record, number)`` only observes, like the signals in ``signals``. A receiver with
-    ``on_file_received``, or a listener of ``signals.file_received``, leaves its files to the application: they count
-    as stored whatever becomes of them, until :meth:`forget`, unless the store says otherwise.
+    ``on_file_received(record)`` is called when a file is published, and is part of finishing it: the client is told 201
+    after it has returned. If it raises, the client is told 500, and it is called again the next time that the client
+    sends the last chunk. ``on_chunk_received(record, number)`` only observes, like the handlers of ``signals``. With an
+    ``on_file_received``, or a handler of ``signals.file_received``, the application owns the published files: they
+    count as stored, whatever becomes of them, until :meth:`forget`, unless the store says otherwise.
 
-    Any number of threads, and of processes on one directory, may handle requests.
+    Requests may be handled in any number of threads, and in any number of processes that share a directory.
     """
 
     def __init__(
@@ -150,53 +152,54 @@ class Receiver:
         self._tenant = tenant
         self._page = page
         self._on_file_received = on_file_received
-        # The files of which the hook is being told, and whether it has asked to forget them.
-        self._emitter: dict[UploadRecord, bool] = {}
+        # The files whose hook is running, and whether they are to be forgotten after it.
+        self._in_hook: dict[UploadRecord, bool] = {}
         self._lock = threading.Lock()
         if on_chunk_received is not None:
             self.signals.chunk_received.connect(
                 lambda sender, record, number: on_chunk_received(record, number), weak=False
             )
+        self._file_field = self.names.namespace + self.names.file
         self._file_fields = frozenset(name for each in accepted for name in (each.file, each.namespace + each.file))
 
     @property
     def has_token(self) -> bool:
-        """Whether every request needs a token."""
+        """Whether every request must carry a token."""
         return self._access.has_token
 
     def allow_host(self, host: str) -> None:
-        """Requests under this name are answered from now on; a server around tells what it is bound to."""
+        """Answer requests for this host name from now on. A server calls this with the name that it is bound to."""
         self._access.allow_host(host)
 
     def sweep(self) -> int:
-        """Stale uploads are gone, how many; ``upload_expired`` was sent for each. May be called on any thread."""
+        """Remove stale uploads, send ``upload_expired`` for each, and return how many they were. Thread-safe."""
         return self.store.sweep(lambda record: self.signals.emit(self.signals.upload_expired, record=record))
 
     def forget(self, record: UploadRecord) -> bool:
-        """Let a published file count as stored no longer, and return whether there was something to forget.
+        """Stop counting a published file as stored, and return whether it counted.
 
-        The next client that asks for the file is told that it is missing, and whoever sends it begins a new upload.
-        Only a client that repeats itself, because an answer was lost, hears within the next hour that its file is
-        there. The file itself is left alone. May be called on any thread, in ``on_file_received`` too. Raises
-        :class:`Refusal` (503) if another process is being told of the file just now, and does not end.
+        The next client that asks for the file is told that it is missing, and one that sends it begins a new upload.
+        Only a client that repeats a request because the answer was lost is told for another hour that its file is
+        stored. The file itself is not touched. May be called on any thread, and in ``on_file_received``. Raises
+        :class:`Refusal` (503) if another process is still finishing the file.
         """
         with self._lock:
-            if record in self._emitter:
-                self._emitter[record] = True
+            if record in self._in_hook:
+                self._in_hook[record] = True
                 return True
         return self.store.forget(key_of(record), record)
 
     def sweep_every(self, seconds: float = 3600.0) -> Sweeper:
-        """A thread that sweeps, at once and then so often, until its ``stop()`` is called or the process ends.
+        """Start a thread that sweeps, at once and then every ``seconds``, until its ``stop()`` is called.
 
-        It is for applications around a receiver: a server of this package sweeps by itself. Threads do not outlive a
-        fork, so this has to be called in the process that goes on; it does no harm in several at once. Raises
-        :class:`~resumable.errors.OptionError` where ``seconds`` are not more than 0.
+        This is for applications that run the receiver in a server of their own; a :class:`Server` sweeps by itself.
+        Threads do not survive a fork, so call this in the process that goes on; several may do so at once. Raises
+        :class:`~resumable.errors.OptionError` if ``seconds`` is not more than 0.
         """
         return Sweeper(self.sweep, seconds).start()
 
     def handle(self, request: Request) -> Response:
-        """The answer to the request. Raises nothing; what goes wrong inside is logged and answered with 500.
+        """Answer the request. Errors are logged and answered with 500; nothing is raised.
 
         The body may not have been read to its end.
         """
@@ -210,7 +213,7 @@ class Receiver:
         return self._shared(request, response)
 
     def refuse(self, request: Request, refusal: Refusal) -> Response:
-        """The answer to a request that is refused before it can be handled: its length makes no sense, say."""
+        """Answer a request that has to be refused before it can be handled, for example because it is too long."""
         return self._shared(request, self._refused(_Exchange(request), refusal))
 
     def _shared(self, request: Request, response: Response) -> Response:
@@ -219,7 +222,9 @@ class Receiver:
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
         request, status, text = exchange.request, refusal.status, refusal.sentence
         _log.info("%r %r refused with %d: %r", request.method, request.path, status, text)
-        if request.method in _UPLOADS:
+        # A browser that is not allowed to send an upload from a page of another site does not even try.
+        method = request.headers.get("access-control-request-method", request.method)
+        if method in _UPLOADS:
             signal = self.signals.upload_refused
             self.signals.emit(signal, status=status, sentence=text, record=exchange.record)
         return sentence(status, text, *refusal.headers)
@@ -231,7 +236,7 @@ class Receiver:
         if request.method not in methods:
             preflight = self._access.preflight(request, methods) if request.method == "OPTIONS" else None
             if preflight is None:
-                raise Refusal(405, f"This is for {', '.join(methods)}.", ("Allow", ", ".join(methods)))
+                raise self._wrong_method(request, ", ".join(methods))
             return preflight
         if (page := self._page_part(request)) is not None:
             return page
@@ -240,7 +245,7 @@ class Receiver:
             self._access.check_origin(request)
         tenant = self._tenant(request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
-            raise TypeError(f"the tenant of a request has to be a str, and tenant() returned {type(tenant).__name__}")
+            raise TypeError(f"tenant() must return a str, not {type(tenant).__name__}")
         if request.path == "/uploads":
             return listing(self.store.uploads(tenant, limit=MOST_LISTED), self.names)
         if request.method in _TESTS:
@@ -252,15 +257,20 @@ class Receiver:
             return _TESTS + _UPLOADS
         if path == "/uploads" or (self._page and page_response(path) is not None):
             return _TESTS
-        raise Refusal(404, "There is nothing at this path.")
+        raise Refusal(404, f"There is nothing at {path!r}: send uploads to the root path, '/'.")
+
+    def _wrong_method(self, request: Request, allowed: str) -> Refusal:
+        problem = self._access.origin_problem(request) if request.method == "OPTIONS" else None
+        sentence = problem or f"{request.method!r} is not allowed here: use one of {allowed}."
+        return Refusal(405, sentence, ("Allow", allowed))
 
     def _page_part(self, request: Request) -> Response | None:
-        """The page or a part of it. It holds no data, and so needs no token."""
+        """Return the page or a part of it, None for other requests. It holds no data, and so needs no token."""
         if not self._page or request.method not in _TESTS or request.query or request.content_length:
             return None
         mount = request.mount.strip("/")
         if mount and not request.path:
-            # The parts of the page are named relative to it, so its path has to end with a slash.
+            # The parts of the page have relative names, so its path must end with a slash.
             return Response(308, headers=(("Location", f"/{quote(mount)}/"),))
         return page_response(request.path or "/")
 
@@ -271,7 +281,7 @@ class Receiver:
         while (upload := self.store.open(key)) is not None:
             with upload, suppress(Discarded):
                 over, past = remembered(upload, record, session, collected=self._owns_files)
-                if past is not None:
+                if over and past is not None:
                     return whole
                 with self._repeated(upload, record, session) as earlier:
                     if earlier is not None:
@@ -281,29 +291,33 @@ class Receiver:
             return nothing_stored(record.total_chunks) if earlier is None else whole
 
     def _tested(self, upload: StoredUpload, asked: ChunkDescription) -> Response:
-        """The answer to a test of a chunk of an upload that is not over."""
-        check_frozen(upload.record, asked.record)
-        # Where the end of the upload failed or died in the middle, the client has to send the last chunk again.
-        waiting = upload.complete()
+        """Answer a test of a chunk of an upload that is not over."""
         count = asked.record.total_chunks
-        headers = (progress(upload), *stored_chunks(upload, count - 1 if waiting else count))
-        if not upload.has(asked.index) or (waiting and asked.index == count - 1):
+        if upload.record.published is None:
+            check_frozen(upload.record, asked.record)
+        # If finishing the upload failed, or was interrupted, the client has to send the last chunk again.
+        waiting = upload.complete()
+        listed = all_chunks(count - 1) if waiting else stored_chunks(upload, count)
+        headers = (progress(upload), *listed)
+        if asked.index == count - 1 if waiting else not upload.has(asked.index):
             return Response(204, headers=headers)
         return sentence(200, f"Chunk {asked.index + 1} of {count} is stored.", *headers)
 
     def _upload(self, exchange: _Exchange, tenant: str) -> Response:
         if exchange.request.content_length is None:
-            raise Refusal(411, "The request does not say how long its body is.")
+            raise Refusal(411, "The request has no Content-Length: send one.")
         asked, pieces = self._read(exchange, tenant)
         record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
         if pieces is None:
-            raise Refusal(400, "There is no chunk in the request.")
+            raise Refusal(
+                400, f"The request has no file: send the chunk as the body, or in the form field {self._file_field!r}."
+            )
         if asked.chunk_sha256 is not None:
             pieces = check_chunk(pieces, asked.chunk_sha256)
         whole = sentence(200, "The file is stored.", WHOLE)
         while True:
             upload = self.store.open(key)
-            # Looked for now: what was open a moment ago may be what took its place.
+            # Looked up again each time: what was open a moment ago may have taken its place.
             with self._repeated(upload, record, session) as earlier, upload or nullcontext():
                 if earlier is not None:
                     others = earlier.repeats(record, asked.index, pieces)
@@ -320,7 +334,7 @@ class Receiver:
                 if past is not None:
                     others = past.repeats(record, asked.index, pieces)
                     if others is None:
-                        return whole
+                        return whole if over else self._finish(upload, asked, session)
                     pieces = others
                 if not over:
                     return self._receive(upload, asked, pieces, session)
@@ -330,7 +344,7 @@ class Receiver:
     def _repeated(
         self, upload: StoredUpload | None, record: UploadRecord, session: str
     ) -> Iterator[PublishedUpload | None]:
-        """The upload before this one, in the block, if a request of this session may repeat one of its requests."""
+        """Return the upload before this one, for a block, if this request may repeat one of its requests."""
         if not session or (upload is not None and session in upload.record.sessions):
             yield None
             return
@@ -340,61 +354,68 @@ class Receiver:
     def _receive(
         self, upload: StoredUpload, asked: ChunkDescription, pieces: Iterator[bytes], session: str
     ) -> Response:
-        """Take a chunk of an upload that is not over, and finish the upload if it was the last one missing."""
+        """Store a chunk of an upload that is not over, and finish the upload if it was the last one missing."""
         check_frozen(upload.record, asked.record)
         if asked.record.file_sha256 is not None:
             upload.set_file_sha256(asked.record.file_sha256)
         if upload.receive(asked.index, pieces):
             self.signals.emit(self.signals.chunk_received, record=upload.record, number=asked.index + 1)
-        # Any chunk sent again asks for an end that failed, or died, in the middle: which one was refused then, and
-        # comes again, only its client knows.
-        stored = f"Chunk {asked.index + 1} of {asked.record.total_chunks} is stored."
-        if not upload.complete():
-            return sentence(200, stored, progress(upload))
-        if not self._finished(upload, session):
-            return sentence(200, stored, WHOLE)
-        return sentence(201, "The file is stored.", WHOLE)
+        # A chunk that is sent again resumes finishing, if that failed or was interrupted: only the client knows which
+        # of its requests was refused then.
+        if upload.complete():
+            return self._finish(upload, asked, session)
+        return sentence(200, _stored(asked), progress(upload))
+
+    def _finish(self, upload: StoredUpload, asked: ChunkDescription, session: str) -> Response:
+        """Finish an upload that has all its chunks, unless another request has done so."""
+        if self._finished(upload, session):
+            return sentence(201, "The file is stored.", WHOLE)
+        return sentence(200, _stored(asked), WHOLE)
 
     def _finished(self, upload: StoredUpload, session: str) -> bool:
-        """The file is published and announced; whether this request is the one that has done it."""
+        """Publish the file and call the hook. Return whether this request did it, and not another one before."""
         try:
             upload.publish(check_file)
         except FileDiffers:
-            # Which of the chunks is wrong cannot be known.
+            # Nobody can know which of the chunks is wrong.
             upload.discard()
             raise
-        told: list[UploadRecord] = []
+        done: list[UploadRecord] = []
         forgotten = False
 
-        def tell(record: UploadRecord) -> None:
+        def call_hook(record: UploadRecord) -> None:
             nonlocal forgotten
             if self._on_file_received is not None:
                 with self._lock:
-                    self._emitter[record] = False
+                    self._in_hook[record] = False
                 try:
                     self._on_file_received(record)
                 finally:
                     with self._lock:
-                        forgotten = self._emitter.pop(record)
-            told.append(record)
+                        forgotten = self._in_hook.pop(record)
+            done.append(record)
 
-        if not upload.notify_once(tell, collected=self._owns_files, session=session):
+        if not upload.notify_once(call_hook, collected=self._owns_files, session=session):
             return False
         if forgotten:
-            self.store.forget(key_of(told[0]), told[0])
-        _log.info("received %r", told[0].published)
-        self.signals.emit(self.signals.file_received, record=told[0])
+            self.store.forget(key_of(done[0]), done[0])
+        _log.info("received %r", done[0].published)
+        self.signals.emit(self.signals.file_received, record=done[0])
         return True
 
     @property
     def _owns_files(self) -> bool:
-        """Whether the application takes published files over: whether anybody is told of them."""
+        """Whether the application owns the published files: it does if it is told of them."""
         return self._on_file_received is not None or bool(self.signals.file_received.receivers)
 
     def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Iterator[bytes] | None]:
-        """What the request says of its chunk, and the bytes of the chunk."""
+        """Return what the request says about its chunk, and the bytes of the chunk."""
         query = parse_query(exchange.request.query)
         form, pieces = read_body(exchange.request, self._file_fields)
         asked = self._reader.describe(chain(query, form), tenant)
         exchange.record = asked.record
         return asked, pieces
+
+
+def _stored(asked: ChunkDescription) -> str:
+    return f"Chunk {asked.index + 1} of {asked.record.total_chunks} is stored."

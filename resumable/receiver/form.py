@@ -1,7 +1,7 @@
-"""The body of a request, taken apart while it arrives: the parameters first, then the bytes of the chunk in pieces.
+"""Parse the body of a request while it arrives: first the parameters, then the bytes of the chunk in pieces.
 
-No body is ever whole in memory. A form has to name its parameters before the file part, as resumable.js, flow.js and
-every client known to us do, because the bytes are written where the parameters say while they arrive.
+No body is ever held in memory as a whole. In a form the parameters must come before the file part, as they do in
+resumable.js, flow.js and every client known to us, because the bytes are written to their place while they arrive.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ except ImportError as error:
         name="multipart",
     ) from error
 
-__all__ = ["PIECE", "Body", "parse_query", "read_body"]
+__all__ = ["PIECE", "Fields", "parse_query", "read_body"]
 
 PIECE = 128 * 1024
-"""Bytes that are read at once: many enough to be quick, few enough for hundreds of requests at once."""
+"""How many bytes are read at once: enough to be fast, and few enough for hundreds of concurrent requests."""
 
-Pairs = list[tuple[str, str]]
-Body = tuple[Pairs, "Iterator[bytes] | None"]
+Fields = list[tuple[str, str]]
+"""Names and values, in the order in which they were sent."""
 
 _MOST_PARAMETERS = 64
 _MOST_PARTS = 32
@@ -45,20 +45,20 @@ _MOST_PARAMETER_BYTES = 64 * 1024
 _LONGEST_DATA_URL_PREFIX = 1024
 
 
-def parse_query(query: str) -> Pairs:
-    """The names and values of a query string or an urlencoded form. Raises :class:`Refusal` (400) for too many."""
+def parse_query(query: str) -> Fields:
+    """Parse a query string or an urlencoded form. Raises :class:`Refusal` (400) if it has too many parameters."""
     try:
         return parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=_MOST_PARAMETERS)
     except ValueError:
-        raise Refusal(400, f"The request has more than {_MOST_PARAMETERS} parameters.") from None
+        raise Refusal(400, f"The request has more than {_MOST_PARAMETERS} parameters: send fewer.") from None
 
 
-def read_body(request: Request, file_fields: Collection[str]) -> Body:
-    """The parameters in the body, and the bytes of the chunk, None where there is no chunk in it.
+def read_body(request: Request, file_fields: Collection[str]) -> tuple[Fields, Iterator[bytes] | None]:
+    """Return the parameters in the body and the bytes of the chunk, None if there is no chunk.
 
-    A multipart form is read up to the file part, which is the one whose name is in ``file_fields``; the rest is read
-    when the pieces are, and is known to be whole and well formed when they end. An urlencoded form has parameters
-    only. Any other body is the chunk itself. Raises :class:`Refusal`, as do the pieces.
+    A multipart form is read up to the file part, the one whose name is in ``file_fields``; the rest is read and checked
+    while the pieces are consumed. An urlencoded form has parameters only. Any other body is the chunk itself. Raises
+    :class:`Refusal`, and so does the iterator.
     """
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
@@ -74,13 +74,19 @@ def _read_short(request: Request) -> bytes:
     while piece := request.read(PIECE):
         text += piece
         if len(text) > _MOST_PARAMETER_BYTES:
-            raise Refusal(413, f"The parameters are longer than {_MOST_PARAMETER_BYTES} bytes.")
+            raise _too_long()
     return bytes(text)
 
 
-def _read_multipart(request: Request, content_type: str, file_fields: Collection[str]) -> Body:
+def _too_long() -> Refusal:
+    return Refusal(400, f"The parameters have more than {_MOST_PARAMETER_BYTES} bytes: send fewer or shorter ones.")
+
+
+def _read_multipart(
+    request: Request, content_type: str, file_fields: Collection[str]
+) -> tuple[Fields, Iterator[bytes] | None]:
     events = _events(request, content_type)
-    fields: Pairs = []
+    fields: Fields = []
     room = _MOST_PARAMETER_BYTES
     for event in events:
         if event.name in file_fields:
@@ -90,13 +96,13 @@ def _read_multipart(request: Request, content_type: str, file_fields: Collection
             value += piece
             room -= len(piece)
             if room < 0:
-                raise Refusal(413, f"The parameters are longer than {_MOST_PARAMETER_BYTES} bytes.")
+                raise _too_long()
         fields.append((event.name, value.decode("utf-8", "replace")))
     return fields, None
 
 
 def _events(request: Request, content_type: str) -> Iterator[Any]:
-    """Each part as its header, its bytes in pieces, None; ends at the end of the body, which is then a whole form."""
+    """Yield each part as its header, its bytes in pieces, and None. Raises :class:`Refusal` if it is malformed."""
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if len(boundary) > _LONGEST_BOUNDARY:
         raise Refusal(400, f"The boundary of the form is longer than {_LONGEST_BOUNDARY} characters.")
@@ -110,7 +116,7 @@ def _events(request: Request, content_type: str) -> Iterator[Any]:
             yield from parser.parse(piece)
         parser.close()
     except MultipartError as error:
-        raise Refusal(400, f"The form is not well formed: {error}.") from error
+        raise Refusal(400, f"The form is malformed: {error}.") from error
 
 
 def _chunk(segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str]) -> Iterator[bytes]:
@@ -118,11 +124,11 @@ def _chunk(segment: MultipartSegment, events: Iterator[Any], file_fields: Collec
     yield from pieces if segment.filename is not None else _decoded(pieces)
     for event in events:
         if isinstance(event, MultipartSegment) and event.name in file_fields:
-            raise Refusal(400, "The form has more than one chunk.")
+            raise Refusal(400, "The form has more than one file: send one chunk in each request.")
 
 
 def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes that a data URL stands for (``chunkFormat: 'base64'``), and any other bytes as they are."""
+    """Yield the bytes that a data URL encodes (``chunkFormat: 'base64'``), or any other bytes unchanged."""
     head = b""
     for piece in pieces:
         head += piece
@@ -134,21 +140,21 @@ def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
         return
     prefix, comma, text = head.partition(b",")
     if not prefix.endswith(b";base64") if comma else head != b"data:":
-        raise Refusal(400, "The chunk is a data URL, but not one in base64.")
+        raise Refusal(400, "The chunk is a data URL that is not encoded in base64.")
     ended = False
     rest = b""
     for piece in chain((text,), pieces):
-        # Four characters are three bytes: what is left of a piece goes in front of the next.
+        # Four characters encode three bytes; what is left of a piece goes in front of the next one.
         rest += piece
         whole = len(rest) // 4 * 4
         if not whole:
             continue
         if ended:
-            raise Refusal(400, "The chunk goes on behind the end of its base64.")
+            raise Refusal(400, "The chunk has more data behind the end of its base64.")
         try:
             yield base64.b64decode(rest[:whole], validate=True)
         except binascii.Error as error:
-            raise Refusal(400, f"The chunk is not base64: {error}.") from None
+            raise Refusal(400, f"The chunk is not valid base64: {error}.") from None
         ended = rest[whole - 1] == 0x3D
         rest = rest[whole:]
     if rest:

@@ -1,6 +1,6 @@
-"""The SHA-256 that a client may send with a chunk, and of the whole file: what has another one is not taken.
+"""Check the SHA-256 that a client may send with a chunk, and that of the whole file.
 
-Both are in hexadecimal. A chunk is hashed while it passes; a whole file is read once more before it is published.
+Both are in hexadecimal. A chunk is hashed while it is received; a whole file is read once more before it is published.
 """
 
 from __future__ import annotations
@@ -14,29 +14,39 @@ from .store.base import UploadRecord
 __all__ = ["FileDiffers", "check_chunk", "check_file"]
 
 CHUNK_DIFFERS = 460
-"""The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""
+"""The status for a chunk with the wrong hash: not registered, but known from tus, and permanent for no client."""
 
 
 class FileDiffers(Refusal):
-    """A file has another hash. The status is permanent for every client: resumable.js would take 422 for a reason to
-    send the last chunk again, to an upload that would then have that one only."""
+    """Raised if a file has the wrong hash.
+
+    409 is permanent for every client. 422 would make resumable.js send the last chunk again, to an upload that would
+    then consist of that chunk only.
+    """
 
     def __init__(self) -> None:
-        super().__init__(409, "The file has another SHA-256 than its client says; it is discarded.")
+        super().__init__(
+            409,
+            "The SHA-256 of the received file differs from the one in the request, so the upload was discarded: "
+            "upload the file again.",
+        )
 
 
 def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
-    """The same pieces; Refusal at their end where they have another hash, so that they are not stored."""
+    """Yield the same pieces. Raises :class:`Refusal` (460) behind the last one if their hash is wrong."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
         yield piece
     if digest.hexdigest() != sha256:
-        raise Refusal(CHUNK_DIFFERS, "The chunk has another SHA-256 than the request says; send it again.")
+        raise Refusal(
+            CHUNK_DIFFERS,
+            "The SHA-256 of the received chunk differs from the one in the request: send the chunk again.",
+        )
 
 
 def check_file(record: UploadRecord, pieces: Iterator[bytes]) -> None:
-    """Raises FileDiffers where the record has a hash, and the pieces of the file have another one."""
+    """Raise :class:`FileDiffers` if the record has a hash and the pieces of the file have another one."""
     if record.file_sha256 is None:
         return
     digest = hashlib.sha256()

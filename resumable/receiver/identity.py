@@ -1,4 +1,4 @@
-"""Which upload a request is about: the key, what has to agree, and what is over."""
+"""Find out which upload a request belongs to: its key, what has to agree, and what is over."""
 
 from __future__ import annotations
 
@@ -8,26 +8,20 @@ from typing import NamedTuple
 
 from ..protocol.headers import CHUNK_SIZE_HEADER, SESSION_HEADER
 from .messages import Refusal, Request
-from .store.base import PublishedUpload, StoredUpload, UploadRecord
+from .store.base import PublishedUpload, StoredUpload, UploadRecord, other_hash
 
 __all__ = ["Remembered", "check_frozen", "is_repeat", "key_of", "remembered", "session_of"]
 
-_FROZEN = {
-    "total_size": "a total size",
-    "chunk_size": "a chunk size",
-    "total_chunks": "a number of chunks",
-    "file_name": "a file name",
-    "relative_path": "a relative path",
-}
-_CUT = ("chunk_size", "total_chunks")
+_FILE = {"total_size": "bytes", "file_name": "name", "relative_path": "path"}
 _SESSION = re.compile("[0-9a-f]{32}")
 
 
 class Remembered(NamedTuple):
     """What an upload is for a request.
 
-    ``over`` says that nothing can be added to it: it was published, and who wants to send it begins another one.
-    ``past`` is the published file that counts as stored for this request, if there is one.
+    ``over`` says that nothing can be added to it: it was published, and sending the file again begins another one.
+    ``past`` is the published file that counts as stored for this request, if there is one; without ``over`` the
+    application has not been told of it yet.
     """
 
     over: bool
@@ -42,44 +36,64 @@ def key_of(record: UploadRecord) -> str:
 
 
 def session_of(request: Request) -> str:
-    """Return the client's session that a request says it is part of; nothing if it does not say."""
+    """Return the client's session that the request names; an empty string if it names none."""
     said = request.headers.get(SESSION_HEADER.lower(), "")
     return said if _SESSION.fullmatch(said) else ""
 
 
 def check_frozen(known: UploadRecord, said: UploadRecord) -> None:
-    """The request agrees with those before it. Raises :class:`Refusal` (409)."""
-    for field, what in _FROZEN.items():
+    """Check that the request agrees with the first one of its upload. Raises :class:`Refusal` (409)."""
+    for field, what in _FILE.items():
         if getattr(known, field) != getattr(said, field):
             began, now = getattr(known, field), getattr(said, field)
-            headers = [(CHUNK_SIZE_HEADER, str(known.chunk_size))] if field in _CUT else []
-            raise Refusal(409, f"This upload began with {what} of {began!r}, not {now!r}.", *headers)
+            differs = f"{began} {what}, not {now}" if field == "total_size" else f"the {what} {began!r}, not {now!r}"
+            raise Refusal(
+                409,
+                f"An unfinished upload with this identifier has {differs}: upload this file under another identifier.",
+            )
+    if (known.chunk_size, known.total_chunks) != (said.chunk_size, said.total_chunks):
+        raise Refusal(409, _other_cut(known, said), (CHUNK_SIZE_HEADER, str(known.chunk_size)))
     if known.file_sha256 and said.file_sha256 and known.file_sha256 != said.file_sha256:
-        raise Refusal(409, f"This upload began with a SHA-256 of {known.file_sha256!r}, not {said.file_sha256!r}.")
+        raise other_hash(known.file_sha256, said.file_sha256)
+
+
+def _other_cut(known: UploadRecord, said: UploadRecord) -> str:
+    """Return what a client has to change that cuts the file into other chunks."""
+    size = known.chunk_size
+    changes = [] if said.chunk_size == size else [f"chunk_size={size} (--chunk-size {size})"]
+    if known.plan.force != said.plan.force:
+        changes.append(
+            "force_chunk_size=True (--force-chunk-size)"
+            if known.plan.force
+            else "force_chunk_size=False (no --force-chunk-size)"
+        )
+    return (
+        f"An unfinished upload of this file has {known.total_chunks} chunks of {size} bytes, not {said.total_chunks} "
+        f"of {said.chunk_size}: continue it with {' and '.join(changes)}."
+    )
 
 
 def remembered(upload: StoredUpload, said: UploadRecord, session: str, *, collected: bool) -> Remembered:
-    """Find out what an upload is for a request that says this of its file, in this session of a client.
+    """Return what an upload is for a request that describes its file like this, in this session of a client.
 
-    Raises what :meth:`PublishedUpload.stands` does.
+    Raises what :meth:`PublishedUpload.stands` raises.
     """
     past = upload.published()
     if past is None:
         return Remembered(False, None)
     if not past.record.announced:
-        return Remembered(not past.stands(collected=collected), None)
+        stands = past.stands(collected=collected)
+        return Remembered(not stands, past if stands and _is_same_file(past.record, said) else None)
     counts = is_repeat(past, said, session) or (_is_same_file(past.record, said) and past.stands(collected=collected))
     return Remembered(True, past if counts else None)
 
 
 def is_repeat(past: PublishedUpload, said: UploadRecord, session: str) -> bool:
-    """Return whether a request of a session may be a repeat: of one whose answer it has not got."""
+    """Return whether the request may repeat one whose answer was lost."""
     return bool(session) and _is_same_file(past.record, said) and past.finished_by(session)
 
 
 def _is_same_file(known: UploadRecord, said: UploadRecord) -> bool:
-    """Whether two requests mean one file, as far as they say; into which chunks they cut it does not matter."""
+    """Return whether two requests describe the same file, no matter how they cut it."""
     hashes = {known.file_sha256, said.file_sha256} - {None}
-    return len(hashes) < 2 and all(
-        getattr(known, field) == getattr(said, field) for field in _FROZEN if field not in _CUT
-    )
+    return len(hashes) < 2 and all(getattr(known, field) == getattr(said, field) for field in _FILE)

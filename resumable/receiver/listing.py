@@ -1,4 +1,4 @@
-"""What the page for people asks for: the uploads of whoever asks, as JSON."""
+"""The list of uploads that the page asks for, as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_LISTED = 200
 
 
 def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
-    """The uploads as they come, and under which names the page has to say which chunk it sends."""
+    """Return the uploads, in their order, and the parameter names that the page has to use for its own uploads."""
     listed = [
         {
             "name": upload.name,
@@ -34,5 +34,5 @@ def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
         for field, name in names._asdict().items()
         if field not in ("file", "namespace")
     }
-    told = json.dumps({"uploads": listed, "parameters": parameters})
-    return Response(200, told.encode(), (("Content-Type", "application/json"),))
+    body = json.dumps({"uploads": listed, "parameters": parameters})
+    return Response(200, body.encode(), (("Content-Type", "application/json"),))

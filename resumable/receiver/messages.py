@@ -14,13 +14,13 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request, whatever server it came through.
+    """One HTTP request, independent of the server that received it.
 
-    ``path`` is what is left of the path behind the mount point, which is ``mount``; ``query`` is the query string
-    without the question mark, still percent-encoded; ``headers`` has lower-case names. ``read(size)`` gives at most
-    ``size`` bytes of the body and ``b""`` at its end, and raises :class:`Refusal` where the body ends before it is
-    whole. ``content_length`` is in bytes, None where the request does not say it. ``environ`` is what the framework
-    around knows of the request (in WSGI the environment of PEP 3333), for hooks that want to know who is asking.
+    ``path`` is the part of the path behind the mount point, and ``mount`` the part before it; ``query`` is the query
+    string without the question mark, still percent-encoded; ``headers`` has lower-case names. ``read(size)`` returns at
+    most ``size`` bytes of the body and ``b""`` at its end, and raises :class:`Refusal` if the body ends too early.
+    ``content_length`` is in bytes, None if the request does not have it. ``environ`` is what the framework knows about
+    the request (in WSGI the environment of PEP 3333), for hooks that need to know who sent it.
     """
 
     method: str
@@ -35,9 +35,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """The answer. ``body`` is a sentence in plain text, for people to read, unless a ``Content-Type`` says otherwise.
+    """The answer. ``body`` is a sentence in plain text, unless a ``Content-Type`` says otherwise.
 
-    It is empty where the status allows none.
+    It is empty if the status does not allow a body.
     """
 
     status: int
@@ -46,9 +46,10 @@ class Response:
 
 
 class Refusal(Exception):
-    """The request is answered with this status and this sentence; hooks may raise it, it never leaves the receiver.
+    """Raised to answer the request with this status and sentence; hooks may raise it too.
 
-    The sentence is shown to whoever asked: text of a client belongs into it as ``repr()`` only, secrets not at all.
+    The client sees the sentence: include its own text only as ``repr()``, and never a secret. A refusal does not leave
+    the receiver.
     """
 
     def __init__(self, status: int, sentence: str, *headers: tuple[str, str]) -> None:

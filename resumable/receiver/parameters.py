@@ -143,26 +143,34 @@ class ParameterReader:
         count = parameters.number("total_chunks")
         limits = self._limits
         if size > limits.max_total_size:
-            sentence = f"The file is larger than the {limits.max_total_size} bytes that are allowed."
+            sentence = (
+                f"The file has {size} bytes, and this server takes at most {limits.max_total_size} (max_total_size)."
+            )
             raise Refusal(413, sentence, (LIMIT_HEADER, "file"))
         if chunk_size < 1:
-            raise Refusal(400, "The chunk size is 0.")
+            raise Refusal(400, f"The parameter {parameters.name_of('chunk_size')} is 0: it must be at least 1.")
         try:
             plan = ChunkPlan.of_count(size, chunk_size, count)
         except ValueError as error:
             raise Refusal(400, f"{error}.") from None
         if not 1 <= number <= count:
-            raise Refusal(400, f"There is no chunk {number} in {count}.")
+            raise Refusal(400, f"There is no chunk {number}: the file has {count}, counted from 1.")
         start, end = plan.span(number - 1)
         if "current_chunk_size" in parameters.values and parameters.number("current_chunk_size") != end - start:
             said = parameters.values["current_chunk_size"]
-            raise Refusal(400, f"Chunk {number} has {end - start} bytes, not {said}.")
+            raise Refusal(400, f"Chunk {number} of this file has {end - start} bytes, not {said}.")
         if count > limits.max_chunks:
-            sentence = f"The file has more than the {limits.max_chunks} chunks that are allowed."
+            sentence = (
+                f"The file has {count} chunks, and this server takes at most {limits.max_chunks} (max_chunks): use a "
+                f"chunk size of at least {-(-size // limits.max_chunks)} bytes."
+            )
             raise Refusal(413, sentence, (LIMIT_HEADER, "chunks"))
         if chunk_size < limits.min_chunk_size and count > 1:
+            least = limits.min_chunk_size
             raise Refusal(
-                400, f"The chunks are smaller than the {self._limits.min_chunk_size} bytes that they must have."
+                400,
+                f"The chunk size is {chunk_size} bytes, and this server takes no chunks below {least} "
+                f"(min_chunk_size): use a chunk size of at least {least} bytes.",
             )
         return plan, number - 1
 
@@ -179,25 +187,25 @@ class _Parameters:
         if value is None:
             raise self.missing(field)
         if not _NUMBER.fullmatch(value):
-            raise Refusal(400, f"The parameter {self._name(field)} is not a whole number.")
+            raise Refusal(400, f"The parameter {self.name_of(field)} is not a whole number.")
         return int(value)
 
     def text(self, field: str, longest: int) -> str:
         value = self.values.get(field, "")
         if len(value.encode()) > longest:
-            raise Refusal(400, f"The parameter {self._name(field)} is longer than {longest} bytes.")
+            raise Refusal(400, f"The parameter {self.name_of(field)} is longer than {longest} bytes.")
         return value
 
     def sha256(self, field: str) -> str | None:
         value = self.values.get(field)
         if value is not None and not _SHA256.fullmatch(value):
-            raise Refusal(400, f"The parameter {self._name(field)} is not a SHA-256 in 64 hexadecimal digits.")
+            raise Refusal(400, f"The parameter {self.name_of(field)} is not a SHA-256 in 64 hexadecimal digits.")
         return None if value is None else value.lower()
 
     def missing(self, field: str) -> Refusal:
-        return Refusal(400, f"The parameter {self._name(field)} is missing. In a form it must come before the file.")
+        return Refusal(400, f"The parameter {self.name_of(field)} is missing. In a form it must come before the file.")
 
-    def _name(self, field: str) -> str:
+    def name_of(self, field: str) -> str:
         return self.names.get(field, field)
 
 

@@ -1,10 +1,10 @@
-"""What a receiver tells whoever listens: one blinker signal for each thing that happens to an upload.
+"""The blinker signals of a receiver, one for each thing that happens to an upload.
 
 ``receiver.signals.file_received.connect(handler)`` is plain blinker: ``handler(sender, *, record)``, where the sender
 is the receiver, held weakly unless ``weak=False``. Handlers run on the thread of the request, in the order in which
-they were connected, and hold the answer back. They only observe: one that raises is logged, the others run, and the
-answer stays the same. What has to succeed before a client is told that its file is there is the hook
-``on_file_received`` of :class:`~resumable.receiver.Receiver`.
+they were connected, and delay the answer. They only observe: if one raises, the error is logged, the others still run,
+and the answer stays the same. Work that must succeed before a client is told that its file has arrived belongs in the
+hook ``on_file_received`` of :class:`~resumable.receiver.Receiver`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ class ReceiverSignals:
     def __init__(self, receiver: object) -> None:
         self._receiver = receiver
         lock = threading.RLock()
-        self.chunk_received = OrderedSignal(
-            "chunk_received", "A chunk was stored that was not there before: record, number (from 1).", lock
-        )
+        self.chunk_received = OrderedSignal("chunk_received", "A new chunk was stored: record, number (from 1).", lock)
         self.file_received = OrderedSignal(
             "file_received", "A whole file was published, and the hook has returned: record.", lock
         )
         self.upload_expired = OrderedSignal(
-            "upload_expired", "The sweeper removed an upload that nobody finished: record.", lock
+            "upload_expired", "The sweeper removed an upload that was never finished: record.", lock
         )
         self.upload_refused = OrderedSignal(
             "upload_refused",
@@ -42,9 +40,9 @@ class ReceiverSignals:
         )
 
     def emit(self, signal: OrderedSignal, **facts: Any) -> None:
-        """Every handler has been called. Those that raised are in the log."""
+        """Call all handlers of a signal. Log what they raise."""
         for handler in signal.receivers_of((self._receiver,)):
             try:
                 handler(self._receiver, **facts)
             except Exception:
-                _log.exception("handler %r of %s raised", handler, signal.name)
+                _log.exception("handler %r of %s raised an exception", handler, signal.name)

@@ -1,4 +1,4 @@
-"""A thread that sweeps, for applications in which no server of this package does."""
+"""A thread that removes stale uploads, for applications that do not run a server of this package."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Calls ``sweep`` at once, and then every so many ``seconds``, on a thread that keeps no process from ending.
+    """Calls ``sweep`` at once and then every ``seconds``, on a daemon thread.
 
-    :meth:`Receiver.sweep_every` gives one that was started.
+    :meth:`Receiver.sweep_every` returns one that is already running.
     """
 
     def __init__(self, sweep: Callable[[], object], seconds: float) -> None:
@@ -32,12 +32,12 @@ class Sweeper:
         self._thread = threading.Thread(target=self._run, name="resumable-sweeper", daemon=True)
 
     def start(self) -> Self:
-        """It sweeps from now on. May be called once."""
+        """Start to sweep. Call this once only."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """It sweeps no more when this returns, which waits for a sweep that is under way. Does nothing twice."""
+        """Stop, after waiting for a sweep that is running. May be called more than once."""
         self._stopped.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -49,8 +49,8 @@ class Sweeper:
 
 
 def sweep_or_log(sweep: Callable[[], object]) -> None:
-    """It was called; what it raised is in the log."""
+    """Sweep. Log what it raises."""
     try:
         sweep()
     except Exception:
-        _log.exception("cannot sweep")
+        _log.exception("cannot remove stale uploads")

@@ -1,4 +1,4 @@
-"""All connections to one listening socket: accepted, counted, each served on a thread of its own, and ended."""
+"""Accept the connections to one listening socket, count them, and serve each on a thread of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Acceptor"]
 _log = logging.getLogger(__name__)
 
 _MOST_REFUSED = 64
-"""Connections above the limit that are told so at once; those above these are closed without a word."""
+"""Connections above the limit that get an answer at a time; any more are closed without one."""
 
 _PAUSE = 0.1
 _LAST = 1.0
@@ -27,7 +27,7 @@ _COMPLAIN_EVERY = 60.0
 
 
 class Acceptor:
-    """Serves what connects to ``listening``, which does not block, and which several processes may share."""
+    """Serves the connections to ``listening``, a non-blocking socket that several processes may share."""
 
     def __init__(self, listening: socket.socket, application: Application, limits: Limits) -> None:
         self._listening = listening
@@ -37,16 +37,16 @@ class Acceptor:
         self._stopping = False
         self._changed = threading.Condition()
         self._open: dict[Connection, bool] = {}
-        """Every connection, and whether it waits for a request."""
+        """All connections, and whether each is waiting for a request."""
         self._running = {True: 0, False: 0}
-        """How many threads serve and how many refuse."""
+        """How many threads serve connections (True) and how many refuse them (False)."""
         self._complained = -_COMPLAIN_EVERY
 
     def run(self, life: socket.socket) -> None:
         """Serve until the other end of ``life`` is closed or shut down.
 
-        Then nothing more is accepted, connections that wait for a request are closed, and requests that run are given
-        ``grace`` seconds. What still runs a second after its connection was shut down is left behind on its thread.
+        After that accept nothing more, close the connections that wait for a request, and give the running requests
+        ``grace`` seconds. A request that still runs a second after its connection was shut down is left on its thread.
         """
         while life not in wait([life, self._listening]):
             if not self._accept():
@@ -55,11 +55,11 @@ class Acceptor:
         self._end()
 
     def _accept(self) -> bool:
-        """Whether the next one may be accepted at once, and not after a pause."""
+        """Accept a connection. Return whether to accept the next one at once, and not after a pause."""
         try:
             sock, address = self._listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return True  # another process was first, or the client is gone
+            return True  # another process was first, or the client has left
         except OSError as error:
             self._complain(error)
             return False
@@ -83,20 +83,20 @@ class Acceptor:
     def _complain(self, error: Exception) -> None:
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
             self._complained = time.monotonic()
-            _log.error("cannot accept a connection: %s; trying again every %s s", error, _PAUSE)
+            _log.error("cannot accept connections: %s; trying again every %s s", error, _PAUSE)
 
     def _serve(self, sock: socket.socket, address: Any, served: bool) -> None:
         try:
             with sock, closing(Connection(sock, self._limits)) as connection:
-                self._converse(connection, address, served)
+                self._handle(connection, address, served)
         except OSError as error:
-            _log.debug("a client is gone: %s", error)
+            _log.debug("lost the connection to %s: %s", address[0], error)
         except Exception:
-            _log.exception("a connection failed")
+            _log.exception("the connection to %s failed", address[0])
         finally:
             self._ended(served)
 
-    def _converse(self, connection: Connection, address: Any, served: bool) -> None:
+    def _handle(self, connection: Connection, address: Any, served: bool) -> None:
         def idle(state: bool) -> bool:
             with self._changed:
                 self._open[connection] = state
@@ -127,7 +127,7 @@ class Acceptor:
             if not self._changed.wait_for(none, self._limits.grace):
                 self._abort(only_idle=False)
                 if not self._changed.wait_for(none, _LAST):
-                    _log.warning("%s requests do not end", sum(self._running.values()))
+                    _log.warning("stopped while %s requests were still running", sum(self._running.values()))
 
     def _abort(self, *, only_idle: bool) -> None:
         for connection, idle in self._open.items():

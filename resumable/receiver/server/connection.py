@@ -1,4 +1,4 @@
-"""One connection of a client: bytes in and bytes out, where every wait has an end."""
+"""One connection of a client: bytes in and bytes out, with a limit on every wait."""
 
 from __future__ import annotations
 
@@ -11,53 +11,55 @@ from dataclasses import dataclass
 
 from ...errors import OptionError
 
-__all__ = ["Body", "Connection", "HeadTooLong", "Limits"]
+__all__ = ["Connection", "HeadTooLong", "Limits", "RequestBody", "TLSAttempt"]
 
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
-"""One that needs no file handle of its own."""
+"""A selector that needs no file handle of its own."""
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _PIECE = 16 * 1024
 _DROPPED = 256 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# A TLS record with a handshake message, of any version: the first bytes of a client that was given an https:// URL.
+_TLS_HANDSHAKE = b"\x16\x03"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What clients may take of a server. Raises :class:`~resumable.errors.OptionError` where one is not positive and
-    finite.
+    """How much of a server its clients may use. Raises :class:`~resumable.errors.OptionError` unless all are positive
+    and finite.
 
-    A client is cut where ``rate_window`` seconds of waiting for it brought fewer than ``min_rate`` bytes a second;
-    what the server itself needs does not count.
+    A client is disconnected if ``rate_window`` seconds of waiting for it brought fewer than ``min_rate`` bytes a
+    second; the time that the server itself needs does not count.
     """
 
     max_connections: int = 256
-    """Connections at once in each process, each with a thread. Those above it are told 503 and ``Retry-After: 1``."""
+    """Concurrent connections in each process, each with a thread. Any more get 503 and ``Retry-After: 1``."""
 
     idle_timeout: float = 15.0
-    """Seconds that a connection is kept between two requests."""
+    """Seconds that a connection is kept open between two requests."""
 
     header_timeout: float = 10.0
-    """Seconds from the first byte of a request, or from connecting, to the end of its header; then 408."""
+    """Seconds from the first byte of a request, or from connecting, to the end of its header; after that 408."""
 
     header_size: int = 64 * 1024
-    """Bytes that the request line and the header fields may have together; then 431."""
+    """Bytes that the request line and the header fields may have together; above that 431."""
 
     header_count: int = 100
-    """Header fields that a request may have; then 400."""
+    """Header fields that a request may have; above that 400."""
 
     min_rate: int = 1024
-    """Bytes a second that a client must send of a body, or take of an answer; then 408, or the end."""
+    """Bytes a second that a client must send of a body, or read of an answer; below that 408, or it is disconnected."""
 
     rate_window: float = 30.0
-    """Seconds of waiting over which ``min_rate`` is counted; a silence is over after twice as many at the latest."""
+    """Seconds of waiting over which ``min_rate`` is measured; a silent client is cut after twice as many at most."""
 
     linger: float = 2.0
-    """Seconds for which a connection that is closed early still takes and drops what the client sends, so that the
-    client reads the answer and not a reset."""
+    """Seconds for which a connection that is closed early still reads and drops what the client sends, so that the
+    client gets the answer and not a reset."""
 
     grace: float = 5.0
-    """Seconds that running requests are given when the server stops, before their connections are shut down."""
+    """Seconds that running requests may still take when the server stops, before their connections are shut down."""
 
     def __post_init__(self) -> None:
         for option, value in vars(self).items():
@@ -66,11 +68,15 @@ class Limits:
 
 
 class HeadTooLong(Exception):
-    """The head of a request has more bytes than it may have."""
+    """Raised if the head of a request has more bytes than allowed."""
 
 
-class _Pace:
-    """How long the other side was waited for, against the bytes that came of it."""
+class TLSAttempt(Exception):
+    """Raised if a client speaks TLS, which this server does not."""
+
+
+class _RateCheck:
+    """Measures the bytes that were moved against the time that was spent waiting for the client."""
 
     def __init__(self, limits: Limits) -> None:
         self._window = limits.rate_window
@@ -82,7 +88,7 @@ class _Pace:
         self._moved += count
 
     def waited(self, seconds: float) -> None:
-        """Raises TimeoutError where that makes a window in which too little moved."""
+        """Raise TimeoutError if too few bytes were moved in a window that ends now."""
         self.left -= seconds
         if self.left <= 0:
             if self._moved < self._least:
@@ -92,7 +98,7 @@ class _Pace:
 
 
 class Connection:
-    """A connected socket, which it owns, on the one thread that serves it. Only :meth:`abort` is for other threads."""
+    """A connected socket that it owns, used by the one thread that serves it. Only :meth:`abort` is thread-safe."""
 
     def __init__(self, sock: socket.socket, limits: Limits) -> None:
         self.limits = limits
@@ -105,10 +111,10 @@ class Connection:
         self._selector.register(sock, selectors.EVENT_READ)
 
     def read_head(self, patience: float) -> bytes:
-        """Request line and header fields with the empty line behind them; nothing where the client left before.
+        """Read the request line and the header fields, up to and with the empty line behind them.
 
-        The first byte has to come within ``patience`` seconds, else it is nothing too. Raises TimeoutError where the
-        rest does not come in time, and HeadTooLong.
+        Return nothing if the client has left, or if no byte arrives within ``patience`` seconds. Raises TimeoutError if
+        the rest does not arrive in time, :class:`HeadTooLong`, and :class:`TLSAttempt`.
         """
         received = self._received
         deadline = time.monotonic() + patience
@@ -117,7 +123,7 @@ class Connection:
         while True:
             while received.startswith(b"\r\n"):  # to be ignored here, says RFC 9112, section 2.2
                 del received[:2]
-                skipped += 2  # else one that sends nothing else were read for ever
+                skipped += 2  # counted, or a client that sends nothing else would be read for ever
             end = _END_OF_HEAD.search(received, max(0, searched - 3))
             size = end.end() if end else len(received)
             if size + skipped > self.limits.header_size:
@@ -126,6 +132,8 @@ class Connection:
                 head = bytes(received[:size])
                 del received[:size]
                 return head
+            if received.startswith(_TLS_HANDSHAKE):
+                raise TLSAttempt
             if received and not begun:
                 begun = True
                 deadline = time.monotonic() + self.limits.header_timeout
@@ -133,12 +141,12 @@ class Connection:
             piece = self._receive_until(deadline)
             if not piece:
                 if begun and piece is None:
-                    raise TimeoutError("the header did not come in time")
+                    raise TimeoutError("the header did not arrive in time")
                 return b""
             received += piece
 
-    def read(self, size: int, pace: _Pace) -> bytes:
-        """At most ``size`` bytes, as many as there are; none where the client has finished. Raises OSError."""
+    def read(self, size: int, rate: _RateCheck) -> bytes:
+        """Return at most ``size`` bytes, as many as there are; none if the client has finished. Raises OSError."""
         if self._received:
             piece = bytes(self._received[:size])
             del self._received[:size]
@@ -147,32 +155,32 @@ class Connection:
             try:
                 piece = self._socket.recv(size)
             except BlockingIOError:
-                self._wait(selectors.EVENT_READ, pace)
+                self._wait(selectors.EVENT_READ, rate)
             else:
-                pace.moved(len(piece))
+                rate.moved(len(piece))
                 return piece
 
     def write(self, data: bytes) -> None:
-        """It is sent with what follows, by :meth:`flush`."""
+        """Keep these bytes for the next :meth:`flush`."""
         self._answer += data
 
     def flush(self) -> None:
-        """All that was written is on its way. Raises OSError, TimeoutError too, and then nothing may follow."""
+        """Send all that was written. Raises OSError or TimeoutError; nothing may be written after that."""
         answer, self._answer = self._answer, bytearray()
-        pace = _Pace(self.limits)
+        rate = _RateCheck(self.limits)
         with memoryview(answer) as view:
             sent = 0
             while sent < len(view):
                 try:
                     count = self._socket.send(view[sent:])
                 except BlockingIOError:
-                    self._wait(selectors.EVENT_WRITE, pace)
+                    self._wait(selectors.EVENT_WRITE, rate)
                 else:
                     sent += count
-                    pace.moved(count)
+                    rate.moved(count)
 
     def linger(self) -> None:
-        """Say that nothing more will come, and drop what the client sends until it has finished or time is up."""
+        """Signal the end of the answer, and drop what the client sends until it has finished or time is up."""
         deadline = time.monotonic() + self.limits.linger
         try:
             self._socket.shutdown(socket.SHUT_WR)
@@ -182,19 +190,19 @@ class Connection:
             pass
 
     def abort(self) -> None:
-        """Whatever its thread waits for on the socket ends at once. For any thread, also when it is closed."""
+        """End at once whatever its thread waits for on the socket. May be called on any thread, and after closing."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
 
     def close(self) -> None:
-        """The socket is closed."""
+        """Close the socket."""
         self._selector.close()
         self._socket.close()
 
     def _receive_until(self, deadline: float, size: int = _PIECE) -> bytes | None:
-        """What has come; nothing where the client has finished, None where nothing came until the deadline."""
+        """Return what has arrived; nothing if the client has finished, None if nothing arrives before the deadline."""
         while True:
             try:
                 return self._socket.recv(size)
@@ -204,26 +212,27 @@ class Connection:
                 if left <= 0 or not self._selector.select(left):
                     return None
 
-    def _wait(self, event: int, pace: _Pace) -> None:
+    def _wait(self, event: int, rate: _RateCheck) -> None:
         began = time.monotonic()
         self._selector.modify(self._socket, event)
-        self._selector.select(pace.left)
-        pace.waited(time.monotonic() - began)
+        self._selector.select(rate.left)
+        rate.waited(time.monotonic() - began)
 
 
-class Body:
-    """The body of one request as ``wsgi.input``: the ``left`` bytes that are to come, and none behind them."""
+class RequestBody:
+    """The body of one request as ``wsgi.input``: the ``left`` bytes that are still to come, and none behind them."""
 
     def __init__(self, connection: Connection, length: int, *, expected: bool) -> None:
         self.left = length
         self._connection = connection
-        self._pace = _Pace(connection.limits)
+        self._rate = _RateCheck(connection.limits)
         self._expected = expected
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, as many as have come; none at the end, or where the client is gone. Raises OSError.
+        """Return at most ``size`` bytes, as many as there are; none at the end, or if the client has left.
 
-        A client that waits to be told to continue (RFC 9110, section 10.1.1) is told when the body is first wanted.
+        A client that waits for permission to continue (RFC 9110, section 10.1.1) gets it with the first call. Raises
+        OSError.
         """
         size = min(size, self.left)
         if not size:
@@ -232,6 +241,6 @@ class Body:
             self._expected = False
             self._connection.write(_CONTINUE)
             self._connection.flush()
-        piece = self._connection.read(size, self._pace)
+        piece = self._connection.read(size, self._rate)
         self.left -= len(piece)
         return piece

@@ -1,11 +1,12 @@
-"""The requests on one connection and their answers. cheroot reads the requests and speaks WSGI; what it would let pass
-and what it would do to the connection is decided here."""
+"""Answer the requests on one connection. cheroot parses them and speaks WSGI; this module decides which of them are
+malformed, and when the connection ends."""
 
 from __future__ import annotations
 
 import io
 import logging
 import re
+import secrets
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -22,7 +23,7 @@ except ImportError as error:
     ) from error
 
 from ...protocol.headers import SERVER_HEADER, WIRE_VERSION
-from .connection import Body, Connection, HeadTooLong
+from .connection import Connection, HeadTooLong, RequestBody, TLSAttempt
 from .wsgi import Application
 
 __all__ = ["Environment", "Handler", "answer_busy"]
@@ -36,7 +37,7 @@ _ONCE = frozenset({b"Authorization", b"Content-Length", b"Content-Type", b"Expec
 
 
 class Environment(_Server):
-    """What cheroot's requests want to know of their server, which this never is.
+    """What cheroot's requests want to know about their server, without being one.
 
     ``stopping()`` says whether the next answer is the last one on its connection.
     """
@@ -47,18 +48,19 @@ class Environment(_Server):
         self._stopping = stopping
 
     def clear_stats(self) -> None:
-        """There are none; cheroot would keep them, and all that they know, for ever."""
+        """Do nothing: cheroot would keep its statistics, and all that they refer to, for ever."""
 
     @property
     def can_add_keepalive_connection(self) -> bool:
-        """Whether a connection is kept for another request."""
+        """Whether a connection is kept open for another request."""
         return not self._stopping()
 
 
 class Handler:
-    """Answers what comes over a connection, until either side has had enough.
+    """Answers the requests on a connection, until either side ends it.
 
-    ``idle(state)`` is told when a request is waited for and when that is over, and says whether to go on.
+    ``idle(state)`` is called with True before waiting for a request and with False after it; it returns whether to go
+    on.
     """
 
     def __init__(
@@ -74,20 +76,25 @@ class Handler:
         self._idle = idle
 
     def write(self, data: bytes) -> None:
-        """What cheroot has to send."""
+        """Keep what cheroot wants to send for the next flush."""
         self.connection.write(data)
 
     def run(self) -> None:
-        """All requests have been answered, and the client had the time to read that. Raises OSError where it left."""
+        """Answer all requests, and give the client time to read the last answer. Raises OSError if it leaves."""
         patience = self.connection.limits.header_timeout
         while self._idle(True):
             request = _Request(self._environment, self)
             try:
                 head = self.connection.read_head(patience)
             except TimeoutError:
-                request.refuse(408, "The header did not come in time.")
+                seconds = self.connection.limits.header_timeout
+                request.refuse(408, f"The header of the request did not arrive within {seconds:g} seconds: try again.")
             except HeadTooLong:
-                request.refuse(431, f"The header is longer than {self.connection.limits.header_size} bytes.")
+                size = self.connection.limits.header_size
+                request.refuse(431, f"The header of the request has more than {size} bytes: send a shorter one.")
+            except TLSAttempt:
+                _log.warning("%s tried to connect with TLS; this port speaks HTTP only: use http://", self.remote_addr)
+                request.refuse(400, "This port does not speak TLS: use an http:// URL instead of https://.")
             else:
                 if not head or not self._idle(False):
                     return
@@ -101,8 +108,8 @@ class Handler:
 
 
 def answer_busy(connection: Connection) -> None:
-    """The client is told to come back in a second, whatever it wants. Raises OSError."""
-    connection.write(_refusal(503, "Too many clients are connected.", "Retry-After: 1\r\n"))
+    """Tell the client to try again in a second, without reading its request. Raises OSError."""
+    connection.write(_refusal(503, "Too many clients are connected: try again later.", "Retry-After: 1\r\n"))
     connection.flush()
     connection.linger()
 
@@ -113,14 +120,14 @@ class _Gateway(Gateway_10):
         self.env["wsgi.input"] = request.body
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        # What is left of a body, or came without a length, must never be read as the next request.
+        # The rest of a body, or a body without a length, must never be read as the next request.
         if self.req.body.left or status.startswith("411"):
             self.req.close_connection = True
         return super().start_response(status, headers, exc_info)
 
 
 class _Headers(HeaderReader):
-    """Takes header fields as RFC 9112 has them, and nothing that two programs could read in two ways."""
+    """Reads header fields as RFC 9112 defines them, and nothing that two programs could read in two ways."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -129,7 +136,7 @@ class _Headers(HeaderReader):
     def __call__(self, rfile: Any, hdict: Any = None) -> Any:
         fields = rfile.read()
         if fields != b"\r\n" and not fields.endswith(b"\r\n\r\n"):
-            raise ValueError("The lines of the header do not end as they should.")
+            raise ValueError("The lines of the header do not end with CR LF.")
         lines = fields.split(b"\r\n")[:-2]
         if len(lines) > self._most:
             raise ValueError(f"The request has more than {self._most} header fields.")
@@ -139,16 +146,16 @@ class _Headers(HeaderReader):
             if not colon or not _TOKEN.fullmatch(name) or _CONTROL.search(value):
                 raise ValueError("A header field is malformed.")
             if b"_" in name:
-                continue  # in the environment of WSGI it would be the same as with a hyphen
+                continue  # in a WSGI environment it would look like the name with a hyphen
             name = name.title()
             if name in hdict:
                 if name in _ONCE:
-                    raise ValueError(f"The header field {name.decode()} is there twice.")
+                    raise ValueError(f"The header field {name.decode()} was sent twice.")
                 value = b", ".join((hdict[name], value))
             hdict[name] = value
         if not _LENGTH.fullmatch(hdict.get(b"Content-Length", b"0")):
             raise ValueError("The Content-Length is not a number.")
-        # cheroot would tell the client to continue here and now, wanted or not.
+        # cheroot would tell the client to continue at once, whether its body is wanted or not.
         self.expectation = hdict.pop(b"Expect", b"").lower()
         if b"Content-Length" in hdict and b"Transfer-Encoding" in hdict:
             raise ValueError("The request has both a Content-Length and a Transfer-Encoding.")
@@ -156,30 +163,31 @@ class _Headers(HeaderReader):
 
 
 class _Request(HTTPRequest):
-    body: Body
+    body: RequestBody
 
-    def __init__(self, server: Environment, conversation: Handler) -> None:
-        super().__init__(server, conversation)
-        self.header_reader = _Headers(conversation.connection.limits.header_count)
+    def __init__(self, server: Environment, handler: Handler) -> None:
+        super().__init__(server, handler)
+        self.header_reader = _Headers(handler.connection.limits.header_count)
 
     def answer(self) -> None:
-        """The answer to the request in ``rfile`` of the connection is written."""
+        """Answer the request whose head is in ``rfile`` of the handler."""
         try:
             self.parse_request()
         except ValueError:
-            self.simple_response("400 Bad Request", "The address is malformed.")
+            self.simple_response("400 Bad Request", "The URL of the request is malformed.")
         if not self.ready:
             return
         try:
             _Gateway(self).respond()
-        except Exception:
-            _log.exception("a request failed")
+        except Exception as error:
+            number = secrets.token_hex(4)
+            _log.exception("request %s failed: %s: %s", number, type(error).__name__, error)
             self.close_connection = True
             if not self.sent_headers:
-                self.refuse(500, "The server failed; its log says why.")
+                self.refuse(500, f"The server failed: see request {number} in its log.")
 
     def read_request_headers(self) -> bool:
-        """Whether the request may go on to the application."""
+        """Read the header fields. Return whether the request may go on to the application."""
         if not super().read_request_headers():  # type: ignore[no-untyped-call]
             return False
         modern = self.request_protocol == b"HTTP/1.1"
@@ -192,16 +200,16 @@ class _Request(HTTPRequest):
         if expected:
             self.inheaders[b"Expect"] = b"100-continue"
         length = int(self.inheaders.get(b"Content-Length", 0))
-        self.body = Body(self.conn.connection, length, expected=expected)
+        self.body = RequestBody(self.conn.connection, length, expected=expected)
         return True
 
     def refuse(self, status: int, sentence: str) -> None:
-        """Answer without asking the application, and close the connection."""
+        """Answer without the application, and close the connection."""
         self.conn.write(_refusal(status, sentence))
         self.close_connection = True
 
     def simple_response(self, status: str, msg: str = "") -> None:
-        """What cheroot itself finds wrong."""
+        """Refuse a request that cheroot itself finds wrong."""
         self.refuse(int(status[:3]), msg or status[4:])
 
 

@@ -1,4 +1,4 @@
-"""Children that serve the same socket, kept at their number."""
+"""Child processes that serve the same socket; those that die are replaced."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _log = logging.getLogger(__name__)
 
 
 class Processes:
-    """``count`` forked children that each call ``serve``, which returns when it is told to end.
+    """``count`` forked children that each call ``serve``, which returns when the server stops.
 
-    They ignore SIGINT and SIGTERM: a terminal or a service manager sends those to the whole group, and it is for the
-    parent to end the children.
+    They ignore SIGINT and SIGTERM: a terminal or a service manager sends those to the whole group, but it is the parent
+    that ends the children.
     """
 
     def __init__(self, count: int, serve: Callable[[], None]) -> None:
@@ -28,36 +28,36 @@ class Processes:
 
     @property
     def sentinels(self) -> list[int]:
-        """What :func:`multiprocessing.connection.wait` finds ready when a child has ended."""
+        """Handles that :func:`multiprocessing.connection.wait` reports when their child has ended."""
         return list(self._children)
 
     @property
     def missing(self) -> int:
-        """How many there should be more."""
+        """How many children have to be started."""
         return self._count - len(self._children)
 
     def fork(self) -> None:
-        """None is missing. Raises OSError."""
+        """Start the missing children. Raises OSError."""
         while self.missing:
             child: Any = multiprocessing.get_context("fork").Process(target=self._run, name="resumable-server")
             child.start()
             self._children[child.sentinel] = child
 
     def reap(self) -> None:
-        """Those that have ended are logged and forgotten."""
+        """Log and forget the children that have ended."""
         for sentinel, child in list(self._children.items()):
             if not child.is_alive():
                 del self._children[sentinel]
-                _log.error("server process %s ended with exit code %s", child.pid, child.exitcode)
+                _log.error("server process %s ended with exit code %s: starting another", child.pid, child.exitcode)
                 child.close()
 
     def end(self, seconds: float) -> None:
-        """All have ended, those by force that took longer than ``seconds``."""
+        """Wait for all children to end, and kill those that take longer than ``seconds``."""
         deadline = time.monotonic() + seconds
         for child in self._children.values():
             child.join(max(0, deadline - time.monotonic()))
             if child.is_alive():
-                _log.warning("server process %s does not end and is killed", child.pid)
+                _log.warning("server process %s does not end: killing it", child.pid)
                 child.kill()
                 child.join()
             child.close()

@@ -1,4 +1,4 @@
-"""A receiver with a server around it: ``with Server("incoming") as server: print(server.url)``."""
+"""Serve a receiver: ``with Server("incoming") as server: print(server.url)``."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _LAST = 3.0
 class Server:
     """Serves a receiver, or a directory, over HTTP/1.1 until it is stopped.
 
-    ``host`` and ``port`` are where it listens; port 0 is any free one. An address that others can reach is refused,
-    as an OptionError, unless the receiver has a token or ``insecure`` says that none is wanted. ``limits`` is what
-    clients may take. The store is swept at the start, every ``sweep_every`` seconds, and at the end.
+    ``host`` and ``port`` are where it listens; port 0 is any free one. An address that other machines can reach raises
+    OptionError unless the receiver has a token or ``insecure=True`` says that none is wanted. ``limits`` says how much
+    clients may use. The store is swept at the start, every ``sweep_every`` seconds, and at the end.
 
     With more than one of ``processes``, requests are answered by that many children, which share the socket and the
-    store. They are forked, so the server has to be started before threads that may hold a lock; callbacks of the
-    receiver run in the children. A child that dies is replaced, and no child outlives this process.
+    store. They are forked, so start the server before threads that may hold a lock; callbacks of the receiver run in
+    the children. A child that dies is replaced, and no child outlives this process.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Server:
         self.receiver = receiver if isinstance(receiver, Receiver) else Receiver(receiver)
         self.limits = limits or Limits()
         if not (insecure or self.receiver.has_token or _is_loopback(host)):
-            raise OptionError("host", host, "a loopback address, as long as there is neither a token nor insecure=True")
+            raise OptionError("host", host, "a loopback address unless there is a token or insecure=True")
         if processes < 1 or (processes > 1 and not hasattr(os, "fork")):
-            raise OptionError("processes", processes, "at least 1, and exactly 1 where processes cannot be forked")
+            raise OptionError("processes", processes, "at least 1, and exactly 1 on systems without fork()")
         if sweep_every <= 0:
             raise OptionError("sweep_every", sweep_every, "more than 0")
         self._bind = (host, port)
@@ -76,19 +76,19 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that it listens on. Raises StateError while it is not running."""
+        """The port that it listens on. Raises StateError if it is not running."""
         if self._listening is None:
-            raise StateError("say where the server listens", "it is not running")
+            raise StateError("return the port of the server", "it is not running")
         return int(self._listening.getsockname()[1])
 
     @property
     def url(self) -> str:
-        """Where uploads go, as seen from this machine. Raises StateError while it is not running."""
+        """The URL for uploads from this machine. Raises StateError if it is not running."""
         host = _WILDCARDS.get(self._bind[0], self._bind[0])
         return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
 
     def start(self) -> Self:
-        """It accepts connections when this returns. Raises OSError where the address cannot be had."""
+        """Start to accept connections. Raises OSError if it cannot listen on the address."""
         if self._listening is not None:
             raise StateError("start the server", "it is running")
         from .acceptor import Acceptor  # needs cheroot, which the rest of the package does not
@@ -100,7 +100,7 @@ class Server:
         serve = partial(connections.run, self._life)
 
         def serve_as_child() -> None:
-            # What only this process has is closed when it dies, however it dies.
+            # The end that only the parent keeps is closed when the parent dies, however it dies.
             self._ours.close()
             serve()
 
@@ -113,20 +113,20 @@ class Server:
         if self._processes == 1:
             self._spawn("resumable-server", serve)
         else:
-            # Else the interpreter would wait for the children, for ever, before it ends.
+            # Without this, the interpreter would wait for the children before it ends, for ever.
             atexit.register(self.stop)
         self._spawn("resumable-keeper", partial(self._keep, self._life, children))
         return self
 
     def stop(self) -> None:
-        """It accepts nothing any more, and requests in the middle were given the seconds of grace. Does nothing twice.
+        """Stop to accept connections, and wait until the running requests have ended. May be called more than once.
 
-        Takes at most 3 seconds more than that grace, the rest of a sweep that is under way, and a last one: with
-        ``fsync="finish"`` all that was received is on the disk then.
+        Takes at most 3 seconds more than ``limits.grace``, the rest of a running sweep, and a last sweep: with
+        ``fsync="finish"`` all that was received is on the disk after that.
         """
         if self._listening is None:
             return
-        # Ends it for all who have it; to close it would only end it for this process.
+        # Shut down, which all processes notice; closing it would only affect this one.
         self._ours.shutdown(socket.SHUT_RDWR)
         for thread in self._running:
             thread.join()
@@ -146,13 +146,13 @@ class Server:
         self.stop()
 
     def _allow_names(self) -> None:
-        """What clients call it: the name of this machine too where it listens on all addresses."""
+        """Allow the names that clients use, with the name of this machine if it listens on all addresses."""
         host = self._bind[0]
         for name in [_WILDCARDS[host], socket.gethostname()] if host in _WILDCARDS else [host]:
             try:
                 self.receiver.allow_host(name)
             except OptionError:
-                continue  # a name that no client can ask for
+                continue  # a name that no client can request
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -180,7 +180,7 @@ class Server:
         try:
             children.fork()
         except OSError:
-            _log.exception("cannot replace a server process")
+            _log.exception("cannot start a server process")
 
 
 def _is_loopback(host: str) -> bool:
@@ -191,7 +191,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there and does not block. Raises OSError that says where."""
+    """Return a non-blocking socket that listens there. Raises OSError."""
     family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     both = host == "::" and socket.has_dualstack_ipv6()
     listening = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)

@@ -21,11 +21,11 @@ _WITH_BODY = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Application:
-    """``Application(receiver)`` is the callable that a WSGI server wants.
+    """A receiver as a WSGI application: ``Application(receiver)`` is what a WSGI server calls.
 
-    ``max_body`` is the most bytes that a request may have, form included. Where a body was not read to its end, up to
-    8 MiB more are read and dropped, so that the client gets to read the answer; what is left behind that is the
-    server's, which has to close the connection.
+    ``max_body`` is the most bytes that a request may have, form included. If a body was not read to its end, up to
+    8 MiB more are read and dropped, so that the client gets the answer; with more than that, the server has to close
+    the connection.
     """
 
     def __init__(self, receiver: Receiver, *, max_body: int = 1 << 30) -> None:
@@ -62,16 +62,18 @@ class Application:
             environ=environ,
         )
         if "HTTP_TRANSFER_ENCODING" in environ:
-            refusal = Refusal(411, "The request does not say how long its body is.")
+            refusal = Refusal(411, "The request has a Transfer-Encoding instead of a Content-Length: send its length.")
         elif said is not None and length is None:
-            refusal = Refusal(400, "The length of the body is not a number.")
+            refusal = Refusal(400, "The Content-Length is not a number.")
         elif length is not None and length > self.max_body:
-            refusal = Refusal(
-                413, f"The body is longer than the {self.max_body} bytes that are allowed.", (LIMIT_HEADER, "request")
+            sentence = (
+                f"The request has {length} bytes, and this server takes at most {self.max_body} in one request "
+                "(max_body): use a smaller chunk size."
             )
+            refusal = Refusal(413, sentence, (LIMIT_HEADER, "request"))
         else:
             response = self.receiver.handle(request)
-            # A client that waits to be told to go on has sent nothing yet, and is told not to.
+            # A client that waits for permission to continue has sent nothing yet, and will not send anything now.
             if body.begun or "HTTP_EXPECT" not in environ:
                 body.drain()
             return response
@@ -79,7 +81,7 @@ class Application:
 
 
 class _Body:
-    """The body of one request: exactly as many bytes as it says, or a refusal."""
+    """The body of one request: exactly as many bytes as its length says, or a refusal."""
 
     def __init__(self, read: Callable[[int], bytes], length: int) -> None:
         self.begun = False
@@ -88,7 +90,7 @@ class _Body:
         self._broken = False
 
     def read(self, size: int) -> bytes:
-        """At most this many bytes, none at the end. Raises Refusal where the connection ends, or stalls, before."""
+        """Return at most this many bytes, none at the end. Raises Refusal if the connection ends or stalls before."""
         if self._broken or not self._left:
             return b""
         self.begun = True
@@ -96,15 +98,15 @@ class _Body:
             piece = self._read(min(size, self._left))
         except OSError:
             self._broken = True
-            raise Refusal(408, "The body did not come in time.") from None
+            raise Refusal(408, "The body of the request did not arrive in time: try again.") from None
         self._left -= len(piece)
         if not piece:
             self._broken = True
-            raise Refusal(400, f"The body ended {self._left} bytes early.")
+            raise Refusal(400, f"The connection ended {self._left} bytes before the end of the body: try again.")
         return piece
 
     def drain(self) -> None:
-        """Read what is left, within reason."""
+        """Read and drop what is left, up to a limit."""
         if self._left > _MOST_TO_DRAIN:
             return
         try:

@@ -17,7 +17,7 @@ from ..messages import Refusal
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Discarded", "PublishedUpload", "Store", "StoredUpload", "UploadRecord", "UploadStatus"]
+__all__ = ["Discarded", "PublishedUpload", "Store", "StoredUpload", "UploadRecord", "UploadStatus", "other_hash"]
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,19 @@ class UploadStatus:
 
 
 class Discarded(Refusal):
-    """The upload of which something is asked is gone."""
+    """Raised if the upload of a request has been removed."""
 
     def __init__(self) -> None:
-        super().__init__(409, "This upload was discarded meanwhile; begin it anew.")
+        super().__init__(409, "The upload was removed while the request was running: upload the file again.")
+
+
+def other_hash(known: str, said: str) -> Refusal:
+    """Return the refusal of a request that gives an upload another SHA-256 than an earlier one."""
+    return Refusal(
+        409,
+        f"An unfinished upload with this identifier has the SHA-256 {known}, not {said}, so the file has changed: "
+        "upload it under another identifier.",
+    )
 
 
 class PublishedUpload(Protocol):

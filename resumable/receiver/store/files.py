@@ -192,10 +192,12 @@ class FileStore:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            advice = "which finished files need: use a directory on another one, such as ext4, XFS, Btrfs or tmpfs"
+            advice = (
+                "which are needed to publish files: use a directory on another one, such as ext4, XFS, Btrfs or tmpfs"
+            )
             _log.error("the file system of %r has no hard links (%s), %s", self.root, error.strerror, advice)
-            # No client tries this status again, while 507 would be until the client gives up, in an hour.
-            raise Refusal(501, "This server cannot store files where it was told to; its log says why.") from None
+            # No client repeats a request after this status, while it would repeat it for an hour after 507.
+            raise Refusal(501, "The server cannot store files in its directory: see its log for the reason.") from None
         self._links_work = True
 
     @contextmanager
@@ -267,7 +269,7 @@ class FileStore:
                     elif time.time() - _modified(name, state_fd) > _ABANDONED_AFTER:
                         remove_directory(name, state_fd)
                 except Exception:
-                    _log.exception("cannot sweep %r", name)
+                    _log.exception("cannot remove %r", name)
         return removed
 
     def _sweep_upload(self, name: str, state_fd: int, expired: Callable[[UploadRecord], object] | None) -> bool:
@@ -301,7 +303,7 @@ class FileStore:
         try:
             _, bitmap = load_upload(directory_fd)
         except _DAMAGED:
-            _log.exception("upload %s is damaged, and removed", key)
+            _log.exception("removing upload %s, which is damaged", key)
             remove_upload(self._quotas, key, state_fd, directory_fd)
             return True
         if bitmap is not None:
@@ -318,7 +320,7 @@ def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> No
     try:
         expired(record)
     except Exception:
-        _log.exception("a callback of the sweep failed")
+        _log.exception("a handler of upload_expired failed")
 
 
 def _names(state_fd: int) -> Iterator[str]:

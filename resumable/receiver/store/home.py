@@ -77,7 +77,7 @@ class Home:
         except OSError as error:
             if self._seen is None or error.errno not in _UNREACHABLE:
                 raise
-            _log.error("%r cannot be reached; nothing is received until it can: %s", self.root, error)
+            _log.error("cannot reach %r; uploads are refused until it is back: %s", self.root, error)
             raise _unavailable() from error
 
     def _recognize(self, state_fd: int) -> None:
@@ -122,7 +122,10 @@ class Home:
             raise self._away()
 
     def _away(self) -> Refusal:
-        _log.error("%r is not on the device that it was on; nothing is received until it is there again", self.root)
+        _log.error(
+            "%r is on another device than before, so a mount is missing; uploads are refused until it is back",
+            self.root,
+        )
         return _unavailable()
 
 
@@ -147,4 +150,4 @@ def _write_version(state_fd: int) -> None:
 
 
 def _unavailable() -> Refusal:
-    return Refusal(503, "The directory for uploads is not there at the moment; try again.", ("Retry-After", "5"))
+    return Refusal(503, "The server cannot reach its directory for uploads: try again.", ("Retry-After", "5"))

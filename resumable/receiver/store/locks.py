@@ -31,7 +31,7 @@ def claim(name: str, directory_fd: int, *, patience: float, what: str) -> Iterat
     pause = 0.001
     while (held_fd := _try_claim(f"claim-{name}", directory_fd)) is None:
         if time.monotonic() > deadline:
-            sentence = f"Another request is {what} this upload; try again."
+            sentence = f"Another request is still {what} this upload: try again."
             raise Refusal(503, sentence, ("Retry-After", "1"))
         threading.Event().wait(pause)
         pause = min(2 * pause, 0.05)

@@ -37,14 +37,14 @@ def safe_name(name: str) -> str:
     """
     components = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if ".." in components:
-        raise Refusal(400, "The name of the file leads out of its directory.")
+        raise Refusal(400, f"The path {name!r} leads out of the directory for uploads: send it without '..'.")
     if not components:
-        raise Refusal(400, "The file has no name.")
+        raise Refusal(400, f"The path {name!r} has no file name.")
     if len(components) > _DEEPEST:
-        raise Refusal(400, f"The file lies more than {_DEEPEST} directories deep.")
+        raise Refusal(400, f"The path of the file has more than {_DEEPEST} parts: use a shorter one.")
     path = "/".join(_safe_component(part) for part in components)
     if len(path.encode()) > _LONGEST_PATH:
-        raise Refusal(400, f"The path of the file is longer than {_LONGEST_PATH} bytes.")
+        raise Refusal(400, f"The path of the file has more than {_LONGEST_PATH} bytes: use a shorter one.")
     return path
 
 

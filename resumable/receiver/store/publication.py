@@ -62,7 +62,9 @@ def _link(directory_fd: int, leaf: str, upload_fd: int, refuse: bool) -> str:
             return candidate
         except FileExistsError:
             if refuse:
-                raise Refusal(409, "There is a file of this name already.") from None
+                raise Refusal(
+                    409, f"A file named {leaf!r} exists already: upload this one under another name."
+                ) from None
         number = _free_number(directory_fd, leaf, number)
         candidate = numbered(leaf, number)
 
@@ -99,4 +101,6 @@ def _entered(directory_fd: int, name: str) -> int:
     try:
         return mkdir_open(name, directory_fd)
     except NotADirectoryError:
-        raise Refusal(409, "A directory in the path of the file is a file here.") from None
+        raise Refusal(
+            409, f"The directory {name!r} of the path is a file here: upload the file to another path."
+        ) from None

@@ -88,16 +88,21 @@ class Quotas:
 
     def _check(self, uploads: int, size: int, record: UploadRecord) -> None:
         if self._max_open_uploads is not None and uploads >= self._max_open_uploads:
-            open_ones = "is an unfinished upload" if uploads == 1 else f"are {uploads} unfinished uploads"
-            sentence = f"There {open_ones} already, and no more are taken; finish one, or wait until it is given up."
+            sentence = (
+                f"There are already {uploads} unfinished uploads, and this server allows {self._max_open_uploads} "
+                "(max_open_uploads): finish one of them, or try again later."
+            )
             raise Refusal(429, sentence, ("Retry-After", "60"))
         if self._max_bytes is not None and record.total_size > self._max_bytes:
-            sentence = f"The file is larger than the {self._max_bytes} bytes that unfinished uploads may have."
+            sentence = (
+                f"The file has {record.total_size} bytes, and all unfinished uploads together may have "
+                f"{self._max_bytes} (max_bytes)."
+            )
             raise Refusal(413, sentence, _LIMITED)
         if self._max_bytes is not None and size + record.total_size > self._max_bytes:
             sentence = (
-                f"The unfinished uploads have {size} of the {self._max_bytes} bytes that they may have;"
-                f" {record.total_size} more are too many."
+                f"The unfinished uploads have {size} of {self._max_bytes} bytes (max_bytes), which leaves no room for "
+                f"{record.total_size} more: finish one of them, or try again later."
             )
             raise Refusal(507, sentence, _LIMITED)
 
@@ -114,7 +119,11 @@ def check_reserve(directory_fd: int, reserve: int, size: int) -> None:
     """Raises :class:`Refusal` (507) where the disk of the open directory had less than ``reserve`` bytes left then."""
     disk = os.fstatvfs(directory_fd)
     if disk.f_bavail * disk.f_frsize - size < reserve:
-        raise Refusal(507, "There is no room left for this upload.")
+        raise Refusal(
+            507,
+            f"The disk of the server has no room for {size} more bytes; {reserve} bytes stay free (reserve): free some "
+            "space there.",
+        )
 
 
 def _boot() -> str:

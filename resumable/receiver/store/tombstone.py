@@ -142,7 +142,7 @@ class Tombstone:
             same = has_digests(fd, self.record.plan, read_digests(self._record_fd, self._kept))
             after = os.fstat(fd)
             if (after.st_size, after.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
-                raise Refusal(503, "The file is being changed; try again.", ("Retry-After", "1"))
+                raise Refusal(503, "The stored file is being changed: try again.", ("Retry-After", "1"))
             modified = found.st_mtime_ns if same else current.modified
             differing = current.differing if same else found.st_mtime_ns
             self._kept = replace(self._kept, modified=modified, differing=differing)
@@ -189,11 +189,11 @@ def placed(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tup
     offset = start
     for piece in pieces:
         if offset + len(piece) > end:
-            raise Refusal(400, f"Chunk {index + 1} is longer than its {end - start} bytes.")
+            raise Refusal(400, f"Chunk {index + 1} has more than its {end - start} bytes.")
         yield offset, piece
         offset += len(piece)
     if offset < end:
-        raise Refusal(400, f"Chunk {index + 1} has {offset - start} bytes instead of {end - start}.")
+        raise Refusal(400, f"Chunk {index + 1} has only {offset - start} of its {end - start} bytes.")
 
 
 def _open(leaf: str, directory_fd: int) -> int:
@@ -217,6 +217,6 @@ def _again(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
 
 
 def _unavailable(error: OSError) -> Refusal:
-    _log.warning("cannot see whether a published file is there: %s", error)
-    sentence = "The server cannot see at the moment whether the file is there; try again."
+    _log.warning("cannot check whether a published file still exists: %s", error)
+    sentence = "The server cannot check whether it still has the file: try again."
     return Refusal(503, sentence, ("Retry-After", "5"))

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..messages import Refusal
-from .base import Discarded, UploadRecord
+from .base import Discarded, UploadRecord, other_hash
 from .bitmap import ChunkBitmap
 from .digests import Digest, digest_at, unknown_in
 from .layout import PAST, load_upload, remove_upload
@@ -145,7 +145,11 @@ class FileUpload:
             if part_fd is None:
                 same = self._digest(index) in (digest.value(), 0)
             if not same:
-                raise Refusal(409, f"Chunk {index + 1} is stored already, with other bytes: did the file change?")
+                raise Refusal(
+                    409,
+                    f"Chunk {index + 1} is already stored with other bytes, so the file has changed since its upload "
+                    "began: upload it under another identifier.",
+                )
         finally:
             if part_fd is not None:
                 os.close(part_fd)
@@ -171,8 +175,8 @@ class FileUpload:
         with self._finishing():
             kept = read_kept(self._directory_fd)
             record = kept.record
-            if record.file_sha256 not in (None, sha256):
-                raise Refusal(409, f"This upload began with a SHA-256 of {record.file_sha256!r}, not {sha256!r}.")
+            if record.file_sha256 is not None and record.file_sha256 != sha256:
+                raise other_hash(record.file_sha256, sha256)
             if record.file_sha256 is None and record.published is None:
                 # What a sweep has put on the disk goes with its record: the new one must not get there half.
                 said = replace(kept, record=replace(record, file_sha256=sha256))
@@ -186,11 +190,11 @@ class FileUpload:
             if record.published is not None or self._bitmap is None:
                 return None
             if self._bitmap.stored()[0] < record.total_chunks:
-                raise OSError(errno.EIO, "the upload has not all its chunks, or not any more")
+                raise OSError(errno.EIO, "a chunk of the upload is missing")
             durable = self._policy.durable
             with closing_fd(open_file("part", os.O_RDONLY, self._directory_fd)) as part_fd:
                 if os.fstat(part_fd).st_size != record.total_size:
-                    raise OSError(errno.EIO, "the part file has not the size of the upload")
+                    raise OSError(errno.EIO, "the part file does not have the size of the upload")
                 if verify is not None:
                     verify(record, _contents(part_fd))
                 self._complete_digests(part_fd, self._bitmap)
