@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shlex
 import socket
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,6 +71,34 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
         raise click.UsageError(str(error), context) from None
 
 
+class _LogHandler(logging.Handler):
+    """Shows the warnings and errors that the receiver logs, with a traceback if the cause is not the system."""
+
+    def __init__(self, show: Callable[[Text], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        colour = "bold red" if record.levelno >= logging.ERROR else "yellow"
+        self._show(styled((f"{record.levelname.lower()}: ", colour), record.getMessage()))
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, OSError):
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                self._show(styled(line))
+
+
+@contextmanager
+def _log_shown(show: Callable[[Text], object]) -> Iterator[None]:
+    """Show what the receiver logs, for a block."""
+    logger, handler = logging.getLogger("resumable.receiver"), _LogHandler(show)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 class _NoDirectory(Exception):
     """Nothing can be received into the directory."""
 
@@ -74,7 +106,7 @@ class _NoDirectory(Exception):
 def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
     """The exit code, once it was interrupted. Raises OptionError, ValueError, ImportError."""
     shown = console()
-    with InterruptGuard() as signals:
+    with InterruptGuard() as signals, _log_shown(lambda text: shown.print(text, soft_wrap=True)):
         try:
             try:
                 server = _server(directory, token, flags)

@@ -66,10 +66,12 @@ class Access:
         name = found[1].lower().rstrip(".") if found else ""
         if name in self._hosts or _is_address(name):
             return
-        sentence = f"This server is not configured for the host {said!r}"
-        if _HOST.fullmatch(name):
-            sentence += f": use its address, or add the name to allowed_hosts (resumable serve --allowed-host {name})"
-        raise Refusal(403, f"{sentence}.")
+        advice = f"--allowed-host {name if _HOST.fullmatch(name) else 'NAME'}"
+        raise Refusal(
+            403,
+            f"This server is not configured for the host {said!r}: use its address, or add the name to allowed_hosts "
+            f"(resumable serve {advice}).",
+        )
 
     def check_origin(self, request: Request) -> None:
         """Check that the upload does not come from a page of another site. Raises :class:`Refusal` (403)."""
@@ -87,10 +89,11 @@ class Access:
             return None
         if origin == "null":
             return "Pages without an origin may not upload to this server: open the page from a web server."
-        sentence = f"Pages of {origin!r} may not upload to this server"
-        if _ORIGIN.fullmatch(origin):
-            sentence += f": add the origin to allowed_origins (resumable serve --allowed-origin {origin})"
-        return f"{sentence}."
+        advice = f"--allowed-origin {origin if _ORIGIN.fullmatch(origin) else 'ORIGIN'}"
+        return (
+            f"Pages of {origin!r} may not upload to this server: add the origin to allowed_origins "
+            f"(resumable serve {advice})."
+        )
 
     def check_token(self, request: Request) -> None:
         """Check the token, in constant time. Raises :class:`Refusal` (401)."""

@@ -575,7 +575,7 @@ def test_21_a_tenant_has_so_many_bytes_and_no_more(besiege: Besiege) -> None:
 def test_22_chunks_of_a_byte_are_refused_unless_they_are_the_file(besiege: Besiege) -> None:
     siege = besiege(min_chunk_size=1024)
     answer = siege.upload(Sample(bytes(100_000), 1), 1)
-    assert (answer.status, b"smaller than the 1024 bytes" in answer.body) == (400, True)
+    assert (answer.status, b"no chunks below 1024" in answer.body) == (400, True)
     assert siege.uploads == 0
     assert siege.send(Sample(b"x", 1)) == [201]
 

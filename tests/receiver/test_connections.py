@@ -319,7 +319,7 @@ def test_a_header_field_that_counts_is_there_once(server: Server, name: str) -> 
     with connected(server, head(Sample(), "GET", f"{name}: a", f"{name.lower()}: b")) as connection:
         answer = all_answers(connection)
     assert statuses(answer) == [400]
-    assert answer.endswith(f"The header field {name} is there twice.\n".encode())
+    assert answer.endswith(f"The header field {name} was sent twice.\n".encode())
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_a_header_may_be_long_but_not_longer(root: Path) -> None:
             connection.sendall(head(Sample(), "GET", "X: " + "y" * (room + 1)))
             answer = all_answers(connection)
             assert statuses(answer) == [431]
-            assert answer.endswith(b"The header is longer than 3000 bytes.\n")
+            assert answer.endswith(b"The header of the request has more than 3000 bytes: send a shorter one.\n")
         with connected(server, b"GET /" + b"y" * 1_000_000) as connection:
             assert statuses(all_answers(connection)) == [431]
 
@@ -544,7 +544,7 @@ def test_a_handler_that_does_not_return_is_left_behind(root: Path, caplog: pytes
     with serving(root, Receiver(root, tenant=tenant), grace=0.1) as server, connected(server, head(Sample())):
         assert began.wait(PATIENCE)
         server.stop()
-    assert "1 requests do not end" in caplog.text
+    assert "stopped while 1 requests were still running" in caplog.text
     threads = [thread for thread in threading.enumerate() if thread.name == "resumable-connection"]
     free.set()
     assert freed.wait(PATIENCE)

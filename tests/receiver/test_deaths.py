@@ -78,5 +78,5 @@ def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> No
     assert {name for name in entries(root) if not name.startswith("past-")} == {key}
     assert {name for name in os.listdir(state / key) if not name.startswith("claim-")} == {"record"}
     begun(store, a_record(), key_of(1))
-    with pytest.raises(Refusal, match="is an unfinished upload"):
+    with pytest.raises(Refusal, match="unfinished uploads"):
         store.create(key_of(2), a_record())

@@ -60,10 +60,10 @@ def test_a_name_is_mapped_to_one_that_is_safe_everywhere(given_name: str, name: 
         ("../../x", "leads out"),
         ("a/../../x", "leads out"),
         ("a\\..\\x", "leads out"),
-        ("", "no name"),
-        ("///", "no name"),
-        ("a/" * 32 + "b", "directories deep"),
-        ("/".join(["d" * 200] * 6), "longer than 1024 bytes"),
+        ("", "no file name"),
+        ("///", "no file name"),
+        ("a/" * 32 + "b", "more than 32 parts"),
+        ("/".join(["d" * 200] * 6), "more than 1024 bytes"),
     ],
 )
 def test_a_name_that_cannot_be_mapped_is_refused(given_name: str, reason: str) -> None:

@@ -80,7 +80,8 @@ def test_both_cuts_of_a_file_are_two_different_uploads(receiver: Receiver) -> No
     assert Sample().send(receiver, 1) == [200]
     answer = receiver.handle(Sample(force=True).octet(1))
     assert answer.status == 409
-    assert answer.body == b"This upload began with a number of chunks of 2, not 3.\n"
+    assert b"has 2 chunks of 8 bytes, not 3 of 8: continue it with force_chunk_size=False" in answer.body
+    assert dict(answer.headers)["Resumable-Chunk-Size"] == "8"
 
 
 def test_a_test_says_whether_the_chunk_is_there_and_which_others_are(receiver: Receiver) -> None:
@@ -268,24 +269,28 @@ def test_a_dialect_that_does_not_exist_is_an_error_of_its_option(root: Path) -> 
         ({"total_chunks": None}, 400, "resumableTotalChunks is missing"),
         ({"identifier": None}, 400, "resumableIdentifier is missing"),
         ({"identifier": ""}, 400, "resumableIdentifier is missing"),
-        ({"chunk_number": "0"}, 400, "no chunk 0 in 2"),
-        ({"chunk_number": "3"}, 400, "no chunk 3 in 2"),
+        ({"chunk_number": "0"}, 400, "no chunk 0: the file has 2"),
+        ({"chunk_number": "3"}, 400, "no chunk 3: the file has 2"),
         ({"chunk_number": "-1"}, 400, "not a whole number"),
         ({"chunk_number": "1e3"}, 400, "not a whole number"),
         ({"chunk_number": "\u0661"}, 400, "not a whole number"),
         ({"chunk_number": "1" * 5000}, 400, "not a whole number"),
         ({"total_size": "NaN"}, 400, "not a whole number"),
-        ({"total_size": "1" + "0" * 18}, 413, "larger than"),
+        ({"total_size": "1" + "0" * 18}, 413, "takes at most"),
         ({"total_chunks": "1000000000"}, 400, "20 bytes in chunks of 8 are not 1000000000 chunks"),
-        ({"total_size": "8000008", "total_chunks": "1000001"}, 413, "more than the 1000000 chunks"),
+        (
+            {"total_size": "8000008", "total_chunks": "1000001"},
+            413,
+            "takes at most 1000000 (max_chunks): use a chunk size of at least 9 bytes",
+        ),
         ({"total_chunks": "0"}, 400, "are not 0 chunks"),
         ({"total_chunks": "4"}, 400, "20 bytes in chunks of 8 are not 4 chunks"),
-        ({"chunk_size": "0"}, 400, "chunk size is 0"),
-        ({"current_chunk_size": "9"}, 400, "Chunk 1 has 8 bytes, not 9"),
+        ({"chunk_size": "0"}, 400, "resumableChunkSize is 0"),
+        ({"current_chunk_size": "9"}, 400, "Chunk 1 of this file has 8 bytes, not 9"),
         ({"identifier": "x" * 1025}, 400, "longer than 1024 bytes"),
         ({"file_name": "é" * 2049}, 400, "longer than 4096 bytes"),
-        ({"relative_path": "../../x"}, 400, "leads out of its directory"),
-        ({"relative_path": "a/" * 40 + "b"}, 400, "directories deep"),
+        ({"relative_path": "../../x"}, 400, "leads out of the directory"),
+        ({"relative_path": "a/" * 40 + "b"}, 400, "more than 32 parts"),
     ],
 )
 @pytest.mark.parametrize("kind", ["test", "octet", "multipart"])
@@ -327,7 +332,7 @@ def test_what_the_first_request_said_stays(receiver: Receiver, other: dict[str, 
     changed = replace(Sample(), **other)
     for answer in (receiver.handle(changed.octet(1)), changed.test(receiver, 1)):
         assert answer.status == 409
-        assert answer.body.startswith(b"This upload began with a")
+        assert answer.body.startswith(b"An unfinished upload ")
 
 
 def test_other_bytes_for_a_stored_chunk_are_refused(receiver: Receiver, root: Path) -> None:
@@ -366,7 +371,8 @@ def test_an_upload_without_a_length_is_refused(receiver: Receiver) -> None:
 def test_an_upload_without_a_chunk_is_refused(receiver: Receiver) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     answer = receiver.handle(request(Sample().query(1).encode(), headers))
-    assert (answer.status, answer.body) == (400, b"There is no chunk in the request.\n")
+    assert answer.status == 400
+    assert b"send the chunk as the body, or in the form field 'file'" in answer.body
 
 
 @pytest.mark.parametrize(
@@ -428,7 +434,7 @@ def test_a_tenant_that_is_no_text_fails_everywhere_and_the_log_says_why(
     receiver = Receiver(root, tenant=lambda request: wrong)
     answer = receiver.handle(replace(Sample().octet(1, method=method), path=path))
     assert answer.status == 500
-    assert f"tenant() returned {type(wrong).__name__}" in caplog.text
+    assert f"tenant() must return a str, not {type(wrong).__name__}" in caplog.text
     assert not root.exists()
 
 

@@ -94,10 +94,10 @@ def test_a_refused_upload_is_told_with_the_upload_once_it_is_known(root: Path) -
     Sample(headers=known, changes={"chunk_number": "9"}).send(receiver, 1)
     receiver.handle(Sample(headers=known).octet(1, b"short"))
     assert seen == [
-        ("upload_refused", None, 401, "The token is missing or wrong."),
+        ("upload_refused", None, 401, "The token is missing: send the header Authorization: Bearer TOKEN."),
         ("upload_refused", None, 403, "Log in first."),
-        ("upload_refused", None, 400, "There is no chunk 9 in 2."),
-        ("upload_refused", "sample", 400, "Chunk 1 has 5 bytes instead of 8."),
+        ("upload_refused", None, 400, "There is no chunk 9: the file has 2, counted from 1."),
+        ("upload_refused", "sample", 400, "Chunk 1 has only 5 of its 8 bytes."),
     ]
 
 
