@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from .errors import HookError, OptionError, SourceError
+from .validators import is_async
 
 __all__ = ["HOOKS", "Hooks", "Plugin", "installed_plugins", "resolve_plugins", "run", "takes"]
 
@@ -114,13 +115,21 @@ class Hooks:
 
 
 def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
-    """What the hook returns. Raises HookError, with what it raised as the cause."""
+    """Call the hook and return its result. Raises HookError if it raises, or if the result has to be awaited."""
     try:
-        return hook(*arguments)
+        value = hook(*arguments)
     except SourceError:
         raise
     except Exception as error:
         raise HookError(f"hook {label} raised {type(error).__name__}: {error}", hook=label) from error
+    # The second is a future of concurrent.futures, which nobody should have to import.
+    if inspect.isawaitable(value) or hasattr(value, "add_done_callback"):
+        if inspect.iscoroutine(value):
+            # Otherwise Python warns that it was never awaited.
+            value.close()
+        what = type(value).__name__
+        raise HookError(f"hook {label} returned {what}, not a value; wait for the result in the hook", hook=label)
+    return value
 
 
 def installed_plugins() -> list[Plugin]:
@@ -154,5 +163,7 @@ def _check(plugin: Any) -> None:
     for hook, arguments in HOOKS.items():
         method = getattr(plugin, hook, None)
         if method is not None and not (callable(method) and takes(method, hook)):
-            wanted = f"plugins whose hooks take their arguments: {hook}({', '.join(arguments)})"
+            wanted = f"objects whose hooks take these arguments: {hook}({', '.join(arguments)})"
             raise OptionError("plugins", label, wanted)
+        if is_async(method):
+            raise OptionError("plugins", label, f"objects whose hooks are not async: {hook}")

@@ -103,7 +103,7 @@ class Options:
         "How many chunks the file has.",
     )
     parameter_namespace: str = _row(
-        "", "parameterNamespace", validators.text(), "Put before the name of every parameter."
+        "", "parameterNamespace", validators.text(default=""), "Put before the name of every parameter."
     )
     query: Any = _row(
         None,
@@ -179,7 +179,10 @@ class Options:
         None, "maxFilesErrorCallback", validators.hook(), "callable(files, count) when there are too many files."
     )
     min_file_size: int = _row(
-        0, "minFileSize", validators.integer(0), "Bytes that a file has at least (resumable.js: 1)."
+        0,
+        "minFileSize",
+        validators.zero_for_none(validators.integer(0)),
+        "Bytes that a file has at least (resumable.js: 1).",
     )
     min_file_size_error_callback: Any = _row(
         None, "minFileSizeErrorCallback", validators.hook(), "callable(file, count) when a file is too small."
@@ -242,7 +245,7 @@ class Options:
     throttle_progress_callbacks: float = _row(
         0.5,
         "throttleProgressCallbacks",
-        validators.seconds(),
+        validators.zero_for_none(validators.seconds()),
         "Least seconds between two progress events of one chunk while its bytes flow.",
     )
     session: Any = _row(

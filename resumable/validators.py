@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ __all__ = [
     "hook",
     "integer",
     "interval",
+    "is_async",
     "limit",
     "mapping",
     "method",
@@ -29,6 +32,7 @@ __all__ = [
     "types",
     "url",
     "with_method",
+    "zero_for_none",
 ]
 
 Validator = tuple[Callable[[Any], Any], str]
@@ -46,6 +50,8 @@ def integer(least: int, *, optional: bool = False) -> Validator:
     def check(value: Any) -> Any:
         if optional and value is None:
             return None
+        if isinstance(value, str) and value.isascii() and value.isdecimal():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise Invalid
         return value
@@ -59,6 +65,8 @@ def seconds(*, optional: bool = False) -> Validator:
     def check(value: Any) -> Any:
         if optional and value is None:
             return None
+        if isinstance(value, str) and value.isascii():
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
             raise Invalid
         return value
@@ -66,11 +74,17 @@ def seconds(*, optional: bool = False) -> Validator:
     return check, "a number of seconds ≥ 0" + (" or None" if optional else "")
 
 
+def zero_for_none(kind: Validator) -> Validator:
+    """Take None as well, and make it 0, as JavaScript does with null."""
+    check, allowed = kind
+    return lambda value: 0 if value is None else check(value), allowed
+
+
 def interval() -> Validator:
     """Check for the time before a retry."""
     number = seconds(optional=True)[0]
-    allowed = "a number of seconds ≥ 0, a callable(attempt) that returns one, or None"
-    return lambda value: value if callable(value) else number(value), allowed
+    allowed = "a number of seconds ≥ 0, a callable(attempt) (not async) that returns one, or None"
+    return lambda value: value if _is_hook(value) else number(value), allowed
 
 
 def limit() -> Validator:
@@ -97,9 +111,9 @@ def flag() -> Validator:
     """Check for True or False."""
 
     def check(value: Any) -> Any:
-        if not isinstance(value, bool):
+        if not isinstance(value, int) or value not in (0, 1):
             raise Invalid
-        return value
+        return bool(value)
 
     return check, "True or False"
 
@@ -115,12 +129,14 @@ def one_of(*values: Any) -> Validator:
     return check, " or ".join(", ".join(map(repr, values)).rsplit(", ", 1))
 
 
-def text(*, optional: bool = False) -> Validator:
-    """Check for text; if it is optional, an empty or false value becomes None."""
+def text(*, optional: bool = False, default: str | None = None) -> Validator:
+    """Check for text; if it is optional, an empty or false value becomes None. None becomes the ``default``."""
 
     def check(value: Any) -> Any:
         if optional and not value:
             return None
+        if value is None and default is not None:
+            return default
         if not isinstance(value, str):
             raise Invalid
         return value
@@ -139,15 +155,30 @@ def method() -> Validator:
     return check, "the name of an HTTP method such as 'PUT'"
 
 
+def is_async(value: Any) -> bool:
+    """Return whether calling this returns a coroutine or an asynchronous generator instead of a value."""
+    while isinstance(value, partial):
+        value = value.func
+    called = value if inspect.isroutine(value) or isinstance(value, type) else getattr(value, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+
+
+def _is_hook(value: Any) -> bool:
+    """Return whether this can be called. Raises Invalid for what is async, because workers need the result."""
+    if callable(value) and is_async(value):
+        raise Invalid
+    return callable(value)
+
+
 def hook() -> Validator:
-    """Check for a callable."""
+    """Check for a callable that is not async."""
 
     def check(value: Any) -> Any:
-        if value is not None and not callable(value):
+        if value is not None and not _is_hook(value):
             raise Invalid
         return value
 
-    return check, "a callable or None"
+    return check, "a callable (not async) or None"
 
 
 def mapping() -> Validator:
@@ -156,13 +187,13 @@ def mapping() -> Validator:
     def check(value: Any) -> Any:
         if value is None:
             return MappingProxyType({})
-        if callable(value):
+        if _is_hook(value):
             return value
         if not isinstance(value, Mapping):
             raise Invalid
         return MappingProxyType(dict(value))
 
-    return check, "a mapping, or a callable(file, chunk) that returns one"
+    return check, "a mapping, or a callable(file, chunk) (not async) that returns one"
 
 
 def headers() -> Validator:
@@ -179,14 +210,19 @@ def headers() -> Validator:
                     raise Invalid
         return headers
 
-    return check, "a mapping of Latin-1 text without line breaks, or a callable(file, chunk) that returns one"
+    return (
+        check,
+        "a mapping of Latin-1 text without line breaks, or a callable(file, chunk) (not async) that returns one",
+    )
 
 
 def url(*, optional: bool = False) -> Validator:
-    """Check for a URL."""
+    """Check for a URL; if it is optional, a false value or "/" becomes None."""
 
     def check(value: Any) -> Any:
-        if (optional and value is None) or callable(value):
+        if optional and (not value or value == "/"):
+            return None
+        if _is_hook(value):
             return value
         if not isinstance(value, str):
             raise Invalid
@@ -201,7 +237,7 @@ def url(*, optional: bool = False) -> Validator:
             raise Invalid
         return value
 
-    choices = ["an http:// or https:// URL", "a callable(params)"] + ["None"] * optional
+    choices = ["an http:// or https:// URL", "a callable(params) (not async)"] + ["None"] * optional
     return check, ", ".join(choices[:-1]) + f", or {choices[-1]}"
 
 
@@ -211,7 +247,7 @@ def statuses() -> Validator:
     def check(value: Any) -> Any:
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
             raise Invalid
-        statuses = tuple(value)
+        statuses = tuple(int(s) if isinstance(s, str) and s.isascii() and s.isdecimal() else s for s in value)
         if any(isinstance(s, bool) or not isinstance(s, int) or not 100 <= s <= 599 for s in statuses):
             raise Invalid
         return statuses
@@ -249,11 +285,11 @@ def deliver() -> Validator:
     """Check for the way in which handlers are called."""
 
     def check(value: Any) -> Any:
-        if value is not None and value != "manual" and not callable(value):
+        if value is not None and value != "manual" and not _is_hook(value):
             raise Invalid
         return value
 
-    return check, "None, 'manual', or a callable(function) that calls the function on your thread"
+    return check, "None, 'manual', or a callable(function) (not async) that calls the function on your thread"
 
 
 def with_method(method: str, allowed: str, *, factory: bool = False) -> Validator:

@@ -35,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     "core": BASE | {"protocol"},
     "sources": BASE | {"protocol"},
     "transport": BASE | {"protocol", "sources"},
-    "hooks": {"errors"},
+    "hooks": {"errors", "validators"},
     "dispatch": BASE | {"protocol", "core", "sources", "transport", "hooks"},
     "attempts": BASE | {"protocol", "core", "sources", "transport", "hooks", "dispatch"},
     "progress": {"dispatch"},

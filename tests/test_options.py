@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 from pathlib import Path
@@ -68,6 +69,22 @@ def hook(*arguments: Any) -> Any:
     return arguments
 
 
+async def coroutine(*arguments: Any) -> Any:
+    return arguments
+
+
+async def generator(*arguments: Any) -> Any:
+    yield arguments
+
+
+class AsyncCall:
+    async def __call__(self, *arguments: Any) -> Any:
+        return arguments
+
+
+ASYNC = [coroutine, generator, AsyncCall(), AsyncCall().__call__, functools.partial(coroutine, 1)]
+
+
 class Sender:
     def send(self, *arguments: Any) -> None: ...
 
@@ -77,29 +94,35 @@ SENDER = Sender()
 LOOP = SimpleNamespace(call_soon_threadsafe=hook)
 NAMES = ([("name", "name")], [5, b"name", ["name"]])
 OMITTED = ([("name", "name"), (None, None), ("", None), (False, None)], [5, b"name", ["name"]])
-FLAG = ([(True, True), (False, False)], [None, 1, 0, "true"])
-HOOK = ([(None, None), (hook, hook)], ["hook", 5])
-SECONDS = ([(0, 0), (0.5, 0.5), (10**9, 10**9)], [-1, float("nan"), float("inf"), True, "1"])
+FLAG = ([(True, True), (False, False), (1, True), (0, False)], [None, 2, -1, 1.0, "true", ""])
+HOOK = ([(None, None), (hook, hook), (str, str)], ["hook", 5, *ASYNC])
+SECONDS = (
+    [(0, 0), (0.5, 0.5), (10**9, 10**9), ("1", 1), ("0.5", 0.5)],
+    [-1, float("nan"), float("inf"), True, "nan", "inf", "-1", "", "1 s", "١"],
+)
 NO_URLS = ("h/upload", "//h/upload", "/upload", "", "ftp://h/", "http://", "http:///x", "http://h:port/")
 URL = (
     [*((url, url) for url in ("http://h", "https://h:8443/a?b=c#d", "HTTP://h/", "http://[::1]:80/")), (hook, hook)],
-    [*NO_URLS, "http://h:70000/", "http://[::1", "http://two words/", "http://h/\nx", b"http://h/", 5],
+    [*NO_URLS, "http://h:70000/", "http://[::1", "http://two words/", "http://h/\nx", b"http://h/", 5, *ASYNC],
 )
 METHOD = ([("put", "PUT"), ("POST", "POST")], ["", "PO ST", "POST\r\n", "PÜT", None, 5])
 STATUSES = (
-    [((), ()), ([404, 500], (404, 500)), ({404}, (404,)), (range(400, 402), (400, 401))],
-    [404, "404", b"404", None, [99], [600], ["404"], [True]],
+    [((), ()), ([404, 500], (404, 500)), (["404", 500], (404, 500)), ({404}, (404,)), (range(400, 402), (400, 401))],
+    [404, "404", b"404", None, [99], [600], ["4O4"], [True]],
 )
 MAPPING = (
     [(None, {}), ({}, {}), ({"a": 1}, {"a": 1}), (MappingProxyType({"a": None}), {"a": None}), (hook, hook)],
-    ["a=1", [("a", 1)], 5],
+    ["a=1", [("a", 1)], 5, *ASYNC],
 )
 
 # option: ([(a value that it takes, what becomes of it)], [values that it refuses])
 ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "target": (URL[0], [*URL[1], None]),
-    "test_target": ([*URL[0], (None, None)], URL[1]),
-    "chunk_size": ([(1, 1), (2**40, 2**40)], [0, -1, 1.0, True, "1", None]),
+    "test_target": (
+        [*URL[0], (None, None), ("", None), ("/", None), (False, None)],
+        [value for value in URL[1] if value != ""],
+    ),
+    "chunk_size": ([(1, 1), (2**40, 2**40), ("1048576", 2**20)], [0, -1, 1.0, True, "0", "1e3", "-1", "", "١", None]),
     "force_chunk_size": FLAG,
     "simultaneous_uploads": ([(1, 1), (64, 64)], [0, -1, 2.0, None]),
     "file_parameter_name": (NAMES[0], [*NAMES[1], None]),
@@ -112,7 +135,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "file_name_parameter_name": OMITTED,
     "relative_path_parameter_name": OMITTED,
     "total_chunks_parameter_name": OMITTED,
-    "parameter_namespace": ([*NAMES[0], ("", "")], [*NAMES[1], None]),
+    "parameter_namespace": ([*NAMES[0], ("", ""), (None, "")], NAMES[1]),
     "query": MAPPING,
     "headers": (
         [*MAPPING[0], *((dict([pair]), dict([pair])) for pair in [("X", "caf\xe9"), ("X", b"\xe9"), ("X", 5)])],
@@ -133,16 +156,16 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "preprocess": HOOK,
     "preprocess_file": HOOK,
     "generate_unique_identifier": HOOK,
-    "max_files": ([(1, 1), (None, None)], [0, -1, "1"]),
+    "max_files": ([(1, 1), (None, None), ("2", 2)], [0, -1, "0", ""]),
     "max_files_error_callback": HOOK,
-    "min_file_size": ([(0, 0), (1, 1)], [-1, None, 0.5]),
+    "min_file_size": ([(0, 0), (1, 1), (None, 0)], [-1, 0.5]),
     "min_file_size_error_callback": HOOK,
     "max_file_size": ([(0, 0), (None, None)], [-1, "1 MiB"]),
     "max_file_size_error_callback": HOOK,
     "file_type": ([((), ()), (None, ()), ("txt", ("txt",)), (["a", "image/*"], ("a", "image/*"))], [5, [5], b"txt"]),
     "file_type_error_callback": HOOK,
     "max_chunk_retries": ([(0, 0), (None, None)], [-1, 1.5]),
-    "chunk_retry_interval": ([*SECONDS[0], (None, None), (hook, hook)], SECONDS[1]),
+    "chunk_retry_interval": ([*SECONDS[0], (None, None), (hook, hook)], [*SECONDS[1], *ASYNC]),
     "retry_for": ([*SECONDS[0], (None, None)], SECONDS[1]),
     "permanent_errors": STATUSES,
     "should_retry": HOOK,
@@ -154,7 +177,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [*SECONDS[1], (1,), (1, 2, 3), (1, -1)],
     ),
     "final_chunk_timeout": ([(5, 5), (0, None), (None, None)], SECONDS[1]),
-    "throttle_progress_callbacks": (SECONDS[0], [*SECONDS[1], None]),
+    "throttle_progress_callbacks": ([*SECONDS[0], (None, 0)], SECONDS[1]),
     "session": ([(None, None), (SESSION, SESSION), (requests.Session, requests.Session)], ["session", 5]),
     "transport": ([(None, None), (SENDER, SENDER)], ["transport", hook]),
     "redirect_origins": (
@@ -169,7 +192,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "auto_upload": FLAG,
     "completion_delay": (SECONDS[0], [*SECONDS[1], None]),
     "fail_fast": FLAG,
-    "deliver": ([(None, None), ("manual", "manual"), (hook, hook)], ["automatic", 5]),
+    "deliver": ([(None, None), ("manual", "manual"), (hook, hook)], ["automatic", 5, *ASYNC]),
     "loop": ([(None, None), (LOOP, LOOP)], ["loop", 5, asyncio]),
     "plugins": ([((), ()), (None, ()), ("installed", "installed"), ([hook], (hook,))], ["other", 5]),
     "clock": HOOK,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
-from ..errors import FileRejected
+from ..errors import FileRejected, HookError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
@@ -74,6 +74,8 @@ class Restrictions:
                     callback(given, refused)
                 raise FileRejected(whole, option, reason)
             identifier = unique_identifier
+            if identifier is not None and not isinstance(identifier, str):
+                raise TypeError(f"unique_identifier must be a string, got a {type(identifier).__name__}")
             if identifier is None:
                 identifier = self._identify(source, whole if relative_path is None else relative_path, whole)
         except BaseException:
@@ -100,11 +102,20 @@ class Restrictions:
             return None
         identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
         if identifier is not None:
-            return str(identifier)
+            return _checked_identifier(identifier)
         if source.mtime_ns:
             return identifiers.default(source.size, path, source.mtime_ns)
         # Only its content tells a source without a time from another one of its name and size.
         return identifiers.without_time(source.path, path) if isinstance(source, BytesSource) else None
+
+
+def _checked_identifier(identifier: Any) -> str:
+    """Return the identifier as text. Raises HookError for anything but a string or an integer, which JavaScript takes
+    too: the text of bytes, or of an object, would be sent and stay with the upload."""
+    if isinstance(identifier, bool) or not isinstance(identifier, (str, int)):
+        what, hook = type(identifier).__name__, "generate_unique_identifier"
+        raise HookError(f"hook {hook} returned {what}, not a string", hook=hook)
+    return str(identifier)
 
 
 def shown(given: Any) -> str:
