@@ -185,11 +185,25 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     tested = f"tests and coverage, Python {default}"
     python = f"PYTHON={found[default]}"
     extras = [".venv/test", ".venv/all,test,lint", ".venv/cli,server,docs"]
+    # Two lanes and no more: tests that measure time, or wait for a browser, need the processors they count on.
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", *extras, "compiled", python]),
         Step(tested, ["make", "coverage", python, "ARGS=--durations=15"], after=[made, BROWSER]),
-        Step("lint and types", ["make", "lint", python], after=[made]),
+    ]
+    selected = " ".join(f"tests/{name}" for name in DIFFERING)
+    before: list[str] = []
+    for other in others:
+        environment, tests = f"environment, Python {other}", f"tests, Python {other}"
+        common = [f"PYTHON={found[other]}", f"VENV=.venv-{other}", "EXTRA=pythons"]
+        # Those that run alone would wait for the end of all others.
+        arguments = f"ARGS=-m 'not once and not alone' {selected}"
+        planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
+        planned.append(Step(tests, ["make", "test", *common, "WORKERS=2", arguments], after=[environment]))
+        before = [tests]
+    arguments = "ARGS=-m 'not once and not alone'"
+    planned += [
+        Step("lint and types", ["make", "lint", python], after=[made, *before]),
         Step("documentation", ["make", "docs", python], after=["lint and types"]),
         Step(
             "servers of others",
@@ -198,23 +212,9 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             # Not what an earlier run has left: they have to be installed.
             environment={"RESUMABLE_SERVERS": "build/servers"},
         ),
-        Step("fuzz", ["make", "fuzz", python, "FOR=30"], after=["servers of others"]),
+        Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["servers of others"]),
+        Step("the oldest requests", ["make", "oldest", python, "WORKERS=2", arguments], after=["fuzz"]),
     ]
-    selected = " ".join(f"tests/{name}" for name in DIFFERING)
-    # Two lanes and no more: tests that measure time, or wait for a browser, need the processors they count on.
-    before = "fuzz"
-    for other in others:
-        python, venv = f"PYTHON={found[other]}", f"VENV=.venv-{other}"
-        made, tests = f"environment, Python {other}", f"tests, Python {other}"
-        # Those that run alone would wait for the end of all others.
-        common = [python, venv, "EXTRA=pythons", f"ARGS=-m 'not once and not alone' {selected}"]
-        command = ["make", "test", *common, "WORKERS=2"]
-        planned.append(Step(made, ["make", "compiled", *common], after=[before]))
-        planned.append(Step(tests, command, after=[made]))
-        before = tests
-    planned.append(
-        Step("the oldest requests", ["make", "oldest", f"PYTHON={found[default]}", "WORKERS=2"], after=[before])
-    )
     return planned
 
 

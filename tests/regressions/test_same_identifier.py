@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.sample import Sample
+from support.sizes import sized
 
 from resumable.receiver import FileStore, Receiver, UploadRecord
 
@@ -223,7 +224,7 @@ def together(*calls: Callable[[], int]) -> list[int]:
 
 
 def test_at_the_border_of_the_end_nothing_is_lost_and_nothing_mixed(root: Path, receiver: Receiver) -> None:
-    for attempt in range(200):
+    for attempt in range(sized(40, 200)):
         one, two = (
             replace(sample, data=os.urandom(30), identifier=str(attempt), relative_path=str(attempt))
             for sample in (ONE, TWO)
@@ -243,7 +244,7 @@ def test_at_the_border_of_the_end_nothing_is_lost_and_nothing_mixed(root: Path, 
 
 
 def test_several_that_find_the_file_gone_begin_one_upload(root: Path, receiver: Receiver) -> None:
-    for attempt in range(100):
+    for attempt in range(sized(25, 100)):
         sample = replace(ONE, data=os.urandom(40), identifier=str(attempt), relative_path=str(attempt))
         assert sample.send(receiver)[-1] == 201
         (root / str(attempt)).unlink()
@@ -254,7 +255,7 @@ def test_several_that_find_the_file_gone_begin_one_upload(root: Path, receiver: 
 
 
 def test_late_repeats_while_another_begins_are_not_mixed_with_it(root: Path, receiver: Receiver) -> None:
-    for attempt in range(100):
+    for attempt in range(sized(25, 100)):
         one, two = (
             replace(
                 sample,
