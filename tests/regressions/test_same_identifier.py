@@ -20,6 +20,7 @@ from resumable.receiver import FileStore, Receiver, UploadRecord
 ONE = Sample(bytes(range(30)), 10, relative_path="v.bin", file_name="v.bin")
 TWO = replace(ONE, data=bytes(range(100, 130)))
 MIB = 1 << 20
+ROUNDS = sized(25, 100)
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_at_the_border_of_the_end_nothing_is_lost_and_nothing_mixed(root: Path, 
 
 
 def test_several_that_find_the_file_gone_begin_one_upload(root: Path, receiver: Receiver) -> None:
-    for attempt in range(sized(25, 100)):
+    for attempt in range(ROUNDS):
         sample = replace(ONE, data=os.urandom(40), identifier=str(attempt), relative_path=str(attempt))
         assert sample.send(receiver)[-1] == 201
         (root / str(attempt)).unlink()
@@ -255,7 +256,7 @@ def test_several_that_find_the_file_gone_begin_one_upload(root: Path, receiver: 
 
 
 def test_late_repeats_while_another_begins_are_not_mixed_with_it(root: Path, receiver: Receiver) -> None:
-    for attempt in range(sized(25, 100)):
+    for attempt in range(ROUNDS):
         one, two = (
             replace(
                 sample,
@@ -272,4 +273,4 @@ def test_late_repeats_while_another_begins_are_not_mixed_with_it(root: Path, rec
         assert statuses == [200, 200, 200, 201]
         assert published(root)[str(attempt)] == one.data
         assert published(root)[f"{attempt} (1)"] == two.data
-    assert len(published(root)) == 200
+    assert len(published(root)) == 2 * ROUNDS
