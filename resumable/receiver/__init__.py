@@ -1,6 +1,7 @@
-"""The server side of the resumable.js protocol: what clients upload ends up as files in a directory.
+"""The server side of the resumable.js protocol: receive uploads and store them as files in a directory.
 
-``Receiver`` is free of any framework, ``Application`` makes a WSGI application of it, and ``Server`` runs that.
+``Receiver`` does not depend on a framework, ``Application`` is the WSGI application of a receiver, and ``Server`` runs
+it.
 """
 
 from __future__ import annotations

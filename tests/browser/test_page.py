@@ -14,8 +14,8 @@ from .page import MIB, Page
 
 def test_the_page_says_where_nothing_is_and_has_nothing_to_complain_of(page: Page) -> None:
     page.chromium.until("!document.getElementById('open-empty').hidden")
-    assert page.chromium.element("#open-empty").text == "Nothing is on its way."
-    assert page.chromium.element("#done-empty").text == "Nothing has arrived yet."
+    assert page.chromium.element("#open-empty").text == "No uploads in progress."
+    assert page.chromium.element("#done-empty").text == "No files yet."
     assert page.chromium.console() == []
 
 
@@ -91,7 +91,7 @@ def test_after_a_reload_the_same_file_goes_on(page: Page, source: Path) -> None:
     page.site.turn_away()
     page.site.hold(1)
     page.chromium.drop("#drop", source)
-    page.detail("were there already")
+    page.detail("already on the server")
     page.site.let_in()
     page.done("source.bin")
     assert page.site.uploads == 8
@@ -148,7 +148,7 @@ def test_all_are_cancelled_at_once(page: Page, sources: Path) -> None:
     page.chromium.choose("#files", *paths)
     page.site.wait(stored=0, waiting=3)
     page.chromium.until("document.querySelectorAll('#mine-open li').length === 100")
-    assert page.chromium.element("#more").text == "and 50 files more from this page"
+    assert page.chromium.element("#more").text == "and 50 more files from this page"
     page.chromium.element("#cancel-all").click()
     assert page.rows("#mine-open") == []
     page.site.turn_away()

@@ -93,7 +93,7 @@ def test_a_server_that_goes_away_and_comes_back_is_found_again(
         site.wait(stored=3, waiting=3)
         site.turn_away()
         site.hold(0)
-    page.trouble("The server does not answer.")
+    page.trouble("The server cannot be reached.")
     site.let_in()
     with Server(site, port=port):
         page.done("source.bin")
@@ -154,7 +154,7 @@ def test_the_token_is_asked_for_and_sent_with_everything(open_page: Callable[...
     page.chromium.until("!document.getElementById('access').hidden")
     page.chromium.drop("#drop", source)
     assert page.site.tests == 0
-    for token, words in (("wrong", "does not take this token"), ("open-sesame", "")):
+    for token, words in (("wrong", "token is wrong"), ("open-sesame", "")):
         page.chromium.element("#token").clear()
         page.chromium.element("#token").send_keys(token + Keys.ENTER)
         if words:

@@ -13,7 +13,7 @@ import pytest
 from support.stored_uploads import a_record, filled, opened
 
 from resumable.receiver import FileStore, Receiver
-from resumable.receiver.store.quotas import ACCOUNTS, Quotas
+from resumable.receiver.store.quotas import QUOTA_FILE, Quotas
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def test_a_child_does_not_keep_the_accounts_locked(root: Path) -> None:
     changing.__enter__()
     with a_child():
         changing.__exit__(None, None, None)
-        with open(root / ".resumable" / ACCOUNTS, "rb") as file:
+        with open(root / ".resumable" / QUOTA_FILE, "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -1,8 +1,8 @@
 """The page for people: the uploads in progress and done, and a place to drop files on.
 
-The page, its style and its scripts are files beside this module. They hold no data and ask nobody but the receiver that
-they come from. The policy that is sent along forbids the rest to the browser: nothing inline, no address of others, no
-frame around the page, and no text that becomes markup.
+The page, its style and its scripts are files beside this module. They hold no data and send requests only to the
+receiver that they come from. The policy that is sent with them makes the browser refuse anything else: inline scripts,
+other sites, frames around the page, and text that becomes markup.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _POLICY = (
 
 
 def page_response(path: str) -> Response | None:
-    """The page, for the path ``/``, or one of its parts; None where the path is neither. Raises nothing."""
+    """Return the page for the path ``/``, or one of its parts; None for other paths."""
     return _response(_PARTS[path]) if path in _PARTS else None
 
 

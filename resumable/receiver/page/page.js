@@ -1,7 +1,7 @@
-// The page of a receiver: what it has and gets, live, and a place to drop files on.
+// The page of a receiver: a live list of uploads, and a place to drop files on.
 
 import { ask, Queue } from "./queue.js";
-import { Pace, ago, bytes, duration, percent, quantity } from "./words.js";
+import { SpeedMeter, ago, bytes, duration, percent, quantity } from "./words.js";
 
 const MOST_ROWS = 100;
 
@@ -9,7 +9,7 @@ const find = (id) => document.getElementById(id);
 const queue = new Queue({ announce, changed, refused, stored, trouble });
 
 
-// ---- Files come ------------------------------------------------------------------------------------------------------
+// ---- Adding files ----------------------------------------------------------------------------------------------------
 
 async function* walk(entry) {
   if (entry.isFile) {
@@ -26,7 +26,7 @@ async function* walk(entry) {
 }
 
 async function dropped(transfer) {
-  // The transfer is emptied when its event is over, so everything is asked for before anything is waited for.
+  // The transfer is emptied after its event, so all entries are read before the first await.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
   const files = [];
   let unread = 0;
@@ -79,7 +79,7 @@ for (const field of [find("files"), find("folder")]) {
 function refused() {
   if (!find("access").hidden) return;
   find("access").hidden = false;
-  find("access-reason").textContent = queue.token ? "The server does not take this token." : "This server asks for a token.";
+  find("access-reason").textContent = queue.token ? "The token is wrong." : "This server requires a token.";
   find("token").focus();
 }
 
@@ -91,7 +91,7 @@ find("access").addEventListener("submit", (event) => {
 });
 
 
-// ---- What is told ----------------------------------------------------------------------------------------------------
+// ---- Messages --------------------------------------------------------------------------------------------------------
 
 function announce(sentence) {
   find("news").textContent = sentence;
@@ -103,7 +103,7 @@ function trouble(sentence) {
 }
 
 function stored(upload) {
-  announce(`${upload.path} is stored.`);
+  announce(`${upload.path} was uploaded.`);
   list();
 }
 
@@ -142,7 +142,7 @@ function own(upload) {
   const { state, size, ratio, rate } = upload;
   const left = rate ? (size * (1 - ratio)) / rate : 0;
   const skipped = upload.storedBytes - upload.sentBytes;
-  const already = skipped > 0 ? `${bytes(skipped)} were there already` : "";
+  const already = skipped > 0 ? `${bytes(skipped)} already on the server` : "";
   const sent = `${bytes(size * ratio)} of ${bytes(size)}`;
   upload.row.classList.toggle("failed", state === "failed");
   for (const button of upload.row.querySelectorAll("button")) {
@@ -164,7 +164,7 @@ function act(upload, action) {
   else if (action === "cancel") upload.stop("cancelled");
   else upload.resume();
   draw();
-  // The button that was pressed is gone, and with it the focus.
+  // The button that was pressed is hidden now, and has lost the focus.
   (upload.row.isConnected ? upload.row.querySelector("button:not([hidden])") : find("files")).focus();
 }
 
@@ -176,7 +176,7 @@ find("cancel-all").addEventListener("click", () => {
   find("files").focus();
 });
 
-// The list has these elements, in this order. One that stays is not touched: it may have the focus.
+// Make these the elements of the list, in this order. Those that stay are not touched: one may have the focus.
 function arrange(list, elements) {
   const wanted = new Set(elements);
   for (const element of [...list.children]) {
@@ -194,7 +194,7 @@ function draw() {
   const more = open.length - MOST_ROWS;
   arrange(find("mine-open"), open.slice(0, MOST_ROWS).map(own));
   arrange(find("mine-done"), done.slice(-MOST_ROWS).map(own));
-  find("more").textContent = more > 0 ? `and ${quantity(more, "file")} more from this page` : "";
+  find("more").textContent = more > 0 ? `and ${quantity(more, "more file")} from this page` : "";
   find("cancel-all").hidden = open.length < 2;
   find("open-empty").hidden = !queue.ready || open.length > 0 || find("open").children.length > 0;
   find("done-empty").hidden = !queue.ready || done.length > 0 || find("done").children.length > 0;
@@ -216,9 +216,9 @@ setInterval(() => {
 }, 500);
 
 
-// ---- What the server has ---------------------------------------------------------------------------------------------
+// ---- The list of the server ------------------------------------------------------------------------------------------
 
-const rows = new Map(); // by state, name and size of an upload: its element and its pace
+const rows = new Map(); // by state, name and size of an upload: its element and its speed
 let listing = false;
 let timer = 0;
 
@@ -232,7 +232,7 @@ async function list() {
   if (answer.status === 401) return queue.refused();
   const told = answer.status === 200 && parsed(answer.text);
   if (told) {
-    Object.assign(queue.names, told.parameters); // where they have other names than those of resumable.js
+    Object.assign(queue.names, told.parameters); // they may have other names than those of resumable.js
     queue.ready = true;
     present(told.uploads, (Date.parse(answer.header("Date")) || Date.now()) / 1000);
     if (!queue.troubled) trouble("");
@@ -240,7 +240,7 @@ async function list() {
   } else if (!queue.troubled) {
     trouble(answer.sentence);
   }
-  // A server that takes long for its list is asked less often.
+  // Ask a server less often if it takes long to answer.
   const pause = queue.open || find("open").children.length ? 1000 : 3000;
   if (!document.hidden) timer = setTimeout(list, Math.max(pause, 10 * (performance.now() - began)));
 }
@@ -249,14 +249,14 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // something in between answers with a page of its own
+    return null; // a proxy may answer with a page of its own
   }
 }
 
 function present(found, now) {
   const same = (mine, other) => mine.path === other.name && mine.size === other.total_size;
   const done = found.filter((other) => other.state === "done");
-  // What is sent from here has a row already, with more in it; that one goes when the server lists the file as done.
+  // Uploads of this page have a row with more details, which goes when the server lists the file as done.
   queue.forget((mine) => mine.state === "done" && done.some((other) => same(mine, other)));
   const elements = { open: [], done: [] };
   const before = new Map(rows);
@@ -265,9 +265,9 @@ function present(found, now) {
     if (upload.state === "open" && queue.uploads.some((mine) => same(mine, upload))) continue;
     let key = JSON.stringify([upload.state, upload.name, upload.total_size]);
     while (rows.has(key)) key += "+";
-    rows.set(key, before.get(key) || { element: row(upload.name), pace: new Pace() });
-    const { element, pace } = rows.get(key);
-    describe(element, upload, pace.measure(upload.stored_bytes), now - upload.touched);
+    rows.set(key, before.get(key) || { element: row(upload.name), speed: new SpeedMeter() });
+    const { element, speed } = rows.get(key);
+    describe(element, upload, speed.measure(upload.stored_bytes), now - upload.touched);
     elements[upload.state].push(element);
   }
   arrange(find("open"), elements.open);

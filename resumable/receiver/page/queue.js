@@ -1,7 +1,7 @@
-// Sends files to the receiver with the protocol of resumable.js: chunks as they are in the body of a POST, parameters in
-// the query, three at once. One test for each file asks what is there already.
+// Send files to the receiver with the protocol of resumable.js: the chunk as the body of a POST, the parameters in the
+// query, three requests at a time. One test for each file finds out what the server already has.
 
-import { Pace, quantity } from "./words.js";
+import { SpeedMeter, quantity } from "./words.js";
 
 const CHUNK_SIZE = 1024 * 1024;
 const MOST_CHUNKS = 10000;
@@ -10,12 +10,12 @@ const LONGEST_REST = 30; // seconds
 const PERMANENT = new Set([400, 403, 404, 405, 409, 410, 411, 413, 415, 422, 500, 501]);
 const PENDING = 0, SENDING = 1, STORED = 2;
 
-// The answer to one request: {status, text, sentence, header(name)}, with status 0 where there is none.
+// Send a request. Resolves to {status, text, sentence, header(name)}; the status is 0 if there is no answer.
 export function ask(method, url, token, { body = null, begun = () => {}, progress = () => {} } = {}) {
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     request.open(method, url);
-    // A minute, and what the body takes at 10 KiB a second.
+    // A minute, and the time that the body takes at 10 KiB a second.
     request.timeout = 60000 + (body ? body.size / 10.24 : 0);
     if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
     if (body) request.setRequestHeader("Content-Type", "application/octet-stream");
@@ -32,11 +32,11 @@ export function ask(method, url, token, { body = null, begun = () => {}, progres
 }
 
 function sentence(request) {
-  if (!request.status) return "The server does not answer.";
-  // Something in between may answer with a page of its own.
+  if (!request.status) return "The server cannot be reached.";
+  // A proxy may answer with a page of its own.
   const plain = (request.getResponseHeader("Content-Type") || "").startsWith("text/plain");
   const said = plain ? request.responseText.trim().slice(0, 500) : "";
-  return said || `The server answers ${request.status} ${request.statusText}`.trim() + ".";
+  return said || `The server answered ${request.status} ${request.statusText}`.trim() + ".";
 }
 
 async function readable(blob) {
@@ -55,7 +55,7 @@ class Upload {
     this.file = file;
     this.path = path;
     this.size = file.size;
-    // The same file has to be cut alike every time, or it is not continued.
+    // A file must be cut in the same way every time, or its upload cannot be continued.
     this.chunkSize = CHUNK_SIZE;
     while (this.size > this.chunkSize * MOST_CHUNKS) this.chunkSize *= 2;
     this.chunks = new Uint8Array(Math.max(Math.ceil(this.size / this.chunkSize), 1));
@@ -70,16 +70,16 @@ class Upload {
     this.storedChunks = 0;
     this.storedBytes = 0;
     this.sentBytes = 0;
-    this.requests = new Map(); // those on their way, and how many bytes of each are
-    this.pace = new Pace();
+    this.requests = new Map(); // the running requests, and how many bytes of each have been sent
+    this.speed = new SpeedMeter();
   }
 
   get whole() { return this.storedChunks === this.chunks.length; }
   get open() { return this.state === "waiting" || this.state === "sending"; }
   get onTheWay() { return [...this.requests.values()].reduce((sum, loaded) => sum + loaded, 0); }
-  get rate() { return this.pace.measure(this.sentBytes + this.onTheWay); }
+  get rate() { return this.speed.measure(this.sentBytes + this.onTheWay); }
 
-  // What is on its way counts, but as in resumable.js nothing looks complete before the server says so.
+  // Bytes in transit count, but as in resumable.js nothing looks complete before the server says so.
   get ratio() {
     if (this.state === "done") return 1;
     return this.size ? Math.min((this.storedBytes + 0.95 * this.onTheWay) / this.size, 0.99) : 0;
@@ -107,7 +107,7 @@ class Upload {
     return `?${new URLSearchParams(named)}`;
   }
 
-  // The next thing to do, as a function that does it; nothing during the first test, and when all is under way.
+  // Return the next task as a function; null during the first test, and if nothing is left to start.
   take() {
     if (!this.open || this.tested === SENDING) return null;
     this.state = "sending";
@@ -122,7 +122,7 @@ class Upload {
     return () => this.deliver(index);
   }
 
-  // Whether there was an answer. It lists all stored chunks, unless they are in too many pieces for a list.
+  // Ask the server for its chunks, and resolve to whether it answered. A long list may be missing in the answer.
   async test(index) {
     const answer = await this.exchange("GET", index);
     if (!answer) {
@@ -156,13 +156,13 @@ class Upload {
       this.chunks[index] = PENDING;
       this.next = Math.min(this.next, index);
     } else if (this.whole && this.open) {
-      // Where nothing was published, the server has lost what it had, or another client finished it: it knows.
+      // If nothing was published, the server has lost chunks, or another client has finished the file: ask it.
       if (this.published) this.finish();
       else this.resume();
     }
   }
 
-  // The answer that settles it, or null where it is to be done again, later or never.
+  // Send a request. Resolves to the answer if it is final, or to null if the request has to be repeated or has failed.
   async exchange(method, index, body = null) {
     let running;
     const answer = await ask(method, this.url(index), this.queue.token, {
@@ -186,7 +186,7 @@ class Upload {
       if (answer.status) this.refusals += 1;
       this.queue.rest(answer);
     }
-    else this.fail("The file has changed or cannot be read. Add it again.");
+    else this.fail("The file has changed or cannot be read: add it again.");
     return null;
   }
 
@@ -216,7 +216,7 @@ class Upload {
     this.queue.hooks.announce(`${this.path} failed: ${reason}`);
   }
 
-  // Whatever happened meanwhile, the server knows best what it has.
+  // Ask the server again what it has.
   resume() {
     this.state = "waiting";
     this.reason = "";
@@ -229,7 +229,7 @@ class Upload {
 }
 
 // All files of this page. The hooks are changed(), stored(upload), announce(sentence), trouble(sentence), and refused()
-// where the token is; after that nothing is sent until ready is set again.
+// if the token is refused; after that nothing is sent until ready is set again.
 export class Queue {
   uploads = [];
   token = "";
@@ -256,7 +256,7 @@ export class Queue {
   get open() { return this.uploads.some((upload) => upload.open); }
   get troubled() { return Boolean(this.#timer || (this.#attempts && this.open)); }
 
-  // Add [file, path] pairs; one that is here already goes on if it was stopped.
+  // Add [file, path] pairs. A file that was added before is resumed if it was stopped.
   add(files) {
     const uploads = new Map(this.uploads.map((upload) => [upload.identifier, upload]));
     for (const [file, path] of files) {
@@ -274,14 +274,14 @@ export class Queue {
     this.work();
   }
 
-  // Drop the uploads for which this is true.
+  // Remove the uploads for which the condition is true.
   forget(condition) {
     this.uploads = this.uploads.filter((upload) => !condition(upload));
   }
 
   work() {
     if (!this.ready || this.#timer) return;
-    // One for which there is no room must not take the turns of all others, for which there may be.
+    // An upload that the server has no room for must not block the others.
     const turns = this.uploads.some((upload) => upload.refusals)
       ? [...this.uploads].sort((one, other) => one.refusals - other.refusals)
       : this.uploads;
@@ -303,8 +303,8 @@ export class Queue {
     this.hooks.refused();
   }
 
-  // Nothing new is sent for a while: longer every time, at least as long as the server asks for, and by chance, so that
-  // not all browsers come back at once.
+  // Wait before sending anything new: longer every time, at least as long as the server asks for, and with a random part,
+  // so that not all browsers come back at once.
   rest(answer) {
     if (this.#timer) return;
     this.#attempts += 1;

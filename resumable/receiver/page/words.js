@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Format numbers for people.
 
 export function bytes(count) {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -29,8 +29,8 @@ export function quantity(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// How fast a number grows, a second, smoothed over some seconds.
-export class Pace {
+// How fast a number grows per second, smoothed over some seconds.
+export class SpeedMeter {
   #rate = 0;
   #last = null;
   #time = 0;

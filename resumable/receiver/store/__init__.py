@@ -1,1 +1,1 @@
-"""Where the receiver keeps uploads."""
+"""The storage of the receiver."""

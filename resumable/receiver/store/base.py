@@ -1,6 +1,6 @@
-"""What a receiver asks of a storage, so that more than one kind can stand behind it.
+"""The interface between a receiver and the storage behind it.
 
-The one that comes with it is :class:`~resumable.receiver.store.files.FileStore`.
+The storage that comes with the package is :class:`~resumable.receiver.store.files.FileStore`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ __all__ = ["Discarded", "PublishedUpload", "Store", "StoredUpload", "UploadRecor
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """What is known of one upload; its first request freezes all but ``published`` and what follows. Sizes are bytes.
+    """What is known about one upload. Its first request fixes all fields up to ``tenant``. Sizes are in bytes.
 
-    ``name`` is the safe relative path to publish under, ``published`` the one it was published under, None before.
-    ``file_sha256`` is the SHA-256 of the whole file in lower-case hexadecimal, frozen by the first request that says
-    one, None before; see :meth:`StoredUpload.set_file_sha256`. ``announced`` says whether whoever wants to know of the
-    published file has been told; see :meth:`StoredUpload.notify_once`. ``collected`` says whether the application owns
-    the file since then, so that it counts as stored wherever it is, None if nobody said; ``forgotten`` whether that was
-    ended. ``sessions`` are the clients' sessions that began and that finished it, as far as they said who they are.
+    ``name`` is the safe relative path to publish under; ``published`` is the one that it was published under, None
+    before that. ``file_sha256`` is the SHA-256 of the whole file in lower-case hexadecimal, fixed by the first request
+    that has one, None before that; see :meth:`StoredUpload.set_file_sha256`. ``announced`` says whether the application
+    knows of the published file; see :meth:`StoredUpload.notify_once`. ``collected`` says whether the application owns
+    the file since then, so that it counts as stored wherever it is, None if that is not decided; ``forgotten`` says
+    whether it has ceased to count as stored. ``sessions`` are the clients' sessions that began and finished the upload,
+    if they identified themselves.
     """
 
     identifier: str
@@ -50,16 +51,16 @@ class UploadRecord:
 
     @property
     def plan(self) -> ChunkPlan:
-        """The cut that these numbers say. Raises ValueError where they contradict each other."""
+        """How these numbers cut the file into chunks. Raises ValueError if they contradict each other."""
         return ChunkPlan.of_count(self.total_size, self.chunk_size, self.total_chunks)
 
 
 @dataclass(frozen=True)
 class UploadStatus:
-    """How far one upload was when it was looked at.
+    """How far one upload was at one moment.
 
-    ``stored_chunks`` and ``stored_bytes`` count what is stored, ``touched`` is when that last changed, in seconds since
-    the epoch by the clock of the machine.
+    ``stored_chunks`` and ``stored_bytes`` count what is stored; ``touched`` is the time of the last change, in seconds
+    since the epoch by the clock of the machine.
     """
 
     record: UploadRecord
@@ -69,7 +70,7 @@ class UploadStatus:
 
     @property
     def name(self) -> str:
-        """The name it is published under, or asks for."""
+        """The name under which it is published, or will be."""
         return self.record.published or self.record.name
 
     @property
@@ -79,7 +80,7 @@ class UploadStatus:
 
     @property
     def total_chunks(self) -> int:
-        """Into how many chunks the file is cut."""
+        """The number of chunks of the whole file."""
         return self.record.total_chunks
 
     @property
@@ -105,108 +106,110 @@ def other_hash(known: str, said: str) -> Refusal:
 
 
 class PublishedUpload(Protocol):
-    """What is remembered of an upload that was published."""
+    """What is remembered of a published upload."""
 
     @property
     def record(self) -> UploadRecord:
-        """What is known of it."""
+        """What is known about the upload."""
 
     def finished_by(self, session: str) -> bool:
-        """Return whether a request of this session may be a repeat: it began or finished the upload, not long ago."""
+        """Return whether this session began or finished the upload not long ago, so that it may repeat a request."""
 
     def stands(self, *, collected: bool) -> bool:
-        """Return whether the file counts as stored: it is there, with the bytes that were published.
+        """Return whether the file counts as stored: whether it exists and has the bytes that were published.
 
-        ``collected`` says whether the application owns its files, if the store and the record do not say. A file that
-        it owns counts as stored whatever became of it, until the upload is forgotten. Raises :class:`Refusal` (503) if
-        that cannot be found out at the moment, and :class:`Discarded` if the upload has given way meanwhile.
+        ``collected`` says whether the application owns its files, if neither the store nor the record says so. A file
+        that it owns counts as stored, even if it was moved or deleted, until the upload is forgotten. Raises
+        :class:`Refusal` (503) if that cannot be determined at the moment, and :class:`Discarded` if the upload has
+        given way in the meantime.
         """
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
-        """Compare a chunk of an upload with this record; return None if the published file has the same bytes there.
+        """Compare a chunk with the published file, and return None if it has the same bytes in that place.
 
-        Else, or if that cannot be known, return the bytes once more. Raises :class:`Refusal`: 400 for another length,
-        503 if the file cannot be read at the moment; and whatever the pieces raise.
+        Otherwise, or if that cannot be determined, return the bytes again. Raises :class:`Refusal`: 400 if the length
+        is wrong, 503 if the file cannot be read at the moment; and whatever the pieces raise.
         """
 
 
 class StoredUpload(Protocol):
-    """One request's hold on one upload, to be used in a ``with`` block; it cannot be swept away meanwhile."""
+    """One upload, opened by one request in a ``with`` block, during which it is not swept."""
 
     @property
     def record(self) -> UploadRecord:
-        """What was known of the upload when it was opened."""
+        """What was known about the upload when it was opened."""
 
     def has(self, index: int) -> bool:
-        """Whether the chunk is stored."""
+        """Return whether the chunk is stored."""
 
     def ranges(self) -> Iterator[tuple[int, int]]:
-        """The ranges ``[start, stop)`` of the stored chunks, ascending."""
+        """Yield the ranges ``[start, stop)`` of the stored chunks in ascending order."""
 
     def stored(self) -> int:
-        """How many chunks are stored, for people to read: at least so many."""
+        """Return how many chunks are stored at least, for people to read."""
 
     def complete(self) -> bool:
-        """Whether all chunks are stored."""
+        """Return whether all chunks are stored."""
 
     def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
-        """Store the chunk; True where it was not there before.
+        """Store the chunk, and return True if it is new.
 
-        It is stored when all pieces came and are as long as the plan says, and not at all else. A chunk that is there
-        is compared. Raises :class:`Refusal`: 400 for another length, 409 for other bytes or an upload that was
-        discarded meanwhile, 503 where another request that sends this chunk does not end, 507 where the storage keeps
-        what room there is for itself; and whatever the pieces raise.
+        It is stored only if all pieces arrive and have the length that the plan says. A chunk that is already stored is
+        compared. Raises :class:`Refusal`: 400 if the length is wrong, 409 if the bytes differ or the upload was
+        discarded in the meantime, 503 if another request still sends this chunk, 507 if there is no room for it; and
+        whatever the pieces raise.
         """
 
     def set_file_sha256(self, sha256: str) -> None:
-        """The record has this hash of the whole file afterwards, unless the file is published already.
+        """Save the hash of the whole file in the record, unless the file is already published.
 
-        What stands in the record then is what ``verify`` of :meth:`publish` gets, whichever request completes the
-        file. Raises :class:`Refusal`: 409 where another hash was said first, or the upload was discarded meanwhile, 503
-        where another request that publishes does not end.
+        ``verify`` of :meth:`publish` gets the saved hash, whichever request completes the file. Raises
+        :class:`Refusal`: 409 if the record has another hash or the upload was discarded in the meantime, 503 if another
+        request is still publishing.
         """
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
-        """Publish the whole file under its name; None where that was done before.
+        """Publish the whole file under its name, and return its record; None if that was done before.
 
-        The name never exists with anything but the whole file under it, and nothing is overwritten. ``verify`` gets
-        the record as it is now and the bytes of the file in pieces first; what it raises comes out here, and the file
-        is not published. Of several that call this at once, one gets the record and the others None, after waiting.
-        Raises :class:`Refusal`: 409 where the name cannot be had, 503 where another request that publishes does not
-        end; and OSError where a chunk is missing.
+        The name never exists with anything but the whole file, and nothing is overwritten. ``verify`` is called first,
+        with the current record and the bytes of the file in pieces; if it raises, so does this method, and the file is
+        not published. Of several concurrent calls, one returns the record; the others wait and return None. Raises
+        :class:`Refusal`: 409 if the name is not available, 503 if another request is still publishing; and OSError if a
+        chunk is missing.
         """
 
     def notify_once(
-        self, tell: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
+        self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
     ) -> bool:
-        """Call ``tell`` with the record of the published file, once; True where this call did it.
+        """Call ``callback`` with the record of the published file, once. Return whether this call did it.
 
-        ``collected`` says whether whoever is told owns the file then, if the store does not say. ``session`` has
-        finished the upload.
+        ``collected`` says whether the application owns the file after that, if the store does not say so. ``session``
+        is the client's session that has finished the upload.
 
-        False where that was done before, and where the file is not published. When ``tell`` raises, or the process
-        dies in it, the file stays published and not announced, so that the next one to call this calls ``tell`` again.
-        Of several that call this at once, one calls ``tell`` while the others wait for it. Raises :class:`Refusal`
-        (503) where it does not end.
+        Return False if that was done before, or if the file is not published. If ``callback`` raises, or the process
+        dies in it, the file stays published but not announced, and the next call of this method calls ``callback``
+        again. Of several concurrent calls, one calls ``callback`` and the others wait for it. Raises :class:`Refusal`
+        (503) if it takes too long.
         """
 
     def published(self) -> PublishedUpload | None:
-        """Return what is remembered of the published file, as long as this is held; None before it is published.
+        """Return what is remembered of the published file, for as long as this is open; None before it is published.
 
-        Raises :class:`Discarded` if the upload has given way meanwhile.
+        Raises :class:`Discarded` if the upload has given way in the meantime.
         """
 
     def give_way(self) -> None:
-        """Leave the key of this upload, which was published, to another one; the file stays.
+        """Release the key of this published upload for another one; the file stays.
 
-        The next :meth:`Store.open` finds none, or one that somebody else began; :meth:`Store.earlier` finds this one.
-        Does nothing if it has given way.
+        The next :meth:`Store.open` finds no upload, or one that another request began; :meth:`Store.earlier` finds this
+        one. Does nothing if it has already given way.
         """
 
     def discard(self) -> None:
-        """Forget the upload and what is stored of it; a published file stays.
+        """Remove the upload and its stored chunks; a published file stays.
 
-        The next request with its key begins a new one. Other requests that hold it get a :class:`Refusal` (409).
+        The next request with its key begins a new upload. Other requests that have it open get a :class:`Refusal`
+        (409).
         """
 
     def __enter__(self) -> Self: ...
@@ -217,32 +220,32 @@ class StoredUpload(Protocol):
 
 
 class Store(Protocol):
-    """What the receiver asks of a storage. ``key`` is 40 hexadecimal digits. All may raise OSError."""
+    """What a receiver needs of a storage. ``key`` is 40 hexadecimal digits. All methods may raise OSError."""
 
     def open(self, key: str) -> StoredUpload | None:
-        """The upload of this key, None where there is none."""
+        """Open the upload of this key; return None if there is none."""
 
     def create(self, key: str, record: UploadRecord) -> None:
-        """There is an upload of this key afterwards: with this record, or the one of whoever came first.
+        """Create an upload of this key with this record, unless there is one already.
 
-        Raises :class:`Refusal`: 413 where it can never fit, 429 where the tenant has too many open uploads, 507
-        where there is no room for it.
+        Raises :class:`Refusal`: 413 if it can never fit, 429 if the tenant has too many open uploads, 507 if there is
+        no room for it.
         """
 
     def earlier(self, key: str) -> AbstractContextManager[PublishedUpload | None]:
-        """Return, for a block, what is remembered of the upload of this key that gave way last."""
+        """Return, for a ``with`` block, what is remembered of the upload of this key that gave way last."""
 
     def forget(self, key: str, record: UploadRecord) -> bool:
-        """Let a published file count as stored no longer, and return whether there was something to forget.
+        """Stop counting a published file as stored, and return whether it counted.
 
-        Nothing changes if ``record`` is not that of the upload with this key: if another one began since, say.
+        Does nothing if ``record`` is not that of the upload with this key, for example because another one has begun.
         """
 
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
-        """The uploads of a tenant, open and done, those touched last first. Creates nothing and holds nothing."""
+        """Return the uploads of a tenant, open and done, the most recently changed first. Locks nothing."""
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
-        """Remove what nobody has touched for long, and say how many uploads that were. Never touches a live one.
+        """Remove the uploads that are too old, and return how many they were. Never removes one that is in use.
 
-        ``expired`` is called with the record of every unfinished upload after it was removed.
+        ``expired`` is called with the record of each unfinished upload after it was removed.
         """

@@ -1,16 +1,15 @@
-"""Which chunks of an upload are stored: a byte per chunk, in the file ``chunks`` of its directory.
+"""Remember which chunks of an upload are stored: one byte per chunk, in the file ``chunks`` of its directory.
 
-The byte is 0 while the chunk is missing, 1 when its bytes are written, 2 when they are known to be on the disk too.
-What is written and not yet on the disk is gone when the power fails, while the byte that says 1 may have got there.
-So a 1 counts as long as the machine runs, and no longer: in front of the bytes stands in which run of the machine they
-were set.
+The byte is 0 while the chunk is missing, 1 when its bytes are written, and 2 when they are known to be on the disk. A
+power failure loses bytes that are written but not on the disk, while the 1 itself may have reached the disk. So a 1
+counts only until the machine restarts: a header in front of the bytes says in which boot they were set.
 
-That head is 32 bytes: a number of chunks below which none is missing (8 bytes, little-endian), when a chunk was last
-stored (8, nanoseconds since the machine was started, with a sign), and the boot id of the machine (16). Bytes are set
-one by one, each by whoever has the claim on its chunk.
+The header has 32 bytes: a number of chunks below which none is missing (8 bytes, little-endian), when a chunk was last
+stored (8, nanoseconds since boot, signed), and the boot id of the machine (16). Each byte is set by the request that
+holds the lock of its chunk.
 
-Behind the bytes stand the digests of the chunks, as far as they are known. One is written after its byte, so that it
-is never that of bytes which came before those that count; where a process dies in between, it is not known.
+Behind the bytes are the digests of the chunks, if they are known. A digest is written after its byte, so that it never
+belongs to older bytes than those that count; if a process dies in between, it is unknown.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _NO_BOOT = bytes(16)
 
 @cache
 def boot_id() -> bytes | None:
-    """16 bytes that are others after every start of the machine, None where the system (not Linux) has none."""
+    """Return 16 bytes that change with every start of the machine; None on systems without them (all but Linux)."""
     try:
         return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", ""))
     except OSError:
@@ -45,7 +44,7 @@ def boot_id() -> bytes | None:
 
 
 class ChunkBitmap:
-    """The open file of one upload with ``count`` chunks."""
+    """The file ``chunks``, open as ``fd``, of one upload with ``count`` chunks."""
 
     def __init__(self, fd: int, count: int) -> None:
         self._fd = fd
@@ -53,39 +52,41 @@ class ChunkBitmap:
 
     @classmethod
     def make(cls, directory_fd: int, count: int) -> None:
-        """The open directory has marks afterwards, of which none is set. They need not be on the disk: nor is any set
-        in what a power failure leaves of them, down to an empty file."""
+        """Create the file in an open directory, with no chunk set.
+
+        It need not reach the disk: no chunk is set in whatever a power failure leaves of it, even in an empty file.
+        """
         with closing_fd(open_file("chunks", os.O_RDWR | os.O_CREAT, directory_fd)) as fd:
             cls(fd, count)._write_head(0.0)
             os.ftruncate(fd, _HEAD + count)
 
     def close(self) -> None:
-        """The file is closed; no other method may be called any more."""
+        """Close the file. No other method may be called after that."""
         os.close(self._fd)
 
     def trusted(self) -> bool:
-        """Whether a 1 counts: whether it was set since the machine was started."""
+        """Return whether a 1 counts: whether it was set since the machine started."""
         return os.pread(self._fd, _HEAD - _BOOT, _BOOT) == (boot_id() or _NO_BOOT)
 
     def age(self) -> float:
-        """The seconds since a chunk was last stored, by a clock that nobody can set while the machine runs."""
+        """Return the seconds since a chunk was last stored, by a clock that cannot be set while the machine runs."""
         if self.trusted():
             return (_now() - int.from_bytes(os.pread(self._fd, 8, _TOUCHED), "little", signed=True)) / 1e9
         return time.time() - os.fstat(self._fd).st_mtime
 
     def has(self, index: int) -> bool:
-        """Whether the chunk is stored."""
+        """Return whether the chunk is stored."""
         return os.pread(self._fd, 1, _HEAD + index) > b"\0"
 
     def ranges(self) -> Iterator[tuple[int, int]]:
-        """The ranges ``[start, stop)`` of the stored chunks, ascending."""
+        """Yield the ranges ``[start, stop)`` of the stored chunks in ascending order."""
         return self._runs(_STORED)
 
     def complete(self) -> bool:
-        """Whether all chunks are stored. Costs the same for any number of chunks.
+        """Return whether all chunks are stored. Takes constant time.
 
-        A place below which everything is stored stays one, so that it does not matter who writes it last; unless
-        marks are taken back meanwhile, which is why :meth:`stored` has the last word.
+        A place below which everything is stored stays one, so it does not matter which request writes it last. Only if
+        chunks are discarded in the meantime it may be wrong, which is why publishing counts with :meth:`stored`.
         """
         place = known = int.from_bytes(os.pread(self._fd, 8, _PLACE), "little")
         while place < self._count:
@@ -98,16 +99,16 @@ class ChunkBitmap:
         return place >= self._count
 
     def at_least(self) -> int:
-        """How many chunks are stored, without those that are more than 65,536 chunks behind the first missing one.
+        """Return how many chunks are stored, not counting those more than 65,536 behind the first missing one.
 
-        Costs the same for any number of chunks.
+        Takes constant time.
         """
         place = int.from_bytes(os.pread(self._fd, 8, _PLACE), "little")
         block = os.pread(self._fd, min(_BLOCK, self._count - place), _HEAD + place)
         return place + len(block) - block.count(b"\0")
 
     def stored(self) -> tuple[int, bool]:
-        """How many chunks are stored, and whether the last one is among them."""
+        """Count the stored chunks. Return their number and whether the last chunk is one of them."""
         trusted = self.trusted()
         number, last = 0, b""
         for _, block in self._blocks():
@@ -116,7 +117,7 @@ class ChunkBitmap:
         return number, last > (b"\0" if trusted else b"\1")
 
     def set(self, index: int, digest: int, *, synced: bool) -> None:
-        """The chunk is stored; ``synced`` says that the disk has it, and the mark is on the disk then, too."""
+        """Mark a chunk as stored. With ``synced`` its bytes are on the disk, and so is the mark after this."""
         os.pwrite(self._fd, b"\2" if synced else b"\1", _HEAD + index)
         self.note(index, digest)
         self._write_touched(0.0)
@@ -124,31 +125,31 @@ class ChunkBitmap:
             os.fsync(self._fd)
 
     def note(self, index: int, digest: int) -> None:
-        """The digest of the chunk, which is stored, is known."""
+        """Save the digest of a stored chunk."""
         os.pwrite(self._fd, digest.to_bytes(DIGEST_SIZE, sys.byteorder), _HEAD + self._count + DIGEST_SIZE * index)
 
     def digests(self) -> Iterator[bytes]:
-        """The digests of all chunks, in blocks; those that are not known are 0."""
+        """Yield the digests of all chunks in blocks; an unknown digest is 0."""
         size = DIGEST_SIZE * self._count
         for place in range(0, size, _BLOCK):
             length = min(_BLOCK, size - place)
             yield os.pread(self._fd, length, _HEAD + self._count + place).ljust(length, b"\0")
 
     def unsynced(self) -> list[tuple[int, int]]:
-        """The ranges of the chunks that are written and not known to be on the disk."""
+        """Return the ranges of the chunks that are written but not known to be on the disk."""
         return list(self._runs(_UNSYNCED))
 
     def confirm(self, ranges: list[tuple[int, int]]) -> None:
-        """The chunks of these ranges, which were :meth:`unsynced` before the disk was told to take them, are synced."""
+        """Mark the chunks of these ranges as synced; they were :meth:`unsynced` before the disk was synced."""
         for start, stop in ranges:
             self._fill(start, stop, b"\2")
         os.fsync(self._fd)
 
     def discard_unsynced(self, *, whole: bool) -> None:
-        """Whatever was written and is not known to be on the disk is missing; or all of it is there, if ``whole``.
-        No digest is known.
+        """Mark the chunks that are not known to be on the disk as missing, or all chunks as stored if ``whole``.
 
-        One at a time does this. When it dies on the way the marks are not trusted, and the next one goes on.
+        All digests are unknown after that. Only one process may do this at a time; if it dies in the middle, the bitmap
+        is not trusted, and the next one goes on.
         """
         age = self.age()
         os.pwrite(self._fd, _NO_BOOT, _BOOT)
@@ -176,7 +177,7 @@ class ChunkBitmap:
             place += len(block)
 
     def _runs(self, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
-        """Where the pattern matches, over the ends of blocks."""
+        """Yield the ranges in which the pattern matches, across blocks."""
         begin = end = 0
         for place, block in self._blocks():
             for match in pattern.finditer(block):
@@ -191,5 +192,5 @@ class ChunkBitmap:
 
 
 def _now() -> int:
-    """Nanoseconds since the machine was started; the time that it slept counts, and nobody can set it."""
+    """Return the nanoseconds since boot, including suspended time, by a clock that cannot be set."""
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

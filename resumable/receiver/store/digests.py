@@ -1,7 +1,7 @@
-"""A digest of each chunk: its CRC-32, by which a published file is known again when its bytes are not at hand.
+"""Compute a digest of each chunk: its CRC-32, by which a file is recognised without its original bytes.
 
-A digest is 4 bytes in the byte order of the machine, and never 0: that says that it is not known. Digests are computed
-while the bytes pass. They protect against accidents, not against somebody who makes bytes for a digest.
+A digest is 4 bytes in the byte order of the machine; 0 means that it is unknown. Digests are computed while the bytes
+are received. They protect against accidents, not against an attacker who constructs bytes for a digest.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Digest:
         self._sum = 0
 
     def add(self, piece: bytes) -> None:
-        """Take these bytes in."""
+        """Add more bytes."""
         self._sum = zlib.crc32(piece, self._sum)
 
     def value(self) -> int:
-        """Return the digest as a number, which is not 0."""
+        """Return the digest as a number other than 0."""
         return self._sum or 1
 
 
 def digest_at(fd: int, start: int, end: int) -> int:
-    """Return the digest of the bytes ``[start, end)`` of an open file, or of as many of them as it has."""
+    """Return the digest of the bytes ``[start, end)`` of an open file, or of those of them that it has."""
     digest = Digest()
     while start < end and (piece := os.pread(fd, min(_PIECE, end - start), start)):
         digest.add(piece)
@@ -45,7 +45,7 @@ def digest_at(fd: int, start: int, end: int) -> int:
 
 
 def unknown_in(digests: Iterator[bytes]) -> Iterator[int]:
-    """Return the indexes of the digests that are not known; they come in blocks of any number of them."""
+    """Yield the indexes of the unknown digests. They are given in blocks of any size."""
     first = 0
     for block in digests:
         cells = memoryview(block).cast("I")

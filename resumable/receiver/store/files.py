@@ -1,8 +1,8 @@
-"""A store in a directory: uploads as files, safe among threads, processes and deaths.
+"""Store uploads as files in a directory, safely among threads and processes that may die at any time.
 
 Each upload has a directory of its own, named by a hash, so that no path is ever built from a client's text. Nothing is
-kept in memory between two requests. The locks are those of ``flock``, which the system drops when a process dies: a
-request holds the directory of its upload shared, whoever wants to remove it exclusively.
+kept in memory between two requests. Locks are taken with ``flock``, so the system drops them when a process dies: a
+request locks the directory of its upload shared, and one that wants to remove it locks it exclusively.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .layout import (
     remove_upload,
 )
 from .policy import FilePolicy
-from .quotas import ACCOUNTS, Quotas, check_reserve
+from .quotas import QUOTA_FILE, Quotas, check_reserve
 from .records import read_record
 from .safe_files import (
     closing_fd,
@@ -55,37 +55,37 @@ RESERVE = 64 * 2**20
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_STORE = (ACCOUNTS, LAYOUT)
+_OF_THE_STORE = (QUOTA_FILE, LAYOUT)
 _PASSING = (NEW, OLD)
 _NO_UPLOADS = (*_PASSING, PAST)
 _DAY = 86400.0
-# Making and removing a directory takes no time: what is older was left by a process that died.
+# Creating and removing a directory takes no time: an older one was left behind by a process that died.
 _ABANDONED_AFTER = 3600.0
 _DAMAGED = (FileNotFoundError, ValueError)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-# A record of another version of this module, which is kept, is a TypeError.
+# A record of another version of this module raises TypeError, and is kept.
 _UNREADABLE = (OSError, ValueError, TypeError)
 
 
 class FileStore:
-    """Uploads in the directory ``root``: finished ones under their names, the others in ``root/.resumable``.
+    """Keeps uploads in the directory ``root``: finished ones under their names, the others in ``root/.resumable``.
 
-    ``fsync`` is ``"always"`` (an acknowledged chunk outlives a power failure), ``"finish"`` (a published file does;
-    of an upload in the middle, what was received since the last :meth:`sweep` is missing afterwards, and known to be)
-    or ``"never"`` (nothing need outlive it). ``existing`` says what happens when the name is taken: ``"number"``
-    publishes as ``name (1)``, ``"refuse"`` answers 409. ``stale_after`` and ``forget_after`` are the seconds after
-    which an unfinished upload, and the memory of a finished one, may be swept. A request waits up to ``patience``
-    seconds for another that sends the same chunk.
+    ``fsync`` says what survives a power failure: with ``"always"`` every confirmed chunk; with ``"finish"`` every
+    published file (of an unfinished upload, the chunks received since the last :meth:`sweep` are lost, and known to be
+    missing); with ``"never"`` nothing needs to. ``existing`` says what happens if the name of a file is taken:
+    ``"number"`` publishes it as ``name (1)``, ``"refuse"`` answers 409. ``stale_after`` and ``forget_after`` are the
+    seconds after which an unfinished upload, and the record of a finished one, may be removed. A request waits up to
+    ``patience`` seconds for another one that sends the same chunk.
 
-    A finished file that somebody deletes or changes may be uploaded anew. With ``collected=True`` it counts as stored,
-    whatever becomes of it, until it is forgotten; None is True for files that a hook or a listener of the receiver was
-    told of, and False for others.
+    A finished file that is deleted or changed may be uploaded again. With ``collected=True`` it counts as stored, even
+    if it was moved or deleted, until it is forgotten; None means True for files that a hook or a handler of the
+    receiver was called for, and False for others.
 
-    ``max_open_uploads`` and ``max_bytes`` limit, for each tenant, the unfinished uploads and the sum of their total
-    sizes (an upload that is larger alone gets 413); None is no limit. ``reserve`` bytes of the disk stay free.
+    ``max_open_uploads`` and ``max_bytes`` limit the unfinished uploads of each tenant and the sum of their total sizes
+    (a single file that is larger gets 413); None is no limit. ``reserve`` bytes of the disk stay free.
 
-    ``root`` has to be on a POSIX file system with hard links and ``flock``, not be a symbolic link itself, and be used
-    by processes of one machine and one user only, which have the same options.
+    ``root`` must be on a POSIX file system with hard links and ``flock``, must not be a symbolic link, and may only be
+    used by processes of one machine and one user, with the same options.
     """
 
     def __init__(
@@ -125,12 +125,12 @@ class FileStore:
         self._links_work = False
 
     def open(self, key: str) -> FileUpload | None:
-        """See :meth:`Store.open`. An upload of which a power failure has left but a part is removed."""
+        """See :meth:`Store.open`. An upload that a power failure has damaged is removed."""
         state_fd = self._home.open()
         if state_fd is None:
             return None
         with closing_fd(state_fd):
-            directory_fd = _hold(key, state_fd, fcntl.LOCK_SH)
+            directory_fd = _open_locked(key, state_fd, fcntl.LOCK_SH)
             if directory_fd is None:
                 return None
             try:
@@ -139,15 +139,14 @@ class FileStore:
                 unlock_and_close(directory_fd)
                 if not isinstance(error, _DAMAGED):
                     raise
-            directory_fd = _hold(key, state_fd, fcntl.LOCK_EX)
+            directory_fd = _open_locked(key, state_fd, fcntl.LOCK_EX)
             if directory_fd is not None:
                 with closing_lock(directory_fd):
                     self._remove_if_damaged(key, state_fd, directory_fd)
             return None
 
     def prepare(self) -> None:
-        """There is a directory for uploads afterwards. Otherwise the first upload makes it, and it is the client who is
-        told where it cannot be made. Raises OSError."""
+        """Create the directory for uploads now, to notice errors before the first upload. Raises OSError."""
         os.close(self._make_state())
 
     def create(self, key: str, record: UploadRecord) -> None:
@@ -165,7 +164,7 @@ class FileStore:
             os.mkdir(new, 0o700, dir_fd=state_fd)
             try:
                 with closing_lock(open_directory(new, state_fd)) as directory_fd:
-                    # Nobody else gets in before the name is on the disk, too.
+                    # No other request may open it before its name is on the disk.
                     fcntl.flock(directory_fd, fcntl.LOCK_EX)
                     create_files(directory_fd, record, durable=durable)
                     self._try_links(directory_fd)
@@ -184,7 +183,7 @@ class FileStore:
         return self._home.make(durable=fsync == "always", lasting=fsync != "never")
 
     def _try_links(self, directory_fd: int) -> None:
-        """Hard links are known to work; once is enough for a store."""
+        """Check once that the file system has hard links."""
         if self._links_work:
             return
         try:
@@ -215,7 +214,7 @@ class FileStore:
                 return
             closing.enter_context(closing_fd(record_fd))
             root_fd = closing.enter_context(closing_fd(open_directory("..", state_fd)))
-            yield Tombstone(self._policy, root_fd, record_fd, _gone)
+            yield Tombstone(self._policy, root_fd, record_fd, _raise_discarded)
 
     def forget(self, key: str, record: UploadRecord) -> bool:
         """See :meth:`Store.forget`."""
@@ -226,12 +225,12 @@ class FileStore:
             return upload.forget(record)
 
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
-        """See :meth:`Store.uploads`. Asks the time of every upload, and looks into no more than it has to."""
+        """See :meth:`Store.uploads`. Reads the time of every upload, but only as many records as needed."""
         found: list[UploadStatus] = []
         state_fd = self._home.open()
         if state_fd is not None:
             with closing_fd(state_fd):
-                newest = sorted(((_touched(name, state_fd), name) for name in _names(state_fd)), reverse=True)
+                newest = sorted(((_last_change(name, state_fd), name) for name in _keys(state_fd)), reverse=True)
                 for _, name in newest:
                     if len(found) >= limit:
                         break
@@ -241,10 +240,10 @@ class FileStore:
         return iter(sorted(found, key=lambda status: status.touched, reverse=True))
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
-        """See :meth:`Store.sweep`. With ``fsync="finish"`` what is stored of unfinished uploads is on the disk then.
+        """See :meth:`Store.sweep`. With ``fsync="finish"`` also put the chunks of unfinished uploads on the disk.
 
-        Also removes what creating and sweeping left behind when a process died, and has the limits counted anew. What
-        cannot be swept, and what ``expired`` raises, is logged.
+        Also removes what processes that died left behind, and has the limits counted again. Uploads that cannot be
+        removed, and exceptions of ``expired``, are logged.
         """
         try:
             state_fd = self._home.open()
@@ -273,7 +272,7 @@ class FileStore:
         return removed
 
     def _sweep_upload(self, name: str, state_fd: int, expired: Callable[[UploadRecord], object] | None) -> bool:
-        directory_fd = _hold(name, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory_fd = _open_locked(name, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if directory_fd is not None:
             with closing_lock(directory_fd):
                 if self._remove_if_damaged(name, state_fd, directory_fd):
@@ -288,7 +287,7 @@ class FileStore:
                 if age > (self.stale_after if unfinished else self.forget_after):
                     remove_upload(self._quotas, name, state_fd, directory_fd)
                     if unfinished and expired is not None:
-                        _tell(expired, record)
+                        _notify_expired(expired, record)
                     return True
                 if bitmap is None:
                     return False
@@ -299,7 +298,7 @@ class FileStore:
         return False
 
     def _remove_if_damaged(self, key: str, state_fd: int, directory_fd: int) -> bool:
-        """Whether the upload, which the caller holds alone, was damaged."""
+        """Remove a damaged upload, which the caller has locked exclusively. Return whether it was damaged."""
         try:
             _, bitmap = load_upload(directory_fd)
         except _DAMAGED:
@@ -311,20 +310,20 @@ class FileStore:
         return False
 
 
-def _gone() -> NoReturn:
-    """Nothing can be noted any more of an upload that has given way."""
+def _raise_discarded() -> NoReturn:
+    """Raise :class:`Discarded`: the record of an upload that has given way cannot be updated."""
     raise Discarded
 
 
-def _tell(expired: Callable[[UploadRecord], object], record: UploadRecord) -> None:
+def _notify_expired(expired: Callable[[UploadRecord], object], record: UploadRecord) -> None:
     try:
         expired(record)
     except Exception:
         _log.exception("a handler of upload_expired failed")
 
 
-def _names(state_fd: int) -> Iterator[str]:
-    """The keys of all uploads in the open state directory."""
+def _keys(state_fd: int) -> Iterator[str]:
+    """Yield the keys of all uploads in the open state directory."""
     return (name for name in os.listdir(state_fd) if name not in _OF_THE_STORE and not name.startswith(_NO_UPLOADS))
 
 
@@ -332,8 +331,8 @@ def _modified(name: str, directory_fd: int) -> float:
     return os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mtime
 
 
-def _touched(name: str, state_fd: int) -> float:
-    """When something was last stored of the upload, or it was published, in seconds since the epoch."""
+def _last_change(name: str, state_fd: int) -> float:
+    """Return when a chunk was last stored, or the upload was published, in seconds since the epoch."""
     for file in ("chunks", "record"):
         with suppress(OSError):
             return _modified(f"{name}/{file}", state_fd)
@@ -341,7 +340,7 @@ def _touched(name: str, state_fd: int) -> float:
 
 
 def _status(name: str, state_fd: int) -> UploadStatus | None:
-    """How far the upload is; None where it is gone."""
+    """Return how far the upload is; None if it is gone."""
     try:
         with closing_fd(open_directory(name, state_fd)) as directory_fd:
             record, bitmap = load_upload(directory_fd)
@@ -359,15 +358,15 @@ def _status(name: str, state_fd: int) -> UploadStatus | None:
 
 
 def _open_records(state_fd: int) -> Iterator[UploadRecord]:
-    """The records of all uploads that are not finished."""
-    for name in _names(state_fd):
+    """Yield the records of all unfinished uploads."""
+    for name in _keys(state_fd):
         with suppress(*_UNREADABLE), closing_fd(open_directory(name, state_fd)) as directory_fd:
             if exists("chunks", directory_fd):
                 yield read_record(directory_fd)
 
 
-def _hold(name: str, state_fd: int, operation: int) -> int | None:
-    """The upload's directory, open and locked, None where there is none or, with LOCK_NB, where it is in use."""
+def _open_locked(name: str, state_fd: int, operation: int) -> int | None:
+    """Open and lock the directory of an upload; return None if there is none, or with LOCK_NB if it is in use."""
     while True:
         try:
             directory_fd = open_directory(name, state_fd)
@@ -375,7 +374,7 @@ def _hold(name: str, state_fd: int, operation: int) -> int | None:
             return None
         try:
             fcntl.flock(directory_fd, operation)
-            # Whoever removed it held it too, so it may have gone while we waited.
+            # It may have been removed while we waited, since that needs the same lock.
             if os.path.samestat(os.fstat(directory_fd), os.stat(name, dir_fd=state_fd, follow_symlinks=False)):
                 held, directory_fd = directory_fd, -1
                 return held

@@ -1,4 +1,4 @@
-"""The directory of a store, and whether it is still the same: a disk may be unmounted while a server runs."""
+"""Open the directory of a store, and notice if it is not the same any more: a disk may be unmounted meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION = 1
 
 _log = logging.getLogger(__name__)
 
-# What a disk says that fails, or a mount whose other end does not answer.
+# The errors of a failing disk, or of a mount whose server does not answer.
 _UNREACHABLE = (
     errno.EACCES,
     errno.EHOSTDOWN,
@@ -35,11 +35,11 @@ _UNREACHABLE = (
 
 
 class Home:
-    """The directory ``root``, which is opened for each request, so that nobody has to be told when it comes back.
+    """The directory ``root``, opened anew for each request, so that it works again as soon as it is back.
 
-    A store that was there when this process last looked, and is not any more, was deleted if its place is on the same
-    device as before, and is begun anew. If not, what is mounted there is away for the moment, and nothing may be
-    written where it will be again.
+    If a store that existed before has disappeared, there are two cases. If its place is on the same device as before,
+    the store was deleted, and a new one is begun. Otherwise its file system is not mounted at the moment, and nothing
+    may be written to the mount point.
     """
 
     def __init__(self, root: str) -> None:
@@ -60,7 +60,7 @@ class Home:
             return state_fd
 
     def make(self, *, durable: bool, lasting: bool) -> int:
-        """As :meth:`open`, but make what is missing, see :func:`make_state`."""
+        """Open the directory as :meth:`open` does, but create what is missing, see :func:`make_state`."""
         with self._reaching():
             self._check_place()
             state_fd = make_state(self.root, durable=durable, lasting=lasting)
@@ -71,7 +71,7 @@ class Home:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """A store that was there, and is out of reach now, will be there again."""
+        """Turn errors of a store that has become unreachable into a :class:`Refusal` (503), in a block."""
         try:
             yield
         except OSError as error:
@@ -82,7 +82,7 @@ class Home:
 
     def _recognize(self, state_fd: int) -> None:
         found = os.fstat(state_fd)
-        # Something that is mounted again may have another number, but its directories do not.
+        # A file system that is mounted again may have another device number, but its inodes stay the same.
         if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
             os.close(state_fd)
             raise self._away()
@@ -90,7 +90,7 @@ class Home:
     def _check_version(self, state_fd: int, *, write: bool = False) -> None:
         """Raise OSError, and close the state directory, if its layout is newer than this version knows.
 
-        With ``write`` a store without a version has one afterwards. No directory is looked at twice for either.
+        With ``write`` add the version to a store that has none. Each directory is checked only once.
         """
         identity = _identity(state_fd)
         if identity == self._versioned or (identity == self._seen and not write):
@@ -112,7 +112,7 @@ class Home:
             self._versioned = identity
 
     def _check_place(self) -> None:
-        """The device is as before, if there is no store: if there is one, :meth:`_recognize` knows better."""
+        """Check that a missing store is missing on the same device. If it exists, :meth:`_recognize` decides."""
         if self._seen is None:
             return
         place = self.root
@@ -140,7 +140,7 @@ def _read_version(state_fd: int) -> int | None:
         return None
     with closing_fd(fd):
         text = os.read(fd, 20).strip()
-        # It is empty or full of zeros if the process that made it was killed, or the power failed.
+        # It is empty or full of zeros if its writer was killed or the power failed.
         return int(text) if text.isdigit() else None
 
 

@@ -1,17 +1,17 @@
-"""What the directory of an upload holds.
+"""Create, open and remove the directory of an upload.
 
 ``record``
-    what the first request said, as JSON, and later the name that the file was published under, and the digests of its
-    chunks: the tombstone
+    what the first request said, as JSON; after publishing also the name of the file and the digests of its chunks
 ``chunks``
-    which chunks are stored, and their digests; the upload is an open one as long as this file is there
+    which chunks are stored, and their digests; the upload is open as long as this file exists
 ``part``
     the bytes, each chunk written straight to its place
 ``claim-…``
-    while somebody sends this chunk, or finishes the upload
+    a lock file, while a request sends this chunk or finishes the upload
 
-It comes into being whole, with a temporary name that begins with ``new-``, and goes with one that begins with ``old-``.
-Beside it lies, as a file whose name begins with ``past-``, the record of the published upload whose place it took.
+The directory is created under a temporary name that begins with ``new-``, and removed under one that begins with
+``old-``. If the upload took the place of a published one, the record of that is beside it, in a file whose name begins
+with ``past-``.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ PAST = "past-"
 
 
 def create_files(directory_fd: int, record: UploadRecord, *, durable: bool) -> None:
-    """The empty directory holds an upload with no chunks afterwards."""
+    """Create the files of an upload without chunks in an empty directory."""
     ChunkBitmap.make(directory_fd, record.total_chunks)
-    # Its name gets to the disk with that of the record: a chunk that is synced later must not be in a file without one.
+    # Created before the record, whose sync puts both names on the disk: a synced chunk must be in a file with a name.
     os.close(open_file("part", os.O_WRONLY | os.O_CREAT, directory_fd, 0o666))
     write_record(directory_fd, KeptRecord(record), durable=durable)
 
 
 def check_links(directory_fd: int) -> None:
-    """Raises OSError where a file of the directory, in which an upload was laid out, cannot have a second name."""
+    """Raise OSError if a file in this directory of an upload cannot have a second name."""
     os.link("record", "linked", src_dir_fd=directory_fd, dst_dir_fd=directory_fd, follow_symlinks=False)
     os.unlink("linked", dir_fd=directory_fd)
 
 
 def load_upload(directory_fd: int) -> tuple[UploadRecord, ChunkBitmap | None]:
-    """What the directory of an upload holds; the marks are to be closed, None for a published upload.
+    """Read the record and open the bitmap in the directory of an upload; the bitmap is None if it is published.
 
-    Raises FileNotFoundError or ValueError where a power failure, or nobody knows what, has left half an upload.
+    Raises FileNotFoundError or ValueError if the upload is damaged, for example by a power failure.
     """
-    # Publishing writes the record before it removes the marks: where they are missing, the record says published.
+    # Publishing writes the record before it removes the bitmap: without a bitmap, the record says published.
     chunks_fd = open_if_there("chunks", os.O_RDWR, directory_fd)
     try:
         record = read_record(directory_fd)
         if chunks_fd is None and record.published is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "chunks")
-        # Raises ValueError where the numbers of the record contradict each other.
+        # Raises ValueError if the numbers of the record contradict each other.
         count = record.plan.count
         bitmap = None if chunks_fd is None else ChunkBitmap(chunks_fd, count)
         chunks_fd = None
@@ -75,7 +75,7 @@ def load_upload(directory_fd: int) -> tuple[UploadRecord, ChunkBitmap | None]:
 
 
 def remove_upload(quotas: Quotas, key: str, state_fd: int, directory_fd: int) -> None:
-    """The open directory is no upload any more. The caller finishes it, or holds it alone."""
+    """Remove the upload in an open directory. The caller must hold its lock for finishing, or its directory alone."""
     try:
         if not os.path.samestat(os.fstat(directory_fd), os.stat(key, dir_fd=state_fd, follow_symlinks=False)):
             return

@@ -1,7 +1,7 @@
-"""Locks: being the only one, among all threads and processes, that does something with an upload.
+"""Locks among all threads and processes that work on an upload.
 
-A claim is a file in the upload's directory that is locked by ``flock``. The system drops the lock when the process
-dies, so that a claim file that nobody has locked belongs to nobody.
+A lock is a file in the upload's directory that is locked by ``flock``. The system drops the lock when the process dies,
+so a lock file without a lock is a leftover.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ..messages import Refusal
 from .base import Discarded
 from .safe_files import open_file, unlock_and_close
 
-__all__ = ["claim"]
+__all__ = ["hold_lock"]
 
 
 @contextmanager
-def claim(name: str, directory_fd: int, *, patience: float, what: str) -> Iterator[None]:
-    """Alone with this name inside the block. Waits up to ``patience`` seconds for another that has it.
+def hold_lock(name: str, directory_fd: int, *, timeout: float, what: str) -> Iterator[None]:
+    """Hold the lock of this name for a block. Waits for it up to ``timeout`` seconds.
 
-    Raises :class:`Refusal`: 503, with ``what`` in its sentence, when they are over; 409 where the directory was
-    removed.
+    Raises :class:`Refusal`: 503, with ``what`` in its sentence, if another request holds it longer than that; 409 if
+    the directory was removed.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     pause = 0.001
-    while (held_fd := _try_claim(f"claim-{name}", directory_fd)) is None:
+    while (held_fd := _try_lock(f"claim-{name}", directory_fd)) is None:
         if time.monotonic() > deadline:
             sentence = f"Another request is still {what} this upload: try again."
             raise Refusal(503, sentence, ("Retry-After", "1"))
@@ -38,14 +38,17 @@ def claim(name: str, directory_fd: int, *, patience: float, what: str) -> Iterat
     try:
         yield
     finally:
-        # It is not there any more when the upload was discarded, and all its files with it.
+        # The file is gone if the upload was discarded with all its files.
         with suppress(FileNotFoundError):
             os.unlink(f"claim-{name}", dir_fd=directory_fd)
         unlock_and_close(held_fd)
 
 
-def _try_claim(name: str, directory_fd: int) -> int | None:
-    """The file of this name, locked, None where another has it. Whoever has it removes it before letting go."""
+def _try_lock(name: str, directory_fd: int) -> int | None:
+    """Open and lock the file of this name; return None if another has locked it.
+
+    The holder of a lock removes its file before unlocking it.
+    """
     try:
         fd = open_file(name, os.O_RDWR | os.O_CREAT, directory_fd)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The name under which an upload is published, made from what a client calls it.
+"""Make the name under which an upload is published from the name that the client sent.
 
-A client's name is text from a stranger. What comes out here is a relative path with forward slashes that stays
-inside any directory it is joined to, and that every common file system takes.
+A client may send any text as a name. The result is a relative path with forward slashes that stays inside the
+directory it is joined to, and that every common file system accepts.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from ..messages import Refusal
 __all__ = ["STATE_DIRECTORY", "numbered", "safe_name"]
 
 STATE_DIRECTORY = ".resumable"
-"""Where a receiver keeps unfinished uploads, inside its directory; no upload can be published under this name."""
+"""The directory for unfinished uploads, inside that of a store; no upload can be published under this name."""
 
 _LONGEST_COMPONENT = 255
 _LONGEST_PATH = 1024
 _DEEPEST = 32
 _LONGEST_SUFFIX = 32
 
-# Control characters, what Windows forbids, the marks that turn the direction of writing, and lone surrogates.
+# Control characters, characters that Windows forbids, marks that change the writing direction, and lone surrogates.
 _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ud800-\udfff]')
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
-# Of what HFS+ does not see when it compares names, that which is no _ yet: words and emoji need it.
+# Characters that HFS+ ignores when it compares names and that are not replaced by _, because words and emoji need them.
 _IGNORED = re.compile("[\u200c\u200d\ufeff]")
 
 
 def safe_name(name: str) -> str:
-    """The relative path for a client's file name or relative path.
+    """Return a safe relative path for the file name or relative path that a client sent.
 
-    Both slashes separate; an absolute path loses its root. Characters that are not safe everywhere become ``_``,
-    dots and spaces at the end of a component go, a name that Windows reserves gets a ``_`` in front, a component is
-    cut to 255 bytes in front of its suffix. Raises :class:`Refusal` (400) for ``..``, for more than 32 components,
-    for more than 1,024 bytes, and where no name is left.
+    Both kinds of slashes separate components; an absolute path loses its root. Characters that are not safe everywhere
+    become ``_``, dots and spaces at the end of a component are removed, a name that Windows reserves gets a ``_`` in
+    front, and a component is cut to 255 bytes, before its suffix. Raises :class:`Refusal` (400) for ``..``, for more
+    than 32 components, for more than 1,024 bytes, and if no name is left.
     """
     components = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if ".." in components:
@@ -49,7 +49,7 @@ def safe_name(name: str) -> str:
 
 
 def numbered(component: str, number: int) -> str:
-    """The last component of a path with ``(number)`` in front of its suffix: ``a (1).txt``."""
+    """Return the last component of a path with ``(number)`` before its suffix: ``a (1).txt``."""
     stem, suffix = _split(component)
     return _fitted(stem, f" ({number}){suffix}")
 
@@ -63,7 +63,7 @@ def _safe_component(component: str) -> str:
 
 
 def _split(component: str) -> tuple[str, str]:
-    """The component as stem and suffix with its dot; what is too long for a suffix, or has no stem, is all stem."""
+    """Split a component into stem and suffix with its dot; the suffix is empty if it is too long or has no stem."""
     stem, dot, suffix = component.rpartition(".")
     return (stem, dot + suffix) if stem and len(suffix) < _LONGEST_SUFFIX else (component, "")
 

@@ -1,4 +1,4 @@
-"""What all uploads of a store in a directory have in common."""
+"""The options that all uploads of a store in a directory share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FilePolicy"]
 
 @dataclass(frozen=True)
 class FilePolicy:
-    """Where uploads are published, and how; see :class:`~resumable.receiver.store.files.FileStore`."""
+    """Where and how uploads are published; see :class:`~resumable.receiver.store.files.FileStore`."""
 
     home: Home
     fsync: str
@@ -31,10 +31,10 @@ class FilePolicy:
 
     @property
     def durable(self) -> bool:
-        """Whether a published file outlives a power failure."""
+        """Whether a published file survives a power failure."""
         return self.fsync != "never"
 
     @property
     def chunks_synced(self) -> bool:
-        """Whether a chunk is on the disk before it is acknowledged: also where a lost one could not be told later."""
+        """Whether a chunk is on the disk before it is confirmed, also if a lost chunk could not be noticed later."""
         return self.fsync == "always" or (self.fsync == "finish" and boot_id() is None)

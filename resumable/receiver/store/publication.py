@@ -1,4 +1,4 @@
-"""Giving a finished file its name: atomically, and never over another file."""
+"""Give a finished file its name, atomically and without overwriting another file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["is_published", "publish_file"]
 
 
 def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, refuse: bool, durable: bool) -> str:
-    """The name in ``root`` that the file ``part`` of the directory ``upload``, both open, has now.
+    """Publish the file ``part`` of an upload in ``root``, and return the name that it got.
 
-    It is a second link, so that no byte is copied. When the name is taken it is ``name (1)``, or with ``refuse`` a
-    :class:`Refusal` (409). Directories of the path are made. A link that a process left which died thereafter is found
-    again.
+    The name is a second link, so no byte is copied. If ``name`` is taken, use ``name (1)`` and so on, or raise
+    :class:`Refusal` (409) with ``refuse``. Missing directories of the path are created. If a process has died after it
+    linked the file, its link is used.
     """
     *parents, leaf = name.split("/")
     directory_fd = open_directory(root)
     try:
         for parent in parents:
-            parent_fd, directory_fd = directory_fd, _entered(directory_fd, parent)
+            parent_fd, directory_fd = directory_fd, _enter_directory(directory_fd, parent)
             with closing_fd(parent_fd):
                 if durable:
                     os.fsync(parent_fd)
@@ -41,7 +41,7 @@ def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, refuse: 
 
 
 def is_published(root: str, name: str, part: os.stat_result) -> bool:
-    """Whether a process died after it gave the file a name where this one would be, and before it noted that."""
+    """Return whether a process has died after it linked the file, but before it saved that in the record."""
     directory_fd = open_directory(root)
     try:
         for parent in name.split("/")[:-1]:
@@ -70,9 +70,9 @@ def _link(directory_fd: int, leaf: str, upload_fd: int, refuse: bool) -> str:
 
 
 def _free_number(directory_fd: int, leaf: str, taken: int) -> int:
-    """A number above the taken one that was free a moment ago, and the one below it taken.
+    """Return a number above the taken one that is free, while the one below it is taken.
 
-    It is looked for with steps that grow and then shrink: names that many files have would cost a look at each.
+    The steps grow and then shrink: checking each number would be slow for a name that many files have.
     """
     step = 1
     while exists(numbered(leaf, taken + step), directory_fd):
@@ -97,7 +97,7 @@ def _linked_before(directory_fd: int, part: os.stat_result) -> str | None:
     return None
 
 
-def _entered(directory_fd: int, name: str) -> int:
+def _enter_directory(directory_fd: int, name: str) -> int:
     try:
         return mkdir_open(name, directory_fd)
     except NotADirectoryError:

@@ -1,8 +1,8 @@
-"""How many open uploads a tenant has and how many bytes they are, so that limits are checked without counting.
+"""Keep count of the open uploads of each tenant and of their bytes, so that limits are checked without counting.
 
-The counts of all tenants are one small file, ``quotas``, that is locked while an upload begins or ends. It is empty
-from before such a change until after it: where a process dies in between, the next one counts the uploads anew. It does
-so too where the counts are those of another run of the machine, which may have got to the disk or not.
+The counts of all tenants are in one small file that is locked while an upload begins or ends. It is emptied before such
+a change and written after it: if a process dies in between, the next one counts the uploads again. So it does if the
+counts are from before a restart of the machine, because they may not have reached the disk.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from .base import UploadRecord
 from .bitmap import boot_id
 from .safe_files import closing_lock, open_file
 
-__all__ = ["ACCOUNTS", "Quotas", "check_reserve"]
+__all__ = ["QUOTA_FILE", "Quotas", "check_reserve"]
 
-ACCOUNTS = "accounts"
-"""The name of the file in the state directory."""
+QUOTA_FILE = "accounts"
+"""The name of the file with the counts in the state directory."""
 
 _LIMITED = (LIMIT_HEADER, "quota")
 _Counts: TypeAlias = dict[str, list[int]]
 
 
 class Quotas:
-    """The accounts of a store that allows each tenant this many open uploads, and their total sizes in bytes.
+    """The limits of a store: how many open uploads each tenant may have, and how many bytes they may have together.
 
-    Without limits nothing is counted. ``count`` gives the records of the open uploads, from the open state directory.
+    Without limits nothing is counted. ``records(state_fd)`` yields the records of all open uploads.
     """
 
     def __init__(
-        self, max_open_uploads: int | None, max_bytes: int | None, count: Callable[[int], Iterator[UploadRecord]]
+        self, max_open_uploads: int | None, max_bytes: int | None, records: Callable[[int], Iterator[UploadRecord]]
     ) -> None:
         self._max_open_uploads = max_open_uploads
         self._max_bytes = max_bytes
-        self._count = count
+        self._records = records
 
     @contextmanager
     def beginning(self, record: UploadRecord, state_fd: int) -> Iterator[None]:
-        """In the block the upload becomes an open one. Raises :class:`Refusal` before it: 413, 429 and 507."""
+        """Count one more open upload, which begins in the block. Raises :class:`Refusal` before it: 413, 429 or 507."""
         with self._changing(state_fd, record, 1):
             yield
 
     @contextmanager
     def ending(self, record: UploadRecord, state_fd: int) -> Iterator[None]:
-        """In the block the upload ceases to be an open one."""
+        """Count one open upload less, which ends in the block."""
         with self._changing(state_fd, record, -1):
             yield
 
     def forget(self, state_fd: int) -> None:
-        """The uploads are counted anew the next time that their number matters."""
+        """Drop the counts, so that the uploads are counted again the next time."""
         try:
-            fd = open_file(ACCOUNTS, os.O_RDWR, state_fd)
+            fd = open_file(QUOTA_FILE, os.O_RDWR, state_fd)
         except FileNotFoundError:
             return
         with closing_lock(fd):
@@ -71,11 +71,11 @@ class Quotas:
             self.forget(state_fd)
             yield
             return
-        with closing_lock(open_file(ACCOUNTS, os.O_RDWR | os.O_CREAT, state_fd)) as fd:
+        with closing_lock(open_file(QUOTA_FILE, os.O_RDWR | os.O_CREAT, state_fd)) as fd:
             fcntl.flock(fd, fcntl.LOCK_EX)
             counts = _read(fd)
             if counts is None:
-                counts = self._counted(state_fd)
+                counts = self._count_all(state_fd)
             uploads, size = counts.get(record.tenant, (0, 0))
             if sign > 0:
                 self._check(uploads, size, record)
@@ -106,9 +106,9 @@ class Quotas:
             )
             raise Refusal(507, sentence, _LIMITED)
 
-    def _counted(self, state_fd: int) -> _Counts:
+    def _count_all(self, state_fd: int) -> _Counts:
         counts: _Counts = {}
-        for record in self._count(state_fd):
+        for record in self._records(state_fd):
             account = counts.setdefault(record.tenant, [0, 0])
             account[0] += 1
             account[1] += record.total_size
@@ -116,7 +116,7 @@ class Quotas:
 
 
 def check_reserve(directory_fd: int, reserve: int, size: int) -> None:
-    """Raises :class:`Refusal` (507) where the disk of the open directory had less than ``reserve`` bytes left then."""
+    """Raise :class:`Refusal` (507) if ``size`` more bytes would leave less than ``reserve`` bytes of the disk free."""
     disk = os.fstatvfs(directory_fd)
     if disk.f_bavail * disk.f_frsize - size < reserve:
         raise Refusal(
@@ -131,7 +131,7 @@ def _boot() -> str:
 
 
 def _read(fd: int) -> _Counts | None:
-    """What the file says, None where it says nothing that counts."""
+    """Read the counts; return None if there are none that are valid."""
     text = os.pread(fd, os.fstat(fd).st_size, 0)
     try:
         boot, counts = json.loads(text)
@@ -141,7 +141,7 @@ def _read(fd: int) -> _Counts | None:
 
 
 def _write(fd: int, counts: _Counts) -> None:
-    """The file says this; or nothing, where the disk has no room for it."""
+    """Write the counts; leave the file empty if the disk is full."""
     text = json.dumps([_boot(), counts]).encode()
     try:
         if os.pwrite(fd, text, 0) < len(text):

@@ -1,4 +1,4 @@
-"""The record of an upload in a file: a line of JSON, and behind it the digests of the chunks of a published file."""
+"""Read and write the record of an upload: a line of JSON, and the digests of the chunks if it is published."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _TIMES = ("modified", "differing")
 
 @dataclass(frozen=True)
 class KeptRecord:
-    """A record, and what only its store knows. Times are nanoseconds since the epoch, by the clock of the file system.
+    """A record, with what only its store knows. Times are in nanoseconds since the epoch.
 
-    ``modified`` is when the published file was last changed, when it was last known to have the bytes of the upload;
-    ``differing`` when it was last changed, when it was known to have others. ``length`` is that of the line in bytes.
+    ``modified`` is the modification time of the published file when it last had the bytes of the upload; ``differing``
+    is its modification time when it had other bytes. ``length`` is the length of the line in bytes.
     """
 
     record: UploadRecord
@@ -43,18 +43,18 @@ class KeptRecord:
 
 
 def read_record(directory_fd: int) -> UploadRecord:
-    """The record in the open directory. Raises FileNotFoundError, or ValueError where it is not whole."""
+    """Read the record in an open directory. Raises FileNotFoundError, or ValueError if it is damaged."""
     return read_kept(directory_fd).record
 
 
 def read_kept(directory_fd: int) -> KeptRecord:
-    """Read the record in the open directory with all that its store knows. Raises what :func:`read_record` does."""
+    """Read the record in an open directory with what only its store knows. Raises what :func:`read_record` raises."""
     with closing_fd(open_file("record", os.O_RDONLY, directory_fd)) as fd:
         return read_open_record(fd)
 
 
 def read_open_record(fd: int) -> KeptRecord:
-    """Read the record in an open file. Raises ValueError if it is not whole."""
+    """Read the record in an open file. Raises ValueError if it is damaged."""
     line = bytearray()
     while b"\n" not in line and (piece := os.pread(fd, _BLOCK, len(line))):
         line += piece
@@ -66,7 +66,7 @@ def read_open_record(fd: int) -> KeptRecord:
 
 
 def read_digests(fd: int, kept: KeptRecord) -> Iterator[bytes]:
-    """Read all digests behind the record in an open file, in blocks; fewer than chunks if they are not known."""
+    """Yield all digests behind the record in an open file, in blocks; fewer than chunks if they are unknown."""
     place = kept.length
     while block := os.pread(fd, _BLOCK, place):
         yield block[: len(block) // DIGEST_SIZE * DIGEST_SIZE]
@@ -74,16 +74,13 @@ def read_digests(fd: int, kept: KeptRecord) -> Iterator[bytes]:
 
 
 def read_digest(fd: int, kept: KeptRecord, index: int) -> int:
-    """Read the digest of a chunk behind the record in an open file; 0 if it is not known."""
+    """Read the digest of a chunk behind the record in an open file; 0 if it is unknown."""
     cell = os.pread(fd, DIGEST_SIZE, kept.length + DIGEST_SIZE * index)
     return memoryview(cell.ljust(DIGEST_SIZE, b"\0")).cast("I")[0]
 
 
 def write_record(directory_fd: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
-    """The open directory has this record afterwards; at no moment has it half of it.
-
-    Without ``digests`` those of the record before it stay.
-    """
+    """Replace the record in an open directory, atomically. Without ``digests`` those of the old record are kept."""
     said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in _TIMES}
     with ExitStack() as closing:
         if digests is None:

@@ -1,6 +1,6 @@
-"""Directories and files of a store, opened so that no planted link leads anywhere.
+"""Open the directories and files of a store so that no planted link can lead out of it.
 
-Everything is opened relative to a directory that is open already, and no symbolic link is followed.
+Everything is opened relative to an open directory, and symbolic links are not followed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 @contextmanager
 def closing_fd(fd: int) -> Iterator[int]:
-    """The open file, closed after the block."""
+    """Close the descriptor after the block."""
     try:
         yield fd
     finally:
@@ -39,7 +39,7 @@ def closing_fd(fd: int) -> Iterator[int]:
 
 @contextmanager
 def closing_lock(fd: int) -> Iterator[int]:
-    """The open file, unlocked and closed after the block."""
+    """Unlock and close the descriptor after the block."""
     try:
         yield fd
     finally:
@@ -47,27 +47,27 @@ def closing_lock(fd: int) -> Iterator[int]:
 
 
 def unlock_and_close(fd: int) -> None:
-    """The open file is unlocked and closed."""
-    # To close it is not enough: a process that the program forked meanwhile has it open too, and would keep the lock.
+    """Unlock and close the descriptor."""
+    # Closing is not enough: a process that was forked in the meantime has it open too, and would keep the lock.
     fcntl.flock(fd, fcntl.LOCK_UN)
     os.close(fd)
 
 
 def open_directory(path: str, parent_fd: int | None = None) -> int:
-    """The directory of this path, relative to the open one above it; to be closed by the caller.
+    """Open the directory of this path, relative to an open parent; the caller has to close it.
 
-    Raises NotADirectoryError where the last component is a symbolic link, as for anything else that is no directory.
+    Raises NotADirectoryError if the last component is a symbolic link, or anything else but a directory.
     """
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
 
 
 def open_file(name: str, flags: int, directory_fd: int, mode: int = 0o600) -> int:
-    """The file of this name in the open directory. Raises OSError (ELOOP) where it is a symbolic link."""
+    """Open the file of this name in an open directory. Raises OSError (ELOOP) if it is a symbolic link."""
     return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory_fd)
 
 
 def open_if_there(name: str, flags: int, directory_fd: int) -> int | None:
-    """As :func:`open_file`; None where there is no file of this name."""
+    """Open a file as :func:`open_file` does; return None if there is no file of this name."""
     try:
         return open_file(name, flags, directory_fd)
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def open_if_there(name: str, flags: int, directory_fd: int) -> int | None:
 
 
 def mkdir_open(name: str, parent_fd: int, mode: int = 0o777) -> int:
-    """The directory of this name inside the open one, made where it is missing."""
+    """Open the directory of this name in an open parent; create it if it is missing."""
     try:
         os.mkdir(name, mode, dir_fd=parent_fd)
     except FileExistsError:
@@ -84,7 +84,7 @@ def mkdir_open(name: str, parent_fd: int, mode: int = 0o777) -> int:
 
 
 def exists(path: str, parent_fd: int) -> bool:
-    """Whether there is anything at this path relative to the open directory."""
+    """Return whether anything exists at this path relative to an open directory."""
     try:
         os.stat(path, dir_fd=parent_fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -93,27 +93,26 @@ def exists(path: str, parent_fd: int) -> bool:
 
 
 def open_state(root: str) -> int | None:
-    """The directory of the uploads in ``root``, None where there is none.
+    """Open the directory of the uploads in ``root``; return None if there is none.
 
-    Raises PermissionError where others than this process's user could have put it there, or can write to it.
+    Raises PermissionError if it belongs to another user, or if others can write to it.
     """
     try:
         with closing_fd(_open_root(root)) as root_fd:
-            return _own(open_directory(STATE_DIRECTORY, root_fd), root)
+            return _check_owner(open_directory(STATE_DIRECTORY, root_fd), root)
     except FileNotFoundError:
         return None
 
 
 def make_state(root: str, *, durable: bool, lasting: bool) -> int:
-    """The directory of the uploads in ``root``, made where it is missing; with ``durable`` it outlives a power failure.
+    """Open the directory of the uploads in ``root``; create it, and ``root``, if they are missing.
 
-    With ``lasting`` a new root does, which the files that are published in it need.
-
-    Raises PermissionError as :func:`open_state` does.
+    With ``durable`` it survives a power failure. With ``lasting`` a new ``root`` does, as the files that are published
+    in it need it to. Raises PermissionError as :func:`open_state` does.
     """
-    _make(root, durable=lasting)
+    _make_directories(root, durable=lasting)
     with closing_fd(_open_root(root)) as root_fd:
-        state_fd = _own(mkdir_open(STATE_DIRECTORY, root_fd, 0o700), root)
+        state_fd = _check_owner(mkdir_open(STATE_DIRECTORY, root_fd, 0o700), root)
         if durable:
             os.fsync(root_fd)
         return state_fd
@@ -123,11 +122,11 @@ def _open_root(root: str) -> int:
     try:
         return open_directory(root)
     except NotADirectoryError:
-        problem = "no directory, or a symbolic link, which is not followed: name the directory that it leads to"
+        problem = "not a directory, or a symbolic link, which is not followed: give the path of the directory itself"
         raise NotADirectoryError(errno.ENOTDIR, problem, root) from None
 
 
-def _own(state_fd: int, root: str) -> int:
+def _check_owner(state_fd: int, root: str) -> int:
     found = os.fstat(state_fd)
     if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
         return state_fd
@@ -136,16 +135,16 @@ def _own(state_fd: int, root: str) -> int:
     raise PermissionError(errno.EPERM, "belongs to another user, or others may write to it", path)
 
 
-def _make(path: str, *, durable: bool) -> None:
+def _make_directories(path: str, *, durable: bool) -> None:
     try:
-        _make_one(path, durable=durable)
+        _make_directory(path, durable=durable)
     except FileNotFoundError:
-        _make(os.path.dirname(path), durable=durable)
-        # In /proc it is not found again.
-        _make_one(path, durable=durable)
+        _make_directories(os.path.dirname(path), durable=durable)
+        # In /proc the parent cannot be created, and this raises again.
+        _make_directory(path, durable=durable)
 
 
-def _make_one(path: str, *, durable: bool) -> None:
+def _make_directory(path: str, *, durable: bool) -> None:
     try:
         os.mkdir(path)
     except FileExistsError:
@@ -156,7 +155,7 @@ def _make_one(path: str, *, durable: bool) -> None:
 
 
 def remove_directory(name: str, parent_fd: int) -> None:
-    """There is no directory of this name in the open one afterwards. It holds files only."""
+    """Remove the directory of this name, which holds files only, from an open parent."""
     with closing_fd(open_directory(name, parent_fd)) as directory_fd:
         while True:
             for name_inside in os.listdir(directory_fd):
@@ -165,6 +164,6 @@ def remove_directory(name: str, parent_fd: int) -> None:
             try:
                 return os.rmdir(name, dir_fd=parent_fd)
             except OSError as error:
-                # A request that holds it still may have left another file meanwhile.
+                # A request that still has it open may have created another file in the meantime.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise

@@ -1,9 +1,9 @@
-"""After the end: what is remembered of a published file, and whether the file is still there.
+"""Remember published files, and find out whether they still exist.
 
-A file that lies in the directory is looked at each time that somebody asks for it: one look, nothing is read. It is
-known by its size and the time of its last change, which publishing sets to the nanosecond; if only that time is
-another, the file is compared with the digests of its chunks, once. The number of its inode says nothing: some systems
-give it to the next file at once, and others invent it.
+Each request for a published file checks the file with one ``stat``, without reading it. The file is recognised by its
+size and its modification time, which publishing sets to the nanosecond; if only the time differs, the file is compared
+once with the digests of its chunks. The inode number says nothing: some systems give it to the next file at once, and
+others invent it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from .records import (
 )
 from .safe_files import closing_fd, open_directory, open_file
 
-__all__ = ["REPEATED_FOR", "Tombstone", "placed"]
+__all__ = ["REPEATED_FOR", "Tombstone", "with_offsets"]
 
 REPEATED_FOR = 3600.0
-"""The seconds after the end for which a request of a session that took part is taken for a repeat. No client waits
-longer for an answer, and a session may live for months and have another file of that name."""
+"""For how many seconds after publishing a request of a session that took part counts as a repeat. No client waits
+longer for an answer, and a session may live for months and send another file of the same name."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,20 +45,20 @@ _IN_MEMORY = 1 << 20
 
 
 class Tombstone:
-    """A :class:`~resumable.receiver.store.base.PublishedUpload`: the record in ``file``, with which it is closed.
+    """A :class:`~resumable.receiver.store.base.PublishedUpload` with the open record ``record_fd``.
 
-    ``above`` is the directory of the published files, open as well, and ``file`` stays what it is when its name is
-    gone. ``noting()`` is a block that nobody else is in at the same time, in which the record of its upload can be read
-    and written; in it, it gives the directory of the upload.
+    ``root_fd`` is the open directory of the published files. The record stays readable after its name is gone. The
+    caller closes both. ``updating()`` is a context manager that locks the upload, so that its record can be read and
+    written, and yields its open directory.
     """
 
     def __init__(
-        self, policy: FilePolicy, root_fd: int, record_fd: int, noting: Callable[[], AbstractContextManager[int]]
+        self, policy: FilePolicy, root_fd: int, record_fd: int, updating: Callable[[], AbstractContextManager[int]]
     ) -> None:
         self._policy = policy
         self._root_fd = root_fd
         self._record_fd = record_fd
-        self._noting = noting
+        self._updating = updating
         self._kept = read_open_record(record_fd)
 
     @property
@@ -89,7 +89,7 @@ class Tombstone:
         return collected
 
     def _age(self) -> float:
-        """The seconds since the record was written."""
+        """Return the seconds since the record was written."""
         return time.time() - self._written() / 1e9
 
     def _written(self) -> int:
@@ -98,11 +98,11 @@ class Tombstone:
     def _is_there(self, closing: ExitStack) -> bool:
         *parents, leaf = self._path
         try:
-            directory_fd = self._enter(parents, closing)
+            directory_fd = self._open_parent(parents, closing)
             found = os.stat(leaf, dir_fd=directory_fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        known = self._knows(found)
+        known = self._is_same(found)
         if known is not None:
             return known
         fd = closing.enter_context(closing_fd(_open(leaf, directory_fd)))
@@ -112,31 +112,31 @@ class Tombstone:
     def _path(self) -> list[str]:
         return (self.record.published or self.record.name).split("/")
 
-    def _enter(self, parents: list[str], closing: ExitStack) -> int:
-        """Open the directory that the file was published in, through no symbolic link."""
+    def _open_parent(self, parents: list[str], closing: ExitStack) -> int:
+        """Open the directory that the file was published in, without following symbolic links."""
         directory_fd = self._root_fd
         for parent in parents:
             directory_fd = closing.enter_context(closing_fd(open_directory(parent, directory_fd)))
         return directory_fd
 
-    def _knows(self, found: os.stat_result) -> bool | None:
-        """Whether a file has the right bytes; None if it has to be read for that."""
+    def _is_same(self, found: os.stat_result) -> bool | None:
+        """Return whether a file has the published bytes; None if it has to be read to know that."""
         if not stat.S_ISREG(found.st_mode) or found.st_size != self.record.total_size:
             return False
         if self._kept.modified is None:
-            # It was published by a version that noted neither times of files nor digests.
+            # It was published by a version that saved neither modification times nor digests.
             return found.st_mtime_ns <= self._written()
         if found.st_mtime_ns == self._kept.modified:
             return True
         return False if found.st_mtime_ns == self._kept.differing else None
 
     def _compare(self, fd: int, found: os.stat_result) -> bool:
-        """Compare the file with the digests, and note what comes out, so that it need not be done again."""
-        with self._noting() as upload_fd:
+        """Compare the file with the digests, and save the result, so that this is done only once."""
+        with self._updating() as upload_fd:
             current = read_kept(upload_fd)
-            # Somebody else may have done it while we waited. Where the digests are has not changed in our file.
+            # Another request may have done it in the meantime. The digests have the same place in our open record.
             self._kept = replace(self._kept, modified=current.modified, differing=current.differing)
-            known = self._knows(found)
+            known = self._is_same(found)
             if known is not None:
                 return known
             same = has_digests(fd, self.record.plan, read_digests(self._record_fd, self._kept))
@@ -151,40 +151,40 @@ class Tombstone:
             return same
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
-        """See :meth:`PublishedUpload.repeats`. What is too long for the memory waits in a file without a name."""
+        """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name."""
         with ExitStack() as closing:
             fd = self._unchanged(closing)
             with ExitStack() as keeping:
                 state = os.path.join(self._policy.root, STATE_DIRECTORY)
                 spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=state))
                 digest, same = Digest(), True
-                for offset, piece in placed(record.plan, index, pieces):
+                for offset, piece in with_offsets(record.plan, index, pieces):
                     spool.write(piece)
                     digest.add(piece)
-                    same = same and (fd is None or _has(fd, piece, offset))
+                    same = same and (fd is None or _matches(fd, piece, offset))
                 if same and (fd is not None or self._digest(record.plan, index) == digest.value()):
                     return None
                 keeping.pop_all()
-        again = _again(spool)
-        # Begun, so that the file is closed wherever the pieces are left.
+        again = _replay(spool)
+        # Started, so that the file is closed even if the pieces are never consumed.
         next(again)
         return again
 
     def _unchanged(self, closing: ExitStack) -> int | None:
-        """The open file, if it is there and as it was published; it is a better proof than the digests."""
+        """Open the file if it exists and is unchanged: it is a better proof than the digests. Else return None."""
         *parents, leaf = self._path
         with suppress(OSError):
-            fd = closing.enter_context(closing_fd(_open(leaf, self._enter(parents, closing))))
-            return fd if self._knows(os.fstat(fd)) else None
+            fd = closing.enter_context(closing_fd(_open(leaf, self._open_parent(parents, closing))))
+            return fd if self._is_same(os.fstat(fd)) else None
         return None
 
     def _digest(self, plan: ChunkPlan, index: int) -> int:
-        """The digest of the chunk; 0 if it is not known, as in another cut of the file."""
+        """Return the digest of the chunk; 0 if it is unknown, as it is if the file is cut in another way."""
         return read_digest(self._record_fd, self._kept, index) if plan == self.record.plan else 0
 
 
-def placed(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Each piece with its offset in the file; they are as long as the chunk when they end. Raises Refusal (400)."""
+def with_offsets(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield each piece with its offset in the file. Raises :class:`Refusal` (400) if the chunk has a wrong length."""
     start, end = plan.span(index)
     offset = start
     for piece in pieces:
@@ -197,18 +197,18 @@ def placed(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tup
 
 
 def _open(leaf: str, directory_fd: int) -> int:
-    # Not to wait for the other end of a pipe that somebody has put there.
+    # Without O_NONBLOCK this would wait if the file was replaced by a pipe.
     return open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory_fd)
 
 
-def _has(fd: int, piece: bytes, offset: int) -> bool:
+def _matches(fd: int, piece: bytes, offset: int) -> bool:
     try:
         return os.pread(fd, len(piece), offset) == piece
     except OSError as error:
         raise _unavailable(error) from error
 
 
-def _again(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+def _replay(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
     with spool:
         yield b""
         spool.seek(0)

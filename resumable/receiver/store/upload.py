@@ -1,6 +1,6 @@
-"""One upload in the files of a :class:`~resumable.receiver.store.files.FileStore`.
+"""One upload of a :class:`~resumable.receiver.store.files.FileStore`.
 
-What its directory holds says :mod:`~resumable.receiver.store.layout`.
+:mod:`~resumable.receiver.store.layout` describes the files in its directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .base import Discarded, UploadRecord, other_hash
 from .bitmap import ChunkBitmap
 from .digests import Digest, digest_at, unknown_in
 from .layout import PAST, load_upload, remove_upload
-from .locks import claim
+from .locks import hold_lock
 from .policy import FilePolicy
 from .publication import is_published, publish_file
 from .quotas import check_reserve
@@ -38,7 +38,7 @@ from .safe_files import (
     open_if_there,
     unlock_and_close,
 )
-from .tombstone import Tombstone, placed
+from .tombstone import Tombstone, with_offsets
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 __all__ = ["FileUpload"]
 
 _PIECE = 1 << 18
-_WORTH_HASTENING = 1 << 16
+_WORTH_WRITEBACK = 1 << 16
 
 
 class FileUpload:
-    """One request's hold on one upload: a :class:`~resumable.receiver.store.base.StoredUpload`.
+    """A :class:`~resumable.receiver.store.base.StoredUpload` in the open and locked directory ``directory_fd``.
 
-    ``directory`` is the upload's, open and locked; leaving the ``with`` block closes it. Raises what :func:`look` does.
+    Leaving the ``with`` block closes it. Raises what :func:`load_upload` raises.
     """
 
     def __init__(self, policy: FilePolicy, key: str, directory_fd: int) -> None:
@@ -64,9 +64,9 @@ class FileUpload:
         try:
             self._plan = self.record.plan
             if self._bitmap is not None and not self._bitmap.trusted():
-                self._doubt(self._bitmap)
+                self._discard_unsynced(self._bitmap)
         except BaseException:
-            self._close_marks()
+            self._close_bitmap()
             raise
 
     def __enter__(self) -> Self:
@@ -76,10 +76,10 @@ class FileUpload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
-        self._close_marks()
+        self._close_bitmap()
         unlock_and_close(self._directory_fd)
 
-    def _close_marks(self) -> None:
+    def _close_bitmap(self) -> None:
         if self._bitmap is not None:
             self._bitmap.close()
 
@@ -92,16 +92,16 @@ class FileUpload:
         return iter([(0, self._plan.count)]) if self._bitmap is None else self._bitmap.ranges()
 
     def stored(self) -> int:
-        """See :meth:`StoredUpload.stored`. Costs the same for any number of chunks."""
+        """See :meth:`StoredUpload.stored`. Takes constant time."""
         return self._plan.count if self._bitmap is None else self._bitmap.at_least()
 
     def complete(self) -> bool:
-        """See :meth:`StoredUpload.complete`. Costs the same for any number of chunks."""
+        """See :meth:`StoredUpload.complete`. Takes constant time."""
         return self._bitmap is None or self._bitmap.complete()
 
     def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
-        """See :meth:`StoredUpload.receive`. The pieces go to their place as they come."""
-        with self._claim(f"chunk-{index}", f"sending chunk {index + 1} of"):
+        """See :meth:`StoredUpload.receive`. The pieces are written to their place as they arrive."""
+        with self._hold_lock(f"chunk-{index}", f"sending chunk {index + 1} of"):
             if self._bitmap is None or self._bitmap.has(index):
                 self._compare(index, pieces)
                 return False
@@ -112,7 +112,7 @@ class FileUpload:
                 raise Discarded from None
             with closing_fd(part_fd):
                 digest = Digest()
-                for offset, piece in placed(self._plan, index, pieces):
+                for offset, piece in with_offsets(self._plan, index, pieces):
                     digest.add(piece)
                     written = os.pwrite(part_fd, piece, offset)
                     while written < len(piece):
@@ -125,9 +125,9 @@ class FileUpload:
             return True
 
     def _start_writeback(self, index: int, part_fd: int) -> None:
-        """The disk begins to take the chunk, and nobody waits for it: little is left then to wait for at the end."""
+        """Start to write the chunk to the disk without waiting for it, so that finishing takes less time."""
         start, end = self._plan.span(index)
-        if end - start >= _WORTH_HASTENING and hasattr(os, "posix_fadvise"):
+        if end - start >= _WORTH_WRITEBACK and hasattr(os, "posix_fadvise"):
             advice = os.POSIX_FADV_DONTNEED  # type: ignore[attr-defined,unused-ignore] # not on macOS
             os.posix_fadvise(part_fd, start, end - start, advice)
 
@@ -137,7 +137,7 @@ class FileUpload:
             if part_fd is None and not exists("record", self._directory_fd):
                 raise Discarded
             digest, same = Digest(), True
-            for offset, piece in placed(self._plan, index, pieces):
+            for offset, piece in with_offsets(self._plan, index, pieces):
                 if part_fd is None:
                     digest.add(piece)
                 elif same:
@@ -155,7 +155,7 @@ class FileUpload:
                 os.close(part_fd)
 
     def _digest(self, index: int) -> int:
-        """The digest of a chunk of the published file; 0 if it is not known."""
+        """Return the digest of a chunk of the published file; 0 if it is unknown."""
         try:
             record_fd = open_file("record", os.O_RDONLY, self._directory_fd)
         except FileNotFoundError:
@@ -178,12 +178,12 @@ class FileUpload:
             if record.file_sha256 is not None and record.file_sha256 != sha256:
                 raise other_hash(record.file_sha256, sha256)
             if record.file_sha256 is None and record.published is None:
-                # What a sweep has put on the disk goes with its record: the new one must not get there half.
+                # Chunks that a sweep has put on the disk are lost without a record, so the new one must be whole there.
                 said = replace(kept, record=replace(record, file_sha256=sha256))
                 write_record(self._directory_fd, said, durable=self._policy.durable)
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
-        """See :meth:`StoredUpload.publish`. The bytes are not copied: the part file gets its name as a second link."""
+        """See :meth:`StoredUpload.publish`. No bytes are copied: the name is a second link to the part file."""
         with self._finishing():
             kept = read_kept(self._directory_fd)
             record = kept.record
@@ -206,16 +206,16 @@ class FileUpload:
                 name = publish_file(root, record.name, self._directory_fd, part_fd, refuse=refuse, durable=durable)
             published = replace(kept, record=replace(record, published=name), modified=modified)
             write_record(self._directory_fd, published, durable=durable, digests=self._bitmap.digests())
-            self._end(published.record)
+            self._remove_working_files(published.record)
             return published.record
 
     def _complete_digests(self, part_fd: int, bitmap: ChunkBitmap) -> None:
-        """Every digest is known: also those of chunks that came before a power failure, or to a process that died."""
+        """Compute the digests that are unknown because of a power failure, or because a process died."""
         for index in unknown_in(bitmap.digests()):
             bitmap.note(index, digest_at(part_fd, *self._plan.span(index)))
 
     def notify_once(
-        self, tell: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
+        self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
     ) -> bool:
         """See :meth:`StoredUpload.notify_once`."""
         with self._finishing():
@@ -223,9 +223,9 @@ class FileUpload:
             record = kept.record
             if record.published is None or record.announced:
                 return False
-            self._end(record)
-            if tell is not None:
-                tell(record)
+            self._remove_working_files(record)
+            if callback is not None:
+                callback(record)
             owned = collected if self._policy.collected is None else self._policy.collected
             sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
             announced = replace(record, announced=True, collected=owned, sessions=sessions)
@@ -247,7 +247,7 @@ class FileUpload:
         """See :meth:`StoredUpload.give_way`."""
         past = f"{PAST}{self._key}"
         with suppress(Discarded), self._finishing(), self._state() as state_fd:
-            self._end(read_record(self._directory_fd))
+            self._remove_working_files(read_record(self._directory_fd))
             with suppress(FileNotFoundError):
                 os.unlink(past, dir_fd=state_fd)
             os.link("record", past, src_dir_fd=self._directory_fd, dst_dir_fd=state_fd, follow_symlinks=False)
@@ -263,8 +263,8 @@ class FileUpload:
             write_record(self._directory_fd, forgotten, durable=self._policy.durable)
             return True
 
-    def _end(self, record: UploadRecord) -> None:
-        """The published upload is no open one any more; a process that published it may have died before this."""
+    def _remove_working_files(self, record: UploadRecord) -> None:
+        """Remove the part file and the bitmap of a published upload. Another process may have died before it did so."""
         if exists("chunks", self._directory_fd):
             with self._state() as state_fd, self._policy.quotas.ending(record, state_fd):
                 os.unlink("chunks", dir_fd=self._directory_fd)
@@ -274,20 +274,20 @@ class FileUpload:
     def discard(self) -> None:
         """See :meth:`StoredUpload.discard`."""
         with self._finishing(), self._state() as state_fd:
-            # Only whoever finishes an upload, or holds it alone, gives its directory another name.
+            # Only the holder of this lock, or of an exclusive lock on the directory, may rename it.
             remove_upload(self._policy.quotas, self._key, state_fd, self._directory_fd)
 
     def recover(self) -> None:
-        """What a process that died left half done is done; with ``fsync="finish"`` what is stored is on the disk.
+        """Complete what a process that died left half done. With ``fsync="finish"`` put stored chunks on the disk.
 
-        Raises :class:`Refusal` (503) where another request finishes the upload.
+        Raises :class:`Refusal` (503) if another request is finishing the upload.
         """
         if self._bitmap is None:
             return
-        with self._claim("end", "finishing", patience=0.0):
+        with self._hold_lock("end", "finishing", timeout=0.0):
             record = read_record(self._directory_fd)
             if record.published is not None:
-                self._end(record)
+                self._remove_working_files(record)
                 return
             written = self._bitmap.unsynced()
             if self._policy.fsync != "finish" or not written:
@@ -299,22 +299,22 @@ class FileUpload:
             self._bitmap.confirm(written)
 
     def _sync(self, fd: int, bitmap: ChunkBitmap) -> None:
-        """The file is on the disk. Where it is not, the system tells only once, and has let go of the bytes."""
+        """Put the file on the disk. If that fails, the system reports it only once and drops the bytes: so do we."""
         try:
             os.fsync(fd)
         except OSError:
             bitmap.discard_unsynced(whole=self._is_published())
             raise
 
-    def _doubt(self, bitmap: ChunkBitmap) -> None:
-        """The machine was started since: what had not got to the disk may not be there."""
+    def _discard_unsynced(self, bitmap: ChunkBitmap) -> None:
+        """Discard the chunks that may not have reached the disk before the machine restarted."""
         with self._finishing():
-            # Somebody else may have done it while we waited.
+            # Another request may have done it while we waited.
             if not bitmap.trusted():
                 bitmap.discard_unsynced(whole=self._is_published())
 
     def _is_published(self) -> bool:
-        """Whether the file has its name, which only the record does not say: then it is whole, and stays as it is."""
+        """Return whether the file already has its name, though the record does not say so. Then it is whole."""
         try:
             part = os.stat("part", dir_fd=self._directory_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -323,15 +323,15 @@ class FileUpload:
 
     @contextmanager
     def _finishing(self) -> Iterator[int]:
-        with self._claim("end", "finishing"):
-            # Between the emptying of its directory and the end of it, an upload that is gone can be claimed.
+        with self._hold_lock("end", "finishing"):
+            # An upload that is being removed can still be locked while its directory is emptied.
             if not exists("record", self._directory_fd):
                 raise Discarded
             yield self._directory_fd
 
-    def _claim(self, name: str, what: str, patience: float | None = None) -> AbstractContextManager[None]:
-        patience = self._policy.patience if patience is None else patience
-        return claim(name, self._directory_fd, patience=patience, what=what)
+    def _hold_lock(self, name: str, what: str, timeout: float | None = None) -> AbstractContextManager[None]:
+        timeout = self._policy.patience if timeout is None else timeout
+        return hold_lock(name, self._directory_fd, timeout=timeout, what=what)
 
     @contextmanager
     def _state(self) -> Iterator[int]:
@@ -343,10 +343,9 @@ class FileUpload:
 
 
 def _touch(part_fd: int) -> int:
-    """Set when the file was last changed to now, and return that, in nanoseconds.
+    """Set the modification time of the file to now, and return it in nanoseconds.
 
-    What the system itself sets has steps of some milliseconds: somebody who changes the file right after it was
-    published could come within the same one.
+    The system itself sets it in steps of some milliseconds, so a change right after publishing could go unnoticed.
     """
     now = time.time_ns()
     with suppress(OSError):
