@@ -53,4 +53,4 @@ def sweep_or_log(sweep: Callable[[], object]) -> None:
     try:
         sweep()
     except Exception:
-        _log.exception("cannot remove stale uploads")
+        _log.exception("cannot sweep the store")

@@ -268,7 +268,7 @@ class FileStore:
                     elif time.time() - _modified(name, state_fd) > _ABANDONED_AFTER:
                         remove_directory(name, state_fd)
                 except Exception:
-                    _log.exception("cannot remove %r", name)
+                    _log.exception("cannot sweep %r", name)
         return removed
 
     def _sweep_upload(self, name: str, state_fd: int, expired: Callable[[UploadRecord], object] | None) -> bool:
