@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from resumable.cli.demonstration import demonstrate
+from resumable.cli.params.stdio import guard_streams
 
 if __name__ == "__main__":
-    sys.exit(demonstrate())
+    sys.exit(guard_streams(demonstrate, own=True))

@@ -9,16 +9,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from .params.stdio import guard_streams
+
 __all__ = ["main"]
 
 NEEDED = ("click", "rich", "pathspec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of the command that the arguments (those of the process, if None) name.
+    """Run the command that the arguments (those of the process, if None) name, and return its exit code.
 
-    2 where the extra is not installed, or only in part; ``commands`` says what the others mean.
+    2 if the extra is not installed, or only in part; the documentation says what the others mean.
     """
+    return guard_streams(lambda: _run(arguments), own=arguments is None)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         from .app import run
 

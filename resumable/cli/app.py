@@ -13,7 +13,6 @@ import click
 
 from .. import __version__
 from .interruption import Interrupted
-from .params.stdio import escape_unencodable
 
 __all__ = ["COMMANDS", "group", "program", "run"]
 
@@ -58,16 +57,25 @@ def _typed(path: str) -> str:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of the command that the arguments name; what is wrong with them is told on stderr."""
+    """Run the command that the arguments name, say on stderr what is wrong with them, and return the exit code."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    escape_unencodable(sys.stdout)
     try:
         code = group.main(typed, prog_name=program(), standalone_mode=False, obj=typed)
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return _never_begun(typed, error.exit_code, error.format_message())
     except click.Abort:
-        return 130
+        return _never_begun(typed, 130, "Ctrl-C")
     except Interrupted as stop:
-        return stop.exit_code
+        return _never_begun(typed, stop.exit_code, str(stop))
     return code if isinstance(code, int) else 0
+
+
+def _never_begun(typed: Sequence[str], code: int, reason: str) -> int:
+    """End the output of ``upload --json`` with a result, as if the upload had begun. Return the code."""
+    if typed[:1] == ["upload"] and "--json" in typed:
+        from .output import json_events, report, stats
+
+        facts = report.facts(code, stats.RunStats(), (), 0)
+        json_events.JsonEvents().write("result", {**facts, "errors": [reason]})
+    return code

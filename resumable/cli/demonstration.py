@@ -16,7 +16,7 @@ from pathlib import Path
 from .. import Resumable, ResumableFile
 from ..receiver import Server
 from .breaking_proxy import BreakingProxy
-from .params.stdio import escape_unencodable
+from .output import units
 
 __all__ = ["demonstrate"]
 
@@ -27,7 +27,6 @@ class _Screen:
     """One line of progress that is drawn again and again, and the events above it."""
 
     def __init__(self) -> None:
-        escape_unencodable(sys.stdout)
         self._live = sys.stdout.isatty()
         self._drawn = False
         self._full, self._empty = ("█", "░") if _can_show("█░") else ("#", "-")
@@ -42,7 +41,7 @@ class _Screen:
         if self._live:
             part = session.progress()
             bar = (self._full * int(part * 30)).ljust(30, self._empty)
-            print(f"\r\033[K   {bar} {part:4.0%}  {session.speed / MIB:6.1f} MiB/s", end="", flush=True)
+            print(f"\r\033[K   {bar} {part:4.0%}  {units.rate(session.speed)}", end="", flush=True)
             self._drawn = True
 
 
@@ -79,7 +78,8 @@ def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
 
         @session.on("file_added")
         def added(file: ResumableFile) -> None:
-            screen.say(f"   file_added     {file.relative_path}: {file.size} bytes, {len(file.chunks)} chunks")
+            chunks = units.count(len(file.chunks), "chunk")
+            screen.say(f"   file_added     {file.relative_path}: {units.size(file.size)}, {chunks}")
 
         @session.on("file_retry")
         def retry(file: ResumableFile) -> None:
@@ -87,7 +87,7 @@ def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
 
         @session.on("file_success")
         def success(file: ResumableFile) -> None:
-            there = f", {file.bytes_skipped} bytes were there already" if file.bytes_skipped else ""
+            there = f", {units.size(file.bytes_skipped)} already there" if file.bytes_skipped else ""
             screen.say(f"   file_success   {file.relative_path}{there}")
 
         @session.on("progress")
@@ -115,10 +115,10 @@ def demonstrate() -> int:
             with BreakingProxy(server.port, cut_after=20 * MIB) as relay:
                 sent, _ = _upload(relay.url, folder, screen)
             took = time.monotonic() - began
-            screen.say(f"   {sent} bytes in {took:.1f} s; connections cut on purpose: {relay.cut}")
+            screen.say(f"   {units.size(sent)} in {took:.1f} s; connections cut on purpose: {relay.cut}")
             screen.say("3. The same again; the receiver has everything:")
             again, skipped = _upload(server.url, folder, screen)
-            screen.say(f"   {again} bytes sent, {skipped} bytes were there already")
+            screen.say(f"   {units.size(again)} sent, {units.size(skipped)} already there")
         screen.say("4. Comparing SHA-256 of what was sent and what arrived:")
         wrong = 0
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):

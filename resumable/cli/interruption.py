@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops in order, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first stops in order, the second at once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from typing import Any
 
 __all__ = ["InterruptGuard", "Interrupted"]
 
+if sys.platform != "win32":
+    import termios
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _SHOW_CURSOR = b"\r\n\x1b[?25h"
 
 
@@ -26,33 +30,39 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell calls the end by this signal: 130 for SIGINT, 143 for SIGTERM."""
+        """What a shell calls the end by this signal: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.number
 
 
 class InterruptGuard:
-    """As a context manager: SIGINT and SIGTERM raise Interrupted in the main thread, where it is in the block.
+    """As a context manager: let SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread, inside the block.
 
-    A second signal ends the process on the spot, whatever it is doing. A signal that whoever started us has set to be
-    ignored stays ignored. What may block for long should :meth:`wait` first: a signal that comes just before a thread
+    A second signal ends the process on the spot, whatever it is doing. A signal that is ignored already, as nohup does
+    it, stays ignored. What may block for long should :meth:`wait` first: a signal that comes just before a thread
     blocks in the system would be noticed when that is over.
+
+    Meanwhile the terminal does not show the ``^C`` that is typed: it could fall into the middle of a sequence that
+    moves the cursor, and leave a line of the bars behind.
     """
 
     def __init__(self) -> None:
         self._first: int | None = None
         self._held = False
         self._before: dict[int, Any] = {}
+        self._terminal: list[Any] | None = None
 
     def __enter__(self) -> InterruptGuard:
         self._woken, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._wakes.fileno())
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._terminal = _hide_control_characters()
+        for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _set_terminal(self._terminal)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._fd_before)
@@ -60,7 +70,7 @@ class InterruptGuard:
         self._wakes.close()
 
     def wait(self, *descriptors: int) -> None:
-        """One of the descriptors can be read without blocking; without any, only a signal ends this."""
+        """Wait until one of the descriptors can be read without blocking; without any, only a signal ends this."""
         while True:
             ready, _, _ = select.select([self._woken.fileno(), *descriptors], [], [])
             if any(descriptor in ready for descriptor in descriptors):
@@ -69,7 +79,7 @@ class InterruptGuard:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A signal that comes in this block, which is short and not to be left half done, is raised at its end."""
+        """Hold back a signal to the end of this block, which is short and must not be left half done."""
         self._held = True
         try:
             yield
@@ -82,7 +92,34 @@ class InterruptGuard:
         if self._first is not None:
             if sys.stderr.isatty():
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+                _set_terminal(self._terminal)
             os._exit(128 + number)
         self._first = number
         if not self._held:
             raise Interrupted(number)
+
+
+def _hide_control_characters() -> list[Any] | None:
+    """Let the terminal not show ``^C`` when it is typed. Return its settings of before, or None if there is none."""
+    if sys.platform == "win32" or sys.stderr is None or not sys.stderr.isatty():
+        return None
+    try:
+        before = termios.tcgetattr(sys.stderr.fileno())
+    except (OSError, termios.error):
+        return None
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHOCTL
+    _set_terminal(quiet)
+    return before
+
+
+def _set_terminal(settings: list[Any] | None) -> None:
+    """Set the terminal, unless the program is in the background: it would be stopped for it."""
+    if sys.platform == "win32" or settings is None:
+        return
+    try:
+        terminal = sys.stderr.fileno()
+        if os.tcgetpgrp(terminal) == os.getpgrp():
+            termios.tcsetattr(terminal, termios.TCSANOW, settings)
+    except (OSError, termios.error):
+        pass

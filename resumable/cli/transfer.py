@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import click
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .. import (
     FileRejected,
+    HookError,
     OptionError,
     Result,
     Resumable,
@@ -31,6 +32,7 @@ from .output.exit_codes import (
     code_of_all,
     explain,
     option_in_words,
+    plugin_in_words,
 )
 from .output.json_events import JsonEvents
 from .output.resume_command import command_again
@@ -85,26 +87,31 @@ class Transfer:
             )
         except OptionError as error:
             raise click.UsageError(option_in_words(error)) from None
+        except Exception as error:
+            # Only plugins run code of others here.
+            raise click.UsageError(plugin_in_words(error)) from None
         self._display: Display = display("none", self._console, self._session, self._stats)
         self._worried = threading.Lock()
 
     def run(self, sources: Iterable[str], rules: Rules, stream_name: str, *, dry: bool) -> int:
-        """The exit code. What there is to say has been said."""
+        """Upload the sources, or list them if ``dry``, say how it went, and return the exit code."""
         try:
             found = list(find(sources, rules, stream_name=stream_name))
+            if dry and found:
+                return self._list(found)
         except SourceError as error:
-            self._errors.append(error)
-            self._say(report.failure(str(error)), always=True)
-            return self._end(ExitCode.SOURCE, Result())
+            self._fail(error)
+            return self._end(ExitCode.SOURCE)
+        except Interrupted as stop:
+            self._say(report.stopped_early(stop, command_again(self._typed)), always=True, whole=True)
+            return self._end(stop.exit_code)
         if not found:
             return self._nothing()
-        if dry:
-            return self._list(found)
         try:
             with self._session as session, _log(self._note, chatty=self._output.verbose > 1):
                 return self._send(session, found)
         except Interrupted as stop:
-            return self._end(stop.exit_code, Result())
+            return self._end(stop.exit_code)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -123,9 +130,10 @@ class Transfer:
                 session.upload()
             result = self._wait_for(session)
         except Interrupted as stop:
+            self._stats.freeze()
             self._display.stop()
             piped = any(isinstance(item, Found) and item.path == STREAM for item in found)
-            text = report.stopped(stop, session, self._stats, command_again(self._typed), piped=piped)
+            text = report.stopped(stop, session, command_again(self._typed), piped=piped)
             self._say(text, always=True, whole=True)
             raise
         finally:
@@ -133,7 +141,7 @@ class Transfer:
         errors = [*self._errors, *result.errors]
         code = code_of_all(errors, len(result.succeeded))
         self._say(report.summary(session, self._stats, result, code, refused=len(self._errors)))
-        return self._end(code, result)
+        return self._end(code, len(result.skipped))
 
     def _wait_for(self, session: Resumable) -> Result:
         while True:
@@ -145,16 +153,13 @@ class Transfer:
     def _add(self, session: Resumable, found: Iterable[Found | SourceError]) -> None:
         added: set[str] = set()
         for item in found:
-            try:
-                if isinstance(item, SourceError):
-                    raise item
+            if isinstance(item, SourceError):
+                self._fail(item)
+            else:
                 self._add_one(session, item, added)
-            except SourceError as error:
-                self._errors.append(error)
-                self._say(report.failure(str(error)), always=True)
 
     def _add_one(self, session: Resumable, item: Found, added: set[str]) -> bool:
-        """Whether the file will be sent; if not, the reason to leave it out has been said. Raises SourceError."""
+        """Add the file, or say why it is left out. Return whether it was added."""
         path = os.path.realpath(item.path)
         try:
             if item.path == STREAM:
@@ -167,6 +172,9 @@ class Transfer:
                 session.add_file(item.path, relative_path=item.relative_path)
                 added.add(path)
             return True
+        except (SourceError, HookError) as error:
+            self._fail(error)
+            return False
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:
                 self._say(styled(("left out: ", "yellow"), as_flags(str(error))))
@@ -174,20 +182,24 @@ class Transfer:
                     self._records.skipped += 1
                 return False
             # The server could not tell it from another one; nobody asked for it to be left out.
-            self._errors.append(error)
-            self._say(report.failure(f"{item.path!r}: {error}; --identifier content tells them apart"), always=True)
+            self._fail(error, f"{item.path!r}: {error}; --identifier content tells them apart")
             return False
+
+    def _fail(self, error: Exception, text: str = "") -> None:
+        """Count and show the error of something that does not even become a file of the session."""
+        self._errors.append(error)
+        self._say(report.failure(text or str(error)), always=True)
 
     def _nothing(self) -> int:
         code = code_of_all(self._errors, 0) if self._errors else ExitCode.SOURCE
         if not self._errors:
             self._say(report.failure("there is nothing to upload"), always=True)
-        return self._end(code, Result())
+        return self._end(code)
 
-    def _end(self, code: int, result: Result) -> int:
+    def _end(self, code: int, skipped: int = 0) -> int:
         if self._records is not None:
             records = self._records
-            facts = report.facts(code, result, self._stats, self._errors, records.skipped)
+            facts = report.facts(code, self._stats, self._errors, records.skipped + skipped)
             records.write("result", facts)
         return int(code)
 
@@ -204,7 +216,7 @@ class Transfer:
             self._records.control(session)
 
     def _attempt_failed(self, error: Exception, attempt: int) -> None:
-        """Called by workers: the first failure since anything got through is told, for a person may know better."""
+        """Say once that attempts fail, for a person may know better than to wait. Called by workers."""
         self._stats.attempt_failed(error)
         limit = self._session.options.max_chunk_retries
         again = isinstance(error, RetriesExhausted) and (limit is None or attempt <= limit)
@@ -227,37 +239,39 @@ class Transfer:
             self._display.say(text, whole=whole)
 
     def _note(self, record: logging.LogRecord) -> None:
-        """Show a record of the library's log, without its traceback."""
+        """Show a record of the library's log; of a traceback only what was raised."""
         text = as_flags(record.getMessage())
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and str(error) not in text:
+            text += f" {type(error).__name__}: {error}"
         self._say(styled(("note: ", "yellow"), text))
         if self._records is not None and record.levelno >= logging.WARNING:
             self._records.write("note", {"text": text})
 
     def _list(self, found: Iterable[Found | SourceError]) -> int:
-        """``--dry-run``: what would be sent, and nothing is. The list is what was asked for, so it goes to the standard
+        """List what would be sent, for ``--dry-run``. The list is what was asked for, so it goes to the standard
         output, unless that is for programs."""
         options = self._session.options
         listing = console(sys.stdout)
         added: set[str] = set()
         files: list[Found] = []
-        for item in found:
-            if isinstance(item, SourceError):
-                self._errors.append(item)
-                self._say(report.failure(str(item)), always=True)
-                continue
-            if item.path != STREAM and not self._add_one(self._session, item, added):
-                continue
-            files.append(item)
-            if self._records is None:
-                listing.print(report.planned(item, options), soft_wrap=True)
-            else:
-                self._say(report.planned(item, options))
-                self._records.write("planned", item._asdict())
-        self._session.close()
+        with closing(self._session):
+            for item in found:
+                if isinstance(item, SourceError):
+                    self._fail(item)
+                    continue
+                if item.path != STREAM and not self._add_one(self._session, item, added):
+                    continue
+                files.append(item)
+                if self._records is None:
+                    listing.print(report.planned(item, options), soft_wrap=True)
+                else:
+                    self._say(report.planned(item, options))
+                    self._records.write("planned", item._asdict())
         if not files and not self._errors:
             return self._nothing()
         self._say(report.plan(files))
-        return self._end(code_of_all(self._errors, len(files)), Result())
+        return self._end(code_of_all(self._errors, len(files)))
 
 
 class _Log(logging.Handler):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.breaking_proxy import Proxy, Scenario
@@ -85,7 +86,7 @@ def test_a_program_that_calls_the_command_gets_the_code(
         ran = run("upload", "--no-test-chunks", "-H", "X-Token: s3cr3t", "a.bin", server.url)
     assert ran.code == code
     assert f"upload --no-test-chunks -H 'X-Token: ***' a.bin {server.url}\n" in ran.err
-    assert "What may be secret is not shown: put it where *** stands." in ran.err
+    assert "Secrets are not shown: replace each *** with the real value." in ran.err
 
 
 @pytest.mark.alone
@@ -303,3 +304,80 @@ def test_a_program_that_is_not_on_the_path_is_named_by_its_own(monkeypatch: pyte
     assert command_again(["upload"]) == f"{path} upload"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert command_again(["upload"]) == "resumable upload"
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_ctrl_c_before_anything_is_sent_ends_in_a_result_too(
+    flags: list[str], run: Run, work: Path, monkeypatch: pytest.MonkeyPatch, signalled: Callable[..., None]
+) -> None:
+    looking = threading.Event()
+    (work / "top").mkdir()
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        looking.set()
+        threading.Event().wait(60)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    signalled(signal.SIGINT, lambda: looking.wait(60))
+    ran = run("upload", "--json", *flags, "top", "http://127.0.0.1:9/")
+    assert ran.code == 130
+    assert [event["event"] for event in ran.events] == ["result"]
+    assert ran.events[0]["exit_code"] == 130
+    assert "stopped: Ctrl-C; nothing was sent. To start again:" in ran.err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no terminals that hang up")
+def test_a_terminal_that_is_closed_stops_it_in_order(start: Start, make: Make) -> None:
+    make()
+    with Script(otherwise=hold) as server:
+        process = start("upload", "--json", "--no-test-chunks", "a.bin", server.url)
+        with server.seen:
+            assert server.seen.wait_for(lambda: server.requests, 60)
+        process.send_signal(signal.SIGHUP)
+        said, told = process.communicate(timeout=60)
+    assert process.returncode == 129
+    assert json.loads(said.splitlines()[-1])["exit_code"] == 129
+    assert "stopped: SIGHUP" in told
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(make: Make, work: Path, server: Server) -> None:
+    make("a.bin", 3 * MIB)
+    line = f"trap '' HUP; exec {sys.executable} -m resumable upload --json a.bin {server.url}"
+    process = subprocess.Popen(
+        ["bash", "-c", line],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_the_result_of_what_was_interrupted_counts_the_bytes_of_all_files(start: Start, make: Make) -> None:
+    """Those of which part is at the server, those that are done, and those that failed."""
+    for name in ("a.bin", "b.bin"):
+        make(name, 8 * MIB)
+
+    def behave(exchange: Exchange) -> None:
+        number = int(exchange.request.parameters["resumableChunkNumber"])
+        (answer(200) if number <= 2 else hold)(exchange)
+
+    with Script(otherwise=behave) as server:
+        process = start("upload", "--json", "--no-test-chunks", "-j", "8", "a.bin", "b.bin", server.url)
+        assert process.stdout is not None
+        seen: list[str] = []
+        while sum('"chunk_success"' in line for line in seen) < 4:
+            seen.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=60)
+    result = json.loads(said.splitlines()[-1])
+    assert "4.00 MiB of 16.0 MiB are at the server" in told
+    assert (result["bytes_confirmed"], result["cancelled"], result["succeeded"]) == (4 * MIB, 2, 0)

@@ -101,9 +101,9 @@ def test_the_screen_keeps_moving_while_thousands_of_files_arrive(work: Path, ser
     with Terminal(["upload", "many", server.url], work) as terminal:
         assert terminal.end() == 0
         seen = {
-            int(found)
+            int(found.replace(",", ""))
             for shot in terminal.shots
-            for found in re.findall(rf"^(\d+) of {count} files", shot, re.MULTILINE)
+            for found in re.findall(rf"^([\d,]+) of {count:,} files", shot, re.MULTILINE)
         }
         assert len(seen) >= 5
         # No row of a file stays for each of thousands.

@@ -294,7 +294,7 @@ def test_a_progress_line_comes_every_five_seconds_without_a_terminal(
         assert process.stderr is not None
         line = process.stderr.readline()
         process.kill()
-    assert re.fullmatch(r"\d+ %, .+ of 3.00 MiB, .+/s, .+ left, 0 of 1 files\n", line)
+    assert re.fullmatch(r"\d+ %, .+ of 3.00 MiB, .+/s, .+ left, 0 of 1 file\n", line)
 
 
 def test_the_lines_say_where_the_run_is(
@@ -306,11 +306,11 @@ def test_the_lines_say_where_the_run_is(
     with Proxy(server.url, Scenario(bandwidth=100_000)) as proxy:
         moving = run("upload", "--chunk-size", "4096", "a.bin", proxy.url)
     assert re.search(
-        r"^\d+ %, .+ of 256 KiB, .+/s, .+ left, 0 of 1 files, 20 of 64 chunks already there$", moving.err, re.MULTILINE
+        r"^\d+ %, .+ of 256 KiB, .+/s, .+ left, 0 of 1 file, 20 of 64 chunks already there$", moving.err, re.MULTILINE
     )
     stuck = run("upload", "--retry-for", "1500ms", "--retry-interval", "0.2", "a.bin", "http://127.0.0.1:9/")
     assert re.search(
-        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 files, nothing has got through for \S+ s: Connection refused$",
+        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 file, nothing has got through for \S+ s: Connection refused$",
         stuck.err,
         re.MULTILINE,
     )

@@ -16,6 +16,7 @@ from ..params.command import strip_control
 from .progress import fraction, percent, reason
 from .stats import RunStats
 from .units import (
+    count,
     duration,
     rate,
     remaining,
@@ -105,7 +106,7 @@ class Bars:
             return rows
         moved, total = session.bytes_skipped + session.bytes_sent, session.get_size()
         done = percent(min(moved, total), total, whole=stats.over and stats.succeeded == stats.files)
-        name = f"{stats.succeeded} of {stats.files} files"
+        name = f"{count(stats.succeeded)} of {count(stats.files, 'file')}"
         rows.append((name, done, size(total), rate(session.speed), remaining(session.time_remaining)))
         return rows
 
@@ -113,7 +114,7 @@ class Bars:
         stats = self._stats
         notes = []
         if stats.chunks_there:
-            notes.append(Text(f"{stats.chunks_there} of {stats.chunks} chunks already there", "dim"))
+            notes.append(Text(f"{count(stats.chunks_there)} of {count(stats.chunks, 'chunk')} already there", "dim"))
         if stats.trouble is not None:
             waited = duration(int(time.monotonic() - stats.trouble.since))
             text = strip_control(f"nothing has got through for {waited}: {reason(stats.trouble.error)}")

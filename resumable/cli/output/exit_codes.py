@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -19,8 +21,19 @@ from ... import (
 from ...protocol.acceptance import is_web_page
 from ...transport.base import TLSFailure
 from ..params.flags import as_flags, flag_of
+from ..params.stdio import UNWRITABLE
 
-__all__ = ["MEANINGS", "TRUST", "ExitCode", "code_of", "code_of_all", "explain", "is_unreachable", "option_in_words"]
+__all__ = [
+    "MEANINGS",
+    "TRUST",
+    "ExitCode",
+    "code_of",
+    "code_of_all",
+    "explain",
+    "is_unreachable",
+    "option_in_words",
+    "plugin_in_words",
+]
 
 
 class ExitCode(IntEnum):
@@ -35,6 +48,8 @@ class ExitCode(IntEnum):
     AUTHENTICATION = 6
     TLS = 7
     CHANGED = 8
+    UNWRITABLE = UNWRITABLE
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -49,6 +64,8 @@ MEANINGS = {
     ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407, or a log-in page)",
     ExitCode.TLS: "there is no secure connection: the certificate is not trusted, or it is no TLS",
     ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had acknowledged",
+    ExitCode.UNWRITABLE: "everything was done, but the standard output is full or closed",
+    ExitCode.HUNG_UP: "SIGHUP, because the terminal was closed; the command that goes on was printed",
     ExitCode.INTERRUPTED: "Ctrl-C; the command that goes on was printed",
     ExitCode.TERMINATED: "SIGTERM; the command that goes on was printed",
 }
@@ -110,3 +127,10 @@ def option_in_words(error: OptionError) -> str:
     if error.option == "target":
         return f"TARGET{text.replace(', or a callable(params)', '', 1)}"
     return f"{flag_of(error.option)}{text}"
+
+
+def plugin_in_words(error: Exception) -> str:
+    """Say what an installed plugin raised when it was loaded or attached, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(where.filename)}, line {where.lineno}"
+    return f"a plugin failed with {type(error).__name__}: {error} ({place}); --no-plugins leaves plugins out"

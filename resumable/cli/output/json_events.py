@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -112,13 +111,12 @@ def fields_of(name: str) -> tuple[str, ...]:
 
 
 class JsonEvents:
-    """Writes lines of JSON. Once they cannot be written any more the upload goes on without.
+    """Write lines of JSON to the standard output. If it cannot be written any more the upload goes on without.
 
     ``skipped`` counts the files that the command has left out, which its session does not know of.
     """
 
-    def __init__(self, stream: Any = None) -> None:
-        self._stream = stream or sys.stdout
+    def __init__(self) -> None:
         self.skipped = 0
         self._lock = threading.Lock()
 
@@ -149,20 +147,7 @@ class JsonEvents:
         """One object is written, with the time in seconds since the epoch. Any thread may call this."""
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, default=str)
         with self._lock:
-            try:
-                print(line, file=self._stream, flush=True)
-            except (OSError, ValueError):
-                self._stream = _Nobody()
-
-
-class _Nobody:
-    """A stream that nobody reads."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        return
+            print(line, flush=True)
 
 
 def _progress(subject: Resumable | ResumableFile) -> dict[str, Any]:

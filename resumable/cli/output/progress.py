@@ -7,6 +7,7 @@ import time
 from ... import Resumable, ResumableFile
 from .stats import RunStats
 from .units import (
+    count,
     duration,
     rate,
     remaining,
@@ -24,10 +25,10 @@ def where(session: Resumable, stats: RunStats) -> str:
         f"{size(moved)} of {size(total)}",
         rate(session.speed),
         f"{remaining(session.time_remaining)} left",
-        f"{stats.succeeded} of {stats.files} files",
+        f"{count(stats.succeeded)} of {count(stats.files, 'file')}",
     ]
     if stats.chunks_there:
-        parts.append(f"{stats.chunks_there} of {stats.chunks} chunks already there")
+        parts.append(f"{count(stats.chunks_there)} of {count(stats.chunks, 'chunk')} already there")
     trouble = stats.trouble
     if trouble is not None:
         waited = duration(time.monotonic() - trouble.since)

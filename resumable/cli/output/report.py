@@ -23,7 +23,7 @@ from .exit_codes import ExitCode
 from .progress import reason
 from .resume_command import LEFT_OUT
 from .stats import RunStats, chunks_there
-from .units import duration, rate, size
+from .units import count, duration, rate, size
 
 __all__ = [
     "chunk",
@@ -33,6 +33,7 @@ __all__ = [
     "planned",
     "retry",
     "stopped",
+    "stopped_early",
     "success",
     "summary",
     "trouble",
@@ -59,7 +60,7 @@ def trouble(error: Exception, target: str, patience: float | None) -> Text:
 def retry(chunk: ResumableChunk, message: str | None) -> Text:
     """A chunk will be sent again."""
     why = " ".join((message or "").split())[:200]
-    return styled(f"again: chunk {chunk.number} of {chunk.file.relative_path!r}" + (f" ({why})" if why else ""))
+    return styled(f"again: chunk {count(chunk.number)} of {chunk.file.relative_path!r}" + (f" ({why})" if why else ""))
 
 
 def success(file: ResumableFile) -> Text:
@@ -69,12 +70,14 @@ def success(file: ResumableFile) -> Text:
 
 def chunk(chunk: ResumableChunk) -> Text:
     """A chunk is at the server."""
-    return styled(f"chunk {chunk.number} of {len(chunk.file.chunks)} of {chunk.file.relative_path!r} is there")
+    return styled(
+        f"chunk {count(chunk.number)} of {count(len(chunk.file.chunks))} of {chunk.file.relative_path!r} is there"
+    )
 
 
 def _there(file: ResumableFile) -> str:
     there = chunks_there(file)
-    return f"; {there} of {_count(len(file.chunks), 'chunk')} already there" if there else ""
+    return f"; {count(there)} of {count(len(file.chunks), 'chunk')} already there" if there else ""
 
 
 def planned(found: Found, options: Options) -> Text:
@@ -82,14 +85,14 @@ def planned(found: Found, options: Options) -> Text:
     what = "size unknown"
     if found.size is not None:
         plan = ChunkPlan(found.size, options.chunk_size, options.force_chunk_size)
-        what = f"{size(found.size)}, {_count(plan.count, 'chunk')}"
+        what = f"{size(found.size)}, {count(plan.count, 'chunk')}"
     return styled(f"{found.relative_path}  ", (what, "dim"))
 
 
 def plan(files: Sequence[Found]) -> Text:
     """All files that would be sent."""
     total = sum(found.size or 0 for found in files)
-    return styled(f"would send {_count(len(files), 'file')}, {size(total)}; nothing was sent")
+    return styled(f"would send {count(len(files), 'file')}, {size(total)}; nothing was sent")
 
 
 def summary(session: Resumable, stats: RunStats, result: Result, code: ExitCode, *, refused: int) -> Text:
@@ -97,55 +100,58 @@ def summary(session: Resumable, stats: RunStats, result: Result, code: ExitCode,
     seconds = stats.seconds
     sent = session.bytes_sent
     verb = "uploaded" if sent or not stats.chunks_there else "at the server"
-    parts = [f"{_count(len(result.succeeded), 'file')} {verb} in {duration(seconds)}"]
+    parts = [f"{count(len(result.succeeded), 'file')} {verb} in {duration(seconds)}"]
     if not result.succeeded:
         parts = [f"nothing was uploaded in {duration(seconds)}"]
     if sent:
         parts.append(f"{size(sent)} sent ({rate(sent / max(seconds, 0.001))})")
     if stats.chunks_there:
-        parts.append(f"{stats.chunks_there} of {_count(stats.chunks, 'chunk')} already there")
+        parts.append(f"{count(stats.chunks_there)} of {count(stats.chunks, 'chunk')} already there")
     failed = len(result.failed) + refused
     if failed:
-        parts.append(f"{_count(failed, 'file')} failed")
+        parts.append(f"{count(failed, 'file')} failed")
     if result.cancelled:
-        parts.append(f"{_count(len(result.cancelled), 'file')} not tried, for the same reason")
+        parts.append(f"{count(len(result.cancelled), 'file')} not tried, for the same reason")
     text = styled(("done: ", "bold green") if code is ExitCode.DONE else ("failed: ", "bold red"), ", ".join(parts))
     if code in (ExitCode.SOME_FAILED, ExitCode.EXHAUSTED) and (result.succeeded or stats.bytes_confirmed):
         text.append("\nThe same command goes on with what is missing.")
     return text
 
 
-def stopped(stop: Interrupted, session: Resumable, stats: RunStats, again: str, *, piped: bool) -> Text:
-    """A signal has stopped the run: how far it was, and how to go on."""
+def stopped_early(stop: Interrupted, again: str) -> Text:
+    """Say that a signal came before anything was sent."""
+    return _to_go_on(f"{stop}; nothing was sent. To start again:", again)
+
+
+def stopped(stop: Interrupted, session: Resumable, again: str, *, piped: bool) -> Text:
+    """Say that a signal has stopped the run, how far it was, and how to go on."""
     confirmed, total = session.bytes_confirmed, session.get_size()
-    text = styled(
-        ("stopped: ", "bold yellow"),
-        f"{stop}; {size(confirmed)} of {size(total)} are at the server. To go on:",
-    )
-    text.append(f"\n  {strip_control(again)}")
+    text = _to_go_on(f"{stop}; {size(confirmed)} of {size(total)} are at the server. To go on:", again)
     if piped:
-        text.append("\nThe same bytes have to be piped into it once more.")
-    if LEFT_OUT in again:
-        text.append(f"\nWhat may be secret is not shown: put it where {LEFT_OUT} stands.")
+        text.append("\nPipe the same data into it again.")
     return text
 
 
-def facts(code: int, result: Result, stats: RunStats, refused: Sequence[Exception], skipped: int) -> dict[str, Any]:
-    """The last object of ``--json``. After an interruption there is no result: then what the tally has counts."""
+def _to_go_on(text: str, again: str) -> Text:
+    shown = styled(("stopped: ", "bold yellow"), text)
+    shown.append(f"\n  {strip_control(again)}")
+    if LEFT_OUT in again:
+        shown.append(f"\nSecrets are not shown: replace each {LEFT_OUT} with the real value.")
+    return shown
+
+
+def facts(code: int, stats: RunStats, refused: Sequence[Exception], skipped: int) -> dict[str, Any]:
+    """Return the last object of ``--json``. ``refused`` are the errors of what never was a file of the session."""
     return {
         "exit_code": int(code),
-        "succeeded": len(result.succeeded) or stats.succeeded,
-        "failed": (len(result.failed) or stats.failed) + len(refused),
-        "cancelled": len(result.cancelled) or stats.cancelled,
-        "skipped": len(result.skipped) + skipped,
+        "succeeded": stats.succeeded,
+        "failed": stats.failed + len(refused),
+        "cancelled": stats.cancelled,
+        "skipped": skipped,
         "chunks": stats.chunks,
         "chunks_already_there": stats.chunks_there,
         "bytes_confirmed": stats.bytes_confirmed,
         "bytes_skipped": stats.bytes_skipped,
         "seconds": round(stats.seconds, 3),
-        "errors": [str(error) for error in (*refused, *(result.errors or stats.errors))],
+        "errors": [str(error) for error in (*refused, *stats.errors)],
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

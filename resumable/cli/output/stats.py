@@ -1,4 +1,4 @@
-"""What a run has come to, gathered from the events of its session."""
+"""How a run is going, gathered from the events of its session."""
 
 from __future__ import annotations
 
@@ -18,59 +18,83 @@ class Outage(NamedTuple):
     since: float
 
 
+class Moved(NamedTuple):
+    """How many bytes are at the server, and how many of them were there already."""
+
+    bytes_confirmed: int = 0
+    bytes_skipped: int = 0
+
+
 class RunStats:
-    """Counts what the session tells. Its handlers run on the session's thread; its numbers may be read by any.
+    """Count what the session reports. Its handlers run on the session's thread; any thread may read the numbers.
 
     The chunk of an empty file is not counted: nobody can say whether no bytes were there already.
-    ``active`` are the files on their way, with the time of their first byte. Where no file can fare better than the
-    one that has just failed the session is cancelled, and ``hopeless`` is why. The bytes are those of files that have
-    ended: a session that was cancelled has none any more.
+    ``active`` are the files on their way, with the time of their first byte. If no file can fare better than the one
+    that has just failed, the session is cancelled.
     """
 
     def __init__(self) -> None:
         self.files = 0
         self.chunks = 0
         self.succeeded = 0
-        self.cancelled = 0
         self.errors: list[Exception] = []
-        self.bytes_confirmed = 0
-        self.bytes_skipped = 0
         self.active: dict[ResumableFile, float] = {}
         self.trouble: Outage | None = None
-        self.hopeless: Exception | None = None
         self.over = False
+        self._bytes: Moved | Resumable = Moved()
+        self._bytes_cancelled = Moved()
         self._chunks_there = 0
         self._began = time.monotonic()
 
     def control(self, session: Resumable) -> None:
-        """From now on the events of the session are counted."""
+        """Count the events of the session from now on."""
+        self._bytes = session
         session.on("file_added", self._added)
         session.on("file_progress", self._moved)
         session.on("chunk_success", self._got_through)
         session.on("file_success", self._succeeded)
         session.on("file_error", self._failed)
-        session.on("file_cancelled", self._cancelled)
+        session.on("file_cancelled", self._file_cancelled)
         session.on("complete", self._ended)
 
     def attempt_failed(self, error: Exception) -> None:
-        """Nothing gets through, as long as nothing does. Called by workers."""
+        """Note that nothing gets through, until something does. Called by workers."""
         since = self.trouble.since if self.trouble else time.monotonic()
         self.trouble = Outage(error, since)
 
+    def freeze(self) -> None:
+        """Keep the bytes as they are: the session is about to be cancelled or closed, and has none afterwards."""
+        self._bytes = Moved(self._bytes.bytes_confirmed, self._bytes.bytes_skipped)
+
+    @property
+    def bytes_confirmed(self) -> int:
+        """Bytes at the server, also of files that were cancelled."""
+        return self._bytes.bytes_confirmed + self._bytes_cancelled.bytes_confirmed
+
+    @property
+    def bytes_skipped(self) -> int:
+        """Those of them that were there already."""
+        return self._bytes.bytes_skipped + self._bytes_cancelled.bytes_skipped
+
     @property
     def seconds(self) -> float:
-        """How long it has taken until now."""
+        """Seconds since the command began."""
         return time.monotonic() - self._began
 
     @property
     def chunks_there(self) -> int:
-        """How many chunks the server had already."""
+        """Chunks that the server had already."""
         return self._chunks_there + sum(chunks_there(file) for file in list(self.active))
 
     @property
     def failed(self) -> int:
-        """How many files have failed."""
+        """Files that have failed."""
         return len(self.errors)
+
+    @property
+    def cancelled(self) -> int:
+        """Files that have neither succeeded nor failed, once the run is over."""
+        return self.files - self.succeeded - self.failed
 
     def _ended(self) -> None:
         self.over = True
@@ -87,29 +111,30 @@ class RunStats:
 
     def _left(self, file: ResumableFile) -> None:
         self._chunks_there += chunks_there(file)
-        self.bytes_confirmed += file.bytes_confirmed
-        self.bytes_skipped += file.bytes_skipped
         self.active.pop(file, None)
 
     def _succeeded(self, file: ResumableFile) -> None:
         self.succeeded += 1
         self._left(file)
 
-    def _cancelled(self, file: ResumableFile) -> None:
-        self.cancelled += 1
+    def _file_cancelled(self, file: ResumableFile) -> None:
+        if not isinstance(self._bytes, Moved):
+            # The session does not count it any more.
+            confirmed, skipped = self._bytes_cancelled
+            self._bytes_cancelled = Moved(confirmed + file.bytes_confirmed, skipped + file.bytes_skipped)
         self._left(file)
 
     def _failed(self, file: ResumableFile) -> None:
         assert file.error is not None
         self.errors.append(file.error)
         self._left(file)
-        if is_unreachable(file.error) and self.hopeless is None:
-            self.hopeless = file.error
+        if is_unreachable(file.error) and not isinstance(self._bytes, Moved):
+            self.freeze()
             file.resumable_obj.cancel()
 
 
 def chunks_there(file: ResumableFile) -> int:
-    """How many chunks of the file the server had already. All have the same size, but for the last."""
+    """Return how many chunks of the file the server had already. All have the same size, but for the last."""
     skipped, each = file.bytes_skipped, file.chunk_size
     if not skipped:
         return 0

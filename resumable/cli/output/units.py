@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["duration", "parse_duration", "parse_size", "rate", "remaining", "size", "size_typed"]
+__all__ = ["count", "duration", "parse_duration", "parse_size", "rate", "remaining", "size", "size_typed"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.IGNORECASE)
@@ -26,6 +26,11 @@ def parse_duration(text: str) -> float:
     if found is None:
         raise ValueError(f"{text!r} is no time; write seconds, or 90s, 5m, 2h, 1d")
     return float(found[1]) * _SECONDS[(found[2] or "s").lower()]
+
+
+def count(number: int, noun: str = "") -> str:
+    """``1``, ``12,345``; with a noun ``1 file``, ``12,345 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if noun else f"{number:,}"
 
 
 def size(count: float) -> str:
