@@ -61,8 +61,8 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
     try:
         return _serve(directory, token, flags)
     except OptionError as error:
-        text = str(error).replace(f"option {error.option!r}", f"--{error.option.replace('_', '-')}", 1)
-        raise click.UsageError(text, context) from None
+        flag = next((each.opts[-1] for each in command.params if each.name == error.option), error.option)
+        raise click.UsageError(f"{flag}{str(error).removeprefix(error.option)}", context) from None
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is missing; install it with: pip install 'resumable[server]'") from None
     except ImportError as error:
