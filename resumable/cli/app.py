@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -13,8 +10,10 @@ import click
 
 from .. import __version__
 from .interruption import Interrupted
+from .output import json_events, report, stats
+from .output.resume_command import program
 
-__all__ = ["COMMANDS", "group", "program", "run"]
+__all__ = ["COMMANDS", "group", "run"]
 
 COMMANDS = ("upload", "serve", "demo", "doctor")
 
@@ -41,21 +40,6 @@ def group() -> None:
     """Upload files in chunks, and go on where it stopped after a lost connection, a crash or a reboot."""
 
 
-def program() -> str:
-    """How this program was called, to be typed again: by its path, where the shell would not find it by its name."""
-    called = sys.argv[0]
-    if os.path.basename(called) == "__main__.py":
-        return f"{_typed(sys.executable)} -m resumable"
-    return _typed(called) if called else "resumable"
-
-
-def _typed(path: str) -> str:
-    name = os.path.basename(path)
-    found = shutil.which(name)
-    # Links are not followed: the python of a virtual environment is one, and another program than what it leads to.
-    return name if found and os.path.abspath(found) == os.path.abspath(path) else shlex.quote(path)
-
-
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name, say on stderr what is wrong with them, and return the exit code."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
@@ -74,8 +58,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _never_begun(typed: Sequence[str], code: int, reason: str) -> int:
     """End the output of ``upload --json`` with a result, as if the upload had begun. Return the code."""
     if typed[:1] == ["upload"] and "--json" in typed:
-        from .output import json_events, report, stats
-
         facts = report.facts(code, stats.RunStats(), (), 0)
         json_events.JsonEvents().write("result", {**facts, "errors": [reason]})
     return code

@@ -15,10 +15,10 @@ import click
 from rich.text import Text
 
 from .. import OptionError
-from .app import program
 from .interruption import Interrupted, InterruptGuard
 from .output import units
 from .output.exit_codes import ExitCode
+from .output.resume_command import program
 from .params import types
 from .params.auth import token_flags, token_of
 from .params.command import (

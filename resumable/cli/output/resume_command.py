@@ -5,16 +5,32 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from ...errors import redact_url
-from ..app import program
 
-__all__ = ["LEFT_OUT", "command_again"]
+__all__ = ["LEFT_OUT", "command_again", "program"]
 
 LEFT_OUT = "***"
 
 _SHORT_HEADER = re.compile(r"-[a-zA-Z]*?H")
+
+
+def program() -> str:
+    """Return how this program is called: by its path if the shell would not find it by its name."""
+    called = sys.argv[0]
+    if os.path.basename(called) == "__main__.py":
+        return f"{_typed(sys.executable)} -m resumable"
+    return _typed(called) if called else "resumable"
+
+
+def _typed(path: str) -> str:
+    name = os.path.basename(path)
+    found = shutil.which(name)
+    # Links are not followed: the python of a virtual environment is one, and another program than what it leads to.
+    return name if found and os.path.abspath(found) == os.path.abspath(path) else shlex.quote(path)
 
 
 def command_again(arguments: Sequence[str]) -> str:
