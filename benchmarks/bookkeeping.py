@@ -37,11 +37,11 @@ class Timed(LeaseRunner):
 
     seconds = 0.0
 
-    def perform(self, *lease: Any) -> Any:
-        """What the performer makes of the lease."""
+    def perform(self, *transfer: Any) -> Any:
+        """Return the outcome of the lease."""
         began = time.thread_time()
         try:
-            return super().perform(*lease)
+            return super().perform(*transfer)
         finally:
             Timed.seconds += time.thread_time() - began
 

@@ -154,12 +154,12 @@ class FileAdder:
                 plan.count,
             )
         order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
-        entry = FileEntry(record, candidate.source)
+        entry = FileEntry(record, candidate.source, plan)
         file = entry.subject = self._make_handle(entry)
         subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
         prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
         try:
-            self._dispatcher.add(entry, plan, order, prepared=prepared, most=options.max_files)
+            self._dispatcher.add(entry, order, prepared=prepared, most=options.max_files)
         except BaseException:
             for subscription in subscriptions:
                 subscription.off()

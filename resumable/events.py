@@ -16,7 +16,11 @@ __all__ = ["EVENTS", "Event", "EventName", "FileEventName", "canonical"]
 
 
 class Event(NamedTuple):
-    """One row: ``subject`` is what the signal's sender is, ``arguments`` are those of the handler, in this order."""
+    """One row: ``subject`` is what the signal's sender is, ``arguments`` are those of the handler, in this order.
+
+    ``coalesced``: of several that wait for delivery only one is delivered. ``terminal``: it says how a file or a run
+    ended.
+    """
 
     name: str
     js_name: str | None
@@ -24,6 +28,7 @@ class Event(NamedTuple):
     arguments: tuple[str, ...]
     help: str
     coalesced: bool = False
+    terminal: bool = False
 
 
 _ROWS = (
@@ -49,10 +54,25 @@ _ROWS = (
         "file",
         ("file", "message"),
         "Every byte is acknowledged; message is the last answer.",
+        terminal=True,
     ),
-    Event("file_error", "fileError", "file", ("file", "message"), "The file failed; file.error is the exception."),
-    Event("error", "error", "session", ("message", "file"), "A file failed."),
-    Event("complete", "complete", "session", ("result",), "The run is over; result says what became of its files."),
+    Event(
+        "file_error",
+        "fileError",
+        "file",
+        ("file", "message"),
+        "The file failed; file.error is the exception.",
+        terminal=True,
+    ),
+    Event("error", "error", "session", ("message", "file"), "A file failed.", terminal=True),
+    Event(
+        "complete",
+        "complete",
+        "session",
+        ("result",),
+        "The run is over; result says what became of its files.",
+        terminal=True,
+    ),
     Event("pause", "pause", "session", (), "The session was paused."),
     Event("before_cancel", "beforeCancel", "session", (), "The session is being cancelled."),
     Event("cancel", "cancel", "session", (), "The session was cancelled and its files removed."),
@@ -65,6 +85,7 @@ _ROWS = (
         "file",
         ("file", "reason"),
         "The file was removed before it had ended: cancelled, removed, replaced, fail_fast, or closed.",
+        terminal=True,
     ),
     Event(
         "handler_error",

@@ -17,7 +17,6 @@ from .dispatch.transfers import TransferStats
 from .errors import UnknownEvent, UploadCancelled
 from .events import EVENTS, FileEventName, canonical
 from .progress import Progress
-from .protocol.plan import ChunkPlan
 from .signals import Subscription
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class ResumableFile(Progress):
     @property
     def chunk_size(self) -> int:
         """The option ``chunk_size``."""
-        return self._plan.chunk_size
+        return self._entry.plan.chunk_size
 
     @property
     def chunks(self) -> Sequence[ResumableChunk]:
@@ -91,17 +90,17 @@ class ResumableFile(Progress):
     @property
     def state(self) -> FileState:
         """Where the file is now."""
-        return self._dispatcher.file_state(self._entry)[0]
+        return self._dispatcher.file_status(self._entry).state
 
     @property
     def error(self) -> Exception | None:
         """What the file failed of, or None."""
-        return self._dispatcher.file_state(self._entry)[1]
+        return self._dispatcher.file_status(self._entry).error
 
     @property
     def message(self) -> str | None:
         """The server's last words on the file: the answer that completed it, or that refused it."""
-        return self._dispatcher.file_state(self._entry)[2]
+        return self._dispatcher.file_status(self._entry).message
 
     def is_complete(self) -> bool:
         """Whether the server acknowledged every byte. A failed file is not complete."""
@@ -124,7 +123,7 @@ class ResumableFile(Progress):
 
     @property
     def _moved(self) -> TransferStats:
-        return self._dispatcher.file_moved(self._entry)
+        return self._dispatcher.file_stats(self._entry)
 
     def progress(self, relative: bool = False) -> float:
         """The confirmed part of the file, 0 to 1; 1 only once the server acknowledged all of it.
@@ -133,7 +132,7 @@ class ResumableFile(Progress):
         """
         moved = self._moved
         if relative:
-            total = self._dispatcher.session_moved().size
+            total = self._dispatcher.session_stats().size
             return moved.confirmed / total if total else 0.0
         if not moved.size:
             return 1.0 if self.is_complete() else 0.0
@@ -149,36 +148,36 @@ class ResumableFile(Progress):
     def pause(self, paused: bool = True) -> None:
         """No request for the file begins any more; what is being sent is cut off. ``pause(False)`` is resume()."""
         if paused:
-            self._dispatcher.pause_file(self._entry)
+            self._dispatcher.pause(self._entry)
         else:
             self.resume()
 
     def resume(self) -> None:
         """A paused file goes on where it was."""
-        self._dispatcher.resume_file(self._entry)
+        self._dispatcher.resume(self._entry)
 
     def abort(self) -> None:
         """The requests stop, what is stored is kept, and the next ``upload()`` or :meth:`resume` goes on
         (resumable.js ``abort``)."""
-        self._dispatcher.pause_file(self._entry, aborted=True)
+        self._dispatcher.pause(self._entry, aborted=True)
 
     def cancel(self) -> None:
         """The file is no longer part of the session. Fires ``file_cancelled`` unless it had finished."""
-        self._dispatcher.cancel_file(self._entry, "cancelled", announce=True)
+        self._dispatcher.cancel(self._entry)
 
     def retry(self) -> None:
         """A failed file goes on with what is stored; one that has not ended is left alone.
 
         Raises StateError where it has succeeded, is no longer part of the session, or that is closed.
         """
-        self._dispatcher.retry_file(self._entry)
+        self._dispatcher.retry(self._entry)
 
     def bootstrap(self) -> None:
         """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``).
 
         Raises StateError where it is no longer part of the session, or that is closed.
         """
-        self._dispatcher.bootstrap_file(self._entry)
+        self._dispatcher.bootstrap(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
         """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent, unless
@@ -187,12 +186,12 @@ class ResumableFile(Progress):
         Raises StateError where the file has ended, is no longer part of the session, or that is closed.
         Source: resumable.js ``markChunksCompleted``, which takes a count.
         """
-        count = self._plan.count
+        count = self._entry.plan.count
         if isinstance(chunks, int):
             ranges = [(0, min(chunks, count))] if chunks > 0 else []
         else:
             ranges = _ranges(index for index in chunks if 0 <= index < count)
-        self._dispatcher.mark_file(self._entry, ranges)
+        self._dispatcher.mark(self._entry, ranges)
 
     def wait(self, timeout: float | None = None) -> None:
         """Returns once the file has succeeded and its handlers have returned.
@@ -202,11 +201,11 @@ class ResumableFile(Progress):
         of the session before.
         """
         self._dispatcher.wait(self._entry, timeout)
-        state, error, _ = self._dispatcher.file_state(self._entry)
-        if error is not None:
-            raise error
-        if state is not FileState.SUCCESS:
-            raise UploadCancelled(f"{self.relative_path!r} was cancelled", self._entry.core.reason or "cancelled")
+        status = self._dispatcher.file_status(self._entry)
+        if status.error is not None:
+            raise status.error
+        if status.state is not FileState.SUCCESS:
+            raise UploadCancelled(f"{self.relative_path!r} was cancelled", status.reason or "cancelled")
 
     def close(self) -> None:
         """Does nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""
@@ -246,10 +245,6 @@ class ResumableFile(Progress):
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk)))
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    @property
-    def _plan(self) -> ChunkPlan:
-        return self._entry.core.plan
 
     def _chunk(self, index: int) -> ResumableChunk:
         # One view a chunk while anybody holds it, so that a handler connected to it finds it as the sender.
@@ -294,12 +289,12 @@ class ResumableChunk:
     @property
     def start(self) -> int:
         """Where the chunk begins in the file."""
-        return self.file._plan.span(self.index)[0]
+        return self.file._entry.plan.span(self.index)[0]
 
     @property
     def end(self) -> int:
         """Where the next one begins."""
-        return self.file._plan.span(self.index)[1]
+        return self.file._entry.plan.span(self.index)[1]
 
     @property
     def offset(self) -> int:
@@ -314,7 +309,7 @@ class ResumableChunk:
     @property
     def size(self) -> int:
         """The bytes of the chunk."""
-        start, end = self.file._plan.span(self.index)
+        start, end = self.file._entry.plan.span(self.index)
         return end - start
 
     @property
@@ -330,7 +325,7 @@ class ResumableChunk:
     def read(self) -> bytes:
         """The bytes of the chunk, from its source. Raises SourceError, also where the file was removed or the session
         closed and its bytes were given, or came from a stream."""
-        start, end = self.file._plan.span(self.index)
+        start, end = self.file._entry.plan.span(self.index)
         data = bytearray(end - start)
         with self.file._entry.source.open() as reader:
             reader.read_into(memoryview(data), start)
@@ -363,7 +358,7 @@ class Chunks(Sequence[ResumableChunk]):
         self._file = file
 
     def __len__(self) -> int:
-        return self._file._plan.count
+        return self._file._entry.plan.count
 
     @overload
     def __getitem__(self, index: int) -> ResumableChunk: ...

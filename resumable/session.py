@@ -255,7 +255,7 @@ class Resumable(Progress):
 
     def __enter__(self) -> Resumable:
         if not self._dispatcher.in_forked_child:
-            self._dispatcher.hold()
+            self._dispatcher.keep_open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -266,7 +266,7 @@ class Resumable(Progress):
             if kind is None:
                 self.join()
             elif self._dispatcher.state is not SessionState.CLOSED:
-                self._dispatcher.cancel("closed")
+                self._dispatcher.cancel(reason="closed")
         finally:
             self.close()
 
@@ -280,7 +280,7 @@ class Resumable(Progress):
 
     def remove_file(self, file: ResumableFile) -> None:
         """The file is no longer part of the session (resumable.js ``removeFile``); its requests are cut off."""
-        self._dispatcher.cancel_file(file._entry, "removed", announce=False)
+        self._dispatcher.cancel(file._entry, "removed", announce=False)
 
     def update_query(self, query: Any) -> None:
         """Later requests carry these extra parameters (resumable.js ``updateQuery``). Raises OptionError."""
@@ -335,7 +335,7 @@ class Resumable(Progress):
 
     @property
     def _moved(self) -> TransferStats:
-        return self._dispatcher.session_moved()
+        return self._dispatcher.session_stats()
 
     def __repr__(self) -> str:
         target = self._options.target

@@ -9,6 +9,8 @@ lambdas and closures would otherwise be gone at once. ``signals.file_success.con
 The sender of a signal is its subject: the chunk, the file, or the session. Handlers for every sender are called
 first, then those of the subject, each group in the order of connection. One that raises is logged and reported as
 ``handler_error``; the others run.
+
+An event's arguments are a tuple, in the order of its row. Only plain handlers of blinker get them by name.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class OrderedSignal(blinker.NamedSignal):
             super().disconnect(receiver, sender)
 
     def receivers_of(self, senders: Iterable[Any]) -> list[Callable[..., Any]]:
-        """The receivers for the first sender and for the others, each once; none while the signal is muted."""
+        """Return the receivers for the first sender and for the others, each once; none while the signal is muted."""
         if self.is_muted:
             return []
         found: dict[Any, Callable[..., Any]] = {}
@@ -113,16 +115,16 @@ class Subscription:
         self.event = event
         self.sender = sender
         self._signal = signal
-        self._room = _positional_capacity(handler, EVENTS[event].arguments)
-        self._listens = True
+        self.capacity = _positional_capacity(handler, EVENTS[event].arguments)
+        self._connected = True
         # A weak reference without a callback: that would be called by any thread, whatever locks it holds. A handler
         # that is gone is noticed when it is to be called.
         self._handler: Callable[[], Any] = _weakly(handler) if weak else lambda: handler
-        signal.connect(self._receive, sender, weak=False)
+        signal.connect(self.receive, sender, weak=False)
 
     @property
     def handler(self) -> Callable[..., Any] | None:
-        """What listens, or None once it is gone."""
+        """The handler, or None once it is gone."""
         return self._handler()  # type: ignore[no-any-return]
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -130,10 +132,10 @@ class Subscription:
         return None if handler is None else handler(*arguments, **named)
 
     def off(self) -> None:
-        """The handler is not called any more. Asking twice does nothing."""
-        self._listens = False
+        """Do not call the handler any more. Asking twice does nothing."""
+        self._connected = False
         # From all senders: from its own alone, blinker would keep it for ever.
-        self._signal.disconnect(self._receive)
+        self._signal.disconnect(self.receive)
 
     def __enter__(self) -> Subscription:
         return self
@@ -141,18 +143,19 @@ class Subscription:
     def __exit__(self, *_: object) -> None:
         self.off()
 
-    def _receive(self, sender: Any, **facts: Any) -> Any:
-        """What the handler returned, called with as many of the arguments as it has room for."""
+    def receive(self, sender: Any, *arguments: Any, **named: Any) -> Any:
+        """Call the handler with as many of the event's arguments as it takes, and return what it returns. They come by
+        name from a ``send()`` of blinker."""
         handler = self._handler()
         if handler is None:
             self.off()
-        if handler is None or not self._listens:
+        if handler is None or not self._connected:
             return None
-        if self.event == "catch_all":
-            arguments = (facts["event"], *facts["arguments"])
-        else:
-            arguments = tuple(facts[name] for name in EVENTS[self.event].arguments)
-        return handler(*arguments[: self._room])
+        if named and self.event == "catch_all":
+            arguments = (named["event"], *named["arguments"])
+        elif named:
+            arguments = tuple(named[name] for name in EVENTS[self.event].arguments)
+        return handler(*arguments[: self.capacity])
 
 
 def _weakly(handler: Any) -> Callable[[], Any]:
@@ -162,22 +165,22 @@ def _weakly(handler: Any) -> Callable[[], Any]:
 
 
 def _positional_capacity(handler: Callable[..., Any], names: Sequence[str]) -> int | None:
-    """How many of the arguments of these names the handler takes by position; None where it takes any number, or does
-    not say. A parameter with a default counts if it has the argument's name: others are a loop's ``bar=bar``."""
+    """Return how many of the arguments of these names the handler takes by position; None if it takes any number, or
+    does not say. A parameter with a default counts if it has the argument's name: others are a loop's ``bar=bar``."""
     try:
         parameters = inspect.signature(handler).parameters.values()
     except (TypeError, ValueError):
         return None
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return None
-    room = 0
+    capacity = 0
     for position, parameter in enumerate(parameters):
         by_position = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         named = names[position] == parameter.name if position < len(names) else False
         if not by_position or (parameter.default is not parameter.empty and not named):
             break
-        room += 1
-    return room
+        capacity += 1
+    return capacity
 
 
 class Signals:
@@ -199,7 +202,7 @@ class Signals:
         # Re-entrant, because a destructor may listen or stop listening while the lock is held.
         self.lock = threading.RLock()
         self._loop = loop
-        self._report = report or self._tell_failure
+        self._report = report or self._report_failure
         self._returned = returned
         self._scheduled: set[Any] = set()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
@@ -220,7 +223,7 @@ class Signals:
         return [*super().__dir__(), *self._signals]
 
     def on(self, event: str, handler: Callable[..., Any], *, sender: Any = ANY, weak: bool = False) -> Subscription:
-        """The handler listens. Raises UnknownEvent, and OptionError for an ``async def`` without a loop."""
+        """Connect the handler. Raises UnknownEvent, and OptionError for an ``async def`` without a loop."""
         name = canonical(event)
         self.check(handler)
         return Subscription(self._signals[name], name, handler, sender, weak=weak)
@@ -233,7 +236,7 @@ class Signals:
             raise OptionError("loop", None, "the event loop that is to run the async handler")
 
     def off(self, event: str, handler: Callable[..., Any], *, sender: Any = ANY) -> None:
-        """The handler does not listen any more, however often it was connected; with ``sender``, not to that one.
+        """Disconnect the handler, however often it was connected; with ``sender``, only from that one.
 
         ``handler`` may also be the subscription that :meth:`on` returned.
         """
@@ -244,47 +247,45 @@ class Signals:
         signal.disconnect(handler, sender)
 
     def handling(self) -> bool:
-        """Whether an async handler is not over yet."""
+        """Return whether an async handler is not over yet."""
         return bool(self._scheduled)
 
     def has_receivers(self, event: str) -> bool:
-        """Whether anybody listens to the event, or to all."""
+        """Return whether any handler listens to the event, or to all."""
         return bool(self._signals[event].receivers or self._signals["catch_all"].receivers)
 
     def emit(
-        self, event: str, senders: tuple[Any, ...], facts: Mapping[str, Any], decided: Callable[[], None] | None = None
+        self, event: str, senders: tuple[Any, ...], arguments: tuple[Any, ...], fixed: Callable[[], None] | None = None
     ) -> None:
-        """Every receiver has been called. ``decided`` is called when it is settled which those are.
+        """Call every receiver of the event. ``fixed`` is called once they are chosen.
 
-        Raises what is no Exception and was raised by a receiver, after the others have run.
+        Raises what a receiver raised that is no Exception, after the others have run.
         """
         with self.lock:
             receivers = self._signals[event].receivers_of(senders)
             everything = self._signals["catch_all"].receivers_of(senders)
-            if decided is not None:
-                decided()
-        whole = {"event": event, "arguments": tuple(facts.values())}
-        calls = [(event, receiver, facts) for receiver in receivers]
-        calls += [("catch_all", receiver, whole) for receiver in everything]
+            if fixed is not None:
+                fixed()
+        calls = [(event, receiver, arguments) for receiver in receivers]
+        calls += [("catch_all", receiver, (event, *arguments)) for receiver in everything]
         raised = None
-        for name, receiver, arguments in calls:
+        for name, receiver, given in calls:
             try:
-                self._call(name, receiver, senders[0], arguments)
+                self.call(name, receiver, senders[0], given)
             except BaseException as error:
                 raised = raised or error
         if raised is not None:
             raise raised
 
-    def emit_to(self, subscription: Subscription, sender: Any, facts: Mapping[str, Any]) -> None:
-        """One subscription has been called: it was late for what is told."""
-        self._call(subscription.event, subscription._receive, sender, facts)
-
-    def _call(self, event: str, receiver: Callable[..., Any], sender: Any, facts: Mapping[str, Any]) -> None:
-        """The receiver was called, and an async one scheduled. Raises what is no Exception."""
+    def call(self, event: str, receiver: Callable[..., Any], sender: Any, arguments: tuple[Any, ...]) -> None:
+        """Call one receiver, and schedule what an async one returns. Raises what is no Exception."""
         subscription = getattr(receiver, "__self__", None)
         handler = subscription.handler if isinstance(subscription, Subscription) else receiver
         try:
-            result = receiver(sender, **(facts if receiver is not handler else _taken(handler, facts)))
+            if handler is receiver:
+                result = receiver(sender, **_named(receiver, event, arguments))
+            else:
+                result = receiver(sender, *arguments)
             if inspect.isawaitable(result):
                 self._schedule(event, handler, result)
         except KeyboardInterrupt:
@@ -325,29 +326,34 @@ class Signals:
         future.add_done_callback(ended)
 
     def failed(self, event: str, handler: Any, error: BaseException) -> None:
-        """The handler's failure is logged and told; nobody else is disturbed by it. Called where handlers are."""
+        """Log the handler's failure and emit ``handler_error``; other handlers go on. Called where handlers are."""
         _log(event, handler, error)
-        self._tell_failure(event, handler, error)
+        self._report_failure(event, handler, error)
 
-    def _tell_failure(self, event: str, handler: Any, error: BaseException) -> None:
-        # Who fails when told of a failure is not told of that, which might never end.
-        facts = {"event": event, "handler": handler, "exception": error}
+    def _report_failure(self, event: str, handler: Any, error: BaseException) -> None:
+        # A handler that fails on a failure is not reported, which might never end.
+        arguments = (event, handler, error)
         if event == "catch_all":
             for receiver in self._signals["handler_error"].receivers_of((self._session,)):
-                self._call("handler_error", receiver, self._session, facts)
+                self.call("handler_error", receiver, self._session, arguments)
         elif event != "handler_error":
-            self.emit("handler_error", (self._session,), facts)
+            self.emit("handler_error", (self._session,), arguments)
 
 
-def _taken(handler: Callable[..., Any], facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The facts for which a plain handler of blinker has a parameter, so that an event may get further arguments."""
+def _named(handler: Callable[..., Any], event: str, arguments: tuple[Any, ...]) -> Mapping[str, Any]:
+    """Return the arguments by name: those for which a plain handler of blinker has a parameter, so that an event may
+    get further ones."""
+    if event == "catch_all":
+        named = {"event": arguments[0], "arguments": arguments[1:]}
+    else:
+        named = dict(zip(EVENTS[event].arguments, arguments, strict=True))
     try:
         parameters = inspect.signature(handler).parameters
     except (TypeError, ValueError):
-        return facts
+        return named
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return facts
-    return {name: value for name, value in facts.items() if name in parameters}
+        return named
+    return {name: value for name, value in named.items() if name in parameters}
 
 
 def _log(event: str, handler: Any, error: BaseException) -> None:

@@ -354,7 +354,7 @@ class Attempt:
 
     @property
     def _count(self) -> int:
-        return self._entry.core.plan.count
+        return self._entry.plan.count
 
     def _facts(self) -> parameters.ChunkFacts:
         record = self._entry.record

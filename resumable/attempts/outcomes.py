@@ -58,7 +58,7 @@ class Outcomes:
 
     @property
     def _count(self) -> int:
-        return self._entry.core.plan.count
+        return self._entry.plan.count
 
     @property
     def _handle(self) -> Any:

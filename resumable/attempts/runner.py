@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..core.records import Lease, Outcome, OutcomeKind
+from ..core.records import Outcome, OutcomeKind
 from ..dispatch.registry import FileEntry
+from ..dispatch.transfers import Transfer
 from ..errors import ResumableError, UploadError
 from ..hooks import Hooks
 from ..options import Options
@@ -16,12 +17,7 @@ from ..protocol import identifiers
 from ..protocol.plan import ChunkPlan
 from ..sources.base import as_source_errors
 from ..sources.path import make_source
-from ..transport.base import (
-    RequestControl,
-    SourceFailure,
-    Stopped,
-    Transport,
-)
+from ..transport.base import SourceFailure, Stopped, Transport
 from .attempt import Attempt
 from .context import AttemptContext
 
@@ -35,15 +31,22 @@ class LeaseRunner:
         self._options = options
         self._context = AttemptContext(options, hooks, transport)
 
-    def perform(
-        self, entry: FileEntry, lease: Lease, control: RequestControl, begin_send: Callable[[], bool]
-    ) -> Outcome:
-        """What came of the lease. ``begin_send`` is called between the test and the sending of a chunk that the server
-        lacks, and says whether it may still be sent."""
+    def perform(self, transfer: Transfer, begin_send: Callable[[Transfer], bool]) -> Outcome:
+        """Return the outcome of the lease. ``begin_send`` is called between the test and the sending of a chunk that
+        the server lacks, and says whether it may still be sent."""
+        entry, lease = transfer.entry, transfer.lease
         try:
             if lease.prepare:
                 return self._prepare(entry)
-            return self._chunk(entry, lease, control, begin_send)
+            attempt = Attempt(self._context, self._options, entry, lease, transfer.control)
+            outcome = None
+            if lease.confirm:
+                outcome = attempt.confirm()
+            elif lease.test:
+                outcome = attempt.test()
+                if outcome is None and not begin_send(transfer):
+                    outcome = Outcome(OutcomeKind.STOPPED)
+            return attempt.completed(outcome or attempt.upload())
         except Stopped:
             return Outcome(OutcomeKind.STOPPED)
         except (SourceFailure, ResumableError) as failure:
@@ -72,16 +75,3 @@ class LeaseRunner:
                 identifier = identify(entry.source.path, entry.record.relative_path)
             entry.record = entry.record._replace(unique_identifier=identifier)
         return Outcome(OutcomeKind.PREPARED, plan=plan)
-
-    def _chunk(
-        self, entry: FileEntry, lease: Lease, control: RequestControl, begin_send: Callable[[], bool]
-    ) -> Outcome:
-        attempt = Attempt(self._context, self._options, entry, lease, control)
-        outcome = None
-        if lease.confirm:
-            outcome = attempt.confirm()
-        elif lease.test:
-            outcome = attempt.test()
-            if outcome is None and not begin_send():
-                outcome = Outcome(OutcomeKind.STOPPED)
-        return attempt.completed(outcome or attempt.upload())

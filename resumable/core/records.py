@@ -118,10 +118,12 @@ class Ending(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a call to the core brought about: notices to deliver in order, and leases whose requests must stop."""
+    """What a call to the core brought about: notices to deliver in order, leases whose requests must stop, and files
+    that have ended or left the session."""
 
     notices: tuple[Notice, ...] = ()
     stopped: tuple[int, ...] = ()
+    ended: tuple[int, ...] = ()
 
 
 class Wait(NamedTuple):

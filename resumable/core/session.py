@@ -32,6 +32,7 @@ from .scheduler import FileQueue, Slots
 from .states import (
     FILE,
     FILE_NOOPS,
+    RUNNING,
     SESSION,
     SESSION_NOOPS,
     TERMINAL,
@@ -46,7 +47,6 @@ from .states import (
 
 __all__ = ["SessionCore"]
 
-_RUNNING = (SessionState.UPLOADING, SessionState.PAUSED)
 _ANSWERS = {
     OutcomeKind.PRESENT: ChunkEvent.PRESENT,
     OutcomeKind.ACCEPTED: ChunkEvent.ACCEPTED,
@@ -77,7 +77,7 @@ class SessionCore:
         self._slots = Slots(policy.slots)
         self._queue = FileQueue(self.files, first_and_last=policy.first_and_last)
         self._retries = RetryController(policy)
-        self._collector = EffectCollector()
+        self.effects = EffectCollector()
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -92,12 +92,12 @@ class SessionCore:
         self._open += 1
         self.unfinished[file.key] = file.name
         self._queue.add(file)
-        self._collector.chunked(file)
-        self._collector.add("file_added", file)
-        return file.key, self.flush()
+        self.effects.chunked(file)
+        self.effects.add("file_added", file)
+        return file.key, self.effects.flush()
 
-    def know(self, keys: Iterable[int]) -> None:
-        """Somebody knows how these files ended: those that failed need not be spoken of any more."""
+    def acknowledge(self, keys: Iterable[int]) -> None:
+        """Note that the program knows how these files ended: those that failed need no warning any more."""
         for key in keys:
             file = self.files.get(key)
             if file is not None and file.state is FileState.ERROR:
@@ -114,7 +114,7 @@ class SessionCore:
         if file is not None and self._transition(file, FileEvent.PAUSE):
             file.aborted = aborted
             self._stop(file, announce=aborted)
-        return self.flush()
+        return self.effects.flush()
 
     def resume_file(self, key: int) -> Effects:
         """The file waits for its turn again."""
@@ -122,7 +122,7 @@ class SessionCore:
         if file is not None and self._transition(file, FileEvent.RESUME):
             file.aborted = False
             self._queue.add(file)
-        return self.flush()
+        return self.effects.flush()
 
     def cancel_file(self, key: int, reason: str = "cancelled", *, announce: bool = True) -> Effects:
         """The file is no longer part of the session; requests under way for it are told to stop."""
@@ -130,7 +130,7 @@ class SessionCore:
         if file is not None:
             self._cancel(file, reason, announce=announce)
             self._complete_if_idle()
-        return self.flush()
+        return self.effects.flush()
 
     def retry_file(self, key: int, now: float) -> Effects:
         """A failed file waits for its turn again, with what is stored kept; an idle session starts a run."""
@@ -143,7 +143,7 @@ class SessionCore:
                 self._begin(now, open_ended=False)
             else:
                 self._retries.start(now)
-        return self.flush()
+        return self.effects.flush()
 
     def bootstrap_file(self, key: int) -> Effects:
         """The file is cut anew, and nothing of it is taken for stored."""
@@ -155,7 +155,7 @@ class SessionCore:
         self._rechunk(file, file.plan)
         if ended:
             self._reopen(file)
-        return self.flush()
+        return self.effects.flush()
 
     def mark_file(self, key: int, ranges: Iterable[tuple[int, int]]) -> Effects:
         """The chunks at these ranges of indexes are taken for stored. Raises StateError for a finished file."""
@@ -166,7 +166,7 @@ class SessionCore:
         if file.complete:
             self._complete(file, None)
             self._complete_if_idle()
-        return self.flush()
+        return self.effects.flush()
 
     # -- the session ---------------------------------------------------------------------------------------------
 
@@ -182,13 +182,13 @@ class SessionCore:
                     self._queue.add(file)
                 file.aborted = False
         self._complete_if_idle()
-        return self.flush()
+        return self.effects.flush()
 
     def close_run(self) -> Effects:
         """No more files come: the run ends when nothing is open."""
         self.open_ended = False
         self._complete_if_idle()
-        return self.flush()
+        return self.effects.flush()
 
     def pause(self) -> Effects:
         """No further request begins until :meth:`upload`; those under way are told to stop."""
@@ -196,19 +196,19 @@ class SessionCore:
             self.state = step(SESSION, self.state, SessionEvent.PAUSE, "session")
             for file in self._slots.files():
                 self._stop(file, announce=True)
-            self._collector.add("pause")
-        return self.flush()
+            self.effects.add("pause")
+        return self.effects.flush()
 
     def cancel(self, reason: str = "cancelled") -> Effects:
         """Every file is removed, every request under way is told to stop, and no run is under way. No completion."""
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
         self.open_ended = False
         self.skipped.clear()
-        self._collector.add("before_cancel")
+        self.effects.add("before_cancel")
         for file in reversed(list(self.files.values())):
             self._cancel(file, reason)
-        self._collector.add("cancel")
-        return self.flush()
+        self.effects.add("cancel")
+        return self.effects.flush()
 
     def close(self) -> Effects:
         """End the session for good. Files that have not ended are cancelled; every request under way is told to
@@ -221,12 +221,12 @@ class SessionCore:
             for file in reversed(list(self.files.values())):
                 if file.state not in TERMINAL:
                     self._cancel(file, "closed", announce=False)
-        return self.flush()
+        return self.effects.flush()
 
     # -- work ----------------------------------------------------------------------------------------------------
 
     def lease(self, now: float) -> Lease | Wait:
-        """The next piece of work, or how long there is none. What it brought about waits for :meth:`flush`."""
+        """The next piece of work, or how long there is none. What it brought about waits in ``effects``."""
         if self.state is not SessionState.UPLOADING:
             return Wait()
         slots, retries = self._slots, self._retries
@@ -255,15 +255,15 @@ class SessionCore:
         something has to be asked first."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
-            return False, self.flush()
+            return False, self.effects.flush()
         if record.state is ChunkState.TESTING:
             record.tested = True
             if record.file.doubted and not record.file.pending and record.epoch == record.file.epoch:
                 record.step(ChunkEvent.STOP)
-                return False, self.flush()
+                return False, self.effects.flush()
             record.step(ChunkEvent.ABSENT)
-            self._collector.progress(record.file)
-        return True, self.flush()
+            self.effects.progress(record.file)
+        return True, self.effects.flush()
 
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
         """The lease is over and its slot is free, or waits for the retry. Of a lease that is over: nothing.
@@ -272,7 +272,7 @@ class SessionCore:
         """
         record = self._slots.live.get(lease.id)
         if record is None:
-            return self.flush()
+            return self.effects.flush()
         file = record.file
         if record.epoch != file.epoch or file.state in TERMINAL or self.state is SessionState.CLOSED:
             # The run that this belongs to is over for the file, so what came of it is not counted; the server is
@@ -287,11 +287,7 @@ class SessionCore:
         else:
             self._answered(record, lease, outcome, now)
         self._complete_if_idle()
-        return self.flush()
-
-    def flush(self) -> Effects:
-        """What was brought about and not taken yet."""
-        return self._collector.take()
+        return self.effects.flush()
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -304,6 +300,11 @@ class SessionCore:
     def finished(self) -> bool:
         """Whether nothing is open and no slot is taken."""
         return not self._open and not self._slots.live
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a run is under way, perhaps paused, with something to do for threads, now or later."""
+        return self.state in RUNNING and bool(self._open or self._slots.live)
 
     # -- inside: leases and what comes of them -------------------------------------------------------------------
 
@@ -319,7 +320,7 @@ class SessionCore:
         if not record.prepare:
             self._retries.attempt(record, now)
         if record.state is ChunkState.SENDING:
-            self._collector.progress(record.file)
+            self.effects.progress(record.file)
         return record.file.lease(record, self._slots.take(record))
 
     def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
@@ -353,8 +354,8 @@ class SessionCore:
                 self._retries.schedule_retry(record, outcome, now)
                 self._slots.keep(lease.id)
             if not record.confirm:
-                self._collector.add("chunk_retry", file, lease.index, message=outcome.message)
-            self._collector.add("file_retry", file)
+                self.effects.add("chunk_retry", file, lease.index, message=outcome.message)
+            self.effects.add("file_retry", file)
             return
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
@@ -386,7 +387,7 @@ class SessionCore:
             file.settled = True
             if file.complete:
                 self._count(file, file.unhold)
-                self._collector.progress(file)
+                self.effects.progress(file)
                 self._finish(file, file.message)
                 return
         elif outcome.kind is OutcomeKind.DENIED:
@@ -394,7 +395,7 @@ class SessionCore:
                 self._count(file, file.forget_believed)
             elif file.complete:
                 self._count(file, lambda: file.keep(outcome.stored))
-            self._collector.progress(file)
+            self.effects.progress(file)
         self._queue.add(file)
         if record.state is ChunkState.FAILED:
             self._fail(file, outcome, None)
@@ -410,7 +411,7 @@ class SessionCore:
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
-        self._collector.stored(file, lease.index, outcome.message)
+        self.effects.stored(file, lease.index, outcome.message)
         if new:
             self._queue.add(file)
         if file.unfinished and (file.asked or not skipped):
@@ -423,7 +424,7 @@ class SessionCore:
         them all, it gets the last again, and may find that out."""
         asked = file.asked
         self._count(file, file.forget_last if skipped else file.forget_all)
-        self._collector.progress(file)
+        self.effects.progress(file)
         self._queue.add(file)
         if asked and not skipped:
             self._fail(file, outcome, None)
@@ -448,9 +449,9 @@ class SessionCore:
     def _stop(self, file: FileCore, *, announce: bool = False) -> None:
         stopped, fresh = self._slots.stop(file)
         self._queue.add(file)
-        self._collector.stop(stopped)
+        self.effects.stop(stopped)
         if fresh and announce:
-            self._collector.progress(file)
+            self.effects.progress(file)
 
     def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
         gained = file.mark(ranges, believed=believed)
@@ -464,7 +465,7 @@ class SessionCore:
         self.bytes_skipped -= file.bytes_skipped
         file.rechunk(plan)
         self._queue.add(file)
-        self._collector.chunked(file)
+        self.effects.chunked(file)
 
     def _count(self, file: FileCore, change: Callable[[], None]) -> None:
         done, skipped = file.bytes_done, file.bytes_skipped
@@ -487,7 +488,7 @@ class SessionCore:
         self._transition(file, FileEvent.FINISH)
         file.message = message
         self._end(file)
-        self._collector.add("file_success", file, message=message)
+        self.effects.add("file_success", file, message=message)
 
     def _fail(self, file: FileCore, outcome: Outcome, index: int | None) -> None:
         self._transition(file, FileEvent.FAIL)
@@ -495,9 +496,9 @@ class SessionCore:
         self._end(file, refused=not outcome.busy)
         self._stop(file)
         if index is not None:
-            self._collector.add("chunk_error", file, index, message=outcome.message)
+            self.effects.add("chunk_error", file, index, message=outcome.message)
         for event in ("file_error", "error"):
-            self._collector.add(event, file, message=outcome.message)
+            self.effects.add(event, file, message=outcome.message)
         if self.policy.fail_fast:
             for other in [other for other in self.files.values() if other.state not in TERMINAL]:
                 self._cancel(other, "fail_fast")
@@ -511,18 +512,21 @@ class SessionCore:
         cancelled = self._transition(file, FileEvent.CANCEL)
         if announce:
             # Nothing is told about a file that has ended, but the session has shrunk.
-            self._collector.progress(file if cancelled else None)
+            self.effects.progress(file if cancelled else None)
         if cancelled:
             file.reason = reason
             self._stop(file)
             self._end(file)
-            self._collector.add("file_cancelled", file, extra=(reason,))
+            self.effects.add("file_cancelled", file, extra=(reason,))
+        else:
+            self.effects.end(file)
 
     def _end(self, file: FileCore, *, refused: bool = False) -> None:
         if file.begun or refused:
             self._retries.make_room()
         self._open -= 1
         self.ended[file.key] = file.state
+        self.effects.end(file)
         if file.state is FileState.SUCCESS:
             self.unfinished.pop(file.key, None)
 
@@ -540,11 +544,11 @@ class SessionCore:
             self.ended = {}
         self.state = step(SESSION, self.state, SessionEvent.UPLOAD, "session")
         self._retries.start(now)
-        self._collector.add("upload_start")
+        self.effects.add("upload_start")
 
     def _complete_if_idle(self) -> None:
-        if not self._open and not self.open_ended and self.finished and self.state in _RUNNING:
+        if not self._open and not self.open_ended and self.finished and self.state in RUNNING:
             self.state = step(SESSION, self.state, SessionEvent.DRAINED, "session")
             self.outcome = Ending(dict(self.ended), tuple(self.skipped))
             self.skipped.clear()
-            self._collector.add("complete", extra=(self.outcome,))
+            self.effects.add("complete", extra=(self.outcome,))

@@ -32,6 +32,7 @@ __all__ = [
     "CONFIRMATION",
     "FILE",
     "FILE_NOOPS",
+    "RUNNING",
     "SESSION",
     "SESSION_NOOPS",
     "TERMINAL",
@@ -234,6 +235,7 @@ FILE_NOOPS = frozenset(
     }
 )
 TERMINAL = frozenset({FileState.SUCCESS, FileState.ERROR, FileState.CANCELLED})
+RUNNING = frozenset({SessionState.UPLOADING, SessionState.PAUSED})
 
 SESSION: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
     (SessionState.IDLE, SessionEvent.UPLOAD): SessionState.UPLOADING,

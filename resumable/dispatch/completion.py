@@ -35,8 +35,8 @@ class Completion:
         self._thread: threading.Thread | None = None
 
     def consider(self) -> None:
-        """See whether silence has begun or ended. Called by any thread, without the lock, when something has changed;
-        what is brought about then waits to be told."""
+        """Check whether silence has begun or ended. Called by any thread, without the lock, when something has changed;
+        notices of it then wait for delivery."""
         shared = self._shared
         if not shared.core.open_ended or shared.block:
             return
@@ -93,7 +93,4 @@ class Completion:
 
     def _end(self) -> None:
         """End the run. The caller holds the lock."""
-        shared = self._shared
-        shared.outbox.extend(shared.core.close_run().notices)
-        shared.work.notify_all()
-        shared.waiters.notify_all()
+        self._shared.apply(self._shared.core.close_run())

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.records import Notice
+from ..core.states import SessionState
 from ..errors import StateError
+from .registry import FileEntry
 from .shared_state import SharedState
 
-__all__ = ["BATCH", "LINGER", "MOST", "Delivery", "make_delivery"]
+__all__ = ["BATCH", "LINGER", "MOST", "Delivery", "Emit", "make_delivery"]
 
 logger = logging.getLogger("resumable")
 
@@ -35,6 +37,10 @@ LINGER = 0.2
 """Seconds for which threads wait for more when nothing is open, so that few are started."""
 
 
+Emit = Callable[[Notice, FileEntry | None], None]
+"""Emits one notice, about this file if it is about one."""
+
+
 class Delivery:
     """Takes notices from the outbox and gives each to ``emit``. The base of the three ways.
 
@@ -45,10 +51,11 @@ class Delivery:
     waits = True
     """Whether ``join()`` may wait until every handler has returned."""
 
-    def __init__(self, shared: SharedState, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
+    def __init__(self, shared: SharedState, emit: Emit, returned: Callable[[], None]) -> None:
         self._shared = shared
         self._lock = shared.lock
         self._outbox = shared.outbox
+        self._entries = shared.registry.entries
         self._emit = emit
         self._returned = returned
         self._awaited = False
@@ -112,7 +119,7 @@ class Delivery:
                         break
                     self._shared.silent_since = None
                 count += 1
-                self._emit(notice)
+                self._emit(notice, self._entries.get(notice.file))
         finally:
             with self._lock:
                 self.undecided = None
@@ -132,7 +139,7 @@ class ThreadDelivery(Delivery):
     """Handlers run on a thread named ``resumable-events``, at once after a silence and a few milliseconds late when
     much happens."""
 
-    def __init__(self, shared: SharedState, emit: Callable[[Notice], None], returned: Callable[[], None]) -> None:
+    def __init__(self, shared: SharedState, emit: Emit, returned: Callable[[], None]) -> None:
         super().__init__(shared, emit, returned)
         self._notices_ready = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
@@ -140,7 +147,7 @@ class ThreadDelivery(Delivery):
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
-        if self._gathering or (not len(self._outbox) and self._shared.has_work):
+        if self._gathering or (not len(self._outbox) and self._shared.core.has_work):
             return
         with self._notices_ready:
             self._notices_ready.notify()
@@ -169,16 +176,16 @@ class ThreadDelivery(Delivery):
             except BaseException:
                 # A handler wanted to end the program, which has been reported. Others wait for this thread.
                 pass
-            gather = self._shared.has_work
+            gather = self._shared.core.has_work
             with self._notices_ready:
                 if gather:
                     self._gathering = True
                     self._notices_ready.wait(GATHERING)
                     self._gathering = False
                 while not len(self._outbox):
-                    if self._shared.has_work:
+                    if self._shared.core.has_work:
                         self._notices_ready.wait()
-                    elif self._shared.closed or not self._notices_ready.wait(LINGER):
+                    elif self._shared.core.state is SessionState.CLOSED or not self._notices_ready.wait(LINGER):
                         # Whoever posts between the end of that time and this line believes that we are here.
                         if len(self._outbox):
                             break
@@ -194,7 +201,7 @@ class PostedDelivery(Delivery):
     def __init__(
         self,
         shared: SharedState,
-        emit: Callable[[Notice], None],
+        emit: Emit,
         returned: Callable[[], None],
         post: Callable[[Callable[[], None]], Any],
     ) -> None:
@@ -279,10 +286,8 @@ class ManualDelivery(Delivery):
         return self._deliver(min(waiting, MOST))
 
 
-def make_delivery(
-    way: Any, shared: SharedState, emit: Callable[[Notice], None], returned: Callable[[], None]
-) -> Delivery:
-    """The way that the option ``deliver`` asks for."""
+def make_delivery(way: Any, shared: SharedState, emit: Emit, returned: Callable[[], None]) -> Delivery:
+    """Return the delivery that the option ``deliver`` asks for."""
     if way is None:
         return ThreadDelivery(shared, emit, returned)
     if way == "manual":

@@ -1,9 +1,9 @@
 """The half of a session that its users call: commands, waiting, and facts.
 
-A command is true when it returns, and what came of it waits to be told. Handles ask for values, each a consistent
-snapshot. Why there is one lock, and what it protects: see ``shared``.
+A command is true when it returns, and notices of it wait for delivery. Handles ask for values, each a consistent
+snapshot. Why there is one lock, and what it protects: see ``shared_state``.
 
-Threads are daemons, started by the first run, and go when nothing is open, also where the run is held: so a session
+Threads are daemons, started by the first run, and end when nothing is open, even if the run is held open: so a session
 that nobody holds can be collected.
 """
 
@@ -14,20 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.records import Effects, Ending, Notice
 from ..core.retry import SessionPolicy
 from ..core.states import (
+    RUNNING,
     TERMINAL,
     ChunkState,
     FileState,
     SessionState,
 )
 from ..errors import FileRejected, StateError
-from ..protocol.plan import ChunkOrder, ChunkPlan
+from ..protocol.plan import ChunkOrder
 from .completion import Completion
-from .delivery import make_delivery
+from .delivery import Emit, make_delivery
 from .leases import LeaseManager, Perform
 from .registry import FileEntry, RunResults
 from .replay import missed_chunks, missed_end
@@ -36,12 +37,12 @@ from .transfers import TransferStats
 from .waiter import Waiter
 from .workers import Workers
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "FileStatus"]
 
-STOP_PATIENCE = 1.5
-"""Seconds that closing waits for what was told to stop."""
+STOP_TIMEOUT = 1.5
+"""Seconds that closing waits for requests to stop."""
 
-HANDLER_PATIENCE = 0.4
+HANDLER_TIMEOUT = 0.4
 """Seconds that closing waits after that, at least, for handlers to return."""
 
 _process = object()
@@ -56,16 +57,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
+class FileStatus(NamedTuple):
+    """The state of a file, the exception it failed of, the server's last words on it, and why it was cancelled."""
+
+    state: FileState
+    error: Exception | None
+    message: str | None
+    reason: str | None
+
+
 class Dispatcher:
-    """Commands and facts of one session. ``perform`` does one lease's work, ``emit`` tells one notice to those who
-    listen. Every method may be called by any thread, and raises StateError in the child of a fork."""
+    """Commands and facts of one session. ``perform`` does one lease's work, ``emit`` emits one notice. Every method may
+    be called by any thread, and raises StateError in the child of a fork.
+
+    A command that takes an ``entry`` is for that file, or without one for the session.
+    """
 
     def __init__(
         self,
         policy: SessionPolicy,
         *,
         perform: Perform,
-        emit: Callable[[Notice, FileEntry | None], None],
+        emit: Emit,
         wanted: Callable[[str], bool],
         deliver: Any,
         clock: Callable[[], float],
@@ -77,57 +90,51 @@ class Dispatcher:
         self._clock = clock
         self._core = shared.core
         self._outbox = shared.outbox
-        self._register = shared.register
+        self._registry = shared.registry
         self._transfers = shared.transfers
-        self._emit_notice = emit
-        self._delivery = make_delivery(deliver, shared, self._emit, lambda: self._completion.consider())
+        self._delivery = make_delivery(deliver, shared, emit, lambda: self._completion.consider())
         self._completion = Completion(shared, self._delivery, handling, delay=completion_delay)
-        lease_manager = LeaseManager(shared, self._delivery, self._completion, perform, throttle=throttle)
-        self._workers = Workers(policy.slots, lease_manager, shared.busy)
-        self._waiting = Waiter(shared, self._delivery, self._workers)
+        lease_manager = LeaseManager(shared, self._delivery, self._completion, throttle=throttle)
+        self._workers = Workers(policy.slots, lease_manager, perform, shared.has_work)
+        self._waiter = Waiter(shared, self._delivery, self._workers)
         self._results = RunResults(shared.core)
         self._process = _process
 
-    # -- files ---------------------------------------------------------------------------------------------------
+    # -- adding --------------------------------------------------------------------------------------------------
 
-    def add(self, entry: FileEntry, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool, most: int | None) -> None:
-        """The file waits for its turn. The session holds at most so many files; where that is one, it is replaced.
+    def add(self, entry: FileEntry, order: ChunkOrder, *, prepared: bool, most: int | None) -> None:
+        """Add the file, which then waits for its turn. If the session holds ``most`` files at most, and that is one,
+        the file replaces it.
 
-        Raises FileRejected where there is no room or the identifier is taken, StateError on a closed session.
+        Raises FileRejected if there is no room or the identifier is taken, StateError on a closed session.
         """
-        replaced: list[FileEntry] = []
-
-        def call() -> Effects:
-            files = self._core.files
-            if most is not None and len(files) >= most > 1:
-                reason = f"max_files is {most}, and there are {len(files)} already"
-                raise FileRejected(entry.record.relative_path, "max_files", reason)
-            if self._shared.closed:
+        with self._lock:
+            core, path = self._core, entry.record.relative_path
+            if most is not None and len(core.files) >= most > 1:
+                reason = f"max_files is {most}, and there are {len(core.files)} already"
+                raise FileRejected(path, "max_files", reason)
+            if core.state is SessionState.CLOSED:
                 raise StateError("add a file", "the session is closed")
-            self._register.reserve_identifier(entry, anyway=most == 1)
-            others = list(files) if most == 1 else []
-            replaced.extend(self._register[other] for other in others)
-            key, added = self._core.add(plan, order, prepared=prepared, name=entry.record.relative_path)
-            self._register.add(key, entry)
-            # After the new file is there, so that its run does not end in between, but told before.
-            removed = [self._core.cancel_file(other, "replaced", announce=False) for other in others]
-            notices = [notice for effects in removed for notice in effects.notices]
-            stopped = [lease for effects in removed for lease in effects.stopped]
-            return Effects((*notices, *added.notices), tuple(stopped))
+            self._registry.reserve_identifier(entry, anyway=most == 1)
+            others = list(core.files) if most == 1 else []
+            key, added = core.add(entry.plan, order, prepared=prepared, name=path)
+            self._registry.add(key, entry)
+            # After the new file is there, so that its run does not end in between, but announced before.
+            removed = [core.cancel_file(other, "replaced", announce=False) for other in others]
+            follow_ups = [self._shared.apply(effects) for effects in (*removed, added)]
+        for follow_up in follow_ups:
+            follow_up.carry_out(hard=True)
+        self.consider()
 
-        self._command(call, hard=True)
-        for other in replaced:
-            other.source.close()
-
-    def hold(self) -> None:
-        """Keep runs that began by themselves open until :meth:`join`: there is a block at whose end it is called."""
+    def keep_open(self) -> None:
+        """Keep runs that began by themselves open until :meth:`join`, which is called at the end of a block."""
         with self._lock:
             self._shared.block = True
             self._shared.work.notify_all()
 
     @contextmanager
     def adding(self) -> Iterator[None]:
-        """No run ends by itself in this block, in which files are looked for and added."""
+        """Let no run end by itself in this block, in which files are looked for and added."""
         with self._lock:
             self._shared.adding += 1
             self._shared.silent_since = None
@@ -140,7 +147,7 @@ class Dispatcher:
 
     @contextmanager
     def announcing(self) -> Iterator[None]:
-        """No request begins in this block, so that files are announced before anything else is told of them."""
+        """Let no request begin in this block, so that files are announced before any other event of them."""
         with self._lock:
             self._shared.announcing += 1
         try:
@@ -151,91 +158,77 @@ class Dispatcher:
                 self._shared.work.notify_all()
 
     def begin(self, entries: Iterable[FileEntry]) -> None:
-        """If any of the files is still there a run is under way, held open for others unless somebody joins now. A
-        paused session stays paused."""
+        """Begin a run if any of the files is still there, held open for others unless somebody joins now. A paused
+        session stays paused."""
 
-        def call() -> Effects:
-            if self._paused or not any(self._register.has(entry) for entry in entries):
+        def begin() -> Effects:
+            if self._core.state is SessionState.PAUSED or not any(self._registry.has(entry) for entry in entries):
                 return Effects()
             return self._core.upload(self._clock(), open_ended=not self._results.joining, resume_aborted=False)
 
         with self._lock:
             under_way = self._core.open_ended and self._core.state is SessionState.UPLOADING
         if not under_way:
-            # Where file after file is added to a run nothing changes, and nobody has to be woken.
-            self._command(call)
+            # If file after file is added to a run nothing changes, and nobody has to be woken.
+            self._command(begin)
         self._start()
-
-    def pause_file(self, entry: FileEntry, *, aborted: bool = False) -> None:
-        """No request for the file begins until :meth:`resume_file`, or, where it is aborted, :meth:`upload`."""
-        self._command(lambda: self._core.pause_file(entry.core.key, aborted=aborted))
-
-    def resume_file(self, entry: FileEntry) -> None:
-        """The file waits for its turn again."""
-        self._command(lambda: self._core.resume_file(entry.core.key))
-
-    def cancel_file(self, entry: FileEntry, reason: str, *, announce: bool) -> None:
-        """The file is removed; its requests are cut off."""
-        self._command(lambda: self._core.cancel_file(entry.core.key, reason, announce=announce), hard=True)
-        entry.source.close()
-
-    def retry_file(self, entry: FileEntry) -> None:
-        """The failed file waits for its turn again."""
-        self._command(lambda: self._core.retry_file(entry.core.key, self._clock()))
-        self._start()
-
-    def bootstrap_file(self, entry: FileEntry) -> None:
-        """The file is cut anew."""
-        self._command(lambda: self._core.bootstrap_file(entry.core.key), hard=True, entry=entry)
-        self._start()
-
-    def mark_file(self, entry: FileEntry, ranges: Iterable[tuple[int, int]]) -> None:
-        """The chunks at these ranges of indexes are taken for stored."""
-        self._command(lambda: self._core.mark_file(entry.core.key, ranges))
 
     def skip(self, reasons: Iterable[FileRejected]) -> None:
-        """Some files were left out, and whoever joins is told why."""
+        """Keep why files were left out, for the result of the run."""
         reasons = list(reasons)
         with self._lock:
             self._core.skip(reasons)
             self._results.skip(reasons)
 
-    # -- the session ---------------------------------------------------------------------------------------------
-
-    def notify(self, notice: Notice) -> None:
-        """A notice that is not the core's waits for delivery, in order with the others."""
-        self._command(lambda: Effects((notice,)))
-
-    def replay(self, notices: Iterable[Notice]) -> None:
-        """What a late handler missed waits for delivery, before all others."""
-        with self._lock:
-            self._outbox.extend_late(notices)
-        self._delivery.post()
+    # -- commands ------------------------------------------------------------------------------------------------
 
     def upload(self) -> None:
-        """A run is under way, and ends when nothing is open."""
+        """Begin a run, or resume a paused one. It ends when nothing is open."""
         self._command(lambda: self._core.upload(self._clock()))
         self._start()
 
-    def resume(self) -> None:
-        """A paused run goes on, and is held open if it was; there is nothing else to resume."""
-        self._command(lambda: self._core.upload(self._clock(), open_ended=True) if self._paused else Effects())
+    def pause(self, entry: FileEntry | None = None, *, aborted: bool = False) -> None:
+        """Let no request begin until :meth:`resume` or, for the session and for a file that is ``aborted``,
+        :meth:`upload`."""
+        if entry is None:
+            self._command(self._core.pause)
+        else:
+            self._command(self._core.pause_file, entry.key, aborted=aborted)
 
-    def pause(self) -> None:
-        """No request begins any more until :meth:`upload`."""
-        self._command(self._core.pause)
+    def resume(self, entry: FileEntry | None = None) -> None:
+        """Go on after :meth:`pause`. A run of the session stays held open if it was; there is nothing else to resume
+        without one."""
+        if entry is None:
+            paused = SessionState.PAUSED
+            core = self._core
+            self._command(lambda: core.upload(self._clock(), open_ended=True) if core.state is paused else Effects())
+        else:
+            self._command(self._core.resume_file, entry.key)
 
-    def cancel(self, reason: str = "cancelled") -> None:
-        """All files are removed; requests are cut off."""
-        entries = self.entries()
+    def cancel(self, entry: FileEntry | None = None, reason: str = "cancelled", *, announce: bool = True) -> None:
+        """Remove the file, or all, and cut off their requests. ``announce``: progress of the file is announced, too."""
+        if entry is None:
+            self._command(self._cancel, reason, hard=True)
+        else:
+            self._command(self._core.cancel_file, entry.key, reason, announce=announce, hard=True)
 
-        def call() -> Effects:
-            self._results.forget()
-            return self._core.cancel(reason)
+    def _cancel(self, reason: str) -> Effects:
+        self._results.forget()
+        return self._core.cancel(reason)
 
-        self._command(call, hard=True)
-        for entry in entries:
-            entry.source.close()
+    def retry(self, entry: FileEntry) -> None:
+        """Let the failed file wait for its turn again."""
+        self._command(lambda: self._core.retry_file(entry.key, self._clock()))
+        self._start()
+
+    def bootstrap(self, entry: FileEntry) -> None:
+        """Cut the file anew, and cut off its requests."""
+        self._command(self._core.bootstrap_file, entry.key, hard=True)
+        self._start()
+
+    def mark(self, entry: FileEntry, ranges: Iterable[tuple[int, int]]) -> None:
+        """Take the chunks at these ranges of indexes for stored."""
+        self._command(self._core.mark_file, entry.key, ranges)
 
     def close(self) -> None:
         """End the session for good: files that have not ended are cancelled, requests cut off, waiting notices
@@ -243,12 +236,12 @@ class Dispatcher:
 
         Takes at most two seconds; what has not ended by then is abandoned. Raises StateError in a handler or hook.
         """
-        self._waiting.refuse_inside("close the session")
+        self._waiter.refuse_inside("close the session")
         entries = self.entries()
         self._command(self._core.close, hard=True)
-        end = time.monotonic() + STOP_PATIENCE + HANDLER_PATIENCE
-        self._workers.join(STOP_PATIENCE)
-        self._waiting.wait_delivered(end - time.monotonic())
+        end = time.monotonic() + STOP_TIMEOUT + HANDLER_TIMEOUT
+        self._workers.join(STOP_TIMEOUT)
+        self._waiter.wait_delivered(end - time.monotonic())
         for entry in entries:
             entry.source.close()
 
@@ -261,71 +254,61 @@ class Dispatcher:
 
     @property
     def _lock(self) -> threading.Lock:
-        self._refuse_foreign()
+        self._refuse_forked()
         return self._shared.lock
 
-    def _refuse_foreign(self) -> None:
+    def _refuse_forked(self) -> None:
         # In the child of a fork the lock may be held by a thread that does not exist there.
         if self.in_forked_child:
             raise StateError("use the session", "it was made in another process")
 
-    def _command(self, call: Callable[[], Effects], *, hard: bool = False, entry: FileEntry | None = None) -> None:
-        """The call's effects are true. With ``hard`` requests that wait for their answer are cut off as well: those of
-        files that are gone, also where they were told to stop before, and of the given file."""
+    def _command(self, call: Callable[..., Effects], *arguments: Any, hard: bool = False, **named: Any) -> None:
+        """Make the call's effects true. ``hard``: cut off requests that wait for their answer, too."""
         with self._lock:
             ended, joined = self._core.ended, self._results.joining > 0
-            effects = call()
+            effects = call(*arguments, **named)
             if self._core.ended is not ended:
                 self._results.keep(ended, joined=joined)
-            self._outbox.extend(effects.notices)
-            controls = self._transfers.controls(effects.stopped)
-            if hard:
-                controls += self._transfers.controls_of(lambda other: other is entry or self._shared.removed(other))
-            self._shared.work.notify_all()
-            self._shared.waiters.notify_all()
-        for control in controls:
-            control.stop(hard=hard)
+            follow_up = self._shared.apply(effects)
+        follow_up.carry_out(hard=hard)
         self.consider()
 
     def consider(self) -> None:
-        """Something may have ended: the run ends with it if that is so, and what there is to tell will be told."""
+        """End the run if that is due, and have waiting notices delivered. Called when something may have ended."""
         self._completion.consider()
         self._delivery.post()
 
     def _start(self) -> None:
-        if self._shared.busy():
+        if self._shared.has_work():
             self._workers.start()
-
-    @property
-    def _paused(self) -> bool:
-        return self._core.state is SessionState.PAUSED
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def join(self, timeout: float | None) -> Ending:
-        """What became of the files, once the run is over and every handler has returned. Starts a run if need be.
+        """Wait for the end of the run and the return of every handler, and return what became of the files. Starts a
+        run if need be.
 
-        A run that a handler begins meanwhile is waited for as well, and what nobody joined before is told now.
+        A run that a handler begins meanwhile is waited for as well, and runs that nobody joined before are included.
         Files that were open when the session was closed count as cancelled.
         """
-        self._waiting.refuse_inside("join the session")
+        self._waiter.refuse_inside("join the session")
         joining = False
 
-        def call() -> Effects:
+        def begin() -> Effects:
             nonlocal joining
             joining = True
             return self._join()
 
         try:
-            self._command(call)
+            self._command(begin)
             self._start()
-            self._waiting.wait_for(lambda: not self._shared.running, timeout, "the upload", others=True)
+            self._waiter.wait_for(lambda: self._core.state not in RUNNING, timeout, "the upload", others=True)
             with self._lock:
-                ending = self._results.tell()
-                self._core.know(ending.files)
+                ending = self._results.report()
+                self._core.acknowledge(ending.files)
                 return ending
         finally:
-            # Also where what was posted was called at once, and a handler wanted to end the program.
+            # Even if what was posted was called at once, and a handler wanted to end the program.
             if joining:
                 with self._lock:
                     self._results.joining -= 1
@@ -337,15 +320,15 @@ class Dispatcher:
         return self._core.close_run()
 
     def wait(self, entry: FileEntry, timeout: float | None) -> None:
-        """Returns once the file has ended and its handlers have returned, or the session is closed."""
+        """Wait until the file has ended and its handlers have returned, or the session is closed."""
 
         def over() -> bool:
-            return entry.core.state in TERMINAL or self._shared.closed
+            return entry.core.state in TERMINAL or self._core.state is SessionState.CLOSED
 
         with self._lock:
             self._shared.awaited.append(entry)
         try:
-            self._waiting.wait_for(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
+            self._waiter.wait_for(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
         finally:
             with self._lock:
                 self._shared.awaited.remove(entry)
@@ -354,7 +337,7 @@ class Dispatcher:
 
     @property
     def state(self) -> SessionState:
-        """Where the session is."""
+        """The state of the session."""
         with self._lock:
             return self._core.state
 
@@ -372,84 +355,94 @@ class Dispatcher:
 
     @property
     def unfinished(self) -> Mapping[int, str]:
-        """The names of the files that are not uploaded, without those of whose failure somebody knows. It goes on
-        telling the truth, and holds nothing else of the session."""
+        """The names of the files that are not uploaded, without failed ones that were acknowledged. The mapping stays
+        up to date, and holds nothing else of the session."""
         return self._core.unfinished
 
-    def know(self, keys: Iterable[int]) -> None:
-        """Somebody knows how these files ended."""
+    def acknowledge(self, keys: Iterable[int]) -> None:
+        """Note that the program knows how these files ended."""
         with self._lock:
-            self._core.know(keys)
+            self._core.acknowledge(keys)
 
     def entries(self) -> list[FileEntry]:
-        """The files of the session, in the order in which they were added."""
+        """Return the files of the session, in the order in which they were added."""
         with self._lock:
-            return self._register.present()
+            return self._registry.present()
 
     def count(self) -> int:
-        """How many files the session has."""
+        """Return how many files the session has."""
         with self._lock:
             return len(self._core.files)
 
     def find(self, identifier: str) -> FileEntry | None:
-        """The file of the session with this identifier, or None."""
+        """Return the file of the session with this identifier, or None."""
         with self._lock:
-            return self._register.find(identifier)
+            return self._registry.find(identifier)
 
     def entry(self, key: int) -> FileEntry:
-        """The file with this key, also when it was removed."""
-        return self._register[key]
+        """Return the file with this key, even if it was removed."""
+        return self._registry.entries[key]
 
-    def file_state(self, entry: FileEntry) -> tuple[FileState, Exception | None, str | None]:
-        """The file's state, the exception it failed of, and the last words of the server."""
+    def file_status(self, entry: FileEntry) -> FileStatus:
+        """Return the status of the file, which the program knows then."""
         with self._lock:
-            self._core.know([entry.core.key])
-            return entry.core.state, entry.core.error, entry.core.message
+            core = entry.core
+            self._core.acknowledge([entry.key])
+            return FileStatus(core.state, core.error, core.message, core.reason)
 
-    def file_moved(self, entry: FileEntry) -> TransferStats:
-        """How many bytes of the file moved."""
+    def file_stats(self, entry: FileEntry) -> TransferStats:
+        """Return how many bytes of the file moved."""
         with self._lock:
             return self._transfers.of_file(entry)
 
-    def session_moved(self) -> TransferStats:
-        """How many bytes of the session moved."""
+    def session_stats(self) -> TransferStats:
+        """Return how many bytes of the session moved."""
         with self._lock:
             return self._transfers.of_session(self._core)
 
     def chunk_state(self, entry: FileEntry, index: int) -> tuple[ChunkState, int]:
-        """The chunk's state, and how often an attempt at it failed."""
+        """Return the chunk's state, and how often an attempt at it failed."""
         with self._lock:
-            return self._core.chunk_state(entry.core.key, index)
+            return self._core.chunk_state(entry.key, index)
 
     # -- delivery ------------------------------------------------------------------------------------------------
 
+    def notify(self, notice: Notice) -> None:
+        """Queue a notice that is not the core's for delivery, in order with the others."""
+        self._command(lambda: Effects((notice,)))
+
+    def replay(self, notices: Iterable[Notice]) -> None:
+        """Queue what a late handler missed for delivery, before all others."""
+        with self._lock:
+            self._outbox.extend_late(notices)
+        self._delivery.post()
+
     def process_events(self) -> int:
-        """How many waiting notices were delivered, on this thread. Raises StateError where that is not done by hand."""
-        self._refuse_foreign()
+        """Deliver waiting notices on this thread, and return how many. Raises StateError if delivery is not manual."""
+        self._refuse_forked()
         return self._delivery.process()
 
-    def _emit(self, notice: Notice) -> None:
-        self._emit_notice(notice, None if notice.file is None else self._register[notice.file])
-
     def recipients_fixed(self) -> None:
-        """It has been decided who is told of the notice that is being told."""
+        """Note that the receivers of the notice that is being emitted are chosen."""
         self._delivery.undecided = None
 
     def _coming(self, entry: FileEntry) -> list[Notice]:
-        """The notices about the file that somebody who begins to listen now will be told of."""
-        coming = list(self._outbox.waiting(entry.core.key))
+        """The notices about the file that a handler will get that begins to listen now."""
+        coming = list(self._outbox.waiting(entry.key))
         undecided = self._delivery.undecided
-        # One with extra is told to a single late handler.
-        if undecided is not None and undecided.file == entry.core.key and not undecided.extra:
+        # One with extra is for a single late handler.
+        if undecided is not None and undecided.file == entry.key and not undecided.extra:
             coming.append(undecided)
         return coming
 
     def missed_end(self, entry: FileEntry, event: str) -> bool:
-        """Whether the file has ended with this event and nobody who begins to listen now will be told."""
+        """Return whether the file has ended with this event, and a handler that begins to listen now will not get
+        it."""
         with self._lock:
             return missed_end(entry.core, event, self._coming(entry))
 
     def missed_chunks(self, entry: FileEntry) -> list[tuple[int, int]]:
-        """The ranges of indexes of stored chunks that nobody who begins to listen now will be told of."""
+        """Return the ranges of indexes of stored chunks whose events a handler that begins to listen now will not
+        get."""
         with self._lock:
             return missed_chunks(entry.core, self._coming(entry))

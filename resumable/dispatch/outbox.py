@@ -2,8 +2,8 @@
 
 Progress coalesces: of each file at most one ``file_progress`` waits, with the latest message, at the place of the
 first; the values are read at delivery. Everything else is kept, and a full outbox holds the workers back (commands
-are never held back, so the limit is soft). What nobody listens to is not kept, except the notices that say how a file
-or a run ended, on which the session itself relies. What a late handler missed goes before everything that waits.
+are never held back, so the limit is soft). What nobody listens to is not kept, except terminal events: until they are
+delivered, a handler that comes late gets them from here. What such a handler missed goes before everything that waits.
 
 The session's lock protects it.
 """
@@ -19,7 +19,7 @@ from ..events import EVENTS
 __all__ = ["Outbox"]
 
 _COALESCED = frozenset(name for name, event in EVENTS.items() if event.coalesced)
-_ALWAYS = frozenset({"complete", "file_success", "file_error", "file_cancelled"})
+_TERMINAL = frozenset(name for name, event in EVENTS.items() if event.terminal)
 
 
 class Outbox:
@@ -44,7 +44,7 @@ class Outbox:
 
     @property
     def mark(self) -> int:
-        """What ``taken`` will be when everything has been taken that waits now, apart from what is late."""
+        """The value of ``taken`` when everything will have been taken that waits now, except for late handlers."""
         return self.taken + len(self._queue)
 
     @property
@@ -53,10 +53,10 @@ class Outbox:
         return bool(self._late)
 
     def extend(self, notices: Iterable[Notice]) -> None:
-        """The notices wait for delivery, behind those that wait already."""
+        """Queue the notices for delivery, behind those that wait already."""
         for notice in notices:
             event = notice.event
-            if not self._wanted(event) and event not in _ALWAYS:
+            if not self._wanted(event) and event not in _TERMINAL:
                 continue
             if event in _COALESCED:
                 key = (event, notice.file)
@@ -69,11 +69,11 @@ class Outbox:
                 self._queue.append(notice)
 
     def extend_late(self, notices: Iterable[Notice]) -> None:
-        """The notices, which are for a handler that came late, wait before all others, behind those of their kind."""
+        """Queue notices for a handler that came late, before all others, behind those of their kind."""
         self._late.extend(notices)
 
     def take(self) -> Notice | None:
-        """The next notice, which no longer waits then, or None."""
+        """Remove the next notice and return it, or None."""
         if self._late:
             return self._late.popleft()
         if not self._queue:
@@ -85,5 +85,5 @@ class Outbox:
         return item if isinstance(item, Notice) else self._latest.pop(item)
 
     def waiting(self, file: int) -> Iterator[Notice]:
-        """The notices about the file that wait to be told to all; not its progress."""
+        """Return the notices about the file that wait for all handlers, without its progress."""
         return (item for item in self._queue if isinstance(item, Notice) and item.file == file)

@@ -1,6 +1,6 @@
 """The files of a session and what became of them. The session's lock protects all of it.
 
-A run may end, and the next begin, before anybody joins: RunResults keeps what became of the files of the first.
+A run may end, and the next begin, before anybody joins: RunResults keeps the results of the first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ..core.session import SessionCore
 from ..core.speed import SpeedMeter
 from ..core.states import FileState
 from ..errors import FileRejected
+from ..protocol.plan import ChunkPlan
 from ..sources.path import Source
 
 __all__ = ["ChunkRecord", "FileEntry", "FileRecord", "FileRegistry", "RunResults"]
@@ -40,53 +41,58 @@ class ChunkRecord(NamedTuple):
 
 
 class FileEntry:
-    """One file. ``subject`` is the handle that users hold; ``core`` is there once the file was added.
+    """One file. ``subject`` is the handle that users hold; ``key`` is that of the core, 0 until the file was added.
 
-    ``record`` and ``source`` are replaced, by the worker that prepares the file, before its first request; ``replaced``
-    says that a hook gave other bytes.
+    ``record``, ``source`` and ``plan`` are facts that any thread may read. The worker that prepares the file replaces
+    them before its first request; ``replaced`` says that a hook gave other bytes.
+
+    ``core``, ``meter`` and ``transfers``, the number of leases under way, belong to the dispatcher: whoever reads them
+    holds the session's lock.
     """
 
-    def __init__(self, record: FileRecord, source: Source) -> None:
+    def __init__(self, record: FileRecord, source: Source, plan: ChunkPlan) -> None:
         self.record = record
         self.source = source
+        self.plan = plan
         self.replaced = False
         self.subject: Any = None
+        self.key = 0
         self.core: FileCore
         self.meter = SpeedMeter()
+        self.transfers = 0
 
 
 class FileRegistry:
-    """Knows every file that was ever added; ``present`` are the core's, those that are part of the session now."""
+    """Knows every file that was ever added: ``entries``, by their keys. Those in ``present``, which is the core's, are
+    part of the session now."""
 
     def __init__(self, present: Mapping[int, FileCore]) -> None:
+        self.entries: dict[int | None, FileEntry] = {}
         self._present = present
-        self._entries: dict[int, FileEntry] = {}
         self._owners: dict[str, FileEntry] = {}
 
-    def __getitem__(self, key: int) -> FileEntry:
-        return self._entries[key]
-
     def add(self, key: int, entry: FileEntry) -> None:
-        """The file was added, and has this key."""
+        """Add the file, to which the core gave this key."""
+        entry.key = key
         entry.core = self._present[key]
-        self._entries[key] = entry
+        self.entries[key] = entry
 
     def has(self, entry: FileEntry) -> bool:
-        """Whether the file is part of the session now."""
-        return entry.core.key in self._present
+        """Return whether the file is part of the session now."""
+        return entry.key in self._present
 
     def present(self) -> list[FileEntry]:
-        """The files of the session, in the order in which they were added."""
-        return [self._entries[key] for key in self._present]
+        """Return the files of the session, in the order in which they were added."""
+        return [self.entries[key] for key in self._present]
 
     def find(self, identifier: str) -> FileEntry | None:
-        """The file of the session with this identifier, or None."""
+        """Return the file of the session with this identifier, or None."""
         owner = self._owners.get(identifier)
         return owner if owner is not None and self.has(owner) else None
 
     def reserve_identifier(self, entry: FileEntry, *, anyway: bool = False) -> None:
-        """The identifier of the file, where it has one by now, is its own. Raises FileRejected where another file of
-        the session has it, unless it is to be had ``anyway``."""
+        """Give the file its identifier, if that is known by now. Raises FileRejected if another file of the session has
+        it, unless ``anyway``."""
         record = entry.record
         if record.unique_identifier is None:
             return
@@ -97,36 +103,36 @@ class FileRegistry:
 
 
 class RunResults:
-    """The ends of one session's files, and what was left out. ``joining`` counts who waits in ``join()``."""
+    """The ends of one session's files, and what was left out. ``joining`` counts the threads in ``join()``."""
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._earlier: dict[int, FileState] = {}
         self._skipped: list[FileRejected] = []
-        self._skips_told = 0
-        self._told = True
+        self._skips_reported = 0
+        self._reported = True
         self.joining = 0
 
     def skip(self, reasons: Iterable[FileRejected]) -> None:
-        """Keep why these files were left out."""
+        """Keep why files were left out."""
         self._skipped += reasons
 
     def keep(self, ended: Mapping[int, FileState], *, joined: bool) -> None:
-        """Another run has begun, behind one whose files ended so; ``joined`` says whether somebody waited for that one,
-        who may not have looked yet."""
-        self._earlier = {**self._earlier, **ended} if joined or not self._told else {}
+        """Keep the previous run's results until ``join()`` has returned them. Called when another run begins;
+        ``joined``: somebody is in ``join()``, and may not have looked yet."""
+        self._earlier = {**self._earlier, **ended} if joined or not self._reported else {}
         if not joined:
-            del self._skipped[: self._skips_told]
-            self._skips_told = 0
-        self._told = False
+            del self._skipped[: self._skips_reported]
+            self._skips_reported = 0
+        self._reported = False
 
-    def tell(self) -> Ending:
-        """What became of the files, which somebody who joins is told now."""
-        self._told = True
-        self._skips_told = len(self._skipped)
+    def report(self) -> Ending:
+        """Return what became of the files, to somebody who joins."""
+        self._reported = True
+        self._skips_reported = len(self._skipped)
         return Ending({**self._earlier, **self._core.ended}, tuple(self._skipped))
 
     def forget(self) -> None:
-        """Nobody wants to hear of the run that is under way once another has begun: it was cancelled."""
-        self._told = True
-        self._skips_told = len(self._skipped)
+        """Take the run that is under way for reported: it was cancelled."""
+        self._reported = True
+        self._skips_reported = len(self._skipped)

@@ -1,4 +1,4 @@
-"""What a handler that comes late has missed. Pure: the caller holds the lock."""
+"""The events that a late handler has missed. Pure: the caller holds the lock."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from ..core.file import FileCore
 from ..core.records import Notice
-from ..core.states import FileState
+from ..core.states import TERMINAL
 
 __all__ = ["missed_chunks", "missed_end"]
 
-_ENDS = {
-    FileState.SUCCESS: "file_success",
-    FileState.ERROR: "file_error",
-    FileState.CANCELLED: "file_cancelled",
-}
-
 
 def missed_end(file: FileCore, event: str, coming: Iterable[Notice]) -> bool:
-    """Whether the file has ended with this event, and none of the notices that are still to come tells of it."""
-    return _ENDS.get(file.state) == event and not any(notice.event == event for notice in coming)
+    """Return whether the file has ended with this event, and none of the notices that are still to come is of it."""
+    ended = file.state in TERMINAL and event == f"file_{file.state.value}"
+    return ended and not any(notice.event == event for notice in coming)
 
 
 def missed_chunks(file: FileCore, coming: Iterable[Notice]) -> list[tuple[int, int]]:
-    """The ranges of indexes of the stored chunks of which none of the notices that are still to come tells."""
-    told = sorted(n.index for n in coming if n.event == "chunk_success" and n.index is not None)
+    """Return the ranges of indexes of the stored chunks of which none of the notices that are still to come is."""
+    coming_indexes = sorted(n.index for n in coming if n.event == "chunk_success" and n.index is not None)
     order = file.order
     ranges: list[tuple[int, int]] = []
     for start, stop in file.stored():
@@ -33,11 +28,11 @@ def missed_chunks(file: FileCore, coming: Iterable[Notice]) -> list[tuple[int, i
             ranges.extend((order.index(p), order.index(p) + 1) for p in range(start, min(stop, 2)))
             start, stop = max(start, 2) - 1, stop - 1
         ranges.append((start, stop))
-    return _without(sorted(ranges), told)
+    return _without(sorted(ranges), coming_indexes)
 
 
 def _without(ranges: Sequence[tuple[int, int]], holes: Sequence[int]) -> list[tuple[int, int]]:
-    """The ranges without the numbers in ``holes``; both ascend, and an empty range counts for nothing."""
+    """Return the ranges without the numbers in ``holes``; both ascend, and an empty range counts for nothing."""
     left = []
     for start, stop in ranges:
         for hole in holes:

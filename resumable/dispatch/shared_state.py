@@ -7,7 +7,8 @@ changes the core.
 
 1. The lock is a leaf. While it is held only the core, the outbox and ``notify`` run: no I/O, no logging, no signal,
    no user code, no sleep.
-2. Stopping a request is done after the lock is released and before the command returns: see ``RequestControl.stop``.
+2. Requests are stopped and sources closed after the lock is released and before the command returns: see
+   :class:`FollowUp`.
 3. Workers and the thread of the handlers each have a condition of that lock, and those who wait for the end of
    something have :class:`Waiters`, so that a chunk wakes nobody whom it does not concern.
 """
@@ -16,15 +17,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
+from ..core.records import Effects
 from ..core.retry import SessionPolicy
 from ..core.session import SessionCore
-from ..core.states import SessionState
+from ..core.states import RUNNING
+from ..sources.path import Source
+from ..transport.base import RequestControl
 from .outbox import Outbox
 from .registry import FileEntry, FileRegistry
 from .transfers import Transfers
 
-__all__ = ["SharedState", "Waiters"]
+__all__ = ["FollowUp", "SharedState", "Waiters"]
 
 
 class Waiters:
@@ -60,12 +65,30 @@ class Waiters:
                 self._gates.discard(gate)
 
 
+class FollowUp(NamedTuple):
+    """What remains to be done after a call to the core, without the lock: requests to stop, and sources of files that
+    left the session to close."""
+
+    controls: list[RequestControl]
+    sources: list[Source]
+
+    def carry_out(self, *, hard: bool) -> None:
+        """Stop the requests, those that wait for their answer only if ``hard``, and close the sources."""
+        for control in self.controls:
+            control.stop(hard=hard)
+        for source in self.sources:
+            source.close()
+
+
+_NOTHING = FollowUp([], [])
+
+
 class SharedState:
     """What the halves of a session share. Whoever reads or changes any of it holds ``lock``, but for what says that it
     takes the lock itself.
 
     ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
-    counts who waits for the end of something, and ``expected`` has the files that are waited for. While anybody is
+    counts who waits for the end of something, and ``awaited`` has the files that are waited for. While anybody is
     ``announcing``, no request begins; while anybody is ``adding``, or there is a ``block`` at whose end the session is
     joined, no run ends by itself. ``silent_since`` is the time since when nothing happens, None if something does.
     """
@@ -77,7 +100,7 @@ class SharedState:
         self.clock = clock
         self.core = SessionCore(policy)
         self.outbox = Outbox(wanted, self.work.notify_all)
-        self.register = FileRegistry(self.core.files)
+        self.registry = FileRegistry(self.core.files)
         self.transfers = Transfers()
         self.announcing = 0
         self.adding = 0
@@ -86,26 +109,19 @@ class SharedState:
         self.waiting = 0
         self.awaited: list[FileEntry] = []
 
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way, perhaps paused."""
-        return self.core.state in (SessionState.UPLOADING, SessionState.PAUSED)
+    def apply(self, effects: Effects) -> FollowUp:
+        """Take in what a call to the core brought about. The caller holds the lock, and carries out what is returned
+        once it has released it."""
+        self.outbox.extend(effects.notices)
+        self.work.notify_all()
+        if self.core.state not in RUNNING or (effects.ended and self.awaited):
+            self.waiters.notify_all()
+        if not effects.stopped and not effects.ended:
+            return _NOTHING
+        left = [self.registry.entries[key] for key in effects.ended if key not in self.core.files]
+        return FollowUp(self.transfers.controls(effects.stopped), [entry.source for entry in left])
 
-    @property
     def has_work(self) -> bool:
-        """Whether there is something to do for threads, or will be."""
-        return self.running and not self.core.finished
-
-    @property
-    def closed(self) -> bool:
-        """Whether the session has ended for good."""
-        return self.core.state is SessionState.CLOSED
-
-    def removed(self, entry: FileEntry) -> bool:
-        """Whether the file is no longer part of the session, or the session has ended."""
-        return self.closed or not self.register.has(entry)
-
-    def busy(self) -> bool:
-        """As :attr:`needed`, for those who do not hold the lock: it is taken."""
+        """Return whether there is something to do for threads, now or later. Takes the lock."""
         with self.lock:
-            return self.has_work
+            return self.core.has_work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..core.records import Lease
@@ -11,7 +11,7 @@ from ..core.speed import SpeedMeter
 from ..transport.base import RequestControl
 from .registry import FileEntry
 
-__all__ = ["TransferStats", "Transfers"]
+__all__ = ["Transfer", "TransferStats", "Transfers"]
 
 
 class TransferStats(NamedTuple):
@@ -28,53 +28,69 @@ class TransferStats(NamedTuple):
     speed: float
 
 
+class Transfer:
+    """A lease under way: the file that it is about, and the control of its requests.
+
+    ``metered`` counts the bytes that the speed knows of; ``announced_at`` is when progress was announced last, or the
+    lease began.
+    """
+
+    __slots__ = ("announced_at", "control", "entry", "lease", "metered")
+
+    def __init__(self, lease: Lease, entry: FileEntry, now: float) -> None:
+        self.lease = lease
+        self.entry = entry
+        self.control = RequestControl()
+        self.metered = 0
+        self.announced_at = now
+
+
 class Transfers:
-    """The watch of each lease, and the meters. Times are the clock's."""
+    """The leases under way, and the speed of all. Times are the clock's."""
 
     def __init__(self) -> None:
-        self._watches: dict[int, tuple[RequestControl, FileEntry]] = {}
+        self._live: dict[int, Transfer] = {}
         self._meter = SpeedMeter()
 
-    def begin(self, lease: Lease, entry: FileEntry, now: float) -> RequestControl:
-        """The watch of the lease. Time during which nothing was on the wire is not held against the speed."""
-        if not self._watches:
+    def begin(self, lease: Lease, entry: FileEntry, now: float) -> Transfer:
+        """Return the transfer of a new lease. Time without any does not count for the speed."""
+        if not self._live:
             self._meter.start(now)
-        if not any(other is entry for _, other in self._watches.values()):
+        if not entry.transfers:
             entry.meter.start(now)
-        control = RequestControl()
-        self._watches[lease.id] = control, entry
-        return control
+        entry.transfers += 1
+        transfer = self._live[lease.id] = Transfer(lease, entry, now)
+        return transfer
 
-    def measure(self, control: RequestControl, entry: FileEntry, now: float) -> None:
-        """The speed is known better."""
-        moved = max(control.sent - control.metered, 0)
-        control.metered = control.sent
-        entry.meter.add(moved, now)
+    def measure(self, transfer: Transfer, now: float) -> None:
+        """Measure the speed anew."""
+        sent = transfer.control.sent
+        moved = max(sent - transfer.metered, 0)
+        transfer.metered = sent
+        transfer.entry.meter.add(moved, now)
         self._meter.add(moved, now)
 
-    def end(self, lease: Lease, now: float) -> None:
-        """The lease is over."""
-        control, entry = self._watches.pop(lease.id)
-        if control.sent:
-            self.measure(control, entry, now)
+    def end(self, transfer: Transfer, now: float) -> None:
+        """Forget the transfer: its lease is over."""
+        del self._live[transfer.lease.id]
+        transfer.entry.transfers -= 1
+        # A chunk that was not sent says nothing of the speed.
+        if transfer.control.sent:
+            self.measure(transfer, now)
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
-        """The watches of these leases, those that are not over."""
-        return [self._watches[identifier][0] for identifier in leases if identifier in self._watches]
-
-    def controls_of(self, chosen: Callable[[FileEntry], bool]) -> list[RequestControl]:
-        """The watches of the leases of these files."""
-        return [control for control, entry in self._watches.values() if chosen(entry)]
+        """Return the controls of these leases, without those that are over."""
+        return [self._live[identifier].control for identifier in leases if identifier in self._live]
 
     def of_file(self, entry: FileEntry) -> TransferStats:
-        """How many bytes of the file moved."""
+        """Return how many bytes of the file moved."""
         core = entry.core
-        flying = sum(control.sent for control, other in self._watches.values() if other is entry)
+        flying = sum(transfer.control.sent for transfer in self._live.values() if transfer.entry is entry)
         sent = core.bytes_done - core.bytes_skipped + flying
         return TransferStats(core.plan.size, core.bytes_done, core.bytes_skipped, sent, entry.meter.speed)
 
     def of_session(self, core: SessionCore) -> TransferStats:
-        """How many bytes of all files moved."""
-        flying = sum(control.sent for control, _ in self._watches.values())
+        """Return how many bytes of all files moved."""
+        flying = sum(transfer.control.sent for transfer in self._live.values())
         sent = core.bytes_done - core.bytes_skipped + flying
         return TransferStats(core.total_size, core.bytes_done, core.bytes_skipped, sent, self._meter.speed)

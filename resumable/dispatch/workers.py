@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from ..core.records import Outcome, OutcomeKind
-from .leases import LeaseManager
+from .leases import LeaseManager, Perform
 
 __all__ = ["Workers"]
 
@@ -20,12 +20,14 @@ logger = logging.getLogger("resumable")
 
 
 class Workers:
-    """At most ``count`` threads, each of which goes when it is given no lease. ``busy()``: whether there may be one."""
+    """At most ``count`` threads, each of which ends when it is given no lease. ``has_work()``: whether there may be
+    one."""
 
-    def __init__(self, count: int, lease_manager: LeaseManager, busy: Callable[[], bool]) -> None:
+    def __init__(self, count: int, lease_manager: LeaseManager, perform: Perform, has_work: Callable[[], bool]) -> None:
         self._count = count
         self._lease_manager = lease_manager
-        self._busy = busy
+        self._perform = perform
+        self._has_work = has_work
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._leaving: set[threading.Thread] = set()
@@ -37,7 +39,7 @@ class Workers:
         return threading.current_thread() in self._threads
 
     def start(self) -> None:
-        """All threads run. Raises RuntimeError where not even one can be started."""
+        """Start the threads that are missing. Raises RuntimeError if not even one can be started."""
         with self._lock:
             while len(self._threads) < self._count:
                 self._made += 1
@@ -55,7 +57,7 @@ class Workers:
                     return
 
     def join(self, timeout: float) -> bool:
-        """Whether all threads are gone, after at most ``timeout`` seconds."""
+        """Wait until all threads have ended, at most ``timeout`` seconds, and return whether they have."""
         deadline = time.monotonic() + timeout
         with self._lock:
             threads = (self._threads | self._leaving) - {threading.current_thread()}
@@ -72,7 +74,7 @@ class Workers:
                     self._threads.discard(thread)
                     self._leaving.add(thread)
                 # A run that has begun meanwhile may have counted on this thread.
-                if not self._busy():
+                if not self._has_work():
                     return
                 with self._lock:
                     self._leaving.discard(thread)
@@ -85,18 +87,18 @@ class Workers:
                 self._leaving.discard(thread)
 
     def _work(self) -> None:
-        """There is no run any more."""
-        while (work := self._lease_manager.acquire()) is not None:
-            lease, control = work
+        """Work until there is no run any more."""
+        leases = self._lease_manager
+        while (transfer := leases.acquire()) is not None:
             try:
-                outcome = self._lease_manager.perform(lease, control)
+                outcome = self._perform(transfer, leases.begin_send)
             except BaseException as error:
                 # A slot must not leak, and a worker must not die silently, whatever went wrong.
                 logger.exception("performing a request failed in an unforeseen way")
                 cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
             try:
-                self._lease_manager.complete(lease, outcome)
+                leases.complete(transfer, outcome)
             except BaseException:
                 # Handlers may run here, where deliver= calls at once, and want to end the program.
                 logger.exception("reporting a request failed in an unforeseen way")

@@ -176,7 +176,6 @@ class RequestControl:
         "_stall",
         "_written",
         "fresh",
-        "metered",
         "on_progress",
         "seen",
         "stopped",
@@ -192,7 +191,6 @@ class RequestControl:
         self.fresh = False
         self.seen = False
         self.stopped = False
-        self.metered = 0
         self.on_progress = tick
 
     @property

@@ -17,7 +17,7 @@ ACCEPTED = Outcome(OutcomeKind.ACCEPTED, answered=True)
 
 def sizes(driver: Driver, file: FileCore) -> int:
     """The size of the largest container that the core holds."""
-    holders = [driver.core, file, driver.core._slots, driver.core._queue, driver.core._collector]
+    holders = [driver.core, file, driver.core._slots, driver.core._queue, driver.core.effects]
     values = [value for holder in holders for value in vars(holder).values()]
     return max(len(value) for value in values if type(value) in (dict, list, set, tuple))
 
@@ -29,7 +29,7 @@ def drive(driver: Driver, chunks: int) -> None:
     for count in range(chunks):
         while isinstance(lease := core.lease(0.0), Lease):
             flying.append(lease)
-        core.flush()
+        core.effects.flush()
         core.report(flying.pop(count % len(flying)), ACCEPTED, 0.0)
         if count % 10_000 == 5_000:
             core.pause()

@@ -257,5 +257,5 @@ def test_a_file_that_failed_is_unfinished_until_somebody_knows_it() -> None:
     failed, waiting = driver.add(1), driver.add(1)
     driver.upload()
     driver.answer(driver.lease(), "refused")
-    driver.core.know([failed.key, waiting.key, 99])
+    driver.core.acknowledge([failed.key, waiting.key, 99])
     assert list(driver.core.unfinished) == [waiting.key]

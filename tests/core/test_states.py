@@ -141,7 +141,7 @@ def test_a_command_on_a_file_does_what_the_table_says(state: FileState, event: F
         with pytest.raises(StateError):
             COMMANDS[event](core, file.key)
         assert vars(file) == before
-        assert core.flush().notices == ()
+        assert core.effects.flush().notices == ()
         assert (file.key in core.files) is (state is not FileState.CANCELLED)
 
 
@@ -181,7 +181,7 @@ def test_a_command_on_a_session_does_what_the_table_says(state: SessionState, ev
         with pytest.raises(StateError):
             command()
         assert (core.state, core.files) == (state, files)
-        assert core.flush().notices == ()
+        assert core.effects.flush().notices == ()
 
 
 @pytest.mark.parametrize("call", ["retry_file", "bootstrap_file", "mark_file", "add"])
@@ -243,6 +243,6 @@ def test_an_outcome_that_a_chunk_cannot_have_changes_nothing(state: ChunkState, 
         driver.core.report(lease, Outcome(kind, retry_after=60.0, stored=((0, 2),)), driver.now)
     assert driver.core.chunk_state(file.key, 0) == (state, 0)
     assert file.bytes_done == 0
-    assert driver.core.flush().notices == ()
+    assert driver.core.effects.flush().notices == ()
     driver.answer(lease, "present" if state is ChunkState.TESTING else "accepted")
     assert driver.core.chunk_state(file.key, 0)[0] is ChunkState.DONE

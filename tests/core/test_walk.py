@@ -121,7 +121,7 @@ class ReleasedWhileOnTheWire(SessionCore):
         elif file.live.get(position) is not record and not record.prepare:
             del self._slots.live[lease.id]
             self._complete_if_idle()
-            return self.flush()
+            return self.effects.flush()
         return super().report(lease, outcome, now)
 
 
@@ -136,7 +136,7 @@ class LateSuccessCounts(SessionCore):
         del self._slots.live[lease.id]
         file.store(record.position, lease.end - lease.start, skipped=False)
         self._complete_if_idle()
-        return self.flush()
+        return self.effects.flush()
 
 
 class NoEpoch(SessionCore):
@@ -156,7 +156,7 @@ class CompletePerSlot(SessionCore):
         super()._complete_if_idle()
         if running and self.state is SessionState.IDLE:
             for _ in range(self.policy.slots - 1):
-                self._collector.add("complete")
+                self.effects.add("complete")
 
 
 class CompleteBeforeTheWireIsClear(SessionCore):
@@ -356,7 +356,7 @@ class EndedFilesAreHeard(SessionCore):
 
     def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
         if file.state in TERMINAL:
-            self._collector.progress(file)
+            self.effects.progress(file)
         super()._cancel(file, reason, announce=announce)
 
 

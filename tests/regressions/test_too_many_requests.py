@@ -125,7 +125,8 @@ def test_a_server_that_turns_an_open_file_away_is_left_alone(wire: Wire, make: M
         before_the_second = begun.get(timeout=PATIENCE)
         session.add_file(make("second.bin", 40))
         before = {request.fields["resumableFilename"] for request in wire.requests}
-        assert wire.settle() <= before_the_second + 1
+        # The other worker may have had its lease already: one chunk is tested and sent.
+        assert wire.settle() <= before_the_second + 2
         assert before == {"first.bin"}
     finally:
         session.close()

@@ -57,7 +57,7 @@ def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypa
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
     shared = SharedState(SessionPolicy(), wanted=lambda event: True, clock=time.monotonic)
     lock, outbox = shared.lock, shared.outbox
-    delivery = make_delivery(None, shared, lambda notice: told.put(notice.event), lambda: None)
+    delivery = make_delivery(None, shared, lambda notice, entry: told.put(notice.event), lambda: None)
     late = iter([Notice("cancel")])
     wait = delivery._notices_ready.wait
 

@@ -291,7 +291,7 @@ def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(w
 def test_cancel_and_close_free_a_worker_whose_server_never_answers(
     wire: Wire, make: Make, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "STOP_PATIENCE", PATIENCE)
+    monkeypatch.setattr(dispatcher, "STOP_TIMEOUT", PATIENCE)
     wire.behave = holding
     for end in ("cancel", "close", "remove", "file"):
         session = Resumable(wire.url, chunk_size=10, simultaneous_uploads=2, chunk_order="free")
@@ -352,7 +352,7 @@ def test_a_session_can_be_used_after_a_cancel(wire: Wire, make: Make) -> None:
 
 
 def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "STOP_PATIENCE", PATIENCE)
+    monkeypatch.setattr(dispatcher, "STOP_TIMEOUT", PATIENCE)
     wire.behave = holding
     events = []
     begun = time.monotonic()

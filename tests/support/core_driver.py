@@ -60,7 +60,7 @@ class Driver:
         """The next lease, which there is."""
         found = self.core.lease(self.now)
         assert isinstance(found, Lease)
-        self.hear(self.core.flush())
+        self.hear(self.core.effects.flush())
         return found
 
     def leases(self) -> list[Lease]:
@@ -68,7 +68,7 @@ class Driver:
         found = []
         while isinstance(lease := self.core.lease(self.now), Lease):
             found.append(lease)
-        self.hear(self.core.flush())
+        self.hear(self.core.effects.flush())
         return found
 
     def indexes(self) -> list[int]:

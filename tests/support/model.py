@@ -457,7 +457,7 @@ class Walk:
         self.wire[found.id] = Request(
             found, sending=not found.test, number=self.numbers, new=not file.stored, guess=self.now < self.hold
         )
-        self.hear(self.core.flush())
+        self.hear(self.core.effects.flush())
         waiting = sum(len(other.waiting) for other in self.files.values())
         self.need(len(self.wire) + waiting <= self.slots, "no more requests and retries than slots")
         return True
