@@ -98,6 +98,20 @@ def test_another_copy_of_the_project_is_built_into_the_same_bytes(built: Path, t
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.once
+def test_the_source_distribution_is_built_into_the_same_wheel(
+    built: Path, wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    (path,) = built.glob("*.tar.gz")
+    shutil.unpack_archive(path, tmp_path)
+    (unpacked,) = tmp_path.iterdir()
+    out = tmp_path / "out"
+    python("import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])", str(out), cwd=unpacked)
+    (again,) = out.iterdir()
+    assert wheel.filename is not None
+    assert again.read_bytes() == Path(wheel.filename).read_bytes()
+
+
 def test_the_library_depends_on_requests_and_blinker_only(metadata: Message) -> None:
     required = [row for row in metadata.get_all("Requires-Dist", []) if "extra ==" not in row]
     assert sorted(required) == ["blinker>=1.9", "requests>=2.32.4"]

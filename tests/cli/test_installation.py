@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from support.sizes import FULL_SIZE
 
 from resumable.receiver import Server
 
@@ -70,7 +71,8 @@ def test_the_library_alone_works_and_the_command_says_what_to_install(built: dic
         )
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+# The source distribution is built into the same wheel, see test_packaging.py.
+@pytest.mark.parametrize("kind", ["sdist", "wheel"] if FULL_SIZE else ["sdist"])
 def test_with_its_extra_the_command_uploads(
     kind: str, built: dict[str, Path], tmp_path: Path, server: Server, received: Path
 ) -> None:
