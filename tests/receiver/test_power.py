@@ -153,6 +153,7 @@ class Bad(Random):
 SHA256 = "0" * 64
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fsync", ["always", "finish", "never"])
 @settings(max_examples=60)
 @given(
@@ -216,6 +217,7 @@ def assert_known(store: FileStore, file: Path, record: UploadRecord, data: bytes
             assert past.repeats(record, index, iter([bytes(255 - byte for byte in data[start:end])])) is not None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fsync", ["always", "finish"])
 @settings(max_examples=40)
 @given(st.sampled_from(["a.bin", "dir/sub/a.bin"]), st.randoms())

@@ -259,6 +259,7 @@ def test_join_waits_for_the_runs_that_handlers_begin_and_tells_what_became_of_al
         assert [file.file_name for file in result.failed] == ["1"]
 
 
+@pytest.mark.once
 def test_a_slow_handler_holds_the_workers_back_and_memory_stays_bounded(wire: Wire, make: Make) -> None:
     go = threading.Event()
     size = 4000
