@@ -1,7 +1,7 @@
 """The handles on a file and its chunks: what users hold, and what handlers get.
 
-Handles hold the dispatcher and facts that never change; every other value is asked for, and is a consistent snapshot.
-Pickled, they become plain records.
+Handles hold the dispatcher and facts that never change. They ask the dispatcher for every other value, which is a
+consistent snapshot. Pickled, they become plain records.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ class ResumableFile(Progress):
 
     @property
     def file_name(self) -> str:
-        """The name that the server is told (``fileName``)."""
+        """The name that is sent to the server (``fileName``)."""
         return self._entry.record.file_name
 
     @property
     def relative_path(self) -> str:
-        """The path below what was added, with ``/`` (``relativePath``)."""
+        """The path relative to the directory that was added, with ``/`` (``relativePath``)."""
         return self._entry.record.relative_path
 
     @property
     def size(self) -> int:
-        """The bytes of the file."""
+        """The size of the file in bytes."""
         return self._entry.record.size
 
     @property
     def mime_type(self) -> str:
-        """The MIME type that the server is told; empty where it is not known."""
+        """The MIME type that is sent to the server; empty if it is not known."""
         return self._entry.record.mime_type
 
     @property
@@ -72,7 +72,7 @@ class ResumableFile(Progress):
 
     @property
     def path(self) -> str:
-        """The source as text, as resumable.py 0.1.1 had it."""
+        """The source as text, as in resumable.py 0.1.1."""
         return str(self._entry.source.path)
 
     @property
@@ -89,34 +89,34 @@ class ResumableFile(Progress):
 
     @property
     def state(self) -> FileState:
-        """Where the file is now."""
+        """The state of the file."""
         return self._dispatcher.file_status(self._entry).state
 
     @property
     def error(self) -> Exception | None:
-        """What the file failed of, or None."""
+        """The exception that the file failed with, or None."""
         return self._dispatcher.file_status(self._entry).error
 
     @property
     def message(self) -> str | None:
-        """The server's last words on the file: the answer that completed it, or that refused it."""
+        """The server's last answer about the file: the one that completed it, or that refused it."""
         return self._dispatcher.file_status(self._entry).message
 
     def is_complete(self) -> bool:
-        """Whether the server acknowledged every byte. A failed file is not complete."""
+        """Return whether the server acknowledged every byte. A failed file is not complete."""
         return self.state is FileState.SUCCESS
 
     @property
     def is_completed(self) -> bool:
-        """As :meth:`is_complete`; as resumable.py 0.1.1 had it."""
+        """The same as :meth:`is_complete`, for code written for resumable.py 0.1.1."""
         return self.is_complete()
 
     def is_paused(self) -> bool:
-        """Whether the file waits for :meth:`resume`."""
+        """Return whether the file waits for :meth:`resume`."""
         return self.state is FileState.PAUSED
 
     def is_uploading(self) -> bool:
-        """Whether a chunk of the file has had its turn, the file is not finished, and nothing is paused."""
+        """Return whether a chunk of the file was begun, the file has not ended, and nothing is paused."""
         return self.state is FileState.UPLOADING and self.resumable_obj.is_uploading()
 
     # -- progress ------------------------------------------------------------------------------------------------
@@ -126,9 +126,9 @@ class ResumableFile(Progress):
         return self._dispatcher.file_stats(self._entry)
 
     def progress(self, relative: bool = False) -> float:
-        """The confirmed part of the file, 0 to 1; 1 only once the server acknowledged all of it.
+        """Return the confirmed part of the file, 0 to 1 (resumable.js ``file.progress()``).
 
-        ``relative``: as a part of the whole session instead. Source: resumable.js ``file.progress()``.
+        It is 1 only once the server acknowledged all of it. ``relative``: as a part of the whole session instead.
         """
         moved = self._moved
         if relative:
@@ -140,51 +140,53 @@ class ResumableFile(Progress):
 
     @property
     def fraction_completed(self) -> float:
-        """As :meth:`progress`; as resumable.py 0.1.1 had it."""
+        """The same as :meth:`progress`, for code written for resumable.py 0.1.1."""
         return self.progress()
 
     # -- commands ------------------------------------------------------------------------------------------------
 
     def pause(self, paused: bool = True) -> None:
-        """No request for the file begins any more; what is being sent is cut off. ``pause(False)`` is resume()."""
+        """Pause the file: no request for it begins, and bodies stop. ``pause(False)`` resumes it."""
         if paused:
             self._dispatcher.pause(self._entry)
         else:
             self.resume()
 
     def resume(self) -> None:
-        """A paused file goes on where it was."""
+        """Resume a paused file."""
         self._dispatcher.resume(self._entry)
 
     def abort(self) -> None:
-        """The requests stop, what is stored is kept, and the next ``upload()`` or :meth:`resume` goes on
-        (resumable.js ``abort``)."""
+        """Stop the requests of the file until the next ``upload()`` or :meth:`resume` (resumable.js ``abort``).
+
+        Chunks that are stored are kept.
+        """
         self._dispatcher.pause(self._entry, aborted=True)
 
     def cancel(self) -> None:
-        """The file is no longer part of the session. Fires ``file_cancelled`` unless it had finished."""
+        """Remove the file from the session. Fires ``file_cancelled`` unless it had ended."""
         self._dispatcher.cancel(self._entry)
 
     def retry(self) -> None:
-        """A failed file goes on with what is stored; one that has not ended is left alone.
+        """Go on with a failed file, from what is stored. Does nothing to one that has not ended.
 
-        Raises StateError where it has succeeded, is no longer part of the session, or that is closed.
+        Raises StateError if it has succeeded or was removed from the session, or if that is closed.
         """
         self._dispatcher.retry(self._entry)
 
     def bootstrap(self) -> None:
-        """The file is cut anew and nothing of it is taken for stored (resumable.js ``bootstrap``).
+        """Cut the file anew, and take nothing of it for stored (resumable.js ``bootstrap``).
 
-        Raises StateError where it is no longer part of the session, or that is closed.
+        Raises StateError if it was removed from the session, or if that is closed.
         """
         self._dispatcher.bootstrap(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
-        """The first so many chunks, or those at these indexes, are taken for stored: neither tested nor sent, unless
-        the receiver of this package says at the end that it lacks them.
+        """Take the first so many chunks, or those at these indexes, for stored (resumable.js ``markChunksCompleted``,
+        which takes a count).
 
-        Raises StateError where the file has ended, is no longer part of the session, or that is closed.
-        Source: resumable.js ``markChunksCompleted``, which takes a count.
+        They are neither tested nor sent, unless a receiver of this package says at the end that it lacks them. Raises
+        StateError if the file has ended or was removed from the session, or if that is closed.
         """
         count = self._entry.plan.count
         if isinstance(chunks, int):
@@ -194,9 +196,9 @@ class ResumableFile(Progress):
         self._dispatcher.mark(self._entry, ranges)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Returns once the file has succeeded and its handlers have returned.
+        """Wait until the file has succeeded and its handlers have returned.
 
-        Raises what it failed of, UploadCancelled (also if the session was closed before), WaitTimeout after
+        Raises the error of a failed file, UploadCancelled (also if the session was closed before), WaitTimeout after
         ``timeout`` seconds, StateError in a handler or hook. Begins no run: without ``auto_upload``, call ``upload()``
         of the session before.
         """
@@ -208,7 +210,7 @@ class ResumableFile(Progress):
             raise UploadCancelled(f"{self.relative_path!r} was cancelled", status.reason or "cancelled")
 
     def close(self) -> None:
-        """Does nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""
+        """Do nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""
 
     # -- events --------------------------------------------------------------------------------------------------
 
@@ -219,11 +221,11 @@ class ResumableFile(Progress):
     def on(self, event: FileEventName | str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
 
     def on(self, event: FileEventName | str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
-        """``handler`` is called for this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
+        """Call ``handler`` at the event of this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
 
-        A handler that comes late is told first what it missed: the chunks that are stored (``chunk_success``), or how
-        the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for one that does not happen to
-        files or chunks.
+        A handler that comes late first gets the events that it missed: the chunks that are stored (``chunk_success``),
+        or how the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for an event that does not
+        happen to files or chunks.
         """
         name = file_event(event)
         if handler is None:
@@ -231,17 +233,17 @@ class ResumableFile(Progress):
         return self.resumable_obj._emitter.listen(self, name, handler, weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
-        """The handler does not listen to the event of this file any more."""
+        """Do not call the handler at the event of this file any more."""
         self.resumable_obj.signals.off(file_event(event), handler, sender=self)
 
     @property
     def completed(self) -> Registration:
-        """``register(callback)``, called without arguments when the file is done; as resumable.py 0.1.1 had it."""
+        """``register(callback)``, called without arguments when the file is done, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("file_success", lambda *_: callback()))
 
     @property
     def chunk_completed(self) -> Registration:
-        """``register(callback)``, called with each stored chunk; as resumable.py 0.1.1 had it."""
+        """``register(callback)``, called with each stored chunk, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk)))
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ class ResumableChunk:
     """One chunk of a file. ``index`` (and ``offset``, its resumable.js name) counts from 0, ``number`` from 1; the
     bytes are ``[start, end)`` of the file. Chunks are made when asked for and equal when they are the same chunk.
 
-    Where ``preprocess_file`` replaces the bytes of the file, ``start``, ``end`` and ``size`` are those of the new cut,
+    If ``preprocess_file`` replaces the bytes of the file, ``start``, ``end`` and ``size`` are those of the new cut,
     and raise IndexError for a chunk that is not in it.
     """
 
@@ -288,12 +290,12 @@ class ResumableChunk:
 
     @property
     def start(self) -> int:
-        """Where the chunk begins in the file."""
+        """The offset in the file at which the chunk begins."""
         return self.file._entry.plan.span(self.index)[0]
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """The offset in the file at which the next chunk begins."""
         return self.file._entry.plan.span(self.index)[1]
 
     @property
@@ -303,28 +305,30 @@ class ResumableChunk:
 
     @property
     def number(self) -> int:
-        """The chunk's number, as servers are told it: from 1."""
+        """The chunk's number as it is sent to servers: from 1."""
         return self.index + 1
 
     @property
     def size(self) -> int:
-        """The bytes of the chunk."""
+        """The size of the chunk in bytes."""
         start, end = self.file._entry.plan.span(self.index)
         return end - start
 
     @property
     def state(self) -> ChunkState:
-        """Where the chunk is now."""
+        """The state of the chunk."""
         return self.file._chunk_state(self.index)[0]
 
     @property
     def retries(self) -> int:
-        """How often an attempt failed and another followed, while the chunk has its turn."""
+        """How often an attempt at the chunk failed and another followed."""
         return self.file._chunk_state(self.index)[1]
 
     def read(self) -> bytes:
-        """The bytes of the chunk, from its source. Raises SourceError, also where the file was removed or the session
-        closed and its bytes were given, or came from a stream."""
+        """Read the bytes of the chunk from its source.
+
+        Raises SourceError, also if the source was bytes or a stream and the file was removed or the session closed.
+        """
         start, end = self.file._entry.plan.span(self.index)
         data = bytearray(end - start)
         with self.file._entry.source.open() as reader:
@@ -332,9 +336,9 @@ class ResumableChunk:
         return bytes(data)
 
     def on(self, event: str, handler: Callable[..., Any]) -> Subscription:
-        """``handler`` is called for this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``.
+        """Call ``handler`` at this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``.
 
-        Raises UnknownEvent, also for one that does not happen to chunks.
+        Raises UnknownEvent, also for an event that does not happen to chunks.
         """
         return self.file.resumable_obj.signals.on(_event_among(event, ("chunk",)), handler, sender=self)
 
@@ -382,17 +386,17 @@ class Registration:
         self._connect = connect
 
     def register(self, callback: Callable[..., Any]) -> None:
-        """The callback is called from now on."""
+        """Call the callback at the event from now on."""
         self._connect(callback)
 
 
 def file_event(name: str) -> str:
-    """The event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
+    """Return the event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
     return _event_among(_SHORT.get(name.lower(), name), ("file", "chunk"))
 
 
 def _event_among(name: str, subjects: tuple[str, ...]) -> str:
-    """The event of this name, which happens to one of the subjects. Raises UnknownEvent."""
+    """Return the event of this name, which must be one of the subjects. Raises UnknownEvent."""
     event = canonical(name)
     if EVENTS[event].subject not in subjects and event != "catch_all":
         raise UnknownEvent(f"{name} of a {subjects[0]}")

@@ -36,7 +36,7 @@ __all__ = ["Result", "Resumable"]
 
 
 class Result(NamedTuple):
-    """What became of the files of a run: true if all of them succeeded.
+    """The result of a run: what became of its files. True if all of them succeeded.
 
     ``errors`` are those of the failed files, in the same order. ``skipped`` are the files that ``add_files`` and
     ``add_directory`` left out, each as the FileRejected that says why.
@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
     @property
     def errors(self) -> tuple[Exception, ...]:
-        """The exceptions of the failed files; none in a copy that was pickled, where files are but records."""
+        """The exceptions of the failed files; none in a pickled copy, in which files are plain records."""
         errors = (getattr(file, "error", None) for file in self.failed)
         return tuple(error for error in errors if error is not None)
 
@@ -60,12 +60,12 @@ class Result(NamedTuple):
 class Resumable(Progress):
     """Uploads files in chunks, in parallel, to a server that speaks the protocol of resumable.js.
 
-    ``target`` is the URL (or a callable that makes it); the other options are listed in the documentation, one row
-    each, and every one of them may be given by keyword. Nothing is opened and no thread is started before the first
-    file is added. Every method may be called by any thread, and from handlers, unless it says otherwise.
+    ``target`` is the URL, or a callable that makes it. The other options are listed in the documentation, and all of
+    them may be given by keyword. Nothing is opened and no thread is started before the first file is added. Every
+    method may be called by any thread, and from handlers, unless it says otherwise.
 
-    As a context manager a session ends with the block: everything is uploaded and what failed is raised, or, where
-    the block raised, everything is cancelled.
+    As a context manager a session ends with the block: everything is uploaded and failures are raised. If the block
+    raises, everything is cancelled.
 
     Raises UnknownOption (a TypeError) and OptionError (a ValueError).
     """
@@ -153,11 +153,11 @@ class Resumable(Progress):
         mime_type: str | None = None,
         on: Mapping[str, Callable[..., Any]] | None = None,
     ) -> ResumableFile:
-        """The file is part of the session, and with ``auto_upload`` its upload has begun.
+        """Add a file to the session, and with ``auto_upload`` begin its upload.
 
         ``source`` is a path, an object with ``open()`` and ``stat()``, a binary file, bytes (then ``relative_path``
         names them), or a binary stream. ``on`` connects handlers before anything happens. Raises SourceError,
-        FileRejected (also where the file is in the session already), StateError on a closed session, HookError.
+        FileRejected (also if the file is in the session already), StateError on a closed session, HookError.
         """
         with self._dispatcher.adding():
             return self._adder.one(
@@ -165,11 +165,11 @@ class Resumable(Progress):
             )
 
     def add_files(self, sources: Iterable[Any]) -> list[ResumableFile]:
-        """The files are part of the session. Each source is one for :meth:`add_file`, or (source, relative path).
+        """Add files to the session. Each source is one for :meth:`add_file`, or (source, relative path).
 
-        What is refused is not raised: ``skipped`` of ``files_added`` lists it, and ``skipped`` of the run's result says
-        why; that of a source which the session has already only the event. Raises SourceError for a source that cannot
-        be read, HookError, StateError on a closed session; then none of them was added.
+        A refused file raises nothing: ``skipped`` of the event ``files_added`` lists it, and ``skipped`` of the run's
+        result says why. A source that the session has already is only in the event. Raises SourceError for a source
+        that cannot be read, HookError, StateError on a closed session; then none of the files was added.
         """
         if isinstance(sources, (str, bytes, os.PathLike)):
             raise TypeError("add_files takes several sources; add_file takes one")
@@ -179,10 +179,10 @@ class Resumable(Progress):
     def add_directory(
         self, root: str | os.PathLike[str], pattern: str = "**/*", exclude: Iterable[str] = ()
     ) -> list[ResumableFile]:
-        """The files below ``root`` that match ``pattern`` and none of ``exclude`` are part of the session.
+        """Add the files below ``root`` that match ``pattern`` and none of ``exclude``.
 
-        Their relative paths begin with the name of the directory, as a browser has it. Fires ``before_add`` first, as
-        resumable.js does for what is dropped on it. Raises what :meth:`add_files` raises.
+        Their relative paths begin with the name of the directory, as in a browser. Fires ``before_add`` first, as
+        resumable.js does for a dropped directory. Raises what :meth:`add_files` raises.
         """
         with self._dispatcher.adding():
             return self._adder.directory(root, pattern, exclude)
@@ -190,36 +190,36 @@ class Resumable(Progress):
     # -- commands ------------------------------------------------------------------------------------------------
 
     def upload(self) -> None:
-        """A run is under way: the files are sent, and ``complete`` fires when nothing is open. Resumes a pause.
+        """Begin a run, or resume a paused one: the files are sent, and ``complete`` fires when nothing is open.
 
         Raises StateError on a closed session.
         """
         self._dispatcher.upload()
 
     def pause(self) -> None:
-        """No request begins any more, and bodies stop; a request that waits for its answer may finish and counts.
+        """Pause the session: no request begins, and bodies stop. A request that waits for its answer may finish.
 
         Raises StateError on a closed session.
         """
         self._dispatcher.pause()
 
     def resume(self) -> None:
-        """A paused session goes on; one that is not paused is left alone."""
+        """Resume a paused session. Does nothing to one that is not paused."""
         self._dispatcher.resume()
 
     def cancel(self) -> None:
-        """All files are removed and their requests cut off. ``complete`` does not fire.
+        """Remove all files and cut off their requests. ``complete`` does not fire.
 
         Raises StateError on a closed session.
         """
         self._dispatcher.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
-        """Wait until everything is done, and return what became of the files: no more files come.
+        """Wait until everything is uploaded, and return what became of the files. No more files come.
 
-        The run is over then, and every handler has returned. What was added and not sent is sent. A run that a handler
-        begins meanwhile is waited for too, and the result also has the files of earlier runs that nobody has joined. A
-        paused session is waited for until somebody resumes it; files that were open when it was closed count as
+        The run is over then, and every handler has returned. Files that were added and not sent are sent. A run that a
+        handler begins meanwhile is waited for, too, and the result also has the files of earlier runs that were not
+        joined. A paused session is waited for until it is resumed. Files that were open when it was closed count as
         cancelled. Afterwards the session can be used for another run.
 
         With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
@@ -271,19 +271,19 @@ class Resumable(Progress):
             self.close()
 
     def process_events(self) -> int:
-        """How many waiting notices were delivered, by handlers run here: for ``deliver="manual"``.
+        """Call the handlers of waiting events, for ``deliver="manual"``, and return how many events these were.
 
-        At most 1024 in one call, so that a window that calls it from a timer does not stand still. Raises StateError
-        where the handlers are called in another way.
+        At most 1024 in one call, so that a window that calls this from a timer does not freeze. Raises StateError if
+        the handlers are called in another way.
         """
         return self._dispatcher.process_events()
 
     def remove_file(self, file: ResumableFile) -> None:
-        """The file is no longer part of the session (resumable.js ``removeFile``); its requests are cut off."""
+        """Remove the file from the session (resumable.js ``removeFile``), and cut off its requests."""
         self._dispatcher.cancel(file._entry, "removed", announce=False)
 
     def update_query(self, query: Any) -> None:
-        """Later requests carry these extra parameters (resumable.js ``updateQuery``). Raises OptionError."""
+        """Send these extra parameters with later requests (resumable.js ``updateQuery``). Raises OptionError."""
         options = self._options.with_query(query)
         self._hooks.give("query", options.query)
         self._options = options
@@ -297,13 +297,13 @@ class Resumable(Progress):
 
     @property
     def state(self) -> SessionState:
-        """Where the session is."""
+        """The state of the session."""
         return self._dispatcher.state
 
     @property
     def result(self) -> Result | None:
-        """What became of the files of the run that ended last: in a handler of ``complete``, of the one that did just
-        now. None before a run has ended; a run that was cancelled does not count."""
+        """The result of the run that ended last; in a handler of ``complete``, of that run. None before a run has
+        ended; a cancelled run does not count."""
         outcome = self._dispatcher.outcome
         return None if outcome is None else self._result(outcome)
 
@@ -313,20 +313,20 @@ class Resumable(Progress):
         return [entry.subject for entry in self._dispatcher.entries()]
 
     def is_uploading(self) -> bool:
-        """Whether something is left to send and the session is not paused (resumable.js ``isUploading``)."""
+        """Return whether something is left to send and the session is not paused (resumable.js ``isUploading``)."""
         return self._dispatcher.uploading
 
     def get_from_unique_identifier(self, identifier: str) -> ResumableFile | None:
-        """The file with this identifier, or None (resumable.js ``getFromUniqueIdentifier``)."""
+        """Return the file with this identifier, or None (resumable.js ``getFromUniqueIdentifier``)."""
         entry = self._dispatcher.find(identifier)
         return None if entry is None else entry.subject
 
     def get_size(self) -> int:
-        """The bytes of all files (resumable.js ``getSize``)."""
+        """Return the bytes of all files (resumable.js ``getSize``)."""
         return self._moved.size
 
     def progress(self) -> float:
-        """The confirmed part of all files, 0 to 1 (resumable.js ``progress``)."""
+        """Return the confirmed part of all files, 0 to 1 (resumable.js ``progress``)."""
         moved = self._moved
         if not moved.size:
             files = self.files
@@ -353,7 +353,7 @@ class Resumable(Progress):
     def on(self, event: EventName | str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
 
     def on(self, event: EventName | str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
-        """``handler`` is called at the event, with resumable.js's arguments; those it has no room for are dropped.
+        """Call ``handler`` at the event, with resumable.js's arguments; those that it does not take are dropped.
 
         Returns a subscription with ``off()``; without a handler it is a decorator. Handlers are called one at a time,
         in the order of the events, never on the thread of a worker. Raises UnknownEvent.
@@ -364,22 +364,22 @@ class Resumable(Progress):
         return self.signals.on(event, handler, weak=weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
-        """The handler does not listen to the event any more."""
+        """Do not call the handler at the event any more."""
         self.signals.off(event, handler)
 
     @property
     def file_added(self) -> Registration:
-        """``register(callback)``, called with the file; as resumable.py 0.1.1 had it."""
+        """``register(callback)``, called with the file, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("file_added", lambda file: callback(file)))
 
     @property
     def file_completed(self) -> Registration:
-        """``register(callback)``, called with the file; as resumable.py 0.1.1 had it."""
+        """``register(callback)``, called with the file, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("file_success", lambda file: callback(file)))
 
     @property
     def chunk_completed(self) -> Registration:
-        """``register(callback)``, called with the file and the chunk; as resumable.py 0.1.1 had it."""
+        """``register(callback)``, called with the file and the chunk, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
 
     def _result(self, ending: Ending) -> Result:
@@ -395,9 +395,9 @@ class Resumable(Progress):
 
 
 def _delay(interval: Any) -> Callable[[int, int], float]:
-    """Seconds before a retry, from how often the chunk was retried and how long nothing got through. A callable is
-    asked elsewhere: whoever wants the delay holds a lock."""
+    """Return the function of the seconds before a retry, from how often the chunk was retried, and how often since
+    anything got through. A callable of the user is called elsewhere: here a lock is held."""
     if interval is not None and not callable(interval):
-        return lambda retries, streak: float(interval)
+        return lambda retries, failures: float(interval)
     # Full jitter: clients that failed together do not come back together.
-    return lambda retries, streak: random.uniform(0, min(60.0, 0.5 * 2 ** min(streak, 10)))
+    return lambda retries, failures: random.uniform(0, min(60.0, 0.5 * 2 ** min(failures, 10)))

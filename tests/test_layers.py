@@ -182,3 +182,14 @@ def test_threads_are_made_by_dispatch_and_by_servers_only() -> None:
     makers = {part(module) for module in users_of("Thread", "Timer", "ThreadPoolExecutor", "start_new_thread")}
     assert "dispatch" in makers
     assert makers <= {"dispatch", "receiver", "cli"}
+
+
+def test_only_dispatch_touches_the_core_of_a_file() -> None:
+    """Its methods hold the lock; a handle, a worker or the emitter would read it without."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name in ("core", "dispatch"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr == "core":
+                assert not ast.unparse(node.value).endswith("entry"), f"{path.relative_to(PACKAGE)}:{node.lineno}"

@@ -1,25 +1,25 @@
 """The bookkeeping of one file, in memory that does not grow with its chunks.
 
-Chunks are sent in the order of their *positions* (which mostly are their indexes: see ``ChunkOrder``). Which are done
-is implied: every position below the cursor that is neither live nor released. So a file is
+Chunks are sent in the order of their *positions*, which mostly are their indexes (see ``ChunkOrder``). The chunks that
+are done are implied: every position below the cursor that is neither live nor released. So a file consists of
 
-* ``cursor``: the first position that never had its turn,
-* ``live``: the positions that hold a slot of the session, with what is known of each,
-* ``released``: positions below the cursor that had a turn, were stopped, and wait for another,
-* ``ahead``: ranges of positions above the cursor that are known to be stored, as the server or the user said,
-* ``believed``: the smallest range of positions that has all those for which there is only a foreign server's word.
+* ``cursor``: the first position that was never leased,
+* ``live``: the positions that hold a slot of the session, each with its record,
+* ``released``: positions below the cursor that were leased, were stopped, and wait to be leased again,
+* ``known_ranges``: ranges of positions above the cursor that the server or the user said are stored,
+* ``believed``: the smallest range that contains every position for which there is only a foreign server's word.
 
-At all times ``done + live + released == cursor``, where ``done`` counts positions below the cursor, and
-``live + released`` is at most the number of slots, because what was released goes first.
+``done + live + released == cursor`` always holds; ``done`` counts positions below the cursor. ``live + released`` is at
+most the number of slots, because released positions are leased first.
 
-A file whose chunks are all stored may be *unproven*: something still has to confirm it. Meanwhile the bytes of its last
-chunk do not count, so that nobody takes it for finished.
+If all chunks of a file are stored, the file may still be *unproven*: the server has to confirm that it has the file.
+Until then the bytes of its last chunk do not count, so that progress does not show the file as finished.
 
-A file whose chunks are all stored may be *unfinished* by the word of a foreign server. Then all of them are forgotten,
-the server is asked for each, and what it lacks is sent once more.
+It may also be *unfinished*: a foreign server said with each answer that it has not the whole file. Then the chunks are
+forgotten, the server is asked for each, and those that it lacks are sent again, once.
 
-A foreign server forgets the chunks when it has put the file together, so it is asked for what was *doubted* before it
-gets the last one, and not after it.
+A foreign server may delete the chunks when it has put the file together. So it is asked for *doubted* chunks before it
+gets the last one, not afterwards.
 """
 
 from __future__ import annotations
@@ -47,44 +47,44 @@ _START, _STOP = itemgetter(0), itemgetter(1)
 
 
 class AttemptHistory(NamedTuple):
-    """What a released chunk keeps from the turns that it had."""
+    """What a released chunk keeps of its earlier attempts."""
 
     retries: int = 0
     tested: bool = False
     limited: int = 0
 
 
-NO_TURN = AttemptHistory()
+NO_ATTEMPTS = AttemptHistory()
 
 
 class ActiveChunk:
-    """A slot that is taken. Owned by the session's core; with ``prepare`` it is taken by the file's hooks, with
-    ``confirm`` by the question whether the server has the file.
+    """The record of a slot that is taken. Owned by the session's core. ``prepare``: the slot is taken by the file's
+    hooks; ``confirm``: by the question whether the server has the file.
 
-    ``attempt`` is the number of its latest attempt; when that began, the server had nothing of the file (``new``), and
-    new files were held back, but there might have been room (``guess``). ``failed`` is the number of the session's
-    newest attempt when it failed. It is tried again when it is ``due``, not before ``earliest`` if there is reason for
-    haste. ``limited`` counts failures of the kinds that get few attempts.
+    ``attempt`` is the number of its latest attempt. When that began, the server had nothing of the file (``new``), and
+    new files were held back although there might have been room (``speculative``). ``failed`` is the number of the
+    session's latest attempt at the time of the failure. The next attempt is ``due`` then, or ``earliest`` if others get
+    through. ``limited`` counts failures of the kinds that get few attempts.
     """
 
     __slots__ = (
         "attempt",
         "confirm",
+        "consecutive_failures",
         "due",
         "earliest",
         "epoch",
         "failed",
         "file",
-        "gains",
-        "guess",
         "limited",
         "new",
-        "own",
+        "own_failures",
         "position",
         "prepare",
         "retries",
+        "speculative",
         "state",
-        "streak",
+        "successes_seen",
         "tested",
     )
 
@@ -93,7 +93,7 @@ class ActiveChunk:
         file: FileCore,
         epoch: int,
         position: int,
-        turn: AttemptHistory = NO_TURN,
+        history: AttemptHistory = NO_ATTEMPTS,
         *,
         prepare: bool = False,
         confirm: bool = False,
@@ -102,22 +102,22 @@ class ActiveChunk:
         self.file = file
         self.epoch = epoch
         self.position = position
-        self.retries, self.tested, self.limited = turn
+        self.retries, self.tested, self.limited = history
         self.prepare = prepare
         self.confirm = confirm
         self.state = state
         self.due = self.earliest = 0.0
         self.attempt = self.failed = 0
-        self.new = self.guess = False
-        self.streak = self.own = 0
-        self.gains = 0
+        self.new = self.speculative = False
+        self.consecutive_failures = self.own_failures = 0
+        self.successes_seen = 0
 
     def following(self, event: ChunkEvent) -> ChunkState:
         """Return the state after the event. Raises StateError."""
         return step(CONFIRMATION if self.confirm else CHUNK, self.state, event, "chunk")
 
     def step(self, event: ChunkEvent) -> ChunkState:
-        """The state after the event, which the record has then."""
+        """Change the state by the event, and return it. Raises StateError."""
         self.state = self.following(event)
         return self.state
 
@@ -143,7 +143,7 @@ class FileCore:
         self._split(plan, order)
 
     def begin_epoch(self) -> None:
-        """What is on the wire belongs to the past, and so does what went wrong."""
+        """Forget what went wrong, and let outcomes of what is on the wire change nothing."""
         self.epoch += 1
         self.error = self.message = None
         self.whole = self.asked = self.untested = self.finished = False
@@ -160,13 +160,14 @@ class FileCore:
         self.bytes_done = 0
         self.bytes_skipped = 0
         self.turned_away = 0
-        self.gains = 0
-        self.held: tuple[int, int] | None = None
+        self.successes_seen = 0
+        self.withheld: tuple[int, int] | None = None
         self.believed: tuple[int, int] | None = None
         self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = False
 
     def rechunk(self, plan: ChunkPlan) -> None:
-        """Nothing is known to be stored any more, and nothing is leased before what is on the wire has left it."""
+        """Cut the file anew. Nothing of it is known to be stored then, and nothing is leased before the wire is free of
+        it."""
         self.draining += len(self.live) + self.confirming
         self.confirming = False
         self._split(plan, replace(self.order, count=plan.count))
@@ -190,12 +191,12 @@ class FileCore:
 
     @property
     def doubted(self) -> bool:
-        """Whether there is only a foreign server's word for some chunks, and it has to be asked for them again."""
+        """Whether there is only a foreign server's word for some chunks, so that it has to be asked for them again."""
         return self.believed is not None and not self.settled and not self.ours
 
     @property
     def unfinished(self) -> bool:
-        """Whether the server has every chunk, and a foreign one may have said with each that it has not the file."""
+        """Whether a foreign server has every chunk, and each of its answers said that it has not the file."""
         return self.complete and not self.finished and not self.ours
 
     @property
@@ -207,7 +208,7 @@ class FileCore:
     @property
     def confirms_first(self) -> bool:
         """Whether the server is to be asked for doubted chunks before it gets the only one that it lacks."""
-        return self.doubted and self.pending == 1 and any(turn.tested for turn in self.released.values())
+        return self.doubted and self.pending == 1 and any(history.tested for history in self.released.values())
 
     @property
     def wants_turn(self) -> bool:
@@ -227,7 +228,7 @@ class FileCore:
         return found >= 0 and position < self.known_ranges[found][1]
 
     def chunk_state(self, index: int) -> tuple[ChunkState, int]:
-        """The state of the chunk with this index, and how often an attempt at it failed."""
+        """Return the state of the chunk with this index, and how often an attempt at it failed."""
         position = self.order.position(index)
         if position in self.live:
             record = self.live[position]
@@ -236,10 +237,10 @@ class FileCore:
             return ChunkState.PENDING, self.released[position].retries
         return (ChunkState.DONE if self.is_done(position) else ChunkState.PENDING), 0
 
-    # -- turns ---------------------------------------------------------------------------------------------------
+    # -- leases --------------------------------------------------------------------------------------------------
 
     def next_position(self) -> int:
-        """The position whose turn is next. Only where the file is not :attr:`exhausted`."""
+        """Return the position to lease next. The file must not be :attr:`exhausted`."""
         return min(self.released) if self.released else self.cursor
 
     @property
@@ -251,13 +252,13 @@ class FileCore:
             return False
         if self.confirms_first:
             return True
-        # A chunk that must be alone is: so where there are several, none of them must.
+        # A chunk that must be alone is alone: so if there are several, none of them must.
         alone = self.order.exclusive
         return alone(self.next_position()) or (len(self.live) == 1 and alone(next(iter(self.live))))
 
     def take(self) -> ActiveChunk:
-        """The record of the next position, of the hooks where they have not run, or of the confirmation where nothing
-        else is left; it holds a slot then."""
+        """Return a new record: of the hooks if they have not run, of the confirmation if nothing else is left, or of
+        the next position."""
         if not self.prepared:
             self.preparing = True
             return ActiveChunk(self, self.epoch, 0, prepare=True)
@@ -268,16 +269,16 @@ class FileCore:
             return ActiveChunk(self, self.epoch, position, confirm=True)
         position = self.next_position()
         if self.released:
-            turn = self.released.pop(position)
+            history = self.released.pop(position)
         else:
-            turn = NO_TURN
+            history = NO_ATTEMPTS
             self.cursor += 1
             self._skip()
-        record = self.live[position] = ActiveChunk(self, self.epoch, position, turn)
+        record = self.live[position] = ActiveChunk(self, self.epoch, position, history)
         return record
 
     def lease(self, record: ActiveChunk, identifier: int) -> Lease:
-        """What the record's holder is asked to do."""
+        """Return the lease of the record."""
         if record.prepare:
             return Lease(identifier, self.key, record.epoch, prepare=True)
         index = self.order.index(record.position)
@@ -298,8 +299,8 @@ class FileCore:
         )
 
     def store(self, position: int, size: int, *, skipped: bool, believed: bool = False) -> None:
-        """The server has the live chunk, of ``size`` bytes; ``skipped`` where it had it before we sent it, ``believed``
-        where only a foreign server's word says so."""
+        """Note that the server has the live chunk, of ``size`` bytes. ``skipped``: it had it before we sent it;
+        ``believed``: there is only a foreign server's word for it."""
         del self.live[position]
         if believed:
             self._believe(position, position + 1)
@@ -312,7 +313,7 @@ class FileCore:
             self.settled = True
 
     def release(self, record: ActiveChunk, *, forget: bool = False) -> None:
-        """The record holds no slot. A chunk of this cut waits for another turn; with ``forget`` it begins anew."""
+        """Release the record's chunk, which then waits to be leased again; ``forget``: as if for the first time."""
         position = record.position
         if record.prepare:
             self.preparing = False
@@ -321,26 +322,26 @@ class FileCore:
         elif self.live.get(position) is record:
             del self.live[position]
             self.released[position] = (
-                NO_TURN if forget else AttemptHistory(record.retries, record.tested, record.limited)
+                NO_ATTEMPTS if forget else AttemptHistory(record.retries, record.tested, record.limited)
             )
         else:
             self.draining -= 1
 
-    def forget_turns(self) -> None:
-        """Released chunks begin anew: no retries counted, tested again."""
+    def forget_attempts(self) -> None:
+        """Let released chunks begin again: without retries, and with a test."""
         self.turned_away = 0
-        self.released = dict.fromkeys(self.released, NO_TURN)
+        self.released = dict.fromkeys(self.released, NO_ATTEMPTS)
 
     # -- what the server has -------------------------------------------------------------------------------------
 
     def mark(self, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> int:
-        """The bytes that are newly known to be stored, of the chunk indexes in these ranges; ``believed`` as in
-        :meth:`store`.
+        """Take the chunks at these ranges of indexes for stored, and return how many bytes that adds; ``believed`` as
+        in :meth:`store`.
 
-        What lies outside the file is ignored. Chunks on the wire are left alone: their own answer counts.
+        Indexes outside the file are ignored, and so are chunks on the wire: their own answer counts.
         """
         count, positions = self.order.count, self.order.positions
-        # Read to the end first: where the ranges are bad, nothing is marked.
+        # Read to the end first: if the ranges are bad, nothing is marked.
         spans = [span for start, stop in ranges for span in positions(max(start, 0), min(stop, count))]
         before = self.bytes_done
         for first, last in spans:
@@ -390,28 +391,28 @@ class FileCore:
 
     # -- what proves it ------------------------------------------------------------------------------------------
 
-    def hear(self, proof: Proof) -> None:
-        """An answer said this of the whole file. The last word counts: a chunk with other bytes than those of a file
-        that was whole begins a new upload."""
+    def record_proof(self, proof: Proof) -> None:
+        """Note what an answer says of the whole file. The last one counts: a chunk with other bytes than those of a
+        file that was whole begins a new upload."""
         if proof in (Proof.PARTIAL, Proof.WHOLE):
             self.ours = True
             self.whole = proof is Proof.WHOLE
 
-    def hold(self) -> None:
-        """Leave the bytes of the last chunk out of the count, until :meth:`unhold`."""
-        self.held = self.bytes_done, self.bytes_skipped
+    def withhold_last(self) -> None:
+        """Leave the bytes of the last chunk out of the count, until :meth:`count_all`."""
+        self.withheld = self.bytes_done, self.bytes_skipped
         self.bytes_done -= self.plan.length(self.plan.count - 1, self.plan.count)
         self.bytes_skipped = min(self.bytes_skipped, self.bytes_done)
 
-    def unhold(self) -> None:
+    def count_all(self) -> None:
         """Count all bytes again."""
-        if self.held is not None:
-            self.bytes_done, self.bytes_skipped = self.held
-            self.held = None
+        if self.withheld is not None:
+            self.bytes_done, self.bytes_skipped = self.withheld
+            self.withheld = None
 
     def keep(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Forget all chunks but those at these ranges of indexes. At least one is forgotten: a server that has them all
-        and not the file finishes it when a chunk comes again. For a complete file."""
+        """Forget all chunks of a complete file but those at these ranges of indexes. At least one is forgotten: a
+        server that has all chunks and not the file finishes it when a chunk comes again."""
         count, positions = self.order.count, self.order.positions
         spans = [span for start, stop in ranges for span in positions(start, min(stop, count))]
         self.asked = True
@@ -425,7 +426,7 @@ class FileCore:
         self._keep(())
 
     def forget_last(self) -> None:
-        """Forget the last chunk, and send it without a test. For a complete file."""
+        """Forget the last chunk of a complete file, and send it without a test."""
         self.untested = True
         self._keep(self.order.positions(0, self.order.count - 1))
 
@@ -434,13 +435,13 @@ class FileCore:
         assert self.believed is not None
         first, last = self.believed
         self.untested = True
-        self.unhold()
+        self.count_all()
         sent = self.bytes_done - self.bytes_skipped
         self._keep([span for a, b in self.stored() for span in ((a, min(b, first)), (max(a, last), b))])
         self.bytes_skipped = max(self.bytes_done - sent, 0)
 
     def _keep(self, spans: Iterable[tuple[int, int]]) -> None:
-        self.unhold()
+        self.count_all()
         self.released.clear()
         self.known_ranges.clear()
         self.cursor = self.done = self.done_ahead = self.bytes_done = 0
@@ -455,7 +456,7 @@ class FileCore:
         self.believed = min(start, first), max(stop, last)
 
     def stored(self) -> Iterator[tuple[int, int]]:
-        """The ranges of positions that are stored, ascending. A snapshot: valid while nothing changes."""
+        """Yield the ranges of positions that are stored, ascending. Valid while nothing changes."""
         start = 0
         for hole in sorted((*self.live, *self.released)):
             if start < hole:

@@ -1,4 +1,4 @@
-"""The frozen records that cross threads and layers: what to do, what came of it, what to tell.
+"""The frozen records that cross threads and layers: what to do, what came of it, and which events to emit.
 
 A :class:`Lease` goes to whoever performs the work, an :class:`Outcome` comes back. Both pickle, and neither holds
 a callable, so that something other than our threads could perform the work.
@@ -76,13 +76,12 @@ class Outcome(NamedTuple):
     """What came of a lease. ``error`` is complete: it is what the user gets if this attempt was the last, or if
     the file stays unfinished.
 
-    ``answered``: the server was reached. ``hopeless``: not worth a retry unless the server was reached before.
-    ``busy``: the server has too much to do. ``retry_after``: seconds for which it wants to be left alone, or, if it is
-    not busy, not to get this again. ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds
-    before the retry, where the user decides that. ``stored``: ranges of chunk indexes that the server said it has.
-    ``believed``: for what is present or stored there is nothing but the word of a foreign server. ``proof``: what the
-    answers say of the whole file.
-    ``plan``: the new cut, where a hook replaced the bytes of the file.
+    ``answered``: the server was reached. ``unreachable``: not worth a retry unless the server was reached before.
+    ``busy``: the server has too much to do. ``retry_after``: seconds for which it wants no request, or, if it is not
+    busy, not this one. ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds
+    before the retry, if the user decides that. ``stored``: ranges of chunk indexes that the server said it has.
+    ``believed``: there is only the word of a foreign server for what is present or stored. ``proof``: what the answers
+    say of the whole file. ``plan``: the new cut, if a hook replaced the bytes of the file.
     """
 
     kind: OutcomeKind
@@ -101,7 +100,7 @@ class Outcome(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something to tell: the event, and the file and chunk it is about. ``extra`` are further arguments."""
+    """An event to emit, and the file and chunk that it is about. ``extra`` are further arguments."""
 
     event: str
     file: int | None = None
@@ -127,6 +126,7 @@ class Effects(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """There is nothing to lease before ``until`` (a time of the clock), or, where that is None, before some news."""
+    """There is nothing to lease before ``until`` (a time of the clock), or, if that is None, before something
+    happens."""
 
     until: float | None = None

@@ -19,9 +19,9 @@ TWICE_WITHIN = 10.0
 
 
 class SessionPolicy(NamedTuple):
-    """The rules of a session. ``delay(retries, streak)`` is the seconds before a retry: ``retries`` counts the
-    chunk's failed attempts, ``streak`` those since anything got through, and those since when other chunks did.
-    ``retry_for`` is seconds without any gain."""
+    """The rules of a session. ``delay(retries, failures)`` is the seconds before a retry: ``retries`` counts the
+    chunk's failed attempts, ``failures`` those since anything got through, and those since when other chunks did.
+    ``retry_for`` is seconds without progress."""
 
     slots: int = 3
     test_chunks: bool = True
@@ -29,25 +29,25 @@ class SessionPolicy(NamedTuple):
     retry_for: float | None = None
     fail_fast: bool = False
     first_and_last: bool = False
-    delay: Callable[[int, int], float] = lambda retries, streak: 0.0
+    delay: Callable[[int, int], float] = lambda retries, failures: 0.0
 
 
 class RetryController:
-    """What a session knows of its server's health. No wait ends after the last chance: ``retry_for`` seconds after
-    anything got through.
+    """Decides whether and when to retry, from what is known of the server's health. No wait ends after the last chance:
+    ``retry_for`` seconds after anything got through.
 
     A server that is busy (429, 503) and turns away a file of which it has nothing yet may have too many files open.
     Then new files are held back, and each file that ends makes room for one. A server that says so about a file that it
-    has begun to take, or about a new one soon after the time that it said, wants to be left alone: nothing is sent
-    until it wants it.
+    has begun to take, or about a new one soon after the time that it said, wants no requests: nothing is sent
+    before the time that it says.
 
-    Attempts are numbered as they begin, so that it can be told whether one began after another had failed.
+    Attempts are numbered as they begin, so that one that began after another had failed is known to.
     """
 
     def __init__(self, policy: SessionPolicy) -> None:
         self._policy = policy
         self._reached = False
-        self._gains = 0
+        self._successes = 0
         self._since: float | None = None
         self._attempts = 0
         self._not_before = 0.0
@@ -57,25 +57,25 @@ class RetryController:
         self._turned_away_at = -math.inf
         self._turned_away_told = 0
 
-    # -- the time without a gain ---------------------------------------------------------------------------------
+    # -- the no-progress clock -----------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """Begin to count the time without a gain anew."""
+        """Count the time without progress from now on."""
         self._since = now
 
-    def want(self, now: float) -> None:
-        """Count the time without a gain, if it is not counted: there may be something to try."""
+    def resume_clock(self, now: float) -> None:
+        """Count the time without progress again, if the clock is paused: there may be something to try."""
         if self._since is None:
             self._since = now
 
     def pause_clock(self) -> None:
-        """Stop counting the time without a gain until the next :meth:`want`: there is nothing to try."""
+        """Pause the no-progress clock: there is nothing to try."""
         self._since = None
 
     @property
     def _last_chance(self) -> float:
-        patience = self._policy.retry_for
-        return math.inf if patience is None or self._since is None else self._since + patience
+        limit = self._policy.retry_for
+        return math.inf if limit is None or self._since is None else self._since + limit
 
     # -- when ----------------------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class RetryController:
         """Return when a new file may begin."""
         return self.may_ask(now if self._room else max(now, self._new_not_before))
 
-    def holds(self, now: float) -> bool:
+    def holds_back(self, now: float) -> bool:
         """Return whether new files are held back, though there may be room for some."""
         return now < self._new_not_before
 
@@ -95,10 +95,10 @@ class RetryController:
         """Note that an attempt begins. A new file takes the room that another has left."""
         self._attempts += 1
         if not record.attempt:
-            record.gains = self._gains
+            record.successes_seen = self._successes
         record.attempt = self._attempts
         record.new = not record.file.begun
-        record.guess = self.holds(now)
+        record.speculative = self.holds_back(now)
         if self._room and record.new:
             self._room -= 1
 
@@ -121,10 +121,10 @@ class RetryController:
                 wait = max(wait, self._policy.delay(record.retries + 1, record.file.turned_away + 1))
             else:
                 wait = max(wait, outcome.delay)
-            # Where one was let in on a guess, because another had ended, the guess may have been wrong.
+            # If one was let in because another had ended, there may not have been room after all.
             again = (
                 record.attempt > self._turned_away_told
-                and not record.guess
+                and not record.speculative
                 and now - self._turned_away_at <= TWICE_WITHIN
             )
             self._turned_away_told, self._turned_away_at = self._attempts, now
@@ -136,7 +136,7 @@ class RetryController:
 
     def progressed(self, record: ActiveChunk, now: float) -> None:
         """Note that a chunk is stored."""
-        self._gains += 1
+        self._successes += 1
         self._since = now
         if record.attempt > self._not_before_told:
             # It was a last chance, and the server is well again before it wanted to be asked.
@@ -157,28 +157,28 @@ class RetryController:
         file = record.file
         record.retries += self._counts(record, outcome)
         file.turned_away += 1
-        file.gains = self._gains
+        file.successes_seen = self._successes
 
     def _counts(self, record: ActiveChunk, outcome: Outcome) -> bool:
         # While other files get through, one that waits for them does not use up its retries.
         file = record.file
-        return not (outcome.busy and not file.begun and file.turned_away and file.gains != self._gains)
+        return not (outcome.busy and not file.begun and file.turned_away and file.successes_seen != self._successes)
 
     def schedule_retry(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
         """Count a failed attempt. The record is due after the outcome's delay, or else the policy's; if others get
         through meanwhile, as soon as its own failures allow.
 
-        A server that is not too busy and says when to come back means this request only.
+        A server that is not too busy and says when to come back means only this request.
 
-        Its own are those between which others got through. They are what keeps a chunk that the server never takes from
+        Its own failures are those between which others got through. They keep a chunk that the server never takes from
         being tried at each success of another.
         """
-        if record.gains != self._gains:
-            record.gains = self._gains
-            record.own += record.streak > 0
-            record.streak = 0
+        if record.successes_seen != self._successes:
+            record.successes_seen = self._successes
+            record.own_failures += record.consecutive_failures > 0
+            record.consecutive_failures = 0
         record.retries += 1
-        record.streak += 1
+        record.consecutive_failures += 1
         record.limited += outcome.limit is not None
         record.failed = self._attempts
         asked = 0.0 if outcome.busy else min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
@@ -186,7 +186,7 @@ class RetryController:
         if outcome.delay is not None:
             wait = least = outcome.delay
         else:
-            wait = least = delay(retries, record.own + record.streak)
-            if record.streak > 1:
-                least = min(wait, delay(retries, record.own + 1))
+            wait = least = delay(retries, record.own_failures + record.consecutive_failures)
+            if record.consecutive_failures > 1:
+                least = min(wait, delay(retries, record.own_failures + 1))
         record.due, record.earliest = now + max(wait, asked), now + max(least, asked)

@@ -1,14 +1,14 @@
-"""Which file sends its next chunk, and how many chunks are under way.
+"""The order in which files send their chunks, and how many chunks are under way.
 
 FileQueue: files added earlier come first, and with ``first_and_last`` the ends of all files before the rest. New files,
 of which the server has nothing yet, have a queue of their own, because it may turn them away. One that was turned away
 more than once lets other new ones go first: it may be the only one that the server does not want. A queue is a heap of
-keys. A file keeps the key that counts; others that it had are dropped when they come up, as are files that want no turn
-by then.
+keys. A file keeps its current key; older keys are dropped when they come up, and so are files that have nothing to
+lease by then.
 
 Slots: each is taken by the record of a chunk, or of a file whose hooks run, from the lease until the report. A retry
-that waits keeps its slot, so that a server in trouble is not given other chunks meanwhile; a request that was told to
-stop keeps it too, because it is on the wire for as long.
+that waits keeps its slot, so that a server in trouble does not get other chunks meanwhile. A request that has to stop
+keeps it, too: it stays on the wire until its worker reports.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .states import ChunkEvent, ChunkState, FileState
 
 __all__ = ["FileQueue", "Slots"]
 
-_Place = tuple[bool, bool, bool, int]
+_QueueKey = tuple[bool, bool, bool, int]
 
 _OPEN = (FileState.PREPARING, FileState.READY, FileState.UPLOADING)
 
@@ -32,49 +32,49 @@ class FileQueue:
     def __init__(self, files: Mapping[int, FileCore], *, first_and_last: bool) -> None:
         self._files = files
         self._first_and_last = first_and_last
-        self._begun: list[_Place] = []
-        self._new: list[_Place] = []
+        self._begun: list[_QueueKey] = []
+        self._new: list[_QueueKey] = []
 
     def add(self, file: FileCore) -> None:
-        """The file wants turns."""
-        place = self._place(file)
-        if file.queue_key != place:
-            file.queue_key = place
-            heapq.heappush(self._new if place[0] else self._begun, place)
+        """Add the file, or move it to where it belongs now."""
+        key = self._queue_key(file)
+        if file.queue_key != key:
+            file.queue_key = key
+            heapq.heappush(self._new if key[0] else self._begun, key)
 
     def next(self, *, new: bool) -> FileCore | None:
-        """The file whose turn it is, which keeps its place, or None where each has to wait. ``new``: a new one may
+        """Return the file whose turn it is, without removing it, or None if each has to wait. ``new``: a new one may
         begin."""
         found = self._first(self._begun)
         other = self._first(self._new) if new else None
         if found is None or other is None:
             return found or other
-        return min(found, other, key=lambda file: self._place(file)[1:])
+        return min(found, other, key=lambda file: self._queue_key(file)[1:])
 
-    def _first(self, heap: list[_Place]) -> FileCore | None:
-        gated = []
+    def _first(self, heap: list[_QueueKey]) -> FileCore | None:
+        blocked = []
         found = None
         while heap:
-            place = heap[0]
-            file = self._files.get(place[-1])
-            if file is None or file.queue_key is not place:
+            key = heap[0]
+            file = self._files.get(key[-1])
+            if file is None or file.queue_key is not key:
                 heapq.heappop(heap)
             elif file.state not in _OPEN or not file.wants_turn:
                 heapq.heappop(heap)
                 file.queue_key = None
-            elif self._place(file) != place:
+            elif self._queue_key(file) != key:
                 heapq.heappop(heap)
                 self.add(file)
             elif file.blocked:
-                gated.append(heapq.heappop(heap))
+                blocked.append(heapq.heappop(heap))
             else:
                 found = file
                 break
-        for place in gated:
-            heapq.heappush(heap, place)
+        for key in blocked:
+            heapq.heappush(heap, key)
         return found
 
-    def _place(self, file: FileCore) -> _Place:
+    def _queue_key(self, file: FileCore) -> _QueueKey:
         later = self._first_and_last and file.next_position() >= 2
         return not file.begun, later, not file.begun and file.turned_away > 1, file.key
 
@@ -93,17 +93,17 @@ class Slots:
         return len(self.live) < (self._count - 1 if fewer and self._count > 1 else self._count)
 
     def take(self, record: ActiveChunk) -> int:
-        """The id of a new lease, with which the record holds a slot."""
+        """Give the record a slot, and return the id of its new lease."""
         self._leases += 1
         self.live[self._leases] = record
         return self._leases
 
     def keep(self, identifier: int) -> None:
-        """The record holds its slot until it is due."""
+        """Let the record wait in its slot until it is due."""
         self._waiting[identifier] = self.live[identifier]
 
     def next_due(self) -> float | None:
-        """When the next retry is due, or None where none waits."""
+        """Return when the next retry is due, or None if none waits."""
         return min(record.due for record in self._waiting.values()) if self._waiting else None
 
     def wake(self, attempt: int) -> None:
@@ -113,32 +113,32 @@ class Slots:
                 record.due = record.earliest
 
     def take_due(self) -> ActiveChunk:
-        """The record of the retry that is due first, which holds no slot until it is leased anew."""
+        """Return the record of the retry that is due first. It has no slot until it is leased again."""
         identifier = min(self._waiting, key=lambda waiting: self._waiting[waiting].due)
         del self._waiting[identifier]
         return self.live.pop(identifier)
 
     def files(self) -> list[FileCore]:
-        """The files that hold slots, each once."""
+        """Return the files that hold slots, each once."""
         return list(dict.fromkeys(record.file for record in self.live.values()))
 
     def stop(self, file: FileCore) -> tuple[list[int], bool]:
-        """The leases of the file whose requests must stop now, and whether any of them was not told before. Its retries
-        are released and hold no slot any more.
+        """Release the file's retries, and return the leases whose requests must stop now, and whether any of them was
+        not stopped before.
 
-        What was told before is told again: a cancel does not wait for what a pause lets finish.
+        Requests that were stopped before are included: a cancel does not wait for what a pause lets finish.
         """
-        told = []
+        stopped = []
         fresh = False
         for identifier, record in list(self.live.items()):
             if record.file is not file or record.prepare:
                 continue
             if record.state is ChunkState.STOPPING:
-                told.append(identifier)
+                stopped.append(identifier)
             elif record.step(ChunkEvent.STOP) is ChunkState.STOPPING:
-                told.append(identifier)
+                stopped.append(identifier)
                 fresh = True
             else:
                 del self.live[identifier], self._waiting[identifier]
                 file.release(record)
-        return told, fresh
+        return stopped, fresh

@@ -1,12 +1,12 @@
 """The session as one passive machine: commands, leases, reports, runs.
 
-Nothing here waits, reads a clock, or calls anybody: whoever has news calls a method with the time, gets
-:class:`Effects` (or a lease), and does the rest. The caller serialises the calls.
+Nothing here waits, reads a clock, or calls back: the caller passes the time, gets :class:`Effects` (or a lease), and
+carries them out. The caller serialises the calls.
 
-Epochs. ``retry`` and ``bootstrap`` begin a new epoch of the file. What was on the wire before keeps its slot and its
-position until its worker reports; the report then only releases the chunk, whatever it says.
+Epochs. ``retry`` and ``bootstrap`` begin a new epoch of the file. A request that was on the wire before keeps its slot
+and its position until its worker reports; the report then only releases the chunk, whatever it says.
 
-Runs. A run that began by itself is *held* open: it ends only when ``release`` has said that no more files come.
+Runs. A run that began by itself is *open-ended*: it ends only after ``close_run`` has said that no more files come.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _ANSWERS = {
 
 
 class SessionCore:
-    """One session. Every method but the getters returns what it brought about."""
+    """One session. Every method but the getters returns its effects."""
 
     def __init__(self, policy: SessionPolicy) -> None:
         self.policy = policy
@@ -82,7 +82,7 @@ class SessionCore:
     # -- files ---------------------------------------------------------------------------------------------------
 
     def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True, name: str = "") -> tuple[int, Effects]:
-        """The key of the new file, which waits for its turn. Raises StateError when the session is closed."""
+        """Add a file, which waits for its turn, and return its key. Raises StateError if the session is closed."""
         if self.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
         self._keys += 1
@@ -104,12 +104,12 @@ class SessionCore:
                 self.unfinished.pop(key, None)
 
     def skip(self, reasons: Iterable[FileRejected]) -> None:
-        """Some files were left out of the run that is under way, or else of the next one."""
+        """Note that files were left out of the run that is under way, or else of the next one."""
         self.skipped += reasons
 
     def pause_file(self, key: int, *, aborted: bool = False) -> Effects:
-        """No further request for the file begins; those under way are told to stop. An aborted file goes on with the
-        next :meth:`upload`, too."""
+        """Begin no further request for the file, and stop those under way. An aborted file also goes on with the next
+        :meth:`upload`."""
         file = self.files.get(key)
         if file is not None and self._transition(file, FileEvent.PAUSE):
             file.aborted = aborted
@@ -117,7 +117,7 @@ class SessionCore:
         return self.effects.flush()
 
     def resume_file(self, key: int) -> Effects:
-        """The file waits for its turn again."""
+        """Let the file wait for its turn again."""
         file = self.files.get(key)
         if file is not None and self._transition(file, FileEvent.RESUME):
             file.aborted = False
@@ -125,7 +125,7 @@ class SessionCore:
         return self.effects.flush()
 
     def cancel_file(self, key: int, reason: str = "cancelled", *, announce: bool = True) -> Effects:
-        """The file is no longer part of the session; requests under way for it are told to stop."""
+        """Remove the file from the session, and stop its requests."""
         file = self.files.get(key)
         if file is not None:
             self._cancel(file, reason, announce=announce)
@@ -133,11 +133,11 @@ class SessionCore:
         return self.effects.flush()
 
     def retry_file(self, key: int, now: float) -> Effects:
-        """A failed file waits for its turn again, with what is stored kept; an idle session starts a run."""
+        """Let a failed file wait for its turn again, with what is stored kept. An idle session begins a run."""
         file = self._file(key, "retry the file")
         if self._transition(file, FileEvent.RETRY):
             file.begin_epoch()
-            file.forget_turns()
+            file.forget_attempts()
             self._reopen(file)
             if self.state is SessionState.IDLE:
                 self._begin(now, open_ended=False)
@@ -146,7 +146,7 @@ class SessionCore:
         return self.effects.flush()
 
     def bootstrap_file(self, key: int) -> Effects:
-        """The file is cut anew, and nothing of it is taken for stored."""
+        """Cut the file anew, and take nothing of it for stored."""
         file = self._file(key, "bootstrap the file")
         ended = file.state in TERMINAL
         self._transition(file, FileEvent.BOOTSTRAP)
@@ -158,7 +158,7 @@ class SessionCore:
         return self.effects.flush()
 
     def mark_file(self, key: int, ranges: Iterable[tuple[int, int]]) -> Effects:
-        """The chunks at these ranges of indexes are taken for stored. Raises StateError for a finished file."""
+        """Take the chunks at these ranges of indexes for stored. Raises StateError for a finished file."""
         file = self._file(key, "mark chunks of the file")
         if file.state in TERMINAL:
             raise StateError("mark chunks of the file", f"its state is {file.state.value}")
@@ -171,8 +171,8 @@ class SessionCore:
     # -- the session ---------------------------------------------------------------------------------------------
 
     def upload(self, now: float, *, open_ended: bool = False, resume_aborted: bool = True) -> Effects:
-        """A run is under way. One that nobody holds open ends as soon as nothing is open; where it was asked for
-        ``anew``, aborted files go on."""
+        """Begin a run, or resume a paused one. It ends as soon as nothing is open, unless it is ``open_ended``.
+        ``resume_aborted``: aborted files go on."""
         if (self.state, SessionEvent.UPLOAD) not in SESSION_NOOPS:
             self._begin(now, open_ended=open_ended)
         if not open_ended:
@@ -185,13 +185,13 @@ class SessionCore:
         return self.effects.flush()
 
     def close_run(self) -> Effects:
-        """No more files come: the run ends when nothing is open."""
+        """Let the run end when nothing is open: no more files come."""
         self.open_ended = False
         self._complete_if_idle()
         return self.effects.flush()
 
     def pause(self) -> Effects:
-        """No further request begins until :meth:`upload`; those under way are told to stop."""
+        """Begin no further request until :meth:`upload`, and stop those under way."""
         if (self.state, SessionEvent.PAUSE) not in SESSION_NOOPS:
             self.state = step(SESSION, self.state, SessionEvent.PAUSE, "session")
             for file in self._slots.files():
@@ -200,7 +200,7 @@ class SessionCore:
         return self.effects.flush()
 
     def cancel(self, reason: str = "cancelled") -> Effects:
-        """Every file is removed, every request under way is told to stop, and no run is under way. No completion."""
+        """Remove every file, stop every request, and end the run without ``complete``."""
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
         self.open_ended = False
         self.skipped.clear()
@@ -211,8 +211,8 @@ class SessionCore:
         return self.effects.flush()
 
     def close(self) -> Effects:
-        """End the session for good. Files that have not ended are cancelled; every request under way is told to
-        stop, and nothing more is told of it."""
+        """End the session for good: cancel the files that have not ended, and stop every request. Later reports have no
+        effects."""
         if (self.state, SessionEvent.CLOSE) not in SESSION_NOOPS:
             self.state = step(SESSION, self.state, SessionEvent.CLOSE, "session")
             for file in self._slots.files():
@@ -226,18 +226,18 @@ class SessionCore:
     # -- work ----------------------------------------------------------------------------------------------------
 
     def lease(self, now: float) -> Lease | Wait:
-        """The next piece of work, or how long there is none. What it brought about waits in ``effects``."""
+        """Return the next lease, or how long there is none. Its effects wait in ``effects``."""
         if self.state is not SessionState.UPLOADING:
             return Wait()
         slots, retries = self._slots, self._retries
-        retries.want(now)
+        retries.resume_clock(now)
         due = slots.next_due()
         until = math.inf if due is None else retries.may_ask(due)
         if until <= now:
             record = slots.take_due()
             record.step(ChunkEvent.DUE)
             return self._lease(record, now)
-        if slots.free(fewer=retries.holds(now)):
+        if slots.free(fewer=retries.holds_back(now)):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
             file = self._queue.next(new=begins <= now)
             if file is not None and asks <= now:
@@ -251,8 +251,8 @@ class SessionCore:
         return Wait(None if until == math.inf else until)
 
     def begin_send(self, identifier: int) -> tuple[bool, Effects]:
-        """Whether the chunk that the server lacks may be sent now. False: it was told to stop, or the lease is over, or
-        something has to be asked first."""
+        """Return whether the chunk, which the server lacks, may be sent now. It may not if it has to stop, if the lease
+        is over, or if the server has to be asked something first."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return False, self.effects.flush()
@@ -266,17 +266,17 @@ class SessionCore:
         return True, self.effects.flush()
 
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
-        """The lease is over and its slot is free, or waits for the retry. Of a lease that is over: nothing.
+        """End the lease: its slot is free, or waits for the retry. A lease that has ended before has no effects.
 
-        Raises StateError, and changes nothing, where the chunk cannot have come to this.
+        Raises StateError, and changes nothing, if the outcome is impossible in the chunk's state.
         """
         record = self._slots.live.get(lease.id)
         if record is None:
             return self.effects.flush()
         file = record.file
         if record.epoch != file.epoch or file.state in TERMINAL or self.state is SessionState.CLOSED:
-            # The run that this belongs to is over for the file, so what came of it is not counted; the server is
-            # asked again if there is another run.
+            # The run that this belongs to is over for the file, so the outcome does not count; the server is asked
+            # again if there is another run.
             del self._slots.live[lease.id]
             self._retries.response_received(record, outcome, now)
             file.release(record, forget=True)
@@ -292,7 +292,7 @@ class SessionCore:
     # -- facts ---------------------------------------------------------------------------------------------------
 
     def chunk_state(self, key: int, index: int) -> tuple[ChunkState, int]:
-        """The state of a chunk and how often an attempt at it failed. A file that was removed has none: PENDING."""
+        """Return the state of a chunk, PENDING if its file was removed, and how often an attempt at it failed."""
         file = self.files.get(key)
         return (ChunkState.PENDING, 0) if file is None else file.chunk_state(index)
 
@@ -339,7 +339,7 @@ class SessionCore:
     def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
         following = record.following(_ANSWERS[outcome.kind])
-        file.hear(outcome.proof)
+        file.record_proof(outcome.proof)
         if outcome.stored and not record.confirm:
             self._mark(file, outcome.stored, believed=outcome.believed)
         self._retries.response_received(record, outcome, now)
@@ -372,7 +372,7 @@ class SessionCore:
                 self._fail(file, outcome, lease.index)
 
     def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
-        """The file waits with all others that are new. Its slot is for those that the server has begun to take."""
+        """Let the file wait with all others that are new. Its slot is for those that the server has begun to take."""
         self._retries.turn_away(record, outcome)
         record.step(ChunkEvent.STOP)
         del self._slots.live[lease.id]
@@ -380,13 +380,13 @@ class SessionCore:
         self._queue.add(record.file)
 
     def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
-        """The server was asked whether it has the file, or what it said it has of it."""
+        """Take in the answer to whether the server has the file, or still has what it said it has of it."""
         file = record.file
         file.release(record)
         if record.state is ChunkState.DONE:
             file.settled = True
             if file.complete:
-                self._count(file, file.unhold)
+                self._count(file, file.count_all)
                 self.effects.progress(file)
                 self._finish(file, file.message)
                 return
@@ -420,8 +420,8 @@ class SessionCore:
             self._complete(file, outcome.message)
 
     def _unfinished(self, file: FileCore, outcome: Outcome, *, skipped: bool) -> None:
-        """A foreign server has taken every chunk, and has not the file: it is asked for all of them, once. If it has
-        them all, it gets the last again, and may find that out."""
+        """Ask a foreign server that has taken every chunk, and has not the file, for all of them, once. If it has them
+        all, it gets the last again, and may find that out."""
         asked = file.asked
         self._count(file, file.forget_last if skipped else file.forget_all)
         self.effects.progress(file)
@@ -474,14 +474,14 @@ class SessionCore:
         self.bytes_skipped += file.bytes_skipped - skipped
 
     def _complete(self, file: FileCore, message: str | None) -> None:
-        """The server has every chunk: the file has ended, or waits to be confirmed."""
+        """End the file, of which the server has every chunk, or let it wait to be confirmed."""
         if file.unproven or file.confirming:
-            if file.held is None:
+            if file.withheld is None:
                 file.message = message
-                self._count(file, file.hold)
+                self._count(file, file.withhold_last)
             self._queue.add(file)
         else:
-            self._count(file, file.unhold)
+            self._count(file, file.count_all)
             self._finish(file, message)
 
     def _finish(self, file: FileCore, message: str | None) -> None:
@@ -511,7 +511,7 @@ class SessionCore:
         self.bytes_skipped -= file.bytes_skipped
         cancelled = self._transition(file, FileEvent.CANCEL)
         if announce:
-            # Nothing is told about a file that has ended, but the session has shrunk.
+            # A file that has ended has no more events, but the session has shrunk.
             self.effects.progress(file if cancelled else None)
         if cancelled:
             file.reason = reason

@@ -21,11 +21,11 @@ class SpeedMeter:
         self._last: float | None = None
 
     def start(self, now: float) -> None:
-        """Time counts from now on; what lies before is not held against the speed."""
+        """Count time from now on; what lies before does not count."""
         self._last = now
 
     def add(self, size: int, now: float) -> None:
-        """So many bytes moved since the last call. Those of the first do not count: their time is unknown."""
+        """Add bytes that moved since the last call. Those of the first do not count: their time is unknown."""
         if self._last is None:
             self._last = now
             return

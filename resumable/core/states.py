@@ -2,10 +2,10 @@
 
 *Chunk*. A chunk has a record only while it holds one of the ``simultaneous_uploads`` slots; PENDING and DONE are
 implied by the file's cursor. A chunk that waits for its retry (BACKOFF) keeps its slot, so that a server in trouble
-is not given other chunks meanwhile. A chunk that was told to stop (STOPPING) keeps its slot until its worker reports:
+is not given other chunks meanwhile. A chunk that has to stop (STOPPING) keeps its slot until its worker reports:
 freeing it earlier would put the same chunk on the wire twice.
 
-*File*. PREPARING only where a hook or a slow identifier has to run before the first request. SUCCESS, ERROR and
+*File*. PREPARING only if a hook or a slow identifier has to run before the first request. SUCCESS, ERROR and
 CANCELLED are terminal: one signal is fired on entering, and nothing follows it, until ``retry`` or ``bootstrap``.
 
 *Confirmation*. Once all chunks of a file are taken for stored, the server may have to be asked whether it has the file;
@@ -54,7 +54,7 @@ class FastEnum(Enum):
 
 
 class ChunkState(FastEnum):
-    """Where a chunk is."""
+    """The state of a chunk."""
 
     PENDING = "pending"
     """Not sent yet, or to be sent again; holds no slot."""
@@ -65,7 +65,7 @@ class ChunkState(FastEnum):
     BACKOFF = "backoff"
     """An attempt failed; the next one waits."""
     STOPPING = "stopping"
-    """Told to stop while on the wire; its worker has not reported yet."""
+    """Has to stop while it is on the wire; its worker has not reported yet."""
     DONE = "done"
     """The server has it."""
     FAILED = "failed"
@@ -89,7 +89,7 @@ class ChunkEvent(FastEnum):
 
 
 class FileState(FastEnum):
-    """Where a file is."""
+    """The state of a file."""
 
     PREPARING = "preparing"
     """A hook or a slow identifier has to run first."""
@@ -100,7 +100,7 @@ class FileState(FastEnum):
     PAUSED = "paused"
     """Waits for ``resume()``."""
     SUCCESS = "success"
-    """The server acknowledged every byte, and the file where it can."""
+    """The server acknowledged every byte, and the file if it can."""
     ERROR = "error"
     """Failed; ``retry()`` goes on with what is stored."""
     CANCELLED = "cancelled"
@@ -123,7 +123,7 @@ class FileEvent(FastEnum):
 
 
 class SessionState(FastEnum):
-    """Where a session is."""
+    """The state of a session."""
 
     IDLE = "idle"
     """No run is under way."""
@@ -264,7 +264,7 @@ Event = TypeVar("Event", bound=Enum)
 
 
 def step(table: Mapping[tuple[State, Event], State], state: State, event: Event, subject: str) -> State:
-    """The state that follows. Raises StateError, naming both, where the table has no such pair."""
+    """Return the state that follows. Raises StateError, naming both, if the table has no such pair."""
     following = table.get((state, event))
     if following is None:
         raise StateError(f"{event.value} the {subject}", f"its state is {state.value}")

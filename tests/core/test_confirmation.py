@@ -121,7 +121,7 @@ def test_a_receiver_that_has_all_chunks_and_not_the_file_gets_the_last_again(
 
 
 def test_a_question_that_fails_is_asked_again_later_and_not_for_ever() -> None:
-    driver, file, question = asked(max_chunk_retries=1, delay=lambda retries, streak: 5.0)
+    driver, file, question = asked(max_chunk_retries=1, delay=lambda retries, failures: 5.0)
     assert driver.answer(question, "retry") == ["file_retry"]
     assert driver.wait() == 5.0
     driver.now = 5.0
@@ -166,7 +166,7 @@ def test_a_question_that_is_stopped_is_asked_again_though_the_file_was_said_to_b
 
 def test_marks_do_not_end_a_file_that_is_being_asked_about() -> None:
     """Its question is under way, and would come after the end."""
-    driver, file, question = asked(delay=lambda retries, streak: 5.0)
+    driver, file, question = asked(delay=lambda retries, failures: 5.0)
     driver.answer(question, "retry", **WHOLE)
     assert driver.do(driver.core.mark_file, file.key, [(0, 4)]) == []
     assert file.bytes_done == 30
@@ -192,7 +192,7 @@ def test_a_question_that_is_answered_though_it_was_stopped_counts() -> None:
 
 
 def test_a_question_that_waits_for_its_retry_is_stopped_by_a_pause() -> None:
-    driver, file, question = asked(delay=lambda retries, streak: 5.0)
+    driver, file, question = asked(delay=lambda retries, failures: 5.0)
     driver.answer(question, "retry")
     driver.do(driver.core.pause_file, file.key)
     driver.do(driver.core.resume_file, file.key)

@@ -27,7 +27,7 @@ def test_bookends_are_alone_and_the_middle_is_parallel() -> None:
 
 def test_bookends_wait_for_a_retry_and_for_a_request_that_stops() -> None:
     """A first chunk that waits for its retry, or is being stopped, still keeps the others back."""
-    driver = Driver(mode="bookends", slots=3, delay=lambda retries, streak: 5.0)
+    driver = Driver(mode="bookends", slots=3, delay=lambda retries, failures: 5.0)
     file = driver.add(3)
     driver.upload()
     driver.answer(driver.lease(), "retry")

@@ -15,7 +15,7 @@ from resumable.core.states import ChunkState, FileState
 
 def test_a_retry_keeps_its_slot_and_comes_when_it_is_due() -> None:
     """No other chunk is given to a server in trouble, and the retry has an id of its own."""
-    driver = Driver(slots=1, delay=lambda retries, streak: 4.0)
+    driver = Driver(slots=1, delay=lambda retries, failures: 4.0)
     file = driver.add(2)
     driver.upload()
     lease = driver.lease()
@@ -31,7 +31,7 @@ def test_a_retry_keeps_its_slot_and_comes_when_it_is_due() -> None:
 
 def test_the_retry_that_is_due_first_goes_first() -> None:
     """Retries do not queue in the order in which they failed."""
-    driver = Driver(slots=2, delay=lambda retries, streak: 10.0 / retries)
+    driver = Driver(slots=2, delay=lambda retries, failures: 10.0 / retries)
     driver.add(2)
     driver.upload()
     first, second = driver.leases()
@@ -102,7 +102,7 @@ def test_a_server_that_is_busy_with_an_open_file_is_left_alone() -> None:
 
 def test_a_chunk_that_was_turned_away_while_another_made_its_file_an_open_one_waits_alone() -> None:
     """It was new when it was sent: the server has nothing against the file, nor against others that it has."""
-    driver = Driver(slots=2, delay=lambda retries, streak: 4.0)
+    driver = Driver(slots=2, delay=lambda retries, failures: 4.0)
     driver.add(3)
     driver.upload()
     first, second = driver.leases()
@@ -115,7 +115,7 @@ def test_a_chunk_that_was_turned_away_while_another_made_its_file_an_open_one_wa
 
 def test_an_open_file_that_is_turned_away_without_a_time_waits_alone() -> None:
     """Others go on; the chunk has the usual delay."""
-    driver = Driver(slots=2, delay=lambda retries, streak: 4.0)
+    driver = Driver(slots=2, delay=lambda retries, failures: 4.0)
     driver.add(4)
     driver.upload()
     driver.answer(driver.lease())
@@ -270,7 +270,7 @@ def test_a_new_file_that_was_let_in_on_a_guess_does_not_stop_the_host() -> None:
 
 def test_without_a_time_new_files_wait_for_the_delay_of_the_first() -> None:
     """It grows with each time that the file is turned away."""
-    driver = Driver(slots=1, delay=lambda retries, streak: 10.0 * streak)
+    driver = Driver(slots=1, delay=lambda retries, failures: 10.0 * failures)
     driver.add(1)
     driver.add(1)
     driver.upload()
@@ -332,7 +332,7 @@ def test_a_file_that_waits_for_others_does_not_use_up_its_retries() -> None:
 
 def test_a_success_wakes_what_waits_since_the_outage() -> None:
     """One chunk of three comes to its turn first; the others follow at once, and not at the end of their backoff."""
-    driver = Driver(slots=3, delay=lambda retries, streak: 2.0**streak)
+    driver = Driver(slots=3, delay=lambda retries, failures: 2.0**failures)
     driver.add(30)
     driver.upload()
     leases = driver.leases()
@@ -371,7 +371,7 @@ def test_a_success_does_not_hasten_a_retry_whose_time_the_user_chose() -> None:
 
 def test_a_chunk_that_is_refused_while_others_succeed_keeps_its_own_backoff() -> None:
     """Its waits double, whatever the others do: it must not burn its retries while they prosper."""
-    driver = Driver(slots=2, delay=lambda retries, streak: 2.0**streak, max_chunk_retries=None)
+    driver = Driver(slots=2, delay=lambda retries, failures: 2.0**failures, max_chunk_retries=None)
     driver.add(1000)
     driver.upload()
     tries = []
@@ -388,9 +388,9 @@ def test_a_chunk_that_is_refused_while_others_succeed_keeps_its_own_backoff() ->
 
 
 def test_a_delay_counts_the_failures_since_anything_got_through() -> None:
-    """The streak is reset by a chunk that was stored meanwhile, the retries are not, nor what failed in spite of it."""
+    """Those failures are reset by a chunk that was stored meanwhile; the retries are not, nor what failed in spite."""
     asked = []
-    driver = Driver(slots=2, delay=lambda retries, streak: asked.append((retries, streak)) or 0.0)
+    driver = Driver(slots=2, delay=lambda retries, failures: asked.append((retries, failures)) or 0.0)
     driver.add(4)
     driver.upload()
     first, second = driver.leases()
@@ -437,7 +437,7 @@ def test_a_file_fails_when_nothing_got_through_for_so_long() -> None:
 
 
 def test_the_last_attempt_is_made_when_the_time_is_over_and_not_a_delay_later() -> None:
-    driver = Driver(slots=2, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, streak: 60.0)
+    driver = Driver(slots=2, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, failures: 60.0)
     driver.add(1)
     driver.upload(open_ended=True)
     lease = driver.lease()
@@ -553,7 +553,7 @@ def test_one_bad_file_does_not_end_the_batch(policy: dict[str, bool]) -> None:
 @pytest.mark.parametrize("begun", [False, True])
 def test_whatever_holds_a_file_back_it_has_its_last_chance_at_its_deadline(failure: Any, begun: bool) -> None:
     """Neither the server nor the user can make it wait longer than ``retry_for``."""
-    driver = Driver(slots=1, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, streak: 60.0)
+    driver = Driver(slots=1, retry_for=10.0, max_chunk_retries=None, delay=lambda retries, failures: 60.0)
     driver.add(2)
     driver.upload()
     if begun:

@@ -259,3 +259,16 @@ def test_a_file_that_failed_is_unfinished_until_somebody_knows_it() -> None:
     driver.answer(driver.lease(), "refused")
     driver.core.acknowledge([failed.key, waiting.key, 99])
     assert list(driver.core.unfinished) == [waiting.key]
+
+
+def test_effects_name_the_files_that_ended_or_left_the_session() -> None:
+    driver = Driver(fail_fast=True)
+    good, bad, other = driver.add(1), driver.add(1), driver.add(1)
+    driver.upload()
+    first, second, _ = driver.leases()
+    report, accepted, refused = driver.core.report, Outcome(OutcomeKind.ACCEPTED), Outcome(OutcomeKind.REFUSED)
+    assert report(first, accepted, driver.now).ended == (good.key,)
+    assert report(second, refused, driver.now).ended == (bad.key, other.key)
+    assert driver.core.cancel_file(good.key).ended == (good.key,)
+    assert driver.core.cancel_file(good.key).ended == ()
+    assert driver.core.cancel().ended == (bad.key,)

@@ -43,7 +43,7 @@ def test_nothing_is_leased_while_paused(pause: Stop, resume: Resume) -> None:
 @pytest.mark.parametrize(("pause", "resume"), PAUSES)
 def test_pause_keeps_the_retries_and_drops_the_wait(pause: Stop, resume: Resume) -> None:
     """A retry that waited goes on at once after the pause, with its count."""
-    driver = Driver(slots=1, delay=lambda retries, streak: 60.0)
+    driver = Driver(slots=1, delay=lambda retries, failures: 60.0)
     driver.add(2)
     driver.upload()
     driver.answer(driver.lease(), "retry")

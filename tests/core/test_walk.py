@@ -210,7 +210,7 @@ class PauseForgetsRetries(SessionCore):
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
         effects = super().report(lease, outcome, now)
         for file in self.files.values():
-            file.forget_turns()
+            file.forget_attempts()
         return effects
 
 
@@ -427,7 +427,7 @@ class UnconfirmedBytesCount(SessionCore):
 
     def _complete(self, file: FileCore, message: str | None) -> None:
         super()._complete(file, message)
-        self._count(file, file.unhold)
+        self._count(file, file.count_all)
 
 
 class LastIsSentWithOthersInDoubt(SessionCore):
