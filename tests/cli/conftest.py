@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from support.command import ROOT, Ran, Run
 
 from resumable.cli import main
 from resumable.receiver import FileStore, Receiver, Server
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-class Ran(NamedTuple):
-    """What one call of the command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def text(self) -> str:
-        """What a person read, in one line."""
-        return " ".join(self.err.split())
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """What ``--json`` wrote."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture(autouse=True)
@@ -120,40 +94,6 @@ def signalled() -> Iterator[Callable[[int, Callable[[], object]], None]]:
 
 
 @pytest.fixture
-def replying() -> Iterator[Callable[[bytes], int]]:
-    """``replying(data)`` is the port of a server that says this to whoever connects and has said something."""
-    threads: list[threading.Thread] = []
-    listeners: list[socket.socket] = []
-
-    def replying(data: bytes) -> int:
-        listening = socket.create_server(("127.0.0.1", 0))
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection, suppress(OSError):
-                    if connection.recv(65536):
-                        connection.sendall(data)
-                        connection.shutdown(socket.SHUT_WR)
-                        while connection.recv(65536):
-                            pass
-
-        listeners.append(listening)
-        threads.append(threading.Thread(target=serve))
-        threads[-1].start()
-        return int(listening.getsockname()[1])
-
-    yield replying
-    for listening, thread in zip(listeners, threads, strict=True):
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        listening.close()
-
-
-@pytest.fixture
 def server(received: Path) -> Iterator[Server]:
     """A receiver of this test alone."""
     with Server(Receiver(FileStore(received, fsync="never"))) as server:
@@ -171,12 +111,3 @@ def make(work: Path) -> Callable[..., Path]:
         return path
 
     return make
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """The files below a directory by their paths; what a receiver keeps for itself is none."""
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and ".resumable" not in path.parts
-    }

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import trustme
-from support.scripted_server import Exchange, Script, answer, hold, raw
+from support.certificates import server_context
+from support.command import Run, tree
+from support.scripted_server import Request, ScriptedServer, answer, hold, raw
 from support.terminal import Terminal
 
 from resumable.receiver import FileStore, Receiver, Server
 
-from .conftest import Run, tree
-
-Serve = Callable[[Exchange], None]
+Serve = Callable[[Request], None]
 
 
 def findings(said: str) -> dict[str, str]:
@@ -35,21 +34,20 @@ class Picky:
         self._test = test
         self._rules = rules
 
-    def __call__(self, exchange: Exchange) -> None:
-        request = exchange.request
-        exchange.read()
+    def __call__(self, request: Request) -> None:
+        request.read()
         parameters = request.parameters or self._form(request.body)
         key = parameters.get("resumableIdentifier", ""), parameters.get("resumableChunkNumber", "")
         if request.method == "GET":
             status = self._test or (200 if key in self._stored else 404)
         else:
-            status = 200 if self._understands(exchange, parameters) else 400
+            status = 200 if self._understands(request, parameters) else 400
         if request.method != "GET" and status == 200 and not self._rules.get("forgets"):
             self._stored.add(key)
-        answer(status, read=False)(exchange)
+        answer(status, read=False)(request)
 
-    def _understands(self, exchange: Exchange, parameters: Mapping[str, str]) -> bool:
-        request, rules = exchange.request, self._rules
+    def _understands(self, request: Request, parameters: Mapping[str, str]) -> bool:
+        rules = self._rules
         in_form = b'name="resumableIdentifier"' in request.body
         current, each = int(parameters["resumableCurrentChunkSize"]), int(parameters["resumableChunkSize"])
         first = parameters["resumableChunkNumber"] == "1"
@@ -108,7 +106,7 @@ def test_where_nobody_can_be_asked_nothing_is_uploaded(run: Run, server: Server,
 
 
 def test_a_question_never_sends_a_chunk(run: Run) -> None:
-    with Script(otherwise=answer(503)) as server:
+    with ScriptedServer(otherwise=answer(503)) as server:
         run("doctor", server.url)
         assert {request.method for request in server.requests} == {"GET"}
 
@@ -146,7 +144,7 @@ def test_a_question_never_sends_a_chunk(run: Run) -> None:
 def test_the_dialect_of_a_server_is_found_and_the_flags_for_it(
     serve: Serve, what: str, text: str, prescription: str, run: Run
 ) -> None:
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         ran = run("doctor", "-y", server.url)
         assert ran.code == 0, ran.err
         assert findings(ran.err)[what].startswith(text)
@@ -162,23 +160,23 @@ def test_the_dialect_of_a_server_is_found_and_the_flags_for_it(
     ],
 )
 def test_what_is_wrong_is_said_with_its_exit_code(serve: Serve, code: int, what: str, text: str, run: Run) -> None:
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         ran = run("doctor", "-y", server.url)
     assert ran.code == code
     assert findings(ran.err)[what].startswith(text)
 
 
 def test_a_web_page_is_taken_for_one(run: Run) -> None:
-    with Script(otherwise=answer(200, b"<!DOCTYPE html><html></html>")) as server:
+    with ScriptedServer(otherwise=answer(200, b"<!DOCTYPE html><html></html>")) as server:
         ran = run("doctor", server.url)
     assert findings(ran.err)["test"].startswith("note: GET is answered by a web page (200) → check the path of the URL")
 
 
 def test_a_server_that_hangs_up_gives_no_answer(run: Run) -> None:
-    def hang_up(exchange: Exchange) -> None:
-        exchange.close()
+    def hang_up(request: Request) -> None:
+        request.close()
 
-    with Script(otherwise=hang_up) as server:
+    with ScriptedServer(otherwise=hang_up) as server:
         ran = run("doctor", server.url)
     assert ran.code == 5
     assert findings(ran.err)["test"].startswith("bad: no usable answer came back: Remote end closed connection")
@@ -199,7 +197,7 @@ def test_nobody_listening_and_nobody_known(run: Run, silent_port: int) -> None:
 def test_an_address_that_does_not_answer_beside_one_that_does_is_noted(run: Run) -> None:
     if len({row[4][0] for row in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}) < 2:
         pytest.skip("localhost has one address here")
-    with Script() as server:
+    with ScriptedServer() as server:
         ran = run("doctor", server.url.replace("127.0.0.1", "localhost"))
     assert "but not at ::1: Connection refused" in findings(ran.err)["connection"]
 
@@ -242,9 +240,7 @@ def test_netrc_is_looked_into(content: str, text: str, run: Run, server: Server,
 
 def test_a_trusted_certificate_is_shown_with_its_end(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with Script(otherwise=Picky(), context=context) as server:
+    with ScriptedServer(otherwise=Picky(), context=server_context(authority)) as server:
         refused = run("doctor", server.url)
         assert refused.code == 7
         assert findings(refused.err)["TLS"].startswith("bad: the certificate is not trusted: ")
@@ -258,10 +254,8 @@ def test_a_trusted_certificate_is_shown_with_its_end(run: Run, tmp_path: Path, m
 
 def test_a_certificate_that_a_flag_vouches_for_is_trusted(run: Run, work: Path) -> None:
     authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(str(work / "trusted.pem"))
-    with Script(otherwise=Picky(), context=context) as server:
+    with ScriptedServer(otherwise=Picky(), context=server_context(authority)) as server:
         ran = run("doctor", "-y", "--cacert", "trusted.pem", server.url)
         assert "--cacert, or REQUESTS_CA_BUNDLE in the environment, names" in run("doctor", server.url).text
     assert ran.code == 0, ran.err
@@ -271,10 +265,9 @@ def test_a_certificate_that_a_flag_vouches_for_is_trusted(run: Run, work: Path) 
 @pytest.mark.parametrize(
     ("reply", "text"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "no TLS there"), (b"", "no TLS there")]
 )
-def test_a_server_without_tls_is_told_apart(
-    reply: bytes, text: str, run: Run, replying: Callable[[bytes], int]
-) -> None:
-    ran = run("doctor", f"https://127.0.0.1:{replying(reply)}/")
+def test_a_server_without_tls_is_told_apart(reply: bytes, text: str, run: Run) -> None:
+    with ScriptedServer(to_anything=reply) as server:
+        ran = run("doctor", f"https://127.0.0.1:{server.port}/")
     assert ran.code == 7
     assert findings(ran.err)["TLS"].startswith(f"bad: {text} (")
 
@@ -296,7 +289,7 @@ def test_what_it_cannot_be_called_with_is_a_usage_error(run: Run) -> None:
 
 
 def test_an_endpoint_that_shows_its_page_for_everything_is_no_place_for_uploads(run: Run) -> None:
-    with Script(otherwise=answer(200, b"<!DOCTYPE html><html></html>")) as server:
+    with ScriptedServer(otherwise=answer(200, b"<!DOCTYPE html><html></html>")) as server:
         ran = run("doctor", "-y", server.url)
         sent = [request for request in server.requests if request.method == "POST"]
     assert ran.code == 4
@@ -306,32 +299,32 @@ def test_an_endpoint_that_shows_its_page_for_everything_is_no_place_for_uploads(
 
 
 def test_a_chunk_is_sent_also_where_every_test_says_present(run: Run) -> None:
-    with Script(otherwise=Picky(test=200)) as server:
+    with ScriptedServer(otherwise=Picky(test=200)) as server:
         ran = run("doctor", "-y", server.url)
     assert findings(ran.err)["chunk"] == "ok: accepted with 200"
 
 
 def test_a_redirect_is_told_with_where_it_leads(run: Run) -> None:
-    with Script(otherwise=answer(302, Location="https://example.com/new/")) as server:
+    with ScriptedServer(otherwise=answer(302, Location="https://example.com/new/")) as server:
         ran = run("doctor", server.url)
     assert "https://example.com/new/" in findings(ran.err)["test"]
 
 
 def test_where_only_a_bare_body_is_taken_nothing_is_said_about_forms(run: Run) -> None:
-    with Script(otherwise=Picky(octet_only=True)) as server:
+    with ScriptedServer(otherwise=Picky(octet_only=True)) as server:
         ran = run("doctor", "-y", server.url)
     assert "parameters" not in findings(ran.err)
 
 
 def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_longer_than_asked(run: Run) -> None:
-    def silent(exchange: Exchange) -> None:
-        if exchange.request.method == "GET":
-            answer(404)(exchange)
+    def silent(request: Request) -> None:
+        if request.method == "GET":
+            answer(404)(request)
         else:
-            hold(exchange)
+            hold(request)
 
     began = time.monotonic()
-    with Script(otherwise=silent) as server:
+    with ScriptedServer(otherwise=silent) as server:
         ran = run("doctor", "-y", "--timeout", "0.5", server.url)
         assert time.monotonic() - began < 10
     assert ran.code == 5
@@ -341,13 +334,13 @@ def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_
 def limited(most: int, serve: Serve, *, cut: bool = False) -> Serve:
     """A server behind another one that takes requests of so many bytes at most: it says 413, or hangs up."""
 
-    def step(exchange: Exchange) -> None:
-        if int(exchange.request.headers.get("content-length", 0)) <= most:
-            serve(exchange)
+    def step(request: Request) -> None:
+        if int(request.headers.get("content-length", 0)) <= most:
+            serve(request)
         elif cut:
-            exchange.reset()
+            request.reset()
         else:
-            answer(413, b"<html>413 Request Entity Too Large</html>", read=False, close=True)(exchange)
+            answer(413, b"<html>413 Request Entity Too Large</html>", read=False, close=True)(request)
 
     return step
 
@@ -372,7 +365,7 @@ MIB = 1024 * 1024
 def test_chunks_that_are_too_large_are_found_and_the_flags_that_make_them_smaller(
     most: int, rules: dict[str, bool], typed: list[str], prescription: str, cut: bool, run: Run, work: Path
 ) -> None:
-    with Script(otherwise=limited(most, Picky(**rules), cut=cut)) as server:
+    with ScriptedServer(otherwise=limited(most, Picky(**rules), cut=cut)) as server:
         ran = run("doctor", "-y", *typed, server.url)
         assert ran.code == 0, ran.err
         assert findings(ran.err)["chunk size"].startswith("note: ")
@@ -387,7 +380,7 @@ def test_chunks_that_are_too_large_are_found_and_the_flags_that_make_them_smalle
 
 def test_the_largest_chunk_of_an_upload_is_tried(run: Run) -> None:
     for flags, largest in (([], 2 * MIB - 1), (["--force-chunk-size"], MIB), (["--chunk-size", "3M"], 6 * MIB - 1)):
-        with Script(otherwise=Picky()) as server:
+        with ScriptedServer(otherwise=Picky()) as server:
             ran = run("doctor", "-y", *flags, server.url)
             sizes = [int(request.parameters.get("resumableCurrentChunkSize", 0)) for request in server.uploads]
         assert ran.code == 0
@@ -397,10 +390,10 @@ def test_the_largest_chunk_of_an_upload_is_tried(run: Run) -> None:
 
 
 def test_nothing_large_is_sent_where_nothing_small_is_taken(run: Run) -> None:
-    with Script(otherwise=answer(413)) as server:
+    with ScriptedServer(otherwise=answer(413)) as server:
         assert run("doctor", "-y", "--force-chunk-size", server.url).code == 4
         assert all(int(request.headers["content-length"]) < 2 * MIB for request in server.uploads)
-    with Script(otherwise=answer(404)) as server:
+    with ScriptedServer(otherwise=answer(404)) as server:
         assert run("doctor", "-y", server.url).code == 4
         assert all(int(request.headers["content-length"]) < 200_000 for request in server.uploads)
 
@@ -435,7 +428,7 @@ def test_the_flags_that_were_given_are_in_the_command_for_an_upload_without_thei
     ],
 )
 def test_what_came_instead_of_an_answer_is_said(serve: Serve, text: str, run: Run) -> None:
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         ran = run("doctor", "-y", "--timeout", "0.5", server.url)
         assert not server.uploads
     assert ran.code == 5
@@ -452,32 +445,32 @@ def test_what_came_instead_of_an_answer_is_said(serve: Serve, text: str, run: Ru
     ],
 )
 def test_a_question_that_is_refused_is_not_well_answered(status: int, words: bytes, text: str, run: Run) -> None:
-    with Script(otherwise=answer(status, words)) as server:
+    with ScriptedServer(otherwise=answer(status, words)) as server:
         ran = run("doctor", server.url)
     assert findings(ran.err)["test"].startswith(f"note: a chunk that is not there is {text}")
 
 
 def test_an_answer_that_takes_a_chunk_is_shown_with_its_words(run: Run) -> None:
-    def serve(exchange: Exchange) -> None:
-        answer(404 if exchange.request.method == "GET" else 200, b'{"result":"will look at it"}')(exchange)
+    def serve(request: Request) -> None:
+        answer(404 if request.method == "GET" else 200, b'{"result":"will look at it"}')(request)
 
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         ran = run("doctor", "-y", server.url)
     assert findings(ran.err)["chunk"] == 'ok: accepted with 200; it says: {"result":"will look at it"}'
 
 
 def test_the_doctor_sends_nobody_to_the_doctor(run: Run) -> None:
-    def serve(exchange: Exchange) -> None:
-        answer(404 if exchange.request.method == "GET" else 405, b"<html>no</html>")(exchange)
+    def serve(request: Request) -> None:
+        answer(404 if request.method == "GET" else 405, b"<html>no</html>")(request)
 
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         ran = run("doctor", "-y", server.url)
     assert "that is a web page: check the path of the URL" in ran.text
     assert "resumable doctor" not in ran.text
 
 
 def test_whoever_does_not_want_tests_is_not_told_that_they_fail(run: Run) -> None:
-    with Script(otherwise=Picky()) as server:
+    with ScriptedServer(otherwise=Picky()) as server:
         ran = run("doctor", "-y", "--no-test-chunks", server.url)
     assert findings(ran.err)["resuming"] == "note: not possible"
     assert ran.err.splitlines()[-1].endswith(f"upload --no-test-chunks FILE {server.url}")
@@ -495,7 +488,7 @@ def test_a_web_page_that_comes_with_a_status_of_its_own_is_known_by_that(
     run: Run, status: int, headers: dict[str, str], said: str
 ) -> None:
     """nginx and others put a page behind every status."""
-    with Script(otherwise=answer(status, b"<html><head><title>x</title></head></html>", **headers)) as server:
+    with ScriptedServer(otherwise=answer(status, b"<html><head><title>x</title></head></html>", **headers)) as server:
         ran = run("doctor", server.url)
     assert said in findings(ran.err)["test"]
 
@@ -504,7 +497,7 @@ def test_markup_that_is_no_web_page_is_not_called_one(run: Run, make: Callable[.
     """A store that speaks XML has answered, whatever it means."""
     make()
     error = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidRequest</Code></Error>'
-    with Script(otherwise=answer(400, error)) as server:
+    with ScriptedServer(otherwise=answer(400, error)) as server:
         ran = run("upload", "--no-test-chunks", "a.bin", server.url)
         doctor = run("doctor", server.url)
     assert "400" in ran.text

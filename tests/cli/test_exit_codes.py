@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from support.scripted_server import Exchange, Script, answer, hold
+from support.certificates import server_context
+from support.command import Run, tree
+from support.scripted_server import Request, ScriptedServer, answer, hold
 
 from resumable.cli.output.exit_codes import MEANINGS, ExitCode
 from resumable.receiver import FileStore, Receiver, Server
-
-from .conftest import Run, tree
 
 Make = Callable[..., Path]
 BLIND = ("upload", "--no-test-chunks", "--retries", "0")
@@ -146,7 +145,7 @@ def test_5_the_host_is_unknown(run: Run, make: Make) -> None:
 def test_5_files_behind_an_unreachable_server_are_not_tried_one_by_one(run: Run, make: Make) -> None:
     for number in range(50):
         make(f"top/{number}.bin", 10)
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
         ran = run(*BLIND, "-j", "1", "--timeout", "5,0.3", "--final-chunk-timeout", "0.3", "top", server.url)
     assert ran.code == 5
     assert 1 <= ran.err.count("did not answer in time") < 10
@@ -156,7 +155,7 @@ def test_5_files_behind_an_unreachable_server_are_not_tried_one_by_one(run: Run,
 @pytest.mark.parametrize("status", [401, 403])
 def test_6_the_credentials_are_wrong(status: int, run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(status, b"who are you")) as server:
+    with ScriptedServer(otherwise=answer(status, b"who are you")) as server:
         ran = run(*BLIND, "a.bin", server.url)
     assert ran.code == 6
     assert f'→ {status} "who are you"' in ran.text
@@ -165,17 +164,11 @@ def test_6_the_credentials_are_wrong(status: int, run: Run, make: Make) -> None:
 
 def test_6_the_proxy_wants_credentials(run: Run, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     make()
-    with Script(otherwise=answer(407)) as proxy:
+    with ScriptedServer(otherwise=answer(407)) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         ran = run(*BLIND, "a.bin", "http://somewhere.example/")
     assert ran.code == 6
     assert "check the credentials of the proxy" in ran.text
-
-
-def context(authority: trustme.CA) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(made)
-    return made
 
 
 def test_7_the_certificate_is_not_trusted(
@@ -183,7 +176,7 @@ def test_7_the_certificate_is_not_trusted(
 ) -> None:
     make()
     authority = trustme.CA()
-    with Script(otherwise=answer(), context=context(authority)) as server:
+    with ScriptedServer(otherwise=answer(), context=server_context(authority)) as server:
         ran = run(*BLIND, "a.bin", server.url)
         assert ran.code == 7
         assert "the server's certificate is not trusted" in ran.text
@@ -199,7 +192,7 @@ def test_7_or_it_is_by_a_file_that_a_flag_names(run: Run, make: Make, work: Path
     authority, other = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(str(work / "trusted.pem"))
     other.cert_pem.write_to_path(str(work / "other.pem"))
-    with Script(otherwise=answer(), context=context(authority)) as server:
+    with ScriptedServer(otherwise=answer(), context=server_context(authority)) as server:
         assert run(*BLIND, "--cacert", "trusted.pem", "a.bin", server.url).code == 0
         assert run(*BLIND, "--cacert", "other.pem", "a.bin", server.url).code == 7
         assert run(*BLIND, "a.bin", server.url).code == 7
@@ -223,11 +216,10 @@ def test_7_or_it_is_by_a_file_that_a_flag_names(run: Run, make: Make, work: Path
         ("http", b"\x15\x03\x01\x00\x02\x02\x46", "the server speaks TLS here"),
     ],
 )
-def test_7_it_is_the_other_scheme(
-    scheme: str, reply: bytes, text: str, run: Run, make: Make, replying: Callable[[bytes], int]
-) -> None:
+def test_7_it_is_the_other_scheme(scheme: str, reply: bytes, text: str, run: Run, make: Make) -> None:
     make()
-    ran = run(*BLIND, "a.bin", f"{scheme}://127.0.0.1:{replying(reply)}/")
+    with ScriptedServer(to_anything=reply) as server:
+        ran = run(*BLIND, "a.bin", f"{scheme}://127.0.0.1:{server.port}/")
     assert ran.code == 7
     assert text in ran.text
     assert "https://" in ran.text
@@ -236,12 +228,12 @@ def test_7_it_is_the_other_scheme(
 def test_8_the_source_changes_while_it_is_sent(run: Run, make: Make) -> None:
     file = make("a.bin", 3_000_000)
 
-    def edit(exchange: Exchange) -> None:
+    def edit(request: Request) -> None:
         with file.open("ab") as handle:
             handle.write(os.urandom(10))
-        answer()(exchange)
+        answer()(request)
 
-    with Script(edit) as server:
+    with ScriptedServer(edit) as server:
         ran = run(*BLIND, "--chunk-size", "1M", "a.bin", server.url)
     assert ran.code == 8
     assert "cannot read 'a.bin': it changed while it was being sent" in ran.text

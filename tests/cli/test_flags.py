@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+from support.command import Run
 
 from resumable import Resumable, dialects, identifiers
 from resumable.cli.params.flags import (
@@ -20,8 +21,6 @@ from resumable.cli.params.flags import (
 )
 from resumable.cli.upload import command
 from resumable.options import OPTIONS
-
-from .conftest import Run
 
 TARGET = "http://127.0.0.1:9/upload"
 MIB = 1024 * 1024

@@ -10,11 +10,10 @@ import venv
 from pathlib import Path
 
 import pytest
+from support.command import ROOT, tree
 from support.sizes import FULL_SIZE
 
 from resumable.receiver import Server
-
-from .conftest import ROOT, tree
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
 

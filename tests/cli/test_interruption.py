@@ -19,14 +19,13 @@ from typing import Any
 
 import pytest
 from support.breaking_proxy import Proxy, Scenario
-from support.scripted_server import Exchange, Script, answer, hold
+from support.command import ROOT, Run, tree
+from support.scripted_server import Request, ScriptedServer, answer, hold
 
 from resumable.cli.interruption import Interrupted, InterruptGuard
 from resumable.cli.output.resume_command import command_again
 from resumable.cli.params.stdio import Piped, standard_input
 from resumable.receiver import Server
-
-from .conftest import ROOT, Run, tree
 
 Make = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -34,15 +33,15 @@ MIB = 1024 * 1024
 LIMIT = 2.0
 
 
-def never_reads(exchange: Exchange) -> None:
-    exchange.hold()
+def never_reads(request: Request) -> None:
+    request.hold()
 
 
 @pytest.fixture(params=["never answers", "never reads"])
-def hung(request: pytest.FixtureRequest) -> Iterator[Script]:
+def hung(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
     """A server that takes requests and does not finish one."""
     step = hold if request.param == "never answers" else never_reads
-    with Script(otherwise=step, receive_buffer=4096) as server:
+    with ScriptedServer(otherwise=step, receive_buffer=4096) as server:
         yield server
 
 
@@ -58,12 +57,11 @@ def interrupted(process: subprocess.Popen[str], number: int, *, leave: float = 3
 @pytest.mark.alone
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_within_two_seconds_on_a_hung_server(
-    number: int, code: int, start: Start, make: Make, hung: Script
+    number: int, code: int, start: Start, make: Make, hung: ScriptedServer
 ) -> None:
     make("a.bin", 10 * MIB)
     process = start("upload", "--no-test-chunks", "-j", "4", "--chunk-order", "free", "a.bin", hung.url)
-    with hung.seen:
-        assert hung.seen.wait_for(lambda: len(hung.requests) >= 4, 60)
+    hung.wait(lambda: len(hung.requests) >= 4)
     ended, said = interrupted(process, number)
     assert ended == code
     name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
@@ -76,11 +74,10 @@ def test_a_program_that_calls_the_command_gets_the_code(
     number: int, code: int, run: Run, make: Make, signalled: Callable[..., None]
 ) -> None:
     make()
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
 
         def sent() -> None:
-            with server.seen:
-                assert server.seen.wait_for(lambda: server.requests, 60)
+            server.wait(lambda: server.requests)
 
         signalled(number, sent)
         ran = run("upload", "--no-test-chunks", "-H", "X-Token: s3cr3t", "a.bin", server.url)
@@ -124,10 +121,9 @@ def test_the_command_that_is_printed_goes_on_with_the_rest(
 
 def test_json_ends_with_the_result_of_what_was_interrupted(start: Start, make: Make) -> None:
     make()
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
         process = start("upload", "--json", "--no-test-chunks", "a.bin", server.url)
-        with server.seen:
-            assert server.seen.wait_for(lambda: server.requests, 60)
+        server.wait(lambda: server.requests)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     result = json.loads(said.splitlines()[-1])
@@ -140,11 +136,11 @@ def test_json_says_what_had_become_of_the_files_before_the_interruption(start: S
     make("c.bin", 3 * MIB)
     refused, taken = answer(413), answer(200)
 
-    def behave(exchange: Exchange) -> None:
-        name, number = exchange.request.parameters["resumableFilename"], exchange.request.number
-        (refused if name == "a.bin" else hold if (name, number) == ("c.bin", 2) else taken)(exchange)
+    def behave(request: Request) -> None:
+        name, number = request.parameters["resumableFilename"], request.number
+        (refused if name == "a.bin" else hold if (name, number) == ("c.bin", 2) else taken)(request)
 
-    with Script(otherwise=behave) as server:
+    with ScriptedServer(otherwise=behave) as server:
         process = start("upload", "--json", "--no-test-chunks", "a.bin", "b.bin", "c.bin", server.url)
         assert process.stdout is not None
         seen: list[str] = []
@@ -331,10 +327,9 @@ def test_ctrl_c_before_anything_is_sent_ends_in_a_result_too(
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no terminals that hang up")
 def test_a_terminal_that_is_closed_stops_it_in_order(start: Start, make: Make) -> None:
     make()
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
         process = start("upload", "--json", "--no-test-chunks", "a.bin", server.url)
-        with server.seen:
-            assert server.seen.wait_for(lambda: server.requests, 60)
+        server.wait(lambda: server.requests)
         process.send_signal(signal.SIGHUP)
         said, told = process.communicate(timeout=60)
     assert process.returncode == 129
@@ -366,11 +361,11 @@ def test_the_result_of_what_was_interrupted_counts_the_bytes_of_all_files(start:
     for name in ("a.bin", "b.bin"):
         make(name, 8 * MIB)
 
-    def behave(exchange: Exchange) -> None:
-        number = int(exchange.request.parameters["resumableChunkNumber"])
-        (answer(200) if number <= 2 else hold)(exchange)
+    def behave(request: Request) -> None:
+        number = int(request.parameters["resumableChunkNumber"])
+        (answer(200) if number <= 2 else hold)(request)
 
-    with Script(otherwise=behave) as server:
+    with ScriptedServer(otherwise=behave) as server:
         process = start("upload", "--json", "--no-test-chunks", "-j", "8", "a.bin", "b.bin", server.url)
         assert process.stdout is not None
         seen: list[str] = []

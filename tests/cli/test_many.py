@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.command import ROOT, tree
 from support.sizes import FULL_SIZE, sized
 from support.terminal import Terminal
 
 from resumable.receiver import Server
-
-from .conftest import ROOT, tree
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.once, pytest.mark.unmeasured]
 Memory = Callable[..., tuple[int, str]]

@@ -9,11 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.command import Run, tree
 
 from resumable import Resumable
 from resumable.receiver import Server
-
-from .conftest import Run, tree
 
 Make = Callable[..., Path]
 Install = Callable[[Any], None]

@@ -11,12 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.command import ROOT, Run
 
 import resumable
 from resumable.__main__ import main
 from resumable.cli.app import COMMANDS
-
-from .conftest import ROOT, Run
 
 PROGRAM = "import sys; from resumable.__main__ import main; sys.argv[0] = 'resumable'; sys.exit(main())"
 

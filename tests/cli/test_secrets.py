@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted_server import Script, answer
+from support.command import Run
+from support.scripted_server import ScriptedServer, answer
 
 from resumable.cli.output.resume_command import command_again
 from resumable.receiver import FileStore, Receiver, Server
-
-from .conftest import Run
 
 Make = Callable[..., Path]
 SECRET = "s3cr3t"
@@ -44,11 +43,11 @@ def test_a_token_that_is_renewed_in_its_file_is_used(run: Run, make: Make, work:
     make()
     (work / "token").write_text("old", encoding="utf-8")
 
-    def expired(exchange: Any) -> None:
+    def expired(request: Any) -> None:
         (work / "token").write_text("new", encoding="utf-8")
-        answer(401)(exchange)
+        answer(401)(request)
 
-    with Script(expired) as server:
+    with ScriptedServer(expired) as server:
         assert run("upload", "--no-test-chunks", "--token-file", "token", "a.bin", server.url).code == 0
         seen = [request.headers["authorization"] for request in server.requests]
     assert seen == ["Bearer old", "Bearer new"]
@@ -59,7 +58,7 @@ def test_credentials_of_netrc_are_used(run: Run, make: Make, tmp_path: Path) -> 
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password pw\n", encoding="utf-8")
     netrc.chmod(0o600)
-    with Script() as server:
+    with ScriptedServer() as server:
         assert run("upload", "--no-test-chunks", "a.bin", server.url).code == 0
         assert server.requests[0].headers["authorization"].startswith("Basic ")
 
@@ -71,7 +70,7 @@ FLAGS = ["-H", f"Authorization: Bearer {SECRET}", "--query", f"csrf={SECRET}"]
 def test_no_secret_is_said(status: int, run: Run, make: Make, work: Path) -> None:
     make()
     (work / "token").write_text(SECRET, encoding="utf-8")
-    with Script(otherwise=answer(status, Location=f"/there?token={SECRET}")) as server:
+    with ScriptedServer(otherwise=answer(status, Location=f"/there?token={SECRET}")) as server:
         target = server.url.replace("http://", f"http://me:{SECRET}@") + f"?token={SECRET}"
         flags = [*FLAGS, "--token-file", "token", "--retries", "1", "--retry-interval", "0"]
         ran = run("upload", "-vv", "--json", *flags, "a.bin", target)

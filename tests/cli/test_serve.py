@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command import ROOT, Run, tree
 from support.terminal import Terminal
 
 from resumable import UploadFailed, upload
 from resumable.cli.params.command import Option
 from resumable.cli.serve import command
-
-from .conftest import ROOT, Run, tree
 
 Make = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[str]"]

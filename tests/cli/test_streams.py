@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.scripted_server import Exchange, Script, answer
+from support.command import ROOT, tree
+from support.scripted_server import Request, ScriptedServer, answer
 
 from resumable.receiver import Server
-
-from .conftest import ROOT, tree
 
 Make = Callable[..., Path]
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -62,11 +61,11 @@ def test_a_socket_never_gets_the_number_of_a_closed_stream(shell: Shell, make: M
     make("a.bin", 1000)
     bodies: list[bytes] = []
 
-    def keep(exchange: Exchange) -> None:
-        bodies.append(exchange.read())
-        answer(read=False)(exchange)
+    def keep(request: Request) -> None:
+        bodies.append(request.read())
+        answer(read=False)(request)
 
-    with Script(otherwise=keep) as server:
+    with ScriptedServer(otherwise=keep) as server:
         ran = shell(f"resumable upload --no-test-chunks a.bin {server.url} <&- >&- 2>&-")
     assert ran.returncode == 0
     assert len(bodies) == 1
@@ -91,7 +90,7 @@ def test_output_that_was_asked_for_and_cannot_be_written_is_no_success(
 
 def test_the_exit_code_of_what_failed_is_kept_if_the_output_fails_too(shell: Shell, make: Make) -> None:
     make()
-    with Script(otherwise=answer(404)) as server:
+    with ScriptedServer(otherwise=answer(404)) as server:
         assert shell(f"resumable upload --json a.bin {server.url} >&-").returncode == 4
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 from support.breaking_proxy import Proxy, Scenario
-from support.scripted_server import Exchange, Script, answer, hold
+from support.command import Run, tree
+from support.scripted_server import Request, ScriptedServer, answer, hold
 from support.terminal import Terminal
 
 from resumable.receiver import Server
-
-from .conftest import Run, tree
 
 pytestmark = pytest.mark.once
 
@@ -83,14 +82,14 @@ def test_a_bar_is_full_only_after_the_answer(work: Path, make: Make) -> None:
     make("a.bin", 2 * MIB)
     received, looked_at = threading.Event(), threading.Event()
 
-    def late(exchange: Exchange) -> None:
-        exchange.read()
+    def late(request: Request) -> None:
+        request.read()
         received.set()
         looked_at.wait(60)
-        answer(read=False)(exchange)
+        answer(read=False)(request)
 
     arguments = ["upload", "--no-test-chunks", "--chunk-size", "2M", "a.bin"]
-    with Script(late) as server, Terminal([*arguments, server.url], work) as terminal:
+    with ScriptedServer(late) as server, Terminal([*arguments, server.url], work) as terminal:
         terminal.until(lambda text: "99%" in text)
         assert received.wait(60)
         assert not any("100%" in shot for shot in terminal.shots)
@@ -117,12 +116,11 @@ def test_what_is_there_already_is_said_while_the_rest_is_sent(
 
 def test_ctrl_c_leaves_a_clean_screen_and_the_command_to_type(work: Path, make: Make) -> None:
     make("a.bin", 2 * MIB)
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
         arguments = ["upload", "--no-test-chunks", "--chunk-order", "free", "a.bin", server.url]
         with Terminal(arguments, work) as terminal:
             terminal.until(lambda text: "a.bin" in text)
-            with server.seen:
-                assert server.seen.wait_for(lambda: server.requests, 60)
+            server.wait(lambda: server.requests)
             terminal.press("c")
             assert terminal.end() == 130
             assert terminal.output.count(b"\x1b[?25l") == terminal.output.count(b"\x1b[?25h") == 1
@@ -215,7 +213,7 @@ def test_a_program_with_a_terminal_is_told_what_is_wrong(run: Run, make: Make) -
     for number in range(30):
         make(f"top/{number:02}.bin", 10)
     busy, full = answer(503, b"x" * 100), answer(413, b"too large")
-    with Script(busy, otherwise=full) as server, terminal_of_this_process() as screen:
+    with ScriptedServer(busy, otherwise=full) as server, terminal_of_this_process() as screen:
         assert run("upload", "--no-test-chunks", "--retry-interval", "1", "top", server.url).code == 4
         text = screen()
     assert "nothing has got through for" in text

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.scripted_server import Exchange, Script, answer, raw
+from support.command import Run
+from support.scripted_server import Request, ScriptedServer, answer, raw
 
 from resumable.receiver import Receiver, Server
-
-from .conftest import Run
 
 Make = Callable[..., Path]
 PAGE = b"<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>"
@@ -53,7 +52,7 @@ def test_a_server_that_is_down_is_named_at_the_first_failure(
 
 def test_a_server_that_comes_back_is_used(run: Run, make: Make) -> None:
     make()
-    with Script(answer(503, b"out for lunch", Retry_After="0"), otherwise=answer()) as server:
+    with ScriptedServer(answer(503, b"out for lunch", Retry_After="0"), otherwise=answer()) as server:
         ran = run("upload", "--no-test-chunks", "a.bin", server.url)
     assert ran.code == 0
     assert f"waiting: {server.url}: the server answered 503 'out for lunch'; trying again for 5 min" in ran.text
@@ -70,7 +69,7 @@ def test_a_server_that_comes_back_is_used(run: Run, make: Make) -> None:
 )
 def test_a_server_that_was_reached_is_not_said_to_be_out_of_reach(reply: bytes, why: str, run: Run, make: Make) -> None:
     make()
-    with Script(raw(reply), otherwise=answer()) as server:
+    with ScriptedServer(raw(reply), otherwise=answer()) as server:
         ran = run("upload", "--no-test-chunks", "--retry-interval", "0", "a.bin", server.url)
     assert ran.code == 0
     assert ran.text.startswith(f"waiting: {server.url}: {why}; trying again for 5 min")
@@ -80,10 +79,10 @@ def test_a_server_that_was_reached_is_not_said_to_be_out_of_reach(reply: bytes, 
 def test_a_server_without_a_test_endpoint_takes_uploads_all_the_same(status: int, run: Run, make: Make) -> None:
     make()
 
-    def serve(exchange: Exchange) -> None:
-        answer(status if exchange.request.method == "GET" else 200)(exchange)
+    def serve(request: Request) -> None:
+        answer(status if request.method == "GET" else 200)(request)
 
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 0
     assert "1 file uploaded" in ran.text
@@ -91,7 +90,7 @@ def test_a_server_without_a_test_endpoint_takes_uploads_all_the_same(status: int
 
 def test_a_web_page_in_answer_to_everything_is_no_upload(run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(404, PAGE, Content_Type="text/html")) as server:
+    with ScriptedServer(otherwise=answer(404, PAGE, Content_Type="text/html")) as server:
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 4
     assert "→ 404" in ran.text
@@ -101,7 +100,7 @@ def test_a_web_page_in_answer_to_everything_is_no_upload(run: Run, make: Make) -
 
 def test_a_redirect_names_the_new_address(run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(301, Location="/new/place")) as server:
+    with ScriptedServer(otherwise=answer(301, Location="/new/place")) as server:
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 4
     assert f"it leads to {server.url.removesuffix('/upload')}/new/place" in ran.text
@@ -110,7 +109,7 @@ def test_a_redirect_names_the_new_address(run: Run, make: Make) -> None:
 
 def test_a_server_that_says_present_to_everything_is_not_believed(run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(200, b"stored")) as server:
+    with ScriptedServer(otherwise=answer(200, b"stored")) as server:
         ran = run("upload", "a.bin", server.url)
     assert ran.code == 0
     assert "note: the server says 'present' for a chunk that cannot exist" in ran.text
@@ -133,7 +132,7 @@ def test_many_failures_are_told_in_part(run: Run, make: Make, received: Path) ->
 
 def test_the_words_of_a_server_cannot_move_the_cursor(run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(400, b"\x1b[2J\xc2\x9b2J\x07gone")) as server:
+    with ScriptedServer(otherwise=answer(400, b"\x1b[2J\xc2\x9b2J\x07gone")) as server:
         ran = run("upload", "--no-test-chunks", "a.bin", server.url)
     assert ran.code == 4
     assert not {"\x1b", "\x9b", "\x07"} & set(ran.err)

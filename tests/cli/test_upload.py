@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.breaking_proxy import Fault, Proxy, Scenario
-from support.scripted_server import Script, answer
+from support.command import ROOT, Run, tree
+from support.scripted_server import ScriptedServer, answer
 
 import resumable
 from resumable import Resumable, dialects
@@ -30,8 +31,6 @@ from resumable.receiver import (
     Server,
     parameter_names,
 )
-
-from .conftest import ROOT, Run, tree
 
 Make = Callable[..., Path]
 MIB = 1024 * 1024
@@ -358,7 +357,7 @@ def test_the_last_object_is_the_result_also_where_nothing_is_sent(run: Run, make
 
 def test_the_result_has_the_errors_of_all_files_that_failed(run: Run, make: Make) -> None:
     make()
-    with Script(otherwise=answer(404)) as server:
+    with ScriptedServer(otherwise=answer(404)) as server:
         result = run("upload", "--json", "a.bin", server.url).events[-1]
     assert (result["failed"], len(result["errors"])) == (1, 1)
 
@@ -401,7 +400,7 @@ def test_the_fields_of_the_objects_are_the_documented_ones(run: Run, make: Make,
         flags = ("--retry-interval", "0", "--no-test-chunks", "-j", "1")
         written = run("upload", "--json", *flags, "top", proxy.url).events
     written += run("upload", "--json", "-n", "top", server.url).events
-    with Script(otherwise=answer(404)) as refusing:
+    with ScriptedServer(otherwise=answer(404)) as refusing:
         written += run("upload", "--json", "top/a.bin", refusing.url).events
     seen = {record["event"] for record in written}
     assert {"chunk_retry", "chunk_success", "file_error", "file_success", "planned", "progress", "result"} <= seen

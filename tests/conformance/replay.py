@@ -19,12 +19,13 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from support.frames import current_frames
+from support.scripted_server import THREAD_NAME
+from support.threads import current_frames
 
 from resumable.events import EVENTS
 
 from .page import STATUS, Page, rounded
-from .server import Arrived, Broken, Exchange, Gone, Said, ScriptedServer
+from .server import Arrived, Exchange, Gone, HeldServer, Said
 from .trace import STEPS_WITH_A_LINE, Key, Trace
 
 __all__ = ["Account", "replay"]
@@ -58,7 +59,7 @@ class Account:
 
 def replay(trace: Trace) -> Account:
     """What our client makes of the recorded steps and answers."""
-    with tempfile.TemporaryDirectory() as folder, ScriptedServer() as server:
+    with tempfile.TemporaryDirectory() as folder, HeldServer() as server:
         driver = _Driver(trace, server, Path(folder))
         try:
             driver.run()
@@ -84,7 +85,7 @@ class _Held:
 
 
 class _Driver:
-    def __init__(self, trace: Trace, server: ScriptedServer, folder: Path) -> None:
+    def __init__(self, trace: Trace, server: HeldServer, folder: Path) -> None:
         self.account = Account()
         self.page = Page(trace, server.origin, folder, self._said)
         self._trace = trace
@@ -210,6 +211,8 @@ class _Driver:
         frames = current_frames()
         reading = 0
         for thread in set(threading.enumerate()) - self._others_threads:
+            if thread.name == THREAD_NAME:
+                continue
             frame = frames.get(thread.ident or 0)
             place = (frame.f_code.co_filename, frame.f_code.co_name) if frame is not None else ()
             if place == (socket.__file__, "readinto"):
@@ -252,9 +255,7 @@ class _Driver:
 
     # -- requests and answers ------------------------------------------------------------------------------------
 
-    def _take(self, news: Arrived | Gone | Broken | Said) -> None:
-        if isinstance(news, Broken):
-            raise _Stalled(f"our client sent what is no HTTP: {news.error!r}")
+    def _take(self, news: Arrived | Gone | Said) -> None:
         self._drain()
         if isinstance(news, Said):
             self._line(news.line)

@@ -18,7 +18,7 @@ from . import replay as driving
 from .comparison import compare
 from .javascript import Dispatcher, JavaScriptError, NativeFile
 from .replay import Account, replay
-from .server import Arrived, Exchange, Gone, ScriptedServer
+from .server import Arrived, Exchange, Gone, HeldServer
 from .suite import VECTORS, judge, main
 from .trace import Trace, recorded
 
@@ -249,25 +249,25 @@ def test_recordings_are_judged_by_what_is_in_them_and_not_by_their_names(
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+def server() -> Iterator[HeldServer]:
     """A server that listens."""
-    with ScriptedServer() as server:
+    with HeldServer() as server:
         yield server
 
 
-def arrived(server: ScriptedServer) -> Exchange:
+def arrived(server: HeldServer) -> Exchange:
     """The request that comes next."""
     news = server.inbox.get(timeout=WAIT)
     assert isinstance(news, Arrived)
     return news.exchange
 
 
-def connected(server: ScriptedServer) -> http.client.HTTPConnection:
+def connected(server: HeldServer) -> http.client.HTTPConnection:
     """A connection to the server."""
     return http.client.HTTPConnection(server.origin.removeprefix("http://"), timeout=WAIT)
 
 
-def test_answers_are_given_one_by_one_on_one_connection(server: ScriptedServer) -> None:
+def test_answers_are_given_one_by_one_on_one_connection(server: HeldServer) -> None:
     client = connected(server)
     for status, body in ((404, "no"), (204, ""), (200, "yes")):
         client.request("GET", "/a%20b?x=%C3%A9&y=1+1")
@@ -279,7 +279,7 @@ def test_answers_are_given_one_by_one_on_one_connection(server: ScriptedServer) 
     client.close()
 
 
-def test_a_client_that_leaves_before_the_answer_is_told(server: ScriptedServer) -> None:
+def test_a_client_that_leaves_before_the_answer_is_told(server: HeldServer) -> None:
     client = connected(server)
     client.request("POST", "/", body=b"bytes", headers={"Content-Type": "application/octet-stream"})
     exchange = arrived(server)
@@ -289,7 +289,7 @@ def test_a_client_that_leaves_before_the_answer_is_told(server: ScriptedServer) 
     assert server.inbox.get(timeout=WAIT) == Gone(exchange)
 
 
-def test_a_cut_connection_is_no_answer(server: ScriptedServer) -> None:
+def test_a_cut_connection_is_no_answer(server: HeldServer) -> None:
     client = connected(server)
     client.request("GET", "/")
     arrived(server).cut()

@@ -1,4 +1,4 @@
-"""Both ways to the network: our own, and through a requests.Session that the user brings."""
+"""Both ways to the network, our own and through a requests.Session that the user brings, and an authority to trust."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+import trustme
 
 
 @pytest.fixture(params=["own", "session"])
@@ -17,3 +18,16 @@ def way(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         return
     with requests.Session() as session:
         yield {"session": session}
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the certificate that a client has to trust."""
+    path = tmp_path_factory.mktemp("trust") / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.client import CHUNK, Run, content, upload
-from support.scripted_server import Exchange, Script, Store, answer, head, raw
+from support.scripted_server import Answer, Request, ScriptedServer, Store, answer, head, raw
 
 from resumable import (
     AuthenticationRefused,
@@ -42,7 +42,7 @@ def refused(run: Run, kind: type[Exception]) -> str:
 def test_a_redirect_that_would_lose_the_chunk_is_an_error_that_names_the_new_url(
     way: dict[str, Any], status: int
 ) -> None:
-    with Script(answer(status, Location="/moved?token=abc")) as server:
+    with ScriptedServer(answer(status, Location="/moved?token=abc")) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     text = refused(run, RedirectRefused)
     assert f"127.0.0.1:{server.port}/moved" in text
@@ -57,16 +57,16 @@ def test_a_redirect_that_keeps_the_method_is_followed_with_the_body(way: dict[st
     store = Store()
     data = content(3 * CHUNK)
 
-    def there(exchange: Exchange) -> None:
-        exchange.read()
-        exchange.send(
+    def there(request: Request) -> None:
+        request.read()
+        request.send(
             head(
                 status,
-                {"Location": "/upload/there?" + exchange.request.target.partition("?")[2], "Content-Length": "0"},
+                {"Location": "/upload/there?" + request.target.partition("?")[2], "Content-Length": "0"},
             )
         )
 
-    with Script(there, store, there, store, there, store) as server:
+    with ScriptedServer(there, store, there, store, there, store) as server:
         run = upload(server.url, data, **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == 0
@@ -77,18 +77,18 @@ def test_a_redirect_that_keeps_the_method_is_followed_with_the_body(way: dict[st
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_credentials_in_the_target_are_used_behind_a_redirect_too(way: dict[str, Any], whole: bool) -> None:
-    def elsewhere(exchange: Exchange) -> None:
+    def elsewhere(request: Request) -> None:
         place = f"http://127.0.0.1:{server.port}" if whole else ""
-        answer(307, Location=f"{place}/there")(exchange)
+        answer(307, Location=f"{place}/there")(request)
 
-    with Script(elsewhere, answer()) as server:
+    with ScriptedServer(elsewhere, answer()) as server:
         run = upload(server.url.replace("//", "//me:mine@"), content(10), **BLIND, **way)
     assert run.count("file_success") == 1
     assert [request.headers.get("authorization") for request in server.requests] == ["Basic bWU6bWluZQ=="] * 2
 
 
 def test_a_test_is_redirected_too(way: dict[str, Any]) -> None:
-    with Script(answer(307, Location="/there"), answer(404), answer()) as server:
+    with ScriptedServer(answer(307, Location="/there"), answer(404), answer()) as server:
         run = upload(server.url, content(10), **way)
     assert run.count("file_success") == 1
     assert [(request.method, request.target.partition("?")[0]) for request in server.requests] == [
@@ -99,7 +99,7 @@ def test_a_test_is_redirected_too(way: dict[str, Any]) -> None:
 
 
 def test_credentials_and_chunks_do_not_cross_origins(way: dict[str, Any]) -> None:
-    with Script() as other, Script(answer(307, Location=other.url)) as server:
+    with ScriptedServer() as other, ScriptedServer(answer(307, Location=other.url)) as server:
         run = upload(server.url, content(10), headers={"Authorization": "Bearer abc"}, **BLIND, **way)
     assert other.requests == []
     assert other.url in refused(run, RedirectRefused)
@@ -107,7 +107,7 @@ def test_credentials_and_chunks_do_not_cross_origins(way: dict[str, Any]) -> Non
 
 
 def test_an_origin_that_is_allowed_gets_chunks_and_headers(way: dict[str, Any]) -> None:
-    with Script() as other, Script(answer(307, Location=other.url)) as server:
+    with ScriptedServer() as other, ScriptedServer(answer(307, Location=other.url)) as server:
         origin = f"http://127.0.0.1:{other.port}/"
         run = upload(server.url, content(10), headers={"X-Way": "here"}, redirect_origins=(origin,), **BLIND, **way)
     assert run.count("file_success") == 1
@@ -120,7 +120,7 @@ def test_an_origin_that_is_allowed_gets_chunks_and_headers(way: dict[str, Any]) 
 )
 def test_a_redirect_in_a_circle_or_to_nowhere_ends(way: dict[str, Any], location: str | None) -> None:
     headers = {} if location is None else {"Location": location}
-    with Script(otherwise=answer(308, **headers)) as server:
+    with ScriptedServer(otherwise=answer(308, **headers)) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     refused(run, RedirectRefused)
     assert len(server.requests) <= 5
@@ -129,17 +129,17 @@ def test_a_redirect_in_a_circle_or_to_nowhere_ends(way: dict[str, Any], location
 def test_the_long_body_of_a_redirect_is_not_read(way: dict[str, Any]) -> None:
     sent = []
 
-    def endless(exchange: Exchange) -> None:
-        exchange.read()
-        exchange.send(head(302, {"Location": "/there", "Content-Length": str(1 << 30)}))
+    def endless(request: Request) -> None:
+        request.read()
+        request.send(head(302, {"Location": "/there", "Content-Length": str(1 << 30)}))
         try:
             for _ in range(1 << 10):
-                exchange.send(bytes(1 << 20))
+                request.send(bytes(1 << 20))
                 sent.append(1)
         except OSError:
             return
 
-    with Script(endless) as server:
+    with ScriptedServer(endless) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     refused(run, RedirectRefused)
     assert len(sent) < 100
@@ -158,7 +158,7 @@ def test_the_long_body_of_a_redirect_is_not_read(way: dict[str, Any]) -> None:
     ],
 )
 def test_a_200_that_refuses_is_no_success(way: dict[str, Any], body: bytes) -> None:
-    with Script(otherwise=answer(200, body)) as server:
+    with ScriptedServer(otherwise=answer(200, body)) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     refused(run, ServerRefused)
     assert len(server.requests) == 1
@@ -171,7 +171,9 @@ def test_a_200_that_the_hook_does_not_accept_is_no_success() -> None:
         asked.append((reply.status, reply.status_code, reply.text, reply.headers["x-a"]))
         return bool(reply.json()["stored"])
 
-    with Script(answer(200, b'{"stored": true}', X_A="1"), answer(200, b'{"stored": false}', X_A="2")) as server:
+    with ScriptedServer(
+        answer(200, b'{"stored": true}', X_A="1"), answer(200, b'{"stored": false}', X_A="2")
+    ) as server:
         run = upload(server.url, content(2 * CHUNK), accept_response=accept, **BLIND)
     assert type(run.error) is ServerRefused
     assert "accept_response" in str(run.error)
@@ -180,7 +182,7 @@ def test_a_200_that_the_hook_does_not_accept_is_no_success() -> None:
 
 
 def test_what_the_hook_accepts_is_a_success_whatever_it_says() -> None:
-    with Script(answer(200, b"invalid_resumable_request1")) as server:
+    with ScriptedServer(answer(200, b"invalid_resumable_request1")) as server:
         run = upload(server.url, content(10), accept_response=lambda reply: True, **BLIND)
     assert run.count("file_success") == 1
 
@@ -189,7 +191,7 @@ def test_nothing_is_believed_of_a_server_that_says_present_to_everything(
     way: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     data = content(6 * CHUNK)
-    with Script(otherwise=answer(200, b"stored")) as server:
+    with ScriptedServer(otherwise=answer(200, b"stored")) as server:
         run = upload(server.url, (data, "a.bin"), (data, "b.bin"), simultaneous_uploads=4, **way)
     assert run.count("file_success") == 2
     assert [file.bytes_skipped for file in run.files] == [0, 0]
@@ -203,7 +205,7 @@ def test_nothing_is_believed_of_a_server_that_says_present_to_everything(
 def test_an_honest_server_is_asked_one_canary_and_one_more_before_each_success(way: dict[str, Any]) -> None:
     store = Store()
     data = content(3 * CHUNK)
-    with Script(otherwise=store) as server:
+    with ScriptedServer(otherwise=store) as server:
         upload(server.url, (data, "a.bin"), (data, "b.bin"), **way)
         before = len(server.tests)
         run = upload(server.url, (data, "a.bin"), (data, "b.bin"), simultaneous_uploads=4, **way)
@@ -218,9 +220,9 @@ def test_a_canary_that_is_not_answered_proves_nothing(way: dict[str, Any]) -> No
     # The chunk in question is sent, and the next "present" asks again.
     store = Store()
     data = content(3 * CHUNK)
-    with Script(otherwise=store) as server:
+    with ScriptedServer(otherwise=store) as server:
         upload(server.url, data)
-    with Script(store, raw(b"garbage\r\n\r\n"), store, store, store, otherwise=store) as server:
+    with ScriptedServer(store, raw(b"garbage\r\n\r\n"), store, store, store, otherwise=store) as server:
         run = upload(server.url, data, **way)
     assert run.count("file_success") == 1
     assert [request.number for request in server.uploads] == [1]
@@ -228,7 +230,7 @@ def test_a_canary_that_is_not_answered_proves_nothing(way: dict[str, Any]) -> No
 
 
 def test_who_decides_about_answers_is_not_warned_of_a_web_page(caplog: pytest.LogCaptureFixture) -> None:
-    with Script(otherwise=answer(200, b"<html>stored</html>")) as server:
+    with ScriptedServer(otherwise=answer(200, b"<html>stored</html>")) as server:
         upload(server.url, content(10), accept_response=lambda response: "stored" in response.text, **BLIND)
     assert caplog.text == ""
 
@@ -239,10 +241,10 @@ def test_a_refusal_in_answer_to_a_test_is_not_present(way: dict[str, Any], trust
     store = Store()
     data = content(4 * CHUNK)
     expired = answer(200, b'{"csrf_expired": true}')
-    with Script(otherwise=store) as server:
+    with ScriptedServer(otherwise=store) as server:
         upload(server.url, data)
     steps = [store, *([] if trusted else [store])]
-    with Script(*steps, store, otherwise=expired) as server:
+    with ScriptedServer(*steps, store, otherwise=expired) as server:
         run = upload(server.url, data, trust_tests=trusted, **way)
     assert type(run.error) is ServerRefused
     assert run.files[0].bytes_confirmed == 2 * CHUNK
@@ -250,7 +252,7 @@ def test_a_refusal_in_answer_to_a_test_is_not_present(way: dict[str, Any], trust
 
 
 def test_trust_tests_believes_without_a_canary(way: dict[str, Any]) -> None:
-    with Script(otherwise=answer(200)) as server:
+    with ScriptedServer(otherwise=answer(200)) as server:
         run = upload(server.url, content(3 * CHUNK), trust_tests=True, **way)
     assert run.count("file_success") == 1
     assert server.uploads == []
@@ -259,7 +261,7 @@ def test_trust_tests_believes_without_a_canary(way: dict[str, Any]) -> None:
 
 
 def test_a_test_that_fails_leads_to_an_upload(way: dict[str, Any]) -> None:
-    with Script(
+    with ScriptedServer(
         raw(b"", end="reset"), answer(200), raw(b"garbage\r\n\r\n"), answer(200), answer(500), answer(200)
     ) as server:
         run = upload(server.url, content(3 * CHUNK), **way)
@@ -272,7 +274,7 @@ def test_a_test_that_fails_leads_to_an_upload(way: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 407])
 def test_who_is_not_known_is_told_so_at_once(way: dict[str, Any], status: int) -> None:
-    with Script(answer(status, b"who are you?")) as server:
+    with ScriptedServer(answer(status, b"who are you?")) as server:
         run = upload(server.url, content(10), headers={"Authorization": "Bearer abc"}, **BLIND, **way)
     text = refused(run, AuthenticationRefused)
     assert "credentials" in text
@@ -291,7 +293,7 @@ def test_a_token_that_expired_is_renewed_and_the_chunk_sent_again(way: dict[str,
         made.append(chunk.number)
         return {"Authorization": f"Bearer {len(made)}"}
 
-    with Script(store, answer(401), store, store) as server:
+    with ScriptedServer(store, answer(401), store, store) as server:
         run = upload(server.url, data, headers=headers, **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == 0
@@ -319,13 +321,13 @@ def test_two_workers_with_an_expired_token_renew_it_one_after_the_other(way: dic
 
     refusals = iter((first_refused := threading.Event(), second_refused := threading.Event()))
 
-    def refuse(exchange: Exchange) -> None:
-        answer(401)(exchange)
+    def refuse(request: Request) -> None:
+        answer(401)(request)
         next(refusals).set()
 
     data = content(2 * CHUNK)
     options = {**BLIND, "chunk_order": "free", "simultaneous_uploads": 2, **way}
-    with Script(refuse, refuse, store, store) as server:
+    with ScriptedServer(refuse, refuse, store, store) as server:
         run = upload(server.url, data, headers=headers, **options)
     assert first_refused.is_set()
     assert run.count("file_success") == 1
@@ -334,7 +336,7 @@ def test_two_workers_with_an_expired_token_renew_it_one_after_the_other(way: dic
 
 
 def test_a_token_is_renewed_once_only(way: dict[str, Any]) -> None:
-    with Script(answer(401), answer(401)) as server:
+    with ScriptedServer(answer(401), answer(401)) as server:
         run = upload(server.url, content(10), headers=lambda file, chunk: {"Authorization": "x"}, **BLIND, **way)
     refused(run, AuthenticationRefused)
 
@@ -344,7 +346,7 @@ def test_a_token_is_renewed_once_only(way: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 410, 413, 415, 422, 500, 501])
 def test_a_permanent_error_fails_the_file_at_once_and_no_other(way: dict[str, Any], status: int) -> None:
-    with Script(answer(status, b"no"), otherwise=answer()) as server:
+    with ScriptedServer(answer(status, b"no"), otherwise=answer()) as server:
         run = upload(server.url, (content(10), "a.bin"), (content(10), "b.bin"), **BLIND, **way)
     assert type(run.error) is ServerRefused
     assert run.error.status == status
@@ -354,29 +356,29 @@ def test_a_permanent_error_fails_the_file_at_once_and_no_other(way: dict[str, An
 
 
 def test_413_says_what_to_do(way: dict[str, Any]) -> None:
-    with Script(answer(413)) as server:
+    with ScriptedServer(answer(413)) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     assert "lower chunk_size" in refused(run, ServerRefused)
 
 
 def test_an_early_413_is_read_though_the_server_never_took_the_body(way: dict[str, Any]) -> None:
-    with Script(answer(413, b"too long", read=False, close=True)) as server:
+    with ScriptedServer(answer(413, b"too long", read=False, close=True)) as server:
         run = upload(server.url, content(8 << 20), chunk_size=8 << 20, **BLIND, **way)
     assert "too long" in refused(run, ServerRefused)
 
 
 def test_an_early_413_is_read_though_the_server_neither_reads_nor_hangs_up(way: dict[str, Any]) -> None:
-    def refuse(exchange: Exchange) -> None:
-        exchange.send(head(413, {"Content-Length": "8"}) + b"too long")
-        exchange.hold()
+    def refuse(request: Request) -> None:
+        request.send(head(413, {"Content-Length": "8"}) + b"too long")
+        request.hold()
 
-    with Script(otherwise=refuse, receive_buffer=4096) as server:
+    with ScriptedServer(otherwise=refuse, receive_buffer=4096) as server:
         run = upload(server.url, content(16 << 20), chunk_size=16 << 20, timeout=(5, 0.4), **BLIND, **way)
     assert "too long" in refused(run, ServerRefused)
 
 
 def test_500_is_worth_another_attempt_where_the_user_says_so(way: dict[str, Any]) -> None:
-    with Script(answer(500), answer(500), answer()) as server:
+    with ScriptedServer(answer(500), answer(500), answer()) as server:
         run = upload(server.url, content(10), permanent_errors=(404,), **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == 2
@@ -384,7 +386,7 @@ def test_500_is_worth_another_attempt_where_the_user_says_so(way: dict[str, Any]
 
 @pytest.mark.parametrize("status", [202, 204, 206, 408, 418, 429, 502, 503, 504, 507, 599])
 def test_any_other_answer_is_tried_again(way: dict[str, Any], status: int) -> None:
-    with Script(answer(status), answer(status), answer(201)) as server:
+    with ScriptedServer(answer(status), answer(status), answer(201)) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == run.count("file_retry") == 2
@@ -392,7 +394,7 @@ def test_any_other_answer_is_tried_again(way: dict[str, Any], status: int) -> No
 
 
 def test_retries_end_and_the_error_counts_them(way: dict[str, Any]) -> None:
-    with Script(*[answer(503, b"busy")] * 4) as server:
+    with ScriptedServer(*[answer(503, b"busy")] * 4) as server:
         run = upload(server.url, content(10), max_chunk_retries=3, **BLIND, **way)
     assert "(attempt 4 of 4)" in refused(run, RetriesExhausted)
     assert run.error.attempts == 4
@@ -405,20 +407,20 @@ def test_a_hook_turns_a_refusal_into_a_retry_and_back(way: dict[str, Any]) -> No
     def decide(error: Any, attempt: int) -> bool | None:
         return {404: True, 503: False}.get(error.status)
 
-    with Script(answer(404), answer(503)) as server:
+    with ScriptedServer(answer(404), answer(503)) as server:
         run = upload(server.url, content(10), should_retry=decide, **BLIND, **way)
     assert run.count("chunk_retry") == 1
     refused(run, RetriesExhausted)
 
 
 def test_a_refused_test_that_a_hook_wants_retried_leads_to_the_upload() -> None:
-    with Script(answer(404), answer(200)) as server:
+    with ScriptedServer(answer(404), answer(200)) as server:
         run = upload(server.url, content(10), test_errors_are_permanent=True, should_retry=lambda error, attempt: True)
     assert run.count("file_success") == 1
 
 
 def test_a_test_may_be_refused_for_good_where_the_dialect_says_so() -> None:
-    with Script(answer(404, b"gone")) as server:
+    with ScriptedServer(answer(404, b"gone")) as server:
         run = upload(server.url, content(10), test_errors_are_permanent=True)
     assert "GET" in refused(run, ServerRefused)
 
@@ -432,17 +434,17 @@ def test_retry_after_is_honoured_for_the_whole_session(way: dict[str, Any], stat
     came: list[float] = []
 
     def clocked(step: Any) -> Any:
-        def run(exchange: Exchange) -> None:
+        def run(request: Request) -> Answer | None:
             came.append(time.monotonic())
-            step(exchange)
+            return step(request)
 
         return run
 
-    def wait(exchange: Exchange) -> None:
+    def wait(request: Request) -> None:
         said = email.utils.formatdate(time.time() + 2, usegmt=True) if as_date else "1"
-        answer(status, Retry_After=said)(exchange)
+        answer(status, Retry_After=said)(request)
 
-    with Script(clocked(wait), otherwise=clocked(answer())) as server:
+    with ScriptedServer(clocked(wait), otherwise=clocked(answer())) as server:
         run = upload(server.url, (content(10), "a.bin"), (content(10), "b.bin"), **BLIND, **way)
     assert run.count("file_success") == 2
     assert came[1] - came[0] >= (0.5 if as_date else 1.0)
@@ -453,7 +455,7 @@ def test_retry_after_is_honoured_for_the_whole_session(way: dict[str, Any], stat
 )
 def test_a_retry_after_that_says_nothing_is_ignored(way: dict[str, Any], value: str) -> None:
     headers = {"Retry-After": value.encode("utf-8").decode("latin-1"), "Content-Length": "0"}
-    with Script(raw(head(503, headers), end="keep"), answer()) as server:
+    with ScriptedServer(raw(head(503, headers), end="keep"), answer()) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     assert run.count("file_success") == 1
 
@@ -466,10 +468,10 @@ def test_a_retry_after_without_measure_is_capped(way: dict[str, Any], value: str
     def clock() -> float:
         return time.monotonic() + (121 if jumped.is_set() else 0)
 
-    def busy(exchange: Exchange) -> None:
-        answer(503, Retry_After=value)(exchange)
+    def busy(request: Request) -> None:
+        answer(503, Retry_After=value)(request)
 
-    with Script(busy, answer()) as server:
+    with ScriptedServer(busy, answer()) as server:
         session = Resumable(server.url, clock=clock, chunk_retry_interval=0.01, **BLIND, **way)
         told = threading.Event()
         session.on("chunk_retry", lambda chunk: told.set())

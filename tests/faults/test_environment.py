@@ -14,8 +14,9 @@ import pytest
 import requests
 import requests.auth
 import trustme
+from support.certificates import server_context
 from support.client import CHUNK, content, upload
-from support.scripted_server import Exchange, Script, Store, answer, head, hold
+from support.scripted_server import Request, ScriptedServer, Store, answer, head, hold
 
 from resumable import (
     AuthenticationRefused,
@@ -23,10 +24,6 @@ from resumable import (
     RetriesExhausted,
     TransportError,
 )
-
-from .test_tls import authority, bundle, context
-
-__all__ = ["authority", "bundle"]
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -73,7 +70,7 @@ def proxied(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_goes_through_a_proxy_is_asked_of_it_by_its_whole_url(proxied: Any) -> None:
     store = Store()
     data = content(3 * CHUNK)
-    with Script(otherwise=store) as proxy:
+    with ScriptedServer(otherwise=store) as proxy:
         run = upload("http://server.invalid/upload", data, **proxied(f"http://me:secret@127.0.0.1:{proxy.port}"))
     assert store.content(run.files[0].unique_identifier or "") == data
     assert {request.target.partition("?")[0] for request in proxy.requests} == {"http://server.invalid/upload"}
@@ -81,7 +78,7 @@ def test_what_goes_through_a_proxy_is_asked_of_it_by_its_whole_url(proxied: Any)
 
 
 def test_a_proxy_that_does_not_know_us_is_not_asked_again(proxied: Any) -> None:
-    with Script(answer(407, b"who?")) as proxy:
+    with ScriptedServer(answer(407, b"who?")) as proxy:
         run = upload(
             "http://server.invalid/", content(10), **BLIND, **proxied(f"http://me:secret@127.0.0.1:{proxy.port}")
         )
@@ -92,7 +89,7 @@ def test_a_proxy_that_does_not_know_us_is_not_asked_again(proxied: Any) -> None:
 
 @pytest.mark.parametrize("status", [407, 403, 502])
 def test_a_proxy_that_makes_no_tunnel_is_named(proxied: Any, status: int) -> None:
-    with Script(otherwise=answer(status, close=True)) as proxy:
+    with ScriptedServer(otherwise=answer(status, close=True)) as proxy:
         run = upload(
             "https://server.invalid/?key=abc",
             content(10),
@@ -128,7 +125,7 @@ def test_a_proxy_that_does_not_exist_is_an_error_at_once(proxied: Any) -> None:
 
 def test_a_proxy_that_hangs_up_is_tried_again(proxied: Any) -> None:
     store = Store()
-    with Script(Exchange.close, store) as proxy:
+    with ScriptedServer(Request.close, store) as proxy:
         run = upload("http://server.invalid/", content(10), **BLIND, **proxied(f"http://127.0.0.1:{proxy.port}"))
     assert run.count("file_success") == 1
 
@@ -136,7 +133,10 @@ def test_a_proxy_that_hangs_up_is_tried_again(proxied: Any) -> None:
 def test_a_tunnel_carries_a_whole_upload(proxied: Any, authority: trustme.CA, bundle: str) -> None:
     store = Store()
     data = content(3 * CHUNK)
-    with Script(otherwise=store, context=context(authority, "localhost")) as server, Script(otherwise=tunnel) as proxy:
+    with (
+        ScriptedServer(otherwise=store, context=server_context(authority)) as server,
+        ScriptedServer(otherwise=tunnel) as proxy,
+    ):
         options = proxied(f"http://127.0.0.1:{proxy.port}")
         with requests.Session() as session:
             options.setdefault("session", session)
@@ -149,15 +149,15 @@ def test_a_tunnel_carries_a_whole_upload(proxied: Any, authority: trustme.CA, bu
 
 def test_a_request_that_hangs_behind_a_tunnel_is_ended(authority: trustme.CA, bundle: str) -> None:
     with (
-        Script(otherwise=hold, context=context(authority, "localhost")) as server,
-        Script(otherwise=tunnel) as proxy,
+        ScriptedServer(otherwise=hold, context=server_context(authority)) as server,
+        ScriptedServer(otherwise=tunnel) as proxy,
         requests.Session() as mine,
     ):
         mine.verify = bundle
         mine.proxies = {"https": f"http://127.0.0.1:{proxy.port}"}
         session = Resumable(server.url, session=mine, timeout=(50, 50), **BLIND)
         session.add_file(content(10), relative_path="a.bin")
-        server.await_requests(1)
+        server.wait_requests(1)
         session.cancel()
         for thread in threading.enumerate():
             if thread.name.startswith("resumable-worker"):
@@ -166,25 +166,25 @@ def test_a_request_that_hangs_behind_a_tunnel_is_ended(authority: trustme.CA, bu
         session.close()
 
 
-def tunnel(exchange: Exchange) -> None:
+def tunnel(request: Request) -> None:
     """The step of a proxy that makes a tunnel to localhost."""
-    exchange.over = True
-    host, _, port = exchange.request.target.partition(":")
+    request.over = True
+    host, _, port = request.target.partition(":")
     assert host == "localhost"
     with socket.create_connection(("127.0.0.1", int(port))) as server:
-        exchange.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        request.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
         def back() -> None:
             try:
                 while data := server.recv(65536):
-                    exchange.send(data)
+                    request.send(data)
             except OSError:
                 pass
 
         thread = threading.Thread(target=back, daemon=True)
         thread.start()
         try:
-            while data := exchange.connection.recv(65536):
+            while data := request.socket.recv(65536):
                 server.sendall(data)
         except OSError:
             pass
@@ -198,14 +198,14 @@ def tunnel(exchange: Exchange) -> None:
 def test_a_host_that_needs_no_proxy_is_reached_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://nowhere.invalid:3128")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Script(answer()) as server:
+    with ScriptedServer(answer()) as server:
         run = upload(server.url, content(10), **BLIND)
     assert run.count("file_success") == 1
 
 
 def test_the_proxies_of_the_session_go_before_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://nowhere.invalid:3128")
-    with Script(answer()) as proxy, requests.Session() as session:
+    with ScriptedServer(answer()) as proxy, requests.Session() as session:
         session.proxies = {"http": f"http://127.0.0.1:{proxy.port}"}
         run = upload("http://server.invalid/", content(10), session=session, **BLIND)
     assert run.count("file_success") == 1
@@ -216,7 +216,7 @@ def test_the_proxies_of_the_session_go_before_those_of_the_environment(monkeypat
 
 def credentials(url_prefix: str = "", **options: Any) -> str | None:
     """The Authorization header with which a chunk comes."""
-    with Script(answer()) as server:
+    with ScriptedServer(answer()) as server:
         url = server.url.replace("http://", f"http://{url_prefix}")
         run = upload(url, content(10), **BLIND, **options)
     assert run.count("file_success") == 1
@@ -272,15 +272,15 @@ def test_a_digest_is_answered_with_the_body_once_more() -> None:
     store = Store()
     data = content(3 * CHUNK)
 
-    def challenge(exchange: Exchange) -> None:
-        exchange.read()
+    def challenge(request: Request) -> None:
+        request.read()
         fields = {
             "WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256',
             "Content-Length": "0",
         }
-        exchange.send(head(401, fields))
+        request.send(head(401, fields))
 
-    with Script(challenge, otherwise=store) as server, requests.Session() as session:
+    with ScriptedServer(challenge, otherwise=store) as server, requests.Session() as session:
         session.auth = requests.auth.HTTPDigestAuth("me", "mine")
         run = upload(server.url, data, session=session, **BLIND)
     assert run.count("file_success") == 1
@@ -298,7 +298,7 @@ def test_an_auth_object_sees_each_whole_request() -> None:
             prepared.headers["Signature"] = str(len(seen))
             return prepared
 
-    with Script(answer(404), answer()) as server, requests.Session() as session:
+    with ScriptedServer(answer(404), answer()) as server, requests.Session() as session:
         session.auth = Signing()
         run = upload(server.url, (b"", "empty.bin"), session=session, headers={"X-A": "1"}, method="octet")
     assert run.count("file_success") == 1
@@ -312,7 +312,7 @@ def test_an_auth_object_sees_each_whole_request() -> None:
 
 
 def test_what_the_session_has_goes_along() -> None:
-    with Script(answer(Set_Cookie="later=2; Path=/"), answer()) as server, requests.Session() as session:
+    with ScriptedServer(answer(Set_Cookie="later=2; Path=/"), answer()) as server, requests.Session() as session:
         session.headers["X-Mine"] = "1"
         session.params = {"tenant": "7"}
         session.cookies.set("early", "1")
@@ -343,18 +343,18 @@ def test_what_changes_on_the_session_changes_the_next_request(renew: Callable[[r
     with requests.Session() as session:
         session.headers["Authorization"] = basic("me:old")
 
-        def expire(exchange: Exchange) -> None:
+        def expire(request: Request) -> None:
             del session.headers["Authorization"]
             renew(session)
-            answer()(exchange)
+            answer()(request)
 
-        with Script(expire, answer()) as server:
+        with ScriptedServer(expire, answer()) as server:
             upload(server.url, content(2 * CHUNK), session=session, **BLIND)
     assert [request.headers["authorization"] for request in server.requests] == [basic("me:old"), basic("me:new")]
 
 
 def test_a_cookie_that_the_server_sets_comes_back(way: dict[str, Any]) -> None:
-    with Script(answer(Set_Cookie="a=1; Path=/"), answer(Set_Cookie="b=2; Path=/"), answer()) as server:
+    with ScriptedServer(answer(Set_Cookie="a=1; Path=/"), answer(Set_Cookie="b=2; Path=/"), answer()) as server:
         upload(server.url, content(3 * CHUNK), **BLIND, **way)
     cookies = [sorted(request.headers.get("cookie", "").split("; ")) for request in server.requests]
     assert cookies == [[""], ["a=1"], ["a=1", "b=2"]]
@@ -365,13 +365,13 @@ def test_a_cookie_that_one_worker_got_is_sent_by_all(way: dict[str, Any]) -> Non
     second_and_third = iter(range(2))
     together = threading.Barrier(2)
 
-    def balance(exchange: Exchange) -> None:
-        if "cookie" in exchange.request.headers and next(second_and_third, None) is not None:
+    def balance(request: Request) -> None:
+        if "cookie" in request.headers and next(second_and_third, None) is not None:
             together.wait(20)
-        given = {} if "cookie" in exchange.request.headers else {"Set_Cookie": f"node={next(nodes)}; Path=/"}
-        answer(**given)(exchange)  # type: ignore[arg-type]
+        given = {} if "cookie" in request.headers else {"Set_Cookie": f"node={next(nodes)}; Path=/"}
+        answer(**given)(request)  # type: ignore[arg-type]
 
-    with Script(otherwise=balance) as server:
+    with ScriptedServer(otherwise=balance) as server:
         upload(server.url, content(40 * CHUNK), simultaneous_uploads=3, **BLIND, **way)
     # Bookends: the first chunk is alone, so whoever sends the second has seen its cookie.
     assert len({request.connection for request in server.requests}) > 1
@@ -380,7 +380,7 @@ def test_a_cookie_that_one_worker_got_is_sent_by_all(way: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("name", ["Cookie", "cookie"])
 def test_a_cookie_of_the_server_does_not_replace_the_header_of_the_user(way: dict[str, Any], name: str) -> None:
-    with Script(answer(Set_Cookie="a=1; Path=/"), otherwise=answer()) as server:
+    with ScriptedServer(answer(Set_Cookie="a=1; Path=/"), otherwise=answer()) as server:
         upload(server.url, content(3 * CHUNK), headers={name: "session=mine"}, **BLIND, **way)
     assert [request.headers["cookie"] for request in server.requests] == ["session=mine"] * 3
 
@@ -389,11 +389,11 @@ def test_a_cookie_that_is_gone_from_the_session_is_not_sent() -> None:
     with requests.Session() as session:
         session.cookies.set("early", "1")
 
-        def forget(exchange: Exchange) -> None:
+        def forget(request: Request) -> None:
             session.cookies.clear()
-            answer()(exchange)
+            answer()(request)
 
-        with Script(forget, answer()) as server:
+        with ScriptedServer(forget, answer()) as server:
             upload(server.url, content(2 * CHUNK), session=session, **BLIND)
     assert [request.headers.get("cookie") for request in server.requests] == ["early=1", None]
 
@@ -412,7 +412,7 @@ def test_a_factory_makes_one_session_a_worker_and_they_are_closed() -> None:
         made.append(Counted())
         return made[-1]  # type: ignore[no-any-return]
 
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         upload(server.url, content(8 * CHUNK), session=factory, simultaneous_uploads=3, **BLIND)
     assert 1 <= len(made) <= 3
     assert all(session.closed for session in made)
@@ -425,7 +425,7 @@ def test_later_runs_use_the_sessions_of_the_factory_again() -> None:
         made.append(requests.Session())
         return made[-1]
 
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         with Resumable(server.url, CHUNK, simultaneous_uploads=3, session=factory, **BLIND) as session:
             for number in range(5):
                 session.add_file(content(8 * CHUNK, number), relative_path=f"{number}.bin")
@@ -441,7 +441,7 @@ def test_a_factory_that_makes_no_session_is_an_error(made: Any) -> None:
             raise ZeroDivisionError
         return made
 
-    with Script() as server:
+    with ScriptedServer() as server:
         run = upload(server.url, content(10), session=factory)
     assert type(run.error) is TransportError
     assert "session" in str(run.error)
@@ -456,7 +456,7 @@ def test_the_bundle_of_the_environment_does_not_go_before_that_of_the_session(
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
-    with Script(answer(), context=context(authority, "localhost")) as server, requests.Session() as session:
+    with ScriptedServer(answer(), context=server_context(authority)) as server, requests.Session() as session:
         session.verify = bundle
         run = upload(server.url, content(10), session=session, **BLIND)
     assert run.count("file_success") == 1
@@ -467,7 +467,10 @@ def test_a_session_that_verifies_nothing_gets_its_way(
     authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
-    with Script(answer(), context=context(authority, "elsewhere.example")) as server, requests.Session() as session:
+    with (
+        ScriptedServer(answer(), context=server_context(authority, "elsewhere.example")) as server,
+        requests.Session() as session,
+    ):
         session.verify = False
         run = upload(server.url, content(10), session=session, **BLIND)
     assert run.count("file_success") == 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.client import CHUNK, content, upload
-from support.scripted_server import Script, answer, hold
+from support.scripted_server import ScriptedServer, answer, hold
 
 from resumable import (
     FileRejected,
@@ -104,7 +104,7 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_that_is_none_is_an_error_at_once_and_harms_nobody(source: str, tmp_path: Path) -> None:
     made = SOURCES[source](tmp_path)
-    with Script(answer(), answer()) as server:
+    with ScriptedServer(answer(), answer()) as server:
         with Resumable(server.url, **BLIND) as session:
             events: list[Any] = []
             first = session.add_file(content(10), relative_path="first.bin")
@@ -124,7 +124,7 @@ def test_a_stream_that_is_a_fifo_is_read_to_its_end(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.write(writing, content(3 * CHUNK))
     os.close(writing)
-    with os.fdopen(reading, "rb") as stream, Script(otherwise=answer()) as server:
+    with os.fdopen(reading, "rb") as stream, ScriptedServer(otherwise=answer()) as server:
         run = upload(server.url, (stream, "stream.bin"), **BLIND)
     assert run.count("file_success") == 1
     assert b"".join(request.chunk for request in server.uploads) == content(3 * CHUNK)
@@ -164,7 +164,7 @@ def test_a_file_that_may_not_be_read_is_an_error_at_once(tmp_path: Path) -> None
 def test_none_of_a_batch_is_added_where_one_cannot_be_read(tmp_path: Path) -> None:
     good = tmp_path / "good.bin"
     good.write_bytes(content(10))
-    with Script() as server, Resumable(server.url) as session:
+    with ScriptedServer() as server, Resumable(server.url) as session:
         with pytest.raises(SourceError):
             session.add_files([good, tmp_path / "missing.bin"])
         assert session.files == []
@@ -172,7 +172,7 @@ def test_none_of_a_batch_is_added_where_one_cannot_be_read(tmp_path: Path) -> No
 
 
 def test_one_refused_file_does_not_end_the_batch(tmp_path: Path) -> None:
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         with Resumable(server.url, max_file_size=100, **BLIND) as session:
             skipped: list[Any] = []
             session.on("files_added", lambda files, refused: skipped.extend(refused))
@@ -184,7 +184,7 @@ def test_one_refused_file_does_not_end_the_batch(tmp_path: Path) -> None:
 
 
 def test_one_failed_file_does_not_end_the_run_and_all_errors_are_there() -> None:
-    with Script(answer(404, b"first"), answer(), answer(409, b"third"), answer()) as server:
+    with ScriptedServer(answer(404, b"first"), answer(), answer(409, b"third"), answer()) as server:
         session = Resumable(server.url, simultaneous_uploads=1, auto_upload=False, **BLIND)
         for name in "abcd":
             session.add_file(content(10), relative_path=name)
@@ -198,7 +198,7 @@ def test_one_failed_file_does_not_end_the_run_and_all_errors_are_there() -> None
 
 
 def test_fail_fast_ends_the_run_with_the_first_failure() -> None:
-    with Script(answer(), answer(404)) as server:
+    with ScriptedServer(answer(), answer(404)) as server:
         run = upload(
             server.url, *[(content(10), name) for name in "abcd"], fail_fast=True, simultaneous_uploads=1, **BLIND
         )
@@ -213,7 +213,7 @@ def test_fail_fast_ends_the_run_with_the_first_failure() -> None:
 
 
 def test_fail_fast_does_not_wait_for_what_hangs() -> None:
-    with Script(hold, answer(404)) as server:
+    with ScriptedServer(hold, answer(404)) as server:
         run = upload(
             server.url,
             *[(content(10), name) for name in "ab"],
@@ -314,7 +314,7 @@ def test_a_target_is_not_forgotten() -> None:
 
 
 def test_a_closed_session_takes_nothing_and_loses_nothing() -> None:
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         session = Resumable(server.url, **BLIND)
         file = session.add_file(content(10), relative_path="a.bin")
         session.join(20)
@@ -336,10 +336,10 @@ def test_a_closed_session_takes_nothing_and_loses_nothing() -> None:
 
 
 def test_joining_a_closed_session_does_not_hang() -> None:
-    with Script(hold) as server:
+    with ScriptedServer(hold) as server:
         session = Resumable(server.url, **BLIND)
         file = session.add_file(content(10), relative_path="a.bin")
-        server.await_requests(1)
+        server.wait_requests(1)
         session.close()
         result = session.join(5, raise_errors=False)
         assert file not in result.succeeded
@@ -347,10 +347,10 @@ def test_joining_a_closed_session_does_not_hang() -> None:
 
 
 def test_waiting_has_a_deadline_and_changes_nothing() -> None:
-    with Script(hold) as server:
+    with ScriptedServer(hold) as server:
         session = Resumable(server.url, **BLIND)
         file = session.add_file(content(10), relative_path="a.bin")
-        server.await_requests(1)
+        server.wait_requests(1)
         with pytest.raises(WaitTimeout):
             session.join(0.1)
         with pytest.raises(WaitTimeout):
@@ -360,13 +360,13 @@ def test_waiting_has_a_deadline_and_changes_nothing() -> None:
 
 
 def test_errors_that_were_looked_at_are_not_raised_again_by_the_block() -> None:
-    with Script(answer(404)) as server, Resumable(server.url, **BLIND) as session:
+    with ScriptedServer(answer(404)) as server, Resumable(server.url, **BLIND) as session:
         session.add_file(content(10), relative_path="a.bin")
         assert len(session.join(20, raise_errors=False).errors) == 1
 
 
 def test_the_same_file_twice_is_refused_and_uploaded_once() -> None:
-    with Script(answer()) as server, Resumable(server.url, **BLIND) as session:
+    with ScriptedServer(answer()) as server, Resumable(server.url, **BLIND) as session:
         session.add_file(content(10), relative_path="a.bin")
         with pytest.raises(FileRejected):
             session.add_file(content(10), relative_path="a.bin")
@@ -396,7 +396,7 @@ HOOKS: dict[str, Any] = {
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_that_raises_fails_its_file_and_no_other(hook: str) -> None:
-    with Script(otherwise=answer(503 if hook == "should_retry" else 200)) as server:
+    with ScriptedServer(otherwise=answer(503 if hook == "should_retry" else 200)) as server:
         options = {hook: HOOKS[hook]}
         url = options.pop("target", server.url)
         run = upload(url, content(10), **options)
@@ -424,7 +424,7 @@ def test_a_hook_that_raises_fails_its_file_and_no_other(hook: str) -> None:
     ],
 )
 def test_a_hook_that_returns_nonsense_fails_its_file(hook: str, value: Any, way: dict[str, Any]) -> None:
-    with Script(otherwise=answer(404)) as server:
+    with ScriptedServer(otherwise=answer(404)) as server:
         options = {hook: lambda *arguments: value}
         run = upload(options.pop("target", server.url), content(10), **options, **way)
     assert isinstance(run.error, ResumableError)
@@ -434,7 +434,7 @@ def test_a_hook_that_returns_nonsense_fails_its_file(hook: str, value: Any, way:
 
 def test_a_target_may_be_made_for_each_request_and_tests_have_their_own() -> None:
     asked: list[tuple[str, list[str]]] = []
-    with Script(answer(404), answer()) as server:
+    with ScriptedServer(answer(404), answer()) as server:
 
         def made(kind: str) -> Callable[[list[str]], str]:
             def make(parameters: list[str]) -> str:
@@ -451,7 +451,7 @@ def test_a_target_may_be_made_for_each_request_and_tests_have_their_own() -> Non
 
 
 def test_the_query_can_be_replaced_by_a_callable_and_back() -> None:
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         session = Resumable(server.url, query=lambda file, chunk: {"a": "1"}, **BLIND)
         for query in ({"a": "2"}, lambda file, chunk: {"a": "3"}, {}):
             session.add_file(content(10), relative_path=f"{len(server.requests)}.bin")

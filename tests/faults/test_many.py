@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.client import content
-from support.scripted_server import Script, answer
+from support.scripted_server import ScriptedServer, answer
 from support.sizes import sized
 
 from resumable import Resumable
@@ -20,7 +20,7 @@ FILES = sized(2000, 10_000)
 def test_run_follows_run_without_a_worker_lost() -> None:
     # The workers of one run are just going when the next one begins.
     with (
-        Script(otherwise=answer()) as server,
+        ScriptedServer(otherwise=answer()) as server,
         Resumable(server.url, test_chunks=False, simultaneous_uploads=4) as session,
     ):
         for run in range(300):
@@ -50,7 +50,7 @@ def test_thousands_of_files_need_few_descriptors(tmp_path: Path, plain_environme
             result = session.join()
         print(len(result.succeeded), most)
         """
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         result = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(text), server.url, str(folder)],
             capture_output=True,

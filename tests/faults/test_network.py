@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.breaking_proxy import Fault, Proxy, Scenario
 from support.client import CHUNK, content, upload
-from support.scripted_server import Exchange, Script, Store, answer, head, hold, raw
+from support.scripted_server import Answer, Request, ScriptedServer, Store, answer, head, hold, raw
 
 from resumable import Resumable, RetriesExhausted, TransportError
 from resumable.receiver import FileStore, Receiver, Server
@@ -64,17 +64,17 @@ def test_a_connection_that_went_stale_is_not_noticed(way: dict[str, Any]) -> Non
     data = content(8 * CHUNK)
     served: dict[int, int] = {}
 
-    def moody(exchange: Exchange) -> None:
+    def moody(request: Request) -> Answer | None:
         # Each connection serves two requests, and hangs up on the third.
-        number = exchange.request.connection
+        number = request.connection
         served[number] = served.get(number, 0) + 1
         if served[number] == 3:
-            exchange.read()
-            exchange.close()
-        else:
-            store(exchange)
+            request.read()
+            request.close()
+            return None
+        return store(request)
 
-    with Script(otherwise=moody) as server:
+    with ScriptedServer(otherwise=moody) as server:
         run = upload(server.url, data, **BLIND, **way)
     assert run.count("chunk_retry") == 0
     assert store.content(run.files[0].unique_identifier or "") == data
@@ -85,22 +85,22 @@ def test_many_stale_connections_at_once_are_not_noticed_either(way: dict[str, An
     gate = threading.Barrier(4)
     first = threading.Event()
 
-    def together(exchange: Exchange) -> None:
-        exchange.read()
+    def together(request: Request) -> None:
+        request.read()
         if not first.is_set():
             gate.wait(20)
             first.set()
-        answer(read=False)(exchange)
+        answer(read=False)(request)
 
-    def moody(exchange: Exchange) -> None:
-        exchange.read()
-        if exchange.request.connection < 4:
-            exchange.reset()
+    def moody(request: Request) -> None:
+        request.read()
+        if request.connection < 4:
+            request.reset()
         else:
-            answer(read=False)(exchange)
+            answer(read=False)(request)
 
     data = content(4 * CHUNK)
-    with Script(*[together] * 4, otherwise=moody) as server:
+    with ScriptedServer(*[together] * 4, otherwise=moody) as server:
         with Resumable(
             server.url,
             chunk_size=CHUNK,
@@ -143,7 +143,7 @@ def test_many_stale_connections_at_once_are_not_noticed_either(way: dict[str, An
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_an_answer_that_is_none_is_tried_again(way: dict[str, Any], reply: bytes, end: str) -> None:
     store = Store()
-    with Script(raw(reply, end=end), store) as server:
+    with ScriptedServer(raw(reply, end=end), store) as server:
         run = upload(server.url, content(10), **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == 1
@@ -153,17 +153,17 @@ def test_an_answer_that_is_none_is_tried_again(way: dict[str, Any], reply: bytes
 def test_an_answer_without_end_is_cut_and_proves_nothing(way: dict[str, Any]) -> None:
     sent = []
 
-    def endless(exchange: Exchange) -> None:
-        exchange.read()
-        exchange.send(head(200, {"Content-Type": "text/plain"}))
+    def endless(request: Request) -> None:
+        request.read()
+        request.send(head(200, {"Content-Type": "text/plain"}))
         try:
             for _ in range(1 << 10):
-                exchange.send(b"x" * (1 << 20))
+                request.send(b"x" * (1 << 20))
                 sent.append(1)
         except OSError:
             return
 
-    with Script(endless, otherwise=answer()) as server:
+    with ScriptedServer(endless, otherwise=answer()) as server:
         run = upload(server.url, content(2 * CHUNK), **BLIND, **way)
     assert run.count("file_success") == 1
     assert len(sent) < 100
@@ -185,38 +185,38 @@ def test_an_answer_without_end_is_cut_and_proves_nothing(way: dict[str, Any]) ->
 def test_an_answer_that_drips_is_given_up_after_the_read_timeout(
     way: dict[str, Any], begin: bytes, drop: bytes
 ) -> None:
-    def drip(exchange: Exchange) -> None:
-        exchange.read()
-        exchange.send(begin)
+    def drip(request: Request) -> None:
+        request.read()
+        request.send(begin)
         try:
-            while not exchange.stopping.wait(0.05):
-                exchange.send(drop)
+            while not request.stopping.wait(0.05):
+                request.send(drop)
         except OSError:
             return
 
-    with Script(drip, answer()) as server:
+    with ScriptedServer(drip, answer()) as server:
         run = upload(server.url, content(10), timeout=(5, 0.4), final_chunk_timeout=0.4, **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") >= 1
 
 
 def test_a_server_that_does_not_answer_in_time_is_tried_again(way: dict[str, Any]) -> None:
-    with Script(hold, answer()) as server:
+    with ScriptedServer(hold, answer()) as server:
         run = upload(server.url, content(10), timeout=(5, 0.3), final_chunk_timeout=0.3, **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") >= 1
 
 
 def test_the_last_chunk_is_waited_for_longer(way: dict[str, Any]) -> None:
-    def slow(exchange: Exchange) -> None:
-        exchange.read()
-        exchange.stopping.wait(0.8)
-        answer(read=False)(exchange)
+    def slow(request: Request) -> None:
+        request.read()
+        request.stopping.wait(0.8)
+        answer(read=False)(request)
 
-    def serve(exchange: Exchange) -> None:
-        (slow if exchange.request.number == 2 else answer())(exchange)
+    def serve(request: Request) -> None:
+        (slow if request.number == 2 else answer())(request)
 
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         run = upload(server.url, content(2 * CHUNK), timeout=(5, 0.3), final_chunk_timeout=20, **BLIND, **way)
     assert run.count("file_success") == 1
     assert [event for event in run.events if event[0] == "chunk_retry" and event[1].number == 2] == []
@@ -224,7 +224,7 @@ def test_the_last_chunk_is_waited_for_longer(way: dict[str, Any]) -> None:
 
 def test_a_server_that_stops_reading_is_given_up_and_tried_again(way: dict[str, Any]) -> None:
     size = 32 << 20
-    with Script(Exchange.hold, answer(), receive_buffer=4096) as server:
+    with ScriptedServer(Request.hold, answer(), receive_buffer=4096) as server:
         run = upload(server.url, content(size), chunk_size=size, timeout=(2, 1), **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") >= 1
@@ -236,7 +236,7 @@ def test_a_slow_line_may_take_longer_than_any_timeout(way: dict[str, Any]) -> No
     # The connect timeout of requests would cap the whole send.
     data = content(600_000)
     store = Store()
-    with Script(store) as server, Proxy(server.url, Scenario(bandwidth=300_000, slice=4096)) as proxy:
+    with ScriptedServer(store) as server, Proxy(server.url, Scenario(bandwidth=300_000, slice=4096)) as proxy:
         run = upload(proxy.url, data, chunk_size=1 << 20, timeout=(0.5, 20), final_chunk_timeout=20, **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == 0
@@ -254,7 +254,7 @@ def test_a_server_that_comes_up_later_is_found(way: dict[str, Any], silent_port:
 
         file = session.add_file(content(10), relative_path="a.bin")
         assert refused.wait(20)
-        with Script(otherwise=answer(), port=silent_port):
+        with ScriptedServer(otherwise=answer(), port=silent_port):
             session.join(20)
     assert file.is_complete()
     assert messages[0] == "Connection refused"
@@ -294,7 +294,7 @@ def test_a_host_that_was_there_before_is_waited_for(way: dict[str, Any], monkeyp
         return resolve(*arguments, **named)
 
     asked: list[Any] = [None]
-    with Script(answer(close=True), otherwise=answer(close=True)) as server:
+    with ScriptedServer(answer(close=True), otherwise=answer(close=True)) as server:
         asked.clear()
         monkeypatch.setattr(socket, "getaddrinfo", flap)
         run = upload(server.url.replace("127.0.0.1", "localhost"), content(3 * CHUNK), **BLIND, **way)
@@ -308,7 +308,7 @@ def test_a_narrow_and_broken_line_still_counts_its_bytes_right(way: dict[str, An
     faults = [Fault("reset", 6000), Fault("close", 6000)]
     sent: list[int] = []
     confirmed: list[int] = []
-    with Script(otherwise=store) as server, Proxy(server.url, Scenario(faults, slice=512)) as proxy:
+    with ScriptedServer(otherwise=store) as server, Proxy(server.url, Scenario(faults, slice=512)) as proxy:
         with Resumable(
             proxy.url,
             chunk_size=CHUNK,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.breaking_proxy import Fault, Proxy, Scenario
 from support.client import CHUNK, content, upload
-from support.scripted_server import Script, Store, answer
+from support.scripted_server import ScriptedServer, Store, answer
 
 from resumable import FileState, Resumable
 from resumable.receiver import FileStore, Receiver, Server
@@ -29,7 +29,7 @@ HEAD = 3000
 def test_a_second_run_sends_no_chunk_and_says_so(way: dict[str, Any]) -> None:
     store = Store()
     data = content(10 * CHUNK + 7)
-    with Script(otherwise=store) as server:
+    with ScriptedServer(otherwise=store) as server:
         first = upload(server.url, data, **way)
         sent = len(server.uploads)
         second = upload(server.url, data, **way)
@@ -46,7 +46,7 @@ def test_a_server_that_forgot_half_its_chunks_gets_just_those(way: dict[str, Any
     store = Store()
     data = content(16 * CHUNK)
     forgotten = random.Random(1).sample(range(1, 17), 8)
-    with Script(otherwise=store) as server:
+    with ScriptedServer(otherwise=store) as server:
         identifier = upload(server.url, data, **way).files[0].unique_identifier or ""
         before = len(server.uploads)
         for number in forgotten:
@@ -60,7 +60,7 @@ def test_a_server_that_forgot_half_its_chunks_gets_just_those(way: dict[str, Any
 def test_a_retry_of_a_failed_file_sends_what_is_missing() -> None:
     store = Store()
     data = content(6 * CHUNK)
-    with Script(store, store, answer(404), otherwise=store) as server:
+    with ScriptedServer(store, store, answer(404), otherwise=store) as server:
         session = Resumable(server.url, chunk_size=CHUNK, simultaneous_uploads=1, test_chunks=False)
         file = session.add_file(data, relative_path="a.bin")
         assert len(session.join(20, raise_errors=False).failed) == 1

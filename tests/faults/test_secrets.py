@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from support.client import content, upload
-from support.scripted_server import Script, answer, raw
+from support.scripted_server import ScriptedServer, answer, raw
 
 from resumable import OptionError, Resumable
 
@@ -57,7 +57,7 @@ def ours(caplog: pytest.LogCaptureFixture) -> str:
 @pytest.mark.parametrize("server", SERVERS)
 def test_no_secret_leaves_by_a_failure(server: str, way: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with Script(otherwise=SERVERS[server]) as script:
+    with ScriptedServer(otherwise=SERVERS[server]) as script:
         url = script.url.replace("http://", f"http://me:{SECRET}-password@") + f"?key={SECRET}-query&page=1"
         run = upload(url, content(10), headers=HEADERS, query=QUERY, max_chunk_retries=1, **way)
     assert bool(run.result.errors) == (server != "says present to everything")
@@ -92,7 +92,7 @@ def test_no_secret_leaves_where_nobody_answers(
 def test_no_secret_leaves_by_a_header_that_cannot_be_sent(
     headers: dict[str, str], way: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Script(otherwise=answer(404)) as script:
+    with ScriptedServer(otherwise=answer(404)) as script:
         run = upload(script.url, content(10), headers=lambda file, chunk: headers, max_chunk_retries=1, **BLIND, **way)
     assert run.result.errors
     assert SECRET not in every_text(run)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.client import content, upload
-from support.scripted_server import Script, answer
+from support.scripted_server import ScriptedServer, answer
 
 from resumable import Resumable
 from resumable.receiver import FileStore, Receiver, Server
@@ -54,7 +54,7 @@ def test_every_size_arrives(force: bool, form: dict[str, Any], way: dict[str, An
 
 def test_a_large_chunk_in_base64_is_one_base64(way: dict[str, Any]) -> None:
     data = content((2 << 20) + 1)
-    with Script(answer()) as server:
+    with ScriptedServer(answer()) as server:
         upload(server.url, data, chunk_size=2 << 20, chunk_format="base64", test_chunks=False, **way)
     (request,) = server.requests
     _, _, encoded = request.body.partition(b"data:application/octet-stream;base64,")

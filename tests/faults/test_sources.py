@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.client import CHUNK, content, upload
 from support.descriptors import open_below
-from support.scripted_server import Exchange, Script, answer
+from support.scripted_server import Request, ScriptedServer, answer
 
 from resumable import (
     Resumable,
@@ -87,13 +87,13 @@ def test_a_source_that_changes_between_two_chunks_fails(change: str, workers: in
     path.write_bytes(content(SIZE))
     do, kind = CHANGES[change]
 
-    def changing(exchange: Exchange) -> None:
-        exchange.read()
-        if exchange.request.number == 2:
+    def changing(request: Request) -> None:
+        request.read()
+        if request.number == 2:
             do(path)
-        answer(read=False)(exchange)
+        answer(read=False)(request)
 
-    with Script(otherwise=changing) as server:
+    with ScriptedServer(otherwise=changing) as server:
         run = upload(server.url, path, (content(10), "b.bin"), simultaneous_uploads=workers, **BLIND)
     # A file cannot become a directory at once: another worker may find nothing there.
     assert type(run.error) is kind or (change == "made a directory" and isinstance(run.error, kind))
@@ -111,17 +111,17 @@ def test_a_source_that_changes_within_a_chunk_fails_and_the_chunk_is_not_whole(c
     do, kind = CHANGES[change]
     whole = []
 
-    def slow(exchange: Exchange) -> None:
+    def slow(request: Request) -> None:
         if change == "rewritten":
             with path.open("r+b") as file:
                 file.write(b"x")
         else:
             do(path)
-        exchange.read()
+        request.read()
         whole.append(True)
-        answer(read=False)(exchange)
+        answer(read=False)(request)
 
-    with Script(slow, receive_buffer=4096) as server:
+    with ScriptedServer(slow, receive_buffer=4096) as server:
         run = upload(server.url, path, chunk_size=size, **BLIND)
     assert type(run.error) is kind
     assert whole == []
@@ -130,7 +130,7 @@ def test_a_source_that_changes_within_a_chunk_fails_and_the_chunk_is_not_whole(c
 def test_a_source_that_was_changed_before_it_was_opened_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(content(SIZE))
-    with Script(otherwise=answer(404)) as server, Resumable(server.url, auto_upload=False) as session:
+    with ScriptedServer(otherwise=answer(404)) as server, Resumable(server.url, auto_upload=False) as session:
         session.add_file(path)
         grow(path)
         result = session.join(raise_errors=False)
@@ -141,7 +141,7 @@ def test_a_source_that_was_changed_before_it_was_opened_fails(tmp_path: Path) ->
 def test_a_changed_file_is_another_upload(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(content(SIZE))
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         first = upload(server.url, path, **BLIND)
         rewrite(path)
         second = upload(server.url, path, **BLIND)
@@ -151,7 +151,7 @@ def test_a_changed_file_is_another_upload(tmp_path: Path) -> None:
 def test_an_open_file_that_is_deleted_is_sent_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(content(SIZE))
-    with path.open("rb") as file, Script(otherwise=answer()) as server:
+    with path.open("rb") as file, ScriptedServer(otherwise=answer()) as server:
         path.unlink()
         run = upload(server.url, file, **BLIND)
     assert run.count("file_success") == 1
@@ -168,7 +168,7 @@ def test_an_object_that_fails_to_read_fails_its_file_only() -> None:
         def open(self, mode: str) -> Any:
             raise RuntimeError("the disk is gone")
 
-    with Script(otherwise=answer()) as server:
+    with ScriptedServer(otherwise=answer()) as server:
         run = upload(server.url, Broken(), (content(10), "b.bin"), **BLIND)
     assert type(run.error) is SourceError
     assert "the disk is gone" in str(run.error)
@@ -179,7 +179,10 @@ def test_a_slow_identifier_of_a_file_that_vanished_is_an_error_of_ours(tmp_path:
     path = tmp_path / "a.bin"
     path.write_bytes(content(SIZE))
     identify = identifiers.content
-    with Script() as server, Resumable(server.url, auto_upload=False, generate_unique_identifier=identify) as session:
+    with (
+        ScriptedServer() as server,
+        Resumable(server.url, auto_upload=False, generate_unique_identifier=identify) as session,
+    ):
         session.add_file(path)
         path.unlink()
         result = session.join(raise_errors=False)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from support.client import CHUNK, content
-from support.scripted_server import Exchange, Script, Store, answer, hold
+from support.scripted_server import Answer, Request, ScriptedServer, Store, answer, hold
 
 from resumable import (
     ChunkState,
@@ -45,30 +45,30 @@ def within(seconds: float) -> Iterator[None]:
         assert time.monotonic() - start < seconds + 3
 
 
-def never_reads(exchange: Exchange) -> None:
-    exchange.hold()
+def never_reads(request: Request) -> None:
+    request.hold()
 
 
-def stops_in_its_answer(exchange: Exchange) -> None:
-    exchange.read()
-    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
-    exchange.hold()
+def stops_in_its_answer(request: Request) -> None:
+    request.read()
+    request.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    request.hold()
 
 
 SERVERS = {"never answers": hold, "never reads": never_reads, "stops in its answer": stops_in_its_answer}
 
 
 @pytest.fixture(params=SERVERS)
-def hung(request: pytest.FixtureRequest) -> Iterator[Script]:
+def hung(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
     """A server that takes requests and does not finish one."""
-    with Script(otherwise=SERVERS[request.param], receive_buffer=4096) as server:
+    with ScriptedServer(otherwise=SERVERS[request.param], receive_buffer=4096) as server:
         yield server
 
 
-def begun(session: Resumable, server: Script, **more: Any) -> Any:
+def begun(session: Resumable, server: ScriptedServer, **more: Any) -> Any:
     """A file, four chunks of which hang at the server. They are large enough to fill all buffers on the way."""
     file = session.add_file(content(4 * session.options.chunk_size), relative_path="a.bin", **more)
-    server.await_requests(4)
+    server.wait_requests(4)
     return file
 
 
@@ -77,7 +77,7 @@ def large(way: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.alone
-def test_cancel_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
+def test_cancel_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     file = begun(session, hung)
     with within(LIMIT):
@@ -91,7 +91,7 @@ def test_cancel_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> No
 
 
 @pytest.mark.alone
-def test_cancelling_the_file_ends_its_requests(hung: Script, way: dict[str, Any]) -> None:
+def test_cancelling_the_file_ends_its_requests(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     file = begun(session, hung)
     with within(LIMIT):
@@ -102,7 +102,7 @@ def test_cancelling_the_file_ends_its_requests(hung: Script, way: dict[str, Any]
 
 
 @pytest.mark.alone
-def test_close_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
+def test_close_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     begun(session, hung)
     with within(LIMIT):
@@ -112,7 +112,7 @@ def test_close_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> Non
 
 
 @pytest.mark.alone
-def test_a_pause_before_does_not_keep_them_from_ending(hung: Script, way: dict[str, Any]) -> None:
+def test_a_pause_before_does_not_keep_them_from_ending(hung: ScriptedServer, way: dict[str, Any]) -> None:
     # A pause lets a request that waits for its answer finish; a cancel that follows must not.
     session = Resumable(hung.url, **large(way))
     begun(session, hung)
@@ -125,7 +125,7 @@ def test_a_pause_before_does_not_keep_them_from_ending(hung: Script, way: dict[s
 
 
 @pytest.mark.alone
-def test_leaving_the_block_with_an_exception_ends_requests_that_hang(hung: Script, way: dict[str, Any]) -> None:
+def test_leaving_the_block_with_an_exception_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     with pytest.raises(ZeroDivisionError):
         leave_by_exception(session, hung)
@@ -133,7 +133,7 @@ def test_leaving_the_block_with_an_exception_ends_requests_that_hang(hung: Scrip
     assert no_threads_of(session)
 
 
-def leave_by_exception(session: Resumable, server: Script) -> None:
+def leave_by_exception(session: Resumable, server: ScriptedServer) -> None:
     with within(LIMIT), session:
         begun(session, server)
         raise ZeroDivisionError
@@ -142,10 +142,10 @@ def leave_by_exception(session: Resumable, server: Script) -> None:
 @pytest.mark.alone
 def test_a_test_and_a_canary_that_hang_are_ended(way: dict[str, Any]) -> None:
     # Three workers wait to hear what becomes of the canary that the fourth has sent.
-    with Script(answer(200), answer(200), answer(200), answer(200), otherwise=hold) as server:
+    with ScriptedServer(answer(200), answer(200), answer(200), answer(200), otherwise=hold) as server:
         session = Resumable(server.url, **PATIENT, **way)
         session.add_file(content(4 * CHUNK), relative_path="a.bin")
-        server.await_requests(5)
+        server.wait_requests(5)
         with within(LIMIT):
             session.close()
         assert no_threads_of(session)
@@ -182,16 +182,16 @@ def test_pause_stops_bodies_and_resume_goes_on(way: dict[str, Any]) -> None:
     data = content(2 * (8 << 20))
     gate = threading.Event()
 
-    def slow(exchange: Exchange) -> None:
+    def slow(request: Request) -> Answer:
         gate.wait(20)
-        store(exchange)
+        return store(request)
 
-    with Script(*[slow] * 4, receive_buffer=4096) as server:
+    with ScriptedServer(*[slow] * 4, receive_buffer=4096) as server:
         with Resumable(
             server.url, **{**BLIND, **PATIENT, "chunk_size": 8 << 20, "chunk_retry_interval": 0.01}, **way
         ) as session:
             file = session.add_file(data, relative_path="a.bin")
-            server.await_requests(2)
+            server.wait_requests(2)
             with within(LIMIT):
                 session.pause()
                 assert settled(session)
@@ -206,14 +206,14 @@ def test_pause_stops_bodies_and_resume_goes_on(way: dict[str, Any]) -> None:
 def test_a_pause_lets_an_answer_come_that_is_on_its_way(way: dict[str, Any]) -> None:
     gate = threading.Event()
 
-    def late(exchange: Exchange) -> None:
-        exchange.read()
+    def late(request: Request) -> None:
+        request.read()
         gate.wait(20)
-        answer(read=False)(exchange)
+        answer(read=False)(request)
 
     sent = threading.Event()
     options = {**BLIND, **PATIENT, "throttle_progress_callbacks": 0, **way}
-    with Script(late, late) as server, Resumable(server.url, **options) as session:
+    with ScriptedServer(late, late) as server, Resumable(server.url, **options) as session:
 
         @session.on("file_progress")
         def look(file: Any) -> None:
@@ -221,7 +221,7 @@ def test_a_pause_lets_an_answer_come_that_is_on_its_way(way: dict[str, Any]) -> 
                 sent.set()
 
         file = session.add_file(content(2 * CHUNK), relative_path="a.bin")
-        server.await_requests(2)
+        server.wait_requests(2)
         assert sent.wait(20)
         session.pause()
         gate.set()
@@ -333,9 +333,9 @@ BODIES = {
 @pytest.mark.parametrize("place", BODIES)
 @pytest.mark.parametrize("behaviour", ["never answers", "never reads"])
 def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_path: Path) -> None:
-    with Script(otherwise=SERVERS[behaviour]) as server:
+    with ScriptedServer(otherwise=SERVERS[behaviour]) as server:
         process = program(tmp_path, server.url, BODIES[place])
-        server.await_requests(4)
+        server.wait_requests(4)
         if place == "join":
             # Until then Ctrl-C would come where nobody catches it.
             assert process.stdout is not None
@@ -350,9 +350,9 @@ def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_
 
 @pytest.mark.alone
 def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
         process = program(tmp_path, server.url, "s = Resumable(url, **options); s.add_file(path); s.join()")
-        server.await_requests(4)
+        server.wait_requests(4)
         with within(LIMIT):
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=20)
@@ -363,10 +363,10 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 def test_a_program_that_just_ends_does_not_wait_for_its_uploads(tmp_path: Path) -> None:
-    with Script(otherwise=hold) as server:
+    with ScriptedServer(otherwise=hold) as server:
         body = "s = Resumable(url, **options); s.add_file(path); sys.stdin.readline(); print('end')"
         process = program(tmp_path, server.url, body)
-        server.await_requests(4)
+        server.wait_requests(4)
         with within(LIMIT):
             output, errors = process.communicate("\n", timeout=20)
     assert (output, process.returncode) == ("end\n", 0)
@@ -388,7 +388,7 @@ def test_a_second_ctrl_c_ends_the_closing(tmp_path: Path) -> None:
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         """
-    with Script(answer(503), otherwise=hold) as server:
+    with ScriptedServer(answer(503), otherwise=hold) as server:
         process = program(tmp_path, server.url, body)
         assert process.stdout is not None
         assert process.stdout.readline() == "stuck\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import pytest
 import requests
 import trustme
 from support.breaking_proxy import Fault, Proxy, Scenario
+from support.certificates import server_context
 from support.client import CHUNK, content, upload
-from support.scripted_server import Script, Store, answer, hold
+from support.scripted_server import ScriptedServer, Store, answer, hold
 
 from resumable import TransportError
 from resumable.transport.base import RequestControl
@@ -22,63 +22,6 @@ from resumable.transport.base import RequestControl
 pytestmark = pytest.mark.timeout(60)
 
 BLIND: dict[str, Any] = {"test_chunks": False}
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of the certificate that a client has to trust."""
-    path = tmp_path_factory.mktemp("trust") / "authority.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-def context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(made)
-    return made
-
-
-class Plain:
-    """A server that answers whatever comes with the same bytes."""
-
-    def __init__(self, reply: bytes) -> None:
-        self._reply = reply
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.connections = 0
-
-    def __enter__(self) -> Plain:
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(5)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with connection:
-                try:
-                    connection.recv(65536)
-                    connection.sendall(self._reply)
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):
-                        pass
-                except OSError:
-                    # The client has hung up before.
-                    pass
 
 
 @pytest.fixture(params=["own", "session"])
@@ -109,7 +52,7 @@ def test_a_certificate_of_a_stranger_is_refused_at_the_first_attempt(
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
-    with Script(context=context(authority, "localhost")) as server:
+    with ScriptedServer(context=server_context(authority)) as server:
         text = failed_at_once(server.url, test_chunks=test_chunks, **way)
     assert "certificate is not trusted" in text
     assert "session" in text
@@ -118,7 +61,7 @@ def test_a_certificate_of_a_stranger_is_refused_at_the_first_attempt(
 
 
 def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, trusting: dict[str, Any]) -> None:
-    with Script(context=context(authority, "elsewhere.example")) as server:
+    with ScriptedServer(context=server_context(authority, "elsewhere.example")) as server:
         text = failed_at_once(server.url, **trusting)
     assert "not trusted" in text
     assert "localhost" in text
@@ -128,7 +71,7 @@ def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, trusti
 def test_what_is_trusted_is_used(authority: trustme.CA, trusting: dict[str, Any]) -> None:
     store = Store()
     data = content(5 * CHUNK)
-    with Script(otherwise=store, context=context(authority, "localhost")) as server:
+    with ScriptedServer(otherwise=store, context=server_context(authority)) as server:
         run = upload(server.url, data, **trusting)
     assert run.count("file_success") == 1
     assert store.content(run.files[0].unique_identifier or "") == data
@@ -138,7 +81,8 @@ def test_what_is_trusted_is_used(authority: trustme.CA, trusting: dict[str, Any]
 @pytest.mark.parametrize("test_chunks", [True, False])
 def test_a_plain_server_is_told_apart_from_a_tls_one(trusting: dict[str, Any], test_chunks: bool) -> None:
     # Like any server, this one says what it thinks of a request that is none.
-    with Plain(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") as server:
+    reply = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with ScriptedServer(to_anything=reply) as server:
         text = failed_at_once(f"https://localhost:{server.port}/", test_chunks=test_chunks, **trusting)
     assert "does not speak TLS here" in text
     assert "http://" in text
@@ -147,7 +91,7 @@ def test_a_plain_server_is_told_apart_from_a_tls_one(trusting: dict[str, Any], t
 
 def test_a_tls_server_is_told_apart_from_a_plain_one(way: dict[str, Any]) -> None:
     # What OpenSSL says to plain HTTP: the alert "protocol version".
-    with Plain(b"\x15\x03\x01\x00\x02\x02\x46") as server:
+    with ScriptedServer(to_anything=b"\x15\x03\x01\x00\x02\x02\x46") as server:
         text = failed_at_once(f"http://127.0.0.1:{server.port}/", test_chunks=False, **way)
     assert "speaks TLS" in text
     assert "https://" in text
@@ -157,12 +101,12 @@ def test_a_tls_server_is_told_apart_from_a_plain_one(way: dict[str, Any]) -> Non
 def test_a_server_that_wants_a_certificate_gets_the_one_of_the_session(
     authority: trustme.CA, bundle: str, tmp_path: Path
 ) -> None:
-    wanting = context(authority, "localhost")
+    wanting = server_context(authority)
     wanting.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(wanting)
     mine = tmp_path / "mine.pem"
     authority.issue_cert("client.example").private_key_and_cert_chain_pem.write_to_path(str(mine))
-    with requests.Session() as session, Script(answer(), context=wanting) as server:
+    with requests.Session() as session, ScriptedServer(answer(), context=wanting) as server:
         session.verify = bundle
         session.cert = str(mine)
         run = upload(server.url, content(10), session=session, **BLIND)
@@ -190,7 +134,7 @@ def test_a_tls_connection_that_breaks_is_tried_again(
     store = Store()
     data = content(6 * CHUNK)
     with (
-        Script(otherwise=store, context=context(authority, "localhost")) as server,
+        ScriptedServer(otherwise=store, context=server_context(authority)) as server,
         Proxy(server.url, Scenario(faults)) as proxy,
     ):
         run = upload(proxy.url, data, **BLIND, **trusting)
@@ -199,7 +143,7 @@ def test_a_tls_connection_that_breaks_is_tried_again(
 
 
 def test_a_bundle_that_is_missing_is_an_error_at_once(authority: trustme.CA, tmp_path: Path) -> None:
-    with requests.Session() as session, Script(context=context(authority, "localhost")) as server:
+    with requests.Session() as session, ScriptedServer(context=server_context(authority)) as server:
         session.verify = str(tmp_path / "missing.pem")
         text = failed_at_once(server.url, session=session)
     assert server.connections == 0
@@ -209,7 +153,7 @@ def test_a_bundle_that_is_missing_is_an_error_at_once(authority: trustme.CA, tmp
 def test_a_connection_that_is_stopped_stays_one_of_tls(authority: trustme.CA, bundle: str) -> None:
     # SSLSocket.shutdown forgets the encryption first: a worker in the middle of a body would go on in plain text.
     trusted = ssl.create_default_context(cafile=bundle)
-    with Script(hold, context=context(authority, "localhost")) as server:
+    with ScriptedServer(hold, context=server_context(authority)) as server:
         plain = socket.create_connection(("127.0.0.1", server.port))
         with trusted.wrap_socket(plain, server_hostname="localhost") as connection:
             control = RequestControl()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.sample import Sample
+from support.waiting import PATIENCE, eventually, until_no_connection_is_served
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -23,8 +24,6 @@ from resumable.receiver import (
     Receiver,
     Server,
 )
-
-from .conftest import PATIENCE, eventually, until_no_connection_is_served
 
 STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 FOR_EVER = 1000.0

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from support.sample import Sample
+from support.waiting import PATIENCE, eventually
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -23,8 +24,6 @@ from resumable.receiver import (
     Receiver,
     Server,
 )
-
-from .conftest import PATIENCE, eventually
 
 PROGRAM = """
 import os, sys

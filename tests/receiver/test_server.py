@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import os
@@ -15,8 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from support.flood import raw
 from support.sample import Sample
 from support.stored_uploads import HEAD, entries
+from support.waiting import until_no_connection_is_served
 
 from resumable.errors import OptionError, StateError
 from resumable.receiver import (
@@ -28,8 +29,6 @@ from resumable.receiver import (
     Response,
     Server,
 )
-
-from .conftest import until_no_connection_is_served
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 OCTET = {"Content-Type": "application/octet-stream"}
@@ -47,23 +46,6 @@ def told(
     connection.request(method, f"/?{query}", body, OCTET)
     answer = connection.getresponse()
     return answer.status, answer.read()
-
-
-def raw(server: Server, *pieces: bytes, shut: bool = True) -> bytes:
-    """What comes back for these bytes until the server closes the connection, or resets it."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        try:
-            for piece in pieces:
-                connection.sendall(piece)
-            if shut:
-                connection.shutdown(socket.SHUT_WR)
-            while piece := connection.recv(65536):
-                answer += piece
-        except OSError as error:
-            if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
-                raise
-    return answer
 
 
 def published(server: Server, name: str) -> bytes:
@@ -95,9 +77,9 @@ def test_what_chromium_sends_byte_for_byte_is_stored(root: Path, method: str) ->
     test, upload = (row["raw"].replace(" /upload?", " /?").encode() for row in rows if row["method"] == method)
     with Server(root) as server:
         test, upload = (request.replace(b":PORT", b":%d" % server.port) for request in (test, upload))
-        assert raw(server, test).startswith(b"HTTP/1.1 204 ")
-        assert raw(server, upload).startswith(b"HTTP/1.1 201 ")
-        assert raw(server, test).startswith(b"HTTP/1.1 200 ")
+        assert raw(server.port, test).startswith(b"HTTP/1.1 204 ")
+        assert raw(server.port, upload).startswith(b"HTTP/1.1 201 ")
+        assert raw(server.port, test).startswith(b"HTTP/1.1 200 ")
     assert (root / "hé.txt").read_bytes() == b"hello"
 
 
@@ -134,7 +116,7 @@ def test_the_answers_say_no_more_than_they_must(server: Server) -> None:
 def test_a_body_that_ends_early_stores_nothing(server: Server) -> None:
     sample = Sample(bytes(100_000), 100_000, identifier="early", relative_path="early")
     head = f"POST /?{sample.query(1)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".encode()
-    answer = raw(server, head, bytes(60_000))
+    answer = raw(server.port, head, bytes(60_000))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Connection: close" in answer
     assert answer.endswith(b"The body ended 40000 bytes early.\n")
@@ -150,7 +132,7 @@ def test_a_form_that_ends_early_stores_nothing(server: Server) -> None:
     for cut in (1, 10, 40, 500, len(body) - 10):
         head = f"POST /?{sample.query(1)} HTTP/1.1\r\nHost: localhost\r\n"
         head += f"Content-Type: {request.headers['content-type']}\r\n"
-        answer = raw(server, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), body[:-cut])
+        answer = raw(server.port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), body[:-cut])
         assert answer.startswith(b"HTTP/1.1 400 ")
     with connected(server) as connection:
         assert told(connection, "GET", sample.query(1))[0] == 204
@@ -172,10 +154,10 @@ def test_a_body_that_stalls_is_cut(root: Path) -> None:
     sample = Sample(bytes(1000), 1000)
     head = f"POST /?{sample.query(1)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n".encode()
     with Server(root, limits=Limits(rate_window=0.2)) as server:
-        answer = raw(server, head, bytes(500), shut=False)
+        answer = raw(server.port, head, bytes(500), shut=False)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"Connection: close" in answer
-        assert raw(server, head + sample.data).startswith(b"HTTP/1.1 201 ")
+        assert raw(server.port, head + sample.data).startswith(b"HTTP/1.1 201 ")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +182,7 @@ def test_a_body_that_stalls_is_cut(root: Path) -> None:
 def test_a_length_that_is_not_one_is_refused_and_the_connection_closed(
     server: Server, header: str, status: int
 ) -> None:
-    answer = raw(server, f"POST /?{Sample().query(1)} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
+    answer = raw(server.port, f"POST /?{Sample().query(1)} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
     assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
     assert b"Connection: close\r\n" in answer
 
@@ -213,7 +195,7 @@ def test_what_a_refused_request_still_sends_is_dropped_within_limits(server: Ser
         assert told(connection, "GET", "nothing=1")[0] == 400
         assert connection.sock is used
     head = b"POST /other HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n"
-    answer = raw(server, head, shut=False)
+    answer = raw(server.port, head, shut=False)
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b"Connection: close" in answer
 
@@ -333,7 +315,7 @@ def test_what_the_application_raises_is_logged_and_answered_with_500(
             raise ValueError("broken on purpose")
 
     with Server(Broken(root)) as server:
-        answer = raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = raw(server.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert b"Connection: close" in answer
         assert b"purpose" not in answer

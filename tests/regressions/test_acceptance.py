@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from support.wire import PATIENCE, Request, Wire, stored
+from support.scripted_server import PATIENCE, Request, ScriptedServer, Store
 
 from resumable import (
     AuthenticationRefused,
@@ -61,15 +61,15 @@ class Site:
 
     def __call__(self, request: Request) -> Answer:
         if request.chunk is None:
-            return self._test(request) or stored(self.memory)(request)
+            return self._test(request) or Store(self.memory, missing=204)(request)
         refusal = self._says(request)
         if refusal is not None:
             return 200, refusal, {"Content-Type": "text/html"}
-        stored(self.memory)(request)
+        Store(self.memory, missing=204)(request)
         return 200, self._shows(request)
 
 
-def send(wire: Wire, path: Path, **options: Any) -> ResumableFile:
+def send(wire: ScriptedServer, path: Path, **options: Any) -> ResumableFile:
     """What becomes of the file, in chunks of 10 bytes."""
     given = {"chunk_size": 10, "chunk_retry_interval": 0, "simultaneous_uploads": 1, **options}
     with Resumable(wire.url, auto_upload=False, **given) as session:
@@ -78,12 +78,12 @@ def send(wire: Wire, path: Path, **options: Any) -> ResumableFile:
     return file
 
 
-def attempts(wire: Wire, number: int) -> int:
+def attempts(wire: ScriptedServer, number: int) -> int:
     """How often the chunk was sent."""
-    return sum(request.number == number for request in wire.posts)
+    return sum(request.number == number for request in wire.uploads)
 
 
-def command(wire: Wire, path: Path, *flags: str) -> tuple[int, list[dict[str, Any]], str]:
+def command(wire: ScriptedServer, path: Path, *flags: str) -> tuple[int, list[dict[str, Any]], str]:
     """The exit code of ``resumable upload --json``, the objects that it wrote, and what a person read."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -102,9 +102,11 @@ def says_from(number: int, body: str) -> Callable[[Request], str | None]:
 
 @pytest.mark.parametrize("tests", ["honest", "none", "page"])
 @pytest.mark.parametrize("number", [1, 4, 8])
-def test_a_log_in_page_is_no_acceptance_from_whatever_chunk_on(wire: Wire, make: Make, tests: str, number: int) -> None:
+def test_a_log_in_page_is_no_acceptance_from_whatever_chunk_on(
+    wire: ScriptedServer, make: Make, tests: str, number: int
+) -> None:
     def test(request: Request) -> Answer | None:
-        expired = tests == "page" and len(wire.posts) >= number
+        expired = tests == "page" and len(wire.uploads) >= number
         return (200, LOGIN) if expired else (404,) if tests == "none" else None
 
     wire.behave = site = Site(says_from(number, LOGIN), test)
@@ -116,7 +118,7 @@ def test_a_log_in_page_is_no_acceptance_from_whatever_chunk_on(wire: Wire, make:
     assert attempts(wire, number) == 1
 
 
-def test_a_log_in_page_is_a_failure_of_the_command_and_in_its_json(wire: Wire, make: Make) -> None:
+def test_a_log_in_page_is_a_failure_of_the_command_and_in_its_json(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(says_from(1, LOGIN))
     code, objects, text = command(wire, make(size=80))
     assert code == 6
@@ -129,12 +131,14 @@ def test_a_log_in_page_is_a_failure_of_the_command_and_in_its_json(wire: Wire, m
     assert "--accept STATUS:PATTERN" in text
 
 
-def test_credentials_that_are_made_anew_get_one_more_chance_after_a_log_in_page(wire: Wire, make: Make) -> None:
+def test_credentials_that_are_made_anew_get_one_more_chance_after_a_log_in_page(
+    wire: ScriptedServer, make: Make
+) -> None:
     asked: list[int] = []
 
     def headers(file: Any, chunk: Any) -> dict[str, str]:
         asked.append(chunk.number)
-        return {"X-Token": "old" if len(wire.posts) < 3 else "new"}
+        return {"X-Token": "old" if len(wire.uploads) < 3 else "new"}
 
     def says(request: Request) -> str | None:
         return LOGIN if request.number >= 3 and request.headers["x-token"] == "old" else None
@@ -145,12 +149,12 @@ def test_credentials_that_are_made_anew_get_one_more_chance_after_a_log_in_page(
     assert attempts(wire, 3) == 2
 
 
-def test_an_auth_object_of_a_session_gets_one_more_chance_after_a_log_in_page(wire: Wire, make: Make) -> None:
+def test_an_auth_object_of_a_session_gets_one_more_chance_after_a_log_in_page(wire: ScriptedServer, make: Make) -> None:
     class Auth(requests.auth.AuthBase):
         """Makes the token anew whenever it is asked once the third chunk has been sent."""
 
         def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers["X-Token"] = "old" if len(wire.posts) < 3 else "new"
+            request.headers["X-Token"] = "old" if len(wire.uploads) < 3 else "new"
             return request
 
     def says(request: Request) -> str | None:
@@ -164,7 +168,7 @@ def test_an_auth_object_of_a_session_gets_one_more_chance_after_a_log_in_page(wi
     assert attempts(wire, 3) == 2
 
 
-def test_a_factory_of_sessions_logs_in_again_after_a_log_in_page(wire: Wire, make: Make) -> None:
+def test_a_factory_of_sessions_logs_in_again_after_a_log_in_page(wire: ScriptedServer, make: Make) -> None:
     made: list[requests.Session] = []
 
     def log_in() -> requests.Session:
@@ -180,21 +184,21 @@ def test_a_factory_of_sessions_logs_in_again_after_a_log_in_page(wire: Wire, mak
     assert len(made) == 2
 
 
-def test_after_credentials_that_are_made_anew_a_second_log_in_page_is_final(wire: Wire, make: Make) -> None:
+def test_after_credentials_that_are_made_anew_a_second_log_in_page_is_final(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(says_from(3, LOGIN))
     file = send(wire, make(size=80), headers=lambda file, chunk: {"X-Token": "old"})
     assert type(file.error) is AuthenticationRefused
     assert attempts(wire, 3) == 2
 
 
-def test_an_expired_form_token_is_renewed_once(wire: Wire, make: Make) -> None:
-    wire.behave = Site(lambda request: '{"csrf_expired": true}' if len(wire.posts) == 1 else None)
+def test_an_expired_form_token_is_renewed_once(wire: ScriptedServer, make: Make) -> None:
+    wire.behave = Site(lambda request: '{"csrf_expired": true}' if len(wire.uploads) == 1 else None)
     assert send(wire, make(size=30), query=lambda file, chunk: {"csrf": "x"}).is_complete()
     assert attempts(wire, 2) == 2
 
 
 @pytest.mark.parametrize("tests", [True, False])
-def test_a_page_without_a_password_is_no_acceptance_either(wire: Wire, make: Make, tests: bool) -> None:
+def test_a_page_without_a_password_is_no_acceptance_either(wire: ScriptedServer, make: Make, tests: bool) -> None:
     wire.behave = site = Site(says_from(3, EXPIRED))
     file = send(wire, make(size=80), test_chunks=tests)
     assert type(file.error) is ServerRefused
@@ -212,14 +216,14 @@ def page(request: Request) -> str:
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_server_that_answers_each_chunk_with_its_page_is_asked_for_the_first(
-    wire: Wire, make: Make, workers: int, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, workers: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire.behave = site = Site(lambda request: None, shows=page)
     options: dict[str, Any] = {"chunk_size": 10, "simultaneous_uploads": workers}
     with Resumable(wire.url, **options) as session:
         files = [session.add_file(make(f"{number}.bin", 80)) for number in range(3)]
     assert all(file.is_complete() for file in files)
-    assert len(site.memory) == len(wire.posts) == 24
+    assert len(site.memory) == len(wire.uploads) == 24
     canaries = [request for request in wire.tests if "canary" in request.identifier]
     assert len(canaries) == 1
     # Each worker may have its first answer before another's has been proven.
@@ -227,7 +231,7 @@ def test_a_server_that_answers_each_chunk_with_its_page_is_asked_for_the_first(
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
 
 
-def test_an_accepted_page_is_noted_once_also_in_json(wire: Wire, make: Make) -> None:
+def test_an_accepted_page_is_noted_once_also_in_json(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(lambda request: None, shows=page)
     code, objects, text = command(wire, make(size=80))
     assert code == 0
@@ -237,14 +241,14 @@ def test_an_accepted_page_is_noted_once_also_in_json(wire: Wire, make: Make) -> 
     assert text.count("note: ") == 1
 
 
-def test_a_page_of_another_kind_is_asked_about_anew(wire: Wire, make: Make) -> None:
+def test_a_page_of_another_kind_is_asked_about_anew(wire: ScriptedServer, make: Make) -> None:
     wire.behave = site = Site(says_from(5, LOGIN), shows=page)
     file = send(wire, make(size=80), trust_tests=True)
     assert type(file.error) is AuthenticationRefused
     assert file.bytes_confirmed == 10 * len(site.memory) == 40
 
 
-def test_a_page_with_a_password_is_an_acceptance_if_the_chunk_is_there(wire: Wire, make: Make) -> None:
+def test_a_page_with_a_password_is_an_acceptance_if_the_chunk_is_there(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(lambda request: None, shows=lambda request: LOGIN)
     assert send(wire, make(size=80)).is_complete()
 
@@ -262,7 +266,7 @@ def test_a_page_with_a_password_is_an_acceptance_if_the_chunk_is_there(wire: Wir
     ],
     ids=lambda answer: str(answer[0]),
 )
-def test_tests_that_cannot_tell_prove_no_page(wire: Wire, make: Make, test: Answer) -> None:
+def test_tests_that_cannot_tell_prove_no_page(wire: ScriptedServer, make: Make, test: Answer) -> None:
     # The chunks are stored; a refusal is right all the same, because nothing says so.
     wire.behave = Site(lambda request: None, lambda request: test, shows=page)
     file = send(wire, make(size=80), test_chunks=False)
@@ -272,7 +276,7 @@ def test_tests_that_cannot_tell_prove_no_page(wire: Wire, make: Make, test: Answ
     assert attempts(wire, 1) == 3
 
 
-def test_a_question_that_fails_is_asked_again_with_the_chunk(wire: Wire, make: Make) -> None:
+def test_a_question_that_fails_is_asked_again_with_the_chunk(wire: ScriptedServer, make: Make) -> None:
     wire.behave = site = Site(lambda request: None, shows=page)
 
     def behave(request: Request) -> Answer | None:
@@ -286,14 +290,14 @@ def test_a_question_that_fails_is_asked_again_with_the_chunk(wire: Wire, make: M
     assert attempts(wire, 1) > 1
 
 
-def test_chunk_exists_decides_about_the_question_too(wire: Wire, make: Make) -> None:
+def test_chunk_exists_decides_about_the_question_too(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(lambda request: None, lambda request: (200, PAGE), shows=page)
     assert send(wire, make(size=30), chunk_exists=lambda response: True, test_chunks=False).is_complete()
     refused = send(wire, make("b.bin", 30), chunk_exists=lambda response: False, test_chunks=False)
     assert type(refused.error) is ServerRefused
 
 
-def test_pages_that_all_differ_are_all_asked_about(wire: Wire, make: Make) -> None:
+def test_pages_that_all_differ_are_all_asked_about(wire: ScriptedServer, make: Make) -> None:
     def shows(request: Request) -> str:
         return f"<html><p>Stored {chr(97 + request.number // 26)}{chr(97 + request.number % 26)}</p></html>"
 
@@ -303,14 +307,14 @@ def test_pages_that_all_differ_are_all_asked_about(wire: Wire, make: Make) -> No
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_an_answer_that_is_cut_is_asked_about(wire: Wire, make: Make, there: bool) -> None:
+def test_an_answer_that_is_cut_is_asked_about(wire: ScriptedServer, make: Make, there: bool) -> None:
     long = '{"success": true, "files": [' + '"a.bin", ' * 10_000
     wire.behave = Site(lambda request: None if there else long, shows=lambda request: long)
     assert send(wire, make(size=20)).is_complete() is there
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_notice_of_php_is_asked_about(wire: Wire, make: Make, there: bool) -> None:
+def test_a_notice_of_php_is_asked_about(wire: ScriptedServer, make: Make, there: bool) -> None:
     notice = "<br />\n<b>Deprecated</b>:  Old thing in <b>/a.php</b> on line <b>3</b><br />\n"
     wire.behave = Site(lambda request: None if there else notice, shows=lambda request: notice)
     assert send(wire, make(size=20)).is_complete() is there
@@ -320,7 +324,7 @@ def test_a_notice_of_php_is_asked_about(wire: Wire, make: Make, there: bool) -> 
 
 
 @pytest.mark.parametrize("body", ERRORS.values(), ids=ERRORS)
-def test_an_error_under_200_is_tried_three_times(wire: Wire, make: Make, body: str) -> None:
+def test_an_error_under_200_is_tried_three_times(wire: ScriptedServer, make: Make, body: str) -> None:
     wire.behave = site = Site(says_from(2, body))
     file = send(wire, make(size=30), max_chunk_retries=100)
     assert type(file.error) is ServerRefused
@@ -331,13 +335,13 @@ def test_an_error_under_200_is_tried_three_times(wire: Wire, make: Make, body: s
 
 
 @pytest.mark.parametrize("body", ERRORS.values(), ids=ERRORS)
-def test_an_error_under_200_that_passes_is_none(wire: Wire, make: Make, body: str) -> None:
+def test_an_error_under_200_that_passes_is_none(wire: ScriptedServer, make: Make, body: str) -> None:
     wire.behave = site = Site(lambda request: body if request.number == 2 and attempts(wire, 2) < 2 else None)
     assert send(wire, make(size=30)).is_complete()
     assert len(site.memory) == 3
 
 
-def test_fewer_retries_are_kept_to_and_a_hook_may_want_none(wire: Wire, make: Make) -> None:
+def test_fewer_retries_are_kept_to_and_a_hook_may_want_none(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(says_from(1, ERRORS["json"]))
     file = send(wire, make(size=10), max_chunk_retries=0)
     assert type(file.error) is ServerRefused
@@ -346,7 +350,7 @@ def test_fewer_retries_are_kept_to_and_a_hook_may_want_none(wire: Wire, make: Ma
     assert attempts(wire, 1) == 2
 
 
-def test_a_chunk_above_the_limit_of_php_is_refused_at_once_with_what_to_do(wire: Wire, make: Make) -> None:
+def test_a_chunk_above_the_limit_of_php_is_refused_at_once_with_what_to_do(wire: ScriptedServer, make: Make) -> None:
     # 7 MiB in chunks of 2 MiB, of which the last has 3, where upload_max_filesize is 2M.
     limit = 2 << 20
 
@@ -364,7 +368,7 @@ def test_a_chunk_above_the_limit_of_php_is_refused_at_once_with_what_to_do(wire:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
-def test_what_the_node_sample_refuses_is_refused_at_once(wire: Wire, make: Make, number: int) -> None:
+def test_what_the_node_sample_refuses_is_refused_at_once(wire: ScriptedServer, make: Make, number: int) -> None:
     wire.behave = Site(says_from(1, f"invalid_resumable_request{number}"))
     assert type(send(wire, make(size=10)).error) is ServerRefused
     assert attempts(wire, 1) == 1
@@ -374,7 +378,7 @@ def test_what_the_node_sample_refuses_is_refused_at_once(wire: Wire, make: Make,
 
 
 def test_accept_response_decides_about_pages_and_errors_and_nobody_is_asked(
-    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire.behave = Site(says_from(1, LOGIN))
     assert send(wire, make(size=30), accept_response=lambda response: True, test_chunks=False).is_complete()
@@ -382,13 +386,13 @@ def test_accept_response_decides_about_pages_and_errors_and_nobody_is_asked(
     assert caplog.records == []
 
 
-def test_what_accept_response_leaves_open_the_rules_decide(wire: Wire, make: Make) -> None:
+def test_what_accept_response_leaves_open_the_rules_decide(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(says_from(1, LOGIN))
     assert type(send(wire, make(size=30), accept_response=lambda response: None).error) is AuthenticationRefused
 
 
 @pytest.mark.parametrize("decided", ["no", 1, {"stored": False}])
-def test_accept_response_must_say_yes_or_no(wire: Wire, make: Make, decided: Any) -> None:
+def test_accept_response_must_say_yes_or_no(wire: ScriptedServer, make: Make, decided: Any) -> None:
     file = send(wire, make(size=30), accept_response=lambda response: decided)
     assert type(file.error) is HookError
     assert file.bytes_confirmed == 0
@@ -409,14 +413,16 @@ def test_accept_response_must_say_yes_or_no(wire: Wire, make: Make, decided: Any
         (["--reject", "200:"], 4),
     ],
 )
-def test_accept_and_reject_decide_by_status_and_pattern(wire: Wire, make: Make, flags: list[str], code: int) -> None:
+def test_accept_and_reject_decide_by_status_and_pattern(
+    wire: ScriptedServer, make: Make, flags: list[str], code: int
+) -> None:
     wire.behave = Site(says_from(1, LOGIN))
     found, objects, _ = command(wire, make(size=30), *flags)
     assert found == code
     assert objects[-1]["succeeded"] == (code == 0)
 
 
-def test_reject_makes_a_plain_answer_a_refusal(wire: Wire, make: Make) -> None:
+def test_reject_makes_a_plain_answer_a_refusal(wire: ScriptedServer, make: Make) -> None:
     wire.behave = Site(lambda request: "queued, not stored" if request.number == 2 else None)
     assert command(wire, make(size=30))[0] == 0
     assert command(wire, make("b.bin", 30), "--reject", "200:not stored")[0] == 4
@@ -424,12 +430,14 @@ def test_reject_makes_a_plain_answer_a_refusal(wire: Wire, make: Make) -> None:
 
 @pytest.mark.parametrize("pattern", ["200", "ok:200", ":x", "20:x", "600:x", "200:(", "202:queued"])
 @pytest.mark.parametrize("flag", ["--accept", "--reject"])
-def test_a_pattern_that_cannot_decide_is_a_usage_error(wire: Wire, make: Make, flag: str, pattern: str) -> None:
+def test_a_pattern_that_cannot_decide_is_a_usage_error(
+    wire: ScriptedServer, make: Make, flag: str, pattern: str
+) -> None:
     assert command(wire, make(size=30), flag, pattern)[0] == 2
     assert wire.requests == []
 
 
-def test_accept_decides_about_every_status_of_success(wire: Wire, make: Make) -> None:
+def test_accept_decides_about_every_status_of_success(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (202, LOGIN)
     flags = ("--success-statuses", "200,202", "--accept", "202:log in")
     assert command(wire, make(size=30), *flags)[0] == 0
@@ -440,7 +448,9 @@ def test_accept_decides_about_every_status_of_success(wire: Wire, make: Make) ->
     [("was saved", "wasn't saved"), (f"{'menu ' * 500} was saved", f"{'menu ' * 500} could not be saved")],
     ids=["apostrophe", "behind a long menu"],
 )
-def test_a_page_that_differs_in_one_word_is_asked_about_anew(wire: Wire, make: Make, yes: str, no: str) -> None:
+def test_a_page_that_differs_in_one_word_is_asked_about_anew(
+    wire: ScriptedServer, make: Make, yes: str, no: str
+) -> None:
     body = "<html><body>The chunk {}</body></html>"
     wire.behave = site = Site(says_from(5, body.format(no)), shows=lambda request: body.format(yes))
     file = send(wire, make(size=80))
@@ -449,7 +459,7 @@ def test_a_page_that_differs_in_one_word_is_asked_about_anew(wire: Wire, make: M
 
 
 @pytest.mark.parametrize("body", [EXPIRED, LOGIN], ids=["expired", "log-in"])
-def test_a_chunk_that_was_there_before_proves_no_page_for_others(wire: Wire, make: Make, body: str) -> None:
+def test_a_chunk_that_was_there_before_proves_no_page_for_others(wire: ScriptedServer, make: Make, body: str) -> None:
     # Nothing is tested before it is sent, so the first chunk may be there since an earlier upload; and it is.
     path = make(size=80)
     wire.behave = site = Site(lambda request: None)
@@ -464,8 +474,8 @@ def test_a_chunk_that_was_there_before_proves_no_page_for_others(wire: Wire, mak
     assert file.bytes_confirmed <= 10 * len(site.memory) == 30
 
 
-def test_without_tests_each_page_is_asked_about(wire: Wire, make: Make) -> None:
+def test_without_tests_each_page_is_asked_about(wire: ScriptedServer, make: Make) -> None:
     wire.behave = site = Site(lambda request: None, shows=page)
     assert send(wire, make(size=80), test_chunks=False).is_complete()
-    assert len(site.memory) == len(wire.posts) == 8
+    assert len(site.memory) == len(wire.uploads) == 8
     assert len([request for request in wire.tests if "canary" not in request.identifier]) == 8

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import Resumable
 
@@ -38,7 +38,7 @@ def longest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def session(wire: Wire, clock: Clock, longest: None) -> Iterator[Resumable]:
+def session(wire: ScriptedServer, clock: Clock, longest: None) -> Iterator[Resumable]:
     """A session that sends three chunks at once, with the waits that are the default."""
     session = Resumable(wire.url, chunk_size=10, chunk_order="free", test_chunks=False, auto_upload=False, clock=clock)
     yield session
@@ -53,7 +53,7 @@ def set_clock(session: Resumable, clock: Clock, now: float) -> None:
 
 @pytest.mark.parametrize("cut", [False, True], ids=["502", "cut"])
 def test_one_success_after_an_outage_is_enough(
-    wire: Wire, make: Make, session: Resumable, clock: Clock, cut: bool
+    wire: ScriptedServer, make: Make, session: Resumable, clock: Clock, cut: bool
 ) -> None:
     """All chunks failed so often that they wait for a minute, each from another time on. When the first of them gets
     through, the rest follows though the clock stands still."""
@@ -87,7 +87,7 @@ def test_one_success_after_an_outage_is_enough(
 
 
 def test_a_chunk_that_is_refused_while_others_succeed_does_not_burn_its_retries(
-    wire: Wire, make: Make, session: Resumable, clock: Clock
+    wire: ScriptedServer, make: Make, session: Resumable, clock: Clock
 ) -> None:
     """Its second attempt comes after the first wait, and not after each success of another."""
     stored: set[int] = set()
@@ -102,13 +102,15 @@ def test_a_chunk_that_is_refused_while_others_succeed_does_not_burn_its_retries(
     session.add_file(make("a.bin", 2000))
     session.upload()
     wire.wait(lambda: len(stored) == 199, "all other chunks")
-    assert [request.number for request in wire.posts].count(2) == 1
-    while [request.number for request in wire.posts].count(2) < 4:
+    assert [request.number for request in wire.uploads].count(2) == 1
+    while [request.number for request in wire.uploads].count(2) < 4:
         set_clock(session, clock, clock.now + 1)
         wire.settle()
 
 
-def test_a_success_does_not_shorten_the_wait_that_the_user_chose(wire: Wire, make: Make, clock: Clock) -> None:
+def test_a_success_does_not_shorten_the_wait_that_the_user_chose(
+    wire: ScriptedServer, make: Make, clock: Clock
+) -> None:
     stored: set[int] = set()
 
     def behave(request: Request) -> tuple[Any, ...]:

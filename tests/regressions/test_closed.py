@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session.conftest import wait_until_threads_are_gone
-from support.wire import PATIENCE, Request, Wire, stored
+from support.scripted_server import PATIENCE, ScriptedServer, Store, holding
+from support.threads import wait_until_threads_are_gone
 
 from resumable import (
     FileState,
@@ -25,11 +25,6 @@ Make = Callable[..., Path]
 Told = list[tuple[str, str]]
 
 ENDS = ("file_success", "file_error", "file_cancelled")
-
-
-def holding(request: Request) -> tuple[Any, ...] | None:
-    """The behaviour of a server that never answers an upload."""
-    return (404,) if request.chunk is None else None
 
 
 def endings(session: Resumable) -> Told:
@@ -50,7 +45,7 @@ def _no_thread_stays() -> Any:
     wait_until_threads_are_gone()
 
 
-def test_closing_in_the_middle_ends_every_file_as_cancelled(wire: Wire, make: Make) -> None:
+def test_closing_in_the_middle_ends_every_file_as_cancelled(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     session = Resumable(wire.url, simultaneous_uploads=1)
     told = endings(session)
@@ -68,7 +63,7 @@ def test_closing_in_the_middle_ends_every_file_as_cancelled(wire: Wire, make: Ma
 
 @pytest.mark.parametrize("paused", [False, True])
 @pytest.mark.parametrize("deliver", ["thread", "at once", "manual"])
-def test_the_events_have_come_when_close_returns(wire: Wire, make: Make, deliver: str, paused: bool) -> None:
+def test_the_events_have_come_when_close_returns(wire: ScriptedServer, make: Make, deliver: str, paused: bool) -> None:
     wire.behave = holding
     ways: dict[str, Any] = {"thread": None, "at once": lambda function: function(), "manual": "manual"}
     session = Resumable(wire.url, deliver=ways[deliver])
@@ -81,7 +76,7 @@ def test_the_events_have_come_when_close_returns(wire: Wire, make: Make, deliver
     assert told == [("a", "closed")]
 
 
-def test_more_files_than_one_call_delivers_by_hand_all_have_their_event(wire: Wire, make: Make) -> None:
+def test_more_files_than_one_call_delivers_by_hand_all_have_their_event(wire: ScriptedServer, make: Make) -> None:
     session = Resumable(wire.url, deliver="manual", auto_upload=False)
     told = endings(session)
     path = make()
@@ -94,7 +89,7 @@ def test_more_files_than_one_call_delivers_by_hand_all_have_their_event(wire: Wi
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, SystemExit])
-def test_a_block_that_raises_closes_its_files(wire: Wire, make: Make, error: type[BaseException]) -> None:
+def test_a_block_that_raises_closes_its_files(wire: ScriptedServer, make: Make, error: type[BaseException]) -> None:
     wire.behave = holding
     session = Resumable(wire.url)
     told = endings(session)
@@ -111,7 +106,7 @@ def test_a_block_that_raises_closes_its_files(wire: Wire, make: Make, error: typ
     assert session.state is SessionState.CLOSED
 
 
-def test_ctrl_c_on_leaving_the_block_closes_its_files(wire: Wire, make: Make) -> None:
+def test_ctrl_c_on_leaving_the_block_closes_its_files(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     session = Resumable(wire.url)
     told = endings(session)
@@ -130,7 +125,7 @@ def test_ctrl_c_on_leaving_the_block_closes_its_files(wire: Wire, make: Make) ->
     assert (file.state, told) == (FileState.CANCELLED, [("a", "closed")])
 
 
-def test_a_file_that_waits_for_its_retry_or_never_began_is_closed_too(wire: Wire, make: Make) -> None:
+def test_a_file_that_waits_for_its_retry_or_never_began_is_closed_too(wire: ScriptedServer, make: Make) -> None:
     again = threading.Event()
     wire.behave = lambda request: (503,)
     session = Resumable(wire.url, chunk_retry_interval=3600)
@@ -147,7 +142,7 @@ def test_a_file_that_waits_for_its_retry_or_never_began_is_closed_too(wire: Wire
     assert (file.state, told) == (FileState.CANCELLED, [("b", "closed")])
 
 
-def test_a_file_whose_hook_runs_is_closed_and_stays_so(wire: Wire, make: Make) -> None:
+def test_a_file_whose_hook_runs_is_closed_and_stays_so(wire: ScriptedServer, make: Make) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def prepare(file: ResumableFile) -> None:
@@ -165,7 +160,7 @@ def test_a_file_whose_hook_runs_is_closed_and_stays_so(wire: Wire, make: Make) -
     assert (file.state, told) == (FileState.CANCELLED, [("a", "closed")])
 
 
-def test_files_that_had_ended_end_only_once(wire: Wire, make: Make) -> None:
+def test_files_that_had_ended_end_only_once(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (415,) if request.file_name == "bad" else (200,)
     session = Resumable(wire.url)
     told = endings(session)
@@ -176,7 +171,7 @@ def test_files_that_had_ended_end_only_once(wire: Wire, make: Make) -> None:
     assert sorted(told) == [("bad", "file_error"), ("good", "file_success")]
 
 
-def test_threads_that_wait_for_a_file_learn_why_it_does_not_come(wire: Wire, make: Make) -> None:
+def test_threads_that_wait_for_a_file_learn_why_it_does_not_come(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     session = Resumable(wire.url)
     file = session.add_file(make())
@@ -195,7 +190,7 @@ def test_threads_that_wait_for_a_file_learn_why_it_does_not_come(wire: Wire, mak
     assert reasons == ["closed"]
 
 
-def test_a_late_handler_hears_that_its_file_was_closed(wire: Wire, make: Make) -> None:
+def test_a_late_handler_hears_that_its_file_was_closed(wire: ScriptedServer, make: Make) -> None:
     session = Resumable(wire.url, auto_upload=False, deliver="manual")
     file = session.add_file(make())
     session.close()
@@ -205,7 +200,7 @@ def test_a_late_handler_hears_that_its_file_was_closed(wire: Wire, make: Make) -
     assert heard == ["closed"]
 
 
-def test_each_way_to_be_cancelled_has_its_reason(wire: Wire, make: Make) -> None:
+def test_each_way_to_be_cancelled_has_its_reason(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (415,) if request.file_name == "bad" else None
     with Resumable(wire.url, auto_upload=False) as session:
         told = endings(session)
@@ -228,9 +223,9 @@ def test_each_way_to_be_cancelled_has_its_reason(wire: Wire, make: Make) -> None
     assert told == [("bad", "file_error"), ("other", "fail_fast")]
 
 
-def test_a_later_session_sends_only_what_is_missing(wire: Wire, make: Make) -> None:
+def test_a_later_session_sends_only_what_is_missing(wire: ScriptedServer, make: Make) -> None:
     memory: dict[tuple[str, int], bytes] = {}
-    keep = stored(memory)
+    keep = Store(memory, missing=204)
     wire.behave = lambda request: keep(request) if request.chunk is None or len(memory) < 3 else None
     session = Resumable(wire.url, chunk_size=10, simultaneous_uploads=1)
     path = make(size=100)
@@ -238,9 +233,9 @@ def test_a_later_session_sends_only_what_is_missing(wire: Wire, make: Make) -> N
     wire.wait_held()
     session.close()
     wire.behave = keep
-    before = len(wire.posts)
+    before = len(wire.uploads)
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(path)
     assert file.is_complete()
-    assert len(wire.posts) - before == 7
+    assert len(wire.uploads) - before == 7
     assert b"".join(memory[file.unique_identifier or "", number] for number in range(1, 11)) == path.read_bytes()

@@ -12,7 +12,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 from support.client import CHUNK, Run, content, upload
-from support.scripted_server import Script, answer
+from support.scripted_server import ScriptedServer, answer
 from support.sessions import WAYS
 from urllib3.util.retry import Retry
 
@@ -52,7 +52,7 @@ def test_a_permanent_refusal_behind_raise_for_status_is_judged_by_its_status(
     session: requests.Session, given: str
 ) -> None:
     session.hooks = {"response": [raise_for_status] if given == "list" else raise_for_status}
-    with Script(answer(413, b"too much")) as server:
+    with ScriptedServer(answer(413, b"too much")) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     error = failed_at_once(run, ServerRefused)
     assert (error.status, error.body) == (413, "too much")
@@ -60,14 +60,14 @@ def test_a_permanent_refusal_behind_raise_for_status_is_judged_by_its_status(
 
 def test_a_passing_refusal_behind_raise_for_status_is_tried_again(session: requests.Session) -> None:
     session.hooks["response"].append(raise_for_status)
-    with Script(answer(503, Retry_After="0"), answer()) as server:
+    with ScriptedServer(answer(503, Retry_After="0"), answer()) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (1, 1)
 
 
 def test_a_missing_chunk_behind_raise_for_status_is_missing(session: requests.Session) -> None:
     session.hooks["response"].append(raise_for_status)
-    with Script(answer(404), answer()) as server:
+    with ScriptedServer(answer(404), answer()) as server:
         run = upload(server.url, content(10), session=session)
     assert [request.method for request in server.requests] == ["GET", "POST"]
     assert run.count("file_success") == 1
@@ -76,7 +76,7 @@ def test_a_missing_chunk_behind_raise_for_status_is_missing(session: requests.Se
 def test_raise_for_status_leaves_no_connection_taken(session: requests.Session) -> None:
     session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
     session.hooks["response"].append(raise_for_status)
-    with Script(*[answer(503, b"x" * 100)] * 3, answer()) as server:
+    with ScriptedServer(*[answer(503, b"x" * 100)] * 3, answer()) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (3, 1)
     assert server.connections == 1
@@ -89,7 +89,7 @@ def test_a_session_that_raises_in_send_is_judged_by_the_answer() -> None:
             response.raise_for_status()
             return response
 
-    with Script(answer(413, b"too much")) as server, Strict() as session:
+    with ScriptedServer(answer(413, b"too much")) as server, Strict() as session:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert failed_at_once(run, ServerRefused).status == 413
 
@@ -110,7 +110,7 @@ def test_whatever_a_hook_raises_a_refusal_is_judged_by_its_status(session: reque
             raise raised
 
     session.hooks["response"].append(hook)
-    with Script(answer(413, b"too much")) as server:
+    with ScriptedServer(answer(413, b"too much")) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     error = failed_at_once(run, ServerRefused)
     assert (error.status, error.body) == (413, "too much")
@@ -121,7 +121,7 @@ def test_a_hook_that_raises_at_a_yes_makes_it_a_no_for_good(session: requests.Se
         response.json()
 
     session.hooks["response"].append(hook)
-    with Script(answer(200, b"not JSON")) as server:
+    with ScriptedServer(answer(200, b"not JSON")) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert failed_at_once(run, TransportError).status == 200
 
@@ -130,13 +130,13 @@ def test_a_line_that_breaks_under_a_hook_is_tried_again(session: requests.Sessio
     def hook(response: requests.Response, **_: Any) -> None:
         assert response.content == b"ok"
 
-    def cut(exchange: Any) -> None:
-        exchange.read()
-        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\no")
-        exchange.close()
+    def cut(request: Any) -> None:
+        request.read()
+        request.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\no")
+        request.close()
 
     session.hooks["response"].append(hook)
-    with Script(cut, answer(200, b"ok")) as server:
+    with ScriptedServer(cut, answer(200, b"ok")) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (1, 1)
 
@@ -152,14 +152,14 @@ def read_content(response: requests.Response, **_: Any) -> None:
 @pytest.mark.parametrize("body", [b"too much", b""])
 def test_an_answer_that_a_hook_has_read_keeps_its_body(session: requests.Session, body: bytes) -> None:
     session.hooks["response"].append(read_content)
-    with Script(answer(413, body)) as server:
+    with ScriptedServer(answer(413, body)) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert failed_at_once(run, ServerRefused).body == body.decode()
 
 
 def test_an_answer_that_a_hook_has_read_and_not_kept_still_counts(session: requests.Session) -> None:
     session.hooks["response"].append(lambda response, **_: [*response.iter_content(10)] and None)
-    with Script(answer(200, b"stored")) as server:
+    with ScriptedServer(answer(200, b"stored")) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
 
@@ -173,7 +173,7 @@ def test_a_response_that_a_hook_puts_in_place_counts(session: requests.Session) 
 
     session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
     session.hooks["response"].append(hook)
-    with Script(answer(200, b"stored"), answer(200)) as server:
+    with ScriptedServer(answer(200, b"stored"), answer(200)) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
         assert session.get(server.url, timeout=5, hooks={"response": []}) is not None
     error = failed_at_once(run, ServerRefused)
@@ -182,7 +182,7 @@ def test_a_response_that_a_hook_puts_in_place_counts(session: requests.Session) 
 
 def test_a_hook_that_returns_no_response_is_an_error_at_once(session: requests.Session) -> None:
     session.hooks["response"].append(lambda response, **_: {"status": "ok"})
-    with Script(answer()) as server:
+    with ScriptedServer(answer()) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     failed_at_once(run, TransportError)
 
@@ -193,14 +193,14 @@ def test_a_hook_that_sends_requests_of_its_own_disturbs_nothing(session: request
             assert session.post(response.url.partition("/upload")[0] + "/log", data=b"x").ok
 
     session.hooks["response"].append(log)
-    with Script() as server:
+    with ScriptedServer() as server:
         run = upload(server.url, content(3 * CHUNK), session=session, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
     assert [request.target.partition("?")[0] for request in server.requests] == ["/upload", "/log"] * 3
 
 
 def test_a_session_that_streams_is_no_other() -> None:
-    with Script(answer(200, b"stored")) as server, requests.Session() as session:
+    with ScriptedServer(answer(200, b"stored")) as server, requests.Session() as session:
         session.stream = True
         run = upload(server.url, content(10), session=session, **BLIND)
     assert run.count("file_success") == 1
@@ -211,7 +211,7 @@ def test_a_session_that_streams_is_no_other() -> None:
 
 def test_an_adapter_that_gives_up_on_a_status_is_judged_by_it(session: requests.Session) -> None:
     session.mount("http://", HTTPAdapter(max_retries=Retry(2, allowed_methods=None, status_forcelist=[413])))
-    with Script(*[answer(413)] * 3) as server:
+    with ScriptedServer(*[answer(413)] * 3) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert failed_at_once(run, ServerRefused).status == 413
 
@@ -263,7 +263,7 @@ def test_what_requests_cannot_send_fails_at_once(
     session: requests.Session, spoil: Callable[[requests.Session], None]
 ) -> None:
     spoil(session)
-    with Script() as server:
+    with ScriptedServer() as server:
         run = upload(server.url + "?token=hidden", content(10), session=session, **BLIND)
     assert not server.requests
     assert "hidden" not in str(failed_at_once(run, TransportError)).replace("/nonexistent/hidden", "")
@@ -287,7 +287,7 @@ def test_a_missing_support_for_socks_is_said_in_the_words_of_requests(session: r
 def test_auth_that_got_no_token_is_judged_by_what_its_server_said(
     session: requests.Session, status: int, retries: int
 ) -> None:
-    with Script() as server, Script(answer(status), otherwise=answer(200)) as tokens:
+    with ScriptedServer() as server, ScriptedServer(answer(status), otherwise=answer(200)) as tokens:
 
         def auth(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
             requests.get(tokens.url + "?secret=hidden", timeout=5).raise_for_status()
@@ -311,7 +311,7 @@ def test_a_factory_whose_server_is_away_for_a_moment_is_asked_again() -> None:
             raise requests.ConnectionError("away")
         return requests.Session()
 
-    with Script() as server:
+    with ScriptedServer() as server:
         run = upload(server.url, content(10), session=factory, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (1, 1)
 
@@ -338,16 +338,16 @@ class Renewed(requests.auth.AuthBase):
 def bearer(expected: str) -> Any:
     """A step that takes this token only."""
 
-    def step(exchange: Any) -> None:
-        given = exchange.request.headers.get("authorization")
-        answer(200 if given == expected else 401, b"said")(exchange)
+    def step(request: Any) -> None:
+        given = request.headers.get("authorization")
+        answer(200 if given == expected else 401, b"said")(request)
 
     return step
 
 
 def test_a_token_that_an_auth_object_renews_gets_a_second_chance(session: requests.Session) -> None:
     session.auth = Renewed()
-    with Script(otherwise=bearer("Bearer 2")) as server:
+    with ScriptedServer(otherwise=bearer("Bearer 2")) as server:
         run = upload(server.url, content(2 * CHUNK), session=session, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer 1", "Bearer 2", "Bearer 2"]
@@ -360,7 +360,7 @@ def test_a_header_that_a_hook_renews_on_the_session_gets_a_second_chance(session
 
     session.headers["Authorization"] = "Bearer old"
     session.hooks["response"].append(renew)
-    with Script(otherwise=bearer("Bearer new")) as server:
+    with ScriptedServer(otherwise=bearer("Bearer new")) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert run.count("file_success") == 1
     assert len(server.requests) == 2
@@ -368,7 +368,7 @@ def test_a_header_that_a_hook_renews_on_the_session_gets_a_second_chance(session
 
 @pytest.mark.parametrize("size", [0, 10, 2 * CHUNK])
 def test_a_token_that_a_request_method_adds_and_renews_is_sent(size: int) -> None:
-    with WAYS["with token"]("", Path()) as session, Script(otherwise=bearer("Bearer 1")) as server:
+    with WAYS["with token"]("", Path()) as session, ScriptedServer(otherwise=bearer("Bearer 1")) as server:
         run = upload(server.url, content(size), session=session, headers={"X-Mine": "1"}, method="octet", **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
     assert {request.headers["x-mine"] for request in server.requests} == {"1"}
@@ -386,7 +386,7 @@ def test_an_authorization_header_of_the_upload_beats_netrc_in_a_request_method(
 
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password wrong")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with Session() as session, Script(otherwise=bearer("Bearer mine")) as server:
+    with Session() as session, ScriptedServer(otherwise=bearer("Bearer mine")) as server:
         run = upload(server.url, content(10), session=session, headers={"Authorization": "Bearer mine"}, **BLIND)
     assert run.count("file_success") == 1
 
@@ -398,7 +398,7 @@ def test_a_session_that_gives_a_future_is_waited_for() -> None:
             def request(self, *arguments: Any, **options: Any) -> Any:
                 return executor.submit(super().request, *arguments, **options)
 
-        with Session() as session, Script() as server:
+        with Session() as session, ScriptedServer() as server:
             run = upload(server.url, content(2 * CHUNK), session=session)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
 
@@ -406,7 +406,7 @@ def test_a_session_that_gives_a_future_is_waited_for() -> None:
 @pytest.mark.parametrize("auth", [("me", "wrong"), lambda prepared: prepared, None])
 def test_credentials_that_stay_the_same_are_not_sent_twice(session: requests.Session, auth: Any) -> None:
     session.auth = auth
-    with Script(answer(401)) as server:
+    with ScriptedServer(answer(401)) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert failed_at_once(run, AuthenticationRefused).status == 401
     assert len(server.requests) == 1
@@ -414,7 +414,7 @@ def test_credentials_that_stay_the_same_are_not_sent_twice(session: requests.Ses
 
 def test_a_second_401_is_final(session: requests.Session) -> None:
     session.auth = Renewed()
-    with Script(answer(401), answer(401)) as server:
+    with ScriptedServer(answer(401), answer(401)) as server:
         run = upload(server.url, content(10), session=session, **BLIND)
     assert failed_at_once(run, AuthenticationRefused).status == 401
 
@@ -428,7 +428,7 @@ def test_a_factory_whose_login_has_expired_is_asked_once_more() -> None:
         session.headers["Authorization"] = made[-1]
         return session
 
-    with Script(bearer("Bearer 0"), otherwise=bearer("Bearer 1")) as server:
+    with ScriptedServer(bearer("Bearer 0"), otherwise=bearer("Bearer 1")) as server:
         run = upload(server.url, content(3 * CHUNK), session=factory, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
     assert made == ["Bearer 0", "Bearer 1"]
@@ -451,7 +451,7 @@ def test_many_workers_renew_a_token_once(session: requests.Session) -> None:
                 self.refused = True
 
     session.auth = auth = Once()
-    with Script(otherwise=bearer("Bearer new")) as server:
+    with ScriptedServer(otherwise=bearer("Bearer new")) as server:
         run = upload(server.url, content(12 * CHUNK), session=session, simultaneous_uploads=4, **BLIND)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
     assert auth.renewals == 1

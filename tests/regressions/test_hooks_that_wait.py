@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
 
 from resumable import HookError, OptionError, Resumable
 from resumable.hooks import HOOKS
@@ -41,7 +41,7 @@ def an_awaitable(*arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_an_async_hook_is_refused_when_it_is_given(wire: Wire, name: str) -> None:
+def test_an_async_hook_is_refused_when_it_is_given(wire: ScriptedServer, name: str) -> None:
     for hook in (coroutine, functools.partial(coroutine)):
         with pytest.raises(OptionError, match=rf"^{name} must be .*not async"):
             Resumable(**{"target": wire.url, name: hook})
@@ -51,13 +51,13 @@ def test_an_async_hook_is_refused_when_it_is_given(wire: Wire, name: str) -> Non
     assert not wire.requests
 
 
-def test_update_query_refuses_an_async_hook_too(wire: Wire) -> None:
+def test_update_query_refuses_an_async_hook_too(wire: ScriptedServer) -> None:
     with Resumable(wire.url) as session, pytest.raises(OptionError, match="not async"):
         session.update_query(coroutine)
 
 
 @pytest.mark.parametrize("hook", [a_coroutine, a_future, an_awaitable])
-def test_an_identifier_to_wait_for_is_never_sent(wire: Wire, make: Make, hook: Any) -> None:
+def test_an_identifier_to_wait_for_is_never_sent(wire: ScriptedServer, make: Make, hook: Any) -> None:
     with Resumable(wire.url, generate_unique_identifier=hook) as session:
         with pytest.raises(HookError, match=r"hook generate_unique_identifier returned .*wait for the result"):
             session.add_file(make())
@@ -66,7 +66,7 @@ def test_an_identifier_to_wait_for_is_never_sent(wire: Wire, make: Make, hook: A
 
 
 @pytest.mark.parametrize("name", ["query", "headers", "preprocess", "preprocess_file", "accept_response"])
-def test_a_hook_whose_result_has_to_be_awaited_fails_the_file(wire: Wire, make: Make, name: str) -> None:
+def test_a_hook_whose_result_has_to_be_awaited_fails_the_file(wire: ScriptedServer, make: Make, name: str) -> None:
     with Resumable(wire.url, **{name: a_coroutine}) as session:
         file = session.add_file(make())
         session.join(PATIENCE, raise_errors=False)
@@ -75,7 +75,7 @@ def test_a_hook_whose_result_has_to_be_awaited_fails_the_file(wire: Wire, make: 
 
 
 @pytest.mark.parametrize("made", [b"x", 1.5, None.__class__, True, ["x"]])
-def test_an_identifier_that_is_no_text_is_refused(wire: Wire, make: Make, made: Any) -> None:
+def test_an_identifier_that_is_no_text_is_refused(wire: ScriptedServer, make: Make, made: Any) -> None:
     with Resumable(wire.url, generate_unique_identifier=lambda path, relative_path: made) as session:
         with pytest.raises(HookError, match="not a string"):
             session.add_file(make())
@@ -84,11 +84,11 @@ def test_an_identifier_that_is_no_text_is_refused(wire: Wire, make: Make, made: 
     assert not wire.requests
 
 
-def test_a_number_is_an_identifier_as_in_javascript(wire: Wire, make: Make) -> None:
+def test_a_number_is_an_identifier_as_in_javascript(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, generate_unique_identifier=lambda path, relative_path: 7) as session:
         assert session.add_file(make()).unique_identifier == "7"
 
 
-def test_a_hook_may_wait_for_a_coroutine_itself(wire: Wire, make: Make) -> None:
+def test_a_hook_may_wait_for_a_coroutine_itself(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, generate_unique_identifier=lambda *_: asyncio.run(coroutine())) as session:
         assert session.add_file(make()).unique_identifier == "later"

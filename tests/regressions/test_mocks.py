@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
-from urllib.parse import quote
 
 import pytest
 import requests
@@ -20,7 +18,7 @@ import vcr
 from requests_ntlm import HttpNtlmAuth
 from requests_unixsocket import UnixAdapter
 from support.client import CHUNK, content, upload
-from support.scripted_server import Exchange, Script, Store, answer
+from support.scripted_server import Answer, Request, ScriptedServer, Store, answer
 
 from resumable import (
     AuthenticationRefused,
@@ -87,7 +85,7 @@ def test_an_upload_to_a_method_that_was_replaced_succeeds(target: str, way: dict
 
 
 def test_a_mock_that_begins_later_is_asked(way: dict[str, Any]) -> None:
-    with Script(answer()) as server, Resumable(server.url, CHUNK, **BLIND, **way) as session:
+    with ScriptedServer(answer()) as server, Resumable(server.url, CHUNK, **BLIND, **way) as session:
         session.add_file(content(10), relative_path="first.bin")
         session.join()
         with responses.RequestsMock() as network:
@@ -101,7 +99,7 @@ def test_what_vcr_recorded_is_played_without_the_server(way: dict[str, Any], tmp
     recorder = vcr.VCR(record_mode="once", match_on=["method", "uri"])
     data = content(3 * CHUNK)
     store = Store()
-    with Script(otherwise=store) as server, recorder.use_cassette(str(tmp_path / "cassette.yaml")):
+    with ScriptedServer(otherwise=store) as server, recorder.use_cassette(str(tmp_path / "cassette.yaml")):
         upload(server.url, (data, "same.bin"), **BLIND, **way)
         count = len(server.requests)
     assert b"".join(store.chunks.values()) == data
@@ -114,22 +112,10 @@ def test_what_vcr_recorded_is_played_without_the_server(way: dict[str, Any], tmp
 # -- sockets in the file system --------------------------------------------------------------------------------------
 
 
-class _UnixScript(Script):
-    """The server of scripts, behind a socket in the file system."""
-
-    def __init__(self, path: Path, *steps: Any, **options: Any) -> None:
-        super().__init__(*steps, **options)
-        self._listener.close()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self.url = f"http+unix://{quote(str(path), safe='')}/upload"
-
-
 def test_an_upload_through_a_unix_socket_arrives(tmp_path: Path) -> None:
     store = Store()
     data = content(3 * CHUNK)
-    with _UnixScript(tmp_path / "socket", otherwise=store) as server, requests.Session() as session:
+    with ScriptedServer(path=tmp_path / "socket", otherwise=store) as server, requests.Session() as session:
         session.mount("http+unix://", UnixAdapter())
         run = upload(server.url, data, session=session)
         session.close()
@@ -154,25 +140,23 @@ class _Guard:
         self._logins: dict[int, Any] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, exchange: Exchange) -> None:
-        kind, _, token = exchange.request.headers.get("authorization", "").partition(" ")
-        number = exchange.request.connection
+    def __call__(self, request: Request) -> Answer | None:
+        request.read()
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        number = request.connection
         if kind != "NTLM":
-            answer(401, b"who?", WWW_Authenticate="NTLM")(exchange)
-            return
+            return 401, b"who?", {"WWW-Authenticate": "NTLM"}
         with self._lock:
             login = self._logins.setdefault(number, spnego.server(protocol="ntlm"))
         try:
             reply = login.step(base64.b64decode(token))
         except spnego.exceptions.SpnegoError:
-            answer(401, b"no")(exchange)
-            return
+            return 401, b"no"
         if not login.complete:
             challenge = base64.b64encode(reply).decode()
-            answer(401, b"then?", WWW_Authenticate=f"NTLM {challenge}")(exchange)
-            return
+            return 401, b"then?", {"WWW-Authenticate": f"NTLM {challenge}"}
         del self._logins[number]
-        self._behind(exchange)
+        return self._behind(request)
 
 
 @pytest.fixture
@@ -186,7 +170,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_upload_behind_ntlm_arrives() -> None:
     store = Store()
     data = content(4 * CHUNK)
-    with Script(otherwise=_Guard(store)) as server, requests.Session() as session:
+    with ScriptedServer(otherwise=_Guard(store)) as server, requests.Session() as session:
         session.auth = HttpNtlmAuth("HERE\\me", "right")
         run = upload(server.url, data, session=session, simultaneous_uploads=2)
     assert (run.count("chunk_retry"), run.count("file_success")) == (0, 1)
@@ -195,7 +179,7 @@ def test_an_upload_behind_ntlm_arrives() -> None:
 
 @pytest.mark.usefixtures("account")
 def test_a_wrong_password_of_ntlm_is_final() -> None:
-    with Script(otherwise=_Guard(Store())) as server, requests.Session() as session:
+    with ScriptedServer(otherwise=_Guard(Store())) as server, requests.Session() as session:
         session.auth = HttpNtlmAuth("HERE\\me", "wrong")
         run = upload(server.url, content(10), session=session, **BLIND)
     assert type(run.error) is AuthenticationRefused

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire, stored
+from support.scripted_server import PATIENCE, Request, ScriptedServer, Store
 
 from resumable import Resumable, dialects, identifiers
 from resumable.cli.params.flags import DIALECTS
@@ -60,7 +60,7 @@ def test_the_command_has_the_safe_presets() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_first_and_the_last_chunk_are_alone(wire: Wire, make: Make, preset: Mapping[str, Any]) -> None:
+def test_the_first_and_the_last_chunk_are_alone(wire: ScriptedServer, make: Make, preset: Mapping[str, Any]) -> None:
     """A server that begins a file at its first chunk, or joins it at its last, must not be hurried."""
     wire.behave = translated(lambda request: (204,) if request.chunk is None else None)
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=4, **preset) as session:
@@ -68,14 +68,16 @@ def test_the_first_and_the_last_chunk_are_alone(wire: Wire, make: Make, preset: 
         rounds = []
         for count in (1, 4, 1):
             wire.wait_held(count)
-            assert len(wire.posts) == sum(map(len, rounds)) + count
+            assert len(wire.uploads) == sum(map(len, rounds)) + count
             rounds.append(sorted(request.number for request in wire.held))
             wire.release()
     assert rounds == [[1], [2, 3, 4, 5], [6]]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_chunk_that_fails_once_is_sent_again_after_a_wait(wire: Wire, make: Make, preset: Mapping[str, Any]) -> None:
+def test_a_chunk_that_fails_once_is_sent_again_after_a_wait(
+    wire: ScriptedServer, make: Make, preset: Mapping[str, Any]
+) -> None:
     answers = iter([(502,), (200,)])
     wire.behave = lambda request: (204,) if request.chunk is None else next(answers)
     asked: list[int] = []
@@ -92,18 +94,20 @@ def test_a_chunk_that_fails_once_is_sent_again_after_a_wait(wire: Wire, make: Ma
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_server_that_says_present_of_everything_is_not_believed(
-    wire: Wire, make: Make, preset: Mapping[str, Any]
+    wire: ScriptedServer, make: Make, preset: Mapping[str, Any]
 ) -> None:
     wire.behave = lambda request: (200,)
     with Resumable(wire.url, chunk_size=10, **preset) as session:
         file = session.add_file(make("a.bin", 40))
     assert file.is_complete()
     assert file.bytes_skipped == 0
-    assert len(wire.posts) == 4
+    assert len(wire.uploads) == 4
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_test_that_is_refused_does_not_fail_the_file(wire: Wire, make: Make, preset: Mapping[str, Any]) -> None:
+def test_a_test_that_is_refused_does_not_fail_the_file(
+    wire: ScriptedServer, make: Make, preset: Mapping[str, Any]
+) -> None:
     """The upload will tell."""
     wire.behave = lambda request: (404,) if request.chunk is None else (200,)
     with Resumable(wire.url, **preset) as session:
@@ -112,22 +116,22 @@ def test_a_test_that_is_refused_does_not_fail_the_file(wire: Wire, make: Make, p
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_an_empty_file_is_uploaded(wire: Wire, make: Make, preset: Mapping[str, Any]) -> None:
+def test_an_empty_file_is_uploaded(wire: ScriptedServer, make: Make, preset: Mapping[str, Any]) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (200,)
     with Resumable(wire.url, **preset) as session:
         file = session.add_file(make("a.bin", 0))
     assert file.is_complete()
-    assert len(wire.posts) == 1
+    assert len(wire.uploads) == 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("by_content", [False, True])
 def test_an_edited_file_of_equal_size_is_no_mixture_if_its_content_is_its_identifier(
-    wire: Wire, make: Make, preset: Mapping[str, Any], by_content: bool
+    wire: ScriptedServer, make: Make, preset: Mapping[str, Any], by_content: bool
 ) -> None:
     """With the identifiers of the libraries it is one, which the documentation says."""
     memory: dict[tuple[str, int], bytes] = {}
-    store = stored(memory)
+    store = Store(memory, missing=204)
     wire.behave = translated(lambda request: (413,) if request.chunk and request.number > 2 else store(request))
     options = {**preset, **({"generate_unique_identifier": identifiers.content} if by_content else {})}
     path = make("a.bin", 40)

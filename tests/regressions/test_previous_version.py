@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import FileState, Resumable, ResumableFile
 from resumable.receiver import FileStore, Receiver, Server
@@ -158,21 +158,23 @@ def test_the_previous_client_goes_on_with_an_upload_that_it_began_at_the_previou
 
 @pytest.mark.parametrize("stored", [(), (1, 2), (1, 2, 3), (2,)])
 @pytest.mark.parametrize("tests", [True, False])
-def test_this_client_uploads_to_the_previous_receiver(wire: Wire, stored: tuple[int, ...], tests: bool) -> None:
+def test_this_client_uploads_to_the_previous_receiver(
+    wire: ScriptedServer, stored: tuple[int, ...], tests: bool
+) -> None:
     """What it has is not sent, and nothing is sent that it would not know."""
     wire.behave = receiver = PreviousReceiver(*stored)
     file = send(wire.url, OPEN, "open.bin", test_chunks=tests)
     assert file.state is FileState.SUCCESS
     assert receiver.stored == {1, 2, 3, 4}
     missing = sorted({1, 2, 3, 4} - set(stored)) if tests else [1, 2, 3, 4]
-    assert sorted(request.number for request in wire.posts) == missing
+    assert sorted(request.number for request in wire.uploads) == missing
     assert not any(name.startswith("resumable-") for request in wire.requests for name in request.headers)
 
 
-def test_this_client_believes_the_previous_receiver_that_it_has_a_file(wire: Wire) -> None:
+def test_this_client_believes_the_previous_receiver_that_it_has_a_file(wire: ScriptedServer) -> None:
     wire.behave = PreviousReceiver(1, 2, 3)
     assert send(wire.url, FINISHED, "finished.bin").state is FileState.SUCCESS
-    assert wire.posts == []
+    assert wire.uploads == []
 
 
 def test_an_upload_that_the_previous_receiver_holds_open_goes_on(root: Path, server: Server) -> None:

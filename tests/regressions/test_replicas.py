@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+from support.scripted_server import Answer, Request, ScriptedServer
 
 from resumable import FileState, IncompleteUpload, Resumable
 from resumable.cli import main
@@ -21,56 +20,26 @@ from resumable.receiver import Server
 pytestmark = pytest.mark.timeout(60)
 
 CHUNK = 1000
+OF_ONE_CONNECTION = ("content-length", "connection", "date", "server")
 DATA = random.Random(1).randbytes(12 * CHUNK)
 
 
-class Balancer:
+class Balancer(ScriptedServer):
     """A proxy that gives each request to the next of several servers. With ``servers`` of one it is a plain one."""
 
     def __init__(self, servers: list[str]) -> None:
+        super().__init__(otherwise=self.forward)
         self.servers = servers
         self._turn = itertools.count()
-        balancer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:  # the name that the base class looks for
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                there = balancer.servers[next(balancer._turn) % len(balancer.servers)]
-                headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-                query = urlsplit(self.path).query
-                answer = requests.request(self.command, f"{there}?{query}", data=body, headers=headers, timeout=30)
-                self.send_response(answer.status_code)
-                for name, value in answer.headers.items():
-                    if name.lower() not in ("content-length", "connection", "date", "server"):
-                        self.send_header(name, value)
-                if answer.status_code != 204:
-                    self.send_header("Content-Length", str(len(answer.content)))
-                self.end_headers()
-                self.wfile.write(answer.content)
-
-            do_POST = do_GET  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def __enter__(self) -> Balancer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join(30)
-        self._server.server_close()
+    def forward(self, request: Request) -> Answer:
+        request.read()
+        there = self.servers[next(self._turn) % len(self.servers)]
+        query = urlsplit(request.target).query
+        headers = {name: value for name, value in request.headers.items() if name != "host"}
+        answer = requests.request(request.method, f"{there}?{query}", data=request.body, headers=headers, timeout=30)
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in OF_ONE_CONNECTION}
+        return answer.status_code, answer.content, kept
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import FileState, Resumable, RetriesExhausted
 
@@ -51,7 +51,7 @@ def failing(status: int, value: str | None, since: int) -> Callable[[Request], t
 @pytest.mark.parametrize("since", [1, 2])
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_file_fails_at_its_deadline_after_a_last_chance(
-    wire: Wire, make: Make, status: int, since: int, wait: str
+    wire: ScriptedServer, make: Make, status: int, since: int, wait: str
 ) -> None:
     value, options = WAITS[wait]
     wire.behave = failing(status, value, since)
@@ -65,22 +65,22 @@ def test_a_file_fails_at_its_deadline_after_a_last_chance(
     assert time.monotonic() - began >= DEADLINE
     assert isinstance(file.error, RetriesExhausted)
     assert (file.error.status, file.error.attempts) == (status, 2)
-    assert [request.number for request in wire.posts].count(since) == 2
+    assert [request.number for request in wire.uploads].count(since) == 2
 
 
 @pytest.mark.parametrize("since", [1, 2])
-def test_files_that_were_never_sent_have_their_deadline_too(wire: Wire, make: Make, since: int) -> None:
+def test_files_that_were_never_sent_have_their_deadline_too(wire: ScriptedServer, make: Make, since: int) -> None:
     """Held back for what the server said of another, each is sent once before it fails."""
     wire.behave = failing(429, HEADERS["seconds"], since)
     with Resumable(wire.url, chunk_size=10, retry_for=DEADLINE, simultaneous_uploads=1) as session:
         files = session.add_files([make(f"{number}.bin", 30) for number in range(4)])
         session.join(PATIENCE, raise_errors=False)
     assert {file.state for file in files} == {FileState.ERROR}
-    names = {request.fields["resumableFilename"] for request in wire.posts}
+    names = {request.fields["resumableFilename"] for request in wire.uploads}
     assert names == {"0.bin", "1.bin", "2.bin", "3.bin"}
 
 
-def test_a_file_that_is_added_while_the_server_is_left_alone_has_its_own_time(wire: Wire, make: Make) -> None:
+def test_a_file_that_is_added_while_the_server_is_left_alone_has_its_own_time(wire: ScriptedServer, make: Make) -> None:
     wire.behave = failing(503, HEADERS["seconds"], 2)
     with Resumable(wire.url, chunk_size=10, retry_for=DEADLINE, max_chunk_retries=0) as session:
         first = session.add_file(make("first.bin", 30))
@@ -91,10 +91,10 @@ def test_a_file_that_is_added_while_the_server_is_left_alone_has_its_own_time(wi
         session.join(PATIENCE, raise_errors=False)
     assert time.monotonic() - added >= DEADLINE
     assert second.state is FileState.ERROR
-    assert [request.fields["resumableFilename"] for request in wire.posts].count("second.bin") > 0
+    assert [request.fields["resumableFilename"] for request in wire.uploads].count("second.bin") > 0
 
 
-def test_a_server_that_takes_the_last_chance_is_well_again(wire: Wire, make: Make) -> None:
+def test_a_server_that_takes_the_last_chance_is_well_again(wire: ScriptedServer, make: Make) -> None:
     """Nobody waits for the rest of what it had asked for."""
     busy = iter([True])
 
@@ -112,7 +112,7 @@ def test_a_server_that_takes_the_last_chance_is_well_again(wire: Wire, make: Mak
 
 @pytest.mark.parametrize("status", [408, 502, 507])
 def test_a_server_that_is_not_busy_and_says_when_to_come_back_gets_only_that_chunk_later(
-    wire: Wire, make: Make, status: int
+    wire: ScriptedServer, make: Make, status: int
 ) -> None:
     failed = iter([True])
 
@@ -128,4 +128,4 @@ def test_a_server_that_is_not_busy_and_says_when_to_come_back_gets_only_that_chu
         session.add_files([make("a.bin", 10), make("b.bin", 50)])
         assert session.join(PATIENCE)
     assert time.monotonic() - began >= 1
-    assert wire.posts[-1].fields["resumableFilename"] == "a.bin"
+    assert wire.uploads[-1].fields["resumableFilename"] == "a.bin"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session.conftest import threads_of_sessions, wait_until_threads_are_gone
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
+from support.threads import threads_of_sessions, wait_until_threads_are_gone
 
 from resumable import (
     Result,
@@ -62,7 +62,7 @@ class Runs:
 
 
 @pytest.fixture
-def runs(wire: Wire) -> Iterator[Runs]:
+def runs(wire: ScriptedServer) -> Iterator[Runs]:
     """A session outside any ``with`` block."""
     runs = Runs(wire.url)
     yield runs
@@ -78,7 +78,7 @@ def refusing(request: Request) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("deliver", ["thread", "at once", "loop", "manual"])
-def test_a_program_that_never_joins_is_told_the_end(wire: Wire, make: Make, deliver: str) -> None:
+def test_a_program_that_never_joins_is_told_the_end(wire: ScriptedServer, make: Make, deliver: str) -> None:
     """With the options as they are, on the clock as it is."""
     calls: list[Callable[[], None]] = []
     ways: dict[str, Any] = {
@@ -103,7 +103,7 @@ def test_a_program_that_never_joins_is_told_the_end(wire: Wire, make: Make, deli
     session.close()
 
 
-def test_an_asyncio_program_awaits_the_end(wire: Wire, make: Make) -> None:
+def test_an_asyncio_program_awaits_the_end(wire: ScriptedServer, make: Make) -> None:
     async def main() -> Result:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Result] = loop.create_future()
@@ -126,7 +126,7 @@ def test_nothing_is_uploading_as_soon_as_nothing_is_left_to_send(runs: Runs, mak
     assert not runs.session.is_uploading()
 
 
-def test_files_that_failed_are_in_the_result(runs: Runs, wire: Wire, make: Make) -> None:
+def test_files_that_failed_are_in_the_result(runs: Runs, wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing
     good, bad = runs.session.add_files([make("good"), make("bad")])
     assert runs.wait() == Result((good,), (bad,))
@@ -135,7 +135,7 @@ def test_files_that_failed_are_in_the_result(runs: Runs, wire: Wire, make: Make)
     assert caught.value.result == Result((good,), (bad,))
 
 
-def test_without_a_delay_a_run_ends_with_its_last_handler(wire: Wire, make: Make) -> None:
+def test_without_a_delay_a_run_ends_with_its_last_handler(wire: ScriptedServer, make: Make) -> None:
     runs = Runs(wire.url, 0)
     for name in ("a", "b"):
         file = runs.session.add_file(make(name))
@@ -144,7 +144,7 @@ def test_without_a_delay_a_run_ends_with_its_last_handler(wire: Wire, make: Make
     runs.session.close()
 
 
-def test_a_delay_of_centuries_holds_nothing_up(wire: Wire, make: Make) -> None:
+def test_a_delay_of_centuries_holds_nothing_up(wire: ScriptedServer, make: Make) -> None:
     session = Resumable(wire.url, completion_delay=1e300)
     file = session.add_file(make())
     file.wait(PATIENCE)
@@ -227,7 +227,7 @@ def test_a_late_handler_counts_as_one_that_runs(runs: Runs, make: Make) -> None:
     assert runs.wait() == Result(tuple(files))
 
 
-def test_an_async_handler_may_add_the_next_file(wire: Wire, make: Make) -> None:
+def test_an_async_handler_may_add_the_next_file(wire: ScriptedServer, make: Make) -> None:
     async def main() -> tuple[list[Result], list[ResumableFile]]:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
@@ -267,7 +267,7 @@ def test_the_run_stays_open_while_files_are_looked_for(runs: Runs, make: Make) -
     assert runs.wait() == Result((first, *others))
 
 
-def test_the_run_stays_open_while_an_identifier_is_made(wire: Wire, make: Make) -> None:
+def test_the_run_stays_open_while_an_identifier_is_made(wire: ScriptedServer, make: Make) -> None:
     def identify(path: Any, relative_path: Any) -> str:
         if runs.session.files:
             runs.session.files[0].wait(PATIENCE)
@@ -280,7 +280,7 @@ def test_the_run_stays_open_while_an_identifier_is_made(wire: Wire, make: Make) 
     runs.session.close()
 
 
-def test_files_that_many_threads_add_are_each_in_one_result(wire: Wire, make: Make) -> None:
+def test_files_that_many_threads_add_are_each_in_one_result(wire: ScriptedServer, make: Make) -> None:
     path = make()
     added: list[ResumableFile] = []
     results: list[Result] = []
@@ -315,7 +315,7 @@ def test_a_run_that_is_paused_in_its_last_moment_stays_open(runs: Runs, make: Ma
     assert runs.wait() == Result((file,))
 
 
-def test_a_file_that_is_tried_again_keeps_the_run_open(runs: Runs, wire: Wire, make: Make) -> None:
+def test_a_file_that_is_tried_again_keeps_the_run_open(runs: Runs, wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing
     wire_was_bad = []
 
@@ -331,7 +331,7 @@ def test_a_file_that_is_tried_again_keeps_the_run_open(runs: Runs, wire: Wire, m
     assert wire_was_bad == [file]
 
 
-def test_a_run_in_a_block_stays_open_until_its_end(wire: Wire, make: Make) -> None:
+def test_a_run_in_a_block_stays_open_until_its_end(wire: ScriptedServer, make: Make) -> None:
     runs = Runs(wire.url, 0)
     file = runs.session.add_file(make("a"))
     assert runs.wait() == Result((file,))
@@ -379,7 +379,7 @@ def test_a_session_that_is_closed_in_its_last_moment_is_not_complete(runs: Runs,
     assert runs.results == []
 
 
-def test_the_last_file_may_be_removed_instead_of_sent(runs: Runs, wire: Wire, make: Make) -> None:
+def test_the_last_file_may_be_removed_instead_of_sent(runs: Runs, wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else None
     file = runs.session.add_file(make())
     wire.wait_held()
@@ -387,7 +387,7 @@ def test_the_last_file_may_be_removed_instead_of_sent(runs: Runs, wire: Wire, ma
     assert runs.wait() == Result(cancelled=(file,))
 
 
-def test_a_session_that_nobody_holds_completes_and_is_collected(wire: Wire, make: Make) -> None:
+def test_a_session_that_nobody_holds_completes_and_is_collected(wire: ScriptedServer, make: Make) -> None:
     ended = threading.Event()
     session = Resumable(wire.url)
     session.on("complete", ended.set)

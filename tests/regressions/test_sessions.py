@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import requests
 from support.client import CHUNK, content, upload
-from support.scripted_server import Exchange, Script, Step, Store, answer, hold
+from support.scripted_server import LEAVE, PATIENCE, Answer, Request, ScriptedServer, Step, Store, answer, hold
 from support.sessions import WAYS, Way
-from support.wire import LEAVE, PATIENCE, Request, Wire
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
@@ -35,8 +34,8 @@ def way(request: pytest.FixtureRequest) -> Way:
 def heads_apart(step: Step) -> Step:
     """The step for what an upload sends; what the user sends is answered at once."""
 
-    def apart(exchange: Exchange) -> None:
-        (answer() if exchange.request.method == "HEAD" else step)(exchange)
+    def apart(request: Request) -> Answer | None:
+        return (answer() if request.method == "HEAD" else step)(request)
 
     return apart
 
@@ -44,7 +43,7 @@ def heads_apart(step: Step) -> Step:
 def test_each_chunk_is_sent_once_and_arrives(way: Way, tmp_path: Path) -> None:
     store = Store()
     data = content(7 * 100_000, seed=1)
-    with Script(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as session:
+    with ScriptedServer(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as session:
         run = upload(server.url, data, chunk_size=100_000, session=session, simultaneous_uploads=3)
     assert run.count("chunk_retry") == run.count("file_error") == 0
     assert sorted(request.number for request in server.requests if request.method == "POST") == list(range(1, 8))
@@ -54,7 +53,7 @@ def test_each_chunk_is_sent_once_and_arrives(way: Way, tmp_path: Path) -> None:
 def test_what_is_there_is_not_sent_again(way: Way, tmp_path: Path) -> None:
     store = Store()
     data = content(3 * CHUNK, seed=2)
-    with Script(otherwise=heads_apart(store)) as server:
+    with ScriptedServer(otherwise=heads_apart(store)) as server:
         upload(server.url, (data, "same.bin"))
         with way(server.url, tmp_path) as session:
             run = upload(server.url, (data, "same.bin"), session=session)
@@ -66,7 +65,7 @@ def test_a_pause_holds_and_resume_goes_on(way: Way, tmp_path: Path) -> None:
     store = Store()
     data = content(6 * CHUNK, seed=3)
     paused = threading.Event()
-    with Script(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as mine:
+    with ScriptedServer(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as mine:
         session = Resumable(server.url, CHUNK, session=mine, simultaneous_uploads=1, **BLIND)
         with session:
             file = session.add_file(data, relative_path="sample.bin", on={"chunk_success": lambda *_: pause()})
@@ -86,11 +85,10 @@ def test_a_pause_holds_and_resume_goes_on(way: Way, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["cancel", "close"])
 def test_a_request_that_hangs_does_not_hold_up_the_end(end: str, way: Way, tmp_path: Path) -> None:
-    with Script(otherwise=heads_apart(hold)) as server, way(server.url, tmp_path) as mine:
+    with ScriptedServer(otherwise=heads_apart(hold)) as server, way(server.url, tmp_path) as mine:
         session = Resumable(server.url, CHUNK, session=mine, timeout=(50, 50), **BLIND)
         session.add_file(content(CHUNK), relative_path="sample.bin")
-        with server.seen:
-            assert server.seen.wait_for(lambda: any(r.method == "POST" for r in server.requests), PATIENCE)
+        server.wait(lambda: any(r.method == "POST" for r in server.requests))
         began = time.monotonic()
         getattr(session, end)()
         session.close()
@@ -102,15 +100,15 @@ def test_a_server_that_stops_reading_is_given_up_and_tried_again(way: Way, tmp_p
     store = Store()
     stalled: list[int] = []
 
-    def stall_once(exchange: Exchange) -> None:
+    def stall_once(request: Request) -> Answer | None:
         if not stalled:
-            stalled.append(exchange.request.number)
-            exchange.hold()
-        else:
-            store(exchange)
+            stalled.append(request.number)
+            request.hold()
+            return None
+        return store(request)
 
     with (
-        Script(otherwise=heads_apart(stall_once), receive_buffer=65536) as server,
+        ScriptedServer(otherwise=heads_apart(stall_once), receive_buffer=65536) as server,
         way(server.url, tmp_path) as session,
     ):
         run = upload(server.url, data, chunk_size=len(data), session=session, **IMPATIENT)
@@ -124,7 +122,7 @@ def test_a_request_that_hangs_is_cut_off(name: str, tmp_path: Path) -> None:
     def behave(request: Request) -> tuple[Any, ...] | None:
         return (200,) if request.method == "HEAD" else None
 
-    with Wire(behave) as wire, WAYS[name](wire.url, tmp_path) as mine:
+    with ScriptedServer(behave=behave) as wire, WAYS[name](wire.url, tmp_path) as mine:
         session = Resumable(wire.url, CHUNK, session=mine, timeout=(50, 50), **BLIND)
         session.add_file(content(CHUNK), relative_path="sample.bin")
         (request,) = wire.wait_held()
@@ -135,7 +133,7 @@ def test_a_request_that_hangs_is_cut_off(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_is_left_on_a_session(fails: bool) -> None:
-    with Script(answer(), answer(500 if fails else 200)) as server, requests.Session() as session:
+    with ScriptedServer(answer(), answer(500 if fails else 200)) as server, requests.Session() as session:
         session.get(server.url)
         adapter: Any = session.get_adapter(server.url)
         pool = adapter.get_connection_with_tls_context(requests.Request("GET", server.url).prepare(), True)

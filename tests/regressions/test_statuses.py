@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.client import content, upload
-from support.scripted_server import Script, answer
+from support.scripted_server import ScriptedServer, answer
 
 from resumable.errors import (
     AuthenticationRefused,
@@ -83,7 +83,7 @@ def test_the_rules_and_the_options_follow_the_table(status: int) -> None:
 
 @pytest.mark.parametrize("status", sorted(DECISIONS[Decision.PERMANENT]))
 def test_what_is_permanent_fails_with_one_request(status: int) -> None:
-    with Script(answer(status)) as server:
+    with ScriptedServer(answer(status)) as server:
         run = upload(server.url, content(10), **BLIND)
         assert len(server.requests) == 1
     kind: Any = RedirectRefused if status < 400 else ServerRefused
@@ -93,7 +93,7 @@ def test_what_is_permanent_fails_with_one_request(status: int) -> None:
 
 @pytest.mark.parametrize("status", [204, 206, 299, 418, 419, 432, 440, 460, 498, 508, 526])
 def test_what_hardly_helps_is_tried_five_times(status: int) -> None:
-    with Script(*[answer(status)] * FEW_ATTEMPTS) as server:
+    with ScriptedServer(*[answer(status)] * FEW_ATTEMPTS) as server:
         run = upload(server.url, content(10), **BLIND)
         assert len(server.requests) == FEW_ATTEMPTS
     assert isinstance(run.error, RetriesExhausted)
@@ -103,34 +103,36 @@ def test_what_hardly_helps_is_tried_five_times(status: int) -> None:
 
 @pytest.mark.parametrize("status", sorted(DECISIONS[Decision.RETRY] - {408} | {555}))
 def test_what_passes_is_tried_more_often(status: int) -> None:
-    with Script(*[answer(status)] * (FEW_ATTEMPTS + 1), answer()) as server:
+    with ScriptedServer(*[answer(status)] * (FEW_ATTEMPTS + 1), answer()) as server:
         run = upload(server.url, content(10), **BLIND)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == FEW_ATTEMPTS + 1
 
 
 def test_few_attempts_do_not_count_other_failures() -> None:
-    with Script(answer(502), answer(502), *[answer(204), answer(502)] * 4, answer(204)) as server:
+    with ScriptedServer(answer(502), answer(502), *[answer(204), answer(502)] * 4, answer(204)) as server:
         run = upload(server.url, content(10), **BLIND)
     assert isinstance(run.error, RetriesExhausted)
     assert (run.error.status, run.error.attempts) == (204, 11)
 
 
 def test_fewer_retries_than_the_few_are_what_the_user_said() -> None:
-    with Script(answer(204), answer(204)) as server:
+    with ScriptedServer(answer(204), answer(204)) as server:
         run = upload(server.url, content(10), max_chunk_retries=1, **BLIND)
     assert (run.error.status, run.error.attempts) == (204, 2)
 
 
 @pytest.mark.parametrize("decides", [True, None])
 def test_should_retry_has_more_to_say_than_the_table(decides: bool | None) -> None:
-    with Script(*[answer(402 if decides else 502)] * 7, *[answer(204 if decides else 502)] * 7, answer()) as server:
+    with ScriptedServer(
+        *[answer(402 if decides else 502)] * 7, *[answer(204 if decides else 502)] * 7, answer()
+    ) as server:
         run = upload(server.url, content(10), should_retry=lambda error, attempt: decides, **BLIND)
     assert run.count("file_success") == 1
 
 
 def test_a_list_of_ones_own_replaces_the_permanent_errors() -> None:
-    with Script(*[answer(402)] * 7, answer(204)) as server:
+    with ScriptedServer(*[answer(402)] * 7, answer(204)) as server:
         run = upload(server.url, content(10), permanent_errors=[204], **BLIND)
     assert isinstance(run.error, ServerRefused)
     assert run.error.status == 204
@@ -138,24 +140,24 @@ def test_a_list_of_ones_own_replaces_the_permanent_errors() -> None:
 
 @pytest.mark.parametrize("status", [414, 431, 494])
 def test_a_url_that_is_too_long_has_a_hint_that_makes_it_shorter(status: int) -> None:
-    with Script(answer(status)) as server:
+    with ScriptedServer(answer(status)) as server:
         run = upload(server.url, content(10), **BLIND)
     assert 'params_in="form"' in run.error.hint
-    with Script(answer()) as server:
+    with ScriptedServer(answer()) as server:
         assert upload(server.url, content(10), params_in="form", **BLIND).count("file_success") == 1
         assert "?" not in server.requests[0].target
 
 
 def test_a_status_that_this_server_may_mean_as_success_has_a_hint_and_the_option_works() -> None:
-    with Script(*[answer(204)] * FEW_ATTEMPTS) as server:
+    with ScriptedServer(*[answer(204)] * FEW_ATTEMPTS) as server:
         run = upload(server.url, content(10), **BLIND)
     assert "success_statuses" in run.error.hint
-    with Script(answer(204)) as server:
+    with ScriptedServer(answer(204)) as server:
         assert upload(server.url, content(10), success_statuses=(200, 201, 204), **BLIND).count("file_success") == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_that_leads_nowhere_has_a_hint_that_can_be_followed(status: int) -> None:
-    with Script(answer(status)) as server:
+    with ScriptedServer(answer(status)) as server:
         run = upload(server.url, content(10), **BLIND)
     assert run.error.hint == "check the target"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import FileState, Resumable, ResumableFile
 
@@ -64,11 +64,7 @@ def send(url: str, *sources: tuple[str, int], **options: Any) -> list[ResumableF
     return files
 
 
-def sent(wire: Wire) -> list[int]:
-    return [request.number for request in wire.posts]
-
-
-def canaries(wire: Wire) -> int:
+def canaries(wire: ScriptedServer) -> int:
     return sum(map(is_canary, wire.tests))
 
 
@@ -95,15 +91,17 @@ def notes(caplog: pytest.LogCaptureFixture) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("trust_tests", [False, True])
-def test_after_an_honest_canary_the_log_in_expires(wire: Wire, said: tuple[Any, ...], trust_tests: bool) -> None:
+def test_after_an_honest_canary_the_log_in_expires(
+    wire: ScriptedServer, said: tuple[Any, ...], trust_tests: bool
+) -> None:
     wire.behave = Foreign(1, 2, 3, lie=lambda request: said if request.number > 3 else None)
     (file,) = send(wire.url, ("a.bin", 12 * CHUNK), trust_tests=trust_tests)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == list(range(4, 13))
+    assert wire.numbers == list(range(4, 13))
     assert file.bytes_skipped == 3 * CHUNK
 
 
-def test_after_a_page_the_canary_is_asked_again_before_the_next_present_is_believed(wire: Wire) -> None:
+def test_after_a_page_the_canary_is_asked_again_before_the_next_present_is_believed(wire: ScriptedServer) -> None:
     # Behind the page the server says "present" to whatever it is asked.
     expired = []
 
@@ -117,14 +115,14 @@ def test_after_a_page_the_canary_is_asked_again_before_the_next_present_is_belie
     (file,) = send(wire.url, ("a.bin", 12 * CHUNK))
     assert file.state is FileState.SUCCESS
     # What was believed before cannot be confirmed any more.
-    assert sorted(sent(wire)) == list(range(1, 13))
-    assert sent(wire)[-1] == 12
+    assert sorted(wire.numbers) == list(range(1, 13))
+    assert wire.numbers[-1] == 12
 
 
 # -- what was only believed is asked once more -------------------------------------------------------------------------
 
 
-def test_what_was_believed_is_sent_if_the_canary_is_present_at_the_end(wire: Wire) -> None:
+def test_what_was_believed_is_sent_if_the_canary_is_present_at_the_end(wire: ScriptedServer) -> None:
     turned = []
 
     def lie(request: Request) -> Any:
@@ -136,11 +134,11 @@ def test_what_was_believed_is_sent_if_the_canary_is_present_at_the_end(wire: Wir
     wire.behave = Foreign(1, lie=lie)
     (file,) = send(wire.url, ("a.bin", 6 * CHUNK))
     assert file.state is FileState.SUCCESS
-    assert sorted(sent(wire)) == [1, 2, 3, 4, 5, 6]
+    assert sorted(wire.numbers) == [1, 2, 3, 4, 5, 6]
     assert file.bytes_skipped == 0
 
 
-def test_what_was_believed_and_is_gone_before_the_last_chunk_is_sent(wire: Wire) -> None:
+def test_what_was_believed_and_is_gone_before_the_last_chunk_is_sent(wire: ScriptedServer) -> None:
     server = Foreign(1, 2, 3)
     wire.behave = server
 
@@ -150,44 +148,44 @@ def test_what_was_believed_and_is_gone_before_the_last_chunk_is_sent(wire: Wire)
 
     (file,) = send(wire.url, ("a.bin", 6 * CHUNK), preprocess=wipe)
     assert file.state is FileState.SUCCESS
-    assert sorted(sent(wire)) == [1, 2, 3, 4, 5, 6]
-    assert sent(wire) == [4, 5, 1, 2, 3, 6]
+    assert sorted(wire.numbers) == [1, 2, 3, 4, 5, 6]
+    assert wire.numbers == [4, 5, 1, 2, 3, 6]
 
 
 @pytest.mark.parametrize("chunk_order", ["bookends", "free", "sequential"])
 @pytest.mark.parametrize("simultaneous_uploads", [1, 3, 6])
 def test_a_server_that_forgets_its_chunks_when_it_has_them_all_gets_each_once(
-    wire: Wire, chunk_order: str, simultaneous_uploads: int
+    wire: ScriptedServer, chunk_order: str, simultaneous_uploads: int
 ) -> None:
     server = wire.behave = Forgetful(*range(1, 6))
     many = {"chunk_order": chunk_order, "simultaneous_uploads": simultaneous_uploads}
     (file,) = send(wire.url, ("a.bin", 12 * CHUNK), **many)
     assert file.state is FileState.SUCCESS
-    assert sorted(sent(wire)) == list(range(6, 13))
+    assert sorted(wire.numbers) == list(range(6, 13))
     assert server.copies == 1
     assert file.bytes_skipped == 5 * CHUNK
 
 
-def test_a_file_that_is_skipped_whole_is_confirmed_once_and_then_believed(wire: Wire) -> None:
+def test_a_file_that_is_skipped_whole_is_confirmed_once_and_then_believed(wire: ScriptedServer) -> None:
     wire.behave = Foreign(*range(1, 7))
     (file,) = send(wire.url, ("a.bin", 6 * CHUNK))
     assert file.state is FileState.SUCCESS
-    assert wire.posts == []
+    assert wire.uploads == []
     assert canaries(wire) == 2
     assert len(wire.tests) == 6 + 1 + 2
     assert file.bytes_skipped == file.size
 
 
-def test_a_server_that_answers_differently_each_time_gets_everything_in_the_end(wire: Wire) -> None:
+def test_a_server_that_answers_differently_each_time_gets_everything_in_the_end(wire: ScriptedServer) -> None:
     # Two servers without a common store: one has all chunks, the other none.
     turns = iter(range(1000))
     wire.behave = Foreign(lie=lambda request: (404, "") if is_canary(request) or next(turns) % 2 else (200, "ok"))
     (file,) = send(wire.url, ("a.bin", 7 * CHUNK))
     assert file.state is FileState.SUCCESS
-    assert sorted(set(sent(wire))) == list(range(1, 8))
+    assert sorted(set(wire.numbers)) == list(range(1, 8))
 
 
-def test_a_server_that_is_busy_at_the_end_is_asked_again(wire: Wire) -> None:
+def test_a_server_that_is_busy_at_the_end_is_asked_again(wire: ScriptedServer) -> None:
     asked = []
 
     def lie(request: Request) -> Any:
@@ -197,10 +195,10 @@ def test_a_server_that_is_busy_at_the_end_is_asked_again(wire: Wire) -> None:
     wire.behave = Foreign(*range(1, 7), lie=lie)
     (file,) = send(wire.url, ("a.bin", 6 * CHUNK))
     assert file.state is FileState.SUCCESS
-    assert wire.posts == []
+    assert wire.uploads == []
 
 
-def test_a_file_that_was_sent_is_taken_at_the_word_of_a_foreign_server(wire: Wire) -> None:
+def test_a_file_that_was_sent_is_taken_at_the_word_of_a_foreign_server(wire: ScriptedServer) -> None:
     wire.behave = Foreign()
     (file,) = send(wire.url, ("a.bin", 6 * CHUNK))
     assert file.state is FileState.SUCCESS
@@ -208,7 +206,7 @@ def test_a_file_that_was_sent_is_taken_at_the_word_of_a_foreign_server(wire: Wir
     assert canaries(wire) == 0
 
 
-def test_who_trusts_tests_is_asked_nothing_more(wire: Wire) -> None:
+def test_who_trusts_tests_is_asked_nothing_more(wire: ScriptedServer) -> None:
     wire.behave = Foreign(*range(1, 7))
     send(wire.url, ("a.bin", 6 * CHUNK), trust_tests=True)
     assert len(wire.requests) == 6
@@ -217,7 +215,7 @@ def test_who_trusts_tests_is_asked_nothing_more(wire: Wire) -> None:
 # -- what a canary says something about --------------------------------------------------------------------------------
 
 
-def test_an_empty_file_does_not_switch_resuming_off(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_file_does_not_switch_resuming_off(wire: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
     # As django-resumable does: it truly has the bytes of each chunk of nothing.
     def lie(request: Request) -> Any:
         return (200, "") if request.fields["resumableTotalSize"] == "0" else None
@@ -225,24 +223,30 @@ def test_an_empty_file_does_not_switch_resuming_off(wire: Wire, caplog: pytest.L
     wire.behave = Foreign(1, 2, 3, lie=lie)
     empty, file = send(wire.url, ("empty.bin", 0), ("a.bin", 8 * CHUNK))
     assert (empty.state, file.state) == (FileState.SUCCESS, FileState.SUCCESS)
-    assert [request.number for request in wire.posts if request.fields["resumableTotalSize"] != "0"] == [4, 5, 6, 7, 8]
-    assert len(wire.posts) == 6
+    assert [request.number for request in wire.uploads if request.fields["resumableTotalSize"] != "0"] == [
+        4,
+        5,
+        6,
+        7,
+        8,
+    ]
+    assert len(wire.uploads) == 6
     assert all(request.fields["resumableTotalSize"] != "0" for request in wire.tests if is_canary(request))
     assert notes(caplog) == []
 
 
-def test_the_verdict_on_one_kind_of_file_is_not_that_on_another(wire: Wire) -> None:
+def test_the_verdict_on_one_kind_of_file_is_not_that_on_another(wire: ScriptedServer) -> None:
     # A server that takes tests of texts for requests of something else.
     def lie(request: Request) -> Any:
         return (200, "") if request.fields["resumableFilename"].endswith(".txt") else None
 
     wire.behave = Foreign(1, 2, lie=lie)
     send(wire.url, ("a.txt", 4 * CHUNK), ("a.bin", 4 * CHUNK))
-    assert [request.number for request in wire.posts if request.file_name == "a.txt"] == [1, 2, 3, 4]
-    assert [request.number for request in wire.posts if request.file_name == "a.bin"] == [3, 4]
+    assert [request.number for request in wire.uploads if request.file_name == "a.txt"] == [1, 2, 3, 4]
+    assert [request.number for request in wire.uploads if request.file_name == "a.bin"] == [3, 4]
 
 
-def test_the_verdict_on_one_address_is_not_that_on_another(wire: Wire) -> None:
+def test_the_verdict_on_one_address_is_not_that_on_another(wire: ScriptedServer) -> None:
     def where(params: list[str]) -> str:
         place = "liar" if "resumableTotalSize=80" in params else "honest"
         return f"{wire.url}/{place}?{'&'.join(params)}"
@@ -250,8 +254,8 @@ def test_the_verdict_on_one_address_is_not_that_on_another(wire: Wire) -> None:
     wire.behave = Foreign(1, 2, 3, lie=lambda request: (200, "") if request.path.endswith("/liar") else None)
     files = send(wire.url, ("a.bin", 6 * CHUNK), ("b.bin", 8 * CHUNK), test_target=where)
     assert [file.state for file in files] == [FileState.SUCCESS] * 2
-    assert [request.number for request in wire.posts if request.file_name == "a.bin"] == [4, 5, 6]
-    assert [request.number for request in wire.posts if request.file_name == "b.bin"] == list(range(1, 9))
+    assert [request.number for request in wire.uploads if request.file_name == "a.bin"] == [4, 5, 6]
+    assert [request.number for request in wire.uploads if request.file_name == "b.bin"] == list(range(1, 9))
 
 
 # -- tests that say nothing --------------------------------------------------------------------------------------------
@@ -268,7 +272,7 @@ def test_the_verdict_on_one_address_is_not_that_on_another(wire: Wire) -> None:
     ],
 )
 def test_tests_that_lead_to_a_log_in_are_told_of_once(
-    wire: Wire, caplog: pytest.LogCaptureFixture, said: tuple[Any, ...], word: str
+    wire: ScriptedServer, caplog: pytest.LogCaptureFixture, said: tuple[Any, ...], word: str
 ) -> None:
     wire.behave = Foreign(lie=lambda request: said)
     files = send(wire.url, ("a.bin", 3 * CHUNK), ("b.bin", 3 * CHUNK))
@@ -279,9 +283,9 @@ def test_tests_that_lead_to_a_log_in_are_told_of_once(
     assert wire.url in note
 
 
-def test_a_token_that_expires_before_a_test_is_renewed_for_it(wire: Wire) -> None:
+def test_a_token_that_expires_before_a_test_is_renewed_for_it(wire: ScriptedServer) -> None:
     tokens = iter(["old", *["new"] * 100])
     wire.behave = Foreign(1, 2, 3, lie=lambda request: None if request.headers["authorization"] == "new" else (401, ""))
     (file,) = send(wire.url, ("a.bin", 4 * CHUNK), headers=lambda file, chunk: {"Authorization": next(tokens)})
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [4]
+    assert wire.numbers == [4]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import Resumable
 from resumable.receiver import FileStore, Receiver, Server
@@ -81,7 +81,9 @@ class Crowded:
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("headers", [HOUR, {}, {"Retry-After": "soon"}, {"Retry-After": "1.5"}])
-def test_each_end_lets_one_new_file_begin(wire: Wire, make: Make, status: int, headers: dict[str, str]) -> None:
+def test_each_end_lets_one_new_file_begin(
+    wire: ScriptedServer, make: Make, status: int, headers: dict[str, str]
+) -> None:
     """With an hour, with nothing and with nonsense in Retry-After. Whoever came first goes first, but for those that
     were under way together."""
     crowded = wire.behave = Crowded(status, headers)
@@ -95,7 +97,7 @@ def test_each_end_lets_one_new_file_begin(wire: Wire, make: Make, status: int, h
 
 
 def test_an_open_file_goes_on_though_the_only_slot_was_given_to_one_that_was_turned_away(
-    wire: Wire, make: Make
+    wire: ScriptedServer, make: Make
 ) -> None:
     wire.behave = Crowded()
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1) as session:
@@ -108,7 +110,7 @@ def test_an_open_file_goes_on_though_the_only_slot_was_given_to_one_that_was_tur
     assert second.is_complete()
 
 
-def test_a_server_that_turns_an_open_file_away_is_left_alone(wire: Wire, make: Make) -> None:
+def test_a_server_that_turns_an_open_file_away_is_left_alone(wire: ScriptedServer, make: Make) -> None:
     """It does not count files, it has too much to do: nothing is sent before it wants it."""
     begun: queue.SimpleQueue[int] = queue.SimpleQueue()
 
@@ -130,10 +132,10 @@ def test_a_server_that_turns_an_open_file_away_is_left_alone(wire: Wire, make: M
         assert before == {"first.bin"}
     finally:
         session.close()
-    assert [request.number for request in wire.posts].count(2) == 1
+    assert [request.number for request in wire.uploads].count(2) == 1
 
 
-def test_a_file_that_waits_for_others_is_not_failed_for_it(wire: Wire, make: Make) -> None:
+def test_a_file_that_waits_for_others_is_not_failed_for_it(wire: ScriptedServer, make: Make) -> None:
     """While others get through, its retries do not count."""
     crowded = wire.behave = Crowded(headers={"Retry-After": "0.05"})
     with Resumable(wire.url, chunk_size=10, max_chunk_retries=4, chunk_retry_interval=0, simultaneous_uploads=2) as s:

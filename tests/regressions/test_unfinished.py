@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import (
     FileState,
@@ -67,75 +67,72 @@ def send(url: str, *, chunks: int = CHUNKS, **options: Any) -> ResumableFile:
     return file
 
 
-def sent(wire: Wire) -> list[int]:
-    """The numbers of the chunks that were sent, in order."""
-    return [request.number for request in wire.posts]
-
-
 PYTHON_RESUMABLE = '{"chunkUploadStatus": true}', '{"fileUploadStatus": true}'
 
 
 @pytest.mark.parametrize("words", [("partly_done", "done"), ("partly_done", "/files/3"), PYTHON_RESUMABLE])
 @pytest.mark.parametrize("forgets", [False, True])
 def test_chunks_that_were_acknowledged_and_are_gone_are_sent_again(
-    wire: Wire, words: tuple[str, str], forgets: bool
+    wire: ScriptedServer, words: tuple[str, str], forgets: bool
 ) -> None:
     wire.behave = server = Sample(lose={2: 1, 5: 1}, words=words, forgets=forgets)
     file = send(wire.url)
     assert file.state is FileState.SUCCESS
     assert server.files == 1
     # What has forgotten the chunks gets one that it had, behind what it lacked.
-    assert sent(wire) == [1, 2, 3, 4, 5, 6, 2, 5, *[6] * forgets]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6, 2, 5, *[6] * forgets]
     assert file.bytes_confirmed == file.size
 
 
-def test_everything_is_sent_again_if_nothing_may_be_asked(wire: Wire) -> None:
+def test_everything_is_sent_again_if_nothing_may_be_asked(wire: ScriptedServer) -> None:
     wire.behave = server = Sample(lose={2: 1}, forgets=True)
     assert send(wire.url, test_chunks=False).state is FileState.SUCCESS
     assert server.files == 1
-    assert sent(wire) == [*range(1, 7), *range(1, 7)]
+    assert wire.numbers == [*range(1, 7), *range(1, 7)]
 
 
 @pytest.mark.parametrize("test_chunks", [True, False])
 @pytest.mark.parametrize("chunks", [1, CHUNKS])
-def test_a_server_that_stores_nothing_has_an_incomplete_upload(wire: Wire, chunks: int, test_chunks: bool) -> None:
+def test_a_server_that_stores_nothing_has_an_incomplete_upload(
+    wire: ScriptedServer, chunks: int, test_chunks: bool
+) -> None:
     wire.behave = Sample(lose=dict.fromkeys(range(1, 7), 99))
     file = send(wire.url, chunks=chunks, test_chunks=test_chunks)
     assert type(file.error) is IncompleteUpload
     assert (file.error.stored, file.error.total, file.error.chunk) == (None, chunks, None)
     assert (file.error.status, file.error.body) == (200, "partly_done")
     assert file.progress() < 1
-    assert sent(wire) == 2 * list(range(1, chunks + 1))
+    assert wire.numbers == 2 * list(range(1, chunks + 1))
 
 
-def test_a_retry_after_the_fault_is_gone_sends_what_is_missing(wire: Wire) -> None:
+def test_a_retry_after_the_fault_is_gone_sends_what_is_missing(wire: ScriptedServer) -> None:
     wire.behave = server = Sample(lose={3: 2})
     with Resumable(wire.url, chunk_size=CHUNK, chunk_retry_interval=0.01, auto_upload=False) as session:
         file = session.add_file(bytes(CHUNKS * CHUNK), relative_path="a.bin")
         session.join(PATIENCE, raise_errors=False)
         assert type(file.error) is IncompleteUpload
-        before = len(wire.posts)
+        before = len(wire.uploads)
         file.retry()
         session.join(PATIENCE)
     assert file.state is FileState.SUCCESS
     assert server.files == 1
-    assert sent(wire)[before:] == [3]
+    assert wire.numbers[before:] == [3]
 
 
 @pytest.mark.parametrize("order", ["free", "bookends", "sequential"])
 @pytest.mark.parametrize("words", [("partly_done", "done"), ("partly_done", ""), ("", "done"), ("ok", "ok")])
 @pytest.mark.parametrize("chunks", [1, 2, CHUNKS])
 def test_a_server_that_loses_nothing_gets_everything_once(
-    wire: Wire, order: str, words: tuple[str, str], chunks: int
+    wire: ScriptedServer, order: str, words: tuple[str, str], chunks: int
 ) -> None:
     wire.behave = server = Sample(words=words, forgets=True)
     file = send(wire.url, chunks=chunks, chunk_order=order, simultaneous_uploads=4)
     assert file.state is FileState.SUCCESS
     assert server.files == 1
-    assert sorted(sent(wire)) == list(range(1, chunks + 1))
+    assert sorted(wire.numbers) == list(range(1, chunks + 1))
 
 
-def test_the_chunk_that_completed_the_file_may_be_answered_first(wire: Wire) -> None:
+def test_the_chunk_that_completed_the_file_may_be_answered_first(wire: ScriptedServer) -> None:
     wire.behave = lambda request: None if request.chunk is not None else (404,)
     with Resumable(
         wire.url, chunk_size=CHUNK, simultaneous_uploads=3, chunk_order="free", auto_upload=False, test_chunks=False
@@ -149,16 +146,16 @@ def test_the_chunk_that_completed_the_file_may_be_answered_first(wire: Wire) -> 
         last.answer(body="done")
         session.join(PATIENCE)
     assert file.state is FileState.SUCCESS
-    assert len(wire.posts) == 3
+    assert len(wire.uploads) == 3
 
 
-def test_a_user_who_accepts_an_answer_accepts_all_that_it_says(wire: Wire) -> None:
+def test_a_user_who_accepts_an_answer_accepts_all_that_it_says(wire: ScriptedServer) -> None:
     wire.behave = Sample(lose=dict.fromkeys(range(1, 7), 99))
     assert send(wire.url, accept_response=lambda response: True).state is FileState.SUCCESS
-    assert sent(wire) == [1, 2, 3, 4, 5, 6]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_file_whose_last_answer_was_lost_and_that_was_put_together_is_sent_again(wire: Wire) -> None:
+def test_a_file_whose_last_answer_was_lost_and_that_was_put_together_is_sent_again(wire: ScriptedServer) -> None:
     """The server has forgotten the chunks, so the repeat of one of them is the first of a new file for it."""
     server = Sample(forgets=True)
 
@@ -173,4 +170,4 @@ def test_a_file_whose_last_answer_was_lost_and_that_was_put_together_is_sent_aga
     file = send(wire.url)
     assert file.state is FileState.SUCCESS
     assert server.files == 2
-    assert sent(wire) == [1, 2, 3, 4, 5, 6, 6, 1, 2, 3, 4, 5, 6]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6, 6, 1, 2, 3, 4, 5, 6]

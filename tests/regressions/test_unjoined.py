@@ -10,11 +10,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from session.conftest import wait_until_threads_are_gone
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, ScriptedServer, holding
+from support.threads import wait_until_threads_are_gone
 
 from resumable import Resumable, UnfinishedUpload
 
@@ -28,11 +27,6 @@ url, path = sys.argv[1:3]
 """
 
 
-def holding(request: Request) -> tuple[Any, ...] | None:
-    """The behaviour of a server that never answers an upload."""
-    return (404,) if request.chunk is None else None
-
-
 @pytest.fixture(autouse=True)
 def _no_thread_stays() -> Iterator[None]:
     yield
@@ -40,7 +34,7 @@ def _no_thread_stays() -> Iterator[None]:
 
 
 @pytest.fixture
-def program(wire: Wire, make: Make, tmp_path: Path) -> Program:
+def program(wire: ScriptedServer, make: Make, tmp_path: Path) -> Program:
     """Runs a program, as users run theirs, against a server that never answers."""
     wire.behave = holding
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
@@ -89,7 +83,7 @@ def test_files_that_wait_for_upload_are_missing_too(program: Program) -> None:
     assert "'video.mp4'" in ran.stderr
 
 
-def test_the_code_of_the_command_line_is_warned_as_well(program: Program, wire: Wire, make: Make) -> None:
+def test_the_code_of_the_command_line_is_warned_as_well(program: Program, wire: ScriptedServer, make: Make) -> None:
     text = f"from resumable import Resumable\nResumable({wire.url!r}).add_file({str(make('a'))!r})"
     command = [sys.executable, "-c", text]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -97,7 +91,7 @@ def test_the_code_of_the_command_line_is_warned_as_well(program: Program, wire: 
     assert "UnfinishedUpload: 1 file was not uploaded" in ran.stderr
 
 
-def test_a_session_at_a_prompt_is_warned_of_when_the_prompt_is_left(wire: Wire, make: Make) -> None:
+def test_a_session_at_a_prompt_is_warned_of_when_the_prompt_is_left(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     typed = (
         f"from resumable import Resumable\nsession = Resumable({wire.url!r})\nsession.add_file({str(make('a'))!r})\n"
@@ -179,7 +173,7 @@ def test_a_program_that_never_used_the_library_hears_nothing(program: Program) -
     ],
 )
 def test_a_failure_that_nobody_heard_of_is_no_upload_either(
-    program: Program, wire: Wire, status: int, line: str, warned: bool
+    program: Program, wire: ScriptedServer, status: int, line: str, warned: bool
 ) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (status,)
     ran = program(
@@ -206,7 +200,7 @@ def collected(session: list[Resumable]) -> list[warnings.WarningMessage]:
 
 
 def test_a_session_that_is_collected_says_which_files_are_missing(
-    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = [Resumable(wire.url, auto_upload=False)]
     session[0].add_files([make("a"), make("b")])
@@ -218,7 +212,7 @@ def test_a_session_that_is_collected_says_which_files_are_missing(
     assert "2 files were not uploaded" in caplog.text
 
 
-def test_a_session_that_is_collected_when_all_is_done_says_nothing(wire: Wire, make: Make) -> None:
+def test_a_session_that_is_collected_when_all_is_done_says_nothing(wire: ScriptedServer, make: Make) -> None:
     session = [Resumable(wire.url)]
     session[0].add_file(make("a"))
     session[0].join(PATIENCE)
@@ -232,7 +226,7 @@ def test_a_session_that_is_collected_when_all_is_done_says_nothing(wire: Wire, m
     assert collected(session) == []
 
 
-def test_a_failed_file_that_was_removed_is_not_missed(wire: Wire, make: Make) -> None:
+def test_a_failed_file_that_was_removed_is_not_missed(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (415,)
     session = [Resumable(wire.url)]
     session[0].add_file(make("a"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import (
     AuthenticationRefused,
@@ -68,95 +68,90 @@ def send(url: str, source: Any = bytes(6 * CHUNK), **options: Any) -> ResumableF
     return file
 
 
-def sent(wire: Wire) -> list[int]:
-    """The numbers of the chunks that were sent, in order."""
-    return [request.number for request in wire.posts]
-
-
-def test_a_file_that_the_receiver_calls_whole_is_a_success_and_nothing_more_is_asked(wire: Wire) -> None:
+def test_a_file_that_the_receiver_calls_whole_is_a_success_and_nothing_more_is_asked(wire: ScriptedServer) -> None:
     wire.behave = Memory()
     file = send(wire.url, test_chunks=False)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [1, 2, 3, 4, 5, 6]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6]
     assert wire.tests == []
 
 
 @pytest.mark.parametrize("test_chunks", [True, False])
-def test_chunks_that_were_acknowledged_and_are_gone_are_sent_again(wire: Wire, test_chunks: bool) -> None:
+def test_chunks_that_were_acknowledged_and_are_gone_are_sent_again(wire: ScriptedServer, test_chunks: bool) -> None:
     wire.behave = Memory(lose={2: 1, 5: 1})
     file = send(wire.url, test_chunks=test_chunks)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [1, 2, 3, 4, 5, 6, 2, 5]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6, 2, 5]
     assert file.bytes_confirmed == file.size
 
 
 @pytest.mark.parametrize("test_chunks", [True, False])
-def test_chunks_that_are_lost_each_time_are_an_incomplete_upload(wire: Wire, test_chunks: bool) -> None:
+def test_chunks_that_are_lost_each_time_are_an_incomplete_upload(wire: ScriptedServer, test_chunks: bool) -> None:
     wire.behave = Memory(lose={2: 2, 5: 99})
     file = send(wire.url, test_chunks=test_chunks)
     assert type(file.error) is IncompleteUpload
     assert (file.error.stored, file.error.total, file.error.chunk) == (4, 6, None)
     assert file.progress() < 1
     assert file.bytes_confirmed == 4 * CHUNK
-    assert sent(wire) == [1, 2, 3, 4, 5, 6, 2, 5]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6, 2, 5]
 
 
-def test_a_retry_after_the_fault_is_gone_sends_what_is_missing_and_no_more(wire: Wire) -> None:
+def test_a_retry_after_the_fault_is_gone_sends_what_is_missing_and_no_more(wire: ScriptedServer) -> None:
     wire.behave = Memory(lose={2: 2})
     with Resumable(wire.url, chunk_size=CHUNK, chunk_retry_interval=0.01, auto_upload=False) as session:
         file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
         session.join(PATIENCE, raise_errors=False)
         assert type(file.error) is IncompleteUpload
-        before = len(wire.posts)
+        before = len(wire.uploads)
         file.retry()
         session.join(PATIENCE)
     assert file.state is FileState.SUCCESS
-    assert sent(wire)[before:] == [2]
+    assert wire.numbers[before:] == [2]
 
 
-def test_an_acknowledgement_of_another_server_is_none(wire: Wire) -> None:
+def test_an_acknowledgement_of_another_server_is_none(wire: ScriptedServer) -> None:
     wire.behave = memory = Memory(bare={3: 2})
     file = send(wire.url, test_chunks=False)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [1, 2, 3, 3, 3, 4, 5, 6]
+    assert wire.numbers == [1, 2, 3, 3, 3, 4, 5, 6]
     assert memory.stored == set(range(1, 7))
 
 
-def test_acknowledgements_of_another_server_only_are_a_failure(wire: Wire) -> None:
+def test_acknowledgements_of_another_server_only_are_a_failure(wire: ScriptedServer) -> None:
     wire.behave = Memory(bare={3: 99})
     file = send(wire.url, test_chunks=False, max_chunk_retries=2)
     assert type(file.error) is RetriesExhausted
     assert SERVER_HEADER in str(file.error)
-    assert sent(wire) == [1, 2, 3, 3, 3]
+    assert wire.numbers == [1, 2, 3, 3, 3]
 
 
-def test_a_first_answer_of_another_server_is_found_out_at_the_end(wire: Wire) -> None:
+def test_a_first_answer_of_another_server_is_found_out_at_the_end(wire: ScriptedServer) -> None:
     wire.behave = Memory(bare={1: 1})
     file = send(wire.url, test_chunks=False)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [1, 2, 3, 4, 5, 6, 1]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6, 1]
 
 
-def test_marks_that_the_receiver_denies_are_sent(wire: Wire) -> None:
+def test_marks_that_the_receiver_denies_are_sent(wire: ScriptedServer) -> None:
     wire.behave = Memory()
     with Resumable(wire.url, chunk_size=CHUNK, simultaneous_uploads=1, auto_upload=False) as session:
         file = session.add_file(bytes(6 * CHUNK), relative_path="a.bin")
         file.mark_chunks_completed(4)
         session.join(PATIENCE)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [5, 6, 1, 2, 3, 4]
+    assert wire.numbers == [5, 6, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK])
 @pytest.mark.parametrize("test_chunks", [True, False])
-def test_a_file_of_one_chunk_or_none_is_asked_for_too(wire: Wire, size: int, test_chunks: bool) -> None:
+def test_a_file_of_one_chunk_or_none_is_asked_for_too(wire: ScriptedServer, size: int, test_chunks: bool) -> None:
     wire.behave = Memory(lose={1: 1})
     file = send(wire.url, bytes(size), test_chunks=test_chunks)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [1, 1]
+    assert wire.numbers == [1, 1]
 
 
-def test_a_file_that_is_there_is_a_success_after_one_test(wire: Wire) -> None:
+def test_a_file_that_is_there_is_a_success_after_one_test(wire: ScriptedServer) -> None:
     wire.behave = memory = Memory()
     memory.stored = set(range(1, 7))
     file = send(wire.url)
@@ -165,7 +160,7 @@ def test_a_file_that_is_there_is_a_success_after_one_test(wire: Wire) -> None:
     assert len(wire.requests) == 1
 
 
-def test_the_progress_is_never_one_before_the_receiver_says_whole(wire: Wire) -> None:
+def test_the_progress_is_never_one_before_the_receiver_says_whole(wire: ScriptedServer) -> None:
     wire.behave = Memory(lose={2: 1})
     seen: list[tuple[FileState, float, float, int]] = []
     with Resumable(wire.url, chunk_size=CHUNK, throttle_progress_callbacks=0, auto_upload=False) as session:
@@ -181,7 +176,7 @@ def test_the_progress_is_never_one_before_the_receiver_says_whole(wire: Wire) ->
 
 
 @pytest.mark.parametrize("stop", ["pause", "cancel", "abort"])
-def test_the_question_for_the_file_can_be_stopped(wire: Wire, stop: str) -> None:
+def test_the_question_for_the_file_can_be_stopped(wire: ScriptedServer, stop: str) -> None:
     memory = Memory(lose={2: 1})
     wire.behave = lambda request: None if request.chunk is None else memory(request)
     with Resumable(wire.url, chunk_size=CHUNK, test_chunks=False, auto_upload=False) as session:
@@ -200,10 +195,10 @@ def test_the_question_for_the_file_can_be_stopped(wire: Wire, stop: str) -> None
         file.resume()
         session.join(PATIENCE)
     assert file.state is FileState.SUCCESS
-    assert [request.number for request in wire.posts][6:] == [2]
+    assert [request.number for request in wire.uploads][6:] == [2]
 
 
-def test_a_receiver_that_is_busy_with_the_end_is_asked_again(wire: Wire) -> None:
+def test_a_receiver_that_is_busy_with_the_end_is_asked_again(wire: ScriptedServer) -> None:
     memory = Memory(lose={2: 1})
     busy = [(503, "busy", {**OURS, "Retry-After": "0"}), (500, "", {}), (200, "<html>log in</html>")]
 
@@ -218,7 +213,7 @@ def test_a_receiver_that_is_busy_with_the_end_is_asked_again(wire: Wire) -> None
 
 @pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationRefused), (302, RedirectRefused)])
 def test_a_log_in_that_ends_before_the_question_is_the_reason_and_nothing_is_forgotten(
-    wire: Wire, status: int, kind: type[Exception]
+    wire: ScriptedServer, status: int, kind: type[Exception]
 ) -> None:
     memory = Memory(lose={2: 1})
     wire.behave = lambda request: (
@@ -231,10 +226,10 @@ def test_a_log_in_that_ends_before_the_question_is_the_reason_and_nothing_is_for
         wire.behave = memory
         file.retry()
         session.join(PATIENCE)
-    assert sent(wire)[6:] == [2]
+    assert wire.numbers[6:] == [2]
 
 
-def test_a_session_is_named_only_to_a_server_that_has_said_what_it_is(wire: Wire) -> None:
+def test_a_session_is_named_only_to_a_server_that_has_said_what_it_is(wire: ScriptedServer) -> None:
     wire.behave = memory = Memory()
     file = send(wire.url)
     assert file.state is FileState.SUCCESS
@@ -245,18 +240,18 @@ def test_a_session_is_named_only_to_a_server_that_has_said_what_it_is(wire: Wire
     memory.stored.clear()
     send(wire.url)
     assert wire.requests[-1].headers[SESSION_HEADER.lower()] != others[0]
-    with Wire(lambda request: (200 if request.chunk else 404, "ok")) as stranger:
+    with ScriptedServer(behave=lambda request: (200 if request.chunk else 404, "ok")) as stranger:
         assert send(stranger.url).state is FileState.SUCCESS
         assert not any(SESSION_HEADER.lower() in request.headers for request in stranger.requests)
 
 
-def test_without_tests_all_is_sent_also_if_the_first_answer_says_whole(wire: Wire) -> None:
+def test_without_tests_all_is_sent_also_if_the_first_answer_says_whole(wire: ScriptedServer) -> None:
     # A later chunk may have other bytes than the file that is there.
     wire.behave = memory = Memory()
     memory.stored = set(range(1, 7))
     file = send(wire.url, test_chunks=False)
     assert file.state is FileState.SUCCESS
-    assert sent(wire) == [1, 2, 3, 4, 5, 6]
+    assert wire.numbers == [1, 2, 3, 4, 5, 6]
     assert file.bytes_skipped == 0
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from support.descriptors import open_below
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
+from support.threads import wait_until_threads_are_gone
 
 from resumable import (
     FileRejected,
@@ -22,8 +23,6 @@ from resumable import (
     SourceError,
     identifiers,
 )
-
-from .conftest import wait_until_threads_are_gone
 
 Make = Callable[..., Path]
 
@@ -45,17 +44,17 @@ Make = Callable[..., Path]
     ],
 )
 def test_the_relative_path_has_slashes_and_neither_drive_nor_root(
-    wire: Wire, make: Make, given: Any, path: str, name: str
+    wire: ScriptedServer, make: Make, given: Any, path: str, name: str
 ) -> None:
     with Resumable(wire.url) as session:
         file = session.add_file(make(), relative_path=given)
     assert (file.relative_path, file.file_name) == (path, name)
-    (request,) = wire.posts
+    (request,) = wire.uploads
     assert request.fields["resumableRelativePath"] == path
     assert request.fields["resumableFilename"] == request.file_name == name
 
 
-def test_every_kind_of_source_is_taken(wire: Wire, make: Make) -> None:
+def test_every_kind_of_source_is_taken(wire: ScriptedServer, make: Make) -> None:
     content = bytes(range(10))
     with make().open("rb") as opened, Resumable(wire.url) as session:
         session.add_file(str(make("text")))
@@ -70,13 +69,13 @@ def test_every_kind_of_source_is_taken(wire: Wire, make: Make) -> None:
         with open(reading, "rb") as pipe:
             session.add_file(pipe, relative_path="pipe")
         session.join(PATIENCE)
-    assert {request.file_name for request in wire.posts} == {
+    assert {request.file_name for request in wire.uploads} == {
         "text", "path", "bytes", "array", "memory", "a.bin", "pipe",
     }  # fmt: skip
-    assert all(request.chunk == content for request in wire.posts)
+    assert all(request.chunk == content for request in wire.uploads)
 
 
-def test_the_type_is_guessed_or_given(wire: Wire, make: Make) -> None:
+def test_the_type_is_guessed_or_given(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, auto_upload=False) as session:
         assert session.add_file(make("a.png")).mime_type == "image/png"
         assert session.add_file(make("b.none-such")).mime_type == ""
@@ -100,7 +99,7 @@ def test_the_type_is_guessed_or_given(wire: Wire, make: Make) -> None:
         (("png",), "a.txt", False),
     ],
 )
-def test_the_type_of_a_file_is_checked(wire: Wire, make: Make, allowed: Any, name: str, taken: bool) -> None:
+def test_the_type_of_a_file_is_checked(wire: ScriptedServer, make: Make, allowed: Any, name: str, taken: bool) -> None:
     with Resumable(wire.url, file_type=allowed, auto_upload=False) as session:
         if taken:
             assert session.add_file(make(name)).file_name == name
@@ -110,7 +109,7 @@ def test_the_type_of_a_file_is_checked(wire: Wire, make: Make, allowed: Any, nam
         session.cancel()
 
 
-def test_a_file_that_is_there_already_is_refused_or_skipped(wire: Wire, make: Make) -> None:
+def test_a_file_that_is_there_already_is_refused_or_skipped(wire: ScriptedServer, make: Make) -> None:
     skipped: list[Any] = []
     path = make()
     with Resumable(wire.url, auto_upload=False) as session:
@@ -129,7 +128,7 @@ def test_a_file_that_is_there_already_is_refused_or_skipped(wire: Wire, make: Ma
     assert skipped == [path, make("b")]
 
 
-def test_of_threads_that_add_the_same_file_one_succeeds(wire: Wire, make: Make) -> None:
+def test_of_threads_that_add_the_same_file_one_succeeds(wire: ScriptedServer, make: Make) -> None:
     path = make()
     for _ in range(20):
         outcome: list[str] = []
@@ -153,7 +152,7 @@ def test_of_threads_that_add_the_same_file_one_succeeds(wire: Wire, make: Make) 
             session.cancel()
 
 
-def test_one_file_is_replaced_by_the_next(wire: Wire, make: Make) -> None:
+def test_one_file_is_replaced_by_the_next(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else None
     cancelled = []
     with Resumable(wire.url, max_files=1) as session:
@@ -173,7 +172,7 @@ def test_one_file_is_replaced_by_the_next(wire: Wire, make: Make) -> None:
     assert third.is_complete()
 
 
-def test_a_replacement_in_a_run_that_upload_began_is_part_of_it(wire: Wire, make: Make) -> None:
+def test_a_replacement_in_a_run_that_upload_began_is_part_of_it(wire: ScriptedServer, make: Make) -> None:
     events = []
     wire.behave = lambda request: (404,) if request.chunk is None else None
     with Resumable(wire.url, max_files=1, auto_upload=False) as session:
@@ -190,7 +189,7 @@ def test_a_replacement_in_a_run_that_upload_began_is_part_of_it(wire: Wire, make
 @pytest.mark.parametrize("way", ["remove", "cancel", "cancel all", "replace", "fail fast", "close"])
 @pytest.mark.parametrize("kind", ["bytes", "stream"])
 def test_nothing_is_kept_of_bytes_and_streams_that_left_the_session(
-    wire: Wire, make: Make, kind: str, way: str
+    wire: ScriptedServer, make: Make, kind: str, way: str
 ) -> None:
     wire.behave = lambda request: (415,) if way == "fail fast" else (200,)
     options: dict[str, Any] = {"max_files": 1 if way == "replace" else None, "fail_fast": way == "fail fast"}
@@ -218,7 +217,7 @@ def test_nothing_is_kept_of_bytes_and_streams_that_left_the_session(
             file.chunks[0].read()
 
 
-def test_too_many_files_are_all_refused(wire: Wire, make: Make) -> None:
+def test_too_many_files_are_all_refused(wire: ScriptedServer, make: Make) -> None:
     told: list[Any] = []
     paths = [make(str(number)) for number in range(3)]
     with Resumable(wire.url, max_files=2) as session:
@@ -239,7 +238,7 @@ def test_too_many_files_are_all_refused(wire: Wire, make: Make) -> None:
     ],
 )
 def test_what_cannot_be_a_source_is_refused_at_once(
-    wire: Wire, tmp_path: Path, prepare: Callable[[Path], Any], error: type[Exception], words: str
+    wire: ScriptedServer, tmp_path: Path, prepare: Callable[[Path], Any], error: type[Exception], words: str
 ) -> None:
     with Resumable(wire.url) as session:
         with pytest.raises(error, match=words):
@@ -250,7 +249,7 @@ def test_what_cannot_be_a_source_is_refused_at_once(
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no list of open descriptors")
 def test_of_a_batch_with_a_bad_source_none_is_added_and_streams_are_closed(
-    wire: Wire, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wire: ScriptedServer, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     reading, writing = os.pipe()
@@ -264,7 +263,7 @@ def test_of_a_batch_with_a_bad_source_none_is_added_and_streams_are_closed(
     assert wire.settle() == 0
 
 
-def test_of_a_batch_whose_hook_raises_none_is_added(wire: Wire, make: Make) -> None:
+def test_of_a_batch_whose_hook_raises_none_is_added(wire: ScriptedServer, make: Make) -> None:
     def identify(path: Any, relative_path: str) -> str:
         if relative_path == "c":
             raise ValueError("on purpose")
@@ -279,12 +278,12 @@ def test_of_a_batch_whose_hook_raises_none_is_added(wire: Wire, make: Make) -> N
 
 
 @pytest.mark.parametrize("sources", ["path", b"bytes", Path("path")])
-def test_one_source_is_no_batch(wire: Wire, sources: Any) -> None:
+def test_one_source_is_no_batch(wire: ScriptedServer, sources: Any) -> None:
     with Resumable(wire.url) as session, pytest.raises(TypeError, match="add_file takes one"):
         session.add_files(sources)
 
 
-def test_a_directory_is_added_under_its_name(wire: Wire, make: Make) -> None:
+def test_a_directory_is_added_under_its_name(wire: ScriptedServer, make: Make) -> None:
     root = make("tree/a.txt").parent
     make("tree/below/b.txt")
     make("tree/below/c.bin")
@@ -294,10 +293,12 @@ def test_a_directory_is_added_under_its_name(wire: Wire, make: Make) -> None:
         assert [file.relative_path for file in files] == ["tree/a.txt", "tree/below/b.txt"]
         with pytest.raises(SourceError):
             session.add_directory(root / "a.txt")
-    assert {request.fields["resumableRelativePath"] for request in wire.posts} == {"tree/a.txt", "tree/below/b.txt"}
+    assert {request.fields["resumableRelativePath"] for request in wire.uploads} == {"tree/a.txt", "tree/below/b.txt"}
 
 
-def test_the_default_identifier_is_the_same_on_every_run_and_another_for_another_file(wire: Wire, make: Make) -> None:
+def test_the_default_identifier_is_the_same_on_every_run_and_another_for_another_file(
+    wire: ScriptedServer, make: Make
+) -> None:
     def identifier(path: Path, **options: Any) -> str | None:
         with Resumable(wire.url, auto_upload=False, **options) as session:
             try:
@@ -315,7 +316,7 @@ def test_the_default_identifier_is_the_same_on_every_run_and_another_for_another
     assert identifier(path, generate_unique_identifier=lambda path, relative_path: None) == identifier(path)
 
 
-def test_a_slow_identifier_is_made_on_a_worker(wire: Wire, make: Make) -> None:
+def test_a_slow_identifier_is_made_on_a_worker(wire: ScriptedServer, make: Make) -> None:
     states = []
     with Resumable(wire.url, generate_unique_identifier=identifiers.content, auto_upload=False) as session:
         file = session.add_file(make())
@@ -332,10 +333,10 @@ def test_a_slow_identifier_is_made_on_a_worker(wire: Wire, make: Make) -> None:
         same.retry()
         session.join(PATIENCE)
     assert states == [(FileState.PREPARING, None), (FileState.SUCCESS, "10-")]
-    assert [request.file_name for request in wire.posts] == ["a.bin", "same-content"]
+    assert [request.file_name for request in wire.uploads] == ["a.bin", "same-content"]
 
 
-def test_adding_many_files_takes_no_longer_for_each(wire: Wire, make: Make) -> None:
+def test_adding_many_files_takes_no_longer_for_each(wire: ScriptedServer, make: Make) -> None:
     path = make()
     looked: list[int] = []
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import LEAVE, PATIENCE, Wire
+from support.scripted_server import LEAVE, PATIENCE, ScriptedServer
+from support.threads import threads_of_sessions, wait_until_threads_are_gone
 
 from resumable import (
     FileState,
@@ -26,8 +27,6 @@ from resumable.core.records import Notice
 from resumable.core.retry import SessionPolicy
 from resumable.dispatch.delivery import LINGER, MOST, make_delivery
 from resumable.dispatch.shared_state import SharedState
-
-from .conftest import threads_of_sessions, wait_until_threads_are_gone
 
 Make = Callable[..., Path]
 
@@ -79,7 +78,7 @@ def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypa
 # -- posted --------------------------------------------------------------------------------------------------------
 
 
-def test_posted_handlers_run_on_the_thread_that_takes_what_was_posted(wire: Wire, make: Make) -> None:
+def test_posted_handlers_run_on_the_thread_that_takes_what_was_posted(wire: ScriptedServer, make: Make) -> None:
     post, heard = Post(), []
     with Resumable(wire.url, chunk_size=10, deliver=post, simultaneous_uploads=8) as session:
         session.on("catch_all", lambda event, *_: heard.append((event, threading.current_thread())))
@@ -93,7 +92,7 @@ def test_posted_handlers_run_on_the_thread_that_takes_what_was_posted(wire: Wire
     assert post.posted < len(heard), "one call delivers many notices"
 
 
-def test_posted_notices_come_in_bounded_batches(wire: Wire, make: Make) -> None:
+def test_posted_notices_come_in_bounded_batches(wire: ScriptedServer, make: Make) -> None:
     post = Post()
     sizes = []
     with Resumable(wire.url, chunk_size=1, deliver=post, test_chunks=False) as session:
@@ -109,7 +108,7 @@ def test_posted_notices_come_in_bounded_batches(wire: Wire, make: Make) -> None:
     assert sum(sizes) > 300
 
 
-def test_join_on_the_thread_that_is_posted_to_waits_for_the_transfers_alone(wire: Wire, make: Make) -> None:
+def test_join_on_the_thread_that_is_posted_to_waits_for_the_transfers_alone(wire: ScriptedServer, make: Make) -> None:
     # More chunks than notices may wait: nobody takes them, and the transfers must not wait for that.
     post, heard = Post(), []
     with Resumable(wire.url, chunk_size=1, deliver=post, test_chunks=False, chunk_order="free") as session:
@@ -119,10 +118,10 @@ def test_join_on_the_thread_that_is_posted_to_waits_for_the_transfers_alone(wire
         assert heard == []
         file.wait(PATIENCE)
         post.run(lambda: len(heard) == 1200)
-    assert len(wire.posts) == 1200
+    assert len(wire.uploads) == 1200
 
 
-def test_a_real_event_loop_calls_the_handlers(wire: Wire, make: Make) -> None:
+def test_a_real_event_loop_calls_the_handlers(wire: ScriptedServer, make: Make) -> None:
     heard: list[Any] = []
     path = make(size=300)
 
@@ -148,7 +147,7 @@ def test_a_real_event_loop_calls_the_handlers(wire: Wire, make: Make) -> None:
     assert heard == [here] * 30 + [(FileState.SUCCESS, here)]
 
 
-def test_a_post_that_calls_at_once_is_no_recursion(wire: Wire, make: Make) -> None:
+def test_a_post_that_calls_at_once_is_no_recursion(wire: ScriptedServer, make: Make) -> None:
     # As the signal of a window system that is emitted on the thread of the window.
     overlaps, heard, inside = [], [], threading.Lock()
     with Resumable(
@@ -171,7 +170,7 @@ def test_a_post_that_calls_at_once_is_no_recursion(wire: Wire, make: Make) -> No
     assert sorted(heard) == list(range(500))
 
 
-def test_a_handler_that_takes_in_what_was_posted_does_not_spin(wire: Wire, make: Make) -> None:
+def test_a_handler_that_takes_in_what_was_posted_does_not_spin(wire: ScriptedServer, make: Make) -> None:
     # As a dialog that is shown in a handler, and runs the event loop of the window meanwhile.
     post, heard = Post(), []
     with Resumable(wire.url, chunk_size=10, deliver=post) as session:
@@ -189,7 +188,7 @@ def test_a_handler_that_takes_in_what_was_posted_does_not_spin(wire: Wire, make:
 
 
 @pytest.mark.usefixtures("failures")
-def test_a_post_that_raises_stops_no_transfer(wire: Wire, make: Make) -> None:
+def test_a_post_that_raises_stops_no_transfer(wire: ScriptedServer, make: Make) -> None:
     calls = []
 
     def post(function: Callable[[], None]) -> None:
@@ -200,11 +199,13 @@ def test_a_post_that_raises_stops_no_transfer(wire: Wire, make: Make) -> None:
         session.on("chunk_success", lambda: None)
         session.add_file(make(size=1200))
         assert session.join(PATIENCE)
-    assert len(wire.posts) == 1200
+    assert len(wire.uploads) == 1200
     assert len(calls) > 1, "the next notice tries again"
 
 
-def test_a_post_that_goes_on_raising_is_logged_once(wire: Wire, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_post_that_goes_on_raising_is_logged_once(
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     with Resumable(wire.url, chunk_size=10, deliver=loop.call_soon_threadsafe) as session:
@@ -215,7 +216,9 @@ def test_a_post_that_goes_on_raising_is_logged_once(wire: Wire, make: Make, capl
     caplog.clear()
 
 
-def test_ctrl_c_in_a_posted_handler_goes_to_the_thread_and_loses_no_other_notice(wire: Wire, make: Make) -> None:
+def test_ctrl_c_in_a_posted_handler_goes_to_the_thread_and_loses_no_other_notice(
+    wire: ScriptedServer, make: Make
+) -> None:
     post, heard = Post(), []
     with Resumable(wire.url, chunk_size=10, deliver=post) as session:
 
@@ -235,12 +238,12 @@ def test_ctrl_c_in_a_posted_handler_goes_to_the_thread_and_loses_no_other_notice
 # -- by hand -------------------------------------------------------------------------------------------------------
 
 
-def test_by_hand_nothing_is_told_before_somebody_asks(wire: Wire, make: Make) -> None:
+def test_by_hand_nothing_is_told_before_somebody_asks(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, chunk_size=10, deliver="manual") as session:
         session.on("catch_all", lambda event, *_: heard.append((event, threading.current_thread())))
         session.add_file(make(size=100))
-        wire.wait(lambda: len(wire.posts) == 10)
+        wire.wait(lambda: len(wire.uploads) == 10)
         assert heard == []
         told = 0
         while not any(event == "file_success" for event, _ in heard):
@@ -253,7 +256,7 @@ def test_by_hand_nothing_is_told_before_somebody_asks(wire: Wire, make: Make) ->
     assert not [thread for thread in threads_of_sessions() if "events" in thread.name]
 
 
-def test_by_hand_no_more_is_told_at_once_than_a_window_can_wait_for(wire: Wire) -> None:
+def test_by_hand_no_more_is_told_at_once_than_a_window_can_wait_for(wire: ScriptedServer) -> None:
     heard = []
     with Resumable(wire.url, deliver="manual", auto_upload=False) as session:
         session.on("file_added", heard.append)
@@ -264,7 +267,7 @@ def test_by_hand_no_more_is_told_at_once_than_a_window_can_wait_for(wire: Wire) 
         session.cancel()
 
 
-def test_join_by_hand_drains_more_than_can_wait(wire: Wire, make: Make) -> None:
+def test_join_by_hand_drains_more_than_can_wait(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
         session.on("chunk_success", lambda chunk: heard.append(chunk.index))
@@ -273,7 +276,7 @@ def test_join_by_hand_drains_more_than_can_wait(wire: Wire, make: Make) -> None:
         assert len(heard) == 1200
 
 
-def test_what_comes_while_events_are_processed_waits_for_the_next_time(wire: Wire, make: Make) -> None:
+def test_what_comes_while_events_are_processed_waits_for_the_next_time(wire: ScriptedServer, make: Make) -> None:
     over = []
     wire.behave = lambda request: (200,) if request.number < 400 else None
     with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
@@ -281,16 +284,16 @@ def test_what_comes_while_events_are_processed_waits_for_the_next_time(wire: Wir
         @session.on("chunk_success")
         def more(chunk: Any) -> None:
             # Each handler waits until there is more to tell, so that draining to the end would never end.
-            wire.wait(lambda: over or len(wire.posts) >= min(chunk.number + 3, 400))
+            wire.wait(lambda: over or len(wire.uploads) >= min(chunk.number + 3, 400))
 
         session.add_file(make(size=500))
-        wire.wait(lambda: len(wire.posts) >= 3)
+        wire.wait(lambda: len(wire.uploads) >= 3)
         assert 0 < session.process_events() < 500
         over.append(True)
         session.cancel()
 
 
-def test_a_timeout_is_kept_although_there_is_always_more_to_tell(wire: Wire, make: Make) -> None:
+def test_a_timeout_is_kept_although_there_is_always_more_to_tell(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:
         enough = threading.Event()
         session.on("chunk_success", lambda: enough.wait(0.002))
@@ -301,13 +304,13 @@ def test_a_timeout_is_kept_although_there_is_always_more_to_tell(wire: Wire, mak
         session.cancel()
 
 
-def test_events_are_processed_by_hand_only_where_that_was_asked_for(wire: Wire) -> None:
+def test_events_are_processed_by_hand_only_where_that_was_asked_for(wire: ScriptedServer) -> None:
     for deliver in (None, Post()):
         with Resumable(wire.url, deliver=deliver) as session, pytest.raises(StateError, match="'manual'"):
             session.process_events()
 
 
-def test_processing_inside_a_handler_does_nothing(wire: Wire, make: Make) -> None:
+def test_processing_inside_a_handler_does_nothing(wire: ScriptedServer, make: Make) -> None:
     told = []
     with Resumable(wire.url, deliver="manual") as session:
         session.on("file_added", lambda: told.append(session.process_events()))
@@ -315,7 +318,7 @@ def test_processing_inside_a_handler_does_nothing(wire: Wire, make: Make) -> Non
     assert told == [0]
 
 
-def test_while_another_thread_processes_join_waits_and_does_not_spin(wire: Wire, make: Make) -> None:
+def test_while_another_thread_processes_join_waits_and_does_not_spin(wire: ScriptedServer, make: Make) -> None:
     go, entered = threading.Event(), threading.Event()
     with Resumable(wire.url, deliver="manual") as session:
 
@@ -341,7 +344,7 @@ def test_while_another_thread_processes_join_waits_and_does_not_spin(wire: Wire,
         other.join()
 
 
-def test_ctrl_c_in_a_handler_that_join_calls_pauses_and_is_raised(wire: Wire, make: Make) -> None:
+def test_ctrl_c_in_a_handler_that_join_calls_pauses_and_is_raised(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, chunk_size=10, deliver="manual", simultaneous_uploads=1) as session:
         heard = []
 
@@ -362,7 +365,7 @@ def test_ctrl_c_in_a_handler_that_join_calls_pauses_and_is_raised(wire: Wire, ma
 # -- an own thread -------------------------------------------------------------------------------------------------
 
 
-def test_handlers_of_a_run_share_one_thread_with_what_belongs_to_it(wire: Wire, make: Make) -> None:
+def test_handlers_of_a_run_share_one_thread_with_what_belongs_to_it(wire: ScriptedServer, make: Make) -> None:
     kept: list[sqlite3.Connection] = []
     rows: list[tuple[str]] = []
     with Resumable(wire.url) as session:
@@ -385,7 +388,9 @@ def test_handlers_of_a_run_share_one_thread_with_what_belongs_to_it(wire: Wire, 
     assert rows == [("a.bin",)]
 
 
-def test_threads_are_daemons_that_begin_with_the_first_run_and_go_when_it_is_over(wire: Wire, make: Make) -> None:
+def test_threads_are_daemons_that_begin_with_the_first_run_and_go_when_it_is_over(
+    wire: ScriptedServer, make: Make
+) -> None:
     session = Resumable(wire.url, simultaneous_uploads=2, auto_upload=False)
     assert not threads_of_sessions()
     for _ in range(3):
@@ -403,7 +408,7 @@ def test_threads_are_daemons_that_begin_with_the_first_run_and_go_when_it_is_ove
 
 
 @pytest.mark.usefixtures("failures")
-def test_a_handler_that_wants_to_end_the_program_ends_nothing(wire: Wire, make: Make) -> None:
+def test_a_handler_that_wants_to_end_the_program_ends_nothing(wire: ScriptedServer, make: Make) -> None:
     told = []
     with Resumable(wire.url) as session:
 
@@ -418,7 +423,7 @@ def test_a_handler_that_wants_to_end_the_program_ends_nothing(wire: Wire, make: 
     assert told == [("file_added", SystemExit), "the others run"]
 
 
-def test_join_returns_after_every_handler_has_returned(wire: Wire, make: Make) -> None:
+def test_join_returns_after_every_handler_has_returned(wire: ScriptedServer, make: Make) -> None:
     for _ in range(10):
         done = []
         with Resumable(wire.url, chunk_size=10) as session:
@@ -431,7 +436,7 @@ def test_join_returns_after_every_handler_has_returned(wire: Wire, make: Make) -
             assert done[-1] == "complete"
 
 
-def test_wait_for_a_file_does_not_wait_for_what_others_do(wire: Wire, make: Make) -> None:
+def test_wait_for_a_file_does_not_wait_for_what_others_do(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (200,)
     with Resumable(wire.url, chunk_size=1, test_chunks=False, simultaneous_uploads=1) as session:
         heard = []
@@ -442,11 +447,11 @@ def test_wait_for_a_file_does_not_wait_for_what_others_do(wire: Wire, make: Make
         first.on("success", lambda: (nap.wait(0.05), heard.append("first")))
         first.wait(PATIENCE)
         assert heard == ["first"]
-        assert len(wire.posts) < 50_000
+        assert len(wire.uploads) < 50_000
         session.cancel()
 
 
-def test_wait_returns_after_a_handler_that_came_late(wire: Wire, make: Make) -> None:
+def test_wait_returns_after_a_handler_that_came_late(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url) as session:
         file = session.add_file(make())
@@ -458,7 +463,9 @@ def test_wait_returns_after_a_handler_that_came_late(wire: Wire, make: Make) -> 
 
 
 @pytest.mark.alone
-def test_closing_takes_two_seconds_at_most_although_a_handler_and_the_server_hang(wire: Wire, make: Make) -> None:
+def test_closing_takes_two_seconds_at_most_although_a_handler_and_the_server_hang(
+    wire: ScriptedServer, make: Make
+) -> None:
     wire.behave = lambda request: None if request.number > 1 else (200,)
     go = threading.Event()
     session = Resumable(wire.url, chunk_size=10, test_chunks=False)

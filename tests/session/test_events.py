@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
 
 from resumable import (
     Resumable,
@@ -18,7 +18,7 @@ from resumable import (
 from resumable.events import EVENTS, canonical
 
 Make = Callable[..., Path]
-CASES: dict[str, Callable[[Resumable, Wire, Make], Any]] = {}
+CASES: dict[str, Callable[[Resumable, ScriptedServer, Make], Any]] = {}
 OPTIONS: dict[str, dict[str, Any]] = {
     "error": {"max_chunk_retries": 0},
     "chunk_error": {"max_chunk_retries": 0},
@@ -40,7 +40,7 @@ def case(*names: str) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_an_event_happens_over_http_with_its_arguments(
-    name: str, wire: Wire, make: Make, request: pytest.FixtureRequest
+    name: str, wire: ScriptedServer, make: Make, request: pytest.FixtureRequest
 ) -> None:
     if name == "handler_error":
         request.getfixturevalue("failures")
@@ -82,29 +82,29 @@ def test_there_is_no_case_without_a_row() -> None:
     "chunking_start", "chunking_progress", "chunking_complete", "file_added", "files_added",
     "upload_start", "file_progress", "progress", "chunk_success", "file_success", "complete", "catch_all",
 )  # fmt: skip
-def _(session: Resumable, wire: Wire, make: Make) -> None:
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
     session.add_file(make(size=30))
 
 
 @case("before_add")
-def _(session: Resumable, wire: Wire, make: Make) -> None:
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
     session.add_directory(make(size=30).parent)
 
 
 @case("file_retry", "chunk_retry")
-def _(session: Resumable, wire: Wire, make: Make) -> None:
-    wire.behave = lambda request: (503,) if len(wire.posts) < 2 else (200,)
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
+    wire.behave = lambda request: (503,) if len(wire.uploads) < 2 else (200,)
     session.add_file(make(size=30))
 
 
 @case("file_error", "error", "chunk_error")
-def _(session: Resumable, wire: Wire, make: Make) -> None:
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (415, "not this")
     session.add_file(make(size=10))
 
 
 @case("pause")
-def _(session: Resumable, wire: Wire, make: Make) -> None:
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     session.add_file(make(size=30))
     wire.wait_held()
@@ -115,7 +115,7 @@ def _(session: Resumable, wire: Wire, make: Make) -> None:
 
 
 @case("before_cancel", "cancel", "file_cancelled")
-def _(session: Resumable, wire: Wire, make: Make) -> None:
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     session.add_file(make(size=30))
     wire.wait_held()
@@ -123,7 +123,7 @@ def _(session: Resumable, wire: Wire, make: Make) -> None:
 
 
 @case("handler_error")
-def _(session: Resumable, wire: Wire, make: Make) -> None:
+def _(session: Resumable, wire: ScriptedServer, make: Make) -> None:
     def broken(file: Any) -> None:
         raise ValueError("on purpose")
 
@@ -131,7 +131,7 @@ def _(session: Resumable, wire: Wire, make: Make) -> None:
     session.add_file(make(size=30))
 
 
-def test_the_events_of_an_upload_come_in_the_order_of_resumablejs(wire: Wire, make: Make) -> None:
+def test_the_events_of_an_upload_come_in_the_order_of_resumablejs(wire: ScriptedServer, make: Make) -> None:
     events = []
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1, deliver="manual") as session:
         session.on("catch_all", lambda event, *_: events.append(event))
@@ -145,7 +145,7 @@ def test_the_events_of_an_upload_come_in_the_order_of_resumablejs(wire: Wire, ma
     ]
 
 
-def test_files_are_not_begun_before_all_of_their_batch_were_announced(wire: Wire, make: Make) -> None:
+def test_files_are_not_begun_before_all_of_their_batch_were_announced(wire: ScriptedServer, make: Make) -> None:
     for _ in range(20):
         events = []
         with Resumable(wire.url) as session:
@@ -155,7 +155,7 @@ def test_files_are_not_begun_before_all_of_their_batch_were_announced(wire: Wire
         assert events == ["files_added", "file_success"]
 
 
-def test_in_a_run_that_is_under_way_a_batch_is_announced_before_any_of_it_is_begun(wire: Wire) -> None:
+def test_in_a_run_that_is_under_way_a_batch_is_announced_before_any_of_it_is_begun(wire: ScriptedServer) -> None:
     events: list[str] = []
     with Resumable(wire.url, test_chunks=False) as session:
         session.add_file(b"first", relative_path="first").wait(PATIENCE)
@@ -167,7 +167,7 @@ def test_in_a_run_that_is_under_way_a_batch_is_announced_before_any_of_it_is_beg
 
 
 @pytest.mark.parametrize("spelling", ["fileSuccess", "file_success", "file-success", "FILESUCCESS", "filesuccess"])
-def test_an_event_has_one_name_however_it_is_spelt(spelling: str, wire: Wire, make: Make) -> None:
+def test_an_event_has_one_name_however_it_is_spelt(spelling: str, wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url) as session:
         session.on(spelling, heard.append)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire, stored
+from support.scripted_server import PATIENCE, Request, ScriptedServer, Store
+from support.threads import wait_until_answers_are_awaited
 
 from resumable import (
     ChunkState,
@@ -28,15 +29,13 @@ from resumable import (
 )
 from resumable.dispatch.registry import ChunkRecord, FileRecord
 
-from .conftest import wait_until_answers_are_awaited
-
 Make = Callable[..., Path]
 
 
 # -- progress ------------------------------------------------------------------------------------------------------
 
 
-def test_progress_never_falls_and_is_not_1_before_the_last_answer(wire: Wire, make: Make) -> None:
+def test_progress_never_falls_and_is_not_1_before_the_last_answer(wire: ScriptedServer, make: Make) -> None:
     answered: list[int] = []
     wire.behave = lambda request: (404,) if request.chunk is None else answered.append(request.number) or (200,)
     seen: list[tuple[float, float, int]] = []
@@ -57,28 +56,28 @@ def test_progress_never_falls_and_is_not_1_before_the_last_answer(wire: Wire, ma
     assert (file.bytes_confirmed, file.bytes_skipped, file.bytes_sent) == (400, 0, 400)
 
 
-def test_what_the_server_had_already_is_skipped_and_no_speed(wire: Wire, make: Make) -> None:
+def test_what_the_server_had_already_is_skipped_and_no_speed(wire: ScriptedServer, make: Make) -> None:
     memory: dict[tuple[str, int], bytes] = {}
-    wire.behave = stored(memory)
+    wire.behave = Store(memory, missing=204)
     path = make(size=100)
     with Resumable(wire.url, chunk_size=10) as session:
         session.add_file(path)
     for number in (1, 4, 10):
         (key,) = [key for key in memory if key[1] == number]
         del memory[key]
-    sent = len(wire.posts)
+    sent = len(wire.uploads)
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(path)
-    assert sorted(request.number for request in wire.posts[sent:]) == [1, 4, 10]
+    assert sorted(request.number for request in wire.uploads[sent:]) == [1, 4, 10]
     assert (file.bytes_confirmed, file.bytes_skipped, file.bytes_sent) == (100, 70, 30)
     assert (session.bytes_confirmed, session.bytes_skipped, session.bytes_sent) == (100, 70, 30)
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(path)
-    assert len(wire.posts) == sent + 3
+    assert len(wire.uploads) == sent + 3
     assert (file.bytes_skipped, file.bytes_sent, file.speed, session.speed) == (100, 0, 0, 0)
 
 
-def test_what_was_sent_falls_on_a_retry_and_what_was_confirmed_does_not(wire: Wire, make: Make) -> None:
+def test_what_was_sent_falls_on_a_retry_and_what_was_confirmed_does_not(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     with Resumable(wire.url, chunk_size=10, test_chunks=False, chunk_retry_interval=0) as session:
         file = session.add_file(make(size=10))
@@ -96,7 +95,7 @@ def test_what_was_sent_falls_on_a_retry_and_what_was_confirmed_does_not(wire: Wi
         wire.release()
 
 
-def test_speed_and_the_rest_of_the_time_are_known_while_bytes_flow(wire: Wire, make: Make) -> None:
+def test_speed_and_the_rest_of_the_time_are_known_while_bytes_flow(wire: ScriptedServer, make: Make) -> None:
     go = threading.Event()
     wire.behave = lambda request: (200,) if request.number < 5 or go.wait(PATIENCE) else (400,)
     with Resumable(wire.url, chunk_size=1 << 16, test_chunks=False, simultaneous_uploads=1) as session:
@@ -114,7 +113,7 @@ def test_speed_and_the_rest_of_the_time_are_known_while_bytes_flow(wire: Wire, m
     assert file.time_remaining == session.time_remaining == 0
 
 
-def test_a_pause_is_not_held_against_the_speed(wire: Wire, make: Make) -> None:
+def test_a_pause_is_not_held_against_the_speed(wire: ScriptedServer, make: Make) -> None:
     now = [100.0]
     wire.behave = lambda request: None
     with Resumable(
@@ -138,7 +137,7 @@ def test_a_pause_is_not_held_against_the_speed(wire: Wire, make: Make) -> None:
     assert session.speed == pytest.approx(1000)
 
 
-def test_the_progress_of_a_session_is_that_of_all_its_bytes(wire: Wire, make: Make) -> None:
+def test_the_progress_of_a_session_is_that_of_all_its_bytes(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, auto_upload=False) as session:
         assert session.progress() == 0
         first = session.add_file(make("first", 30))
@@ -154,20 +153,20 @@ def test_the_progress_of_a_session_is_that_of_all_its_bytes(wire: Wire, make: Ma
         assert session.progress() == 0
 
 
-def test_an_empty_file_is_done_when_the_server_says_so(wire: Wire, make: Make) -> None:
+def test_an_empty_file_is_done_when_the_server_says_so(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, auto_upload=False) as session:
         file = session.add_file(make(size=0))
         assert (file.progress(), session.progress(), len(file.chunks)) == (0, 0, 1)
         assert file.progress(relative=True) == 0
         session.join(PATIENCE)
         assert (file.progress(), session.progress()) == (1, 1)
-    assert [request.chunk for request in wire.posts] == [b""]
+    assert [request.chunk for request in wire.uploads] == [b""]
 
 
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
-def test_a_paused_file_waits_while_the_others_go_on(wire: Wire, make: Make) -> None:
+def test_a_paused_file_waits_while_the_others_go_on(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, chunk_size=10, auto_upload=False) as session:
         first, second = session.add_files([make("first", 50), make("second", 50)])
         first.pause()
@@ -177,14 +176,14 @@ def test_a_paused_file_waits_while_the_others_go_on(wire: Wire, make: Make) -> N
         second.wait(PATIENCE)
         assert session.is_uploading()
         assert first.state is FileState.PAUSED
-        assert {request.file_name for request in wire.posts} == {"second"}
+        assert {request.file_name for request in wire.uploads} == {"second"}
         first.pause(False)
         first.resume()
         assert not first.is_paused()
     assert first.is_complete()
 
 
-def test_an_aborted_file_goes_on_at_the_next_upload(wire: Wire, make: Make) -> None:
+def test_an_aborted_file_goes_on_at_the_next_upload(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else None
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(make(size=50))
@@ -198,10 +197,12 @@ def test_an_aborted_file_goes_on_at_the_next_upload(wire: Wire, make: Make) -> N
         assert wire.settle() == begun
         session.upload()
         file.wait(PATIENCE)
-    assert len(wire.posts) == 5
+    assert len(wire.uploads) == 5
 
 
-def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_joins(wire: Wire, make: Make) -> None:
+def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_joins(
+    wire: ScriptedServer, make: Make
+) -> None:
     wire.behave = lambda request: None if request.fields["resumableFilename"] == "held" else (200,)
     with Resumable(wire.url, test_chunks=False) as session:
         session.add_file(make("held"))
@@ -223,7 +224,7 @@ def test_an_aborted_file_does_not_go_on_because_another_is_added_while_somebody_
     assert aborted.is_complete()
 
 
-def test_a_cancelled_file_is_gone_and_its_wait_says_so(wire: Wire, make: Make) -> None:
+def test_a_cancelled_file_is_gone_and_its_wait_says_so(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     with Resumable(wire.url) as session:
         file = session.add_file(make())
@@ -243,7 +244,7 @@ def test_a_cancelled_file_is_gone_and_its_wait_says_so(wire: Wire, make: Make) -
         assert session.join(PATIENCE).cancelled == (file,)
 
 
-def test_a_failed_file_says_why_and_goes_on_with_what_is_stored(wire: Wire, make: Make) -> None:
+def test_a_failed_file_says_why_and_goes_on_with_what_is_stored(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (
         (404,) if request.chunk is None else (413, "too large") if request.number == 3 else (200,)
     )
@@ -260,18 +261,18 @@ def test_a_failed_file_says_why_and_goes_on_with_what_is_stored(wire: Wire, make
         assert not file.is_completed
         assert file.progress() == 0.4
         assert session.join(PATIENCE, raise_errors=False).failed == (file,)
-        before = len(wire.posts)
+        before = len(wire.uploads)
         wire.behave = lambda request: (404,) if request.chunk is None else (200,)
         file.retry()
         file.retry()
         file.wait(PATIENCE)
         assert (file.error, file.message) == (None, "")
-        assert [request.number for request in wire.posts[before:]] == [3, 4, 5]
+        assert [request.number for request in wire.uploads[before:]] == [3, 4, 5]
         with pytest.raises(StateError, match="success"):
             file.retry()
 
 
-def test_bootstrap_takes_nothing_for_stored(wire: Wire, make: Make) -> None:
+def test_bootstrap_takes_nothing_for_stored(wire: ScriptedServer, make: Make) -> None:
     heard: list[str] = []
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(make(size=30))
@@ -281,7 +282,7 @@ def test_bootstrap_takes_nothing_for_stored(wire: Wire, make: Make) -> None:
         assert file.state is FileState.READY
         assert (file.bytes_confirmed, file.progress()) == (0, 0)
         session.join(PATIENCE)
-    assert [request.number for request in wire.posts] == [1, 2, 3, 1, 2, 3]
+    assert [request.number for request in wire.uploads] == [1, 2, 3, 1, 2, 3]
     assert heard.count("file_success") == 1
 
 
@@ -297,7 +298,7 @@ def test_bootstrap_takes_nothing_for_stored(wire: Wire, make: Make) -> None:
     ],
 )
 def test_chunks_that_were_marked_are_neither_tested_nor_sent(
-    wire: Wire, make: Make, marked: Any, sent: list[int]
+    wire: ScriptedServer, make: Make, marked: Any, sent: list[int]
 ) -> None:
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1, auto_upload=False) as session:
         file = session.add_file(make(size=50))
@@ -312,7 +313,7 @@ def test_chunks_that_were_marked_are_neither_tested_nor_sent(
     assert file.bytes_skipped == 50 - 10 * len(sent)
 
 
-def test_a_new_query_goes_with_later_requests(wire: Wire, make: Make) -> None:
+def test_a_new_query_goes_with_later_requests(wire: ScriptedServer, make: Make) -> None:
     # A mapping replaces a function and a function a mapping, whichever was there first.
     queries: list[Any] = [
         {"step": "1"},
@@ -330,7 +331,7 @@ def test_a_new_query_goes_with_later_requests(wire: Wire, make: Make) -> None:
             session.update_query(7)
         with pytest.raises(ValueError, match=r"query\(file, chunk\)"):
             session.update_query(lambda file: {})
-    assert [request.fields.get("step") for request in wire.posts] == ["0", "1", "2", "3", "4", None]
+    assert [request.fields.get("step") for request in wire.uploads] == ["0", "1", "2", "3", "4", None]
 
 
 # -- chunks --------------------------------------------------------------------------------------------------------
@@ -339,7 +340,7 @@ def test_a_new_query_goes_with_later_requests(wire: Wire, make: Make) -> None:
 @pytest.mark.parametrize("old", [{"round": "1"}, lambda file, chunk: {"round": "1"}], ids=["fixed", "made"])
 @pytest.mark.parametrize("new", [{"round": "2"}, lambda file, chunk: {"round": "2"}], ids=["fixed", "made"])
 def test_a_query_that_is_replaced_between_test_and_upload_goes_with_the_upload(
-    wire: Wire, make: Make, old: Any, new: Any
+    wire: ScriptedServer, make: Make, old: Any, new: Any
 ) -> None:
     def behave(request: Request) -> tuple[int]:
         if request.chunk is None:
@@ -353,7 +354,7 @@ def test_a_query_that_is_replaced_between_test_and_upload_goes_with_the_upload(
     assert [request.fields["round"] for request in wire.requests] == ["1", "2"]
 
 
-def test_the_chunks_of_a_file_are_a_sequence(wire: Wire, make: Make) -> None:
+def test_the_chunks_of_a_file_are_a_sequence(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, chunk_size=10, auto_upload=False) as session:
         file = session.add_file(make(size=35))
         chunks = file.chunks
@@ -380,7 +381,7 @@ def test_the_chunks_of_a_file_are_a_sequence(wire: Wire, make: Make) -> None:
         session.cancel()
 
 
-def test_a_chunk_says_where_it_is(wire: Wire, make: Make) -> None:
+def test_a_chunk_says_where_it_is(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     with Resumable(wire.url, chunk_size=10, chunk_retry_interval=3600) as session:
         file = session.add_file(make(size=10))
@@ -404,7 +405,7 @@ def test_a_chunk_says_where_it_is(wire: Wire, make: Make) -> None:
         assert test.method == "GET"
 
 
-def test_chunks_follow_the_cut_that_preprocessing_makes(wire: Wire, make: Make) -> None:
+def test_chunks_follow_the_cut_that_preprocessing_makes(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(
         wire.url, chunk_size=10, preprocess_file=lambda file: b"y" * 45, auto_upload=False, deliver="manual"
@@ -424,10 +425,10 @@ def test_chunks_follow_the_cut_that_preprocessing_makes(wire: Wire, make: Make) 
             lost.size  # noqa: B018
         assert repr(lost)
     assert heard == [(10, 20)]
-    assert [len(request.chunk or b"") for request in wire.posts if request.file_name == "a.bin"] == [10, 10, 10, 15]
+    assert [len(request.chunk or b"") for request in wire.uploads if request.file_name == "a.bin"] == [10, 10, 10, 15]
 
 
-def test_a_source_that_changed_fails_its_file_alone(wire: Wire, make: Make) -> None:
+def test_a_source_that_changed_fails_its_file_alone(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, auto_upload=False) as session:
         path = make("changed")
         changed, other = session.add_files([path, make("other")])
@@ -444,7 +445,7 @@ def test_a_source_that_changed_fails_its_file_alone(wire: Wire, make: Make) -> N
 # -- facts and travel ----------------------------------------------------------------------------------------------
 
 
-def test_files_say_what_they_are(wire: Wire, make: Make) -> None:
+def test_files_say_what_they_are(wire: ScriptedServer, make: Make) -> None:
     path = make("docs/a.txt", 25)
     with Resumable(wire.url, chunk_size=10, auto_upload=False) as session:
         file = session.add_file(path, relative_path="docs/a.txt", unique_identifier="mine")
@@ -481,7 +482,7 @@ def test_no_secret_is_shown() -> None:
     assert "a callable" in repr(Resumable(lambda params: "http://127.0.0.1/"))
 
 
-def test_files_chunks_and_errors_pickle_as_plain_records(wire: Wire, make: Make) -> None:
+def test_files_chunks_and_errors_pickle_as_plain_records(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (503, "later")
     with Resumable(wire.url, chunk_size=10, max_chunk_retries=0, test_chunks=False) as session:
         file = session.add_file(make(size=25), unique_identifier="mine")

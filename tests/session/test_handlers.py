@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
 
 from resumable import (
     OptionError,
@@ -47,7 +47,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 # -- how they are held ---------------------------------------------------------------------------------------------
 
 
-def test_lambdas_closures_and_methods_survive_garbage_collection(wire: Wire, make: Make) -> None:
+def test_lambdas_closures_and_methods_survive_garbage_collection(wire: ScriptedServer, make: Make) -> None:
     heard = []
 
     class Listener:
@@ -68,7 +68,7 @@ def test_lambdas_closures_and_methods_survive_garbage_collection(wire: Wire, mak
     assert heard == ["lambda", "closure", "method", "partial"]
 
 
-def test_the_handler_of_a_chunk_that_nobody_holds_is_called(wire: Wire, make: Make) -> None:
+def test_the_handler_of_a_chunk_that_nobody_holds_is_called(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, chunk_size=10, auto_upload=False) as session:
         file = session.add_file(make(size=30))
@@ -77,7 +77,7 @@ def test_the_handler_of_a_chunk_that_nobody_holds_is_called(wire: Wire, make: Ma
     assert heard == [2]
 
 
-def test_a_weak_handler_goes_with_its_owner(wire: Wire, make: Make) -> None:
+def test_a_weak_handler_goes_with_its_owner(wire: ScriptedServer, make: Make) -> None:
     heard = []
 
     class Listener:
@@ -104,7 +104,7 @@ def test_a_weak_handler_goes_with_its_owner(wire: Wire, make: Make) -> None:
     assert len(session.signals.file_success.receivers) == 3, "the dead one is gone"
 
 
-def test_collecting_a_weak_handler_waits_for_no_lock(wire: Wire, make: Make) -> None:
+def test_collecting_a_weak_handler_waits_for_no_lock(wire: ScriptedServer, make: Make) -> None:
     # The collector may run on any thread, whatever locks that thread holds.
     class Listener:
         def hear(self, file: Any) -> None: ...
@@ -129,7 +129,7 @@ def test_collecting_a_weak_handler_waits_for_no_lock(wire: Wire, make: Make) -> 
 # -- how they are called -------------------------------------------------------------------------------------------
 
 
-def test_handlers_get_as_many_arguments_as_they_have_room_for(wire: Wire, make: Make) -> None:
+def test_handlers_get_as_many_arguments_as_they_have_room_for(wire: ScriptedServer, make: Make) -> None:
     heard: dict[str, Any] = {}
 
     class Called:
@@ -170,7 +170,9 @@ def test_handlers_get_as_many_arguments_as_they_have_room_for(wire: Wire, make: 
     }
 
 
-def test_handlers_are_called_in_the_order_of_connection_those_of_everybody_first(wire: Wire, make: Make) -> None:
+def test_handlers_are_called_in_the_order_of_connection_those_of_everybody_first(
+    wire: ScriptedServer, make: Make
+) -> None:
     heard = []
     with Resumable(wire.url, auto_upload=False) as session:
         file = session.add_file(make())
@@ -183,7 +185,7 @@ def test_handlers_are_called_in_the_order_of_connection_those_of_everybody_first
 
 @pytest.mark.usefixtures("failures")
 def test_a_handler_that_raises_is_logged_and_told_and_disturbs_nobody(
-    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     told, heard = [], []
 
@@ -209,7 +211,7 @@ def test_a_handler_that_raises_is_logged_and_told_and_disturbs_nobody(
 
 @pytest.mark.usefixtures("failures")
 def test_handlers_of_failures_and_of_everything_that_fail_themselves_never_end_in_a_circle(
-    wire: Wire, make: Make
+    wire: ScriptedServer, make: Make
 ) -> None:
     calls: list[str] = []
 
@@ -228,7 +230,7 @@ def test_handlers_of_failures_and_of_everything_that_fail_themselves_never_end_i
     assert set(told) == {"catch_all"}
 
 
-def test_async_handlers_run_on_their_loop(wire: Wire, make: Make, loop: asyncio.AbstractEventLoop) -> None:
+def test_async_handlers_run_on_their_loop(wire: ScriptedServer, make: Make, loop: asyncio.AbstractEventLoop) -> None:
     heard = []
     done = threading.Event()
 
@@ -255,7 +257,7 @@ def test_async_handlers_run_on_their_loop(wire: Wire, make: Make, loop: asyncio.
 
 @pytest.mark.usefixtures("failures")
 def test_the_failure_of_an_async_handler_is_told_where_handlers_are_called(
-    wire: Wire, make: Make, loop: asyncio.AbstractEventLoop
+    wire: ScriptedServer, make: Make, loop: asyncio.AbstractEventLoop
 ) -> None:
     told: list[tuple[str, str, str]] = []
     done = threading.Event()
@@ -279,7 +281,9 @@ def test_the_failure_of_an_async_handler_is_told_where_handlers_are_called(
 
 
 @pytest.mark.usefixtures("failures")
-def test_an_async_handler_without_a_loop_is_refused_or_where_it_shows_late_reported(wire: Wire, make: Make) -> None:
+def test_an_async_handler_without_a_loop_is_refused_or_where_it_shows_late_reported(
+    wire: ScriptedServer, make: Make
+) -> None:
     async def handler(file: Any) -> None: ...
 
     class Listener:
@@ -296,7 +300,7 @@ def test_an_async_handler_without_a_loop_is_refused_or_where_it_shows_late_repor
 
 
 @pytest.mark.usefixtures("failures")
-def test_an_async_handler_whose_loop_is_closed_is_reported(wire: Wire, make: Make) -> None:
+def test_an_async_handler_whose_loop_is_closed_is_reported(wire: ScriptedServer, make: Make) -> None:
     closed = asyncio.new_event_loop()
     closed.close()
     told = []
@@ -313,7 +317,7 @@ def test_an_async_handler_whose_loop_is_closed_is_reported(wire: Wire, make: Mak
 # -- how they are found and taken away -----------------------------------------------------------------------------
 
 
-def test_on_without_a_handler_is_a_decorator(wire: Wire, make: Make) -> None:
+def test_on_without_a_handler_is_a_decorator(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, auto_upload=False) as session:
 
@@ -334,7 +338,7 @@ def test_on_without_a_handler_is_a_decorator(wire: Wire, make: Make) -> None:
     assert heard == ["session", "session", "file"]
 
 
-def test_a_handler_that_was_taken_away_is_not_called(wire: Wire, make: Make) -> None:
+def test_a_handler_that_was_taken_away_is_not_called(wire: ScriptedServer, make: Make) -> None:
     heard: list[str] = []
 
     class Listener:
@@ -365,7 +369,7 @@ def test_a_handler_that_was_taken_away_is_not_called(wire: Wire, make: Make) -> 
     assert not session.signals.file_success.receivers
 
 
-def test_off_of_a_file_leaves_other_files_and_the_session_alone(wire: Wire, make: Make) -> None:
+def test_off_of_a_file_leaves_other_files_and_the_session_alone(wire: ScriptedServer, make: Make) -> None:
     heard = []
 
     def handler(file: Any) -> None:
@@ -379,7 +383,7 @@ def test_off_of_a_file_leaves_other_files_and_the_session_alone(wire: Wire, make
     assert heard == ["second"]
 
 
-def test_a_handler_taken_away_by_the_one_before_it_is_not_called(wire: Wire, make: Make) -> None:
+def test_a_handler_taken_away_by_the_one_before_it_is_not_called(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url) as session:
         session.on("file_success", lambda: second.off())
@@ -388,7 +392,7 @@ def test_a_handler_taken_away_by_the_one_before_it_is_not_called(wire: Wire, mak
     assert heard == []
 
 
-def test_the_handlers_of_add_file_listen_before_anything_happens(wire: Wire, make: Make) -> None:
+def test_the_handlers_of_add_file_listen_before_anything_happens(wire: ScriptedServer, make: Make) -> None:
     heard: list[str] = []
     with Resumable(wire.url, chunk_size=10) as session:
         names = ["file_added", "chunkingStart", "success", "completed", "progress", "chunk_success"]
@@ -404,7 +408,7 @@ def test_the_handlers_of_add_file_listen_before_anything_happens(wire: Wire, mak
     assert "progress" in heard
 
 
-def test_a_wrong_handler_of_add_file_adds_nothing(wire: Wire, make: Make) -> None:
+def test_a_wrong_handler_of_add_file_adds_nothing(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url) as session:
         session.on("catch_all", heard.append)
@@ -417,7 +421,9 @@ def test_a_wrong_handler_of_add_file_adds_nothing(wire: Wire, make: Make) -> Non
 
 
 @pytest.mark.parametrize("name", ["complete", "pause", "upload_start", "files_added", "handler_error"])
-def test_events_that_never_happen_to_a_file_or_chunk_are_refused_there(wire: Wire, make: Make, name: str) -> None:
+def test_events_that_never_happen_to_a_file_or_chunk_are_refused_there(
+    wire: ScriptedServer, make: Make, name: str
+) -> None:
     with Resumable(wire.url) as session:
         file = session.add_file(make())
         with pytest.raises(UnknownEvent, match=f"{name} of a file"):
@@ -428,7 +434,7 @@ def test_events_that_never_happen_to_a_file_or_chunk_are_refused_there(wire: Wir
             file.chunks[0].on("file_success", print)
 
 
-def test_everything_about_a_file_can_be_heard_at_once(wire: Wire, make: Make) -> None:
+def test_everything_about_a_file_can_be_heard_at_once(wire: ScriptedServer, make: Make) -> None:
     heard, chunk = [], []
     with Resumable(wire.url, chunk_size=10, deliver="manual", auto_upload=False) as session:
         session.add_file(make("other"))
@@ -440,7 +446,7 @@ def test_everything_about_a_file_can_be_heard_at_once(wire: Wire, make: Make) ->
     assert chunk == ["chunk_success"]
 
 
-def test_what_cannot_be_called_is_no_handler(wire: Wire) -> None:
+def test_what_cannot_be_called_is_no_handler(wire: ScriptedServer) -> None:
     session = Resumable(wire.url)
     with pytest.raises(TypeError, match="a handler is called; str cannot be"):
         session.on("complete", "print")  # type: ignore[call-overload]
@@ -449,7 +455,7 @@ def test_what_cannot_be_called_is_no_handler(wire: Wire) -> None:
 # -- plain blinker -------------------------------------------------------------------------------------------------
 
 
-def test_plain_blinker_connects_to_session_file_and_chunk(wire: Wire, make: Make) -> None:
+def test_plain_blinker_connects_to_session_file_and_chunk(wire: ScriptedServer, make: Make) -> None:
     heard: list[tuple[str, Any]] = []
     with Resumable(wire.url, chunk_size=10, auto_upload=False) as session:
         first, second = session.add_files([make("first", 30), make("second", 30)])
@@ -488,7 +494,7 @@ def test_plain_blinker_connects_to_session_file_and_chunk(wire: Wire, make: Make
     assert {each.number for each in chunks_of_file} == {1, 2, 3}
 
 
-def test_a_weak_blinker_receiver_is_gone_at_once(wire: Wire, make: Make) -> None:
+def test_a_weak_blinker_receiver_is_gone_at_once(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url) as session:
         session.signals.file_success.connect(lambda sender, **_: heard.append(sender))
@@ -497,7 +503,7 @@ def test_a_weak_blinker_receiver_is_gone_at_once(wire: Wire, make: Make) -> None
     assert heard == []
 
 
-def test_a_muted_signal_tells_nobody(wire: Wire, make: Make) -> None:
+def test_a_muted_signal_tells_nobody(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url) as session:
         session.on("file_success", heard.append)
@@ -506,7 +512,7 @@ def test_a_muted_signal_tells_nobody(wire: Wire, make: Make) -> None:
     assert heard == []
 
 
-def test_receivers_come_and_go_on_other_threads_while_signals_are_sent(wire: Wire, make: Make) -> None:
+def test_receivers_come_and_go_on_other_threads_while_signals_are_sent(wire: ScriptedServer, make: Make) -> None:
     over = threading.Event()
     heard = []
     with Resumable(wire.url, chunk_size=1, test_chunks=False) as session:
@@ -538,7 +544,7 @@ def test_receivers_come_and_go_on_other_threads_while_signals_are_sent(wire: Wir
 
 
 @pytest.mark.parametrize("event", ["success", "file_success", "fileSuccess", "completed"])
-def test_a_late_handler_is_told_of_success_once(wire: Wire, make: Make, event: str) -> None:
+def test_a_late_handler_is_told_of_success_once(wire: ScriptedServer, make: Make, event: str) -> None:
     heard = []
     with Resumable(wire.url) as session:
         file = session.add_file(make())
@@ -549,7 +555,9 @@ def test_a_late_handler_is_told_of_success_once(wire: Wire, make: Make, event: s
     assert heard == [(file, "got 1")]
 
 
-def test_a_late_handler_is_told_of_an_error_once_and_not_of_one_that_was_overcome(wire: Wire, make: Make) -> None:
+def test_a_late_handler_is_told_of_an_error_once_and_not_of_one_that_was_overcome(
+    wire: ScriptedServer, make: Make
+) -> None:
     wire.behave = lambda request: (415, "not this")
     heard, after = [], []
     with Resumable(wire.url) as session:
@@ -569,7 +577,7 @@ def test_a_late_handler_is_told_of_an_error_once_and_not_of_one_that_was_overcom
     assert heard == ["not this", "success"]
 
 
-def test_a_late_handler_is_told_that_a_file_was_cancelled(wire: Wire, make: Make) -> None:
+def test_a_late_handler_is_told_that_a_file_was_cancelled(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, auto_upload=False) as session:
         file = session.add_file(make())
@@ -579,7 +587,7 @@ def test_a_late_handler_is_told_that_a_file_was_cancelled(wire: Wire, make: Make
     assert heard == [file]
 
 
-def test_a_late_handler_is_told_of_the_stored_chunks_first_and_of_each_once(wire: Wire, make: Make) -> None:
+def test_a_late_handler_is_told_of_the_stored_chunks_first_and_of_each_once(wire: ScriptedServer, make: Make) -> None:
     for trial in range(15):
         heard: list[int] = []
         order: list[str] = []
@@ -588,7 +596,7 @@ def test_a_late_handler_is_told_of_the_stored_chunks_first_and_of_each_once(wire
             # Somebody listens from the start and is slow, so that notices wait.
             session.on("chunk_success", lambda nap=nap: nap.wait(0.0005))
             file = session.add_file(make(f"{trial}", 10 * 60))
-            wire.wait(lambda trial=trial: len(wire.posts) >= trial * 64)
+            wire.wait(lambda trial=trial: len(wire.uploads) >= trial * 64)
 
             def hear(chunk: Any, heard: list[int] = heard, order: list[str] = order) -> None:
                 heard.append(chunk.index)
@@ -600,7 +608,7 @@ def test_a_late_handler_is_told_of_the_stored_chunks_first_and_of_each_once(wire
         assert order == ["chunk"] * 60 + ["success"]
 
 
-def test_late_handlers_are_told_what_they_missed_before_what_waits(wire: Wire, make: Make) -> None:
+def test_late_handlers_are_told_what_they_missed_before_what_waits(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, chunk_size=10, deliver="manual", test_chunks=False, simultaneous_uploads=1) as session:
         early = []
@@ -611,14 +619,14 @@ def test_late_handlers_are_told_what_they_missed_before_what_waits(wire: Wire, m
         file.on("chunk_success", early.append)
         wire.behave = lambda request: (200,)
         wire.release()
-        wire.wait(lambda: len(wire.posts) == 6)
+        wire.wait(lambda: len(wire.uploads) == 6)
         file.on("chunk_success", lambda chunk: heard.append(chunk.number))
         file.on("success", lambda: heard.append("success"))
     assert heard == [1, 2, 3, 4, 5, 6, "success"]
     assert [chunk.number for chunk in early] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_late_handler_may_be_added_by_a_handler_of_the_same_chunk(wire: Wire, make: Make) -> None:
+def test_a_late_handler_may_be_added_by_a_handler_of_the_same_chunk(wire: ScriptedServer, make: Make) -> None:
     heard: list[int] = []
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1) as session:
 
@@ -631,7 +639,7 @@ def test_a_late_handler_may_be_added_by_a_handler_of_the_same_chunk(wire: Wire, 
     assert sorted(heard) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_late_handler_of_a_prioritised_file_is_told_each_chunk_once(wire: Wire, make: Make) -> None:
+def test_a_late_handler_of_a_prioritised_file_is_told_each_chunk_once(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, chunk_size=10, prioritize_first_and_last_chunk=True, simultaneous_uploads=1) as session:
         wire.behave = lambda request: (404,) if request.chunk is None else None if request.number == 3 else (200,)
         file = session.add_file(make(size=60))
@@ -644,7 +652,7 @@ def test_a_late_handler_of_a_prioritised_file_is_told_each_chunk_once(wire: Wire
     assert set(heard[:3]) == {1, 2, 6}
 
 
-def test_a_late_handler_of_many_chunks_is_told_in_batches(wire: Wire, make: Make) -> None:
+def test_a_late_handler_of_many_chunks_is_told_in_batches(wire: ScriptedServer, make: Make) -> None:
     heard: list[int] = []
     with Resumable(wire.url, chunk_size=1, deliver="manual", auto_upload=False) as session:
         file = session.add_file(make(size=1000))
@@ -659,7 +667,7 @@ def test_a_late_handler_of_many_chunks_is_told_in_batches(wire: Wire, make: Make
 
 
 @pytest.mark.usefixtures("failures")
-def test_a_late_handler_that_raises_disturbs_nobody(wire: Wire, make: Make) -> None:
+def test_a_late_handler_that_raises_disturbs_nobody(wire: ScriptedServer, make: Make) -> None:
     told = []
 
     def broken(file: Any) -> None:

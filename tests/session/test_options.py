@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer, lacking
 
 from resumable import (
     FileRejected,
@@ -36,7 +36,7 @@ CASES: dict[str, Callable[[Bench], None]] = {}
 class Bench:
     """A server, files, and sessions that use the option which the case is about."""
 
-    def __init__(self, name: str, wire: Wire, make: Callable[..., Path]) -> None:
+    def __init__(self, name: str, wire: ScriptedServer, make: Callable[..., Path]) -> None:
         self.name = name
         self.wire = wire
         self.make = make
@@ -58,9 +58,9 @@ class Bench:
 
     def sent(self, **options: Any) -> Request:
         """The only request that brought a chunk of a file of one chunk."""
-        before = len(self.wire.posts)
+        before = len(self.wire.uploads)
         assert self.send(**options).succeeded
-        (request,) = self.wire.posts[before:]
+        (request,) = self.wire.uploads[before:]
         return request
 
 
@@ -77,7 +77,7 @@ def case(*names: str) -> Callable[[Callable[[Bench], None]], Callable[[Bench], N
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_an_option_does_over_http_what_it_says(name: str, wire: Wire, make: Callable[..., Path]) -> None:
+def test_an_option_does_over_http_what_it_says(name: str, wire: ScriptedServer, make: Callable[..., Path]) -> None:
     bench = Bench(name, wire, make)
     CASES[name](bench)
     assert bench.used, f"the case never gave {name} a value of its own"
@@ -120,13 +120,13 @@ def _(bench: Bench) -> None:
 @case("chunk_size")
 def _(bench: Bench) -> None:
     bench.send(size=35, chunk_size=10)
-    assert sorted(len(request.chunk or b"") for request in bench.wire.posts) == [10, 10, 15]
+    assert sorted(len(request.chunk or b"") for request in bench.wire.uploads) == [10, 10, 15]
 
 
 @case("force_chunk_size")
 def _(bench: Bench) -> None:
     bench.send(size=35, force_chunk_size=True)
-    assert sorted(len(request.chunk or b"") for request in bench.wire.posts) == [5, 10, 10, 10]
+    assert sorted(len(request.chunk or b"") for request in bench.wire.uploads) == [5, 10, 10, 10]
 
 
 @case("simultaneous_uploads")
@@ -232,13 +232,13 @@ def _(bench: Bench) -> None:
     path = bench.make("a.txt")
     bench.send(path=path)
     bench.send(path=path, set_chunk_type_from_file=True)
-    assert [request.part_type for request in bench.wire.posts] == ["application/octet-stream", "text/plain"]
+    assert [request.part_type for request in bench.wire.uploads] == ["application/octet-stream", "text/plain"]
 
 
 @case("prioritize_first_and_last_chunk")
 def _(bench: Bench) -> None:
     bench.send(size=50, prioritize_first_and_last_chunk=True, simultaneous_uploads=1)
-    assert [request.number for request in bench.wire.posts] == [1, 5, 2, 3, 4]
+    assert [request.number for request in bench.wire.uploads] == [1, 5, 2, 3, 4]
 
 
 @case("chunk_order")
@@ -268,9 +268,9 @@ def _(bench: Bench) -> None:
 def _(bench: Bench) -> None:
     bench.wire.behave = lambda request: (200,)
     assert bench.send(size=20).succeeded[0].bytes_skipped == 0
-    assert len(bench.wire.posts) == 2
+    assert len(bench.wire.uploads) == 2
     assert bench.send(size=20, trust_tests=True).succeeded[0].bytes_skipped == 20
-    assert len(bench.wire.posts) == 2
+    assert len(bench.wire.uploads) == 2
 
 
 @case("success_statuses")
@@ -301,7 +301,7 @@ def _(bench: Bench) -> None:
 @case("preprocess_file")
 def _(bench: Bench) -> None:
     result = bench.send(preprocess_file=lambda file: b"x" * 25)
-    assert [request.chunk for request in bench.wire.posts] == [b"x" * 10, b"x" * 15]
+    assert [request.chunk for request in bench.wire.uploads] == [b"x" * 10, b"x" * 15]
     assert {request.fields["resumableTotalSize"] for request in bench.wire.requests} == {"25"}
     assert result.succeeded[0].size == 25
 
@@ -357,7 +357,7 @@ def refusal_case(option: str, callback: str, value: Any, refused: dict[str, Any]
             assert caught.value.option == option
             assert session.files == []
             session.add_file(bench.make("yes.bin", 10))
-        assert [request.file_name for request in bench.wire.posts] == ["yes.bin"]
+        assert [request.file_name for request in bench.wire.uploads] == ["yes.bin"]
         assert told == [(path, 0)]
 
     case(option, callback)(run)
@@ -377,7 +377,7 @@ def _(bench: Bench) -> None:
         with pytest.raises(FileRejected, match="max_files is 2"):
             session.add_file(paths[2])
     assert told == [([paths[2]], 0)]
-    assert sorted(str(request.file_name) for request in bench.wire.posts) == ["a", "b"]
+    assert sorted(str(request.file_name) for request in bench.wire.uploads) == ["a", "b"]
 
 
 # -- failures ------------------------------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def _(bench: Bench) -> None:
 
 @case("redirect_origins")
 def _(bench: Bench) -> None:
-    with Wire() as other:
+    with ScriptedServer(behave=lacking) as other:
         bench.wire.behave = lambda request: (307, "", {"Location": other.url})
         (file,) = bench.send(test_chunks=False).failed
         assert isinstance(file.error, RedirectRefused)
@@ -553,7 +553,7 @@ def _(bench: Bench) -> None:
         assert bench.wire.settle() == 0
         session.upload()
         session.join(PATIENCE)
-        assert len(bench.wire.posts) == 1
+        assert len(bench.wire.uploads) == 1
 
 
 @case("completion_delay")
@@ -648,7 +648,7 @@ def _(bench: Bench) -> None:
         assert bench.wire.settle() == 1
         now[0] += 1
         session.resume()
-        bench.wire.wait(lambda: len(bench.wire.posts) == 2)
+        bench.wire.wait(lambda: len(bench.wire.uploads) == 2)
 
 
 # -- values --------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scripted_server import PATIENCE, Request, ScriptedServer, Store, lacking
 from support.sizes import sized
-from support.wire import PATIENCE, Request, Wire, stored
 
 from resumable import (
     ChunkState,
@@ -68,10 +68,12 @@ class Ledger:
 
 @pytest.mark.usefixtures("failures")
 @pytest.mark.parametrize("seed", range(6))
-def test_handlers_never_overlap_and_come_in_the_order_of_the_transitions(wire: Wire, make: Make, seed: int) -> None:
+def test_handlers_never_overlap_and_come_in_the_order_of_the_transitions(
+    wire: ScriptedServer, make: Make, seed: int
+) -> None:
     chance = random.Random(seed)
     memory: dict[tuple[str, int], bytes] = {}
-    keep = stored(memory)
+    keep = Store(memory, missing=204)
     wire.behave = lambda request: (503,) if chance.random() < 0.1 else keep(request)
     pauses = threading.Semaphore(0)
     with Resumable(
@@ -117,7 +119,9 @@ def test_handlers_never_overlap_and_come_in_the_order_of_the_transitions(wire: W
 
 @pytest.mark.parametrize("test_chunks", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
-def test_no_request_begins_after_pause_has_returned(wire: Wire, make: Make, test_chunks: bool, inside: bool) -> None:
+def test_no_request_begins_after_pause_has_returned(
+    wire: ScriptedServer, make: Make, test_chunks: bool, inside: bool
+) -> None:
     faults = []
     with Resumable(
         wire.url, chunk_size=10, simultaneous_uploads=8, test_chunks=test_chunks, chunk_order="free", trust_tests=True
@@ -154,7 +158,7 @@ def test_no_request_begins_after_pause_has_returned(wire: Wire, make: Make, test
 
 
 @pytest.mark.parametrize("what", ["file", "session"])
-def test_cancel_inside_a_handler_is_true_at_once(wire: Wire, make: Make, what: str) -> None:
+def test_cancel_inside_a_handler_is_true_at_once(wire: ScriptedServer, make: Make, what: str) -> None:
     wire.behave = lambda request: None if request.chunk is not None and request.number > 3 else _usual(request)
     seen: dict[str, Any] = {}
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=8, test_chunks=False, chunk_order="free") as session:
@@ -195,7 +199,7 @@ def _usual(request: Request) -> tuple[Any, ...]:
     return (404,) if request.chunk is None else (200,)
 
 
-def test_what_would_wait_for_itself_is_refused_inside_a_handler(wire: Wire, make: Make) -> None:
+def test_what_would_wait_for_itself_is_refused_inside_a_handler(wire: ScriptedServer, make: Make) -> None:
     refused = []
     with Resumable(wire.url) as session:
 
@@ -212,7 +216,7 @@ def test_what_would_wait_for_itself_is_refused_inside_a_handler(wire: Wire, make
     assert all("a handler is running on this thread" in each for each in refused)
 
 
-def test_what_would_wait_for_itself_is_refused_inside_a_hook(wire: Wire, make: Make) -> None:
+def test_what_would_wait_for_itself_is_refused_inside_a_hook(wire: ScriptedServer, make: Make) -> None:
     refused = []
 
     def preprocess(chunk: Any) -> None:
@@ -228,7 +232,7 @@ def test_what_would_wait_for_itself_is_refused_inside_a_hook(wire: Wire, make: M
     assert all("a hook is running on this thread" in each for each in refused)
 
 
-def test_a_handler_may_do_everything_else(wire: Wire, make: Make) -> None:
+def test_a_handler_may_do_everything_else(wire: ScriptedServer, make: Make) -> None:
     done = []
     paths = [make("second.bin"), make("third.bin")]
     with Resumable(wire.url, chunk_size=10) as session:
@@ -244,10 +248,12 @@ def test_a_handler_may_do_everything_else(wire: Wire, make: Make) -> None:
 
         session.add_file(make("first.bin"))
     assert sorted(file.file_name for file in done) == ["second.bin", "third.bin"]
-    assert [request.fields.get("more") for request in wire.posts][::2] == [None, "1"]
+    assert [request.fields.get("more") for request in wire.uploads][::2] == [None, "1"]
 
 
-def test_join_waits_for_the_runs_that_handlers_begin_and_tells_what_became_of_all(wire: Wire, make: Make) -> None:
+def test_join_waits_for_the_runs_that_handlers_begin_and_tells_what_became_of_all(
+    wire: ScriptedServer, make: Make
+) -> None:
     wire.behave = lambda request: (415,) if request.file_name == "1" else _usual(request)
     for _ in range(20):
         paths = [make(str(number)) for number in (3, 2, 1)]
@@ -260,7 +266,7 @@ def test_join_waits_for_the_runs_that_handlers_begin_and_tells_what_became_of_al
 
 
 @pytest.mark.once
-def test_a_slow_handler_holds_the_workers_back_and_memory_stays_bounded(wire: Wire, make: Make) -> None:
+def test_a_slow_handler_holds_the_workers_back_and_memory_stays_bounded(wire: ScriptedServer, make: Make) -> None:
     go = threading.Event()
     size = 4000
     with Resumable(wire.url, chunk_size=1, simultaneous_uploads=8, test_chunks=False, chunk_order="free") as session:
@@ -273,7 +279,7 @@ def test_a_slow_handler_holds_the_workers_back_and_memory_stays_bounded(wire: Wi
 
         file = session.add_file(make(size=size))
         # 1024 notices may wait; each worker may be on its way with one more chunk.
-        wire.wait(lambda: len(wire.posts) >= 1024)
+        wire.wait(lambda: len(wire.uploads) >= 1024)
         waiting = wire.settle()
         for _ in range(5):
             assert wire.settle() <= 1024 + 1 + 8
@@ -289,7 +295,7 @@ def test_progress_is_told_while_one_body_is_on_its_way(make: Make) -> None:
     size = 1 << 26
     half = threading.Event()
     with (
-        Wire() as wire,
+        ScriptedServer(behave=lacking) as wire,
         Resumable(
             wire.url, chunk_size=size, test_chunks=False, simultaneous_uploads=1, throttle_progress_callbacks=0
         ) as session,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Request, Wire
+from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import (
     FileState,
@@ -62,7 +62,7 @@ def given(way: str, name: str, hook: Callable[..., Any]) -> dict[str, Any]:
     return {name: hook} if way == "option" else {"plugins": [as_plugin(name, hook)]}
 
 
-def shows(name: str, wire: Wire, path: Path, options: dict[str, Any]) -> Any:
+def shows(name: str, wire: ScriptedServer, path: Path, options: dict[str, Any]) -> Any:
     """What is seen on the wire of a file of one chunk that is sent with these options."""
 
     def behave(request: Request) -> tuple[Any, ...]:
@@ -110,7 +110,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("way", ["option", "plugin"])
 @pytest.mark.parametrize("name", HOOKS)
-def test_a_hook_decides(wire: Wire, make: Make, name: str, way: str) -> None:
+def test_a_hook_decides(wire: ScriptedServer, make: Make, name: str, way: str) -> None:
     path = make()
     assert shows(name, wire, path, {}) != EXPECTED[name]
     assert shows(name, wire, path, given(way, name, choice(name, wire.url))) == EXPECTED[name]
@@ -118,7 +118,7 @@ def test_a_hook_decides(wire: Wire, make: Make, name: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["option", "plugin"])
 @pytest.mark.parametrize("name", HOOKS)
-def test_a_hook_that_raises_fails_its_file_alone(wire: Wire, make: Make, name: str, way: str) -> None:
+def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Make, name: str, way: str) -> None:
     def broken(*arguments: Any) -> Any:
         if name == "generate_unique_identifier":
             bad = arguments[1] == "bad"
@@ -174,7 +174,9 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: Wire, make: Make, name: s
         (lambda attempt: -1, "returned -1, not seconds"),
     ],
 )
-def test_a_retry_interval_that_is_none_fails_its_file_alone(wire: Wire, make: Make, interval: Any, says: str) -> None:
+def test_a_retry_interval_that_is_none_fails_its_file_alone(
+    wire: ScriptedServer, make: Make, interval: Any, says: str
+) -> None:
     wire.behave = lambda request: (503,) if request.fields["resumableFilename"] == "bad" else (200,)
     with Resumable(wire.url, test_chunks=False, chunk_retry_interval=interval) as session:
         good, bad = session.add_files([make("good"), make("bad")])
@@ -183,7 +185,9 @@ def test_a_retry_interval_that_is_none_fails_its_file_alone(wire: Wire, make: Ma
     assert f"hook chunk_retry_interval {says}" in str(bad.error)
 
 
-def test_a_retry_interval_may_ask_the_session_and_is_not_asked_after_the_last_attempt(wire: Wire, make: Make) -> None:
+def test_a_retry_interval_may_ask_the_session_and_is_not_asked_after_the_last_attempt(
+    wire: ScriptedServer, make: Make
+) -> None:
     wire.behave = lambda request: (503,)
     intervals = [0.0, 0.01]
 
@@ -199,7 +203,9 @@ def test_a_retry_interval_may_ask_the_session_and_is_not_asked_after_the_last_at
     assert file.error.attempts == 3
 
 
-def test_a_file_that_is_cut_anew_while_it_is_preprocessed_is_preprocessed_once(wire: Wire, make: Make) -> None:
+def test_a_file_that_is_cut_anew_while_it_is_preprocessed_is_preprocessed_once(
+    wire: ScriptedServer, make: Make
+) -> None:
     began, goes = threading.Event(), threading.Event()
 
     def preprocess_file(file: ResumableFile) -> bytes:
@@ -214,10 +220,10 @@ def test_a_file_that_is_cut_anew_while_it_is_preprocessed_is_preprocessed_once(w
         file.bootstrap()
         goes.set()
         file.wait(PATIENCE)
-    assert [request.chunk for request in wire.posts] == [b"<abc>"]
+    assert [request.chunk for request in wire.uploads] == [b"<abc>"]
 
 
-def test_a_hook_that_finds_its_source_changed_says_that(wire: Wire, make: Make) -> None:
+def test_a_hook_that_finds_its_source_changed_says_that(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, preprocess=lambda chunk: chunk.read(), auto_upload=False) as session:
         path = make()
         file = session.add_file(path)
@@ -226,7 +232,7 @@ def test_a_hook_that_finds_its_source_changed_says_that(wire: Wire, make: Make) 
     assert isinstance(file.error, SourceChanged)
 
 
-def test_a_hook_that_calls_what_is_not_possible_there_fails_its_file(wire: Wire, make: Make) -> None:
+def test_a_hook_that_calls_what_is_not_possible_there_fails_its_file(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, preprocess=lambda chunk: chunk.file.resumable_obj.join()) as session:
         file = session.add_file(make())
         session.join(PATIENCE, raise_errors=False)
@@ -235,7 +241,7 @@ def test_a_hook_that_calls_what_is_not_possible_there_fails_its_file(wire: Wire,
 
 
 @pytest.mark.parametrize("name", ["headers", "query"])
-def test_a_hook_that_returns_no_mapping_fails_its_file(wire: Wire, make: Make, name: str) -> None:
+def test_a_hook_that_returns_no_mapping_fails_its_file(wire: ScriptedServer, make: Make, name: str) -> None:
     with Resumable(wire.url, **{name: lambda file, chunk: "text"}) as session:
         file = session.add_file(make())
         session.join(PATIENCE, raise_errors=False)
@@ -243,7 +249,7 @@ def test_a_hook_that_returns_no_mapping_fails_its_file(wire: Wire, make: Make, n
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_a_hook_that_does_not_take_what_it_is_called_with_is_refused_at_once(wire: Wire, name: str) -> None:
+def test_a_hook_that_does_not_take_what_it_is_called_with_is_refused_at_once(wire: ScriptedServer, name: str) -> None:
     def wrong(one: Any, two: Any, three: Any) -> None: ...
 
     with pytest.raises(OptionError, match=rf"^{name} must be a callable\({', '.join(HOOKS[name])}\)"):
@@ -252,7 +258,7 @@ def test_a_hook_that_does_not_take_what_it_is_called_with_is_refused_at_once(wir
         Resumable(wire.url, plugins=[as_plugin(name, wrong)])
 
 
-def test_a_hook_that_does_not_say_what_it_takes_is_believed(wire: Wire, make: Make) -> None:
+def test_a_hook_that_does_not_say_what_it_takes_is_believed(wire: ScriptedServer, make: Make) -> None:
     # A C function without a signature.
     with Resumable(wire.url, headers=dict, plugins=[]) as session:
         file = session.add_file(make())
@@ -260,7 +266,7 @@ def test_a_hook_that_does_not_say_what_it_takes_is_believed(wire: Wire, make: Ma
     assert isinstance(file.error, HookError), "two arguments make no dict"
 
 
-def test_hooks_of_options_come_first_and_those_of_plugins_in_their_order(wire: Wire, make: Make) -> None:
+def test_hooks_of_options_come_first_and_those_of_plugins_in_their_order(wire: ScriptedServer, make: Make) -> None:
     class Both:
         def __init__(self, name: str) -> None:
             self.name = name
@@ -280,7 +286,7 @@ def test_hooks_of_options_come_first_and_those_of_plugins_in_their_order(wire: W
         file = session.add_file(make())
     assert attached == ["none", "first", "second"]
     assert file.unique_identifier == "first"
-    fields = wire.posts[0].fields
+    fields = wire.uploads[0].fields
     assert [fields[name] for name in ("fixed", "first", "second", "last")] == ["1", "1", "1", "second"]
     with Resumable(wire.url, plugins=plugins, generate_unique_identifier=lambda path, relative_path: "own") as session:
         assert session.add_file(make()).unique_identifier == "own"
@@ -305,7 +311,7 @@ class Wrong(Whole):
 
 
 @pytest.mark.parametrize("wrong", [object(), Nameless(), Unattached(), Whole, Wrong(), "x"])
-def test_what_is_no_plugin_is_refused(wire: Wire, wrong: Any) -> None:
+def test_what_is_no_plugin_is_refused(wire: ScriptedServer, wrong: Any) -> None:
     with pytest.raises(OptionError, match="plugins"):
         Resumable(wire.url, plugins=[wrong])
     with pytest.raises(OptionError, match="plugins"):
@@ -356,25 +362,25 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.mark.usefixtures("installed")
-def test_installed_plugins_are_attached_when_told_to_and_new_for_each_session(wire: Wire, make: Make) -> None:
+def test_installed_plugins_are_attached_when_told_to_and_new_for_each_session(wire: ScriptedServer, make: Make) -> None:
     assert [plugin.name for plugin in installed_plugins()] == ["audit", "stamp"]
     with Resumable(wire.url, plugins="installed") as session:
         file = session.add_file(make())
     assert session.audit.done == [file]  # type: ignore[attr-defined]
-    assert wire.posts[0].headers["x-stamp"] == "stamp"
+    assert wire.uploads[0].headers["x-stamp"] == "stamp"
     with Resumable(wire.url) as other:
         other.add_file(make("b"))
     assert not hasattr(other, "audit")
-    assert "x-stamp" not in wire.posts[1].headers
+    assert "x-stamp" not in wire.uploads[1].headers
 
 
-def test_an_installed_plugin_that_cannot_be_loaded_says_so(installed: Path, wire: Wire) -> None:
+def test_an_installed_plugin_that_cannot_be_loaded_says_so(installed: Path, wire: ScriptedServer) -> None:
     (installed / "shipped.py").write_text("import does_not_exist\n")
     with pytest.raises(ModuleNotFoundError, match="does_not_exist"):
         Resumable(wire.url, plugins="installed")
 
 
-def test_a_missing_source_made_by_a_hook_fails_the_file(wire: Wire, make: Make) -> None:
+def test_a_missing_source_made_by_a_hook_fails_the_file(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, preprocess_file=lambda file: "/does/not/exist") as session:
         file = session.add_file(make())
         session.join(PATIENCE, raise_errors=False)

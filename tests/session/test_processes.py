@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
 
 from resumable import Resumable, StateError
 
@@ -55,7 +55,7 @@ def refused(*calls: Callable[[], Any]) -> str:
     return "; ".join(wrong)
 
 
-def test_in_the_child_of_a_fork_every_call_is_refused_and_none_hangs(wire: Wire, make: Make) -> None:
+def test_in_the_child_of_a_fork_every_call_is_refused_and_none_hangs(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     with Resumable(wire.url, chunk_size=10, throttle_progress_callbacks=0) as session:
         file = session.add_file(make(size=1000))
@@ -89,7 +89,7 @@ def test_in_the_child_of_a_fork_every_call_is_refused_and_none_hangs(wire: Wire,
     assert file.is_complete(), "the parent goes on"
 
 
-def test_a_child_that_ends_inside_the_block_ends_as_it_wants(wire: Wire, make: Make) -> None:
+def test_a_child_that_ends_inside_the_block_ends_as_it_wants(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: None
     with Resumable(wire.url) as session:
         session.add_file(make())
@@ -110,10 +110,10 @@ def test_a_child_that_ends_inside_the_block_ends_as_it_wants(wire: Wire, make: M
         assert "made in another process" in in_child(finish), "the child must not believe that all was sent"
         wire.behave = lambda request: (200,)
         wire.release()
-    assert len(wire.posts) == 1
+    assert len(wire.uploads) == 1
 
 
-def test_the_child_of_a_fork_may_have_a_session_of_its_own(wire: Wire, make: Make) -> None:
+def test_the_child_of_a_fork_may_have_a_session_of_its_own(wire: ScriptedServer, make: Make) -> None:
     path = make("of-child")
     with Resumable(wire.url) as session:
         session.add_file(make())
@@ -124,10 +124,10 @@ def test_the_child_of_a_fork_may_have_a_session_of_its_own(wire: Wire, make: Mak
             return file.is_complete()
 
         assert in_child(upload) == "True"
-    assert {request.file_name for request in wire.posts} == {"a.bin", "of-child"}
+    assert {request.file_name for request in wire.uploads} == {"a.bin", "of-child"}
 
 
-def test_a_session_and_its_files_can_be_shown_in_the_child_of_a_fork(wire: Wire, make: Make) -> None:
+def test_a_session_and_its_files_can_be_shown_in_the_child_of_a_fork(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, auto_upload=False) as session:
         file = session.add_file(make())
         assert in_child(lambda: repr(session)) == f"<Resumable to {wire.url}, of another process>"

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 import requests
-from support.wire import LEAVE, PATIENCE, Request, Wire
+from support.scripted_server import LEAVE, PATIENCE, Request, ScriptedServer, holding
+from support.threads import wait_until_answers_are_awaited, wait_until_threads_are_gone
 
 from resumable import (
     Result,
@@ -31,8 +32,6 @@ from resumable import (
     upload,
 )
 from resumable.dispatch import dispatcher
-
-from .conftest import wait_until_answers_are_awaited, wait_until_threads_are_gone
 
 Make = Callable[..., Path]
 
@@ -48,16 +47,13 @@ def refusing(*names: str) -> Callable[[Request], tuple[Any, ...]]:
     return behave
 
 
-def holding(request: Request) -> tuple[Any, ...] | None:
-    """The behaviour of a server that never answers an upload."""
-    return (404,) if request.chunk is None else None
-
-
 # -- beginning and ending ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("deliver", [None, "manual"])
-def test_a_run_that_began_by_itself_is_one_run_however_fast_the_server(wire: Wire, make: Make, deliver: Any) -> None:
+def test_a_run_that_began_by_itself_is_one_run_however_fast_the_server(
+    wire: ScriptedServer, make: Make, deliver: Any
+) -> None:
     events = []
     with Resumable(wire.url, deliver=deliver) as session:
         session.on("catch_all", lambda event, *_: events.append(event))
@@ -71,7 +67,7 @@ def test_a_run_that_began_by_itself_is_one_run_however_fast_the_server(wire: Wir
     assert events[-1] == "complete"
 
 
-def test_a_run_that_upload_began_ends_when_nothing_is_open(wire: Wire, make: Make) -> None:
+def test_a_run_that_upload_began_ends_when_nothing_is_open(wire: ScriptedServer, make: Make) -> None:
     events: list[str] = []
     ended = threading.Semaphore(0)
     with Resumable(wire.url, auto_upload=False) as session:
@@ -87,7 +83,7 @@ def test_a_run_that_upload_began_ends_when_nothing_is_open(wire: Wire, make: Mak
     assert (events.count("upload_start"), events.count("complete")) == (4, 4)
 
 
-def test_several_runs_in_one_session_each_tell_what_became_of_their_files(wire: Wire, make: Make) -> None:
+def test_several_runs_in_one_session_each_tell_what_became_of_their_files(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     with Resumable(wire.url, auto_upload=False) as session:
         first = session.add_file(make("good"))
@@ -106,7 +102,7 @@ def test_several_runs_in_one_session_each_tell_what_became_of_their_files(wire: 
         wait_until_threads_are_gone()
 
 
-def test_a_failure_in_a_run_that_nobody_joined_is_raised_after_the_next(wire: Wire, make: Make) -> None:
+def test_a_failure_in_a_run_that_nobody_joined_is_raised_after_the_next(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     with pytest.raises(UploadFailed) as caught, Resumable(wire.url, auto_upload=False) as session:  # noqa: PT012
         for name in ("bad", "good"):
@@ -118,7 +114,7 @@ def test_a_failure_in_a_run_that_nobody_joined_is_raised_after_the_next(wire: Wi
     assert caught.value.result == Result(succeeded=(file,), failed=(session.files[0],))
 
 
-def test_a_failure_after_a_timeout_is_raised_by_the_next_join(wire: Wire, make: Make) -> None:
+def test_a_failure_after_a_timeout_is_raised_by_the_next_join(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     with Resumable(wire.url, test_chunks=False) as session:
         bad = session.add_file(make("bad"))
@@ -138,16 +134,16 @@ def test_a_failure_after_a_timeout_is_raised_by_the_next_join(wire: Wire, make: 
         assert session.join(PATIENCE) == Result(succeeded=(last,)), "what was told once is over"
 
 
-def test_runs_follow_each_other_at_once_without_losing_a_worker(wire: Wire, make: Make) -> None:
+def test_runs_follow_each_other_at_once_without_losing_a_worker(wire: ScriptedServer, make: Make) -> None:
     path = make()
     with Resumable(wire.url, auto_upload=False, test_chunks=False, simultaneous_uploads=2) as session:
         for number in range(300):
             session.add_file(path, unique_identifier=str(number))
             session.join(PATIENCE)
-    assert len(wire.posts) == 300
+    assert len(wire.uploads) == 300
 
 
-def test_an_error_that_came_again_after_a_retry_is_raised_again(wire: Wire, make: Make) -> None:
+def test_an_error_that_came_again_after_a_retry_is_raised_again(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     with Resumable(wire.url) as session:
         file = session.add_file(make("bad"))
@@ -159,7 +155,7 @@ def test_an_error_that_came_again_after_a_retry_is_raised_again(wire: Wire, make
         session.join(PATIENCE, raise_errors=False)
 
 
-def test_errors_that_a_result_has_told_are_not_raised_on_leaving(wire: Wire, make: Make) -> None:
+def test_errors_that_a_result_has_told_are_not_raised_on_leaving(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     with Resumable(wire.url) as session:
         session.add_file(make("bad"))
@@ -168,7 +164,7 @@ def test_errors_that_a_result_has_told_are_not_raised_on_leaving(wire: Wire, mak
         session.add_file(make("bad"))
 
 
-def test_one_bad_file_does_not_end_the_batch(wire: Wire, make: Make) -> None:
+def test_one_bad_file_does_not_end_the_batch(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("1", "3")
     with pytest.raises(UploadFailed) as caught, Resumable(wire.url) as session:
         session.add_files([make(str(number)) for number in range(5)])
@@ -179,7 +175,7 @@ def test_one_bad_file_does_not_end_the_batch(wire: Wire, make: Make) -> None:
     assert len(caught.value.errors) == 2
 
 
-def test_joining_starts_what_nobody_has_started(wire: Wire, make: Make) -> None:
+def test_joining_starts_what_nobody_has_started(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url, auto_upload=False) as session:
         file = session.add_file(make())
         assert session.join(PATIENCE).succeeded == (file,)
@@ -188,13 +184,13 @@ def test_joining_starts_what_nobody_has_started(wire: Wire, make: Make) -> None:
     assert other.is_complete()
 
 
-def test_joining_an_empty_session_returns_at_once(wire: Wire) -> None:
+def test_joining_an_empty_session_returns_at_once(wire: ScriptedServer) -> None:
     with Resumable(wire.url) as session:
         assert session.join() == Result()
     assert session.state is SessionState.CLOSED
 
 
-def test_several_threads_may_join(wire: Wire, make: Make) -> None:
+def test_several_threads_may_join(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     results = []
     with Resumable(wire.url) as session:
@@ -209,7 +205,7 @@ def test_several_threads_may_join(wire: Wire, make: Make) -> None:
     assert results == [Result(succeeded=(file,))] * 4
 
 
-def test_a_timeout_changes_nothing(wire: Wire, make: Make) -> None:
+def test_a_timeout_changes_nothing(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     with Resumable(wire.url) as session:
         file = session.add_file(make())
@@ -226,7 +222,7 @@ def test_a_timeout_changes_nothing(wire: Wire, make: Make) -> None:
 # -- pausing -------------------------------------------------------------------------------------------------------
 
 
-def test_a_paused_run_is_still_the_run_that_it_was(wire: Wire, make: Make) -> None:
+def test_a_paused_run_is_still_the_run_that_it_was(wire: ScriptedServer, make: Make) -> None:
     events = []
     with Resumable(wire.url, chunk_size=10) as session:
         session.on("catch_all", lambda event, *_: events.append(event))
@@ -253,7 +249,7 @@ def test_a_paused_run_is_still_the_run_that_it_was(wire: Wire, make: Make) -> No
     ]
 
 
-def test_pausing_and_resuming_what_does_not_run_does_nothing(wire: Wire, make: Make) -> None:
+def test_pausing_and_resuming_what_does_not_run_does_nothing(wire: ScriptedServer, make: Make) -> None:
     events = []
     with Resumable(wire.url, auto_upload=False) as session:
         session.on("catch_all", lambda event, *_: events.append(event))
@@ -266,7 +262,9 @@ def test_pausing_and_resuming_what_does_not_run_does_nothing(wire: Wire, make: M
     assert events.count("upload_start") == 1
 
 
-def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(wire: Wire, make: Make) -> None:
+def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(
+    wire: ScriptedServer, make: Make
+) -> None:
     wire.behave = holding
     with Resumable(wire.url, chunk_size=10) as session:
         file = session.add_file(make(size=20))
@@ -281,7 +279,7 @@ def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(w
         assert session.state is SessionState.PAUSED
         wire.behave = lambda request: (200,)
         session.resume()
-    assert len(wire.posts) == 2
+    assert len(wire.uploads) == 2
 
 
 # -- cancelling and closing ----------------------------------------------------------------------------------------
@@ -289,7 +287,7 @@ def test_a_request_that_waits_for_its_answer_when_the_session_is_paused_counts(w
 
 @pytest.mark.parametrize("before", ["nothing", "pause", "pause_file"])
 def test_cancel_and_close_free_a_worker_whose_server_never_answers(
-    wire: Wire, make: Make, before: str, monkeypatch: pytest.MonkeyPatch
+    wire: ScriptedServer, make: Make, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "STOP_TIMEOUT", PATIENCE)
     wire.behave = holding
@@ -316,7 +314,7 @@ def test_cancel_and_close_free_a_worker_whose_server_never_answers(
         wire.held.clear()
 
 
-def test_what_is_cancelled_is_told_once_and_is_no_completion(wire: Wire, make: Make) -> None:
+def test_what_is_cancelled_is_told_once_and_is_no_completion(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     events = []
     with Resumable(wire.url) as session:
@@ -339,7 +337,7 @@ def test_what_is_cancelled_is_told_once_and_is_no_completion(wire: Wire, make: M
     ]
 
 
-def test_a_session_can_be_used_after_a_cancel(wire: Wire, make: Make) -> None:
+def test_a_session_can_be_used_after_a_cancel(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     path = make()
     with Resumable(wire.url) as session:
@@ -351,7 +349,9 @@ def test_a_session_can_be_used_after_a_cancel(wire: Wire, make: Make) -> None:
         assert session.join(PATIENCE) == Result(succeeded=(again,))
 
 
-def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_the_block_with_an_exception_cancels(
+    wire: ScriptedServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dispatcher, "STOP_TIMEOUT", PATIENCE)
     wire.behave = holding
     events = []
@@ -375,7 +375,7 @@ def test_leaving_the_block_with_an_exception_cancels(wire: Wire, make: Make, mon
     assert "complete" not in events
 
 
-def test_a_block_that_closed_its_session_ends_well_or_as_it_raised(wire: Wire, make: Make) -> None:
+def test_a_block_that_closed_its_session_ends_well_or_as_it_raised(wire: ScriptedServer, make: Make) -> None:
     with Resumable(wire.url) as session:
         session.add_file(make())
         session.join(PATIENCE)
@@ -386,7 +386,7 @@ def test_a_block_that_closed_its_session_ends_well_or_as_it_raised(wire: Wire, m
         raise ZeroDivisionError
 
 
-def test_a_closed_session_says_so(wire: Wire, make: Make) -> None:
+def test_a_closed_session_says_so(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     session = Resumable(wire.url)
     done, bad = session.add_files([make("good"), make("bad")])
@@ -408,7 +408,7 @@ def test_a_closed_session_says_so(wire: Wire, make: Make) -> None:
     assert "closed" in repr(session)
 
 
-def test_closing_wakes_those_who_wait(wire: Wire, make: Make) -> None:
+def test_closing_wakes_those_who_wait(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     session = Resumable(wire.url)
     file = session.add_file(make())
@@ -442,7 +442,7 @@ def interrupt_once_joined(session: Resumable) -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def test_ctrl_c_while_joining_pauses_and_is_raised(wire: Wire, make: Make) -> None:
+def test_ctrl_c_while_joining_pauses_and_is_raised(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     with Resumable(wire.url, chunk_size=10) as session:
         session.add_file(make(size=100))
@@ -461,7 +461,7 @@ def test_ctrl_c_while_joining_pauses_and_is_raised(wire: Wire, make: Make) -> No
         assert session.join(PATIENCE).succeeded
 
 
-def test_ctrl_c_takes_the_lock_from_nobody(wire: Wire, make: Make) -> None:
+def test_ctrl_c_takes_the_lock_from_nobody(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     interrupted, left = threading.Event(), threading.Event()
     early = []
@@ -510,7 +510,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.alone
-def test_ctrl_c_ends_a_program_within_two_seconds_although_the_server_hangs(wire: Wire, make: Make) -> None:
+def test_ctrl_c_ends_a_program_within_two_seconds_although_the_server_hangs(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     program = subprocess.Popen(
@@ -528,7 +528,7 @@ def test_ctrl_c_ends_a_program_within_two_seconds_although_the_server_hangs(wire
 # -- the function --------------------------------------------------------------------------------------------------
 
 
-def test_upload_takes_a_path_several_or_a_directory(wire: Wire, make: Make) -> None:
+def test_upload_takes_a_path_several_or_a_directory(wire: ScriptedServer, make: Make) -> None:
     one, two = make("one"), make("tree/two")
     make("tree/below/three")
     result = upload(one, wire.url)
@@ -540,7 +540,7 @@ def test_upload_takes_a_path_several_or_a_directory(wire: Wire, make: Make) -> N
         upload(one, wire.url)
 
 
-def test_a_session_never_used_opens_nothing_and_starts_nothing(wire: Wire) -> None:
+def test_a_session_never_used_opens_nothing_and_starts_nothing(wire: ScriptedServer) -> None:
     before = set(threading.enumerate())
     session = Resumable(wire.url)
     assert isinstance(session.files, list)
@@ -549,7 +549,7 @@ def test_a_session_never_used_opens_nothing_and_starts_nothing(wire: Wire) -> No
     session.close()
 
 
-def test_a_session_that_nobody_holds_is_collected_once_nothing_is_open(wire: Wire, make: Make) -> None:
+def test_a_session_that_nobody_holds_is_collected_once_nothing_is_open(wire: ScriptedServer, make: Make) -> None:
     session = Resumable(wire.url)
     file = session.add_file(make())
     file.wait(PATIENCE)
@@ -560,7 +560,7 @@ def test_a_session_that_nobody_holds_is_collected_once_nothing_is_open(wire: Wir
     assert forgotten() is None
 
 
-def test_a_run_that_is_held_open_goes_on_although_its_threads_have_gone(wire: Wire, make: Make) -> None:
+def test_a_run_that_is_held_open_goes_on_although_its_threads_have_gone(wire: ScriptedServer, make: Make) -> None:
     events = []
     with Resumable(wire.url) as session:
         session.on("catch_all", lambda event: events.append(event))
@@ -574,7 +574,7 @@ def test_a_run_that_is_held_open_goes_on_although_its_threads_have_gone(wire: Wi
     assert (events.count("upload_start"), events.count("complete")) == (1, 1)
 
 
-def test_no_file_is_lost_when_threads_add_and_others_join(wire: Wire, make: Make) -> None:
+def test_no_file_is_lost_when_threads_add_and_others_join(wire: ScriptedServer, make: Make) -> None:
     path = make()
     with Resumable(wire.url, test_chunks=False, simultaneous_uploads=4) as session:
         added: list[ResumableFile] = []
@@ -596,11 +596,11 @@ def test_no_file_is_lost_when_threads_add_and_others_join(wire: Wire, make: Make
             thread.join()
         over.set()
         joiner.join()
-    assert len(added) == len(wire.posts) == 200
+    assert len(added) == len(wire.uploads) == 200
     assert all(file.is_complete() for file in added)
 
 
-def test_a_handler_of_complete_is_told_what_became_of_the_files(wire: Wire, make: Make) -> None:
+def test_a_handler_of_complete_is_told_what_became_of_the_files(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     heard: list[Result | None] = []
     with Resumable(wire.url, auto_upload=False) as session:
@@ -618,7 +618,7 @@ def test_a_handler_of_complete_is_told_what_became_of_the_files(wire: Wire, make
     assert heard == [Result(succeeded=(good,), failed=(bad,)), Result(succeeded=(other,))]
 
 
-def test_the_result_in_a_pickled_failure_can_be_looked_at(wire: Wire, make: Make) -> None:
+def test_the_result_in_a_pickled_failure_can_be_looked_at(wire: ScriptedServer, make: Make) -> None:
     wire.behave = refusing("bad")
     with pytest.raises(UploadFailed) as caught, Resumable(wire.url) as session:
         session.add_file(make("bad"))
@@ -628,7 +628,7 @@ def test_the_result_in_a_pickled_failure_can_be_looked_at(wire: Wire, make: Make
     assert copy.result.errors == ()
 
 
-def test_a_handler_that_cannot_be_called_connects_no_other(wire: Wire, make: Make) -> None:
+def test_a_handler_that_cannot_be_called_connects_no_other(wire: ScriptedServer, make: Make) -> None:
     heard: list[Any] = []
     with Resumable(wire.url, auto_upload=False) as session:
         with pytest.raises(TypeError, match="int cannot be"):
@@ -637,7 +637,7 @@ def test_a_handler_that_cannot_be_called_connects_no_other(wire: Wire, make: Mak
         assert not session.signals.has_receivers("file_success")
 
 
-def test_sessions_are_made_for_requests_at_once_and_not_for_threads(wire: Wire, make: Make) -> None:
+def test_sessions_are_made_for_requests_at_once_and_not_for_threads(wire: ScriptedServer, make: Make) -> None:
     made: list[requests.Session] = []
 
     def factory() -> requests.Session:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
+from support.threads import wait_until_threads_are_gone
 
 from resumable import ChunkState, Resumable
 from resumable.transport.base import RequestControl
 from resumable.transport.body import ChunkBody
-
-from .conftest import wait_until_threads_are_gone
 
 MEBIBYTE = 1 << 20
 TEBIBYTE = 1 << 40
@@ -84,13 +83,13 @@ def test_a_tebibyte_is_added_in_the_time_and_memory_of_a_sixty_fourth(tmp_path: 
     session.close()
 
 
-def test_what_is_missing_of_a_tebibyte_is_sent(wire: Wire, tmp_path: Path) -> None:
+def test_what_is_missing_of_a_tebibyte_is_sent(wire: ScriptedServer, tmp_path: Path) -> None:
     with Resumable(wire.url, auto_upload=False, test_chunks=False) as session:
         file = session.add_file(sparse(tmp_path / "large", TEBIBYTE))
         file.mark_chunks_completed(range(3, len(file.chunks) - 1))
         session.join(PATIENCE)
-    assert sorted(request.number for request in wire.posts) == [1, 2, 3, TEBIBYTE // MEBIBYTE]
-    assert all(request.chunk == bytes(MEBIBYTE) for request in wire.posts)
+    assert sorted(request.number for request in wire.uploads) == [1, 2, 3, TEBIBYTE // MEBIBYTE]
+    assert all(request.chunk == bytes(MEBIBYTE) for request in wire.uploads)
     assert file.bytes_skipped == TEBIBYTE - 4 * MEBIBYTE
 
 
@@ -114,7 +113,9 @@ def test_a_chunk_costs_the_same_among_few_and_among_many(plain_environment: dict
     assert many["memory"] < few["memory"] + 4 * 1024
 
 
-def test_what_a_chunk_needed_is_gone_without_the_garbage_collector(wire: Wire, make: Callable[..., Path]) -> None:
+def test_what_a_chunk_needed_is_gone_without_the_garbage_collector(
+    wire: ScriptedServer, make: Callable[..., Path]
+) -> None:
     def held() -> list[object]:
         return [thing for thing in gc.get_objects() if isinstance(thing, (ChunkBody, RequestControl))]
 
@@ -128,5 +129,5 @@ def test_what_a_chunk_needed_is_gone_without_the_garbage_collector(wire: Wire, m
         left = [thing for thing in held() if not any(thing is other for other in before)]
     finally:
         gc.enable()
-    assert len(wire.posts) == 50
+    assert len(wire.uploads) == 50
     assert not left

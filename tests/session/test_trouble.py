@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wire import PATIENCE, Wire
+from support.scripted_server import PATIENCE, ScriptedServer
+from support.threads import wait_until_threads_are_gone
 
 from resumable import FileState, Resumable, StateError
 from resumable.transport.base import Reply, Request, RequestControl
-
-from .conftest import wait_until_threads_are_gone
 
 Make = Callable[..., Path]
 
@@ -36,7 +35,7 @@ def scarce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bool]],
 
 
 def test_where_there_are_few_threads_few_workers_do_the_work(
-    wire: Wire, make: Make, scarce: Any, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, scarce: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     started: list[str] = []
 
@@ -52,7 +51,7 @@ def test_where_there_are_few_threads_few_workers_do_the_work(
 
 
 def test_where_there_is_no_thread_at_all_adding_says_so_and_joining_tries_again(
-    wire: Wire, make: Make, scarce: Any
+    wire: ScriptedServer, make: Make, scarce: Any
 ) -> None:
     scarce(lambda name: "events" in name)
     with Resumable(wire.url) as session:
@@ -65,14 +64,14 @@ def test_where_there_is_no_thread_at_all_adding_says_so_and_joining_tries_again(
 
 
 def test_handlers_for_which_there_was_no_thread_are_called_when_there_is_one(
-    wire: Wire, make: Make, scarce: Any, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, scarce: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = []
     scarce(lambda name: "worker" in name)
     with Resumable(wire.url) as session:
         session.on("file_success", heard.append)
         file = session.add_file(make())
-        wire.wait(lambda: wire.posts)
+        wire.wait(lambda: wire.uploads)
         while not file.is_complete():
             wire.settle()
         assert heard == []
@@ -84,7 +83,7 @@ def test_handlers_for_which_there_was_no_thread_are_called_when_there_is_one(
 
 @pytest.mark.parametrize("kind", ["worker", "events"])
 def test_an_interruption_while_a_thread_is_started_leaves_a_session_that_can_go_on(
-    wire: Wire, make: Make, monkeypatch: pytest.MonkeyPatch, kind: str
+    wire: ScriptedServer, make: Make, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     start = threading.Thread.start
     interrupted: list[str] = []
@@ -133,7 +132,7 @@ def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, er
 
 
 @pytest.mark.usefixtures("failures")
-def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: Wire, make: Make) -> None:
+def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: ScriptedServer, make: Make) -> None:
     heard = []
 
     def leave(chunk: Any) -> None:
@@ -153,7 +152,7 @@ def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: Wire, make
 
 @pytest.mark.usefixtures("failures")
 def test_telling_goes_on_after_it_failed_in_a_way_that_nobody_foresaw(
-    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Odd:
         @property
@@ -174,7 +173,7 @@ def test_telling_goes_on_after_it_failed_in_a_way_that_nobody_foresaw(
     assert "telling what happened failed" in record.getMessage()
 
 
-def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: Wire, make: Make) -> None:
+def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: ScriptedServer, make: Make) -> None:
     def identify(path: Any, relative_path: str) -> str:
         session.close()
         return relative_path
@@ -192,7 +191,7 @@ def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: Wire
     assert session.files == []
 
 
-def test_a_join_that_a_handler_ends_is_over(wire: Wire, make: Make) -> None:
+def test_a_join_that_a_handler_ends_is_over(wire: ScriptedServer, make: Make) -> None:
     events: list[str] = []
     with Resumable(wire.url, deliver=lambda function: function(), test_chunks=False) as session:
         session.add_file(make("first")).wait(PATIENCE)
@@ -213,7 +212,7 @@ def test_a_join_that_a_handler_ends_is_over(wire: Wire, make: Make) -> None:
 
 @pytest.mark.usefixtures("failures")
 def test_ctrl_c_raised_by_a_handler_on_its_own_thread_is_logged(
-    wire: Wire, make: Make, caplog: pytest.LogCaptureFixture
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     def leave() -> None:
         raise KeyboardInterrupt
@@ -224,7 +223,7 @@ def test_ctrl_c_raised_by_a_handler_on_its_own_thread_is_logged(
     assert "a handler raised KeyboardInterrupt" in caplog.text
 
 
-def test_ctrl_c_in_a_handler_is_raised_by_whoever_calls_it(wire: Wire, make: Make) -> None:
+def test_ctrl_c_in_a_handler_is_raised_by_whoever_calls_it(wire: ScriptedServer, make: Make) -> None:
     def leave() -> None:
         raise KeyboardInterrupt
 

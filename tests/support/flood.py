@@ -33,7 +33,7 @@ class Answer:
     body: bytes
 
 
-class Siege:
+class AttackedServer:
     """A running server whose root lies some directories below ``outside``, beside files that are none of its business.
 
     ``store`` and ``limits`` are options of the store and of the server, the others those of the receiver.
@@ -107,20 +107,8 @@ class Siege:
         return [self.upload(sample, number).status for number in numbers or range(1, sample.count + 1)]
 
     def raw(self, *pieces: bytes, shut: bool = True) -> bytes:
-        """What comes back for these bytes until the server closes the connection, or resets it."""
-        answer = b""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as connection:
-            try:
-                for piece in pieces:
-                    connection.sendall(piece)
-                if shut:
-                    connection.shutdown(socket.SHUT_WR)
-                while piece := connection.recv(65536):
-                    answer += piece
-            except OSError as error:
-                if error.errno not in GONE:
-                    raise
-        return answer
+        """What comes back for these bytes; see :func:`raw`."""
+        return raw(self.server.port, *pieces, shut=shut)
 
     def head(self, sample: Sample, number: int, *fields: str) -> bytes:
         """The head of an upload with these header fields besides the host."""
@@ -151,3 +139,20 @@ def told(
     connection.request(method, f"{path}?{query}" if query else path, body, dict(headers or {}))
     answer = connection.getresponse()
     return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read())
+
+
+def raw(port: int, *pieces: bytes, shut: bool = True) -> bytes:
+    """What comes back for these bytes until the server closes the connection, or resets it."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+            if shut:
+                connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65536):
+                answer += piece
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+    return answer

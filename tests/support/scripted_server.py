@@ -1,126 +1,212 @@
-"""An HTTP server that says exactly what a test tells it to, byte by byte, over a plain or a TLS socket.
+"""A real HTTP/1.1 server on loopback that writes down every request and does with it what the test says.
 
-A *step* is a function of an :class:`Exchange`: one request and the socket that it came on. Steps are used up in the
-order in which requests come; behind the last one, ``otherwise`` answers. Leaving the ``with`` block asserts that
-every step has been used.
+A *step* is a function of a :class:`Request`. It returns an answer, ``(status, body, headers)``, the last two of which
+may be missing, or it acts by itself, byte by byte, with ``request.send``, ``close``, ``reset`` and ``hold``. If it does
+neither, the request is held: the test answers it later with ``request.answer`` or ``request.cut``.
+
+There are two ways to say which step is for which request:
+
+- ``server.behave`` is the step for all of them. It is called for one request at a time, when that has come in full.
+- ``ScriptedServer(step, step, otherwise=step)`` uses up its steps in the order in which requests come. A step is called
+  as soon as the head is there, beside others, and reads the body with ``request.read`` or leaves it unread. Leaving the
+  ``with`` block asserts that every step was used.
 """
 
 from __future__ import annotations
 
 import re
+import select
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from .breaking_proxy import reset
 
-__all__ = ["Exchange", "Received", "Script", "Step", "Store", "answer", "head", "hold", "raw"]
+__all__ = [
+    "LEAVE",
+    "PATIENCE",
+    "THREAD_NAME",
+    "Answer",
+    "Request",
+    "ScriptedServer",
+    "Step",
+    "Store",
+    "answer",
+    "head",
+    "hold",
+    "holding",
+    "lacking",
+    "raw",
+]
+
+LEAVE = 3.0
+"""Seconds that a busy machine may take for what is promised to be quick; what breaks the promise takes much longer."""
+
+PATIENCE = 30.0
+"""Seconds after which a test that waits for something fails."""
+
+THREAD_NAME = "scripted-server"
+"""The name of all threads of these servers, by which they are told from those of clients."""
 
 
-@dataclass
-class Received:
-    """One request. ``body`` is what was read of it, ``connection`` counts from 0; headers have names in lower case."""
+class Request:
+    """A request, and what is done about it. ``connection`` counts from 0; ``headers`` have names in lower case."""
 
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    connection: int
-    body: bytes = b""
+    def __init__(self, server: ScriptedServer, line: _Connection, text: str) -> None:
+        first, *lines = text.split("\r\n")
+        self.method, self.target, _ = first.split(" ", 2)
+        parts = urlsplit(self.target)
+        self.path = parts.path
+        self.query = parse_qsl(parts.query, keep_blank_values=True)
+        self.raw_headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+        self.headers = {name.lower(): value for name, value in self.raw_headers}
+        self.body = b""
+        self.form: list[tuple[str, str]] = []
+        self.fields = dict(self.query)
+        """The parameters of the query and of the form together."""
+        self.part_type: str | None = None
+        self.part_name: str | None = None
+        self.file_name: str | None = None
+        self.chunk: bytes | None = None if self.method in ("GET", "HEAD") else b""
+        """The bytes of the chunk: the body, or the file in the form; None if the request asks for one."""
+        self.connection = line.number
+        self.socket = line.socket
+        self.stopping = server.stopping
+        self.answered = False
+        self.over = False
+        """Whether nothing more is read from the connection."""
+        self.gone = threading.Event()
+        """Set when the client has left before it was answered."""
+        self._line = line
+        self._server = server
+        self._whole = False
+        self._ended = False
 
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the query."""
-        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+        return dict(self.query)
 
     @property
     def number(self) -> int:
         """The number of the chunk, from 1."""
-        return int(self.parameters["resumableChunkNumber"])
+        return int(self.fields["resumableChunkNumber"])
 
     @property
-    def chunk(self) -> bytes:
-        """The bytes of the chunk: the body, or the last part of the form that it is."""
-        form = re.match(r"multipart/form-data; boundary=(.+)", self.headers.get("content-type", ""))
-        if form is None:
-            return self.body
-        end = f"\r\n--{form[1]}--\r\n".encode()
-        assert self.body.endswith(end)
-        start = self.body.index(b"\r\n\r\n", self.body.index(b"filename=")) + 4
-        return self.body[start : -len(end)]
-
-
-@dataclass
-class Exchange:
-    """A request, and what a step does about it. ``stopping`` is set when the server is to stop."""
-
-    request: Received
-    connection: socket.socket
-    stopping: threading.Event
-    buffered: bytearray
-    over: bool = False
+    def identifier(self) -> str:
+        """The identifier of the file."""
+        return self.fields["resumableIdentifier"]
 
     def read(self) -> None:
-        """The body of the request has been read, as much of it as comes."""
-        left = int(self.request.headers.get("content-length", 0))
-        pieces = [bytes(self.buffered[:left])]
-        del self.buffered[:left]
-        left -= len(pieces[0])
-        while left and (piece := self.connection.recv(min(left, 65536))):
-            pieces.append(piece)
-            left -= len(piece)
-        self.request.body = b"".join(pieces)
-        if left:
+        """Read the body. Raises ConnectionAbortedError if the client ends before."""
+        if self._whole:
+            return
+        length = int(self.headers.get("content-length", 0))
+        self.body = self._line.take(length)
+        if len(self.body) < length:
             raise ConnectionAbortedError("the body is not whole")
+        self._whole = True
+        if self.chunk is not None:
+            self.chunk = self.body
+        content_type = self.headers.get("content-type", "")
+        if content_type.startswith("multipart/form-data"):
+            self._read_form(content_type.partition("boundary=")[2].strip('"'))
+            self.fields = dict([*self.form, *self.query])
+
+    def _read_form(self, boundary: str) -> None:
+        for part in self.body.split(b"--" + boundary.encode())[1:-1]:
+            head, _, content = part[2:].partition(b"\r\n\r\n")
+            content = content[:-2]
+            text = head.decode("utf-8", "surrogateescape")
+            name = re.search(r'; name="([^"]*)"', text)[1]  # type: ignore[index]
+            file_name = re.search(r'; filename="([^"]*)"', text)
+            if file_name is None and not content.startswith(b"data:"):
+                self.form.append((name, content.decode("utf-8")))
+                continue
+            self.part_name, self.file_name, self.chunk = name, file_name and file_name[1], content
+            kind = re.search(r"Content-Type: ([^\r\n]*)", text)
+            self.part_type = kind and kind[1]
+
+    def answer(self, status: int = 200, body: str | bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        """Send a whole answer. Any thread may call this; nothing happens if there was one, or the client has left."""
+        payload = body.encode() if isinstance(body, str) else body
+        fields = {} if status in (204, 304) else {"Content-Length": str(len(payload))}
+        data = head(status, {**fields, **(headers or {})}) + payload
+        with self._server.condition:
+            if self._ended or self.gone.is_set():
+                return
+            self.answered = self._ended = True
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            pass  # the client has left meanwhile
+
+    def cut(self) -> None:
+        """End the connection without an answer. Any thread may call this."""
+        self._line.end()
 
     def send(self, data: bytes) -> None:
-        """The data is sent."""
-        self.connection.sendall(data)
+        """Send these bytes, of which an answer may be made up."""
+        self.answered = True
+        self.socket.sendall(data)
 
     def close(self) -> None:
-        """The connection has ended, in order: what was not read is read first, or the client would see a reset."""
+        """End the connection, in order: what was not read is read first, or the client would see a reset."""
         self.over = True
-        self.connection.shutdown(socket.SHUT_WR)
+        self.socket.shutdown(socket.SHUT_WR)
         try:
-            while self.connection.recv(65536):
+            while self.socket.recv(65536):
                 pass
         except OSError:
             pass
-        self.connection.close()
+        self.socket.close()
 
     def reset(self) -> None:
-        """The connection was reset."""
+        """Reset the connection."""
         self.over = True
-        reset(self.connection)
+        reset(self.socket)
 
     def hold(self) -> None:
-        """Nothing happens until the server stops."""
+        """Do nothing until the server stops."""
         self.over = True
         self.stopping.wait()
 
+    def __repr__(self) -> str:
+        return (
+            f"<{self.method} {self.fields.get('resumableChunkNumber', '?')} of {self.fields.get('resumableFilename')}>"
+        )
 
-Step = Callable[[Exchange], None]
+
+Answer = tuple[Any, ...]
+"""(status,), (status, body) or (status, body, headers)."""
+
+Step = Callable[[Request], Answer | None]
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
     """The head of an answer."""
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Reason"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status} Reason\r\n{lines}\r\n".encode("latin-1")
+    return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1")
 
 
 def answer(status: int = 200, body: bytes = b"", *, read: bool = True, close: bool = False, **headers: str) -> Step:
     """A whole answer, after the request was read unless ``read`` says no. ``Retry_After="1"`` is a header."""
     fields = {"Content-Length": str(len(body)), **{name.replace("_", "-"): value for name, value in headers.items()}}
 
-    def step(exchange: Exchange) -> None:
+    def step(request: Request) -> None:
         if read:
-            exchange.read()
-        exchange.send(head(status, fields) + body)
+            request.read()
+        request.send(head(status, fields) + body)
         if close:
-            exchange.close()
+            request.close()
 
     return step
 
@@ -128,158 +214,317 @@ def answer(status: int = 200, body: bytes = b"", *, read: bool = True, close: bo
 def raw(data: bytes, *, end: str = "close") -> Step:
     """Exactly these bytes, then ``close``, ``reset``, ``hold``, or ``keep``."""
 
-    def step(exchange: Exchange) -> None:
-        exchange.read()
-        exchange.send(data)
+    def step(request: Request) -> None:
+        request.read()
+        request.send(data)
         if end != "keep":
-            getattr(exchange, end)()
+            getattr(request, end)()
 
     return step
 
 
-def hold(exchange: Exchange) -> None:
+def hold(request: Request) -> None:
     """Never answers."""
-    exchange.read()
-    exchange.hold()
+    request.read()
+    request.hold()
 
 
-class Script:
-    """``with Script(step, step, otherwise=step) as server: upload to server.url``. ``requests`` are those that came."""
+def lacking(request: Request) -> Answer:
+    """A server that lacks every chunk, and takes every chunk."""
+    return (404,) if request.chunk is None else (200, f"got {request.fields.get('resumableChunkNumber')}")
+
+
+def holding(request: Request) -> Answer | None:
+    """A server that lacks every chunk, and never answers one that is sent."""
+    return (404,) if request.chunk is None else None
+
+
+@dataclass
+class Store:
+    """A step that keeps chunks, by identifier and number: 200 for one that is here, ``missing`` for one that is not."""
+
+    chunks: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    missing: int = 404
+
+    def __call__(self, request: Request) -> Answer:
+        request.read()
+        key = request.identifier, request.number
+        if request.chunk is None:
+            return (200 if key in self.chunks else self.missing,)
+        assert len(request.chunk) == int(request.fields["resumableCurrentChunkSize"])
+        self.chunks[key] = request.chunk
+        return 200, f"got {request.number}"
+
+    def content(self, identifier: str) -> bytes:
+        """The chunks of one upload, in order, joined."""
+        return b"".join(self.chunks[key] for key in sorted(self.chunks) if key[0] == identifier)
+
+
+class _Connection:
+    """A client, read by a thread of its own. ``request`` is its last one; ``waiting`` says that the thread reads."""
+
+    def __init__(self, server: ScriptedServer, client: socket.socket, number: int) -> None:
+        self.server = server
+        self.socket = client
+        self.number = number
+        self.request: Request | None = None
+        self.waiting = False
+        self._buffer = bytearray()
+
+    def wait(self) -> bool:
+        """Wait for bytes and take them; False at their end. The first ones of a request are counted with them."""
+        condition = self.server.condition
+        with condition:
+            self.waiting = True
+            condition.notify_all()
+        secure = isinstance(self.socket, ssl.SSLSocket)
+        piece = self.socket.recv(65536) if secure else self.socket.recv(1, socket.MSG_PEEK)
+        with condition:
+            if not secure:
+                piece = self.socket.recv(65536)
+            begins = not self._buffer and (self.request is None or self.request.answered)
+            self.server.begun += bool(piece and begins)
+            self.waiting = False
+            self._buffer += piece
+            condition.notify_all()
+        return bool(piece)
+
+    def next(self) -> Request | None:
+        """Wait for the head of the next request; None if there is none."""
+        while b"\r\n\r\n" not in self._buffer:
+            if not self.wait():
+                return None
+        text = self.take(self._buffer.index(b"\r\n\r\n") + 4)[:-4]
+        self.request = Request(self.server, self, text.decode("latin-1"))
+        return self.request
+
+    def take(self, length: int) -> bytes:
+        """Read this many bytes, or fewer at the end."""
+        while len(self._buffer) < length and self.wait():
+            pass
+        taken = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return taken
+
+    def await_answer(self, request: Request) -> None:
+        """Return when the request is answered and the client says something again, or when the client has left."""
+        while not request.answered and not request.over:
+            if not self.wait():
+                request.over = not request.answered
+
+    def end(self) -> None:
+        """Let both sides see the end."""
+        try:
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+class ScriptedServer:
+    """The server, which runs in its ``with`` block. ``requests`` are those that came.
+
+    ``context`` makes it speak TLS. ``path`` lets it listen on a socket in the file system. ``to_anything`` is what it
+    says to every connection as soon as there is a byte, whatever that is; then it reads no requests.
+    """
 
     def __init__(
         self,
         *steps: Step,
         otherwise: Step | None = None,
+        behave: Step = lambda request: (200,),
         port: int = 0,
+        path: Path | None = None,
         context: ssl.SSLContext | None = None,
         receive_buffer: int | None = None,
+        to_anything: bytes | None = None,
     ) -> None:
-        self._steps = list(steps)
-        self._otherwise = otherwise or answer()
-        self._context = context
-        self.requests: list[Received] = []
+        self.behave = behave
+        self.requests: list[Request] = []
+        self.held: list[Request] = []
+        self.begun = 0
+        """How many requests have begun."""
         self.connections = 0
-        self.seen = threading.Condition()
-        self._stopping = threading.Event()
+        self.errors: list[Exception] = []
+        self.stopping = threading.Event()
+        self.condition = threading.Condition()
+        self._steps = list(steps)
+        self._otherwise = otherwise
+        self._context = context
+        self._to_anything = to_anything
+        self._behaving = threading.Lock()
+        self._open: set[_Connection] = set()
         self._threads: list[threading.Thread] = []
-        self._open: set[socket.socket] = set()
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener = socket.socket(socket.AF_INET if path is None else socket.AF_UNIX)
         if receive_buffer is not None:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listener.bind(("127.0.0.1", port))
+        if path is None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listener.bind(("127.0.0.1", port))
+            self.port = self._listener.getsockname()[1]
+            host = "http://127.0.0.1" if context is None else "https://localhost"
+            self.url = f"{host}:{self.port}/upload"
+        else:
+            self._listener.bind(str(path))
+            self.url = f"http+unix://{quote(str(path), safe='')}/upload"
         self._listener.listen(128)
-        self.port = self._listener.getsockname()[1]
-        self.url = (
-            f"http://127.0.0.1:{self.port}/upload" if context is None else f"https://localhost:{self.port}/upload"
-        )
+        self._listener.setblocking(False)
+        self._wake, self._woken = socket.socketpair()
 
-    @property
-    def uploads(self) -> list[Received]:
-        """The requests that had a chunk to send."""
-        return [request for request in self.requests if request.method != "GET"]
-
-    @property
-    def tests(self) -> list[Received]:
-        """The requests that asked for a chunk."""
-        return [request for request in self.requests if request.method == "GET"]
-
-    def await_requests(self, count: int, seconds: float = 20) -> None:
-        """So many requests have come. Raises AssertionError if not in time."""
-        with self.seen:
-            assert self.seen.wait_for(lambda: len(self.requests) >= count, seconds), f"{len(self.requests)} came"
-
-    def __enter__(self) -> Script:
+    def __enter__(self) -> ScriptedServer:
         self._start(self._accept)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stopping.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with self.seen:
+        self.stopping.set()
+        self._wake.close()
+        self._threads[0].join(PATIENCE)
+        for each in (self._listener, self._woken):
+            each.close()
+        with self.condition:
             waiting = list(self._open)
         for connection in waiting:
-            try:
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                pass
+            connection.end()
         for thread in self._threads:
             thread.join(5)
+        assert not self.errors, self.errors
         if kind is None:
             assert not self._steps, f"{len(self._steps)} steps were never used"
 
+    # -- what tests ask ------------------------------------------------------------------------------------------
+
+    @property
+    def uploads(self) -> list[Request]:
+        """The requests that brought a chunk."""
+        return [request for request in self.requests if request.chunk is not None]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the chunks that came, in order."""
+        return [request.number for request in self.uploads]
+
+    @property
+    def tests(self) -> list[Request]:
+        """The requests that asked for a chunk."""
+        return [request for request in self.requests if request.chunk is None]
+
+    def wait(self, until: Callable[[], Any], what: str = "the requests") -> None:
+        """Return when ``until()`` holds, which is asked whenever something has happened here."""
+        with self.condition:
+            assert self.condition.wait_for(until, PATIENCE), f"{what} did not come: {self.requests}"
+
+    def wait_requests(self, count: int) -> None:
+        """Return when there were so many requests."""
+        self.wait(lambda: len(self.requests) >= count, f"{count} requests")
+
+    def wait_held(self, count: int = 1) -> list[Request]:
+        """Return the requests that are held, when there are at least so many."""
+        self.wait(lambda: len(self.held) >= count, f"{count} requests to be held")
+        return list(self.held)
+
+    def release(self, status: int = 200, body: str = "ok") -> None:
+        """Give this answer to all requests that are held."""
+        with self.condition:
+            held, self.held = self.held, []
+        for request in held:
+            request.answer(status, body)
+
+    def settle(self) -> int:
+        """Take in all that clients have sent before this was called, and return how many requests have begun."""
+
+        def nothing_comes() -> bool:
+            sockets = [self._listener, *(connection.socket for connection in self._open)]
+            return all(connection.waiting for connection in self._open) and not select.select(sockets, [], [], 0)[0]
+
+        self.wait(nothing_comes, "an end of what clients sent")
+        return self.begun
+
+    def left(self, request: Request) -> None:
+        """Do something about a client that has left before it was answered; for classes derived from this one."""
+
+    # -- the threads ---------------------------------------------------------------------------------------------
+
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread = threading.Thread(target=work, args=arguments, name=THREAD_NAME, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._start(self._serve, connection, self.connections)
-            self.connections += 1
+        while self._woken not in select.select([self._listener, self._woken], [], [])[0]:
+            with self.condition:
+                try:
+                    client, _ = self._listener.accept()
+                except OSError:
+                    continue  # the client has left
+                client.setblocking(True)
+                connection = _Connection(self, client, self.connections)
+                self.connections += 1
+                self._open.add(connection)
+                self.condition.notify_all()
+            self._start(self._serve, connection)
 
-    def _serve(self, connection: socket.socket, number: int) -> None:
+    def _serve(self, connection: _Connection) -> None:
         try:
             if self._context is not None:
-                connection = self._context.wrap_socket(connection, server_side=True)
-            with self.seen:
-                self._open.add(connection)
-            buffered = bytearray()
-            while (request := _request(connection, buffered, number)) is not None:
-                with self.seen:
-                    step = self._steps.pop(0) if self._steps else self._otherwise
-                    self.requests.append(request)
-                    self.seen.notify_all()
-                exchange = Exchange(request, connection, self._stopping, buffered)
-                step(exchange)
-                if exchange.over:
+                connection.socket = self._context.wrap_socket(connection.socket, server_side=True)
+            if self._to_anything is not None:
+                self._say(connection.socket, self._to_anything)
+                return
+            while (request := connection.next()) is not None:
+                self._handle(request)
+                if not request.over:
+                    connection.await_answer(request)
+                if request.over:
                     return
         except OSError:
             pass
+        except Exception as error:
+            self.errors.append(error)
         finally:
-            with self.seen:
+            with self.condition:
                 self._open.discard(connection)
-            connection.close()
+                unanswered = connection.request if connection.request and not connection.request.answered else None
+                if unanswered is not None:
+                    unanswered.gone.set()
+                connection.socket.close()
+                self.condition.notify_all()
+            if unanswered is not None:
+                self.left(unanswered)
 
+    def _handle(self, request: Request) -> None:
+        with self.condition:
+            step = self._steps.pop(0) if self._steps else self._otherwise
+            if step is not None:
+                self._record(request)
+        if step is None:
+            self._behave(request)
+        elif (returned := step(request)) is not None:
+            request.answer(*returned)
 
-def _request(connection: socket.socket, buffered: bytearray, number: int) -> Received | None:
-    while b"\r\n\r\n" not in buffered:
-        piece = connection.recv(65536)
-        if not piece:
-            return None
-        buffered += piece
-    text, _, rest = bytes(buffered).partition(b"\r\n\r\n")
-    buffered[:] = rest
-    first, *lines = text.decode("latin-1").split("\r\n")
-    method, target, _ = first.split(" ", 2)
-    fields = (line.partition(":") for line in lines)
-    return Received(method, target, {name.lower(): value.strip() for name, _, value in fields}, number)
+    def _behave(self, request: Request) -> None:
+        request.read()
+        with self._behaving:
+            try:
+                returned = self.behave(request)
+            except Exception as error:
+                self.errors.append(error)
+                returned = 400, "the test is wrong"
+            with self.condition:
+                self._record(request)
+                if returned is None and not request.answered and not request.over:
+                    self.held.append(request)
+        if returned is not None:
+            request.answer(*returned)
 
+    def _record(self, request: Request) -> None:
+        self.requests.append(request)
+        self.condition.notify_all()
 
-@dataclass
-class Store:
-    """A step that keeps chunks: 200 for a chunk that is here, 404 for one that is not."""
-
-    chunks: dict[tuple[str, int], bytes] = field(default_factory=dict)
-
-    def __call__(self, exchange: Exchange) -> None:
-        exchange.read()
-        request = exchange.request
-        key = (request.parameters["resumableIdentifier"], request.number)
-        if request.method == "GET":
-            answer(200 if key in self.chunks else 404, read=False)(exchange)
-            return
-        assert len(request.chunk) == int(request.parameters["resumableCurrentChunkSize"])
-        self.chunks[key] = request.chunk
-        answer(200, b"stored", read=False)(exchange)
-
-    def content(self, identifier: str) -> bytes:
-        """The chunks of one upload, in order, joined."""
-        return b"".join(self.chunks[key] for key in sorted(self.chunks) if key[0] == identifier)
+    @staticmethod
+    def _say(client: socket.socket, data: bytes) -> None:
+        if client.recv(65536):
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass

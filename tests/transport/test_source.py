@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import http.server
 import io
 import os
 import socket
@@ -22,6 +21,7 @@ from typing import Any
 
 import pytest
 from support.descriptors import open_below
+from support.scripted_server import ScriptedServer, answer
 
 from resumable.errors import SourceChanged, SourceError
 from resumable.protocol import identifiers
@@ -660,20 +660,9 @@ def test_a_pipe_is_read_to_its_end_and_its_copy_is_gone_after_close() -> None:
         read(source)
 
 
-def test_an_answer_of_a_web_server_is_a_stream(path: Path) -> None:
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments, directory=str(path.parent))
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/data.bin", timeout=30) as answer:
-            source = make_source(answer, name="page")
-        thread.join(30)
+def test_an_answer_of_a_web_server_is_a_stream() -> None:
+    with ScriptedServer(answer(200, CONTENT)) as server, urllib.request.urlopen(server.url, timeout=30) as response:
+        source = make_source(response, name="page")
     assert read(source) == CONTENT
     source.close()
 
