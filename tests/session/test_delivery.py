@@ -149,7 +149,7 @@ def test_a_real_event_loop_calls_the_handlers(wire: ScriptedServer, make: Make) 
 
 def test_a_post_that_calls_at_once_is_no_recursion(wire: ScriptedServer, make: Make) -> None:
     # As the signal of a window system that is emitted on the thread of the window.
-    overlaps, heard, inside = [], [], threading.Lock()
+    overlaps, heard, inside, all_heard = [], [], threading.Lock(), threading.Event()
     with Resumable(
         wire.url, chunk_size=1, deliver=lambda function: function(), simultaneous_uploads=8, test_chunks=False
     ) as session:
@@ -162,10 +162,13 @@ def test_a_post_that_calls_at_once_is_no_recursion(wire: ScriptedServer, make: M
             session.resume()
             heard.append(chunk.index)
             inside.release()
+            if len(heard) == 500:
+                all_heard.set()
 
         session.on("chunk_success", handler)
         session.on("file_progress", lambda: session.progress())
         session.add_file(make(size=500))
+        assert all_heard.wait(PATIENCE), overlaps  # the end of the block waits for the transfers alone
     assert not overlaps
     assert sorted(heard) == list(range(500))
 

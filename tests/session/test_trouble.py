@@ -134,9 +134,12 @@ def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, er
 @pytest.mark.usefixtures("failures")
 def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: ScriptedServer, make: Make) -> None:
     heard = []
+    all_heard = threading.Event()
 
     def leave(chunk: Any) -> None:
         heard.append(chunk.index)
+        if len(heard) == 20:
+            all_heard.set()
         if threading.current_thread() is not threading.main_thread():
             raise SystemExit
 
@@ -145,7 +148,8 @@ def test_a_handler_that_wants_to_end_the_program_ends_no_worker(wire: ScriptedSe
     ) as session:
         session.on("chunk_success", leave)
         file = session.add_file(make(size=200))
-        session.join(PATIENCE)
+        session.join(PATIENCE)  # for the transfers alone
+        assert all_heard.wait(PATIENCE)
     assert file.is_complete()
     assert sorted(heard) == list(range(20))
 
