@@ -252,11 +252,11 @@ command.params.extend(
         ),
         Option(
             "--existing",
-            type=click.Choice(["number", "refuse"]),
+            type=click.Choice(["number", "replace", "refuse"]),
             default="number",
             show_default=True,
             section=STORAGE,
-            help="What becomes of a file whose name is taken: it gets a number, or is refused.",
+            help="If the name of a file is taken: give it a number, replace the other file, or refuse it.",
         ),
         Option(
             "--collected",

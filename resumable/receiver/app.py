@@ -73,6 +73,7 @@ from .store.base import (
     UploadRecord,
 )
 from .store.files import FileStore
+from .store.names import safe_name, tenant_folder
 from .sweeper import Sweeper
 
 __all__ = ["Receiver"]
@@ -101,7 +102,10 @@ class Receiver:
 
     With a ``token`` every request must carry ``Authorization: Bearer token``. ``tenant(request)`` returns the tenant
     that a request belongs to, before its body is read, or raises :class:`Refusal`: the same identifier from two tenants
-    is two uploads. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
+    is two uploads. With ``tenant_folders=True`` each tenant's files are published in a folder of its own, so that no
+    tenant sees the names of another. ``publish_as(record, request)`` returns the relative path to publish a new upload
+    under, in that folder if there is one; it is made safe like a path that a client sends. It may raise
+    :class:`Refusal`. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
     ``allowed_origins`` are the origins of other sites whose pages may upload. ``page`` says whether to show a page for
     people.
 
@@ -126,6 +130,8 @@ class Receiver:
         file_sha256_parameter_name: str | None = "resumableFileSha256",
         token: str | None = None,
         tenant: Callable[[Request], str] | None = None,
+        tenant_folders: bool = False,
+        publish_as: Callable[[UploadRecord, Request], str] | None = None,
         allowed_hosts: Iterable[str] | None = LOCAL_HOSTS,
         allowed_origins: Iterable[str] = (),
         page: bool = True,
@@ -150,6 +156,8 @@ class Receiver:
             file_sha256=file_sha256_parameter_name,
         )
         self._tenant = tenant
+        self._tenant_folders = tenant_folders
+        self._publish_as = publish_as
         self._page = page
         self._on_file_received = on_file_received
         # The files whose hook is running, and whether they are to be forgotten after it.
@@ -325,7 +333,8 @@ class Receiver:
                         return whole
                     pieces = others
                 if upload is None:
-                    self.store.create(key, replace(record, sessions=(session,)) if session else record)
+                    name = self._name_for(record, exchange.request)
+                    self.store.create(key, replace(record, name=name, sessions=(session,) if session else ()))
                     continue
                 try:
                     over, past = remembered(upload, record, session, collected=self._owns_files)
@@ -339,6 +348,16 @@ class Receiver:
                 if not over:
                     return self._receive(upload, asked, pieces, session)
                 upload.give_way()
+
+    def _name_for(self, record: UploadRecord, request: Request) -> str:
+        """Return the relative path under which a new upload will be published."""
+        name = record.name
+        if self._publish_as is not None:
+            chosen = self._publish_as(record, request)
+            if not isinstance(chosen, str):
+                raise TypeError(f"publish_as() must return a str, not {type(chosen).__name__}")
+            name = safe_name(chosen)
+        return safe_name(f"{tenant_folder(record.tenant)}/{name}") if self._tenant_folders else name
 
     @contextmanager
     def _repeated(

@@ -20,6 +20,7 @@ def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
     listed = [
         {
             "name": upload.name,
+            "path": upload.record.relative_path or upload.record.file_name,
             "total_size": upload.total_size,
             "stored_bytes": upload.stored_bytes,
             "stored_chunks": upload.stored_chunks,

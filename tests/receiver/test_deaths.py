@@ -43,7 +43,7 @@ def test_it_dies_at_every_step_of_storing_and_finishing(directory: Path) -> None
 
 
 @pytest.mark.parametrize("fsync", ["always", "finish"])
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if not scenario.older])
 def test_a_receiver_that_dies_at_any_call_of_the_system_goes_on_after_it(
     directory: Path, name: str, fsync: str
 ) -> None:
@@ -53,6 +53,31 @@ def test_a_receiver_that_dies_at_any_call_of_the_system_goes_on_after_it(
     kept = scenario.acknowledged if scenario.kept else ()
     for number in range(1, len(steps) + 2):
         goes_on(directory / str(number), fsync, scenario.sample, kept)
+
+
+@pytest.mark.parametrize("fsync", ["always", "finish"])
+def test_a_receiver_that_dies_while_it_replaces_a_file_goes_on_after_it(directory: Path, fsync: str) -> None:
+    name = "the last chunk of a file that replaces another"
+    steps = died_in(name, fsync, directory)
+    assert "_replace replace" in steps
+    scenario = SCENARIOS[name]
+    sample, older = scenario.sample, scenario.older
+    assert older is not None
+    for number in range(1, len(steps) + 2):
+        root = directory / str(number)
+        file = root / "dir" / "sample.bin"
+        assert file.read_bytes() in (older.data, sample.data)
+        receiver = receiver_of(store_in(root, fsync, scenario.existing), root.with_suffix(".told"))
+        missing = [number for number in (1, 2, 3) if sample.test(receiver, number).status != 200]
+        assert set(missing) <= {3}
+        if missing:
+            assert sample.send(receiver, *missing) == [201]
+        assert file.read_bytes() == sample.data
+        assert [entry.name for entry in file.parent.iterdir()] == ["sample.bin"]
+        # It was replaced, so its client must not send it again.
+        assert [older.test(receiver, number).status for number in (1, 2, 3)] == [200, 200, 200]
+        assert older.send(receiver) == [200, 200, 200]
+        assert file.read_bytes() == sample.data
 
 
 def goes_on(root: Path, fsync: str, sample: Sample, kept: tuple[int, ...]) -> None:

@@ -119,7 +119,7 @@ def test_a_body_that_ends_early_stores_nothing(server: Server) -> None:
     answer = raw(server.port, head, bytes(60_000))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Connection: close" in answer
-    assert answer.endswith(b"The body ended 40000 bytes early.\n")
+    assert answer.endswith(b"The connection ended 40000 bytes before the end of the body: try again.\n")
     with connected(server) as connection:
         assert told(connection, "GET", sample.query(1))[0] == 204
         assert told(connection, "POST", sample.query(1), sample.data)[0] == 201

@@ -361,11 +361,10 @@ def test_a_name_that_was_free_when_it_was_looked_for_is_not_taken_from_another(
     assert (root / "a (8).bin").read_bytes() == DATA
 
 
-def test_a_taken_name_can_be_refused_and_the_bytes_are_kept(root: Path) -> None:
+def test_a_name_that_was_taken_meanwhile_can_be_refused_and_the_bytes_are_kept(root: Path) -> None:
     store = FileStore(root, fsync="never", existing="refuse")
-    root.mkdir()
-    (root / "a.bin").write_text("mine")
     with filled(store) as upload:
+        (root / "a.bin").write_text("mine")
         with pytest.raises(Refusal, match="exists already") as caught:
             upload.publish()
         assert caught.value.status == 409

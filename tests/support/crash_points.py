@@ -27,8 +27,11 @@ HASHED = replace(SAMPLE, extra={"resumableFileSha256": hashlib.sha256(SAMPLE.dat
 SMALL = Sample(SAMPLE.data[:1000], 1000, relative_path="dir/sample.bin", identifier="sample")
 
 
-def store_in(root: Path, fsync: str) -> FileStore:
-    return FileStore(root, fsync=fsync, max_open_uploads=1, max_bytes=3000, stale_after=100)
+OLDER = replace(SAMPLE, data=Random(1).randbytes(3000), identifier="older")
+
+
+def store_in(root: Path, fsync: str, existing: str = "number") -> FileStore:
+    return FileStore(root, fsync=fsync, existing=existing, max_open_uploads=1, max_bytes=3000, stale_after=100)
 
 
 def receiver_of(store: FileStore, told: Path) -> Receiver:
@@ -54,11 +57,19 @@ class Scenario:
     sample: Sample = field(default_factory=lambda: SAMPLE)
     kept: bool = True
     """Whether what was acknowledged is there as long as it is not published."""
+    older: Sample | None = None
+    """Another file that was published under the same name, and is replaced."""
+
+    @property
+    def existing(self) -> str:
+        return "replace" if self.older else "number"
 
     def begin(self, root: Path, fsync: str) -> None:
-        statuses = self.sample.send(Receiver(store_in(root, fsync)), *self.acknowledged) if self.acknowledged else []
+        receiver = Receiver(store_in(root, fsync, self.existing))
+        statuses = self.older.send(receiver) if self.older else []
+        statuses += self.sample.send(receiver, *self.acknowledged) if self.acknowledged else []
         assert set(statuses) <= {200, 201}
-        if self.acknowledged:
+        if self.acknowledged and not self.older:
             self.prepare(directory_of(root, key_in(root)))
 
 
@@ -123,6 +134,7 @@ SCENARIOS = {
     "a chunk of a file that is there": Scenario(sends(1), (1, 2, 3)),
     "a test of a file with another time": Scenario(tests, (1, 2, 3), touched),
     "forgetting a file that is gone": Scenario(forgets, (1, 2, 3), deleted, kept=False),
+    "the last chunk of a file that replaces another": Scenario(sends(3), (1, 2), older=OLDER),
     "a chunk after a power failure": Scenario(sends(3), (1, 2), lost_first_chunk, kept=False),
 }
 """By what is done."""
@@ -155,7 +167,7 @@ def main(name: str, fsync: str, directory: Path) -> None:
         number += 1
         root = directory / str(number)
         scenario.begin(root, fsync)
-        receiver = receiver_of(store_in(root, fsync), directory / f"{number}.told")
+        receiver = receiver_of(store_in(root, fsync, scenario.existing), directory / f"{number}.told")
         child = os.fork()
         if child == 0:
             die_at(number, sys.stdout.fileno())

@@ -254,7 +254,7 @@ function parsed(text) {
 }
 
 function present(found, now) {
-  const same = (mine, other) => mine.path === other.name && mine.size === other.total_size;
+  const same = (mine, other) => mine.path === other.path && mine.size === other.total_size;
   const done = found.filter((other) => other.state === "done");
   // Uploads of this page have a row with more details, which goes when the server lists the file as done.
   queue.forget((mine) => mine.state === "done" && done.some((other) => same(mine, other)));

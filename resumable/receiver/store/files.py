@@ -30,9 +30,12 @@ from .layout import (
     load_upload,
     remove_upload,
 )
+from .locks import lock_directory
 from .policy import FilePolicy
+from .publication import check_free
 from .quotas import QUOTA_FILE, Quotas, check_reserve
-from .records import read_record
+from .records import read_kept, read_record
+from .replacement import NAME, forget_publisher
 from .safe_files import (
     closing_fd,
     closing_lock,
@@ -57,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 _OF_THE_STORE = (QUOTA_FILE, LAYOUT)
 _PASSING = (NEW, OLD)
-_NO_UPLOADS = (*_PASSING, PAST)
+_NO_UPLOADS = (*_PASSING, PAST, NAME)
 _DAY = 86400.0
 # Creating and removing a directory takes no time: an older one was left behind by a process that died.
 _ABANDONED_AFTER = 3600.0
@@ -73,9 +76,10 @@ class FileStore:
     ``fsync`` says what survives a power failure: with ``"always"`` every confirmed chunk; with ``"finish"`` every
     published file (of an unfinished upload, the chunks received since the last :meth:`sweep` are lost, and known to be
     missing); with ``"never"`` nothing needs to. ``existing`` says what happens if the name of a file is taken:
-    ``"number"`` publishes it as ``name (1)``, ``"refuse"`` answers 409. ``stale_after`` and ``forget_after`` are the
-    seconds after which an unfinished upload, and the record of a finished one, may be removed. A request waits up to
-    ``patience`` seconds for another one that sends the same chunk.
+    ``"number"`` publishes it as ``name (1)``, ``"replace"`` replaces the file at once and as a whole, and ``"refuse"``
+    answers the first chunk with 409. ``stale_after`` and ``forget_after`` are the seconds after which an unfinished
+    upload, and the record of a finished one, may be removed. A request waits up to ``patience`` seconds for another one
+    that sends the same chunk.
 
     A finished file that is deleted or changed may be uploaded again. With ``collected=True`` it counts as stored, even
     if it was moved or deleted, until it is forgotten; None means True for files that a hook or a handler of the
@@ -104,7 +108,7 @@ class FileStore:
     ) -> None:
         for option, value, allowed in (
             ("fsync", fsync, ("always", "finish", "never")),
-            ("existing", existing, ("number", "refuse")),
+            ("existing", existing, ("number", "replace", "refuse")),
         ):
             if value not in allowed:
                 raise OptionError(option, value, "one of " + ", ".join(map(repr, allowed)))
@@ -130,7 +134,7 @@ class FileStore:
         if state_fd is None:
             return None
         with closing_fd(state_fd):
-            directory_fd = _open_locked(key, state_fd, fcntl.LOCK_SH)
+            directory_fd = lock_directory(key, state_fd, fcntl.LOCK_SH)
             if directory_fd is None:
                 return None
             try:
@@ -139,7 +143,7 @@ class FileStore:
                 unlock_and_close(directory_fd)
                 if not isinstance(error, _DAMAGED):
                     raise
-            directory_fd = _open_locked(key, state_fd, fcntl.LOCK_EX)
+            directory_fd = lock_directory(key, state_fd, fcntl.LOCK_EX)
             if directory_fd is not None:
                 with closing_lock(directory_fd):
                     self._remove_if_damaged(key, state_fd, directory_fd)
@@ -158,6 +162,8 @@ class FileStore:
         with closing_fd(self._make_state()) as state_fd:
             if exists(key, state_fd):
                 return
+            if self._policy.existing == "refuse":
+                check_free(self.root, record.name)
             if self._policy.reserve:
                 check_reserve(state_fd, self._policy.reserve, record.total_size)
             new = f"{NEW}{secrets.token_hex(8)}"
@@ -263,6 +269,8 @@ class FileStore:
                     if name.startswith(PAST):
                         if time.time() - _modified(name, state_fd) > REPEATED_FOR:
                             os.unlink(name, dir_fd=state_fd)
+                    elif name.startswith(NAME):
+                        forget_publisher(name, state_fd)
                     elif not name.startswith(_PASSING):
                         removed += name not in _OF_THE_STORE and self._sweep_upload(name, state_fd, expired)
                     elif time.time() - _modified(name, state_fd) > _ABANDONED_AFTER:
@@ -272,7 +280,7 @@ class FileStore:
         return removed
 
     def _sweep_upload(self, name: str, state_fd: int, expired: Callable[[UploadRecord], object] | None) -> bool:
-        directory_fd = _open_locked(name, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory_fd = lock_directory(name, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if directory_fd is not None:
             with closing_lock(directory_fd):
                 if self._remove_if_damaged(name, state_fd, directory_fd):
@@ -340,11 +348,13 @@ def _last_change(name: str, state_fd: int) -> float:
 
 
 def _status(name: str, state_fd: int) -> UploadStatus | None:
-    """Return how far the upload is; None if it is gone."""
+    """Return how far the upload is; None if it is gone, or if another one has replaced its file."""
     try:
         with closing_fd(open_directory(name, state_fd)) as directory_fd:
             record, bitmap = load_upload(directory_fd)
             if bitmap is None:
+                if read_kept(directory_fd).superseded:
+                    return None
                 return UploadStatus(record, record.total_chunks, record.total_size, _modified("record", directory_fd))
             with closing(bitmap):
                 number, last = bitmap.stored()
@@ -363,25 +373,3 @@ def _open_records(state_fd: int) -> Iterator[UploadRecord]:
         with suppress(*_UNREADABLE), closing_fd(open_directory(name, state_fd)) as directory_fd:
             if exists("chunks", directory_fd):
                 yield read_record(directory_fd)
-
-
-def _open_locked(name: str, state_fd: int, operation: int) -> int | None:
-    """Open and lock the directory of an upload; return None if there is none, or with LOCK_NB if it is in use."""
-    while True:
-        try:
-            directory_fd = open_directory(name, state_fd)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(directory_fd, operation)
-            # It may have been removed while we waited, since that needs the same lock.
-            if os.path.samestat(os.fstat(directory_fd), os.stat(name, dir_fd=state_fd, follow_symlinks=False)):
-                held, directory_fd = directory_fd, -1
-                return held
-        except FileNotFoundError:
-            pass
-        except BlockingIOError:
-            return None
-        finally:
-            if directory_fd >= 0:
-                os.close(directory_fd)

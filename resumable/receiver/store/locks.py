@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 
 from ..messages import Refusal
 from .base import Discarded
-from .safe_files import open_file, unlock_and_close
+from .safe_files import open_directory, open_file, unlock_and_close
 
-__all__ = ["hold_lock"]
+__all__ = ["hold_lock", "lock_directory"]
 
 
 @contextmanager
@@ -64,3 +64,25 @@ def _try_lock(name: str, directory_fd: int) -> int | None:
         if fd >= 0:
             os.close(fd)
     return None
+
+
+def lock_directory(name: str, state_fd: int, operation: int) -> int | None:
+    """Open and lock the directory of an upload; return None if there is none, or with LOCK_NB if it is in use."""
+    while True:
+        try:
+            directory_fd = open_directory(name, state_fd)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(directory_fd, operation)
+            # It may have been removed while we waited, since that needs the same lock.
+            if os.path.samestat(os.fstat(directory_fd), os.stat(name, dir_fd=state_fd, follow_symlinks=False)):
+                held, directory_fd = directory_fd, -1
+                return held
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            return None
+        finally:
+            if directory_fd >= 0:
+                os.close(directory_fd)

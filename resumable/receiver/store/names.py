@@ -6,11 +6,12 @@ directory it is joined to, and that every common file system accepts.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from ..messages import Refusal
 
-__all__ = ["STATE_DIRECTORY", "numbered", "safe_name"]
+__all__ = ["STATE_DIRECTORY", "numbered", "safe_name", "tenant_folder"]
 
 STATE_DIRECTORY = ".resumable"
 """The directory for unfinished uploads, inside that of a store; no upload can be published under this name."""
@@ -19,6 +20,7 @@ _LONGEST_COMPONENT = 255
 _LONGEST_PATH = 1024
 _DEEPEST = 32
 _LONGEST_SUFFIX = 32
+_HASHED = re.compile("-[0-9a-f]{8}")
 
 # Control characters, characters that Windows forbids, marks that change the writing direction, and lone surrogates.
 _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ud800-\udfff]')
@@ -46,6 +48,16 @@ def safe_name(name: str) -> str:
     if len(path.encode()) > _LONGEST_PATH:
         raise Refusal(400, f"The path of the file has more than {_LONGEST_PATH} bytes: use a shorter one.")
     return path
+
+
+def tenant_folder(tenant: str) -> str:
+    """Return the name of the folder for the files of a tenant: no two tenants have the same one."""
+    name = _safe_component(tenant.replace("/", "_").replace("\\", "_")) if tenant.strip(". ") else "_"
+    if name == tenant and not _HASHED.fullmatch(name[-9:]):
+        return name
+    # Two tenants may have the same safe name, and a third one may be called like this folder.
+    digest = hashlib.sha256(tenant.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return _fitted(name, f"-{digest}")
 
 
 def numbered(component: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Give a finished file its name, atomically and without overwriting another file."""
+"""Give a finished file its name, atomically, and never over another file unless it may be replaced."""
 
 from __future__ import annotations
 
@@ -14,15 +14,38 @@ from .safe_files import (
     open_directory,
 )
 
-__all__ = ["is_published", "publish_file"]
+__all__ = ["check_free", "is_published", "publish_file"]
+
+_LINK = "replacement"
+"""A second link to the part file, in the directory of the upload, that becomes the published name."""
 
 
-def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, refuse: bool, durable: bool) -> str:
+def check_free(root: str, name: str) -> None:
+    """Raise :class:`Refusal` (409) if the name is taken, or if it cannot exist because a file is in its path."""
+    *parents, leaf = name.split("/")
+    directory_fd = open_directory(root)
+    try:
+        for parent in parents:
+            parent_fd = directory_fd
+            try:
+                directory_fd = open_directory(parent, parent_fd)
+            except FileNotFoundError:
+                return
+            except NotADirectoryError:
+                raise _no_directory(parent) from None
+            os.close(parent_fd)
+        if exists(leaf, directory_fd):
+            raise _taken(leaf)
+    finally:
+        os.close(directory_fd)
+
+
+def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, existing: str, durable: bool) -> str:
     """Publish the file ``part`` of an upload in ``root``, and return the name that it got.
 
-    The name is a second link, so no byte is copied. If ``name`` is taken, use ``name (1)`` and so on, or raise
-    :class:`Refusal` (409) with ``refuse``. Missing directories of the path are created. If a process has died after it
-    linked the file, its link is used.
+    The name is a second link, so no byte is copied. If ``name`` is taken, ``existing`` decides: ``"number"`` uses
+    ``name (1)`` and so on, ``"replace"`` replaces the file, and ``"refuse"`` raises :class:`Refusal` (409). Missing
+    directories of the path are created. If a process has died after it linked the file, its link is used.
     """
     *parents, leaf = name.split("/")
     directory_fd = open_directory(root)
@@ -32,7 +55,11 @@ def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, refuse: 
             with closing_fd(parent_fd):
                 if durable:
                     os.fsync(parent_fd)
-        published = _linked_before(directory_fd, os.fstat(part_fd)) or _link(directory_fd, leaf, upload_fd, refuse)
+        published = _linked_before(directory_fd, os.fstat(part_fd))
+        if published is None and existing == "replace":
+            published = _replace(directory_fd, leaf, upload_fd)
+        elif published is None:
+            published = _link(directory_fd, leaf, upload_fd, refuse=existing == "refuse")
         if durable:
             os.fsync(directory_fd)
     finally:
@@ -54,7 +81,19 @@ def is_published(root: str, name: str, part: os.stat_result) -> bool:
         os.close(directory_fd)
 
 
-def _link(directory_fd: int, leaf: str, upload_fd: int, refuse: bool) -> str:
+def _replace(directory_fd: int, leaf: str, upload_fd: int) -> str:
+    # A link cannot replace a file, but a rename can.
+    with suppress(FileNotFoundError):
+        os.unlink(_LINK, dir_fd=upload_fd)
+    os.link("part", _LINK, src_dir_fd=upload_fd, dst_dir_fd=upload_fd, follow_symlinks=False)
+    try:
+        os.replace(_LINK, leaf, src_dir_fd=upload_fd, dst_dir_fd=directory_fd)
+    except IsADirectoryError:
+        raise Refusal(409, f"{leaf!r} is a directory here: upload the file under another name.") from None
+    return leaf
+
+
+def _link(directory_fd: int, leaf: str, upload_fd: int, *, refuse: bool) -> str:
     number, candidate = 0, leaf
     while True:
         try:
@@ -62,9 +101,7 @@ def _link(directory_fd: int, leaf: str, upload_fd: int, refuse: bool) -> str:
             return candidate
         except FileExistsError:
             if refuse:
-                raise Refusal(
-                    409, f"A file named {leaf!r} exists already: upload this one under another name."
-                ) from None
+                raise _taken(leaf) from None
         number = _free_number(directory_fd, leaf, number)
         candidate = numbered(leaf, number)
 
@@ -101,6 +138,12 @@ def _enter_directory(directory_fd: int, name: str) -> int:
     try:
         return mkdir_open(name, directory_fd)
     except NotADirectoryError:
-        raise Refusal(
-            409, f"The directory {name!r} of the path is a file here: upload the file to another path."
-        ) from None
+        raise _no_directory(name) from None
+
+
+def _taken(leaf: str) -> Refusal:
+    return Refusal(409, f"A file named {leaf!r} exists already: upload this one under another name.")
+
+
+def _no_directory(name: str) -> Refusal:
+    return Refusal(409, f"The directory {name!r} of the path is a file here: upload the file to another path.")

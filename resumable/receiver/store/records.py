@@ -33,12 +33,14 @@ class KeptRecord:
     """A record, with what only its store knows. Times are in nanoseconds since the epoch.
 
     ``modified`` is the modification time of the published file when it last had the bytes of the upload; ``differing``
-    is its modification time when it had other bytes. ``length`` is the length of the line in bytes.
+    is its modification time when it had other bytes. ``superseded`` says that another upload has replaced the file.
+    ``length`` is the length of the line in bytes.
     """
 
     record: UploadRecord
     modified: int | None = None
     differing: int | None = None
+    superseded: bool = False
     length: int = 0
 
 
@@ -62,7 +64,8 @@ def read_open_record(fd: int) -> KeptRecord:
     said = json.loads(line[:length])
     times = {field: said.pop(field, None) for field in _TIMES}
     sessions = tuple(said.pop("sessions", ()))
-    return KeptRecord(UploadRecord(**said, sessions=sessions), **times, length=length)
+    superseded = said.pop("superseded", False)
+    return KeptRecord(UploadRecord(**said, sessions=sessions), **times, superseded=superseded, length=length)
 
 
 def read_digests(fd: int, kept: KeptRecord) -> Iterator[bytes]:
@@ -82,6 +85,9 @@ def read_digest(fd: int, kept: KeptRecord, index: int) -> int:
 def write_record(directory_fd: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
     """Replace the record in an open directory, atomically. Without ``digests`` those of the old record are kept."""
     said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in _TIMES}
+    if kept.superseded:
+        # Only then, so that versions that cannot replace files can read all other records.
+        said["superseded"] = True
     with ExitStack() as closing:
         if digests is None:
             previous_fd = open_if_there("record", os.O_RDONLY, directory_fd)

@@ -74,7 +74,7 @@ class Tombstone:
         """See :meth:`PublishedUpload.stands`."""
         if self.record.forgotten:
             return False
-        if self._is_collected(collected):
+        if self._kept.superseded or self._is_collected(collected):
             return self._age() <= self._policy.forget_after
         try:
             with ExitStack() as closing:

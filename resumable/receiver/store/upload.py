@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..messages import Refusal
 from .base import Discarded, UploadRecord, other_hash
@@ -30,6 +30,7 @@ from .records import (
     read_record,
     write_record,
 )
+from .replacement import replacing
 from .safe_files import (
     closing_fd,
     exists,
@@ -201,13 +202,19 @@ class FileUpload:
                 modified = _touch(part_fd)
                 if durable:
                     self._sync(part_fd, self._bitmap)
-                refuse = self._policy.existing == "refuse"
-                root = self._policy.root
-                name = publish_file(root, record.name, self._directory_fd, part_fd, refuse=refuse, durable=durable)
+                name = self._give_name(record.name, part_fd)
             published = replace(kept, record=replace(record, published=name), modified=modified)
             write_record(self._directory_fd, published, durable=durable, digests=self._bitmap.digests())
             self._remove_working_files(published.record)
             return published.record
+
+    def _give_name(self, name: str, part_fd: int) -> str:
+        policy = self._policy
+        options: dict[str, Any] = {"existing": policy.existing, "durable": policy.durable}
+        if policy.existing != "replace":
+            return publish_file(policy.root, name, self._directory_fd, part_fd, **options)
+        with self._state() as state_fd, replacing(policy, self._key, name, state_fd):
+            return publish_file(policy.root, name, self._directory_fd, part_fd, **options)
 
     def _complete_digests(self, part_fd: int, bitmap: ChunkBitmap) -> None:
         """Compute the digests that are unknown because of a power failure, or because a process died."""
