@@ -89,8 +89,10 @@ class Hooks:
         self._hooks[name] = own + self._attached[name]
 
     def has(self, name: str) -> bool:
-        """Whether there is a hook of this name."""
-        return any(callable(hook) for _, hook in self._hooks[name])
+        """Return whether there is a hook of this name."""
+        hooks = self._hooks[name]
+        # Only what an option gives, which is first, may be a plain value.
+        return bool(hooks) and (len(hooks) > 1 or callable(hooks[0][1]))
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What the first hook that decides returns, or None. Raises HookError, with what it raised as the cause."""

@@ -18,7 +18,8 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port in one spelling; empty where it is no http:// or https:// URL, nor one like http+unix://."""
+    """Scheme, host and port in one spelling; empty where it is no http:// or https:// URL, nor one like
+    http+unix://."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Leases become outcomes: a file's hooks are run, or one attempt at a chunk is made.
+"""The work of a lease: the hooks of a file, or one attempt at a chunk. It becomes an outcome.
 
-Runs on a worker with no lock held. Whatever happens becomes an Outcome; nothing is raised but what nobody foresaw.
+Runs on a worker with no lock held. Whatever is raised becomes an Outcome, except what was not foreseen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LeaseRunner"]
 
 
 class LeaseRunner:
-    """Performs the leases of one session. What ``query`` is now, the hooks know: it may be replaced meanwhile."""
+    """Performs the leases of one session. The hooks know the latest ``query``: it may be replaced meanwhile."""
 
     def __init__(self, options: Options, hooks: Hooks, transport: Transport) -> None:
         self._options = options
@@ -38,7 +38,7 @@ class LeaseRunner:
         try:
             if lease.prepare:
                 return self._prepare(entry)
-            attempt = Attempt(self._context, self._options, entry, lease, transfer.control)
+            attempt = Attempt(self._context, transfer)
             outcome = None
             if lease.confirm:
                 outcome = attempt.confirm()
@@ -58,8 +58,8 @@ class LeaseRunner:
 
     def _prepare(self, entry: FileEntry) -> Outcome:
         options = self._options
-        # The hook may have run before, and what came of that been dropped, because the file was cut anew meanwhile or
-        # its identifier was taken. Run again it would be given the bytes that it returned itself.
+        # The hook may have run before, and its outcome been dropped, because the file was cut anew meanwhile or its
+        # identifier was taken. Run again, it would get the bytes that it returned itself.
         replacement = None if entry.replaced else self._context.hooks.call("preprocess_file", entry.subject)
         if replacement is not None:
             source = make_source(replacement, name=entry.record.file_name)

@@ -1,7 +1,7 @@
-"""The end of runs that began by themselves, if nobody says that no more files come.
+"""The end of runs that began by themselves, if the program does not say that no more files come.
 
-In a ``with`` block that is said at the end of the block. Elsewhere, in a window or an asyncio program, a run ends when
-there was *silence* for a while: nothing is left to send, nothing waits to be told, no handler runs, and nobody adds.
+The end of a ``with`` block says so. Elsewhere, in a window or an asyncio program, a run ends after some *silence*:
+nothing is left to send, no notice waits, no handler runs, and no files are being added.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ logger = logging.getLogger("resumable")
 class Completion:
     """Ends the runs of one session ``delay`` seconds after silence began.
 
-    ``handling()`` says whether a handler runs that the delivery does not know of. The delay is waited for by a thread
-    that is there as long as the silence, so that it keeps no session for ever.
+    ``handling()`` says whether a handler runs that the delivery does not know of. The thread that waits for the delay
+    ends with the silence, so that it keeps no session for ever.
     """
 
     def __init__(self, shared: SharedState, delivery: Delivery, handling: Callable[[], bool], *, delay: float) -> None:

@@ -1,9 +1,9 @@
-"""Who calls the handlers, and when: one thread at a time, one notice after the other.
+"""The three ways to deliver notices to handlers: on one thread at a time, one notice after the other.
 
-*Thread*: an own thread, started by the first notice and gone when nothing is open and nothing is left to tell.
-*Posted*: a function of yours that calls a function on your thread (``loop.call_soon_threadsafe``, ``wx.CallAfter``,
-``GLib.idle_add``). It is called once when notices begin to wait; each call delivers a bounded batch and posts again
-for the rest, so that a window never freezes. *Manual*: you call ``process_events()``.
+*Thread*: a thread of the session, started by the first notice. It ends when nothing is open and no notice waits.
+*Posted*: a function of the user that calls a function on the user's thread (``loop.call_soon_threadsafe``,
+``wx.CallAfter``, ``GLib.idle_add``). It is called once when notices begin to wait; each call delivers a bounded batch
+and posts again for the rest, so that a window never freezes. *Manual*: the user calls ``process_events()``.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["BATCH", "LINGER", "MOST", "Delivery", "Emit", "make_delivery"]
 logger = logging.getLogger("resumable")
 
 BATCH = 64
-"""Notices that are delivered at once."""
+"""Notices in one batch."""
 
 MOST = 1024
-"""Notices that ``process_events()`` delivers in one call."""
+"""Notices that ``process_events()`` delivers in one call, at most."""
 
 GATHERING = 0.004
-"""Seconds for which that thread lets notices gather once it has told some: waking it for each costs a small upload a
-fifth of its time."""
+"""Seconds for which the thread lets notices gather after it has delivered some. To wake it for each would cost a small
+upload a fifth of its time."""
 
 LINGER = 0.2
-"""Seconds for which threads wait for more when nothing is open, so that few are started."""
+"""Seconds for which threads wait for more when nothing is open, so that fewer are started."""
 
 
 Emit = Callable[[Notice, FileEntry | None], None]
@@ -42,10 +42,11 @@ Emit = Callable[[Notice, FileEntry | None], None]
 
 
 class Delivery:
-    """Takes notices from the outbox and gives each to ``emit``. The base of the three ways.
+    """Takes notices from the outbox and passes each to ``emit``. The base of the three ways.
 
-    ``returned`` is called, without the lock, when handlers have returned. What ``emit`` raises goes to whoever
-    delivers: it is a KeyboardInterrupt or a SystemExit of a handler.
+    ``returned`` is called, without the lock, when handlers have returned. What ``emit`` raises is a KeyboardInterrupt
+    or a SystemExit of a handler, and is raised in the code that delivers. ``undecided`` is the notice whose receivers
+    are not chosen yet.
     """
 
     waits = True
@@ -64,7 +65,7 @@ class Delivery:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits to be told and no handler runs. The caller holds the lock."""
+        """Whether no notice waits and no handler runs. The caller holds the lock."""
         return self._emitter is None and not len(self._outbox)
 
     @property
@@ -73,10 +74,10 @@ class Delivery:
         return self._emitter == threading.get_ident()
 
     def over(self, mark: int | None = None) -> bool:
-        """Whether nothing waits and no handler runs. With the ``mark`` that the outbox had at some time: whether what
-        waited then has been told, and every late handler has caught up.
+        """Return whether no notice waits and no handler runs. With the ``mark`` that the outbox had at some time:
+        whether the notices that waited then are delivered, and every late handler has caught up.
 
-        The caller holds the lock; where the answer is no, it is notified when another handler has returned.
+        The caller holds the lock. If the answer is no, waiters are notified when another handler has returned.
         """
         taken = self._outbox.taken
         if mark is None:
@@ -92,19 +93,20 @@ class Delivery:
         return False
 
     def post(self) -> None:
-        """Waiting notices will be delivered. Called without the lock, by any thread."""
+        """Have waiting notices delivered. Called without the lock, by any thread."""
         raise NotImplementedError
 
     def drain(self) -> None:
-        """Called by a thread that waits for the handlers, again and again, without the lock."""
+        """Help with the delivery. Called by a thread that waits for handlers, repeatedly, without the lock."""
         self.post()
 
     def process(self) -> int:
-        """How many waiting notices were delivered, on this thread. Raises StateError where that is not done by hand."""
+        """Deliver waiting notices on this thread, and return how many. Raises StateError unless delivery is manual."""
         raise StateError("process the events", "they are delivered by themselves, for deliver is not 'manual'")
 
     def _deliver(self, limit: int = BATCH) -> int:
-        """How many notices were delivered, on this thread. 0 too when another delivers, or this one from a handler."""
+        """Deliver notices on this thread, and return how many: 0 if another thread delivers, or this one, in a
+        handler."""
         with self._lock:
             if self._emitter is not None:
                 return 0
@@ -136,7 +138,7 @@ class Delivery:
 
 
 class ThreadDelivery(Delivery):
-    """Handlers run on a thread named ``resumable-events``, at once after a silence and a few milliseconds late when
+    """Runs handlers on a thread named ``resumable-events``: at once after a silence, and a few milliseconds late when
     much happens."""
 
     def __init__(self, shared: SharedState, emit: Emit, returned: Callable[[], None]) -> None:
@@ -157,7 +159,7 @@ class ThreadDelivery(Delivery):
         try:
             thread.start()
         except BaseException as error:
-            # The notices are kept, and whoever posts or waits next tries again. Ctrl-C may come here as well.
+            # The notices are kept, and the next thread that posts or waits tries again. Ctrl-C may come here as well.
             if thread.ident is None:
                 with self._notices_ready:
                     self._thread = None
@@ -186,7 +188,7 @@ class ThreadDelivery(Delivery):
                     if self._shared.core.has_work:
                         self._notices_ready.wait()
                     elif self._shared.core.state is SessionState.CLOSED or not self._notices_ready.wait(LINGER):
-                        # Whoever posts between the end of that time and this line believes that we are here.
+                        # A thread that posts between the end of that time and this line believes that we are here.
                         if len(self._outbox):
                             break
                         self._thread = None
@@ -194,7 +196,7 @@ class ThreadDelivery(Delivery):
 
 
 class PostedDelivery(Delivery):
-    """Handlers run where ``post(function)`` calls its function; that may be at once, on the thread that posts."""
+    """Runs handlers where ``post(function)`` calls its function, which may be at once, on the thread that posts."""
 
     waits = False
 
@@ -222,7 +224,7 @@ class PostedDelivery(Delivery):
                 return
 
     def _called_at_once(self) -> bool:
-        """Whether the function that was posted has been called already, on this thread; then nothing was done yet."""
+        """Post, and return whether the function was called at once, on this thread; it has done nothing then."""
         self._posting.called = False
         try:
             self._post(self._run)
@@ -250,7 +252,7 @@ class PostedDelivery(Delivery):
             pass
 
     def _batch(self) -> bool:
-        """Whether there is more to post for, after a batch has been delivered."""
+        """Deliver a batch, and return whether there is more to post for."""
         try:
             self._deliver()
         except BaseException:
@@ -264,10 +266,10 @@ class PostedDelivery(Delivery):
 
 
 class ManualDelivery(Delivery):
-    """Handlers run in ``process_events()``, and while ``join()`` waits."""
+    """Runs handlers in ``process_events()``, and while ``join()`` waits."""
 
     def post(self) -> None:
-        """Nothing is to be done: whoever owns the session asks for the notices."""
+        """Do nothing: the user asks for the notices."""
 
     @property
     def drainable(self) -> bool:
@@ -279,8 +281,8 @@ class ManualDelivery(Delivery):
         self.process()
 
     def process(self) -> int:
-        """See :meth:`Delivery.process`. Those that come meanwhile wait for the next call, so that it returns, and so
-        do those for which a window would stand still too long."""
+        """See :meth:`Delivery.process`. Notices that come meanwhile wait for the next call, so that this one returns,
+        and so do more than a window has time for."""
         with self._lock:
             waiting = len(self._outbox)
         return self._deliver(min(waiting, MOST))

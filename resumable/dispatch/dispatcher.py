@@ -427,7 +427,7 @@ class Dispatcher:
         self._delivery.undecided = None
 
     def _coming(self, entry: FileEntry) -> list[Notice]:
-        """The notices about the file that a handler will get that begins to listen now."""
+        """Return the notices about the file that a handler will get that begins to listen now."""
         coming = list(self._outbox.waiting(entry.key))
         undecided = self._delivery.undecided
         # One with extra is for a single late handler.

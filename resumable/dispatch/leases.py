@@ -1,4 +1,4 @@
-"""Leases: how workers get them, and what becomes of what they report.
+"""Leases: how workers get them, and report their outcomes.
 
 A lease is always reported, so a slot cannot leak. Everything here is called by workers, without the session's lock.
 """
@@ -84,7 +84,7 @@ class LeaseManager:
         transfer.announced_at = now
         entry = transfer.entry
         with self._lock:
-            self._transfers.measure(transfer, now)
+            self._transfers.measure(transfer, transfer.control.sent, now)
             if entry.core.state not in TERMINAL:
                 self._outbox.extend((Notice("file_progress", entry.key), Notice("progress")))
         self._delivery.post()

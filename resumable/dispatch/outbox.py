@@ -23,7 +23,8 @@ _TERMINAL = frozenset(name for name, event in EVENTS.items() if event.terminal)
 
 
 class Outbox:
-    """The queue. ``wanted(event)`` says whether anybody listens; ``relieved`` is called when it is no longer full."""
+    """The queue. ``wanted(event)`` says whether any handler listens; ``relieved`` is called when it is no longer
+    full."""
 
     def __init__(self, wanted: Callable[[str], bool], relieved: Callable[[], None], *, limit: int = 1024) -> None:
         self._wanted = wanted

@@ -1,4 +1,4 @@
-"""Which files are taken, and under which names."""
+"""The rules for which files are accepted, and under which names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Candidate", "Restrictions", "shown"]
 
 
 class Candidate(NamedTuple):
-    """A file that may be added: ``given`` is what the user gave, ``record`` what the server will be told of it."""
+    """A file that may be added: ``given`` is what the user gave, ``record`` what the server will be sent of it."""
 
     given: Any
     source: Source
@@ -35,9 +35,10 @@ class Restrictions:
         self._hooks = hooks
 
     def make_room(self, sources: Sequence[Any], count: int) -> None:
-        """There is room for these sources beside the ``count`` files that are there; max_files=1 makes it later.
+        """Check that there is room for these sources beside the ``count`` files that are there; max_files=1 makes it
+        later.
 
-        Raises FileRejected where there is none, after ``max_files_error_callback`` was called.
+        Raises FileRejected if there is none, after ``max_files_error_callback`` was called.
         """
         limit = self._options.max_files
         if limit is None or not sources:
@@ -57,9 +58,9 @@ class Restrictions:
         unique_identifier: str | None = None,
         mime_type: str | None = None,
     ) -> Candidate:
-        """The file, which the options allow. Its source is open only where it is a stream.
+        """Return the file as a candidate that the options allow. Its source is open only if it is a stream.
 
-        ``refused`` of its batch were refused before; the callbacks are told, as in resumable.js.
+        ``refused`` of its batch were refused before, which callbacks get, as in resumable.js.
 
         Raises SourceError, FileRejected after the callback of the option that refuses it was called, and HookError.
         """
@@ -96,7 +97,7 @@ class Restrictions:
             yield "max_file_size", reason, options.max_file_size_error_callback
 
     def _identify(self, source: Source, relative_path: Any, path: str) -> str | None:
-        """The identifier, or None for one that has to be made on a worker."""
+        """Return the identifier, or None for one that has to be made on a worker."""
         made = self._options.generate_unique_identifier
         if made is not None and identifiers.is_slow(made):
             return None
@@ -119,7 +120,7 @@ def _checked_identifier(identifier: Any) -> str:
 
 
 def shown(given: Any) -> str:
-    """What the user gave, as text that is not too long."""
+    """Return what the user gave, as text that is not too long."""
     return "bytes" if isinstance(given, (bytes, bytearray, memoryview)) else str(given)
 
 
@@ -128,7 +129,7 @@ def _last(path: str) -> str:
 
 
 def _posix(path: Any) -> str:
-    """The path with ``/``, without drive and root: what a server may know of where a file lies."""
+    """Return the path with ``/``, without drive and root: what a server may know of where a file lies."""
     text = PureWindowsPath(str(path)).as_posix() if isinstance(path, PureWindowsPath) else os.fspath(path)
     text = str(text).replace("\\", "/")
     drive, colon, rest = text.partition(":/")
@@ -138,7 +139,8 @@ def _posix(path: Any) -> str:
 
 
 def _is_of_type(allowed: tuple[str, ...], name: str, kind: str) -> bool:
-    """Whether the file is of an allowed type: an extension with or without its dot, or a MIME type (``image/*``)."""
+    """Return whether the file is of an allowed type: an extension with or without its dot, or a MIME type
+    (``image/*``)."""
     if not allowed:
         return True
     lowered = name.lower()

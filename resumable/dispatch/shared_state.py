@@ -1,16 +1,15 @@
 """The shared state of a session: one lock, and what it protects.
 
-A worker with an outcome, or a user's thread with a command, takes the lock, tells the core, puts what came of it into
-the outbox, and leaves. That makes every command true when it returns, keeps the notices in the order of the
-transitions, and lets one thread speak. Users call :class:`Dispatcher`, workers call :class:`LeaseManager`; nobody else
-changes the core.
+A worker with an outcome, or a user's thread with a command, takes the lock, calls the core, and applies the effects:
+notices go into the outbox. So every command is true when it returns, notices have the order of the transitions, and one
+thread delivers them. Users call :class:`Dispatcher`, workers call :class:`LeaseManager`; nothing else touches the core.
 
 1. The lock is a leaf. While it is held only the core, the outbox and ``notify`` run: no I/O, no logging, no signal,
    no user code, no sleep.
 2. Requests are stopped and sources closed after the lock is released and before the command returns: see
    :class:`FollowUp`.
-3. Workers and the thread of the handlers each have a condition of that lock, and those who wait for the end of
-   something have :class:`Waiters`, so that a chunk wakes nobody whom it does not concern.
+3. Workers and the thread of the handlers each have a condition of that lock, and threads that wait for the end of
+   something have :class:`Waiters`, so that a chunk wakes only threads that it concerns.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ __all__ = ["FollowUp", "SharedState", "Waiters"]
 
 
 class Waiters:
-    """Threads of users, in waits that a signal may interrupt.
+    """Threads of users, in waits that a signal of the system may interrupt.
 
-    No Condition: what a signal's handler raises while that takes its lock again leaves the lock to whoever has it, and
-    the ``with`` around the wait would free it under them.
+    No Condition: if the signal's handler raises while the Condition takes its lock again, another thread has the lock,
+    and the ``with`` around the wait would release it under that thread.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
@@ -44,20 +43,20 @@ class Waiters:
         self._gates: set[threading.Lock] = set()
 
     def notify_all(self) -> None:
-        """Every gate is open, and forgotten. The caller holds the lock."""
+        """Open every gate, and forget it. The caller holds the lock."""
         for gate in self._gates:
             gate.release()
         self._gates.clear()
 
     def gate(self) -> threading.Lock:
-        """A closed gate for :meth:`wait`, which the next notice opens. The caller holds the lock."""
+        """Return a closed gate for :meth:`wait`, which :meth:`notify_all` opens. The caller holds the lock."""
         gate = threading.Lock()
         gate.acquire()
         self._gates.add(gate)
         return gate
 
     def wait(self, gate: threading.Lock, seconds: float) -> None:
-        """The gate was opened, or the time is over. The caller does not hold the lock."""
+        """Wait until the gate is opened, at most so many seconds. The caller does not hold the lock."""
         try:
             gate.acquire(timeout=seconds)
         finally:
@@ -84,13 +83,13 @@ _NOTHING = FollowUp([], [])
 
 
 class SharedState:
-    """What the halves of a session share. Whoever reads or changes any of it holds ``lock``, but for what says that it
-    takes the lock itself.
+    """The state that both halves of a session share. To read or change it, hold ``lock``, except for methods that take
+    the lock themselves.
 
     ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
-    counts who waits for the end of something, and ``awaited`` has the files that are waited for. While anybody is
-    ``announcing``, no request begins; while anybody is ``adding``, or there is a ``block`` at whose end the session is
-    joined, no run ends by itself. ``silent_since`` is the time since when nothing happens, None if something does.
+    counts the threads that wait for the end of something, and ``awaited`` has the files that they wait for. While any
+    thread is ``announcing``, no request begins. While any is ``adding``, or there is a ``block`` at whose end the
+    session is joined, no run ends by itself. ``silent_since`` is when silence began, None if there is none.
     """
 
     def __init__(self, policy: SessionPolicy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:

@@ -62,9 +62,8 @@ class Transfers:
         transfer = self._live[lease.id] = Transfer(lease, entry, now)
         return transfer
 
-    def measure(self, transfer: Transfer, now: float) -> None:
-        """Measure the speed anew."""
-        sent = transfer.control.sent
+    def measure(self, transfer: Transfer, sent: int, now: float) -> None:
+        """Measure the speed again, now that so many bytes of the chunk are sent."""
         moved = max(sent - transfer.metered, 0)
         transfer.metered = sent
         transfer.entry.meter.add(moved, now)
@@ -74,9 +73,9 @@ class Transfers:
         """Forget the transfer: its lease is over."""
         del self._live[transfer.lease.id]
         transfer.entry.transfers -= 1
-        # A chunk that was not sent says nothing of the speed.
-        if transfer.control.sent:
-            self.measure(transfer, now)
+        sent = transfer.control.sent
+        if sent:
+            self.measure(transfer, sent, now)
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
         """Return the controls of these leases, without those that are over."""

@@ -1,4 +1,4 @@
-"""Waiting for the end of something, and for the handlers of what has happened until then."""
+"""Waiting for the end of something, and for the handlers of its events."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .workers import Workers
 __all__ = ["Waiter"]
 
 SLICE = 0.2
-"""Seconds of one wait: where a wait cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
+"""Seconds of one wait. If waits cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
 
 
 class Waiter:
-    """How threads that are none of the session's wait. Called without the lock."""
+    """Waits on behalf of threads that are not the session's. Called without the lock."""
 
     def __init__(self, shared: SharedState, delivery: Delivery, workers: Workers) -> None:
         self._shared = shared
@@ -32,11 +32,11 @@ class Waiter:
             raise StateError(call, "a hook is running on this thread, and it would wait for itself")
 
     def wait_for(self, over: Callable[[], bool], timeout: float | None, what: str, *, others: bool) -> None:
-        """Returns once ``over()`` holds (asked under the lock) and, where they can be waited for, the handlers of what
-        has happened until then have returned; with ``others`` also those of what happens meanwhile.
+        """Wait until ``over()`` holds, which is called under the lock, and the handlers of what happened until then
+        have returned, if they can be waited for; with ``others`` also those of what happens meanwhile.
 
-        Raises WaitTimeout after ``timeout`` seconds, and StateError in a handler or hook. Handlers that are called by
-        hand run here.
+        Raises WaitTimeout after ``timeout`` seconds, and StateError in a handler or hook. With manual delivery the
+        handlers run here.
         """
         self.refuse_inside(f"wait for {what}")
         shared, delivery = self._shared, self._delivery
@@ -65,13 +65,13 @@ class Waiter:
             with shared.lock:
                 shared.waiting -= 1
 
-    def wait_delivered(self, patience: float) -> None:
-        """Wait until nothing waits to be told and no handler runs, or so many seconds are over.
+    def wait_delivered(self, timeout: float) -> None:
+        """Wait until no notice waits and no handler runs, at most ``timeout`` seconds.
 
-        Handlers that are called by hand run here; posted ones are not waited for.
+        With manual delivery the handlers run here; posted ones are not waited for.
         """
         shared, delivery = self._shared, self._delivery
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while True:
             delivery.drain()
             with shared.lock:

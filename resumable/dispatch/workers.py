@@ -1,6 +1,6 @@
-"""The pool: daemon threads that lease work, perform it, and report what came of it.
+"""The pool: daemon threads that lease work, perform it, and report the outcome.
 
-They are started by the first run and go when nothing is open. Where the system gives no more threads, fewer do the
+They are started by the first run and end when nothing is open. If the system gives no more threads, fewer do the
 work.
 """
 
@@ -100,5 +100,5 @@ class Workers:
             try:
                 leases.complete(transfer, outcome)
             except BaseException:
-                # Handlers may run here, where deliver= calls at once, and want to end the program.
+                # Handlers may run here, if deliver= calls at once, and want to end the program.
                 logger.exception("reporting a request failed in an unforeseen way")

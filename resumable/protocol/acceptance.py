@@ -12,6 +12,7 @@ import html
 import json
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 __all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary", "without_markup"]
@@ -136,6 +137,8 @@ _NO = ("false", "0")
 _FAILED = ("error", "fail", "failed", "failure")
 
 
+# A server says the same of most chunks. Few answers are kept, because one may have 64 KiB.
+@lru_cache(maxsize=16)
 def judge(text: str, *, cut: bool = False) -> Judgement:
     """Return what the body of an answer with a success status says. ``cut``: it is only the beginning of the body."""
     text = _body(text)

@@ -73,6 +73,7 @@ def _field(boundary: str, name: str, value: str) -> str:
     return f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{_newlines(value)}\r\n'
 
 
+@lru_cache(maxsize=1024)
 def _quoted(name: str) -> str:
     return name.translate(_ESCAPES)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import http.client
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -41,20 +41,29 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class FastPath:
-    """Sends the requests of one method to one URL, whatever its query. ``headers`` are what all of them carry."""
+    """Sends the requests of one method to one URL, whatever its query. ``headers`` are what all of them carry;
+    ``keep_cookies(url, message)`` is called with an answer that sets some."""
 
-    def __init__(self, pool: Any, method: str, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        pool: Any,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        keep_cookies: Callable[[str, Any], None],
+    ) -> None:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS[parts.scheme])
         self._pool = pool
         self._method = method
+        self._keep_cookies = keep_cookies
         self._path = parts.path or "/"
         self._headers = {"Host": host, **headers, "Accept-Encoding": "identity"}
         self._headers.pop("Content-Length", None)
         self._blocks: dict[tuple[tuple[str, str], ...], str] = {}
 
-    def send(self, request: Request, query: str, control: RequestControl) -> tuple[Reply, FastResponse] | None:
-        """The answer, also as ``http.client`` has it, or None where this way is closed, and nothing was sent.
+    def send(self, request: Request, query: str, control: RequestControl) -> Reply | None:
+        """Send the request and return the answer, or None if this way is closed, and nothing was sent.
 
         Raises what the socket and http.client raise.
         """
@@ -74,7 +83,9 @@ class FastPath:
             body = _Body(response)
             reply = read_reply(body, response.headers, response.status, request.timeout[1])
             keep = body.whole and not response.will_close and broken is None
-            return reply, response
+            if response.cookies:
+                self._keep_cookies(request.url, response.message)
+            return reply
         finally:
             if not keep and response is not None:
                 response.close()

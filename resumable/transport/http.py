@@ -84,15 +84,16 @@ def _unfollowed(response: Any, **_: Any) -> None:
 
 def _untampered() -> bool:
     """Whether requests sends as it was written to, and no mock or tracer has taken its place."""
-    return all(
-        isinstance(method, types.FunctionType) and method.__code__.co_filename == genuine.__code__.co_filename
-        for method, genuine in (
-            (HTTPAdapter.send, HTTPAdapter.build_response),
-            (requests.Session.send, requests.Session.prepare_request),
-            (requests.Session.get_adapter, requests.Session.prepare_request),
-            (urllib3.HTTPConnectionPool.urlopen, urllib3.HTTPConnectionPool.close),
-        )
-    )
+    for method, genuine in (
+        (HTTPAdapter.send, HTTPAdapter.build_response),
+        (requests.Session.send, requests.Session.prepare_request),
+        (requests.Session.get_adapter, requests.Session.prepare_request),
+        (urllib3.HTTPConnectionPool.urlopen, urllib3.HTTPConnectionPool.close),
+    ):
+        # Asked before each request: mocks come and go.
+        if not isinstance(method, types.FunctionType) or method.__code__.co_filename != genuine.__code__.co_filename:
+            return False
+    return True
 
 
 class RequestsTransport:
@@ -122,25 +123,16 @@ class RequestsTransport:
         try:
             if request.renew and self._makes_sessions:
                 lane = self._replaced(lane)
-            reply = self._send_through(lane, request, control)
+            reply = lane.send(request, control, stale=self._connections)
             if reply.status != 401:
                 lane.welcome = True
             elif lane.welcome and self._makes_sessions:
                 # The Session that the factory logged in is logged in no more.
                 lane = self._replaced(lane)
-                reply = self._send_through(lane, request, control)
+                reply = lane.send(request, control, stale=self._connections)
             return reply
         finally:
             self._idle.append(lane)
-
-    def _send_through(self, lane: _Lane, request: Request, control: RequestControl) -> Reply:
-        for _ in range(self._connections):
-            try:
-                return lane.send(request, control)
-            except _Stale:
-                # Others that were kept alive may be as stale; the last attempt has used them up.
-                continue
-        return lane.send(request, control)
 
     def close(self) -> None:
         """No idle connection of ours is left open; a Session that was given is left alone."""
@@ -246,7 +238,16 @@ class _Template:
             adapter = session.get_adapter(self.url)
             pool = adapter.get_connection_with_tls_context(self.prepared, self.settings["verify"], proxies={})  # type: ignore[attr-defined]
             adapter.cert_verify(pool, self.url, self.settings["verify"], self.settings["cert"])  # type: ignore[attr-defined]
-            self.quick = FastPath(pool, method, self.url, self.prepared.headers)
+            keep_cookies = functools.partial(_keep_cookies, session)
+            self.quick = FastPath(pool, method, self.url, self.prepared.headers, keep_cookies)
+
+
+def _keep_cookies(session: requests.Session, url: str, message: Any) -> None:
+    """Give the session the cookies of an answer to this URL, so that it has to be asked from now on."""
+    prepared = requests.PreparedRequest()
+    prepared.url = url
+    prepared.headers = CaseInsensitiveDict()
+    session.cookies.extract_cookies(MockResponse(message), MockRequest(prepared))  # type: ignore[arg-type]
 
 
 def _hook_up(prepared: requests.PreparedRequest, note: Any) -> None:
@@ -327,28 +328,35 @@ class _Lane:
         self._sees = True
         self._noted = _Noted()
 
-    def send(self, request: Request, control: RequestControl) -> Reply:
-        """The answer. Raises Stopped, SourceFailure, NetworkFailure, of which _Stale is one."""
-        control.prepare(request.body, stall=request.stall)
-        template = None
-        try:
-            base, _, query = request.url.partition("#")[0].partition("?")
-            template = self._template(request, base)
-            reply = None
-            if template.quick is not None and not self.session.cookies and _untampered():
-                reply = self._send_quickly(template.quick, request, query, control)
-            if reply is None:
-                reply = self._send_all(request, base, query, control)
-            if control.cut and reply.status < 300:
-                raise NetworkFailure("the server answered before it had the whole chunk")
-            return reply
-        except Exception as error:
-            # What requests says may have a URL with its secrets in it, so nothing of it is kept as a cause.
-            failure = self._failure(error, request, template, control)
-        finally:
-            control.done()
-            self._noted.response = None
-        raise failure
+    def send(self, request: Request, control: RequestControl, *, stale: int) -> Reply:
+        """Send the request, and return the answer: again after each of up to ``stale`` connections that turn out to be
+        closed. Others that were kept alive may be, too; the last attempt has used them up.
+
+        Raises Stopped, SourceFailure, NetworkFailure.
+        """
+        base, _, query = request.url.partition("#")[0].partition("?")
+        while True:
+            control.prepare(request.body, stall=request.stall)
+            template = None
+            try:
+                template = self._template(request, base)
+                reply = None
+                if template.quick is not None and not self.session.cookies and _untampered():
+                    reply = template.quick.send(request, query, control)
+                if reply is None:
+                    reply = self._send_all(request, base, query, control)
+                if control.cut and reply.status < 300:
+                    raise NetworkFailure("the server answered before it had the whole chunk")
+                return reply
+            except Exception as error:
+                # What requests says may have a URL with its secrets in it, so nothing of it is kept as a cause.
+                failure = self._failure(error, request, template, control)
+            finally:
+                control.done()
+                self._noted.response = None
+            if stale == 0 or not isinstance(failure, _Stale):
+                raise failure
+            stale -= 1
 
     def _failure(
         self, error: Exception, request: Request, template: _Template | None, control: RequestControl
@@ -389,7 +397,7 @@ class _Lane:
         return [part for value in values for part in (value.strip(), value.split(" ")[-1].strip()) if len(part) > 3]
 
     def _template(self, request: Request, base: str) -> _Template:
-        authorised = any(name.lower() == "authorization" for name in request.headers)
+        authorised = "authorization" in map(str.lower, request.headers)
         key = (request.method, base, authorised)
         template = self._templates.get(key)
         if template is None or not (self._untouched or template.settings_then == _settings_of(self.session)):
@@ -400,19 +408,6 @@ class _Lane:
             )
             self._templates[key] = template
         return template
-
-    def _send_quickly(self, quick: FastPath, request: Request, query: str, control: RequestControl) -> Reply | None:
-        sent = quick.send(request, query, control)
-        if sent is None:
-            return None
-        reply, response = sent
-        if response.cookies:
-            # The cookies are the Session's, which has to be asked from now on.
-            prepared = requests.PreparedRequest()
-            prepared.url = request.url
-            prepared.headers = CaseInsensitiveDict()
-            self.session.cookies.extract_cookies(MockResponse(response.message), MockRequest(prepared))  # type: ignore[arg-type]
-        return reply
 
     def _send_all(self, request: Request, base: str, query: str, control: RequestControl) -> Reply:
         """The answer, by all that requests does; by the answer to credentials that were renewed, if the first are not

@@ -1,0 +1,141 @@
+"""The requests of attempts: tests, and uploads of chunks. Nothing is sent here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import HookError
+from ..hooks import Hooks
+from ..options import Options
+from ..protocol import form, parameters
+from ..protocol.parameters import ChunkFacts, ParameterNames
+from ..sources.base import Reader
+from ..transport.base import Body, Request
+from ..transport.body import ChunkBody, new_buffer
+from ..transport.rate_limit import RateLimitedBody, RateLimiter
+from . import messages
+
+__all__ = ["RequestBuilder", "Subjects"]
+
+
+Subjects = Callable[[], tuple[Any, Any]]
+"""Makes the file and the chunk as users hold them, for hooks; called only if there is one."""
+
+
+class RequestBuilder:
+    """Builds the requests of one session from the facts of a chunk, the options, and what hooks return each time. All
+    methods raise HookError; any worker may call them."""
+
+    def __init__(self, options: Options, hooks: Hooks) -> None:
+        self._options = options
+        self._hooks = hooks
+        # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
+        self._test_hooks = Hooks({"target": options.test_target})
+        self._names = _names(options)
+        self._rate_limiter = None if options.limit_rate is None else RateLimiter(options.limit_rate)
+        self._local = threading.local()
+
+    def test(self, facts: ChunkFacts, subjects: Subjects) -> Request:
+        """Return the request that asks whether the server has the chunk."""
+        options = self._options
+        pairs = parameters.for_test(self._names, facts, self._hooks.merged("query", subjects))
+        hooks, target = self._hooks, options.target
+        if options.test_target is not None:
+            hooks, target = self._test_hooks, options.test_target
+        url = _url(hooks, target, parameters.query_string(pairs))
+        return Request(options.test_method, url, self._headers(subjects), None, options.timeout)
+
+    def upload(
+        self,
+        facts: ChunkFacts,
+        subjects: Subjects,
+        reader: Reader,
+        span: tuple[int, int],
+        *,
+        final: bool,
+        stopped: Callable[[], bool],
+    ) -> Request:
+        """Return the request that sends the chunk: the bytes of ``span`` of what the reader reads. The server may
+        assemble the file on a ``final`` one, which takes longer. ``stopped`` ends the wait for a rate limit."""
+        options = self._options
+        pairs = parameters.for_upload(self._names, facts, self._hooks.merged("query", subjects))
+        in_query = options.params_in != "form" or options.method == "octet"
+        url = _url(self._hooks, options.target, parameters.query_string(pairs if in_query else ()))
+        headers = self._headers(subjects)
+        base64 = options.chunk_format == "base64"
+        made = None
+        if options.method == "multipart":
+            made = self._form(facts, pairs, base64=base64)
+            # No other type will do: the boundary is in it.
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            headers["Content-Type"] = made.content_type
+        elif "content-type" not in map(str.lower, headers):
+            headers["Content-Type"] = "application/octet-stream"
+        body: Body = ChunkBody(reader, *span, buffer=self._buffer(), form=made, base64=base64)
+        if self._rate_limiter is not None:
+            body = RateLimitedBody(body, self._rate_limiter, stopped)
+        connect, read = options.timeout
+        if final and read is not None:
+            longest = options.final_chunk_timeout
+            read = None if longest is None else max(read, longest)
+        return Request(options.upload_method, url, headers, body, (connect, read), stall=options.timeout[1])
+
+    def _form(self, facts: ChunkFacts, pairs: parameters.Pairs, *, base64: bool) -> form.Form:
+        options = self._options
+        content_type = "application/octet-stream"
+        if options.set_chunk_type_from_file and facts.type:
+            content_type = facts.type
+        return form.encode_form(
+            pairs if options.params_in != "query" else (),
+            file_field=options.parameter_namespace + options.file_parameter_name,
+            file_name=None if base64 else facts.file_name,
+            content_type=content_type,
+            boundary=self._boundary(),
+            prefix=form.base64_prefix(content_type) if base64 else "",
+        )
+
+    def _headers(self, subjects: Subjects) -> dict[str, str]:
+        values = self._hooks.merged("headers", subjects)
+        return {str(name): parameters.text(value) for name, value in values.items() if value is not None}
+
+    def _buffer(self) -> memoryview:
+        """Return the buffer of the calling thread."""
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = self._local.buffer = new_buffer()
+        return buffer
+
+    def _boundary(self) -> str:
+        """Return the boundary of the calling thread's forms."""
+        boundary: str | None = getattr(self._local, "boundary", None)
+        if boundary is None:
+            boundary = self._local.boundary = form.boundary()
+        return boundary
+
+
+def _url(hooks: Hooks, target: Any, query: str) -> str:
+    """Return the URL that a hook makes, or else the target with the query behind it."""
+    url = hooks.call("target", query.split("&") if query else []) if hooks.has("target") else None
+    if url is None and not callable(target):
+        return parameters.with_query(target, query)
+    if not isinstance(url, str) or not messages.origin(url):
+        raise HookError(f"hook target returned {type(url).__name__}, not an http:// or https:// URL", hook="target")
+    return url
+
+
+def _names(options: Options) -> ParameterNames:
+    return ParameterNames(
+        chunk_number=options.chunk_number_parameter_name,
+        chunk_size=options.chunk_size_parameter_name,
+        current_chunk_size=options.current_chunk_size_parameter_name,
+        total_size=options.total_size_parameter_name,
+        type=options.type_parameter_name,
+        identifier=options.identifier_parameter_name,
+        file_name=options.file_name_parameter_name,
+        relative_path=options.relative_path_parameter_name,
+        total_chunks=options.total_chunks_parameter_name,
+        file=options.file_parameter_name,
+        namespace=options.parameter_namespace,
+    )
