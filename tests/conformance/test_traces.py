@@ -11,6 +11,8 @@ from .deviations import DEVIATIONS
 from .suite import VECTORS, summary
 from .trace import Trace, recorded
 
+pytestmark = pytest.mark.unmeasured
+
 TRACES = recorded(VECTORS)
 
 

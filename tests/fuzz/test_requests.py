@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, urlencode
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable.protocol.plan import ChunkPlan
 
 from .target import EXPECTED, Target
+
+pytestmark = pytest.mark.unmeasured
 
 SMALL = {
     "resumableChunkNumber": st.integers(-1, 5).map(str),

@@ -25,6 +25,8 @@ from support.sizes import sized
 
 from resumable.receiver import FileStore, Receiver, Request
 
+pytestmark = pytest.mark.unmeasured
+
 ROUNDS = sized(100, 1000)
 """How often the shortest of the races are run."""
 
