@@ -48,7 +48,7 @@ class Emitter:
             if event == "chunk_success":
                 missed = [_CatchUp(subscription, part) for part in _parts(dispatcher.missed_chunks(entry))]
             else:
-                missed = [_CatchUp(subscription)] if dispatcher.missed_end(entry, event) else []
+                missed = [_CatchUp(subscription)] if dispatcher.missed(entry, event) else []
         if missed:
             dispatcher.replay([Notice(event, entry.key, extra=(each,)) for each in missed])
         return subscription
@@ -61,7 +61,10 @@ class Emitter:
             assert file is not None
             self._catch_up(file, notice.extra[0])
             return
-        senders: tuple[Any, ...] = (self._sender,) if file is None or row.subject == "session" else (file,)
+        # Whoever connects to a file hears of its chunks and errors, whoever connects to the session of all.
+        senders: tuple[Any, ...] = (self._sender,)
+        if file is not None:
+            senders = (self._sender, file) if row.subject == "session" else (file, self._sender)
         arguments: list[Any] = []
         extra = iter(notice.extra)
         for argument in row.arguments:
@@ -75,8 +78,12 @@ class Emitter:
                 assert file is not None
                 assert notice.index is not None
                 chunk = file._chunk(notice.index)
+                chunk._message = notice.message or ""
                 arguments.append(chunk)
-                senders = (chunk, file)
+                senders = (chunk, *senders)
+            elif argument == "ratio":
+                # Once for a file: cutting takes no time.
+                arguments.append(0.0)
             else:
                 arguments.append(next(extra))
         if row.terminal and self._signals.has_receivers(row.name):
@@ -89,8 +96,9 @@ class Emitter:
         call, subscription = self._signals.call, missed.subscription
         if missed.chunks is None:
             status = self._dispatcher().file_status(file._entry)
-            last = status.reason if subscription.event == "file_cancelled" else status.message
-            call(subscription.event, subscription.receive, file, (file, last))
+            facts = {"file": file, "ratio": 0.0, "message": status.message, "reason": status.reason}
+            arguments = tuple(facts[name] for name in EVENTS[subscription.event].arguments)
+            call(subscription.event, subscription.receive, file, arguments)
             return
         for index in missed.chunks:
             chunk = file._chunk(index)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
-from weakref import WeakValueDictionary
 
 from .core.states import ChunkState, FileState
 from .dispatch.dispatcher import Dispatcher
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunks", "Registration", "ResumableChunk", "ResumableFile", "file_event"]
 
+_STATUSES = {ChunkState.PENDING: "pending", ChunkState.DONE: "success", ChunkState.FAILED: "error"}
+"""What resumable.js calls these states; the others are ``uploading``."""
+
 _SHORT = {
     "success": "file_success",
     "error": "file_error",
@@ -37,11 +39,13 @@ _SHORT = {
 class ResumableFile(Progress):
     """One file of a session. All sizes are bytes, all times seconds; every method may be called by any thread."""
 
-    def __init__(self, session: Resumable, dispatcher: Dispatcher, entry: FileEntry) -> None:
+    def __init__(self, session: Resumable, dispatcher: Dispatcher, entry: FileEntry | None = None) -> None:
+        if not isinstance(entry, FileEntry):
+            # resumable.py 0.1.1 had ResumableFile(path, chunk_size).
+            raise TypeError("a session makes its files: session.add_file(path), with auto_upload=False to send nothing")
         self.resumable_obj = session
         self._dispatcher = dispatcher
         self._entry = entry
-        self._views: WeakValueDictionary[int, ResumableChunk] = WeakValueDictionary()
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -249,12 +253,13 @@ class ResumableFile(Progress):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _chunk(self, index: int) -> ResumableChunk:
-        # One view a chunk while anybody holds it, so that a handler connected to it finds it as the sender.
+        # One handle for each chunk while anybody holds it, so that a handler connected to it finds it as the sender.
+        handles, key = self.resumable_obj._chunks, (self._entry.key, index)
         with self.resumable_obj.signals.lock:
-            view = self._views.get(index)
-            if view is None:
-                view = self._views[index] = ResumableChunk(self, index)
-        return view
+            chunk = handles.get(key)
+            if chunk is None:
+                chunk = handles[key] = ResumableChunk(self, index)
+        return chunk
 
     def _chunk_state(self, index: int) -> tuple[ChunkState, int]:
         return self._dispatcher.chunk_state(self._entry, index)
@@ -282,11 +287,12 @@ class ResumableChunk:
     and raise IndexError for a chunk that is not in it.
     """
 
-    __slots__ = ("__weakref__", "file", "index")
+    __slots__ = ("__weakref__", "_message", "file", "index")
 
     def __init__(self, file: ResumableFile, index: int) -> None:
         self.file = file
         self.index = index
+        self._message = ""
 
     @property
     def start(self) -> int:
@@ -335,12 +341,84 @@ class ResumableChunk:
             reader.read_into(memoryview(data), start)
         return bytes(data)
 
-    def on(self, event: str, handler: Callable[..., Any]) -> Subscription:
-        """Call ``handler`` at this chunk's ``chunk_success``, ``chunk_retry`` or ``chunk_error``.
+    # -- as resumable.js has it ----------------------------------------------------------------------------------
+
+    @property
+    def file_obj(self) -> ResumableFile:
+        """The file (resumable.js ``fileObj``)."""
+        return self.file
+
+    @property
+    def resumable_obj(self) -> Resumable:
+        """The session (resumable.js ``resumableObj``)."""
+        return self.file.resumable_obj
+
+    @property
+    def start_byte(self) -> int:
+        """Where the chunk begins in the file (resumable.js ``startByte``)."""
+        return self.start
+
+    @property
+    def end_byte(self) -> int:
+        """Where the next one begins (resumable.js ``endByte``)."""
+        return self.end
+
+    @property
+    def loaded(self) -> int:
+        """Bytes of the chunk that are confirmed, or that its current attempt has sent."""
+        if self.state is ChunkState.DONE:
+            return self.size
+        return self.file._dispatcher.bytes_sent(self.file._entry, self.index)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the server was asked if it has the chunk already."""
+        file = self.file
+        return file.resumable_obj.options.test_chunks and file._dispatcher.is_tested(file._entry, self.index)
+
+    def status(self) -> str:
+        """Return ``pending``, ``uploading``, ``success`` or ``error``; :attr:`state` says more."""
+        return _STATUSES.get(self.state, "uploading")
+
+    def message(self) -> str:
+        """Return the server's last answer about the chunk, if this handle existed when it came; else an empty text."""
+        return self._message
+
+    def progress(self, relative: bool = False) -> float:
+        """Return which part of the chunk is sent, 0 to 1; 1 only if the server has it, and 0 if it failed.
+
+        ``relative``: as a part of the file instead.
+        """
+        state, size, total = self.state, self.size, self.file.size
+        if state is ChunkState.DONE:
+            done = 1.0
+        else:
+            sent = self.file._dispatcher.bytes_sent(self.file._entry, self.index)
+            done = 0.95 * sent / size if size else 0.0
+        return done * (size / total if total else 1.0) if relative else done
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, event: str, handler: Callable[..., Any]) -> Subscription: ...
+
+    @overload
+    def on(self, event: str) -> Callable[[Callable[..., Any]], Subscription]: ...
+
+    def on(self, event: str, handler: Callable[..., Any] | None = None) -> Any:
+        """Call ``handler`` for ``chunk_success``, ``chunk_retry`` or ``chunk_error`` of this chunk, or short for
+        ``success``, ``retry`` or ``error``. Without a handler, return a decorator.
 
         Raises UnknownEvent, also for an event that does not happen to chunks.
         """
-        return self.file.resumable_obj.signals.on(_event_among(event, ("chunk",)), handler, sender=self)
+        name = _chunk_event(event)
+        if handler is None:
+            return lambda function: self.on(name, function)
+        return self.file.resumable_obj.signals.on(name, handler, sender=self)
+
+    def off(self, event: str, handler: Callable[..., Any]) -> None:
+        """Do not call ``handler`` for the event of this chunk any more."""
+        self.file.resumable_obj.signals.off(_chunk_event(event), handler, sender=self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ResumableChunk) and (self.file, self.index) == (other.file, other.index)
@@ -393,6 +471,11 @@ class Registration:
 def file_event(name: str) -> str:
     """Return the event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
     return _event_among(_SHORT.get(name.lower(), name), ("file", "chunk"))
+
+
+def _chunk_event(name: str) -> str:
+    short = name.lower()
+    return _event_among(f"chunk_{short}" if short in ("success", "retry", "error") else name, ("chunk",))
 
 
 def _event_among(name: str, subjects: tuple[str, ...]) -> str:

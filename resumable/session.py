@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from weakref import WeakValueDictionary
 
 from .adder import FileAdder
 from .attempts.runner import LeaseRunner
@@ -18,8 +19,8 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.transfers import TransferStats
 from .emitter import Emitter
 from .errors import FileRejected, UploadFailed, redact_url
-from .events import EventName
-from .file import Registration, ResumableFile
+from .events import EVENTS, EventName
+from .file import Registration, ResumableChunk, ResumableFile
 from .hooks import Hooks, resolve_plugins
 from .options import Options
 from .progress import Progress
@@ -123,7 +124,7 @@ class Resumable(Progress):
             policy,
             perform=self._runner.perform,
             emit=self._emitter.emit,
-            wanted=self.signals.has_receivers,
+            wanted=self._wanted,
             deliver=checked.deliver,
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
@@ -138,6 +139,7 @@ class Resumable(Progress):
             self._dispatcher,
         )
         self._reported: dict[ResumableFile, Exception] = {}
+        self._chunks: WeakValueDictionary[tuple[int, int], ResumableChunk] = WeakValueDictionary()
         watch(self, self._dispatcher.unfinished)
         for plugin in plugins:
             plugin.attach(self)
@@ -147,8 +149,8 @@ class Resumable(Progress):
     def add_file(
         self,
         source: Any,
-        *,
         relative_path: str | PurePath | None = None,
+        *,
         unique_identifier: str | None = None,
         mime_type: str | None = None,
         on: Mapping[str, Callable[..., Any]] | None = None,
@@ -381,6 +383,10 @@ class Resumable(Progress):
     def chunk_completed(self) -> Registration:
         """``register(callback)``, called with the file and the chunk, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
+
+    def _wanted(self, event: str) -> bool:
+        """Return whether anybody listens to the event. A chunk that somebody holds keeps the server's last answer."""
+        return self.signals.has_receivers(event) or (EVENTS[event].subject == "chunk" and len(self._chunks) > 0)
 
     def _result(self, ending: Ending) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import blinker
 
-from .errors import OptionError
+from .errors import OptionError, UnknownEvent
 from .events import EVENTS, canonical
 
 if TYPE_CHECKING:
@@ -68,23 +68,37 @@ class _InOrder(MutableSet[Any]):
 
 
 class OrderedSignal(blinker.NamedSignal):
-    """A blinker signal that calls its receivers in order, and that any thread may connect to while it is sent."""
+    """A blinker signal that calls its receivers in order, and that any thread may connect to while it is sent.
+
+    It keeps the sender that a receiver is connected to, because the handle of a chunk exists only as long as somebody
+    has it. A :class:`Subscription` does that itself.
+    """
 
     set_class = _InOrder  # type: ignore[assignment]
 
     def __init__(self, name: str, doc: str, lock: Any) -> None:
         super().__init__(name, doc)
         self._lock = lock
+        self._kept: dict[int, tuple[Any, set[Any]]] = {}
 
     def connect(self, receiver: Any, sender: Any = ANY, weak: bool = True) -> Any:
         """See blinker."""
         with self._lock:
+            if sender is not ANY and not _is_subscription(receiver):
+                self._kept.setdefault(id(sender), (sender, set()))[1].add(_identity(receiver))
             return super().connect(receiver, sender, weak)
 
     def disconnect(self, receiver: Any, sender: Any = ANY) -> None:
         """See blinker."""
         with self._lock:
             super().disconnect(receiver, sender)
+            if _is_subscription(receiver):
+                return
+            for key, (kept, receivers) in list(self._kept.items()):
+                if sender is ANY or sender is kept:
+                    receivers.discard(_identity(receiver))
+                if not receivers:
+                    del self._kept[key]
 
     def receivers_of(self, senders: Iterable[Any]) -> list[Callable[..., Any]]:
         """Return the receivers for the first sender and for the others, each once; none while the signal is muted."""
@@ -101,6 +115,10 @@ class OrderedSignal(blinker.NamedSignal):
 def _identity(receiver: Any) -> Any:
     function = getattr(receiver, "__func__", None)
     return id(receiver) if function is None else (id(function), id(receiver.__self__))
+
+
+def _is_subscription(receiver: Any) -> bool:
+    return isinstance(getattr(receiver, "__self__", None), Subscription)
 
 
 class Subscription:
@@ -155,7 +173,10 @@ class Subscription:
             arguments = (named["event"], *named["arguments"])
         elif named:
             arguments = tuple(named[name] for name in EVENTS[self.event].arguments)
-        return handler(*arguments[: self.capacity])
+        if self.capacity is None:
+            return handler(*arguments)
+        # As in JavaScript, where a handler of fileAdded may have a second parameter for the browser's event.
+        return handler(*arguments[: self.capacity], *[None] * (self.capacity - len(arguments)))
 
 
 def _weakly(handler: Any) -> Callable[[], Any]:
@@ -205,12 +226,18 @@ class Signals:
         self._report = report or self._report_failure
         self._returned = returned
         self._scheduled: set[Any] = set()
+        self._noted: set[tuple[str, str]] = set()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
 
     def __getattr__(self, name: str) -> OrderedSignal:
         signals: dict[str, OrderedSignal] = self.__dict__.get("_signals", {})
         if name in signals:
             return signals[name]
+        if not name.startswith("_"):
+            try:
+                return signals[canonical(name)]
+            except UnknownEvent as error:
+                raise AttributeError(str(error), name=name, obj=self) from None
         raise AttributeError(f"there is no signal {name!r}", name=name, obj=self)
 
     def __getitem__(self, name: str) -> OrderedSignal:
@@ -226,7 +253,19 @@ class Signals:
         """Connect the handler. Raises UnknownEvent, and OptionError for an ``async def`` without a loop."""
         name = canonical(event)
         self.check(handler)
-        return Subscription(self._signals[name], name, handler, sender, weak=weak)
+        subscription = Subscription(self._signals[name], name, handler, sender, weak=weak)
+        self._note_surplus(subscription, handler)
+        return subscription
+
+    def _note_surplus(self, subscription: Subscription, handler: Any) -> None:
+        """Log once if the handler takes more arguments than the event has."""
+        event, called = subscription.event, _name(handler)
+        arguments = EVENTS[event].arguments
+        surplus = event != "catch_all" and (subscription.capacity or 0) > len(arguments)
+        if surplus and (event, called) not in self._noted:
+            self._noted.add((event, called))
+            has = ", ".join(arguments) or "no arguments"
+            logger.warning("handler %s gets None for what %s(%s) does not have", called, event, has)
 
     def check(self, handler: Any) -> None:
         """Raise TypeError for what cannot be called, and OptionError for an ``async def`` without a loop."""
@@ -357,8 +396,11 @@ def _named(handler: Callable[..., Any], event: str, arguments: tuple[Any, ...]) 
 
 
 def _log(event: str, handler: Any, error: BaseException) -> None:
-    name = getattr(handler, "__qualname__", None) or repr(handler)
-    logger.error("handler %s of %s raised", name, event, exc_info=error)
+    logger.error("handler %s of %s raised", _name(handler), event, exc_info=error)
+
+
+def _name(handler: Any) -> str:
+    return getattr(handler, "__qualname__", None) or repr(handler)
 
 
 def _subscriptions(signal: OrderedSignal) -> list[Subscription]:

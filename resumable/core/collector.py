@@ -42,8 +42,7 @@ class EffectCollector:
 
     def chunked(self, file: FileCore) -> None:
         """Add the events of resumable.js for a file that was cut: as many for a million chunks as for one."""
-        self.add("chunking_start", file)
-        self.add("chunking_progress", file, extra=(0.0,))
+        self.add("chunking_progress", file)
         self.add("chunking_complete", file)
 
     def stop(self, leases: Iterable[int]) -> None:

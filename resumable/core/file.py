@@ -237,6 +237,16 @@ class FileCore:
             return ChunkState.PENDING, self.released[position].retries
         return (ChunkState.DONE if self.is_done(position) else ChunkState.PENDING), 0
 
+    def is_tested(self, index: int) -> bool:
+        """Return whether the server was asked for the chunk with this index, if it is asked for chunks at all."""
+        position = self.order.position(index)
+        if position in self.live:
+            record = self.live[position]
+            return record.tested or record.state is ChunkState.SENDING
+        if position in self.released:
+            return self.released[position].tested
+        return self.is_done(position)
+
     # -- leases --------------------------------------------------------------------------------------------------
 
     def next_position(self) -> int:

@@ -92,6 +92,7 @@ class SessionCore:
         self._open += 1
         self.unfinished[file.key] = file.name
         self._queue.add(file)
+        self.effects.add("chunking_start", file)
         self.effects.chunked(file)
         self.effects.add("file_added", file)
         return file.key, self.effects.flush()
@@ -204,7 +205,6 @@ class SessionCore:
         self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
         self.open_ended = False
         self.skipped.clear()
-        self.effects.add("before_cancel")
         for file in reversed(list(self.files.values())):
             self._cancel(file, reason)
         self.effects.add("cancel")

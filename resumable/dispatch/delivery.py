@@ -100,6 +100,9 @@ class Delivery:
         """Help with the delivery. Called by a thread that waits for handlers, repeatedly, without the lock."""
         self.post()
 
+    def deliver_here(self) -> None:
+        """Deliver what waits, if handlers run on the calling thread."""
+
     def process(self) -> int:
         """Deliver waiting notices on this thread, and return how many. Raises StateError unless delivery is manual."""
         raise StateError("process the events", "they are delivered by themselves, for deliver is not 'manual'")
@@ -211,6 +214,8 @@ class PostedDelivery(Delivery):
         self._post = post
         self._posted = False
         self._posting = threading.local()
+        # The thread on which functions that were posted run, once that is known.
+        self._home: int | None = None
         self._refused = False
 
     def post(self) -> None:
@@ -222,6 +227,13 @@ class PostedDelivery(Delivery):
         while self._called_at_once():
             if not self._batch():
                 return
+
+    def deliver_here(self) -> None:
+        """See :meth:`Delivery.deliver_here`."""
+        if self._home == threading.get_ident():
+            with self._lock:
+                waiting = len(self._outbox)
+            self._deliver(waiting)
 
     def _called_at_once(self) -> bool:
         """Post, and return whether the function was called at once, on this thread; it has done nothing then."""
@@ -253,6 +265,7 @@ class PostedDelivery(Delivery):
 
     def _batch(self) -> bool:
         """Deliver a batch, and return whether there is more to post for."""
+        self._home = threading.get_ident()
         try:
             self._deliver()
         except BaseException:
@@ -275,6 +288,10 @@ class ManualDelivery(Delivery):
     def drainable(self) -> bool:
         """See :class:`Delivery`."""
         return bool(len(self._outbox)) and self._emitter is None
+
+    def deliver_here(self) -> None:
+        """See :meth:`Delivery.deliver_here`. Whoever cancels does what ``process_events()`` does."""
+        self.process()
 
     def drain(self) -> None:
         """See :meth:`Delivery.drain`."""

@@ -31,7 +31,7 @@ from .completion import Completion
 from .delivery import Emit, make_delivery
 from .leases import LeaseManager, Perform
 from .registry import FileEntry, RunResults
-from .replay import missed_chunks, missed_end
+from .replay import missed, missed_chunks
 from .shared_state import SharedState
 from .transfers import TransferStats
 from .waiter import Waiter
@@ -44,6 +44,9 @@ STOP_TIMEOUT = 1.5
 
 HANDLER_TIMEOUT = 0.4
 """Seconds that closing waits after that, at least, for handlers to return."""
+
+BEFORE_CANCEL_TIMEOUT = 1.0
+"""Seconds that cancelling waits for the handlers of before_cancel to return."""
 
 _process = object()
 
@@ -88,6 +91,7 @@ class Dispatcher:
     ) -> None:
         self._shared = shared = SharedState(policy, wanted=wanted, clock=clock)
         self._clock = clock
+        self._emit = emit
         self._core = shared.core
         self._outbox = shared.outbox
         self._registry = shared.registry
@@ -208,9 +212,29 @@ class Dispatcher:
     def cancel(self, entry: FileEntry | None = None, reason: str = "cancelled", *, announce: bool = True) -> None:
         """Remove the file, or all, and cut off their requests. ``announce``: progress of the file is announced, too."""
         if entry is None:
+            self._deliver_before_cancel()
             self._command(self._cancel, reason, hard=True)
         else:
             self._command(self._core.cancel_file, entry.key, reason, announce=announce, hard=True)
+
+    def _deliver_before_cancel(self) -> None:
+        """Emit ``before_cancel`` while the files are still there, and wait a moment for its handlers.
+
+        If handlers run on another thread that is not the session's, nobody waits: that thread may wait for this one.
+        """
+        notice = Notice("before_cancel")
+        with self._lock:
+            if self._core.state is SessionState.CLOSED:
+                return
+            nested = self._delivery.inside
+            if not nested:
+                self._outbox.extend((notice,))
+            mark = self._outbox.mark
+        if nested:
+            self._emit(notice, None)
+        else:
+            self._delivery.deliver_here()
+            self._waiter.wait_delivered(BEFORE_CANCEL_TIMEOUT, mark)
 
     def _cancel(self, reason: str) -> Effects:
         self._results.forget()
@@ -405,6 +429,16 @@ class Dispatcher:
         with self._lock:
             return self._core.chunk_state(entry.key, index)
 
+    def is_tested(self, entry: FileEntry, index: int) -> bool:
+        """Return whether the server was asked for the chunk, if it is asked for chunks at all."""
+        with self._lock:
+            return entry.core.is_tested(index)
+
+    def bytes_sent(self, entry: FileEntry, index: int) -> int:
+        """Return how many bytes of the chunk its current attempt has sent."""
+        with self._lock:
+            return self._transfers.of_chunk(entry, index)
+
     # -- delivery ------------------------------------------------------------------------------------------------
 
     def notify(self, notice: Notice) -> None:
@@ -435,11 +469,10 @@ class Dispatcher:
             coming.append(undecided)
         return coming
 
-    def missed_end(self, entry: FileEntry, event: str) -> bool:
-        """Return whether the file has ended with this event, and a handler that begins to listen now will not get
-        it."""
+    def missed(self, entry: FileEntry, event: str) -> bool:
+        """Return whether this has happened to the file, and a handler that begins to listen now will not get it."""
         with self._lock:
-            return missed_end(entry.core, event, self._coming(entry))
+            return missed(entry.core, event, self._coming(entry))
 
     def missed_chunks(self, entry: FileEntry) -> list[tuple[int, int]]:
         """Return the ranges of indexes of stored chunks whose events a handler that begins to listen now will not

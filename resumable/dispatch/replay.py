@@ -8,13 +8,17 @@ from ..core.file import FileCore
 from ..core.records import Notice
 from ..core.states import TERMINAL
 
-__all__ = ["missed_chunks", "missed_end"]
+__all__ = ["missed", "missed_chunks"]
+
+_ADDING = frozenset({"chunking_start", "chunking_progress", "chunking_complete", "file_added"})
+"""What happens while a file is added: before anybody can have its handle."""
 
 
-def missed_end(file: FileCore, event: str, coming: Iterable[Notice]) -> bool:
-    """Return whether the file has ended with this event, and none of the notices that are still to come is of it."""
-    ended = file.state in TERMINAL and event == f"file_{file.state.value}"
-    return ended and not any(notice.event == event for notice in coming)
+def missed(file: FileCore, event: str, coming: Iterable[Notice]) -> bool:
+    """Return whether this has happened to the file, as it was added or as its end, and none of the notices that are
+    still to come is of it."""
+    happened = event in _ADDING or (file.state in TERMINAL and event == f"file_{file.state.value}")
+    return happened and not any(notice.event == event for notice in coming)
 
 
 def missed_chunks(file: FileCore, coming: Iterable[Notice]) -> list[tuple[int, int]]:

@@ -88,6 +88,11 @@ class Transfers:
         sent = core.bytes_done - core.bytes_skipped + flying
         return TransferStats(core.plan.size, core.bytes_done, core.bytes_skipped, sent, entry.meter.speed)
 
+    def of_chunk(self, entry: FileEntry, index: int) -> int:
+        """Return how many bytes of the chunk the attempt under way has sent."""
+        live = self._live.values()
+        return sum(t.control.sent for t in live if t.entry is entry and t.lease.index == index and not t.lease.prepare)
+
     def of_session(self, core: SessionCore) -> TransferStats:
         """Return how many bytes of all files moved."""
         flying = sum(transfer.control.sent for transfer in self._live.values())

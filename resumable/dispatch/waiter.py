@@ -65,8 +65,9 @@ class Waiter:
             with shared.lock:
                 shared.waiting -= 1
 
-    def wait_delivered(self, timeout: float) -> None:
-        """Wait until no notice waits and no handler runs, at most ``timeout`` seconds.
+    def wait_delivered(self, timeout: float, mark: int | None = None) -> None:
+        """Wait until no notice waits and no handler runs, at most ``timeout`` seconds. With the ``mark`` of the outbox,
+        wait only for what waited then.
 
         With manual delivery the handlers run here; posted ones are not waited for.
         """
@@ -76,7 +77,7 @@ class Waiter:
             delivery.drain()
             with shared.lock:
                 left = deadline - time.monotonic()
-                if not delivery.waits or delivery.over() or left <= 0:
+                if not delivery.waits or delivery.over(mark) or left <= 0:
                     return
                 gate = None if delivery.drainable else shared.waiters.gate()
             if gate is not None:

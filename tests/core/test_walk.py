@@ -59,7 +59,7 @@ def test_walks_go_everywhere() -> None:
         walk.go(length(seed))
         events |= walk.events
     assert events == {
-        "before_cancel", "cancel", "chunk_error", "chunk_retry", "chunk_success", "chunking_complete",
+        "cancel", "chunk_error", "chunk_retry", "chunk_success", "chunking_complete",
         "chunking_progress", "chunking_start", "complete", "error", "file_added", "file_cancelled", "file_error",
         "file_progress", "file_retry", "file_success", "pause", "progress", "upload_start",
     }  # fmt: skip

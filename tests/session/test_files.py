@@ -329,7 +329,7 @@ def test_a_new_query_goes_with_later_requests(wire: ScriptedServer, make: Make) 
             session.add_file(make(str(number))).wait(PATIENCE)
         with pytest.raises(ValueError, match="query"):
             session.update_query(7)
-        with pytest.raises(ValueError, match=r"query\(file, chunk\)"):
+        with pytest.raises(ValueError, match=r"query must be a callable\(file, chunk\)"):
             session.update_query(lambda file: {})
     assert [request.fields.get("step") for request in wire.uploads] == ["0", "1", "2", "3", "4", None]
 

@@ -32,7 +32,7 @@ from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
 __all__ = ["CutUp", "Request", "Violation", "Walk"]
 
-CUTTING = ("chunking_start", "chunking_progress", "chunking_complete")
+CUTTING = ("chunking_progress", "chunking_complete")
 QUIET = frozenset({"file_progress", "progress"})
 LAST = frozenset({"file_success", "file_error", "file_cancelled"})
 K = OutcomeKind
@@ -279,7 +279,7 @@ class Walk:
         key, effects = self.core.add(plan, order, prepared=prepared)
         self.need(key not in self.known, "a key is given once")
         self.files[key] = self.known[key] = CutUp(key, plan, order, prepared)
-        self.tell(key, *CUTTING, "file_added")
+        self.tell(key, "chunking_start", *CUTTING, "file_added")
         self.hear(effects)
 
     def upload(self) -> None:
@@ -317,7 +317,6 @@ class Walk:
             return
         self.state = SessionState.IDLE
         self.held = False
-        self.tell(None, "before_cancel")
         for file in reversed(list(self.files.values())):
             self.remove(file)
         self.tell(None, "cancel")
