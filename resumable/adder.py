@@ -18,7 +18,7 @@ from .hooks import Hooks
 from .options import Options
 from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals
-from .sources.directory import walk
+from .sources.directory import files
 
 __all__ = ["FileAdder"]
 
@@ -125,7 +125,7 @@ class FileAdder:
         """The files below the directory are part of the session; see :meth:`Resumable.add_directory`."""
         self._refuse_closed()
         self._dispatcher.notify(Notice("before_add"))
-        return self.several(list(walk(root, pattern, exclude)))
+        return self.several(list(files(root, pattern, exclude)))
 
     def _refuse_closed(self) -> None:
         if self._dispatcher.state is SessionState.CLOSED:

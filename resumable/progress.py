@@ -37,9 +37,6 @@ class Progress:
 
     @property
     def time_remaining(self) -> float | None:
-        """Seconds until all is sent at this speed; None where there is no speed yet."""
-        moved = self._moved
-        left = moved.size - moved.confirmed
-        if not left:
-            return 0.0
-        return left / moved.speed if moved.speed > 0 else None
+        """Seconds until all bytes have left this machine, at the speed of the last half minute; None in the first five
+        seconds, and if nothing moves."""
+        return self._moved.remaining

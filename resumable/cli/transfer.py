@@ -24,6 +24,7 @@ from .. import (
     SourceError,
     WaitTimeout,
 )
+from ..sources.directory import LinkedAgain
 from .interruption import Interrupted, InterruptGuard
 from .output import report
 from .output.display import Display, display
@@ -153,10 +154,10 @@ class Transfer:
     def _add(self, session: Resumable, found: Iterable[Found | SourceError]) -> None:
         added: set[str] = set()
         for item in found:
-            if isinstance(item, SourceError):
-                self._fail(item)
-            else:
+            if isinstance(item, Found):
                 self._add_one(session, item, added)
+            else:
+                self._refuse(item)
 
     def _add_one(self, session: Resumable, item: Found, added: set[str]) -> bool:
         """Add the file, or say why it is left out. Return whether it was added."""
@@ -184,6 +185,16 @@ class Transfer:
             # The server could not tell it from another one; nobody asked for it to be left out.
             self._fail(error, f"{item.path!r}: {error}; --identifier content tells them apart")
             return False
+
+    def _refuse(self, error: SourceError) -> None:
+        """Show why something was found that cannot be sent. A link to what is sent already is no failure."""
+        if isinstance(error, LinkedAgain):
+            text = f"{error.source!r} is a link to a directory whose files are sent already"
+            self._say(styled(("left out: ", "yellow"), text))
+            if self._records is not None:
+                self._records.skipped += 1
+        else:
+            self._fail(error)
 
     def _fail(self, error: Exception, text: str = "") -> None:
         """Count and show the error of something that does not even become a file of the session."""
@@ -258,7 +269,7 @@ class Transfer:
         with closing(self._session):
             for item in found:
                 if isinstance(item, SourceError):
-                    self._fail(item)
+                    self._refuse(item)
                     continue
                 if item.path != STREAM and not self._add_one(self._session, item, added):
                     continue

@@ -1,4 +1,4 @@
-"""How fast bytes move: a mean over time in which the past fades."""
+"""How fast bytes move, and how long the rest will take: means over time in which the past fades."""
 
 from __future__ import annotations
 
@@ -7,35 +7,82 @@ import math
 __all__ = ["SpeedMeter"]
 
 FADE = 5.0
-"""Seconds after which a byte counts a third."""
+"""Seconds after which a byte counts a third for the speed."""
+
+STEADY_FADE = 30.0
+"""The same for the time that remains, which nobody wants to see jump."""
+
+ENOUGH = 5.0
+"""Seconds of movement before anything is said about the time that remains: the first bytes fill buffers on the way."""
+
+STALL = 10.0
+"""Seconds without a byte after which there is no speed any more."""
+
+
+class _FadingMean:
+    """Bytes a second; what is ``fade`` seconds old counts a third."""
+
+    __slots__ = ("_bytes", "_fade", "_seconds")
+
+    def __init__(self, fade: float) -> None:
+        self._fade = fade
+        self._bytes = 0.0
+        self._seconds = 0.0
+
+    def add(self, size: int, seconds: float) -> None:
+        fading = math.exp(-seconds / self._fade)
+        self._bytes = self._bytes * fading + size
+        self._seconds = self._seconds * fading + seconds
+
+    @property
+    def rate(self) -> float:
+        return self._bytes / self._seconds if self._seconds > 0 else 0.0
 
 
 class SpeedMeter:
-    """Bytes a second. The caller gives the time, in seconds."""
+    """Measure bytes a second. The caller gives the time, in seconds.
 
-    __slots__ = ("_bytes", "_last", "_seconds")
+    Slow lines take bytes in bursts. Until the next burst, or ten seconds have passed, the speed stays what it was.
+    """
+
+    __slots__ = ("_last", "_moved", "_recent", "_seconds", "_steady")
 
     def __init__(self) -> None:
-        self._bytes = 0.0
+        self._recent = _FadingMean(FADE)
+        self._steady = _FadingMean(STEADY_FADE)
         self._seconds = 0.0
         self._last: float | None = None
+        self._moved = 0.0
 
     def start(self, now: float) -> None:
-        """Count time from now on; what lies before does not count."""
-        self._last = now
+        """Count time from now on; what lies between the last call and this one is not held against the speed."""
+        if self._last is not None:
+            self._count(0, self._last)
+        self._last = self._moved = now
 
     def add(self, size: int, now: float) -> None:
-        """Add bytes that moved since the last call. Those of the first do not count: their time is unknown."""
+        """Count bytes that moved since the last call. Those of the first do not count: their time is unknown."""
         if self._last is None:
-            self._last = now
+            self.start(now)
             return
-        passed = max(now - self._last, 0.0)
-        fading = math.exp(-passed / FADE)
-        self._bytes = self._bytes * fading + size
-        self._seconds = self._seconds * fading + passed
-        self._last = now
+        self._last = max(now, self._last)
+        if size:
+            self._count(size, self._last)
+
+    def _count(self, size: int, now: float) -> None:
+        seconds = now - self._moved
+        self._moved = now
+        self._seconds += seconds
+        self._recent.add(size, seconds)
+        self._steady.add(size, seconds)
 
     @property
     def speed(self) -> float:
-        """Bytes a second; 0 before anything is known."""
-        return self._bytes / self._seconds if self._seconds > 0 else 0.0
+        """Bytes a second; 0 before anything is known, and if nothing has moved for ten seconds."""
+        return 0.0 if self._last is None or self._last - self._moved > STALL else self._recent.rate
+
+    def seconds_for(self, size: int) -> float | None:
+        """Return how long so many bytes will take, or None if that cannot be told yet, or nothing moves."""
+        if self._last is None or self._seconds < ENOUGH or not self.speed:
+            return None
+        return max(size / self._steady.rate - (self._last - self._moved), 0.0)

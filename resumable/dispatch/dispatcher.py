@@ -417,12 +417,12 @@ class Dispatcher:
     def file_stats(self, entry: FileEntry) -> TransferStats:
         """Return how many bytes of the file moved."""
         with self._lock:
-            return self._transfers.of_file(entry)
+            return self._transfers.of_file(entry, self._clock())
 
     def session_stats(self) -> TransferStats:
         """Return how many bytes of the session moved."""
         with self._lock:
-            return self._transfers.of_session(self._core)
+            return self._transfers.of_session(self._core, self._clock())
 
     def chunk_state(self, entry: FileEntry, index: int) -> tuple[ChunkState, int]:
         """Return the chunk's state, and how often an attempt at it failed."""

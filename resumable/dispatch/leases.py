@@ -84,7 +84,7 @@ class LeaseManager:
         transfer.announced_at = now
         entry = transfer.entry
         with self._lock:
-            self._transfers.measure(transfer, transfer.control.sent, now)
+            self._transfers.measure(transfer, transfer.control.departed, now)
             if entry.core.state not in TERMINAL:
                 self._outbox.extend((Notice("file_progress", entry.key), Notice("progress")))
         self._delivery.post()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..core.file import FileCore
 from ..core.records import Lease
 from ..core.session import SessionCore
 from ..core.speed import SpeedMeter
@@ -18,7 +19,8 @@ class TransferStats(NamedTuple):
     """How many bytes of a file or session moved. ``sent`` may fall on a retry, ``confirmed`` only on ``bootstrap`` and
     if the server lost what it had acknowledged.
 
-    ``skipped`` of the confirmed bytes were at the server already; ``speed`` is bytes a second, without them.
+    ``skipped`` of the confirmed bytes were at the server already; ``speed`` is bytes a second, without them, and
+    ``remaining`` the seconds until all have left this machine, or None if that cannot be told.
     """
 
     size: int
@@ -26,6 +28,7 @@ class TransferStats(NamedTuple):
     skipped: int
     sent: int
     speed: float
+    remaining: float | None
 
 
 class Transfer:
@@ -62,10 +65,10 @@ class Transfers:
         transfer = self._live[lease.id] = Transfer(lease, entry, now)
         return transfer
 
-    def measure(self, transfer: Transfer, sent: int, now: float) -> None:
-        """Measure the speed again, now that so many bytes of the chunk are sent."""
-        moved = max(sent - transfer.metered, 0)
-        transfer.metered = sent
+    def measure(self, transfer: Transfer, departed: int, now: float) -> None:
+        """Measure the speed again, now that so many bytes of the chunk have left this machine."""
+        moved = max(departed - transfer.metered, 0)
+        transfer.metered = departed
         transfer.entry.meter.add(moved, now)
         self._meter.add(moved, now)
 
@@ -81,20 +84,29 @@ class Transfers:
         """Return the controls of these leases, without those that are over."""
         return [self._live[identifier].control for identifier in leases if identifier in self._live]
 
-    def of_file(self, entry: FileEntry) -> TransferStats:
+    def of_file(self, entry: FileEntry, now: float) -> TransferStats:
         """Return how many bytes of the file moved."""
-        core = entry.core
-        flying = sum(transfer.control.sent for transfer in self._live.values() if transfer.entry is entry)
-        sent = core.bytes_done - core.bytes_skipped + flying
-        return TransferStats(core.plan.size, core.bytes_done, core.bytes_skipped, sent, entry.meter.speed)
+        controls = [transfer.control for transfer in self._live.values() if transfer.entry is entry]
+        return self._stats(entry.core, entry.core.plan.size, controls, entry.meter, now)
 
     def of_chunk(self, entry: FileEntry, index: int) -> int:
         """Return how many bytes of the chunk the attempt under way has sent."""
         live = self._live.values()
         return sum(t.control.sent for t in live if t.entry is entry and t.lease.index == index and not t.lease.prepare)
 
-    def of_session(self, core: SessionCore) -> TransferStats:
+    def of_session(self, core: SessionCore, now: float) -> TransferStats:
         """Return how many bytes of all files moved."""
-        flying = sum(transfer.control.sent for transfer in self._live.values())
-        sent = core.bytes_done - core.bytes_skipped + flying
-        return TransferStats(core.total_size, core.bytes_done, core.bytes_skipped, sent, self._meter.speed)
+        controls = [transfer.control for transfer in self._live.values()]
+        return self._stats(core, core.total_size, controls, self._meter, now)
+
+    def _stats(
+        self, core: FileCore | SessionCore, size: int, controls: list[RequestControl], meter: SpeedMeter, now: float
+    ) -> TransferStats:
+        for transfer in self._live.values():
+            if transfer.control.sent:
+                self.measure(transfer, transfer.control.departed, now)
+        done = core.bytes_done
+        sent = done - core.bytes_skipped + sum(control.sent for control in controls)
+        left = max(size - done - sum(control.departed for control in controls), 0)
+        remaining = meter.seconds_for(left) if done < size else 0.0
+        return TransferStats(size, done, core.bytes_skipped, sent, meter.speed, remaining)

@@ -9,10 +9,15 @@ import errno
 import json
 import selectors
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 __all__ = [
     "REPLY_LIMIT",
@@ -159,6 +164,16 @@ def _says_something(connection: socket.socket) -> bool:
         return bool(selector.select(0))
 
 
+def _unsent(connection: socket.socket) -> int:
+    """Return how many bytes wait in the buffer of the socket, or are on their way; 0 if the system does not tell."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):  # It has been closed meanwhile.
+        return 0
+
+
 class RequestControl:
     """One lease's hold on the network: counts what is sent, and stops it from another thread. ``seen`` says whether it
     saw the request begin on a socket, and ``fresh`` whether that was opened for it.
@@ -197,6 +212,15 @@ class RequestControl:
     def sent(self) -> int:
         """The bytes of the chunk that the kernel took."""
         return 0 if self._body is None else self._body.payload(self._written)
+
+    @property
+    def departed(self) -> int:
+        """The bytes of the chunk that have left this machine, as far as the system tells: what still waits in the
+        buffer of the socket does not count. On a slow line that buffer may hold a whole chunk."""
+        connection = self._socket
+        if connection is None or self._body is None:
+            return self.sent
+        return self._body.payload(max(self._written - _unsent(connection), 0))
 
     def prepare(self, body: Body | None, *, stall: float | None) -> None:
         """A request is about to begin: nothing is sent yet. ``stall`` is the longest wait for room to send.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pytest
 
 from resumable import SourceError
 from resumable.cli.params.sources import Found, Rules, find
+from resumable.sources.directory import LinkedAgain
+
+from .conftest import Run
 
 Make = Callable[..., Path]
 
 
 def names(sources: Sequence[str], exclude: Sequence[str] = (), links: str = "follow") -> list[str]:
-    """The names under which the sources are sent; none of them may fail."""
-    found = list(find(sources, Rules(exclude, links)))
+    """The names under which the sources are sent; none of them may fail. A link to what is sent already does not."""
+    found = [item for item in find(sources, Rules(exclude, links)) if not isinstance(item, LinkedAgain)]
     assert all(isinstance(item, Found) for item in found), found
     return [item.relative_path for item in found if isinstance(item, Found)]
 
@@ -170,3 +174,27 @@ def test_what_is_no_file_is_left_out_of_a_directory_and_refused_by_name(make: Ma
 
 def test_the_standard_input_has_a_name() -> None:
     assert list(find(["-"], Rules(), stream_name="log.txt")) == [Found("-", "log.txt", None)]
+
+
+def test_a_second_link_to_a_directory_is_named_and_is_no_failure(run: Run, make: Make, work: Path) -> None:
+    make("elsewhere/inner.txt")
+    (work / "top").mkdir()
+    (work / "top" / "first").symlink_to(work / "elsewhere")
+    (work / "top" / "second").symlink_to(work / "elsewhere")
+    ran = run("upload", "--json", "-n", "top", "http://127.0.0.1:9/")
+    assert ran.code == 0
+    assert [event["relative_path"] for event in ran.events[:-1]] == ["top/first/inner.txt"]
+    assert ran.events[-1]["skipped"] == 1
+    assert "left out: 'top/second' is a link to a directory whose files are sent already" in ran.text
+
+
+def test_a_tree_may_be_deeper_than_the_stack_of_the_interpreter() -> None:
+    below = "top"
+    for _ in range(1200):
+        os.mkdir(below)
+        below += "/d"
+    Path(below).touch()
+    try:
+        assert names(["top"]) == [f"top/{'d/' * 1199}d"]
+    finally:
+        subprocess.run(["rm", "-r", "top"], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 
 import pytest
 from support.core_driver import Driver
@@ -238,6 +239,53 @@ def test_the_speed_is_a_mean_in_which_the_past_fades() -> None:
     for second in range(1001, 1031):
         meter.add(300, float(second))
     assert meter.speed == pytest.approx(300.0, rel=0.02)
+
+
+def test_the_time_that_remains_does_not_jump_if_a_slow_line_takes_its_bytes_in_bursts() -> None:
+    """A hundred bytes a second, two hundred of them at every second second, and a thousand at once into a buffer."""
+    meter = SpeedMeter()
+    meter.start(0.0)
+    left = 10_000
+    known: list[float | None] = []
+    meter.add(1000, 0.1)
+    left -= 1000
+    for tenth in range(1, 600):
+        moved = 200 if tenth % 20 == 0 and tenth > 100 else 0
+        left -= moved
+        meter.add(moved, tenth / 10)
+        known.append(meter.seconds_for(left))
+    assert known[:100] == [None] * 100, "nothing is known as long as only a buffer was filled"
+    shown = [seconds for seconds in known if seconds is not None]
+    assert len(shown) > 450
+    assert all(abs(after - before + 0.1) < 0.1 * before for before, after in pairwise(shown))
+
+
+def test_a_line_that_stands_still_has_no_speed_after_ten_seconds() -> None:
+    meter = SpeedMeter()
+    assert meter.seconds_for(100) is None
+    meter.start(0.0)
+    for second in range(1, 11):
+        meter.add(100, float(second))
+    assert meter.seconds_for(1000) == pytest.approx(10.0)
+    meter.add(0, 14.0)
+    assert meter.speed == pytest.approx(100.0)
+    assert meter.seconds_for(1000) == pytest.approx(6.0)
+    meter.add(0, 20.1)
+    assert meter.speed == 0.0
+    assert meter.seconds_for(1000) is None
+    meter.add(100, 21.0)
+    assert 0.0 < meter.speed < 100.0
+
+
+def test_the_time_in_which_a_request_waits_for_its_answer_counts() -> None:
+    """Requests one after the other, each sent in a second and answered in another."""
+    meter = SpeedMeter()
+    for second in range(0, 40, 2):
+        meter.start(float(second))
+        meter.add(100, second + 1.0)
+        meter.add(0, second + 2.0)
+    assert meter.speed == pytest.approx(50.0, rel=0.2)
+    assert meter.seconds_for(100) == pytest.approx(1.0, abs=0.4)
 
 
 def test_what_was_left_out_is_in_the_result_of_one_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,9 @@ def test_what_was_sent_falls_on_a_retry_and_what_was_confirmed_does_not(wire: Sc
 def test_speed_and_the_rest_of_the_time_are_known_while_bytes_flow(wire: ScriptedServer, make: Make) -> None:
     go = threading.Event()
     wire.behave = lambda request: (200,) if request.number < 5 or go.wait(PATIENCE) else (400,)
-    with Resumable(wire.url, chunk_size=1 << 16, test_chunks=False, simultaneous_uploads=1) as session:
+    options: dict[str, Any] = {"chunk_size": 1 << 16, "test_chunks": False, "simultaneous_uploads": 1}
+    # The time that remains is known after five seconds.
+    with Resumable(wire.url, clock=lambda: time.monotonic() * 1000, **options) as session:
         assert session.speed == 0
         assert session.time_remaining == 0, "there is nothing left to do"
         file = session.add_file(b"x" * (10 << 16), relative_path="x")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from resumable.errors import SourceError
-from resumable.sources.directory import walk
+from resumable.sources.directory import files
 
 FILES = ["a.txt", "b/deep/er/x.csv", "b/y.txt", "b.txt", "c/.hidden", "c/z.CSV"]
 
@@ -32,12 +32,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def relative(root: Any, *arguments: Any, **options: Any) -> list[str]:
-    return [name for _, name in walk(root, *arguments, **options)]
+    return [name for _, name in files(root, *arguments, **options)]
 
 
 def test_every_file_is_named_from_the_root_on_and_in_sorted_order(root: Path) -> None:
     assert relative(root) == [f"root/{name}" for name in FILES]
-    for path, name in walk(root):
+    for path, name in files(root):
         assert path.read_text() == name.removeprefix("root/")
 
 
@@ -97,7 +97,7 @@ def test_the_root_may_be_text_relative_or_the_working_directory_itself(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root.parent)
-    assert [(str(path), name) for path, name in walk("root", "*.txt")] == [
+    assert [(str(path), name) for path, name in files("root", "*.txt")] == [
         (os.path.join("root", "a.txt"), "root/a.txt"),
         (os.path.join("root", "b.txt"), "root/b.txt"),
     ]
@@ -115,12 +115,12 @@ def test_the_root_of_the_file_system_has_no_name_to_begin_with() -> None:
 
 def test_what_is_missing_or_no_directory_is_refused_at_once(root: Path) -> None:
     with pytest.raises(SourceError, match="No such file") as caught:
-        walk(root / "none")
+        files(root / "none")
     assert caught.value.errno == errno.ENOENT
     with pytest.raises(SourceError, match="it is no directory; add_file"):
-        walk(root / "a.txt")
+        files(root / "a.txt")
     with pytest.raises(SourceError, match="ValueError"):
-        walk("nul\0inside")
+        files("nul\0inside")
 
 
 @posix
@@ -178,10 +178,10 @@ def test_names_that_are_not_utf_8_are_kept(root: Path) -> None:
 
 
 def test_a_walk_goes_directory_by_directory_and_not_to_the_end_first(root: Path) -> None:
-    files = walk(root)
-    next(files)
+    found = files(root)
+    next(found)
     (root / "b" / "y.txt").unlink()
-    assert "root/b/y.txt" not in [name for _, name in files]
+    assert "root/b/y.txt" not in [name for _, name in found]
 
 
 @posix
@@ -191,13 +191,13 @@ def test_a_directory_that_may_not_be_read_is_told_and_not_left_out(mode: int) ->
     script = """if True:
         import os, sys
         from resumable.errors import SourceError
-        from resumable.sources.directory import walk
+        from resumable.sources.directory import files
         if os.getuid() == 0:
             os.setgroups([])
             os.setgid(65534)
             os.setuid(65534)
         try:
-            print([name for _, name in walk(sys.argv[1])])
+            print([name for _, name in files(sys.argv[1])])
         except SourceError as error:
             print(error.errno, error.source)
     """

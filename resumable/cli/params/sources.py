@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pathspec
 
 from ...errors import SourceError
+from ...sources.directory import walk
 
 __all__ = ["STREAM", "Found", "Rules", "find"]
 
@@ -18,7 +19,7 @@ STREAM = "-"
 
 
 class Found(NamedTuple):
-    """One file to send: where it is (``-`` is the standard input), the name it gets, and its size (None: unknown)."""
+    """One file to send: its path (``-`` is the standard input), its name at the server, its size (None: unknown)."""
 
     path: str
     relative_path: str
@@ -26,34 +27,40 @@ class Found(NamedTuple):
 
 
 class Rules:
-    """What is left out: ``exclude`` are lines of a .gitignore, ``links`` is follow, skip or error."""
+    """Decide what is left out: ``exclude`` are lines of a .gitignore, ``links`` is follow, skip or error."""
 
     def __init__(self, exclude: Iterable[str] = (), links: str = "follow") -> None:
         self._excluded = pathspec.GitIgnoreSpec.from_lines(exclude)
         self._links = links
 
     def excludes(self, relative_path: str, *, directory: bool = False) -> bool:
-        """Whether the path is left out, and where it is a directory all that is in it."""
+        """Return whether the path is left out, and if it is a directory all that is in it."""
         if not directory:
             return self._excluded.match_file(relative_path)
-        # Whoever walks asks for the directory itself: the last rule for it decides, as with "*", "!*/", "!*.jpg".
+        # The walk asks about the directory itself: the last rule for it decides, as with "*", "!*/", "!*.jpg".
         for pattern in reversed([*self._excluded.patterns]):
             if pattern.include is not None and pattern.match_file(f"{relative_path}/"):
                 return pattern.include
         return False
 
-    def passes(self, path: str) -> bool:
-        """Whether a link at this path is followed. Raises SourceError where there must not be one."""
+    def follows(self, path: str) -> bool:
+        """Return whether what is at this path is taken: it is not a link, or links are followed.
+
+        Raises SourceError if there must not be a link.
+        """
+        if self._links == "follow" or not os.path.islink(path):
+            return True
         if self._links == "error":
             raise SourceError(path, "it is a link, and --links is error")
-        return self._links == "follow"
+        return False
 
 
 def find(sources: Iterable[str], rules: Rules, *, stream_name: str = "stdin") -> Iterator[Found | SourceError]:
-    """The files that the sources mean, in order, and the error of each that is there and cannot be taken.
+    """Find the files that the sources name, in order, and the error of each that exists but cannot be sent.
 
-    A directory means all files in it, under its own name; a pattern what it matches, named by what follows the part
-    of it that has no ``*``; ``-`` the standard input. Raises SourceError at once for a source that is not there.
+    A directory means all files in it, under its own name; a pattern means what it matches, named by its path below the
+    part of the pattern that has no ``*``; ``-`` means the standard input. Raises SourceError for a source that does not
+    exist.
     """
     for source in sources:
         if source == STREAM:
@@ -80,49 +87,31 @@ def _matches(pattern: str, rules: Rules) -> Iterator[Found | SourceError]:
 
 
 def _named(path: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
-    """The file or directory at a path that somebody gave."""
+    """Find the file, or the files of the directory, at a path that was typed."""
     try:
         status = os.stat(path)
     except OSError as error:
         raise SourceError(path, error.strerror or str(error), errno=error.errno) from error
     name = name.replace(os.sep, "/")
-    if os.path.islink(path) and not rules.passes(path):
+    if not rules.follows(path):
         return
     if stat.S_ISDIR(status.st_mode):
-        yield from _walk(path, name, "", rules, {(status.st_dev, status.st_ino)})
+        yield from _below(path, name, rules)
     elif not rules.excludes(name):
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(path, "it is no regular file; give what it yields to the standard input, as -")
         yield Found(path, name, status.st_size)
 
 
-def _walk(
-    directory: str, prefix: str, below: str, rules: Rules, above: set[tuple[int, int]]
-) -> Iterator[Found | SourceError]:
-    """The files in a directory, sorted. ``above``: the directories that it is in, so that a link back is no loop."""
-    try:
-        with os.scandir(directory) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        yield SourceError(directory, error.strerror or str(error), errno=error.errno)
-        return
-    for entry in entries:
-        inside = f"{below}{entry.name}"
-        try:
-            if rules.excludes(inside, directory=entry.is_dir()):
-                continue
-            if entry.is_symlink() and not rules.passes(entry.path):
-                continue
-            status = entry.stat()
-        except SourceError as error:
-            yield error
-            continue
-        except OSError as error:
-            yield SourceError(entry.path, error.strerror or str(error), errno=error.errno)
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            identity = status.st_dev, status.st_ino
-            if identity not in above:
-                yield from _walk(entry.path, prefix, f"{inside}/", rules, above | {identity})
-        elif stat.S_ISREG(status.st_mode):
-            yield Found(entry.path, f"{prefix}/{inside}" if prefix else inside, status.st_size)
+def _below(directory: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
+    """Find the files in a directory."""
+    errors: list[SourceError] = []
+
+    def select(path: str, is_directory: bool) -> bool:
+        return not rules.excludes(path, directory=is_directory) and rules.follows(os.path.join(directory, path))
+
+    for entry, path in walk(directory, select, errors.append):
+        yield from errors
+        errors.clear()
+        yield Found(entry.path, f"{name}/{path}" if name else path, entry.stat().st_size)
+    yield from errors
