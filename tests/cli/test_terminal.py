@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -227,3 +228,70 @@ def test_standard_input_is_asked_for_on_a_terminal(work: Path, server: Server, r
         terminal.press("d")
         assert terminal.end() == 0
     assert tree(received) == {"typed.txt": b"hello\n"}
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_ctrl_c_that_the_terminal_echoes_leaves_no_line_of_the_bars(
+    turn: int, work: Path, make: Make, server: Server
+) -> None:
+    """The echo may come between any two bytes of what is being drawn."""
+    for name in "abcd":
+        make(f"top/{name}.bin", MIB)
+    with (
+        Proxy(server.url, Scenario(bandwidth=100_000, slice=2048)) as proxy,
+        Terminal(["upload", "--chunk-size", "16K", "top", proxy.url], work) as terminal,
+    ):
+        terminal.until(lambda text: len(rows(text)) >= 3)
+        terminal.press("c")
+        assert terminal.end() == 130
+    assert not rows(terminal.text)
+    assert b"^C" not in terminal.output
+    assert terminal.text.splitlines()[0].startswith("stopped: Ctrl-C")
+
+
+def test_the_settings_of_the_terminal_are_as_before_after_each_way_to_end(work: Path, make: Make) -> None:
+    make("a.bin", MIB)
+    line = f"stty -a > before; {sys.executable} -m resumable upload --no-test-chunks a.bin URL; stty -a > after"
+    with ScriptedServer(otherwise=hold) as server:
+        for presses in (1, 2):
+            with Terminal(["-c", line.replace("URL", server.url)], work, program=["bash"]) as terminal:
+                terminal.until(lambda text: "a.bin" in text)
+                for _ in range(presses):
+                    terminal.press("c")
+                terminal.end()
+            assert "echoctl" in (work / "before").read_text()
+            assert (work / "after").read_text() == (work / "before").read_text()
+
+
+def seconds_left(screen: str) -> int | None:
+    """The time that the last row of bars says, in seconds."""
+    found = re.findall(r"(\d+):(\d\d)$", screen, re.MULTILINE)
+    return int(found[-1][0]) * 60 + int(found[-1][1]) if found else None
+
+
+@pytest.mark.parametrize("steady", ["--limit-rate", "a slow line"])
+def test_the_time_that_is_left_counts_down_on_a_steady_line(
+    steady: str, work: Path, make: Make, server: Server
+) -> None:
+    make("a.bin", 3 * MIB)
+    flags, scenario = ["--chunk-order", "free", "-j", "1"], Scenario(bandwidth=240_000, slice=4096)
+    if steady == "--limit-rate":
+        flags, scenario = ["--limit-rate", "240K"], Scenario()
+    seen: list[tuple[float, int]] = []
+
+    def look(screen: str) -> bool:
+        left = seconds_left(screen)
+        if left is not None:
+            seen.append((time.monotonic(), left))
+        return screen.startswith("a.bin") and "done" in screen
+
+    with (
+        Proxy(server.url, scenario) as proxy,
+        Terminal(["upload", "--no-test-chunks", *flags, "a.bin", proxy.url], work) as terminal,
+    ):
+        terminal.until(look)
+        assert terminal.end() == 0
+    assert len(seen) > 10
+    ends = [at + left for at, left in seen]
+    # When it is going to end was known from the first time on, to a third of what was left then.
+    assert max(abs(end - ends[0]) for end in ends) <= 0.35 * seen[0][1] + 2

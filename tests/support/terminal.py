@@ -21,9 +21,11 @@ ROOT = str(Path(__file__).parent.parent.parent)
 
 
 class Terminal:
-    """``resumable`` with these arguments in a terminal. ``output`` is every byte that it wrote until now."""
+    """``resumable``, or another program, in a terminal. ``output`` is every byte that it wrote until now."""
 
-    def __init__(self, arguments: Sequence[str], cwd: Path, **environment: str) -> None:
+    def __init__(
+        self, arguments: Sequence[str], cwd: Path, *, program: Sequence[str] = COMMAND, **environment: str
+    ) -> None:
         self.screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
         self.output = b""
@@ -31,8 +33,8 @@ class Terminal:
         inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         inherited.pop("NO_COLOR", None)
         self._child = pexpect.spawn(
-            COMMAND[0],
-            [*COMMAND[1:], *arguments],
+            program[0],
+            [*program[1:], *arguments],
             cwd=str(cwd),
             dimensions=(LINES, COLUMNS),
             timeout=60,
@@ -64,7 +66,8 @@ class Terminal:
         except pexpect.EOF:
             return False
         self.output += data
-        self._stream.feed(data)
+        # Terminals do not show what is echoed of Ctrl-C without its "^C", not even inside a sequence.
+        self._stream.feed(data.replace(b"\x03", b""))
         if not self.shots or self.shots[-1] != self.text:
             self.shots.append(self.text)
         return True
@@ -78,9 +81,7 @@ class Terminal:
         return self.text
 
     def press(self, key: str) -> None:
-        """Press a key; ``"c"`` is Ctrl-C. The terminal does not show it: that could fall into any line that is being
-        drawn, and only what the program draws is looked at here."""
-        self._child.setecho(False)
+        """Press Ctrl and this key; ``"c"`` is Ctrl-C."""
         self._child.sendcontrol(key)
 
     def type(self, text: str) -> None:
