@@ -125,7 +125,7 @@ def option_in_words(error: OptionError) -> str:
     """Return what is wrong with an option, as the command line calls it."""
     text = str(error).removeprefix(error.option)
     if error.option == "target":
-        return f"TARGET{text.replace(', or a callable(params)', '', 1)}"
+        return f"TARGET{text.replace(', or a callable(params) (not async)', '', 1)}"
     return f"{flag_of(error.option)}{text}"
 
 
