@@ -240,7 +240,7 @@ class Receiver:
     def _answer(self, exchange: _Exchange) -> Response:
         request = exchange.request
         self._access.check_host(request)
-        methods = self._methods(request.path)
+        methods = self._methods(request)
         if request.method not in methods:
             preflight = self._access.preflight(request, methods) if request.method == "OPTIONS" else None
             if preflight is None:
@@ -260,12 +260,13 @@ class Receiver:
             return self._test(exchange, tenant)
         return self._upload(exchange, tenant)
 
-    def _methods(self, path: str) -> tuple[str, ...]:
+    def _methods(self, request: Request) -> tuple[str, ...]:
+        path, mount = request.path, request.mount.rstrip("/")
         if path in ("", "/"):
             return _TESTS + _UPLOADS
         if path == "/uploads" or (self._page and page_response(path) is not None):
             return _TESTS
-        raise Refusal(404, f"There is nothing at {path!r}: send uploads to the root path, '/'.")
+        raise Refusal(404, f"There is nothing at {mount + path!r}: send uploads to {mount + '/'!r}.")
 
     def _wrong_method(self, request: Request, allowed: str) -> Refusal:
         problem = self._access.origin_problem(request) if request.method == "OPTIONS" else None

@@ -87,6 +87,7 @@ def test_the_uploads_are_listed_the_newest_first(receiver: Receiver) -> None:
     assert sorted(uploads, key=lambda upload: str(upload["name"])) == [
         {
             "name": "dir/dòne",
+            "path": "dir/dòne",
             "total_size": 20,
             "stored_bytes": 20,
             "stored_chunks": 2,

@@ -346,7 +346,27 @@ def test_a_name_that_is_taken_and_one_that_leads_out_are_said_with_the_name(root
 
 def test_a_request_to_another_path_is_told_where_uploads_go(serve: Serve) -> None:
     answer = sent(f"{serve()}upload")
-    assert (answer.status_code, "'/upload'" in answer.text) == (404, True)
+    assert (answer.status_code, answer.text) == (404, "There is nothing at '/upload': send uploads to '/'.\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "advice"),
+    [
+        (b"PRI * HTTP/2.0", 505, b"use HTTP/1.1"),
+        (b"CONNECT example.org:443 HTTP/1.1", 405, b"not a proxy"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip", 501, b"send a Content-Length"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked", 411, b"Content-Length"),
+    ],
+)
+def test_a_request_that_the_server_cannot_read_is_told_what_it_can(
+    serve: Serve, line: bytes, status: int, advice: bytes
+) -> None:
+    port = int(serve().rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(line + b"\r\nHost: localhost\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert (answer.startswith(b"HTTP/1.1 %d " % status), advice in answer) == (True, True), answer
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "a\r\nb", "<script>"])

@@ -33,6 +33,12 @@ _log = logging.getLogger(__name__)
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH = re.compile(rb"[0-9]{1,19}")
+_SENTENCES = {
+    405: "This server is not a proxy: send the request to the server itself.",
+    501: "The Transfer-Encoding is not supported: send a Content-Length instead.",
+    505: "The HTTP version is not supported: use HTTP/1.1.",
+}
+"""What to say instead of cheroot's own words."""
 _ONCE = frozenset({b"Authorization", b"Content-Length", b"Content-Type", b"Expect", b"Host", b"Origin"})
 
 
@@ -210,7 +216,8 @@ class _Request(HTTPRequest):
 
     def simple_response(self, status: str, msg: str = "") -> None:
         """Refuse a request that cheroot itself finds wrong."""
-        self.refuse(int(status[:3]), msg or status[4:])
+        code = int(status[:3])
+        self.refuse(code, _SENTENCES.get(code) or msg or status[4:])
 
 
 def _refusal(status: int, sentence: str, headers: str = "") -> bytes:
