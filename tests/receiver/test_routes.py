@@ -94,7 +94,15 @@ def test_the_uploads_are_listed_the_newest_first(receiver: Receiver) -> None:
             "total_chunks": 2,
             "state": "done",
         },
-        {"name": "open", "total_size": 100, "stored_bytes": 70, "stored_chunks": 2, "total_chunks": 3, "state": "open"},
+        {
+            "name": "open",
+            "path": "open",
+            "total_size": 100,
+            "stored_bytes": 70,
+            "stored_chunks": 2,
+            "total_chunks": 3,
+            "state": "open",
+        },
     ]
     times = [float(str(upload["touched"])) for upload in listed()]
     assert times == sorted(times, reverse=True)
