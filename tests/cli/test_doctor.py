@@ -316,6 +316,7 @@ def test_where_only_a_bare_body_is_taken_nothing_is_said_about_forms(run: Run) -
     assert "parameters" not in findings(ran.err)
 
 
+@pytest.mark.alone
 def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_longer_than_asked(run: Run) -> None:
     def silent(request: Request) -> None:
         if request.method == "GET":

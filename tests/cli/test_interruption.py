@@ -184,7 +184,8 @@ def test_a_second_signal_ends_it_at_once(work: Path, tmp_path: Path) -> None:
         "        while True: threading.Event().wait(0.2)\n"
         "    finally:\n"
         "        print('stopping', flush=True)\n"
-        "        threading.Event().wait()\n",
+        # Not for ever: a signal that comes just before a thread blocks in the system is noticed when that is over.
+        "        while True: threading.Event().wait(0.2)\n",
         encoding="utf-8",
     )
     process = subprocess.Popen(
@@ -196,7 +197,7 @@ def test_a_second_signal_ends_it_at_once(work: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 143
+        assert process.wait(60) == 143
 
 
 def test_a_signal_that_was_ignored_stays_so(run: Run, make: Make, server: Server) -> None:
