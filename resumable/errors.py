@@ -29,6 +29,7 @@ All of them pickle. A file or chunk that an exception carries arrives on the oth
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from types import FunctionType, MethodType
@@ -57,11 +58,14 @@ __all__ = [
     "UploadFailed",
     "UsageError",
     "WaitTimeout",
+    "describe_raised",
     "redact_option",
     "redact_url",
 ]
 
 _LONGEST_VALUE = 200
+_PACKAGE = os.path.dirname(__file__) + os.sep
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _URLS = ("target", "test_target")
 _PRIVATE = ("headers", "query", "redirect_origins", "session", "transport")
 
@@ -132,8 +136,8 @@ class OptionError(UsageError, ValueError):
 class UnknownOption(UsageError, TypeError):
     """There is no option of this name. ``option`` is the name."""
 
-    def __init__(self, option: str, near: Sequence[str] = ()) -> None:
-        super().__init__(f"there is no option {option!r}" + _did_you_mean(near))
+    def __init__(self, option: str, near: Sequence[str] = (), advice: str | None = None) -> None:
+        super().__init__(f"there is no option {option!r}" + (f"; {advice}" if advice else _did_you_mean(near)))
         self.option = option
 
 
@@ -182,15 +186,17 @@ class SourceChanged(SourceError):
     """A source changed while it was being sent. What the server has may be a mixture; it is no success."""
 
     def __init__(self, source: str, change: str) -> None:
-        super().__init__(source, f"it changed while it was being sent ({change}); add it again when it is at rest")
+        super().__init__(
+            source, f"it changed while it was being sent ({change}); add it again when nothing writes to it any more"
+        )
 
 
 class UploadError(ResumableError):
     """A file was not uploaded.
 
     ``file`` and ``chunk`` are the handles (chunk None where no chunk is to blame), ``status`` the HTTP status or
-    None, ``body`` the beginning of the server's answer, ``attempts`` how often the chunk was sent, ``hint`` what to do
-    about it, with which the message ends, or None.
+    None, ``body`` the beginning of the server's answer, ``attempts`` how often the chunk was sent. The message ends
+    with ``ending``, why no other attempt followed, and ``hint``, what to do about it, unless they are None.
     """
 
     def __init__(
@@ -202,15 +208,23 @@ class UploadError(ResumableError):
         status: int | None = None,
         body: str = "",
         attempts: int = 0,
+        ending: str | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(f"{message}; {hint}" if hint else message)
+        super().__init__(message)
         self.file = file
         self.chunk = chunk
         self.status = status
         self.body = body
         self.attempts = attempts
+        self.ending = ending
         self.hint = hint
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.ending:
+            text = f"{text} ({self.ending})"
+        return f"{text}; {self.hint}" if self.hint else text
 
 
 class TransportError(UploadError):
@@ -311,6 +325,31 @@ def redact_url(url: str) -> str:
     """
     url = _USERINFO.sub(r"\1", url)
     return _PARAMETER.sub(lambda found: f"{found[1]}=***" if _SECRET.search(unquote(found[1])) else found[0], url)
+
+
+def describe_raised(error: BaseException) -> str:
+    """Return what code of the user raised, and where: ``ValueError: no (report.py:12)``.
+
+    It is one line, without what may be secret in URLs.
+    """
+    text = redact_url(str(error).partition("\n")[0])[:_LONGEST_VALUE]
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = _place_of(error)
+    return f"{text} ({place})" if place else text
+
+
+def _place_of(error: BaseException) -> str:
+    """Return file and line of the innermost frame that is the user's; of a library's, if no other is there."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if not file.startswith(_PACKAGE):
+            frames.append((file.startswith(_LIBRARY) or "site-packages" in file, file, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    own = [frame for frame in frames if not frame[0]]
+    _, file, line = own[-1] if own else frames[0] if frames else (True, "", 0)
+    return f"{os.path.basename(file)}:{line}" if file else ""
 
 
 def _did_you_mean(near: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from .errors import HookError, OptionError, SourceError
+from .errors import HookError, OptionError, SourceError, describe_raised
 from .validators import is_async
 
 __all__ = ["HOOKS", "Hooks", "Plugin", "installed_plugins", "resolve_plugins", "run", "takes"]
@@ -95,12 +95,16 @@ class Hooks:
         return bool(hooks) and (len(hooks) > 1 or callable(hooks[0][1]))
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """What the first hook that decides returns, or None. Raises HookError, with what it raised as the cause."""
+        """Return what the first hook that decides returns, or None. Raises HookError, caused by what a hook raised."""
+        return self.decide(name, *arguments)[0]
+
+    def decide(self, name: str, *arguments: Any) -> tuple[Any, str]:
+        """Return what :meth:`call` returns, and the label of the hook that decided."""
         for label, hook in self._hooks[name]:
             value = run(label, hook, *arguments)
             if value is not None:
-                return value
-        return None
+                return value, label
+        return None, ""
 
     def merged(self, name: str, arguments: Callable[[], tuple[Any, ...]]) -> dict[str, Any]:
         """The mapping of the option and those that all hooks of this name return, as one; later ones win. The
@@ -123,7 +127,7 @@ def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
     except SourceError:
         raise
     except Exception as error:
-        raise HookError(f"hook {label} raised {type(error).__name__}: {error}", hook=label) from error
+        raise HookError(f"hook {label} raised {describe_raised(error)}", hook=label) from error
     # The second is a future of concurrent.futures, which nobody should have to import.
     if inspect.isawaitable(value) or hasattr(value, "add_done_callback"):
         if inspect.iscoroutine(value):

@@ -13,11 +13,33 @@ from typing import Any, NamedTuple
 
 from . import validators
 from .errors import OptionError, UnknownOption, redact_option
+from .events import EVENTS
 from .statuses import PERMANENT_ERRORS
 
 __all__ = ["OPTIONS", "Option", "Options"]
 
 MIB = 1024 * 1024
+
+_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        **{
+            name: f"it is an argument of add_file(): session.add_file(source, {name}=...)"
+            for name in ("mime_type", "on", "relative_path", "unique_identifier")
+        },
+        **dict.fromkeys(("exclude", "pattern"), "it is an argument of add_directory()"),
+        "raise_errors": "it is an argument of join()",
+        **dict.fromkeys(
+            ("auth", "cert", "cookies", "proxies", "verify"),
+            "set it on a requests.Session, and pass that as the option session",
+        ),
+        **dict.fromkeys(("authorization", "password", "token", "username"), "use headers, or a requests.Session"),
+        **dict.fromkeys(("endpoint", "url"), "did you mean 'target'?"),
+        **dict.fromkeys(
+            ("concurrency", "max_workers", "parallel", "threads", "workers"), "did you mean 'simultaneous_uploads'?"
+        ),
+    }
+)
+"""What is asked for under these names, and where it is instead."""
 
 
 class Option(NamedTuple):
@@ -300,7 +322,7 @@ class Options:
         for name, value in given.items():
             row = OPTIONS.get(name)
             if row is None:
-                raise UnknownOption(name, _near(name))
+                raise UnknownOption(name, _near(name), _elsewhere(name))
             values[name] = _checked(row, value)
         for name in ("query", "headers"):
             values.setdefault(name, MappingProxyType({}))
@@ -342,14 +364,23 @@ def _checked(row: Option, value: Any) -> Any:
         raise OptionError(row.name, value, row.allowed) from None
 
 
+def _elsewhere(name: str) -> str | None:
+    """Return where to say what the name stands for, if it is known by this name but is no option."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    event = name.removeprefix("on_").replace("_", "").lower()
+    found = next((row.name for row in EVENTS.values() if row.name.replace("_", "") == event), None)
+    return f"handlers are connected with session.on({found!r}, handler)" if found else None
+
+
 def _near(name: str) -> list[str]:
-    """The option that is probably meant, also where resumable.js's name for it is given."""
+    """Return the option that is probably meant, also if resumable.js's name for it was given."""
     spellings = {row.js_name.lower(): row.name for row in OPTIONS.values() if row.js_name}
     spellings.update((option.replace("_", ""), option) for option in OPTIONS)
     # Only whoever mistypes a name has to wait for this one.
     import difflib
 
-    near = difflib.get_close_matches(name.replace("_", "").lower(), spellings, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.replace("_", "").lower(), spellings, n=1, cutoff=0.6)
     return [spellings[match] for match in near]
 
 

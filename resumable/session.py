@@ -104,6 +104,7 @@ class Resumable(Progress):
             loop=checked.loop,
             report=lambda *facts: self._emitter.report_failure(*facts),
             returned=lambda: self._dispatcher.consider(),
+            plugins=plugins,
         )
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(

@@ -24,11 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 import blinker
 
-from .errors import OptionError, UnknownEvent
+from .errors import OptionError, UnknownEvent, describe_raised
 from .events import EVENTS, canonical
 
 if TYPE_CHECKING:
     import asyncio
+
+    from .hooks import Plugin
 
 __all__ = ["OrderedSignal", "Signals", "Subscription"]
 
@@ -218,6 +220,7 @@ class Signals:
         loop: asyncio.AbstractEventLoop | None = None,
         report: Callable[[str, Any, BaseException], None] | None = None,
         returned: Callable[[], None] | None = None,
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         self._session = session
         # Re-entrant, because a destructor may listen or stop listening while the lock is held.
@@ -225,6 +228,7 @@ class Signals:
         self._loop = loop
         self._report = report or self._report_failure
         self._returned = returned
+        self._plugins = plugins
         self._scheduled: set[Any] = set()
         self._noted: set[tuple[str, str]] = set()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
@@ -272,7 +276,7 @@ class Signals:
         if not callable(handler):
             raise TypeError(f"a handler is called; {type(handler).__name__} cannot be")
         if inspect.iscoroutinefunction(handler) and self._loop is None:
-            raise OptionError("loop", None, "the event loop that is to run the async handler")
+            raise _no_loop(handler)
 
     def off(self, event: str, handler: Callable[..., Any], *, sender: Any = ANY) -> None:
         """Disconnect the handler, however often it was connected; with ``sender``, only from that one.
@@ -341,7 +345,7 @@ class Signals:
         waiting = run()
         try:
             if self._loop is None:
-                raise OptionError("loop", None, "the event loop that is to run the async handler")
+                raise _no_loop(handler)
             # Whoever has a loop has it imported; nobody else should pay for it.
             import asyncio
 
@@ -356,7 +360,7 @@ class Signals:
         def ended(done: Any) -> None:
             self._scheduled.discard(done)
             if not done.cancelled() and (error := done.exception()) is not None:
-                _log(event, handler, error)
+                self._log(event, handler, error)
                 if event not in ("handler_error", "catch_all"):
                     self._report(event, handler, error)
             if self._returned is not None:
@@ -366,8 +370,14 @@ class Signals:
 
     def failed(self, event: str, handler: Any, error: BaseException) -> None:
         """Log the handler's failure and emit ``handler_error``; other handlers go on. Called where handlers are."""
-        _log(event, handler, error)
+        self._log(event, handler, error)
         self._report_failure(event, handler, error)
+
+    def _log(self, event: str, handler: Any, error: BaseException) -> None:
+        plugin = next((plugin.name for plugin in self._plugins if _is_of(plugin, handler)), None)
+        whose = f" of plugin {plugin!r}" if plugin else ""
+        said = describe_raised(error)
+        logger.error("handler %s%s for %s raised %s", _name(handler), whose, event, said, exc_info=error)
 
     def _report_failure(self, event: str, handler: Any, error: BaseException) -> None:
         # A handler that fails on a failure is not reported, which might never end.
@@ -395,12 +405,25 @@ def _named(handler: Callable[..., Any], event: str, arguments: tuple[Any, ...]) 
     return {name: value for name, value in named.items() if name in parameters}
 
 
-def _log(event: str, handler: Any, error: BaseException) -> None:
-    logger.error("handler %s of %s raised", _name(handler), event, exc_info=error)
+def _no_loop(handler: Any) -> OptionError:
+    how = f"because {_name(handler)} is async: pass loop=asyncio.get_running_loop() to Resumable()"
+    return OptionError("loop", None, f"the asyncio event loop that runs async handlers, {how}")
 
 
 def _name(handler: Any) -> str:
-    return getattr(handler, "__qualname__", None) or repr(handler)
+    name = getattr(handler, "__qualname__", None)
+    return f"{handler.__module__}.{name}" if name else repr(handler)
+
+
+def _is_of(plugin: Any, handler: Any) -> bool:
+    """Whether the handler is a method of the plugin, or was defined within its class."""
+    owner = getattr(handler, "__self__", None)
+    kind = type(plugin)
+    begins = f"{kind.__qualname__}."
+    return owner is plugin or (
+        getattr(handler, "__module__", None) == kind.__module__
+        and str(getattr(handler, "__qualname__", "")).startswith(begins)
+    )
 
 
 def _subscriptions(signal: OrderedSignal) -> list[Subscription]:

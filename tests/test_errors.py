@@ -176,7 +176,8 @@ def test_a_source_error_is_an_os_error_with_its_number() -> None:
 
 def test_a_changed_source_says_what_changed_and_what_to_do() -> None:
     assert str(SourceChanged("a.txt", "size 10 -> 5 bytes")) == (
-        "cannot read 'a.txt': it changed while it was being sent (size 10 -> 5 bytes); add it again when it is at rest"
+        "cannot read 'a.txt': it changed while it was being sent (size 10 -> 5 bytes); "
+        "add it again when nothing writes to it any more"
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ..core.records import Outcome, OutcomeKind, Proof
 from ..dispatch.transfers import Transfer
 from ..errors import HookError
-from ..protocol import acceptance, verdict
+from ..protocol import acceptance, pages, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import (
     FILE_HEADER,
@@ -50,7 +51,9 @@ class Attempt:
         self._source: Source = entry.source
         self._span = lease.start, lease.end
         self._request = Request("", "")
-        self._outcomes = Outcomes(context.hooks, context.rules, context.options, entry, lease)
+        self._outcomes = Outcomes(
+            context.hooks, context.rules, context.options, entry, lease, first_time=context.first_time
+        )
         self._ours = lease.ours
         self._proof = Proof.NONE
         self._stored: tuple[tuple[int, int], ...] = ()
@@ -297,13 +300,29 @@ class Attempt:
                 request = request._replace(
                     headers={**request.headers, SESSION_HEADER: self._context.session_of(self._lease.file)}
                 )
-            reply = self._context.transport.send(request, self._control)
+            reply = self._exchange(request)
             self._remember(reply)
             there = messages.redirect_target(request.url, reply) if reply.status in (307, 308) else ""
             if not there or not messages.may_follow(request.url, there, self._options.redirect_origins):
                 break
             request = request._replace(url=there)
         return reply
+
+    def _exchange(self, request: Request) -> Reply:
+        if not logger.isEnabledFor(logging.DEBUG):
+            return self._context.transport.send(request, self._control)
+        began = time.monotonic()
+        came: object = "stopped"
+        try:
+            reply = self._context.transport.send(request, self._control)
+            came = reply.status
+            return reply
+        except NetworkFailure as failure:
+            came = failure
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            logger.debug("%s %s → %s in %.3f s", request.method, messages.redacted(request.url), came, seconds)
 
     def _remember(self, reply: Reply) -> None:
         """Remember what a receiver of this package said about the whole file."""
@@ -323,14 +342,14 @@ class Attempt:
         """Return what the body of an answer with a success status says, or None for another status."""
         if self._context.rules.upload(reply.status) is not Verdict.STORED:
             return None
-        decided = self._hooks.call("accept_response", reply)
+        decided, label = self._hooks.decide("accept_response", reply)
         if decided is not None and not isinstance(decided, bool):
-            raise HookError(
-                f"hook accept_response returned {type(decided).__name__}, not True, False or None",
-                hook="accept_response",
-            )
+            raise HookError(f"hook {label} returned {type(decided).__name__}, not True, False or None", hook=label)
+        if decided:
+            return Judgement(Acceptance.ACCEPTED)
         if decided is not None:
-            return Judgement(Acceptance.ACCEPTED) if decided else Judgement(Acceptance.REFUSED)
+            said = acceptance.quoted(pages.summary(reply.text)) if reply.text else ""
+            return Judgement(Acceptance.REFUSED, f"refused by {label} {said}".rstrip())
         judgement = acceptance.judge(reply.text, cut=reply.cut)
         if self._ours and not _is_ours(reply):
             refused = judgement.acceptance is Acceptance.REFUSED or judgement.remedy is Remedy.RENEWAL

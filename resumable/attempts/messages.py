@@ -1,24 +1,27 @@
-"""The words of errors: what was tried, on what, what came back, what to do.
+"""Put into words what was sent where and what came back.
 
 No word of a query, of credentials in a URL, or of a header is in them, because those may be secret.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
-from ..protocol.acceptance import summary
+from ..protocol.acceptance import quoted as in_quotes
+from ..protocol.pages import summary
 from ..transport.base import Reply
 
-__all__ = ["describe_response", "may_follow", "origin", "redacted", "redirect_target"]
+__all__ = ["describe_response", "is_log_in", "may_follow", "origin", "redacted", "redirect_target"]
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_OF_PATHS = "".join(map(chr, range(0x21, 0x7F)))
+_LOG_IN = re.compile(r"(?:log|sign)[-_]?(?:in|on)\b|/(?:auth|oauth2?|saml2?|sso|cas|accounts)(?:/|\Z)", re.IGNORECASE)
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port in one spelling; empty where it is no http:// or https:// URL, nor one like
+    """Return scheme, host and port in one spelling; empty if it is no http:// or https:// URL, nor one like
     http+unix://."""
     try:
         parts = urlsplit(url)
@@ -36,12 +39,12 @@ def origin(url: str) -> str:
 
 
 def redacted(url: str) -> str:
-    """The URL, which is one, as it may be shown: its origin and path."""
-    return f"{origin(url)}{urlsplit(url).path}"
+    """Return what may be shown of the URL: its origin and path, without control characters."""
+    return f"{origin(url)}{quote(urlsplit(url).path, safe=_OF_PATHS)}"
 
 
 def redirect_target(url: str, reply: Reply) -> str:
-    """The URL to which a redirect from ``url`` leads; empty where it leads nowhere.
+    """Return the URL that a redirect from ``url`` leads to; empty if it leads nowhere.
 
     Within one origin it has the credentials that ``url`` has, because no server repeats them.
     """
@@ -59,15 +62,20 @@ def redirect_target(url: str, reply: Reply) -> str:
 
 
 def may_follow(here: str, there: str, origins: Iterable[str]) -> bool:
-    """Whether a request may go on from one URL to another: within one origin, or to one of those given."""
+    """Return whether a redirect may be followed: within one origin, or to one of those given."""
     place = origin(there)
     return place != "" and place in (origin(here), *map(origin, origins))
 
 
+def is_log_in(url: str) -> bool:
+    """Return whether the URL looks like that of a log-in page."""
+    return _LOG_IN.search(urlsplit(url).path) is not None
+
+
 def describe_response(method: str, url: str, reply: Reply, reason: str | None = None, *, quoted: bool = False) -> str:
-    """What was tried and what came back, with the beginning of what the server said unless the reason has it."""
+    """Return what was sent and what came back, with the beginning of what the server said unless the reason has it."""
     said = "" if quoted else summary(reply.text)
     text = f"{method} {redacted(url)} → {reply.status}"
     if reason:
         text += f", {reason}"
-    return f"{text} {json.dumps(said, ensure_ascii=False)}" if said else text
+    return f"{text} {in_quotes(said)}" if said else text

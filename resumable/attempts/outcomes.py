@@ -1,9 +1,11 @@
-"""What came of an attempt, as an outcome: what an answer, or none, means for the chunk, and the error that says so."""
+"""Turn an answer, or none, into the outcome of an attempt, with the error that the user gets if it was the last."""
 
 from __future__ import annotations
 
+import logging
 import random
 import time
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from .. import statuses
@@ -26,35 +28,49 @@ from ..errors import (
 )
 from ..hooks import Hooks, run
 from ..options import Options
-from ..protocol import acceptance
+from ..protocol import pages
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import SERVER_HEADER, FileStatus
 from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import Rules, Verdict
 from ..statuses import Decision
 from ..transport.base import NetworkFailure, Reply, Request
-from . import messages
+from . import hints, messages
 
 __all__ = ["MOST_HOPS", "OTHER_SERVER", "Outcomes"]
 
 MOST_HOPS = 5
-"""Redirects that are followed, one behind the other."""
+"""Redirects that are followed in a row."""
 
-OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had,")
+OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had")
 
 _MOST_REFUSALS = 3
+_NAMED_AFTER = 3
+"""Attempts after which the log names the option that lets a strange status count as success."""
+
+logger = logging.getLogger("resumable")
 
 
 class Outcomes:
-    """The outcomes of one attempt. Each is made of the request that was sent last and of what came back; the hook
-    should_retry has its say. All raise HookError."""
+    """Makes the outcome of one attempt from the request that was sent last and from what came back. The hook
+    ``should_retry`` has its say. All methods raise HookError."""
 
-    def __init__(self, hooks: Hooks, rules: Rules, options: Options, entry: FileEntry, lease: Lease) -> None:
+    def __init__(
+        self,
+        hooks: Hooks,
+        rules: Rules,
+        options: Options,
+        entry: FileEntry,
+        lease: Lease,
+        *,
+        first_time: Callable[[Hashable], bool],
+    ) -> None:
         self._hooks = hooks
         self._rules = rules
         self._options = options
         self._entry = entry
         self._lease = lease
+        self._first_time = first_time
 
     @property
     def _count(self) -> int:
@@ -65,7 +81,7 @@ class Outcomes:
         return self._entry.subject.chunks[self._lease.index]
 
     def judged(self, request: Request, reply: Reply, judgement: Judgement) -> Outcome:
-        """The outcome of an answer with a success status."""
+        """Return the outcome of an answer with a success status."""
         if judgement.acceptance is Acceptance.ACCEPTED:
             accepted = Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
             if judgement.unfinished:
@@ -74,101 +90,101 @@ class Outcomes:
         if judgement is OTHER_SERVER:
             return self.unknown(request, reply)
         cls: type[ServerRefused] = ServerRefused
-        hint = statuses.hint(413) if judgement.remedy is Remedy.SMALLER_CHUNKS else None
+        hint = hints.smaller_chunks(self._lease) if judgement.remedy is Remedy.SMALLER_CHUNKS else None
+        if judgement.acceptance is Acceptance.REFUSED and not self._entry.record.size:
+            hint = hints.EMPTY_FILE
         if judgement.acceptance is Acceptance.UNPROVEN:
             hint = "accept such answers with accept_response, or check the target"
             if judgement.remedy is Remedy.RENEWAL:
                 cls, hint = AuthenticationRefused, "accept such answers with accept_response, or check the credentials"
-        reason = judgement.reason or "accept_response said no"
-        what = messages.describe_response(request.method, request.url, reply, reason, quoted=bool(judgement.reason))
+        what = messages.describe_response(request.method, request.url, reply, judgement.reason, quoted=True)
         most = _MOST_REFUSALS if judgement.remedy is Remedy.RETRY else None
-        error = self._error(cls, "refused", what, reply, hint, most=most)
-        again = most is not None and self._lease.retries + 1 < most
-        if self._decides_against(error, retry=again):
-            again = not again
+        error = self._error(cls, "refused", what, reply, hint, again=most is not None, most=most)
+        again = self._is_retried(error, most is not None and self._lease.retries + 1 < most)
         kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
-        return Outcome(kind, acceptance.without_markup(reply.text), error, answered=True)
+        return Outcome(kind, pages.without_markup(reply.text), error, answered=True)
 
     def answered(self, request: Request, reply: Reply) -> Outcome:
-        """The outcome of an answer with another status."""
+        """Return the outcome of an answer with another status."""
         decision = self._rules.upload(reply.status)
         if decision is Verdict.FATAL or reply.status == 407:
             return self.refused(request, reply)
         return self.again(request, reply)
 
     def unknown(self, request: Request, reply: Reply) -> Outcome:
-        """The outcome of an answer that is not that of the receiver which answered before."""
-        hint = "see whether another server or a proxy answers at this address"
+        """Return the outcome of an answer that does not come from the receiver which answered before."""
+        hint = "check whether another server or a proxy answers at this address"
         return self.again(request, reply, OTHER_SERVER.reason, hint)
 
     def again(self, request: Request, reply: Reply, reason: str | None = None, hint: str | None = None) -> Outcome:
-        """The outcome of an answer after which another attempt may succeed."""
+        """Return the outcome of an answer after which another attempt may succeed."""
         most = statuses.most_attempts(reply.status)
-        hint = hint or statuses.hint(reply.status)
-        error = self._error(
-            RetriesExhausted,
-            "failed",
-            messages.describe_response(request.method, request.url, reply, reason),
-            reply,
-            hint,
-            most=most,
-        )
-        message = acceptance.without_markup(reply.text)
+        hint = hint or self._hint(reply)
+        what = messages.describe_response(request.method, request.url, reply, reason)
+        error = self._error(RetriesExhausted, "failed", what, reply, hint, most=most)
+        message = pages.without_markup(reply.text)
         decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
         if decided is not None:
+            error.ending = self._ending(again=bool(decided))
             if not decided:
                 return Outcome(OutcomeKind.REFUSED, message, error, answered=True)
             most = None
+        if 200 <= reply.status < 300 and self._lease.retries + 1 == _NAMED_AFTER and self._first_time(reply.status):
+            logger.warning(
+                "%s answers every attempt at a chunk with %d: if it means that the chunk is stored, list %d in "
+                "success_statuses",
+                messages.redacted(request.url),
+                reply.status,
+                reply.status,
+            )
         busy = statuses.decide(reply.status) is Decision.BUSY
         wait = _retry_after(reply)
         return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait, limit=most)
 
     def refused(self, request: Request, reply: Reply) -> Outcome:
-        """The outcome of a status that says no for good."""
+        """Return the outcome of a status that says no for good."""
         reason = None
         cls: type[ServerRefused] = ServerRefused
-        hint = statuses.hint(reply.status)
+        hint = self._hint(reply)
         if 300 <= reply.status < 400:
             cls = RedirectRefused
             there = messages.redirect_target(request.url, reply)
-            reason = f"it leads to {messages.redacted(there)}" if there else "it leads nowhere"
-            if not there:
-                hint = "check the target"
-            elif reply.status in (307, 308) and messages.may_follow(request.url, there, self._options.redirect_origins):
-                hint = f"it leads on and on, through more than {MOST_HOPS} addresses"
+            reason = f"redirected to {messages.redacted(there)}" if there else "redirected to nowhere"
+            if messages.may_follow(request.url, there, self._options.redirect_origins) and reply.status in (307, 308):
+                reason = f"redirected more than {MOST_HOPS} times, then to {messages.redacted(there)}"
+                hint = "check the target, and the redirects of the server"
+            elif reply.status not in (304, 305) and (reply.status not in (307, 308) or not there):
+                hint = hints.redirect_hint(there, reply.status)
         elif reply.status in (401, 403, 407):
             cls = AuthenticationRefused
-        error = self._error(
-            cls, "refused", messages.describe_response(request.method, request.url, reply, reason), reply, hint
-        )
-        if self._decides_against(error, retry=False):
-            return Outcome(OutcomeKind.RETRY, acceptance.without_markup(reply.text), error, answered=True)
-        return Outcome(OutcomeKind.REFUSED, acceptance.without_markup(reply.text), error, answered=True)
+        what = messages.describe_response(request.method, request.url, reply, reason)
+        error = self._error(cls, "refused", what, reply, hint, again=False)
+        kind = OutcomeKind.RETRY if self._is_retried(error, False) else OutcomeKind.REFUSED
+        return Outcome(kind, pages.without_markup(reply.text), error, answered=True)
 
     def failed(self, request: Request, failure: NetworkFailure) -> Outcome:
-        """The outcome of no usable answer."""
+        """Return the outcome of an attempt that got no usable answer."""
         cls: type[UploadError] = RetriesExhausted
         if failure.permanent or failure.unreachable:
             cls = AuthenticationRefused if failure.status == 407 else TransportError
         what = f"{request.method} {messages.redacted(request.url)} → {failure}"
-        error = self._error(cls, "failed", what, None, failure.hint or statuses.hint(failure.status or 0))
+        hint = failure.hint or statuses.hint(failure.status or 0)
+        error = self._error(cls, "failed", what, None, hint, again=not failure.permanent)
         error.status = failure.status
         error.__cause__ = failure
-        again = not failure.permanent
-        if self._decides_against(error, retry=again):
-            again = not again
+        again = self._is_retried(error, not failure.permanent)
         kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
         return Outcome(kind, str(failure), error, unreachable=failure.unreachable)
 
     def incomplete(self, request: Request, status: FileStatus) -> IncompleteUpload:
-        """The error of a file of which the receiver that acknowledged all chunks does not have all."""
+        """Return the error of a file that a receiver of this package does not finish, with all chunks acknowledged."""
         path = repr(self._entry.record.relative_path)
         where = messages.redacted(request.url)
         hint = "the log of the server may say why it does not finish the file"
         if status.stored < status.total:
             hint = "if several servers answer at this address, they need a common store"
         return IncompleteUpload(
-            f"{path} is not whole at {where}: every chunk was acknowledged, and the server has {status.stored} of "
+            f"{path} is incomplete at {where}: every chunk was acknowledged, but the server has {status.stored} of "
             f"{status.total}",
             stored=status.stored,
             total=status.total,
@@ -178,22 +194,22 @@ class Outcomes:
         )
 
     def unfinished(self, request: Request, reply: Reply) -> IncompleteUpload:
-        """The error of a file of which a foreign server acknowledged all chunks, and of which it has not all."""
+        """Return the error of a file that a foreign server does not finish, with all chunks acknowledged."""
         return IncompleteUpload(
-            f"{self._entry.record.relative_path!r} is not whole at {messages.redacted(request.url)}: every chunk was "
-            f"acknowledged, and the last answer still says that some are missing: {acceptance.summary(reply.text)}",
+            f"{self._entry.record.relative_path!r} is incomplete at {messages.redacted(request.url)}: every chunk was "
+            f"acknowledged, but the last answer still says that some are missing: {pages.summary(reply.text)}",
             stored=None,
             total=self._count,
             file=self._entry.subject,
             status=reply.status,
             body=reply.text[:500],
             attempts=self._lease.retries + 1,
-            hint="see whether the server can write where it keeps chunks; "
+            hint="check whether the server can write to its directory of chunks; "
             "if several servers answer at this address, they need a common store",
         )
 
     def postponed(self, outcome: Outcome) -> Outcome:
-        """The outcome, with the time before the next attempt where a callable decides that. Raises HookError."""
+        """Return the outcome with the time before the next attempt, if a callable decides it."""
         if outcome.kind is not OutcomeKind.RETRY:
             return outcome
         interval, limit = self._options.chunk_retry_interval, self._options.max_chunk_retries
@@ -203,14 +219,31 @@ class Outcomes:
         delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
         if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
             raise HookError(
-                f"hook chunk_retry_interval returned {delay!r}, not seconds, 0 or more", hook="chunk_retry_interval"
+                f"chunk_retry_interval returned {delay!r}, not a number of seconds ≥ 0", hook="chunk_retry_interval"
             )
         return outcome._replace(delay=delay)
 
-    def _decides_against(self, error: Exception, *, retry: bool) -> bool:
-        """Whether the hook should_retry wants the opposite of ``retry``."""
+    def _hint(self, reply: Reply) -> str | None:
+        return hints.hint(reply, self._options, self._entry.record, self._lease)
+
+    def _is_retried(self, error: UploadError, retry: bool) -> bool:
+        """Return whether another attempt follows, which ``should_retry`` may decide against. The error says so."""
         decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
-        return decided is not None and bool(decided) is not retry
+        if decided is not None:
+            retry = bool(decided)
+            error.ending = self._ending(again=retry)
+        return retry
+
+    def _ending(self, *, again: bool, most: int | None = None) -> str:
+        """Return how often the chunk was sent, in the words of an error."""
+        attempt = self._lease.retries + 1
+        if not again:
+            return "not retried" if attempt == 1 else f"attempt {attempt}, not retried"
+        limit = self._options.max_chunk_retries
+        if limit is not None:
+            most = min(limit + 1, most or limit + 1)
+        # The few attempts that some answers get are counted apart from others.
+        return f"attempt {attempt}" + (f" of {most}" if most is not None and attempt <= most else "")
 
     def _error(
         self,
@@ -220,31 +253,27 @@ class Outcomes:
         reply: Reply | None,
         hint: str | None = None,
         *,
+        again: bool = True,
         most: int | None = None,
     ) -> UploadError:
-        """``most`` attempts are made for such an error, if not as many as for others."""
-        limit = self._options.max_chunk_retries
-        if limit is not None:
-            most = min(limit + 1, most or limit + 1)
-        attempt = self._lease.retries + 1
-        # The few attempts that some answers get are counted apart from others.
-        tries = f"attempt {attempt}" + (f" of {most}" if most is not None and attempt <= most else "")
+        """Return the error of a failed attempt, which gets ``most`` attempts, if not as many as others."""
         subject = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
         if self._lease.confirm:
             subject = f"the confirmation that {self._entry.record.relative_path!r} is whole"
         return cls(
-            f"{subject} {verb}: {what} ({tries})",
+            f"{subject} {verb}: {what}",
             file=self._entry.subject,
             chunk=None if self._lease.confirm else self._handle,
             status=reply.status if reply else None,
             body=reply.text[:500] if reply else "",
-            attempts=attempt,
+            attempts=self._lease.retries + 1,
+            ending=self._ending(again=again, most=most),
             hint=hint,
         )
 
 
 def _retry_after(reply: Reply) -> float | None:
-    """The seconds for which the server wants to be left alone (RFC 9110, 10.2.3), or None where it does not say.
+    """Return the seconds for which the server wants to be left alone (RFC 9110, 10.2.3), or None if it does not say.
 
     A little is added at random, so that clients that were sent away together do not come back together.
     """

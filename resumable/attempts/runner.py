@@ -5,6 +5,7 @@ Runs on a worker with no lock held. Whatever is raised becomes an Outcome, excep
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from ..core.records import Outcome, OutcomeKind
@@ -23,6 +24,8 @@ from .context import AttemptContext
 
 __all__ = ["LeaseRunner"]
 
+logger = logging.getLogger("resumable")
+
 
 class LeaseRunner:
     """Performs the leases of one session. The hooks know the latest ``query``: it may be replaced meanwhile."""
@@ -39,6 +42,9 @@ class LeaseRunner:
             if lease.prepare:
                 return self._prepare(entry)
             attempt = Attempt(self._context, transfer)
+            if lease.position == 0 and not lease.retries and not lease.confirm:
+                size, count = entry.record.size, entry.plan.count
+                logger.info("uploading %r: %d bytes in %d chunks", entry.record.relative_path, size, count)
             outcome = None
             if lease.confirm:
                 outcome = attempt.confirm()

@@ -142,15 +142,18 @@ class RetryController:
             # It was a last chance, and the server is well again before it wanted to be asked.
             self._not_before = 0.0
 
-    def exhausted(self, record: ActiveChunk, outcome: Outcome, now: float) -> bool:
-        """Return whether the failed attempt was the last."""
-        limit = self._policy.max_chunk_retries
-        return (
-            (limit is not None and record.retries >= limit and self._counts(record, outcome))
-            or (outcome.limit is not None and record.limited + 1 >= outcome.limit)
-            or (outcome.unreachable and not self._reached)
-            or now >= self._last_chance
-        )
+    def exhausted(self, record: ActiveChunk, outcome: Outcome, now: float) -> str | None:
+        """Return why the failed attempt was the last, in words, or None if another one follows."""
+        attempt, limit = record.retries + 1, self._policy.max_chunk_retries
+        if (limit is not None and record.retries >= limit and self._counts(record, outcome)) or (
+            outcome.limit is not None and record.limited + 1 >= outcome.limit
+        ):
+            return f"attempt {attempt} of {attempt}" if limit else "not retried"
+        if outcome.unreachable and not self._reached:
+            return "not retried" if attempt == 1 else f"attempt {attempt}, not retried"
+        if now >= self._last_chance:
+            return f"attempt {attempt}, nothing got through for {self._policy.retry_for:g} s, the limit of retry_for"
+        return None
 
     def turn_away(self, record: ActiveChunk, outcome: Outcome) -> None:
         """Count a failed attempt to begin a file, which waits until :meth:`may_begin`."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from ..errors import FileRejected, StateError
+from ..errors import FileRejected, StateError, UploadError
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .collector import EffectCollector
 from .file import ActiveChunk, FileCore
@@ -344,7 +344,10 @@ class SessionCore:
             self._mark(file, outcome.stored, believed=outcome.believed)
         self._retries.response_received(record, outcome, now)
         denied = outcome.kind is OutcomeKind.DENIED and file.asked and outcome.proof is not Proof.NONE
-        if denied or (following is ChunkState.BACKOFF and self._retries.exhausted(record, outcome, now)):
+        exhausted = self._retries.exhausted(record, outcome, now) if following is ChunkState.BACKOFF else None
+        if exhausted and isinstance(outcome.error, UploadError):
+            outcome.error.ending = exhausted
+        if denied or exhausted:
             following = record.following(ChunkEvent.REFUSED)
         record.state = following
         if following is ChunkState.BACKOFF:

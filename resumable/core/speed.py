@@ -76,6 +76,10 @@ class SpeedMeter:
         self._recent.add(size, seconds)
         self._steady.add(size, seconds)
 
+    def take_back(self, size: int) -> None:
+        """Count so many bytes less, because they moved in vain. The time that they took counts."""
+        self._bytes = max(self._bytes - size, 0.0)
+
     @property
     def speed(self) -> float:
         """Bytes a second; 0 before anything is known, and if nothing has moved for ten seconds."""

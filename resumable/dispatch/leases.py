@@ -5,7 +5,8 @@ A lease is always reported, so a slot cannot leak. Everything here is called by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from ..core.records import (
@@ -22,6 +23,8 @@ from .shared_state import SharedState
 from .transfers import Transfer
 
 __all__ = ["LeaseManager", "Perform"]
+
+logger = logging.getLogger("resumable")
 
 Perform = Callable[[Transfer, Callable[[Transfer], bool]], Outcome]
 """Does one lease's work. The last argument is called before the chunk is sent, and says whether it may be."""
@@ -104,19 +107,35 @@ class LeaseManager:
         transfer.control.forget_progress()
         with self._lock:
             now = self._clock()
-            self._transfers.end(transfer, now)
+            lost = outcome.kind in (OutcomeKind.RETRY, OutcomeKind.REFUSED)
+            self._transfers.end(transfer, now, lost=lost)
             if outcome.kind is OutcomeKind.PREPARED:
                 try:
                     self._registry.reserve_identifier(entry)
                 except FileRejected as error:
                     outcome = Outcome(OutcomeKind.REFUSED, str(error), error)
-            follow_up = self._shared.apply(core.report(transfer.lease, outcome, now))
+            effects = core.report(transfer.lease, outcome, now)
+            follow_up = self._shared.apply(effects)
             if outcome.plan is not None:
                 entry.plan = entry.core.plan
             left = core.state is SessionState.CLOSED or not self._registry.has(entry)
+        _log(effects.notices, entry, outcome)
         follow_up.carry_out(hard=True)
         if left:
             # A hook may have given the file other bytes after it was removed.
             entry.source.close()
         self._completion.consider()
         self._delivery.post()
+
+
+def _log(notices: Iterable[Notice], entry: FileEntry, outcome: Outcome) -> None:
+    """Log how a file has ended, or that a chunk of it is sent again."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    for notice in notices:
+        if notice.event == "file_success":
+            logger.info("uploaded %r", entry.record.relative_path)
+        elif notice.event == "file_retry":
+            logger.info("trying again: %s", outcome.error)
+        elif notice.event == "file_error" and notice.file == entry.key:
+            logger.info("failed: %s", outcome.error)

@@ -72,13 +72,16 @@ class Transfers:
         transfer.entry.meter.add(moved, now)
         self._meter.add(moved, now)
 
-    def end(self, transfer: Transfer, now: float) -> None:
-        """Forget the transfer: its lease is over."""
+    def end(self, transfer: Transfer, now: float, *, lost: bool) -> None:
+        """Forget the transfer: its lease is over. If its bytes are lost, they do not count for the speed."""
         del self._live[transfer.lease.id]
         transfer.entry.transfers -= 1
         sent = transfer.control.sent
         if sent:
             self.measure(transfer, sent, now)
+        if lost:
+            transfer.entry.meter.take_back(transfer.metered)
+            self._meter.take_back(transfer.metered)
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
         """Return the controls of these leases, without those that are over."""

@@ -8,16 +8,15 @@ or says so in JSON, and a web page proves nothing in either direction.
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Acceptance", "Judgement", "Remedy", "is_web_page", "judge", "summary", "without_markup"]
+from .pages import asks_for_password, is_web_page, one_line, strip_prefix, strip_tags, summary
 
-_LONGEST = 200
+__all__ = ["Acceptance", "Judgement", "Remedy", "judge", "quoted"]
 
 
 class Acceptance(Enum):
@@ -107,29 +106,6 @@ _PHP_LOST = re.compile(
     r"|(?i:\bfile upload error)"
 )
 
-_WEB_PAGE = re.compile(
-    r"\A\s*(?:<!--(?:[^-]|-(?!->))*-->\s*|<\?xml[^<>]*>\s*)*"
-    r"<(?:!doctype\s+html|html|head|body|title|meta|base|link|style|script|noscript|frameset|center|form|h1)(?![\w-])"
-    r"|^[ \t]*<(?:!doctype\s+html|html)(?![\w-])",
-    re.IGNORECASE | re.MULTILINE,
-)
-_PASSWORD = re.compile(r"<input\b[^<>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
-_LOG_IN = re.compile(
-    rf"<form\b|{_PASSWORD.pattern}|<a\b[^<>]{{0,300}}\bhref=[^<>\s]{{0,300}}\b(?:log|sign)[-_]?(?:in|on)\b",
-    re.IGNORECASE,
-)
-_TITLE = re.compile(r"<title\b[^<>]*>([^<>]*)<", re.IGNORECASE)
-_HIDDEN = re.compile(r"<(/?)(?:script|style|template)\b[^<>]*>", re.IGNORECASE)
-_INLINE = re.compile(r"</?(?:a|b|em|font|i|span|strong|u)\b[^<>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[!/?a-zA-Z][^<>]*>?")
-
-# Byte order marks, as they are and as a server that does not know its own letters sends them; what keeps JSON from
-# being run as a script, or has it run as one; and the element that JSON is put into for old browsers.
-_BEFORE = re.compile(
-    r"(?:\s|\ufeff|\xef\xbb\xbf)*(?:\)\]\}',?\s|while\s?\(1\);|for\s?\(;;\);"
-    r"|(?:/\*\*/\s*)?[\w$.]{1,100}\((?=\s*\{)|<(?:pre|textarea)\b[^<>]*>(?=\s*\{))?\s*",
-    re.IGNORECASE,
-)
 _DECODER = json.JSONDecoder(strict=False)
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
@@ -141,7 +117,7 @@ _FAILED = ("error", "fail", "failed", "failure")
 @lru_cache(maxsize=16)
 def judge(text: str, *, cut: bool = False) -> Judgement:
     """Return what the body of an answer with a success status says. ``cut``: it is only the beginning of the body."""
-    text = _body(text)
+    text = strip_prefix(text)
     value, rest = _first_json(text)
     if isinstance(value, str) and not rest:
         # A sentence as JSON, or JSON that was encoded twice.
@@ -150,7 +126,7 @@ def judge(text: str, *, cut: bool = False) -> Judgement:
     if judgement is not None and judgement.acceptance is Acceptance.REFUSED:
         return judgement
     if is_web_page(rest):
-        if _PASSWORD.search(rest):
+        if asks_for_password(rest):
             return _unproven("a log-in page", rest, Remedy.RENEWAL)
         return _unproven("a web page", rest)
     if judgement is not None:
@@ -160,36 +136,15 @@ def judge(text: str, *, cut: bool = False) -> Judgement:
     return _ACCEPTED._replace(unfinished=any(pattern.match(text) for pattern in _UNFINISHED))
 
 
-def is_web_page(text: str) -> bool:
-    """Return whether the body is what a server shows to people. One that stores chunks may say so; more often the URL
-    is wrong, or somebody has to log in.
-
-    The type of the answer tells nothing: PHP says ``text/html`` of everything.
-    """
-    text = _body(text)
-    return _WEB_PAGE.search(text) is not None or (text.startswith("<") and _LOG_IN.search(text) is not None)
-
-
-def summary(text: str) -> str:
-    """Return the beginning of what a server said, on one line and without markup: of a page its title."""
-    text = _body(text)
-    title = _TITLE.search(text) if is_web_page(text) else None
-    return (title and _clean(html.unescape(title[1]))) or _clean(_visible(text))
-
-
-def without_markup(text: str) -> str:
-    """Return what a server said, as it is unless there is markup in it: then its :func:`summary`."""
-    return summary(text) if _TAG.search(text) else text
-
-
 def _judge_lines(text: str) -> Judgement | None:
     """Return the judgement if the text has a line that a known server, or PHP, writes in case of trouble."""
     for pattern, remedy in _REFUSALS:
         found = pattern.search(text)
         if found is not None:
-            return _refused(text[found.start() :].lstrip().partition("\n")[0], remedy)
+            words = text[found.start() :].lstrip()
+            return _refused(summary(words) if words.startswith("Traceback") else words.partition("\n")[0], remedy)
     notice = None
-    for message in _PHP.finditer(_visible(text)):
+    for message in _PHP.finditer(strip_tags(text)):
         level, words = (message["level"] or "").lower(), message["words"]
         if _PHP_LIMIT.search(words):
             return _refused(message[0], Remedy.SMALLER_CHUNKS)
@@ -220,7 +175,7 @@ def _judge_object(value: Any) -> Judgement | None:
             case "data":  # FileGator, if it could not put the file together
                 refused = isinstance(said, str) and said.startswith("Error storing file")
         if refused:
-            return _refused(_visible(json.dumps(value, ensure_ascii=False)), remedy)
+            return _refused(strip_tags(json.dumps(value, ensure_ascii=False)), remedy)
     return None
 
 
@@ -246,40 +201,18 @@ def _first_json(text: str) -> tuple[Any, str]:
 
 
 def _refused(words: str, remedy: Remedy) -> Judgement:
-    return Judgement(Acceptance.REFUSED, f"but it says {_quoted(words)}", remedy)
+    return Judgement(Acceptance.REFUSED, f"but it says {quoted(words)}", remedy)
 
 
 def _unproven(what: str, text: str, remedy: Remedy = Remedy.RETRY) -> Judgement:
     """Return a judgement whose kind is made of all words that are the same whatever file is sent."""
-    words = [word.strip(".,:;!?()\"'").lower() for word in _visible(text).split()]
+    words = [word.strip(".,:;!?()\"'").lower() for word in strip_tags(text).split()]
     plain = " ".join(word for word in words if _WORD.fullmatch(word))
     kind = f"{what} {hashlib.sha256(plain.encode('utf-8', 'replace')).hexdigest()}"
     said = summary(text)
-    return Judgement(Acceptance.UNPROVEN, f"{what}: {_quoted(said)}" if said else what, remedy, kind)
+    return Judgement(Acceptance.UNPROVEN, f"{what}: {quoted(said)}" if said else what, remedy, kind)
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(_clean(text), ensure_ascii=False) if not text.startswith("{") else _clean(text)
-
-
-def _body(text: str) -> str:
-    # UTF-16 that was not declared has been read as UTF-8.
-    text = text.replace("\0", "").lstrip("\ufffd")
-    found = _BEFORE.match(text)
-    return text[found.end() :] if found else text
-
-
-def _visible(text: str) -> str:
-    """Return the text as a browser shows it, one line for each block."""
-    if "<" not in text:
-        return text
-    pieces = _HIDDEN.split(text)
-    shown = pieces[0] + "\n".join(text for slash, text in zip(pieces[1::2], pieces[2::2], strict=True) if slash)
-    return html.unescape(_TAG.sub("\n", _INLINE.sub("", shown)))
-
-
-def _clean(text: str) -> str:
-    """Return the beginning of the text, on one line, without control characters."""
-    line = " ".join(text[: 4 * _LONGEST].split())
-    line = "".join(letter if letter.isprintable() else "�" for letter in line)
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+def quoted(text: str) -> str:
+    """Return the beginning of the text as it is shown within a message: in quotes, unless it is an object of JSON."""
+    return json.dumps(one_line(text), ensure_ascii=False) if not text.startswith("{") else one_line(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import stat
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
@@ -46,11 +47,26 @@ class FileVersion(NamedTuple):
         if now.identity != self.identity:
             changes.append("replaced by another file")
         if now.size != self.size:
-            changes.append(f"size {self.size} -> {now.size} bytes")
+            changes.append(f"size {self.size} → {now.size} bytes")
         if now.mtime_ns != self.mtime_ns:
-            changes.append(f"mtime {self.mtime_ns} -> {now.mtime_ns} ns")
+            changes.append(f"last modified {_local_times(self.mtime_ns, now.mtime_ns)}")
         if changes:
             raise SourceChanged(name, ", ".join(changes))
+
+
+def _local_times(before: int, now: int) -> str:
+    """Return two times in nanoseconds since 1970 as people read them, with fractions if the seconds are equal."""
+    fractions = before // 10**9 == now // 10**9
+
+    def shown(time_ns: int) -> str:
+        seconds, rest = divmod(time_ns, 10**9)
+        try:
+            text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+        except (OverflowError, ValueError, OSError):
+            return f"{time_ns} ns after 1970"
+        return f"{text}.{rest:09}" if fractions else text
+
+    return f"{shown(before)} → {shown(now)}"
 
 
 class as_source_errors:  # noqa: N801 (used as a statement)
@@ -146,8 +162,15 @@ class Reader:
                     break
                 done += count
             self._look()
-        if done < len(buffer):
+        if done == len(buffer):
+            return
+        if self._look is _nothing:
             raise SourceChanged(self._name, f"it ends at byte {offset + done}")
+        # It is the version that was added, so it never had as many bytes as it said. Files in /sys are like that.
+        raise SourceError(
+            self._name,
+            f"its size is not what it says: it ends at byte {offset + done}; give its content as bytes, or pipe it in",
+        )
 
     def close(self) -> None:
         """Give back what the reader holds. A second time does nothing."""

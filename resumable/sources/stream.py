@@ -119,7 +119,7 @@ class _FileSource(Source):
         self._lock = threading.Lock()
 
     def open(self) -> Reader:
-        return Reader(self.name, self._read, look=self._look)
+        return Reader(self.name, self._read, look=self._look) if self._facts else Reader(self.name, self._read)
 
     def close(self) -> None:
         if self._close:
@@ -132,8 +132,8 @@ class _FileSource(Source):
             return seek_and_read(self._file, buffer, offset)
 
     def _look(self) -> None:
-        if self._facts:
-            self._facts.verify_unchanged(self.name, os.fstat(self._file.fileno()))
+        assert self._facts is not None
+        self._facts.verify_unchanged(self.name, os.fstat(self._file.fileno()))
 
 
 class BytesSource(Source):

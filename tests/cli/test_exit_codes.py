@@ -237,7 +237,7 @@ def test_8_the_source_changes_while_it_is_sent(run: Run, make: Make) -> None:
         ran = run(*BLIND, "--chunk-size", "1M", "a.bin", server.url)
     assert ran.code == 8
     assert "cannot read 'a.bin': it changed while it was being sent" in ran.text
-    assert "add it again when it is at rest" in ran.text
+    assert "add it again when nothing writes to it any more" in ran.text
 
 
 def test_a_plugin_that_raises_fails_its_file_alone(run: Run, make: Make, server: Server, monkeypatch: Any) -> None:

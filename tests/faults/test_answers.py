@@ -357,8 +357,11 @@ def test_a_permanent_error_fails_the_file_at_once_and_no_other(way: dict[str, An
 
 def test_413_says_what_to_do(way: dict[str, Any]) -> None:
     with ScriptedServer(answer(413)) as server:
-        run = upload(server.url, content(10), **BLIND, **way)
+        run = upload(server.url, content(2000), **BLIND, **way)
     assert "lower chunk_size" in refused(run, ServerRefused)
+    with ScriptedServer(answer(413)) as server:
+        run = upload(server.url, content(10), **BLIND, **way)
+    assert "lower chunk_size" not in refused(run, ServerRefused)
 
 
 def test_an_early_413_is_read_though_the_server_never_took_the_body(way: dict[str, Any]) -> None:

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from resumable.protocol.acceptance import (
     Acceptance,
     Remedy,
-    is_web_page,
     judge,
-    summary,
 )
+from resumable.protocol.pages import is_web_page, summary
 
 LOGIN = (
     '<!DOCTYPE html>\n<html><head><title>Log in &ndash; Example</title><script>if (1 < 2) go("/login")</script></head>'

@@ -204,7 +204,7 @@ def test_the_portable_way_of_reading_gives_the_same_bytes_as_preadv(path: Path, 
     assert read(source) == CONTENT
     assert read(source, 1_000, 5_001) == CONTENT[1_000:5_001]
     os.truncate(path, 10)
-    with pytest.raises(SourceChanged, match="size 10240 -> 10 bytes"):
+    with pytest.raises(SourceChanged, match="size 10240 → 10 bytes"):
         read(source)
 
 
@@ -279,9 +279,9 @@ def replace(path: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "truncated": (lambda path: os.truncate(path, 5), r"size 10240 -> 5 bytes"),
-    "grown": (grow, r"size 10240 -> 10244 bytes"),
-    "rewritten": (rewrite, r"mtime [0-9]+ -> 1 ns"),
+    "truncated": (lambda path: os.truncate(path, 5), r"size 10240 → 5 bytes"),
+    "grown": (grow, r"size 10240 → 10244 bytes"),
+    "rewritten": (rewrite, r"last modified 2[-0-9]+ [:0-9]+ → 19(70|69)-[-0-9]+ [:0-9]+\)"),
 }
 
 
@@ -327,13 +327,13 @@ def test_an_empty_file_that_grows_is_told_although_nothing_is_read(tmp_path: Pat
     with source.open() as reader:
         reader.read_into(memoryview(b"").cast("B"), 0)
         empty.write_bytes(b"x")
-        with pytest.raises(SourceChanged, match="size 0 -> 1 bytes"):
+        with pytest.raises(SourceChanged, match="size 0 → 1 bytes"):
             reader.read_into(memoryview(bytearray()), 0)
 
 
 def test_reading_behind_the_end_is_told(given: Any) -> None:
     source = make_source(given, name="given.bin")
-    with source.open() as reader, pytest.raises(SourceChanged, match=f"it ends at byte {len(CONTENT)}"):
+    with source.open() as reader, pytest.raises(SourceError, match=f"it ends at byte {len(CONTENT)}"):
         reader.read_into(memoryview(bytearray(100)), len(CONTENT) - 50)
     source.close()
 
@@ -385,7 +385,7 @@ def test_a_read_that_returns_while_a_thread_writes_has_only_the_version_that_was
                 while buffer == old:
                     reader.read_into(buffer, 0)
             except SourceChanged as error:
-                assert "mtime 1 -> " in str(error)  # noqa: PT017 (how often it is read before is up to the threads)
+                assert "last modified 19" in str(error)  # noqa: PT017 (how often it is read before is up to the threads)
             else:
                 pytest.fail("bytes of the new version were handed out")
         thread.join(30)

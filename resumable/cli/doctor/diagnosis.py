@@ -11,7 +11,7 @@ import click
 from ... import OptionError, Resumable
 from ...errors import redact_url
 from ...options import OPTIONS
-from ...protocol.acceptance import is_web_page
+from ...protocol.pages import is_web_page
 from ..interruption import InterruptGuard
 from ..output.exit_codes import (
     ExitCode,

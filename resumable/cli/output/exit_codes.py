@@ -18,7 +18,7 @@ from ... import (
     TransportError,
     UploadError,
 )
-from ...protocol.acceptance import is_web_page
+from ...protocol.pages import is_web_page
 from ...transport.base import TLSFailure
 from ..params.flags import as_flags, flag_of
 from ..params.stdio import UNWRITABLE
@@ -111,9 +111,13 @@ def explain(error: BaseException, *, examined: bool = False) -> str:
     """The error, its advice being that for a command line; ``examined``: it is the doctor who met it."""
     advice = (error.hint if isinstance(error, UploadError) else None) or ""
     start = str(error).removesuffix(f"; {advice}")
+    if isinstance(error, UploadError) and error.ending:
+        start = f"{start.removesuffix(f'({error.ending})')}({as_flags(error.ending)})"
+    if isinstance(error, ServerRefused):
+        start = start.replace("refused by accept_response", "refused by --reject", 1)
     if isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
         advice = TRUST
-    elif isinstance(error, AuthenticationRefused) and error.status != 407:
+    elif isinstance(error, AuthenticationRefused) and "credentials" in advice and error.status != 407:
         advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
     elif isinstance(error, ServerRefused) and is_web_page(error.body):
         what = "check the path of the URL" if examined else "resumable doctor says whether uploads are taken there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ... import Resumable, ResumableFile
+from ...protocol.pages import summary
 from .stats import RunStats
 from .units import (
     count,
@@ -53,5 +54,5 @@ def reason(error: Exception) -> str:
     status = getattr(error, "status", None)
     if status is None:
         return str(error.__cause__ or error)
-    said = " ".join(getattr(error, "body", "").split())[:80]
+    said = summary(getattr(error, "body", ""))[:80]
     return f"the server answered {status}" + (f" {said!r}" if said else "")
