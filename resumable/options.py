@@ -360,7 +360,9 @@ def _shown(options: Options) -> Iterator[str]:
 def _checked(row: Option, value: Any) -> Any:
     try:
         return row.check(value)
-    except (validators.Invalid, TypeError, ValueError):
+    except validators.Invalid as error:
+        raise OptionError(row.name, value, str(error) or row.allowed) from None
+    except (TypeError, ValueError):
         raise OptionError(row.name, value, row.allowed) from None
 
 

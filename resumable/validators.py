@@ -41,7 +41,7 @@ that follow "NAME must be"."""
 
 
 class Invalid(Exception):
-    """A value is not allowed."""
+    """A value is not allowed. Its text, if it has one, says what is."""
 
 
 def integer(least: int, *, optional: bool = False) -> Validator:
@@ -83,7 +83,7 @@ def zero_for_none(kind: Validator) -> Validator:
 def interval() -> Validator:
     """Check for the time before a retry."""
     number = seconds(optional=True)[0]
-    allowed = "a number of seconds ≥ 0, a callable(attempt) (not async) that returns one, or None"
+    allowed = "a number of seconds ≥ 0, a callable(attempt) that returns one, or None"
     return lambda value: value if _is_hook(value) else number(value), allowed
 
 
@@ -166,7 +166,7 @@ def is_async(value: Any) -> bool:
 def _is_hook(value: Any) -> bool:
     """Return whether this can be called. Raises Invalid for what is async, because workers need the result."""
     if callable(value) and is_async(value):
-        raise Invalid
+        raise Invalid("a callable that is not async, because a worker waits for its result")
     return callable(value)
 
 
@@ -178,7 +178,7 @@ def hook() -> Validator:
             raise Invalid
         return value
 
-    return check, "a callable (not async) or None"
+    return check, "a callable or None"
 
 
 def mapping() -> Validator:
@@ -193,7 +193,7 @@ def mapping() -> Validator:
             raise Invalid
         return MappingProxyType(dict(value))
 
-    return check, "a mapping, or a callable(file, chunk) (not async) that returns one"
+    return check, "a mapping, or a callable(file, chunk) that returns one"
 
 
 def headers() -> Validator:
@@ -212,7 +212,7 @@ def headers() -> Validator:
 
     return (
         check,
-        "a mapping of Latin-1 text without line breaks, or a callable(file, chunk) (not async) that returns one",
+        "a mapping of Latin-1 text without line breaks, or a callable(file, chunk) that returns one",
     )
 
 
@@ -237,7 +237,7 @@ def url(*, optional: bool = False) -> Validator:
             raise Invalid
         return value
 
-    choices = ["an http:// or https:// URL", "a callable(params) (not async)"] + ["None"] * optional
+    choices = ["an http:// or https:// URL", "a callable(params)"] + ["None"] * optional
     return check, ", ".join(choices[:-1]) + f", or {choices[-1]}"
 
 
@@ -289,7 +289,7 @@ def deliver() -> Validator:
             raise Invalid
         return value
 
-    return check, "None, 'manual', or a callable(function) (not async) that calls the function on your thread"
+    return check, "None, 'manual', or a callable(function) that calls the function on your thread"
 
 
 def with_method(method: str, allowed: str, *, factory: bool = False) -> Validator:

@@ -219,7 +219,8 @@ class Outcomes:
         delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
         if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
             raise HookError(
-                f"chunk_retry_interval returned {delay!r}, not a number of seconds ≥ 0", hook="chunk_retry_interval"
+                f"hook chunk_retry_interval returned {delay!r}, not a number of seconds ≥ 0",
+                hook="chunk_retry_interval",
             )
         return outcome._replace(delay=delay)
 

@@ -56,8 +56,8 @@ _REASONS = tuple(
         r"(There was an unexpected error[^<>]*)<(?:/div>\s*<div>([^<>]*)<)?",
     )
 )
-_EMPTY_TITLE = re.compile(r"(?:error|document|untitled)?[.!]?\Z", re.IGNORECASE)
-_DEBUGGER = re.compile(r" // Werkzeug Debugger\Z")
+_EMPTY_TITLE = re.compile(r"(?:error|document|starlette debugger|untitled)?[.!]?\Z", re.IGNORECASE)
+_DEBUGGER = re.compile(r"(.*?) // Werkzeug Debugger\Z")
 _STACK = re.compile(r"\s+at [\w$.<>]+ ?\(.*|\s+at (?:async )?\S*[/\\]\S*:\d+.*")
 _STACK_LINE = re.compile(r"\n[ \t]+at .*")
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(?=\S)(.*)", re.MULTILINE)
@@ -135,7 +135,11 @@ def _visible(text: str) -> str:
 def _reasons(page: str) -> Iterator[str]:
     """Give the title of a page, if it says anything, and what the page says besides."""
     found = _TITLE.search(page)
-    title = _DEBUGGER.sub("", one_line(html.unescape(found[1]))) if found else ""
+    title = one_line(html.unescape(found[1])) if found else ""
+    if debugged := _DEBUGGER.match(title):
+        # What follows is the source of the program.
+        yield debugged[1]
+        return
     title = "" if _EMPTY_TITLE.match(title) else title
     if title:
         yield title

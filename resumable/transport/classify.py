@@ -17,7 +17,16 @@ from .base import (
     TLSFailure,
 )
 
-__all__ = ["is_broken", "is_of_network", "network_failure", "own_failure", "own_words", "refusing_status"]
+__all__ = [
+    "is_broken",
+    "is_of_network",
+    "may_be_wrong_scheme",
+    "network_failure",
+    "own_failure",
+    "own_words",
+    "refusing_status",
+    "wrong_scheme",
+]
 
 _BROKEN = (
     http.client.RemoteDisconnected,
@@ -26,17 +35,14 @@ _BROKEN = (
     ConnectionAbortedError,
     ssl.SSLEOFError,
 )
+_PLAIN_TEXT = frozenset({"HTTPS_PROXY_REQUEST", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"})
 _NOT_TLS = frozenset(
     {
-        "HTTPS_PROXY_REQUEST",
-        "HTTP_REQUEST",
         "NO_PROTOCOLS_AVAILABLE",
-        "RECORD_LAYER_FAILURE",
         "SSLV3_ALERT_HANDSHAKE_FAILURE",
         "TLSV13_ALERT_CERTIFICATE_REQUIRED",
         "TLSV1_ALERT_PROTOCOL_VERSION",
         "UNSUPPORTED_PROTOCOL",
-        "WRONG_VERSION_NUMBER",
     }
 )
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
@@ -136,14 +142,32 @@ def _tls_failure(links: list[BaseException]) -> TLSFailure | None:
                 hint="give a requests.Session as session whose verify names the certificates to trust",
                 untrusted=True,
             )
+        if isinstance(link, ssl.SSLError) and link.reason in _PLAIN_TEXT:
+            return wrong_scheme("https")
         if isinstance(link, ssl.SSLError) and link.reason in _NOT_TLS:
             return TLSFailure(
-                f"the server does not speak TLS here, or not with us ({link.reason})",
-                hint="check whether the target begins with http:// or https://",
+                f"no TLS connection is possible with this server ({link.reason})",
+                hint="check the TLS versions and certificates that it wants",
             )
         if isinstance(link, http.client.BadStatusLine) and str(link).startswith(_ALERT):
-            return TLSFailure("the server speaks TLS here", hint="use https:// in the target")
+            return wrong_scheme("http")
     return None
+
+
+def wrong_scheme(scheme: str) -> TLSFailure:
+    """Return the failure of a request whose URL has this scheme, to a server that speaks the other one."""
+    if scheme == "https":
+        return TLSFailure(
+            "the server does not speak TLS here", hint="if plain HTTP is meant, use http:// in the target"
+        )
+    return TLSFailure("the server speaks TLS here", hint="use https:// in the target")
+
+
+def may_be_wrong_scheme(error: BaseException, scheme: str) -> bool:
+    """Return whether a new connection may have failed because the server speaks the other scheme: it was closed, or the
+    handshake of TLS did not come to its end."""
+    silent = any(isinstance(link, TimeoutError) and "handshake" in str(link) for link in _chain(error))
+    return is_broken(error) or (scheme == "https" and silent)
 
 
 def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> NetworkFailure | None:

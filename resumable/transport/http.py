@@ -29,6 +29,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -51,14 +52,17 @@ from .body import HandedBody
 from .classify import (
     is_broken,
     is_of_network,
+    may_be_wrong_scheme,
     network_failure,
     own_failure,
     own_words,
     refusing_status,
+    wrong_scheme,
 )
 from .connections import can_read, reads_at_once, watched
 from .fast_path import FastPath, refuse_unsendable
 from .response import read_reply
+from .scheme_probe import speaks_other_scheme
 
 __all__ = ["RequestsTransport"]
 
@@ -110,6 +114,8 @@ class RequestsTransport:
         self._lock = threading.Lock()
         # Held by the worker that has credentials renewed: whoever comes second finds new ones.
         self._renewing = threading.Lock()
+        # Scheme and place of the servers that have answered, or were asked whether they speak the other scheme.
+        self._known: set[tuple[str, ...]] = set()
         # Not one for each thread: threads come and go, and would leave their Sessions behind.
         self._idle: list[_Lane] = []
         self._adapter: HTTPAdapter | None = None
@@ -150,10 +156,10 @@ class RequestsTransport:
         try:
             return self._idle.pop()
         except IndexError:
-            return _Lane(self._session(), self._renewing, untouched=self._given is None)
+            return _Lane(self._session(), self._renewing, self._known, untouched=self._given is None)
 
     def _replaced(self, lane: _Lane) -> _Lane:
-        fresh = _Lane(self._session(), self._renewing, untouched=False)
+        fresh = _Lane(self._session(), self._renewing, self._known, untouched=False)
         with self._lock:
             # One that was closed meanwhile is not there any more.
             self._own = [session for session in self._own if session is not lane.session]
@@ -229,6 +235,7 @@ class _Template:
             self.prepared.headers.pop("Cookie", None)
         _hook_up(self.prepared, note)
         self.url = self.prepared.url or url
+        self.place = tuple(urlsplit(self.url)[:2])
         verify = None if session.verify is True else session.verify
         self.settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
         self.settings["proxies"] = {**self.settings["proxies"], **(session.proxies or {})}
@@ -319,10 +326,13 @@ class _Noted:
 class _Lane:
     """One way to the network, for one request at a time."""
 
-    def __init__(self, session: requests.Session, renewing: threading.Lock, *, untouched: bool) -> None:
+    def __init__(
+        self, session: requests.Session, renewing: threading.Lock, known: set[tuple[str, ...]], *, untouched: bool
+    ) -> None:
         self.session = session
         self.welcome = False
         self._renewing = renewing
+        self._known = known
         self._untouched = untouched
         self._templates: dict[tuple[str, str, bool], _Template] = {}
         self._sees = True
@@ -345,6 +355,7 @@ class _Lane:
                     reply = template.quick.send(request, query, control)
                 if reply is None:
                     reply = self._send_all(request, base, query, control)
+                self._known.add(template.place)
                 if control.cut and reply.status < 300:
                     raise NetworkFailure("the server answered before it had the whole chunk")
                 return reply
@@ -387,9 +398,22 @@ class _Lane:
             begun=control.started or self._noted.response is not None,
             secrets=self._secrets(request),
         )
+        if template is not None and not failure.permanent and self._speaks_other_scheme(error, template):
+            return wrong_scheme(template.place[0])
         if broken and control.cut:
             failure.hint = "if it ends there each time, the server may take smaller requests only: lower chunk_size"
         return failure
+
+    def _speaks_other_scheme(self, error: Exception, template: _Template) -> bool:
+        """Return whether the server speaks the other one of http:// and https://. It is asked once, unless it has
+        answered before, or something else than our own connections leads to it."""
+        if template.place in self._known or template.proxy is not None or not _untampered():
+            return False
+        scheme = template.place[0]
+        if type(self.session.get_adapter(template.url)) is not HTTPAdapter or not may_be_wrong_scheme(error, scheme):
+            return False
+        self._known.add(template.place)
+        return speaks_other_scheme(template.url)
 
     def _secrets(self, request: Request) -> list[str]:
         """What must not be shown of what an exception says: the values of headers, and credentials without a scheme."""

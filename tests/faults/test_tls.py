@@ -42,7 +42,7 @@ def failed_at_once(url: str, **options: Any) -> str:
     run = upload(url, content(10), **options)
     assert type(run.error) is TransportError
     assert run.count("chunk_retry") == 0
-    assert "attempt 1 of" in str(run.error)
+    assert "(not retried)" in str(run.error)
     return str(run.error)
 
 

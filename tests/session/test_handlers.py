@@ -205,7 +205,11 @@ def test_a_handler_that_raises_is_logged_and_told_and_disturbs_nobody(
     assert heard == [file]
     assert told == [("file_success", broken, "on purpose"), ("file_success", native, "on purpose, too")]
     (record, *_) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "broken of file_success raised" in record.getMessage()
+    line = broken.__code__.co_firstlineno + 1
+    assert record.getMessage() == (
+        f"handler {__name__}.{broken.__qualname__} for file_success raised ValueError: on purpose "
+        f"(test_handlers.py:{line})"
+    )
     assert record.exc_info is not None
 
 

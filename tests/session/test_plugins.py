@@ -160,7 +160,8 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
         assert good.state is FileState.SUCCESS
     assert isinstance(error, HookError)
     assert error.hook == label
-    assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose"
+    line = broken.__code__.co_firstlineno + 12
+    assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose (test_plugins.py:{line})"
     assert isinstance(error.__cause__, ZeroDivisionError)
 
 
@@ -168,10 +169,10 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
     ("interval", "says"),
     [
         (lambda attempt: 1 / 0, "raised ZeroDivisionError"),
-        (lambda attempt: None, "returned None, not seconds"),
-        (lambda attempt: float("nan"), "returned nan, not seconds"),
-        (lambda attempt: float("inf"), "returned inf, not seconds"),
-        (lambda attempt: -1, "returned -1, not seconds"),
+        (lambda attempt: None, "returned None, not a number of seconds"),
+        (lambda attempt: float("nan"), "returned nan, not a number of seconds"),
+        (lambda attempt: float("inf"), "returned inf, not a number of seconds"),
+        (lambda attempt: -1, "returned -1, not a number of seconds"),
     ],
 )
 def test_a_retry_interval_that_is_none_fails_its_file_alone(
