@@ -30,8 +30,6 @@ from .events import EVENTS, canonical
 if TYPE_CHECKING:
     import asyncio
 
-    from .hooks import Plugin
-
 __all__ = ["OrderedSignal", "Signals", "Subscription"]
 
 logger = logging.getLogger("resumable")
@@ -220,7 +218,7 @@ class Signals:
         loop: asyncio.AbstractEventLoop | None = None,
         report: Callable[[str, Any, BaseException], None] | None = None,
         returned: Callable[[], None] | None = None,
-        plugins: Sequence[Plugin] = (),
+        plugins: Sequence[Any] = (),
     ) -> None:
         self._session = session
         # Re-entrant, because a destructor may listen or stop listening while the lock is held.

@@ -28,7 +28,7 @@ BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
     "validators": set(),
-    "options": {"validators", "errors", "statuses"},
+    "options": {"validators", "errors", "events", "statuses"},
     "statuses": set(),
     "signals": BASE,
     "protocol": BASE,

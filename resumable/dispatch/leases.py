@@ -19,6 +19,7 @@ from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected
 from .completion import Completion
 from .delivery import LINGER, Delivery
+from .registry import FileEntry
 from .shared_state import SharedState
 from .transfers import Transfer
 
