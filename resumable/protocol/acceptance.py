@@ -1,8 +1,8 @@
 """Judge an answer with a success status by its body, because a 200 can be a refusal.
 
-Some servers say what went wrong in the body only, and what stands before a server (a log-in, a portal, a proxy) answers
-200 with a page of its own. False alarms are as bad as misses, so a body counts as a refusal only if it is a known one
-or says so in JSON, and a web page proves nothing in either direction.
+Some servers say only in the body what went wrong, and log-ins, portals and proxies before a server answer 200 with a
+page of their own. False alarms are as bad as misses. So a body counts as a refusal only if it is a known one or says so
+in JSON, and a web page proves nothing in either direction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Acceptance(Enum):
     REFUSED = "refused"
     """The server did not take the chunk."""
     UNPROVEN = "unproven"
-    """It tells nothing: a web page, a notice of PHP, or a body that was cut."""
+    """It proves nothing: a web page, a notice of PHP, or a body that was cut."""
 
 
 class Remedy(Enum):

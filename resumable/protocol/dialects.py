@@ -1,12 +1,12 @@
 """Presets of options for servers that speak a near relative of the protocol.
 
-A preset is a plain mapping, to be spread into the constructor: ``Resumable(target, **dialects.FLOWJS)``. It changes the
-words on the wire. How an upload is kept safe stays as it is by default: the first and the last chunk of a file alone,
-retries that wait, tests that are believed only from a server that can say no.
+A preset is a plain mapping to spread into the constructor: ``Resumable(target, **dialects.FLOWJS)``. It changes the
+words on the wire. The safe defaults stay: the first and the last chunk of a file are sent alone, retries wait, and
+tests are believed only if the server can say no.
 
-Identifiers of both libraries are the size and the name of a file. So a file that was edited, and has kept both, goes on
-where an interrupted upload of the older one stopped: a mixture, of which neither side knows. See "From the browser to
-Python and back" in the documentation for what helps.
+Identifiers of both libraries are the size and the name of a file. If a file was edited and has kept both, its upload
+goes on where the interrupted upload of the older version stopped, and the result is an unnoticed mixture. See "From the
+browser to Python and back" in the documentation for what helps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import identifiers
 __all__ = ["FLOWJS", "FLOWJS_EXACT", "RESUMABLEJS", "RESUMABLEJS_EXACT"]
 
 RESUMABLEJS: Mapping[str, Any] = MappingProxyType({"generate_unique_identifier": identifiers.resumablejs})
-"""The identifiers of resumable.js, to take over for a browser in the middle of an upload."""
+"""The identifiers of resumable.js, so that Python can continue the upload of a browser."""
 
 FLOWJS: Mapping[str, Any] = MappingProxyType(
     {
@@ -52,7 +52,7 @@ RESUMABLEJS_EXACT: Mapping[str, Any] = MappingProxyType(
         "auto_upload": False,
     }
 )
-"""resumable.js 1.1.2 but for ``docs/differences.rst``, also where many servers lose data: to compare, not to upload."""
+"""resumable.js 1.1.2 except for ``docs/differences.rst``, also where that loses data: to compare, not to upload."""
 
 FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
     {
@@ -66,4 +66,4 @@ FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
         "auto_upload": False,
     }
 )
-"""flow.js 2.14 with its verdicts and its order too, also where many servers lose data: to compare, not to upload."""
+"""flow.js 2.14 with its decisions and its order, also where that loses data: to compare, not to upload."""

@@ -1,4 +1,4 @@
-"""The bytes around a chunk: the head and the tail of a multipart form, and base64 in place of the bytes.
+"""Make the bytes around a chunk: the head and the tail of a multipart form, and base64 in place of the bytes.
 
 A form is written as head, chunk, tail, so that the chunk itself is streamed and never copied into a body. The
 reference is what Chromium writes for a FormData: each field a part without a content type, the file part last, its
@@ -28,7 +28,7 @@ class Form(NamedTuple):
 
 
 def boundary() -> str:
-    """A new boundary. 128 random bits, so that no chunk needs to be searched for it."""
+    """Return a new boundary, of 128 random bits so that no chunk needs to be searched for it."""
     return "----resumable" + os.urandom(16).hex()
 
 
@@ -41,9 +41,9 @@ def encode_form(
     boundary: str,
     prefix: str = "",
 ) -> Form:
-    """The form of one chunk.
+    """Return the form of one chunk.
 
-    With ``file_name`` None the last part is a plain field that begins with ``prefix`` (``chunkFormat: 'base64'``).
+    If ``file_name`` is None, the last part is a plain field that begins with ``prefix`` (``chunkFormat: 'base64'``).
     """
     lines = [_field(boundary, name, value) for name, value in fields]
     opening = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file_field)}"'
@@ -59,12 +59,12 @@ def encode_form(
 
 
 def base64_prefix(content_type: str) -> str:
-    """What a base64 chunk begins with: it is sent as a data URL."""
+    """Return what a base64 chunk begins with, because it is sent as a data URL."""
     return f"data:{content_type};base64,"
 
 
 def base64_length(size: int) -> int:
-    """The characters that base64 makes of ``size`` bytes."""
+    """Return how many characters base64 makes of ``size`` bytes."""
     return (size + 2) // 3 * 4
 
 

@@ -1,7 +1,7 @@
-"""The headers by which a client and a receiver of this package know each other, and their values.
+"""The headers with which a client and a receiver of this package recognise each other, and their values.
 
-All of them are optional. Without ``Resumable-Server`` an answer comes from a foreign server, which is taken at its
-word; with it, the client believes that a file is stored only if an answer says so. Values are structured fields
+All of them are optional. An answer without ``Resumable-Server`` comes from a foreign server, whose word has to do. With
+it, the client believes that a file is stored only if an answer says so. Values are structured fields
 (RFC 9651).
 """
 
@@ -42,8 +42,8 @@ one in the request, the two differ in ``force_chunk_size``."""
 
 SESSION_HEADER = "Resumable-Session"
 """On requests to a receiver of this package: 32 hexadecimal digits, the same for all requests of a session for one of
-its files. Who repeats a request, because its answer was lost, is told what was said before; a file that is added once
-more is another one, and is not told so."""
+its files. A request that is repeated because its answer was lost gets the same answer again; a file that is added once
+more is another one."""
 
 _PARTIAL = re.compile(r"partial;stored=([0-9]{1,15});total=([0-9]{1,15})")
 

@@ -27,31 +27,33 @@ def resumablejs(path: Any, relative_path: str) -> str:
 
 
 def from_size(size: int, relative_path: str) -> str:
-    """The resumable.js identifier of a file of this many bytes."""
+    """Return the identifier that resumable.js gives a file of this many bytes."""
     return f"{size}-{_UNSAFE.sub('', relative_path)}"
 
 
 def default(size: int, relative_path: str, version: int | str) -> str:
-    """The identifier used when nothing else is asked for: ``size-cleaned-12 hex digits``.
+    """Return the identifier that a file gets by default: ``size-cleaned-12 hex digits``.
 
     The digits are of the SHA-256 of the relative path, the size in bytes and the version (the time of the last change
-    in nanoseconds, or what :func:`content` says), so that neither names that clean alike nor an edited file of equal
-    size share an upload. The cleaned name is cut to 64 characters for servers that make a file name of it.
+    in nanoseconds, or the result of :func:`content`), so that neither names that look alike when cleaned nor an edited
+    file of equal size share an upload. The cleaned name is cut to 64 characters for servers that make a file name of
+    it.
     """
     seed = f"{relative_path}\0{size}\0{version}".encode("utf-8", "surrogatepass")
     return f"{size}-{_UNSAFE.sub('', relative_path)[:64]}-{hashlib.sha256(seed).hexdigest()[:12]}"
 
 
 def without_time(path: Any, relative_path: str) -> str:
-    """The default identifier of a source that has no time of change: its content is its version. It is read once."""
+    """Return the default identifier of a source that has no time of change. Its content, which is read once, is its
+    version."""
     version = content(path, relative_path)
     return default(int(version.partition("-")[0]), relative_path, version)
 
 
 def content(path: Any, relative_path: str) -> str:
-    """``size-sha256`` of the bytes: one upload for one content, whatever its name or age.
+    """Return ``size-sha256`` of the bytes: equal content is one upload, whatever its name or age.
 
-    The whole file is read once, on a worker. Raises OSError where it cannot be read.
+    The whole file is read once, on a worker. Raises OSError if it cannot be read.
     """
     digest = hashlib.sha256()
     size = 0
@@ -64,5 +66,5 @@ def content(path: Any, relative_path: str) -> str:
 
 
 def is_slow(identify: Callable[..., str]) -> bool:
-    """Whether the identifier is to be made on a worker, because it reads the file."""
+    """Return whether a worker has to make the identifier, because it reads the file."""
     return identify is content

@@ -62,7 +62,7 @@ class ParameterNames(NamedTuple):
     namespace: str = ""
 
     def standard(self, facts: ChunkFacts) -> Pairs:
-        """The nine parameters of a chunk, named but without the namespace, in resumable.js's order."""
+        """Return the nine parameters of a chunk in resumable.js's order, without the namespace in their names."""
         named = (
             (self.chunk_number, str(facts.number)),
             (self.chunk_size, str(facts.chunk_size)),
@@ -78,7 +78,8 @@ class ParameterNames(NamedTuple):
 
 
 def text(value: Any) -> str:
-    """The value as JavaScript writes it: ``true``, numbers as plain decimals, the members of a list with commas."""
+    """Return the value as JavaScript writes it: ``true``, numbers as plain decimals, the members of a list with
+    commas."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -107,13 +108,13 @@ def _custom(query: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[tuple[
 
 
 def for_test(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any]) -> Pairs:
-    """The parameters of a test, in order: the custom ones, then the nine."""
+    """Return the parameters of a test, in order: the custom ones, then the nine."""
     pairs = (*_custom(query), *names.standard(facts))
     return tuple((names.namespace + name, value) for name, value in pairs)
 
 
 def for_upload(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any]) -> Pairs:
-    """The parameters of an upload, in order: the nine, with replaced values in place, then the custom ones."""
+    """Return the parameters of an upload, in order: the nine, some with replaced values, then the custom ones."""
     merged = dict(names.standard(facts))
     if query:
         merged.update(_custom(query))
@@ -123,13 +124,13 @@ def for_upload(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any
 
 
 def well_formed(value: str) -> str:
-    """The value with each lone surrogate (a byte of a file name that is not UTF-8) as U+FFFD, as a browser sends it."""
+    """Replace each lone surrogate (a byte of a file name that is not UTF-8) by U+FFFD, as a browser does."""
     return _SURROGATE.sub("\ufffd", value)
 
 
 @lru_cache(maxsize=1024)
 def encode(value: str) -> str:
-    """The value as a browser sends it in a query: UTF-8, percent-encoded, ``!()*~-._`` kept.
+    """Encode the value as a browser does in a query: UTF-8, percent-encoded, with ``!()*~-._`` kept.
 
     ``encodeURIComponent`` keeps the apostrophe too, which the browser then encodes when it makes the URL.
     """
@@ -137,13 +138,13 @@ def encode(value: str) -> str:
 
 
 def query_string(pairs: Pairs) -> str:
-    """The pairs as ``name=value`` joined by ``&``."""
+    """Return the pairs as ``name=value``, joined by ``&``."""
     # Numbers change with every chunk and stand for themselves; they would only push the rest out of the cache.
     return "&".join([f"{encode(n)}={v if v.isascii() and v.isdigit() else encode(v)}" for n, v in pairs])
 
 
 def with_query(url: str, query: str) -> str:
-    """The URL with the query added behind whatever query it has already."""
+    """Return the URL with the query added to the one that it may have already."""
     if not query:
         return url
     url, hash_sign, fragment = url.partition("#")

@@ -36,8 +36,10 @@ class ChunkPlan:
 
     @classmethod
     def of_count(cls, size: int, chunk_size: int, count: int) -> ChunkPlan:
-        """The cut that has this many chunks, so that a server need not be told which of the two a client uses. Raises
-        ValueError where neither has."""
+        """Return the cut that has this many chunks, so that a server need not know which of the two a client uses.
+
+        Raises ValueError if neither has.
+        """
         for force in (False, True):
             plan = cls(size, chunk_size, force)
             if plan.count == count:
@@ -45,7 +47,7 @@ class ChunkPlan:
         raise ValueError(f"{size} bytes in chunks of {chunk_size} are not {count} chunks")
 
     def span(self, index: int) -> tuple[int, int]:
-        """The bytes ``[start, end)`` of chunk ``index``. Raises IndexError outside ``range(count)``."""
+        """Return the bytes ``[start, end)`` of chunk ``index``. Raises IndexError outside ``range(count)``."""
         if not 0 <= index < self.count:
             raise IndexError(f"chunk index {index} is outside 0..{self.count - 1}")
         start = index * self.chunk_size
@@ -54,7 +56,7 @@ class ChunkPlan:
         return start, start + self.chunk_size
 
     def length(self, start: int, stop: int) -> int:
-        """The bytes in the chunks of ``range(start, stop)``, which must lie within ``range(count)``."""
+        """Return the bytes in the chunks of ``range(start, stop)``, which must lie within ``range(count)``."""
         if start >= stop:
             return 0
         return self.span(stop - 1)[1] - self.span(start)[0]
@@ -65,7 +67,7 @@ class ChunkOrder:
     """Which chunk is sent at which position, and which positions must be alone on the wire.
 
     ``first_and_last`` is resumable.js's ``prioritizeFirstAndLastChunk``: positions map to chunks 0, last, 1, 2, …
-    Else position and index are the same. ``mode`` is the option ``chunk_order``.
+    Otherwise position and index are the same. ``mode`` is the option ``chunk_order``.
     """
 
     count: int
@@ -78,19 +80,19 @@ class ChunkOrder:
         return self.first_and_last and self.count > 2
 
     def index(self, position: int) -> int:
-        """The chunk that is sent at this position."""
+        """Return the index of the chunk that is sent at this position."""
         if not self.permuted or position == 0:
             return position
         return self.count - 1 if position == 1 else position - 1
 
     def position(self, index: int) -> int:
-        """The position at which this chunk is sent; the inverse of :meth:`index`."""
+        """Return the position at which this chunk is sent; the inverse of :meth:`index`."""
         if not self.permuted or index == 0:
             return index
         return 1 if index == self.count - 1 else index + 1
 
     def positions(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """The ranges of positions, ascending, at which the chunks of ``range(start, stop)`` are sent."""
+        """Yield the ranges of positions, ascending, at which the chunks of ``range(start, stop)`` are sent."""
         if start >= stop:
             return
         if not self.permuted:
@@ -105,10 +107,10 @@ class ChunkOrder:
             yield max(start, 1) + 1, min(stop, last) + 1
 
     def exclusive(self, position: int) -> bool:
-        """Whether no other chunk of the file may be on the wire together with this one.
+        """Return whether no other chunk of the file may be on the wire together with this one.
 
         Bookends: the first and the last, because most servers create something at the first chunk and assemble at
-        the last, and race when others arrive meanwhile. Sequential: every one.
+        the last, and fail if others arrive at the same time. Sequential: every one.
         """
         if self.mode == "free":
             return False

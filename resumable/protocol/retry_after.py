@@ -1,4 +1,4 @@
-"""What a server says with ``Retry-After`` (RFC 9110, 10.2.3), also if it, or a proxy before it, says it badly."""
+"""Parse ``Retry-After`` (RFC 9110, 10.2.3), also as servers and proxies write it that do not follow the standard."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def parse_http_date(value: str) -> float | None:
 
 
 def parse_retry_after(value: str, now: float) -> float | None:
-    """Return the seconds from ``now`` (since the epoch) for which the server wants to be left alone, 0 or more; None
+    """Return the seconds from ``now`` (since the epoch) that the server wants us to wait, 0 or more; None
     if it does not say.
 
     A header that is there twice, or a list, counts as its longest wait. Fractions of seconds are allowed, as many
-    servers write them. What is neither seconds nor a date says nothing.
+    servers write them. Anything else says nothing.
     """
     waits = []
     for part in _BETWEEN.split(value):

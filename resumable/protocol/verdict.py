@@ -1,9 +1,9 @@
-"""What an answer means: the one place where a status becomes a decision.
+"""Decide what an answer means. This is the only place where a status becomes a decision.
 
-Client and receiver, tests and uploads, all agree here. The rules are resumable.js 1.1.2's (200 and 201 are success,
+Client and receiver use it, for tests and for uploads. The rules are resumable.js 1.1.2's (200 and 201 are success,
 a listed status is permanent, anything else is worth another attempt; any other answer to a test means "send it"),
-with the differences that ``docs/differences.rst`` lists: redirects are refused. Whether an answer with a success status
-is one, its body decides: see :mod:`.acceptance`.
+with the differences that ``docs/differences.rst`` lists: redirects are refused. The body of an answer with a success
+status has the last word: see :mod:`.acceptance`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RANGE = re.compile(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?")
 
 
 class Verdict(Enum):
-    """What is to be done after an answer."""
+    """What an answer to a test or an upload means."""
 
     STORED = "stored"
     """The server has the chunk."""
@@ -53,7 +53,7 @@ class Rules(NamedTuple):
     test_errors_are_permanent: bool = False
 
     def test(self, status: int) -> Verdict:
-        """What the answer to a test with this status means."""
+        """Return what a test means that is answered with this status."""
         if status in self.success:
             return Verdict.STORED
         if self.test_errors_are_permanent and status in self.permanent:
@@ -61,7 +61,10 @@ class Rules(NamedTuple):
         return Verdict.MISSING
 
     def upload(self, status: int) -> Verdict:
-        """What the answer to an upload with this status means. Redirects are final: see ``docs/differences.rst``, 6."""
+        """Return what an upload means that is answered with this status.
+
+        Redirects are final: see ``docs/differences.rst``, 6.
+        """
         if status in self.success:
             return Verdict.STORED
         if status in self.permanent or 300 <= status < 400:
@@ -70,12 +73,12 @@ class Rules(NamedTuple):
 
 
 def format_ranges(ranges: Iterator[tuple[int, int]]) -> str:
-    """The header value for ranges ``[start, stop)`` of chunk indexes: numbers from 1, ends included."""
+    """Return the header value for ranges ``[start, stop)`` of chunk indexes: numbers from 1, ends included."""
     return ",".join(f"{start + 1}" if stop == start + 1 else f"{start + 1}-{stop}" for start, stop in ranges)
 
 
 def parse_ranges(value: str, count: int) -> tuple[tuple[int, int], ...]:
-    """The ranges ``[start, stop)`` of chunk indexes that a header value lists, cut to ``range(count)``.
+    """Return the ranges ``[start, stop)`` of chunk indexes that a header value lists, cut to ``range(count)``.
 
     A value that is not well formed, or longer than 64 Ki characters, lists nothing: the chunks are then tested one
     by one, which is slower and never wrong.
