@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pickle
+import socket
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import make_server
 
 import pytest
+import trustme
+from support.breaking_proxy import reset
 from support.client import content, upload
-from support.scripted_server import Exchange, Script, answer
+from support.scripted_server import Request, ScriptedServer, answer
 
 from resumable import (
     AuthenticationRefused,
@@ -24,6 +31,9 @@ from resumable import (
     Resumable,
     RetriesExhausted,
     ServerRefused,
+    SourceChanged,
+    SourceError,
+    TransportError,
     UnknownOption,
 )
 from resumable import (
@@ -48,32 +58,32 @@ def said(run: Any, kind: type[Exception] = ServerRefused) -> str:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 500, 501])
 def test_what_is_not_retried_is_said_to_be_not_retried(status: int) -> None:
-    with Script(otherwise=answer(status)) as server:
+    with ScriptedServer(otherwise=answer(status)) as server:
         run = upload(server.url, content(10), **BLIND)
     assert run.error.ending == "not retried"
     assert "(not retried)" in str(run.error)
 
 
 def test_what_is_refused_after_retries_names_the_attempt() -> None:
-    with Script(answer(502), answer(502), otherwise=answer(415)) as server:
+    with ScriptedServer(answer(502), answer(502), otherwise=answer(415)) as server:
         run = upload(server.url, content(10), **BLIND)
     assert "(attempt 3, not retried)" in said(run)
 
 
 def test_retries_that_are_used_up_are_counted() -> None:
-    with Script(otherwise=answer(502)) as server:
+    with ScriptedServer(otherwise=answer(502)) as server:
         run = upload(server.url, content(10), max_chunk_retries=2, **BLIND)
     assert "(attempt 3 of 3)" in said(run, RetriesExhausted)
 
 
 def test_no_retries_allowed_means_not_retried() -> None:
-    with Script(otherwise=answer(502)) as server:
+    with ScriptedServer(otherwise=answer(502)) as server:
         run = upload(server.url, content(10), max_chunk_retries=0, **BLIND)
     assert "(not retried)" in said(run, RetriesExhausted)
 
 
 def test_the_end_of_retry_for_is_said_to_be_that() -> None:
-    with Script(otherwise=answer(502)) as server:
+    with ScriptedServer(otherwise=answer(502)) as server:
         run = upload(server.url, content(10), retry_for=0.3, **BLIND)
     text = said(run, RetriesExhausted)
     assert f"(attempt {len(server.requests)}, nothing got through for 0.3 s, the limit of retry_for)" in text
@@ -86,7 +96,7 @@ def test_a_host_that_is_unknown_is_not_retried() -> None:
 
 
 def test_the_error_survives_pickling_with_all_that_it_says() -> None:
-    with Script(otherwise=answer(404)) as server:
+    with ScriptedServer(otherwise=answer(404)) as server:
         run = upload(server.url, content(10), **BLIND)
     assert str(pickle.loads(pickle.dumps(run.error))) == str(run.error)
 
@@ -150,7 +160,7 @@ def test_the_limit_of_the_number_of_chunks_wants_larger_ones_and_they_help(tmp_p
 def test_limits_of_foreign_servers_are_told_apart_by_what_they_say(
     status: int, body: bytes, advice: str, never: str
 ) -> None:
-    with Script(otherwise=answer(status, body)) as server:
+    with ScriptedServer(otherwise=answer(status, body)) as server:
         run = upload(server.url, content(3000), **BLIND)
     _, _, hint = said(run).partition("(not retried)")
     assert advice in hint
@@ -218,7 +228,7 @@ REASONS = dict(line.split(": ", 1) for line in (PAGES / "reasons.txt").read_text
 def test_of_a_page_its_reason_is_shown(name: str) -> None:
     page, reason = (PAGES / f"{name}.html").read_text(encoding="utf-8"), REASONS[name]
     assert summary(page) == reason
-    with Script(otherwise=answer(415, page.encode())) as server:
+    with ScriptedServer(otherwise=answer(415, page.encode())) as server:
         run = upload(server.url, content(3000), **BLIND)
     text = said(run)
     assert reason.replace('"', '\\"') in text
@@ -263,14 +273,14 @@ def test_what_a_framework_says_reaches_the_user_with_advice_that_fits(
 
 @pytest.mark.parametrize("reply", [(400, b""), (404, b""), (500, b"IndexError"), (200, b"invalid_resumable_request")])
 def test_an_empty_file_that_is_refused_says_that_many_servers_take_none(reply: tuple[int, bytes]) -> None:
-    with Script(otherwise=answer(*reply)) as server:
+    with ScriptedServer(otherwise=answer(*reply)) as server:
         run = upload(server.url, b"", **BLIND)
     assert "take no empty files: min_file_size=1 leaves them out" in said(run)
 
 
 @pytest.mark.parametrize("status", [401, 413, 503])
 def test_an_empty_file_is_not_blamed_for_what_has_another_reason(status: int) -> None:
-    with Script(otherwise=answer(status)) as server:
+    with ScriptedServer(otherwise=answer(status)) as server:
         run = upload(server.url, b"", max_chunk_retries=0, **BLIND)
     assert "empty" not in str(run.error)
 
@@ -279,12 +289,12 @@ def test_an_empty_file_is_not_blamed_for_what_has_another_reason(status: int) ->
 def test_a_strange_success_names_success_statuses_after_the_third_time_and_has_no_speed(
     status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def serve(exchange: Exchange) -> None:
+    def serve(request: Request) -> None:
         notes = [record.getMessage() for record in caplog.records if "success_statuses" in record.getMessage()]
         assert len(notes) == (len(server.requests) > 3)
-        answer(status)(exchange)
+        answer(status)(request)
 
-    with Script(otherwise=serve) as server:
+    with ScriptedServer(otherwise=serve) as server:
         run = upload(
             server.url,
             (content(100_000), "a.bin"),
@@ -311,7 +321,7 @@ def test_a_strange_success_names_success_statuses_after_the_third_time_and_has_n
     ],
 )
 def test_a_redirect_says_where_to_and_what_that_means(status: int, location: str, reason: str, advice: str) -> None:
-    with Script(otherwise=answer(status, Location=location)) as server:
+    with ScriptedServer(otherwise=answer(status, Location=location)) as server:
         root = server.url.removesuffix("/upload")
         run = upload(server.url, content(10), **BLIND)
     text = said(run, RedirectRefused)
@@ -328,7 +338,7 @@ def test_a_hook_that_refuses_is_named_whoever_it_is_of() -> None:
         def accept_response(self, response: Any) -> bool:
             return False
 
-    with Script(otherwise=answer(200, b"stored")) as server:
+    with ScriptedServer(otherwise=answer(200, b"stored")) as server:
         by_plugin = upload(server.url, content(10), plugins=[Plugin()], **BLIND)
         by_option = upload(server.url, content(10), accept_response=lambda response: False, **BLIND)
     assert '→ 200, refused by strict.accept_response "stored" (not retried)' in said(by_plugin)
@@ -379,7 +389,7 @@ def test_the_log_tells_of_files_at_info_and_of_requests_at_debug_without_secrets
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="resumable")
-    with Script(answer(503, b"busy", Retry_After="0"), answer(200), otherwise=answer(415, b"no")) as server:
+    with ScriptedServer(answer(503, b"busy", Retry_After="0"), answer(200), otherwise=answer(415, b"no")) as server:
         url = f"{server.url}?token=s3cret"
         headers = {"Authorization": "Bearer s3cret"}
         upload(url, (content(10), "a.bin"), (content(10), "b.bin"), headers=headers, **BLIND)
@@ -413,7 +423,7 @@ def test_a_handler_of_a_plugin_that_raises_is_named_with_what_it_raised_and_wher
         def added(self, file: Any) -> None:
             raise ValueError("no: http://127.0.0.1/?token=s3cret")
 
-    with Script(otherwise=answer()) as server, Resumable(server.url, plugins=[Tracker()], **BLIND) as session:
+    with ScriptedServer(otherwise=answer()) as server, Resumable(server.url, plugins=[Tracker()], **BLIND) as session:
         session.add_file(content(10), relative_path="a.bin")
     line = Tracker.added.__code__.co_firstlineno
     texts = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
@@ -422,3 +432,112 @@ def test_a_handler_of_a_plugin_that_raises_is_named_with_what_it_raised_and_wher
     assert f"(test_messages.py:{line + 1})" in texts[0]
     assert "of plugin 'tracker' for files_added raised KeyError: 'missing' (test_messages.py:" in texts[1]
     assert "s3cret" not in texts[0]
+
+
+# -- the other one of http:// and https:// -------------------------------------------------------------------------
+
+
+class _Port(socketserver.ThreadingTCPServer):
+    """A port that answers plain HTTP, or completes handshakes of TLS, and does ``otherwise`` to the rest."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, otherwise: Callable[[socket.socket], None], context: ssl.SSLContext | None) -> None:
+        self.otherwise = otherwise
+        self.context = context
+        super().__init__(("127.0.0.1", 0), _Connection)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        port: Any = self.server
+        is_tls = self.request.recv(1, socket.MSG_PEEK) == b"\x16"
+        if is_tls != (port.context is not None):
+            port.otherwise(self.request)
+        elif is_tls:
+            with contextlib.suppress(OSError), port.context.wrap_socket(self.request, server_side=True) as connection:
+                connection.recv(1)
+        else:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@contextlib.contextmanager
+def port_of(otherwise: Callable[[socket.socket], None], context: ssl.SSLContext | None) -> Iterator[int]:
+    with _Port(otherwise, context) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def _closes(connection: socket.socket) -> None:
+    connection.recv(65536)
+
+
+def _answers_400(connection: socket.socket) -> None:
+    connection.recv(65536)
+    body = b"Client sent an HTTP request to an HTTPS server.\n"
+    connection.sendall(b"HTTP/1.0 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def _waits(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
+
+
+@pytest.mark.parametrize("otherwise", [_closes, reset, _answers_400, _waits])
+def test_https_to_a_plain_port_is_found_out_at_the_first_attempt(otherwise: Callable[[socket.socket], None]) -> None:
+    with port_of(otherwise, None) as port:
+        run = upload(f"https://127.0.0.1:{port}/", content(100_000), timeout=(1, 5))
+    text = said(run, TransportError)
+    assert "the server does not speak TLS here (not retried); if plain HTTP is meant, use http:// in the target" in text
+
+
+@pytest.mark.parametrize("otherwise", [_closes, reset, _answers_400])
+def test_http_to_a_tls_port_is_found_out_at_the_first_attempt(otherwise: Callable[[socket.socket], None]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with port_of(otherwise, context) as port:
+        run = upload(f"http://127.0.0.1:{port}/", content(100_000), timeout=(1, 5))
+    assert type(run.error) is (ServerRefused if otherwise is _answers_400 else TransportError)
+    assert "(not retried); use https:// in the target" in str(run.error)
+
+
+def test_a_tls_port_that_closes_connections_is_not_taken_for_a_plain_one() -> None:
+    with ScriptedServer(to_anything=b"") as server:
+        run = upload(server.url.replace("http:", "https:"), content(10), max_chunk_retries=1, timeout=(1, 5))
+    assert type(run.error) is RetriesExhausted
+    assert "(attempt 2 of 2)" in str(run.error)
+
+
+# -- sources -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/sys/class/net/lo/mtu").exists(), reason="there is no /sys here")
+def test_a_file_whose_size_is_not_what_it_says_is_not_said_to_have_changed() -> None:
+    with ScriptedServer() as server:
+        run = upload(server.url, Path("/sys/class/net/lo/mtu"), **BLIND)
+    text = said(run, SourceError)
+    assert "its size is not what it says: it ends at byte" in text
+    assert "changed" not in text
+    with ScriptedServer() as server:
+        run = upload(server.url, (Path("/sys/class/net/lo/mtu").read_bytes(), "mtu"), **BLIND)
+    assert run.count("file_success") == 1
+
+
+def test_the_times_of_a_file_that_changed_are_local_ones(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"1")
+    os.utime(path, ns=(0, 1_700_000_000_000_000_000))
+
+    def change(request: Request) -> None:
+        os.utime(path, ns=(0, 1_800_000_000_000_000_000))
+        answer(404)(request)
+
+    with ScriptedServer(otherwise=change) as server:
+        run = upload(server.url, path)
+    before, after = (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) for at in (1_700_000_000, 1_800_000_000))
+    assert f"(last modified {before} → {after})" in said(run, SourceChanged)
