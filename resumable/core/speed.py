@@ -34,6 +34,9 @@ class _FadingMean:
         self._bytes = self._bytes * fading + size
         self._seconds = self._seconds * fading + seconds
 
+    def take_back(self, size: int) -> None:
+        self._bytes = max(self._bytes - size, 0.0)
+
     @property
     def rate(self) -> float:
         return self._bytes / self._seconds if self._seconds > 0 else 0.0
@@ -78,7 +81,8 @@ class SpeedMeter:
 
     def take_back(self, size: int) -> None:
         """Count so many bytes less, because they moved in vain. The time that they took counts."""
-        self._bytes = max(self._bytes - size, 0.0)
+        self._recent.take_back(size)
+        self._steady.take_back(size)
 
     @property
     def speed(self) -> float:
