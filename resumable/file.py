@@ -179,7 +179,7 @@ class ResumableFile(Progress):
         self._dispatcher.retry(self._entry)
 
     def bootstrap(self) -> None:
-        """Cut the file anew, and take nothing of it for stored (resumable.js ``bootstrap``).
+        """Cut the file again, and take nothing of it for stored (resumable.js ``bootstrap``).
 
         Raises StateError if it was removed from the session, or if that is closed.
         """

@@ -99,7 +99,7 @@ class Attempt:
             if decision is Verdict.STORED and not self._believable(reply):
                 return None
         except NetworkFailure as failure:
-            # As in resumable.js: whatever goes wrong with a test, the upload that follows will tell.
+            # As in resumable.js: whatever goes wrong with a test, the upload that follows decides.
             return self._outcomes.failed(self._request, failure) if failure.permanent else None
         known = _is_ours(reply)
         if known or not self._ours:
@@ -257,7 +257,7 @@ class Attempt:
         )
 
     def ask(self) -> Verdict:
-        """Ask the server whether it has the chunk, after its answer to the chunk has told nothing.
+        """Ask the server whether it has the chunk, after its answer to the chunk proved nothing.
 
         Return STORED, MISSING, or RETRY if its tests cannot tell. Raises NetworkFailure, Stopped, HookError.
         """

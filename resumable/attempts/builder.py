@@ -31,7 +31,7 @@ class RequestBuilder:
     def __init__(self, options: Options, hooks: Hooks) -> None:
         self._options = options
         self._hooks = hooks
-        # A test_target that is callable makes the URLs of tests, whoever makes those of uploads.
+        # A callable test_target makes the URLs of tests, whatever makes those of uploads.
         self._test_hooks = Hooks({"target": options.test_target})
         self._names = _names(options)
         self._rate_limiter = None if options.limit_rate is None else RateLimiter(options.limit_rate)

@@ -1,1 +1,1 @@
-"""Pure state machines: no clock, no thread, no file, no socket, no signal. Whoever calls holds the lock."""
+"""Pure state machines: no clock, no thread, no file, no socket, no signal. The caller holds the lock."""

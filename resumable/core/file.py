@@ -166,8 +166,8 @@ class FileCore:
         self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = False
 
     def rechunk(self, plan: ChunkPlan) -> None:
-        """Cut the file anew. Nothing of it is known to be stored then, and nothing is leased before the wire is free of
-        it."""
+        """Cut the file again. Nothing of it is known to be stored then, and nothing is leased before the wire is free
+        of it."""
         self.draining += len(self.live) + self.confirming
         self.confirming = False
         self._split(plan, replace(self.order, count=plan.count))

@@ -147,7 +147,7 @@ class SessionCore:
         return self.effects.flush()
 
     def bootstrap_file(self, key: int) -> Effects:
-        """Cut the file anew, and take nothing of it for stored."""
+        """Cut the file again, and take nothing of it for stored."""
         file = self._file(key, "bootstrap the file")
         ended = file.state in TERMINAL
         self._transition(file, FileEvent.BOOTSTRAP)

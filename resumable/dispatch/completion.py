@@ -59,7 +59,7 @@ class Completion:
                         self._end()
             if not isinstance(error, RuntimeError):
                 raise
-            logger.warning("no thread can be started that waits for completion_delay: the run ends now")
+            logger.warning("the system starts no thread that waits for completion_delay: the run ends now")
 
     def _left(self) -> float | None:
         """Seconds that silence still has to last, or None if there is none. The caller holds the lock."""

@@ -168,16 +168,16 @@ class ThreadDelivery(Delivery):
                     self._thread = None
             if not isinstance(error, RuntimeError):
                 raise
-            logger.warning("no thread can be started for the handlers: they wait")
+            logger.warning("the system starts no thread for the handlers: they run once it does")
 
     def _run(self) -> None:
         while True:
             try:
                 self._deliver()
             except Exception:
-                logger.exception("telling what happened failed in an unforeseen way")
+                logger.exception("the delivery of an event failed unexpectedly")
             except KeyboardInterrupt:
-                logger.warning("a handler raised KeyboardInterrupt, which ends nothing on this thread")
+                logger.warning("a handler raised KeyboardInterrupt, which has no effect on the thread of the handlers")
             except BaseException:
                 # A handler wanted to end the program, which has been reported. Others wait for this thread.
                 pass
@@ -243,7 +243,7 @@ class PostedDelivery(Delivery):
         except Exception:
             # The notices are kept, and the next one tries again: a loop that is closed refuses all of them.
             if not self._refused:
-                logger.exception("what deliver= was given to post with raised: the handlers wait")
+                logger.exception("the function given as deliver= raised: the handlers wait")
             self._refused = True
             with self._lock:
                 self._posted = False

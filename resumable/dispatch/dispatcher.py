@@ -4,7 +4,7 @@ A command is true when it returns, and notices of it wait for delivery. Handles 
 snapshot. Why there is one lock, and what it protects: see ``shared_state``.
 
 Threads are daemons, started by the first run, and end when nothing is open, even if the run is held open: so a session
-that nobody holds can be collected.
+without references can be collected.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class FileStatus(NamedTuple):
-    """The state of a file, the exception it failed of, the server's last words on it, and why it was cancelled."""
+    """The state of a file, its exception if it failed, the server's last answer about it, and why it was cancelled."""
 
     state: FileState
     error: Exception | None
@@ -246,7 +246,7 @@ class Dispatcher:
         self._start()
 
     def bootstrap(self, entry: FileEntry) -> None:
-        """Cut the file anew, and cut off its requests."""
+        """Cut the file again, and cut off its requests."""
         self._command(self._core.bootstrap_file, entry.key, hard=True)
         self._start()
 

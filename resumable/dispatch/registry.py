@@ -46,8 +46,8 @@ class FileEntry:
     ``record``, ``source`` and ``plan`` are facts that any thread may read. The worker that prepares the file replaces
     them before its first request; ``replaced`` says that a hook gave other bytes.
 
-    ``core``, ``meter`` and ``transfers``, the number of leases under way, belong to the dispatcher: whoever reads them
-    holds the session's lock.
+    ``core``, ``meter`` and ``transfers``, the number of leases under way, belong to the dispatcher: read
+    them with the session's lock held.
     """
 
     def __init__(self, record: FileRecord, source: Source, plan: ChunkPlan) -> None:

@@ -53,7 +53,8 @@ class Workers:
                         self._threads.discard(thread)
                     if not isinstance(error, RuntimeError) or not self._threads:
                         raise
-                    logger.warning("no more threads can be started: going on with %d workers", len(self._threads))
+                    count = len(self._threads)
+                    logger.warning("the system starts no more threads: the upload goes on with %d workers", count)
                     return
 
     def join(self, timeout: float) -> bool:
@@ -94,11 +95,11 @@ class Workers:
                 outcome = self._perform(transfer, leases.begin_send)
             except BaseException as error:
                 # A slot must not leak, and a worker must not die silently, whatever went wrong.
-                logger.exception("performing a request failed in an unforeseen way")
+                logger.exception("a request failed unexpectedly; its file has failed with it")
                 cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
             try:
                 leases.complete(transfer, outcome)
             except BaseException:
                 # Handlers may run here, if deliver= calls at once, and want to end the program.
-                logger.exception("reporting a request failed in an unforeseen way")
+                logger.exception("the outcome of a request could not be reported")

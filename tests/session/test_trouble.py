@@ -47,7 +47,7 @@ def test_where_there_are_few_threads_few_workers_do_the_work(
     with Resumable(wire.url, chunk_size=10, simultaneous_uploads=8) as session:
         file = session.add_file(make(size=200))
     assert file.is_complete()
-    assert "going on with 2 workers" in caplog.text
+    assert "goes on with 2 workers" in caplog.text
 
 
 def test_where_there_is_no_thread_at_all_adding_says_so_and_joining_tries_again(
@@ -78,7 +78,7 @@ def test_handlers_for_which_there_was_no_thread_are_called_when_there_is_one(
         scarce(lambda name: True)
         session.join(PATIENCE)
         assert heard == [file]
-    assert "no thread can be started for the handlers" in caplog.text
+    assert "starts no thread for the handlers" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["worker", "events"])
@@ -174,7 +174,7 @@ def test_telling_goes_on_after_it_failed_in_a_way_that_nobody_foresaw(
         session.join(PATIENCE)
     assert heard == [file]
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "telling what happened failed" in record.getMessage()
+    assert "the delivery of an event failed" in record.getMessage()
 
 
 def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: ScriptedServer, make: Make) -> None:
