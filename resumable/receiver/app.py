@@ -230,8 +230,10 @@ class Receiver:
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
         request, status, text = exchange.request, refusal.status, refusal.sentence
         _log.info("%r %r refused with %d: %r", request.method, request.path, status, text)
-        # A browser that is not allowed to send an upload from a page of another site does not even try.
-        method = request.headers.get("access-control-request-method", request.method)
+        method = request.method
+        if method == "OPTIONS":
+            # A browser asks first, and does not send the upload of a page that may not upload here.
+            method = request.headers.get("access-control-request-method", method)
         if method in _UPLOADS:
             signal = self.signals.upload_refused
             self.signals.emit(signal, status=status, sentence=text, record=exchange.record)
@@ -302,8 +304,7 @@ class Receiver:
     def _tested(self, upload: StoredUpload, asked: ChunkDescription) -> Response:
         """Answer a test of a chunk of an upload that is not over."""
         count = asked.record.total_chunks
-        if upload.record.published is None:
-            check_frozen(upload.record, asked.record)
+        check_frozen(upload.record, asked.record, cut=upload.record.published is None)
         # If finishing the upload failed, or was interrupted, the client has to send the last chunk again.
         waiting = upload.complete()
         listed = all_chunks(count - 1) if waiting else stored_chunks(upload, count)

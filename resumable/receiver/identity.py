@@ -41,8 +41,11 @@ def session_of(request: Request) -> str:
     return said if _SESSION.fullmatch(said) else ""
 
 
-def check_frozen(known: UploadRecord, said: UploadRecord) -> None:
-    """Check that the request agrees with the first one of its upload. Raises :class:`Refusal` (409)."""
+def check_frozen(known: UploadRecord, said: UploadRecord, *, cut: bool = True) -> None:
+    """Check that the request agrees with the first one of its upload, with ``cut`` also in how it cuts the file.
+
+    Raises :class:`Refusal` (409).
+    """
     for field, what in _FILE.items():
         if getattr(known, field) != getattr(said, field):
             began, now = getattr(known, field), getattr(said, field)
@@ -51,7 +54,7 @@ def check_frozen(known: UploadRecord, said: UploadRecord) -> None:
                 409,
                 f"An unfinished upload with this identifier has {differs}: upload this file under another identifier.",
             )
-    if (known.chunk_size, known.total_chunks) != (said.chunk_size, said.total_chunks):
+    if cut and (known.chunk_size, known.total_chunks) != (said.chunk_size, said.total_chunks):
         raise Refusal(409, _other_cut(known, said), (CHUNK_SIZE_HEADER, str(known.chunk_size)))
     if known.file_sha256 and said.file_sha256 and known.file_sha256 != said.file_sha256:
         raise other_hash(known.file_sha256, said.file_sha256)

@@ -252,6 +252,7 @@ def test_a_file_whose_hook_failed_is_finished_with_another_chunk_size_too(root: 
     assert uploaded(url)[-1] == 500
     assert [ask(url, OTHER_CUT, number).status_code for number in (1, 2, 3, 4)] == [200, 200, 200, 204]
     assert sent(url, replace(OTHER_CUT, data=bytes(100)), 4).status_code == 409
+    assert ask(url, replace(OTHER_CUT, data=bytes(50))).status_code == 409
     assert sent(url, OTHER_CUT, 4).status_code == 201
     assert calls == ["a.bin", "a.bin"]
     assert ask(url, OTHER_CUT, 4).status_code == 200
