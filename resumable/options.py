@@ -158,8 +158,8 @@ class Options:
     chunk_order: str = _row(
         "bookends",
         None,
-        validators.one_of("bookends", "free", "sequential"),
-        "Which chunks of a file may be sent together.",
+        validators.one_of("bookends", "strict", "free", "sequential"),
+        "Which chunks of a file may be sent together; strict: nothing at all beside the first and the last.",
     )
     test_chunks: bool = _row(
         True, "testChunks", validators.flag(), "Ask for each chunk whether the server has it already."

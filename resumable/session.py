@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Resumable"]
 
+HELD_BYTES = 16 * 1024 * 1024
+"""The most bytes of chunks whose ends are held together."""
+
 
 class Result(NamedTuple):
     """The result of a run: what became of its files. True if all of them succeeded.
@@ -119,6 +122,7 @@ class Resumable(Progress):
             retry_for=checked.retry_for,
             fail_fast=checked.fail_fast,
             first_and_last=checked.prioritize_first_and_last_chunk,
+            held_bytes=HELD_BYTES if checked.limit_rate is None and self._owns_transport else 0,
             delay=_delay(checked.chunk_retry_interval),
         )
         self._dispatcher = Dispatcher(

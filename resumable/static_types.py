@@ -48,7 +48,7 @@ class SessionOptions(TypedDict, total=False):
     chunk_format: Literal["blob", "base64"]
     set_chunk_type_from_file: bool
     prioritize_first_and_last_chunk: bool
-    chunk_order: Literal["bookends", "free", "sequential"]
+    chunk_order: Literal["bookends", "strict", "free", "sequential"]
     trust_tests: bool
     success_statuses: Iterable[int]
     test_errors_are_permanent: bool

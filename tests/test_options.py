@@ -149,7 +149,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "chunk_format": ([("blob", "blob"), ("base64", "base64")], ["hex", None]),
     "set_chunk_type_from_file": FLAG,
     "prioritize_first_and_last_chunk": FLAG,
-    "chunk_order": ([(mode, mode) for mode in ("bookends", "free", "sequential")], ["random", None]),
+    "chunk_order": ([(mode, mode) for mode in ("bookends", "strict", "free", "sequential")], ["random", None]),
     "test_chunks": FLAG,
     "trust_tests": FLAG,
     "success_statuses": STATUSES,

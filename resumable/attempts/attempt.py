@@ -24,6 +24,7 @@ from ..protocol.parameters import ChunkFacts
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
 from ..sources.path import Reader, Source, make_source
 from ..transport.base import NetworkFailure, Reply, Request
+from ..transport.body import HeldBody
 from . import messages
 from .context import AttemptContext
 from .outcomes import MOST_HOPS, OTHER_SERVER, Outcomes
@@ -81,6 +82,11 @@ class Attempt:
     def _subjects(self) -> tuple[Any, Any]:
         """Return the file and the chunk as users hold them."""
         return self._entry.subject, self._entry.subject.chunks[self._lease.index]
+
+    @property
+    def absent(self) -> bool:
+        """Whether the server answered the test, and said in so many words that it lacks the chunk."""
+        return self._absent
 
     # -- test ----------------------------------------------------------------------------------------------------
 
@@ -271,7 +277,7 @@ class Attempt:
         return Verdict.STORED if trusted else Verdict.RETRY
 
     def _chunk_request(self, reader: Reader) -> Request:
-        return self._context.requests.upload(
+        request = self._context.requests.upload(
             self._facts,
             self._subjects,
             reader,
@@ -279,6 +285,9 @@ class Attempt:
             final=self._lease.final,
             stopped=lambda: self._control.stopped,
         )
+        if request.body is None or not self._control.holds_end:
+            return request
+        return request._replace(body=HeldBody(request.body, reader, self._control))
 
     # -- one request ---------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ class EffectCollector:
         self._notices: list[Notice] = []
         self._stopped: list[int] = []
         self._ended: list[int] = []
+        self._released: list[int] = []
 
     def add(self, event: str, file: FileCore | None = None, index: int | None = None, *,
              message: str | None = None, extra: tuple[object, ...] = ()) -> None:  # fmt: skip
@@ -53,11 +54,16 @@ class EffectCollector:
         """Add that the file has ended or left the session."""
         self._ended.append(file.key)
 
+    def release(self, leases: Iterable[int]) -> None:
+        """Add leases whose ends are held no more."""
+        self._released += leases
+
     def flush(self) -> Effects:
         """Return what was collected since the last call."""
-        if not self._notices and not self._stopped and not self._ended:
+        if not self._notices and not self._stopped and not self._ended and not self._released:
             return _NOTHING
-        effects = Effects(tuple(self._notices), tuple(self._stopped), tuple(self._ended))
+        effects = Effects(tuple(self._notices), tuple(self._stopped), tuple(self._ended), tuple(self._released))
+        self._released.clear()
         self._notices.clear()
         self._stopped.clear()
         self._ended.clear()

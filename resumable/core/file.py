@@ -24,6 +24,7 @@ gets the last one, not afterwards.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -64,7 +65,8 @@ class ActiveChunk:
     ``attempt`` is the number of its latest attempt. When that began, the server had nothing of the file (``new``), and
     new files were held back although there might have been room (``speculative``). ``failed`` is the number of the
     session's latest attempt at the time of the failure. The next attempt is ``due`` then, or ``earliest`` if others get
-    through. ``limited`` counts failures of the kinds that get few attempts.
+    through. ``limited`` counts failures of the kinds that get few attempts. ``early``: the chunk got its turn while
+    others had to be acknowledged before it, see ``holds``; ``flows``: bytes of its body are on their way.
     """
 
     __slots__ = (
@@ -73,9 +75,11 @@ class ActiveChunk:
         "consecutive_failures",
         "due",
         "earliest",
+        "early",
         "epoch",
         "failed",
         "file",
+        "flows",
         "limited",
         "new",
         "own_failures",
@@ -108,7 +112,7 @@ class ActiveChunk:
         self.state = state
         self.due = self.earliest = 0.0
         self.attempt = self.failed = 0
-        self.new = self.speculative = False
+        self.new = self.speculative = self.early = self.flows = False
         self.consecutive_failures = self.own_failures = 0
         self.successes_seen = 0
 
@@ -262,9 +266,44 @@ class FileCore:
             return False
         if self.confirms_first:
             return True
-        # A chunk that must be alone is alone: so if there are several, none of them must.
-        alone = self.order.exclusive
-        return alone(self.next_position()) or (len(self.live) == 1 and alone(next(iter(self.live))))
+        return any(map(self.order.exclusive, (self.next_position(), *self.live)))
+
+    @property
+    def may_be_early(self) -> bool:
+        """Whether the next position may have its turn although it is blocked. It never had one, so it is asked for."""
+        if not self.order.holds_ends or self.state is not FileState.UPLOADING or self.draining or self.confirming:
+            return False
+        if self.exhausted or self.untested or self.confirms_first:
+            return False
+        position = self.next_position()
+        turn = self.released.get(position, NO_ATTEMPTS)
+        return position > 0 and not turn.tested and not turn.retries and self.awaits_flowing(position)
+
+    def may_finish(self, position: int) -> bool:
+        """Return whether everything is acknowledged that has to be before this position is whole at the server."""
+        if not self.order.holds_ends or position == 0:
+            return True
+        if position == self.order.count - 1:
+            return self.done + self.done_ahead == position
+        return self.is_done(0)
+
+    def awaits_flowing(self, position: int, attempt: float = math.inf) -> bool:
+        """Return whether something has to be acknowledged before this position, and bytes of all that flow, in requests
+        that began before this attempt."""
+        if 0 < position < self.order.count - 1:
+            awaited = [self.live[0]] if 0 in self.live else []
+        else:
+            awaited = [record for other, record in self.live.items() if other != position]
+            if self.cursor < self.order.count - 1 or any(other != position for other in self.released):
+                return False
+        return bool(awaited) and all(
+            record.state is ChunkState.SENDING and record.flows and record.attempt < attempt for record in awaited
+        )
+
+    def size_of(self, position: int) -> int:
+        """The bytes of the chunk at this position."""
+        start, end = self.plan.span(self.order.index(position))
+        return end - start
 
     def take(self) -> ActiveChunk:
         """Return a new record: of the hooks if they have not run, of the confirmation if nothing else is left, or of
@@ -287,8 +326,8 @@ class FileCore:
         record = self.live[position] = ActiveChunk(self, self.epoch, position, history)
         return record
 
-    def lease(self, record: ActiveChunk, identifier: int) -> Lease:
-        """Return the lease of the record."""
+    def lease(self, record: ActiveChunk, identifier: int, *, awaited: bool = False) -> Lease:
+        """Return the lease of the record. ``awaited``: as in :class:`Lease`."""
         if record.prepare:
             return Lease(identifier, self.key, record.epoch, prepare=True)
         index = self.order.index(record.position)
@@ -306,6 +345,7 @@ class FileCore:
             final=self.exhausted,
             confirm=record.confirm,
             ours=self.ours,
+            awaited=awaited,
         )
 
     def store(self, position: int, size: int, *, skipped: bool, believed: bool = False) -> None:

@@ -13,7 +13,7 @@ from ..errors import FileRejected
 from ..protocol.plan import ChunkPlan
 from .states import FastEnum, FileState
 
-__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Proof", "Wait"]
+__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Permission", "Proof", "Wait"]
 
 
 class Lease(NamedTuple):
@@ -23,6 +23,7 @@ class Lease(NamedTuple):
     the file, all chunks of which are taken for stored, or still has what it said it has of it; the chunk is the one to
     ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
     one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
+    ``awaited``: somebody wants to know when bytes of the chunk are on their way.
     """
 
     id: int
@@ -38,6 +39,18 @@ class Lease(NamedTuple):
     final: bool = False
     confirm: bool = False
     ours: bool = False
+    awaited: bool = False
+
+
+class Permission(FastEnum):
+    """Whether a chunk that the server lacks may be sent."""
+
+    STOP = "stop"
+    """It may not: the lease is over but for the report."""
+    SEND = "send"
+    """It may."""
+    HOLD = "hold"
+    """It may, but for its end, until that is released."""
 
 
 class OutcomeKind(FastEnum):
@@ -117,12 +130,13 @@ class Ending(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a call to the core brought about: notices to deliver in order, leases whose requests must stop, and files
-    that have ended or left the session."""
+    """What a call to the core brought about: notices to deliver in order, leases whose requests must stop, files that
+    have ended or left the session, and leases whose ends are held no more."""
 
     notices: tuple[Notice, ...] = ()
     stopped: tuple[int, ...] = ()
     ended: tuple[int, ...] = ()
+    released: tuple[int, ...] = ()
 
 
 class Wait(NamedTuple):

@@ -21,7 +21,8 @@ TWICE_WITHIN = 10.0
 class SessionPolicy(NamedTuple):
     """The rules of a session. ``delay(retries, failures)`` is the seconds before a retry: ``retries`` counts the
     chunk's failed attempts, ``failures`` those since anything got through, and those since when other chunks did.
-    ``retry_for`` is seconds without progress."""
+    ``retry_for`` is seconds without progress. ``held_bytes`` is the most that early chunks have together, 0 if there
+    are none; each has at least ``smallest_held`` bytes."""
 
     slots: int = 3
     test_chunks: bool = True
@@ -29,6 +30,8 @@ class SessionPolicy(NamedTuple):
     retry_for: float | None = None
     fail_fast: bool = False
     first_and_last: bool = False
+    held_bytes: int = 0
+    smallest_held: int = 65536
     delay: Callable[[int, int], float] = lambda retries, failures: 0.0
 
 

@@ -18,12 +18,14 @@ from ..errors import FileRejected, StateError, UploadError
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .collector import EffectCollector
 from .file import ActiveChunk, FileCore
+from .holds import HeldEnds
 from .records import (
     Effects,
     Ending,
     Lease,
     Outcome,
     OutcomeKind,
+    Permission,
     Proof,
     Wait,
 )
@@ -55,6 +57,7 @@ _ANSWERS = {
     OutcomeKind.RETRY: ChunkEvent.RETRY,
     OutcomeKind.STOPPED: ChunkEvent.STOPPED,
 }
+_STORED = (ChunkEvent.PRESENT, ChunkEvent.ACCEPTED)
 
 
 class SessionCore:
@@ -77,6 +80,7 @@ class SessionCore:
         self._slots = Slots(policy.slots)
         self._queue = FileQueue(self.files, first_and_last=policy.first_and_last)
         self._retries = RetryController(policy)
+        self._holds = HeldEnds(policy)
         self.effects = EffectCollector()
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -239,9 +243,14 @@ class SessionCore:
             return self._lease(record, now)
         if slots.free(fewer=retries.holds_back(now)):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
+            early = None
             file = self._queue.next(new=begins <= now)
+            if file is None:
+                file = early = self._holds.next(slots.files())
             if file is not None and asks <= now:
-                return self._lease(self._take(file), now)
+                record = self._take(file)
+                record.early = early is not None
+                return self._lease(record, now)
             if file is not None:
                 until = min(until, asks)
             elif begins > now and self._queue.next(new=True) is not None:
@@ -250,20 +259,31 @@ class SessionCore:
                 retries.pause_clock()
         return Wait(None if until == math.inf else until)
 
-    def begin_send(self, identifier: int) -> tuple[bool, Effects]:
+    def begin_send(self, identifier: int, *, proven: bool = False) -> tuple[Permission, Effects]:
         """Return whether the chunk, which the server lacks, may be sent now. It may not if it has to stop, if the lease
-        is over, or if the server has to be asked something first."""
+        is over, or if something has to be asked or acknowledged first. ``proven``: the server has answered the test of
+        the chunk."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
-            return False, self.effects.flush()
+            return Permission.STOP, self.effects.flush()
+        permission = Permission.SEND
         if record.state is ChunkState.TESTING:
             record.tested = True
-            if record.file.doubted and not record.file.pending and record.epoch == record.file.epoch:
+            doubted = record.file.doubted and not record.file.pending and record.epoch == record.file.epoch
+            if not doubted and not record.file.may_finish(record.position):
+                permission = Permission.HOLD
+            if doubted or (permission is Permission.HOLD and not self._holds.begin(identifier, record, proven=proven)):
                 record.step(ChunkEvent.STOP)
-                return False, self.effects.flush()
+                return Permission.STOP, self.effects.flush()
             record.step(ChunkEvent.ABSENT)
             self.effects.progress(record.file)
-        return True, self.effects.flush()
+        return permission, self.effects.flush()
+
+    def flow(self, identifier: int) -> None:
+        """Note that bytes of the awaited chunk are on their way."""
+        record = self._slots.live.get(identifier)
+        if record is not None:
+            record.flows = True
 
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
         """End the lease: its slot is free, or waits for the retry. A lease that has ended before has no effects.
@@ -286,6 +306,7 @@ class SessionCore:
             self._prepared(record, outcome)
         else:
             self._answered(record, lease, outcome, now)
+        self._review_holds()
         self._complete_if_idle()
         return self.effects.flush()
 
@@ -319,9 +340,10 @@ class SessionCore:
     def _lease(self, record: ActiveChunk, now: float) -> Lease:
         if not record.prepare:
             self._retries.attempt(record, now)
+        record.flows = False
         if record.state is ChunkState.SENDING:
             self.effects.progress(record.file)
-        return record.file.lease(record, self._slots.take(record))
+        return record.file.lease(record, self._slots.take(record), awaited=self._holds.awaits(record))
 
     def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
         file = record.file
@@ -338,10 +360,18 @@ class SessionCore:
 
     def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
-        following = record.following(_ANSWERS[outcome.kind])
+        event = _ANSWERS[outcome.kind]
+        if record.early and record.state is not ChunkState.STOPPING and event not in _STORED:
+            event = ChunkEvent.WITHDRAWN
+        following = record.following(event)
         file.record_proof(outcome.proof)
         if outcome.stored and not record.confirm:
             self._mark(file, outcome.stored, believed=outcome.believed)
+        if event is ChunkEvent.WITHDRAWN:
+            # That it was too much for the server is no reason to wait: there will be less.
+            self._retries.response_received(record, outcome._replace(busy=False), now)
+            self._withdraw(record, lease)
+            return
         self._retries.response_received(record, outcome, now)
         denied = outcome.kind is OutcomeKind.DENIED and file.asked and outcome.proof is not Proof.NONE
         exhausted = self._retries.exhausted(record, outcome, now) if following is ChunkState.BACKOFF else None
@@ -373,6 +403,14 @@ class SessionCore:
             self._queue.add(file)
             if following is ChunkState.FAILED:
                 self._fail(file, outcome, lease.index)
+
+    def _withdraw(self, record: ActiveChunk, lease: Lease) -> None:
+        """Let an early chunk that was not acknowledged wait for another turn as if it had had none."""
+        self._holds.fail(lease.id)
+        record.step(ChunkEvent.WITHDRAWN)
+        del self._slots.live[lease.id]
+        record.file.release(record)
+        self._queue.add(record.file)
 
     def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
         """Let the file wait with all others that are new. Its slot is for those that the server has begun to take."""
@@ -448,6 +486,11 @@ class SessionCore:
             return False
         file.state = step(FILE, file.state, event, "file")
         return True
+
+    def _review_holds(self) -> None:
+        released, stopped = self._holds.review()
+        self.effects.release(released)
+        self.effects.stop(stopped)
 
     def _stop(self, file: FileCore, *, announce: bool = False) -> None:
         stopped, fresh = self._slots.stop(file)

@@ -86,6 +86,7 @@ class ChunkEvent(FastEnum):
     DUE = "due"
     STOP = "stop"
     STOPPED = "stopped"
+    WITHDRAWN = "withdrawn"
 
 
 class FileState(FastEnum):
@@ -153,10 +154,12 @@ CHUNK: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
     (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
     (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
     (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
+    (ChunkState.TESTING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
     (ChunkState.SENDING, ChunkEvent.ACCEPTED): ChunkState.DONE,
     (ChunkState.SENDING, ChunkEvent.REFUSED): ChunkState.FAILED,
     (ChunkState.SENDING, ChunkEvent.RETRY): ChunkState.BACKOFF,
     (ChunkState.SENDING, ChunkEvent.STOP): ChunkState.STOPPING,
+    (ChunkState.SENDING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
     (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.SENDING,
     (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
     (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,

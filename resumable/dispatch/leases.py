@@ -14,6 +14,7 @@ from ..core.records import (
     Notice,
     Outcome,
     OutcomeKind,
+    Permission,
 )
 from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected
@@ -27,8 +28,9 @@ __all__ = ["LeaseManager", "Perform"]
 
 logger = logging.getLogger("resumable")
 
-Perform = Callable[[Transfer, Callable[[Transfer], bool]], Outcome]
-"""Does one lease's work. The last argument is called before the chunk is sent, and says whether it may be."""
+Perform = Callable[[Transfer, Callable[[Transfer, bool], bool]], Outcome]
+"""Does one lease's work. The last argument is called before a chunk is sent that the server was asked for, with whether
+it answered, and says whether the chunk may be sent."""
 
 
 class LeaseManager:
@@ -82,6 +84,11 @@ class LeaseManager:
 
     def _progressed(self, transfer: Transfer) -> None:
         """Announce progress, unless that was done a moment ago."""
+        if transfer.awaited:
+            transfer.awaited = False
+            with self._lock:
+                self._core.flow(transfer.lease.id)
+                self._shared.work.notify_all()
         now = self._clock()
         if now - transfer.announced_at < self._throttle:
             return
@@ -93,13 +100,16 @@ class LeaseManager:
                 self._outbox.extend((Notice("file_progress", entry.key), Notice("progress")))
         self._delivery.post()
 
-    def begin_send(self, transfer: Transfer) -> bool:
-        """Return whether the chunk, which the server lacks, may be sent."""
+    def begin_send(self, transfer: Transfer, proven: bool) -> bool:
+        """Return whether the chunk, which the server lacks, may be sent, perhaps with its end held. ``proven``: the
+        server has answered the test."""
         with self._lock:
-            allowed, effects = self._core.begin_send(transfer.lease.id)
+            permission, effects = self._core.begin_send(transfer.lease.id, proven=proven)
+            if permission is Permission.HOLD:
+                transfer.control.hold()
             self._outbox.extend(effects.notices)
         self._delivery.post()
-        return allowed
+        return permission is not Permission.STOP
 
     def complete(self, transfer: Transfer, outcome: Outcome) -> None:
         """Report the outcome. The lease is over then, and requests of files that ended with it are cut off."""

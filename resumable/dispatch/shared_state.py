@@ -65,21 +65,24 @@ class Waiters:
 
 
 class FollowUp(NamedTuple):
-    """What remains to be done after a call to the core, without the lock: requests to stop, and sources of files that
-    left the session to close."""
+    """What remains to be done after a call to the core, without the lock: requests to stop, sources of files that left
+    the session to close, and requests whose ends are held no more."""
 
     controls: list[RequestControl]
     sources: list[Source]
+    released: list[RequestControl]
 
     def carry_out(self, *, hard: bool) -> None:
         """Stop the requests, those that wait for their answer only if ``hard``, and close the sources."""
+        for control in self.released:
+            control.release()
         for control in self.controls:
             control.stop(hard=hard)
         for source in self.sources:
             source.close()
 
 
-_NOTHING = FollowUp([], [])
+_NOTHING = FollowUp([], [], [])
 
 
 class SharedState:
@@ -115,10 +118,11 @@ class SharedState:
         self.work.notify_all()
         if self.core.state not in RUNNING or (effects.ended and self.awaited):
             self.waiters.notify_all()
-        if not effects.stopped and not effects.ended:
+        if not effects.stopped and not effects.ended and not effects.released:
             return _NOTHING
         left = [self.registry.entries[key] for key in effects.ended if key not in self.core.files]
-        return FollowUp(self.transfers.controls(effects.stopped), [entry.source for entry in left])
+        stopped, released = map(self.transfers.controls, (effects.stopped, effects.released))
+        return FollowUp(stopped, [entry.source for entry in left], released)
 
     def has_work(self) -> bool:
         """Return whether there is something to do for threads, now or later. Takes the lock."""

@@ -106,11 +106,16 @@ class ChunkOrder:
         if max(start, 1) < min(stop, last):
             yield max(start, 1) + 1, min(stop, last) + 1
 
-    def exclusive(self, position: int) -> bool:
-        """Return whether no other chunk of the file may be on the wire together with this one.
+    @property
+    def holds_ends(self) -> bool:
+        """Whether others may be on the wire beside an exclusive chunk, if their ends are held."""
+        return self.mode == "bookends"
 
-        Bookends: the first and the last, because most servers create something at the first chunk and assemble at
-        the last, and fail if others arrive at the same time. Sequential: every one.
+    def exclusive(self, position: int) -> bool:
+        """Return whether no other chunk of the file may become whole at the server together with this one.
+
+        Bookends and strict: the first and the last, because most servers create something at the first chunk and
+        assemble at the last, and fail if others arrive at the same time. Sequential: every one.
         """
         if self.mode == "free":
             return False

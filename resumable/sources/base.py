@@ -172,6 +172,11 @@ class Reader:
             f"its size is not what it says: it ends at byte {offset + done}; give its content as bytes, or pipe it in",
         )
 
+    def verify_unchanged(self) -> None:
+        """Raise SourceChanged if the source is not what it was when it was added."""
+        with as_source_errors(self._name):
+            self._look()
+
     def close(self) -> None:
         """Give back what the reader holds. A second time does nothing."""
         close, self._close, self._read = self._close, _nothing, _closed

@@ -11,6 +11,7 @@ import selectors
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -186,6 +187,7 @@ class RequestControl:
     __slots__ = (
         "_begun",
         "_body",
+        "_end",
         "_gate",
         "_socket",
         "_stall",
@@ -203,6 +205,7 @@ class RequestControl:
         self._begun = False
         self._written = 0
         self._body: Body | None = None
+        self._end: threading.Event | None = None
         self.fresh = False
         self.seen = False
         self.stopped = False
@@ -333,6 +336,28 @@ class RequestControl:
         """The answer is here, or will never be."""
         self._socket = None
 
+    @property
+    def holds_end(self) -> bool:
+        """Whether the end of the body waits for :meth:`release`."""
+        return self._end is not None
+
+    def hold(self) -> None:
+        """Hold back the end of the body until :meth:`release`. Call this before the body is sent."""
+        self._end = threading.Event()
+
+    def release(self) -> None:
+        """Let the end of the body be sent. Any thread may call this."""
+        if self._end is not None:
+            self._end.set()
+
+    def wait_for_release(self, deadline: float) -> None:
+        """Wait until the end of the body may be sent, until ``deadline`` by the monotonic clock. Raises Stopped if it
+        may not be sent in time, if nothing of the request was sent yet, and once the request has been stopped."""
+        if self._end is not None:
+            released = self._end.wait(max(deadline - time.monotonic(), 0.0) if self.seen else 0.0)
+            if self.stopped or not released:
+                raise Stopped
+
     def stop(self, *, hard: bool) -> None:
         """No request begins any more, and what is being sent is cut off. Any thread may call this.
 
@@ -340,6 +365,8 @@ class RequestControl:
         """
         held = self._gate.acquire(timeout=_GATE_PATIENCE)
         self.stopped = True
+        if self._end is not None:
+            self._end.set()
         connection = self._socket
         if held:
             self._gate.release()

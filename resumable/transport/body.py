@@ -7,17 +7,22 @@ sending it. A chunk of at most one piece leaves in one write, together with what
 from __future__ import annotations
 
 import binascii
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
 from ..protocol.form import Form, base64_length
 from .base import Body, RequestControl, SourceFailure
 
-__all__ = ["PIECE", "ChunkBody", "HandedBody", "new_buffer"]
+__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "new_buffer"]
+
+HOLD_LIMIT = 4.0
+"""Seconds after which a request whose end is held is given up: there are servers that take 5 s for a whole request."""
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
 
+_END = 1024
 _ROOM = 16384
 _WATCHED = 1 << 18
 _UNWATCHED = 1 << 14
@@ -30,6 +35,8 @@ def new_buffer() -> memoryview:
 
 class _Reader(Protocol):
     def read_into(self, buffer: memoryview, offset: int) -> None: ...
+
+    def verify_unchanged(self) -> None: ...
 
 
 class ChunkBody:
@@ -108,6 +115,42 @@ class ChunkBody:
         except Exception as error:
             raise SourceFailure(error) from error
         return buffer
+
+
+class HeldBody:
+    """A body whose last bytes are sent when the control releases them, if the source is unchanged by then.
+
+    Iterating raises Stopped if they are not released in time, and what the body raises.
+    """
+
+    def __init__(self, body: Body, reader: _Reader, control: RequestControl) -> None:
+        self._body = body
+        self._reader = reader
+        self._control = control
+        self._deadline = time.monotonic() + HOLD_LIMIT
+        self.payload = body.payload
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        left = max(len(self._body) - _END, 0)
+        for piece in self._body:
+            view = memoryview(piece)
+            if left >= 0 and len(view) > left:
+                yield view[:left]
+                self._control.wait_for_release(self._deadline)
+                self._verify_unchanged()
+                view = view[left:]
+                left = 0
+            left -= len(view)
+            yield view
+
+    def _verify_unchanged(self) -> None:
+        try:
+            self._reader.verify_unchanged()
+        except Exception as error:
+            raise SourceFailure(error) from error
 
 
 class HandedBody:

@@ -76,10 +76,19 @@ def test_every_state_is_reached_and_every_event_is_of_use(
     known = {*table.values(), *first}
     used = {event for _, event in table}
     if states is ChunkState:
-        # Only a confirmation is denied, and it sends nothing.
+        # Only a confirmation is denied, and it sends nothing, so that nothing can be withdrawn.
         elsewhere = table is CHUNK
         known |= set() if elsewhere else {ChunkState.SENDING}
-        used |= {ChunkEvent.DENIED} if elsewhere else {ChunkEvent.SEND, ChunkEvent.ABSENT, ChunkEvent.ACCEPTED}
+        used |= (
+            {ChunkEvent.DENIED}
+            if elsewhere
+            else {
+                ChunkEvent.SEND,
+                ChunkEvent.ABSENT,
+                ChunkEvent.ACCEPTED,
+                ChunkEvent.WITHDRAWN,
+            }
+        )
     assert known >= set(states)
     assert used == set(events)
 

@@ -15,6 +15,7 @@ from resumable.core.records import (
     Notice,
     Outcome,
     OutcomeKind,
+    Permission,
     Proof,
 )
 from resumable.core.retry import RetryController, SessionPolicy
@@ -320,8 +321,8 @@ class SuccessWakesAtOnce(SessionCore):
 class StoppedIsSentAfterAll(SessionCore):
     """A test that was told to stop goes on to send its chunk."""
 
-    def begin_send(self, identifier: int) -> tuple[bool, Effects]:
-        return True, super().begin_send(identifier)[1]
+    def begin_send(self, identifier: int, *, proven: bool = False) -> tuple[Permission, Effects]:
+        return Permission.SEND, super().begin_send(identifier, proven=proven)[1]
 
 
 class StoppedFailureFails(SessionCore):
@@ -433,11 +434,11 @@ class UnconfirmedBytesCount(SessionCore):
 class LastIsSentWithOthersInDoubt(SessionCore):
     """The last chunk is sent, though the server was only believed to have the others."""
 
-    def begin_send(self, identifier: int) -> tuple[bool, Effects]:
+    def begin_send(self, identifier: int, *, proven: bool = False) -> tuple[Permission, Effects]:
         record = self._slots.live[identifier]
         claimed, record.file.believed = record.file.believed, None
         try:
-            return super().begin_send(identifier)
+            return super().begin_send(identifier, proven=proven)
         finally:
             record.file.believed = claimed
 

@@ -247,6 +247,7 @@ def _(bench: Bench) -> None:
     for order, groups in {
         "sequential": [{1}, {2}, {3}, {4}, {5}],
         "bookends": [{1}, {2, 3, 4}, {5}],
+        "strict": [{1}, {2, 3, 4}, {5}],
         "free": [{1, 2, 3, 4}, {5}],
     }.items():
         with bench.session(chunk_size=10, chunk_order=order, simultaneous_uploads=4, test_chunks=False) as session:

@@ -12,6 +12,7 @@ from resumable.core.records import (
     Notice,
     Outcome,
     OutcomeKind,
+    Permission,
     Wait,
 )
 from resumable.core.retry import SessionPolicy
@@ -24,7 +25,8 @@ PROGRESS = ("file_progress", "progress")
 
 
 class Driver:
-    """A session core of which ``now`` is the time, ``told`` the notices so far, ``stopped`` the leases to stop."""
+    """A session core of which ``now`` is the time, ``told`` the notices so far, ``stopped`` the leases to stop,
+    ``released`` those whose ends are held no more."""
 
     def __init__(self, *, mode: str = "free", first_and_last: bool = False, **rules: Any) -> None:
         rules.setdefault("test_chunks", False)
@@ -34,6 +36,7 @@ class Driver:
         self.now = 0.0
         self.told: list[Notice] = []
         self.stopped: list[int] = []
+        self.released: list[int] = []
 
     def add(self, chunks: int, *, size: int | None = None, prepared: bool = True) -> FileCore:
         """A file of so many chunks of 10 bytes, or of ``size`` bytes."""
@@ -46,6 +49,7 @@ class Driver:
         """The effects were taken down."""
         self.told += effects.notices
         self.stopped += effects.stopped
+        self.released += effects.released
         return effects
 
     def do(self, call: Callable[..., Effects], *arguments: Any, **more: Any) -> list[str]:
@@ -83,9 +87,13 @@ class Driver:
 
     def send(self, lease: Lease) -> bool:
         """Whether the chunk may be sent."""
-        allowed, effects = self.core.begin_send(lease.id)
+        return self.ask(lease) is Permission.SEND
+
+    def ask(self, lease: Lease, *, proven: bool = True) -> Permission:
+        """Whether the chunk may be sent, and its end with it."""
+        permission, effects = self.core.begin_send(lease.id, proven=proven)
         self.hear(effects)
-        return allowed
+        return permission
 
     def answer(self, lease: Lease, kind: str = "accepted", **facts: Any) -> list[str]:
         """The events that the outcome told, without progress."""

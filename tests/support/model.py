@@ -22,6 +22,7 @@ from resumable.core.records import (
     Lease,
     Outcome,
     OutcomeKind,
+    Permission,
     Proof,
 )
 from resumable.core.retry import RETRY_AFTER_CAP, TWICE_WITHIN, SessionPolicy
@@ -48,7 +49,8 @@ class Violation(AssertionError):
 class Request:
     """What is on the wire: the lease that began it, and what was said about it since. ``number`` counts them;
     ``new``: nothing of the file was stored then, ``guess``: new files were held back. ``put_back``: its chunk
-    waits for a question."""
+    waits for a question, or for others. ``flows``: bytes of its chunk are on their way. ``early``: others of the file
+    had to be stored first when it began, and its end is ``held`` until they are, or for ever if it is ``cut``."""
 
     lease: Lease
     sending: bool
@@ -58,6 +60,10 @@ class Request:
     told: bool = False
     put_back: bool = False
     drained: bool = False
+    flows: bool = False
+    early: bool = False
+    held: bool = False
+    cut: bool = False
 
     @property
     def index(self) -> int:
@@ -204,6 +210,11 @@ class Walk:
         self.mode = ("bookends", "bookends", "free", "sequential")[self.below(4)]
         self.first_and_last = self.random() < 0.2
         self.server = ("plain", "foreign", "ours", "mixed")[self.below(4)]
+        # An upload of one file to a server that has nothing of it: there chunks are early.
+        self.fresh = self.testing and self.mode == "bookends" and self.random() < 0.5
+        self.slots += 2 * self.fresh
+        self.held_bytes = (0, 25, 1000, 1000)[self.below(4)]
+        self.smallest_held = (0, 0, 8)[self.below(3)]
         self.core = make(
             SessionPolicy(
                 slots=self.slots,
@@ -211,6 +222,8 @@ class Walk:
                 max_chunk_retries=self.limit,
                 fail_fast=self.fail_fast,
                 first_and_last=self.first_and_last,
+                held_bytes=self.held_bytes,
+                smallest_held=self.smallest_held,
                 delay=lambda retries, streak: float(streak),
             )
         )
@@ -228,6 +241,9 @@ class Walk:
         self.runs = 0
         self.completions = 0
         self.asked = self.put_back = self.denials = 0
+        self.early = self.released = self.recalled = self.withdrawn = 0
+        self.offended = not (self.testing and self.held_bytes)
+        self.ends: list[int] = []
         self.files: dict[int, CutUp] = {}
         self.known: dict[int, CutUp] = {}
         self.wire: dict[int, Request] = {}
@@ -269,9 +285,9 @@ class Walk:
     # -- commands ------------------------------------------------------------------------------------------------
 
     def add(self) -> None:
-        if len(self.known) >= 4:
+        if len(self.known) >= (1 if self.fresh else 4):
             return
-        size = (0, 1, 7, 10, 15, 23, 30, 35, 41, 50)[self.below(10)]
+        size = (0, 1, 7, 10, 15, 23, 30, 35, 41, 50)[self.below(10)] * (2 if self.fresh else 1)
         plan = ChunkPlan(size, 10, force=self.random() < 0.5)
         order = ChunkOrder(plan.count, self.mode, self.first_and_last)
         prepared = self.random() < 0.8
@@ -425,6 +441,7 @@ class Walk:
             return False
         self.need(self.state is SessionState.UPLOADING, "no lease unless a run is under way")
         self.need(self.now >= self.not_before, "no lease before Retry-After")
+        early = False
         file = self.files.get(found.file)
         self.need(file is not None and not file.ended and not file.paused, "no lease for a file that does not want it")
         assert file is not None
@@ -445,7 +462,7 @@ class Walk:
             if found.confirm:
                 self.check_question(file, found)
             else:
-                self.check_turn(file, found)
+                early = self.check_turn(file, found)
             self.need(found.ours == file.ours, "whose server it is, is known")
             file.waiting.pop(index, None)
             file.wire.add(index)
@@ -454,7 +471,12 @@ class Walk:
             if not file.stored and self.room:
                 self.room -= 1
         self.wire[found.id] = Request(
-            found, sending=not found.test, number=self.numbers, new=not file.stored, guess=self.now < self.hold
+            found,
+            sending=not found.test,
+            number=self.numbers,
+            new=not file.stored,
+            guess=self.now < self.hold,
+            early=early,
         )
         self.hear(self.core.effects.flush())
         waiting = sum(len(other.waiting) for other in self.files.values())
@@ -479,7 +501,62 @@ class Walk:
         told = {r.index for r in self.wire.values() if r.lease.file == file.key and r.told and not r.drained}
         return (file.wire - told) | file.waiting.keys()
 
-    def check_turn(self, file: CutUp, lease: Lease) -> None:
+    def before(self, file: CutUp, index: int) -> set[int]:
+        """The chunks that have to be stored before this one may be whole at the server, and are not."""
+        if file.order.mode != "bookends":
+            return set()
+        first, last = file.sequence[0], file.sequence[-1]
+        wanted = {first} if index != last else set(file.sequence)
+        return set() if index == first else wanted - file.stored - {index}
+
+    def flowing(self, file: CutUp) -> set[int]:
+        """The chunks that are being sent, not told to stop, bytes of which are on their way."""
+        mine = [r for r in self.wire.values() if r.lease.file == file.key and not r.lease.prepare and not r.drained]
+        return {r.index for r in mine if r.sending and r.flows and not r.told}
+
+    def may_be_early(self, file: CutUp, lease: Lease) -> bool:
+        """Whether this chunk may be on the wire although others have to be stored first."""
+        before = self.before(file, lease.index)
+        if lease.id in self.wire:
+            mine = [r for r in self.wire.values() if r.lease.file == file.key and r.index in before]
+            if any(r.number > self.wire[lease.id].number for r in mine):
+                return False
+        held = sum(r.lease.end - r.lease.start for r in self.wire.values() if r.held)
+        size = lease.end - lease.start
+        fits = self.smallest_held <= size and held + size <= self.held_bytes
+        return not self.offended and bool(before) and before <= self.flowing(file) and fits
+
+    def flow(self) -> None:
+        """Bytes of some chunks are on their way."""
+        for request in self.wire.values():
+            if not request.lease.awaited or not request.sending or self.random() < 0.3:
+                continue
+            request.flows = True
+            self.log.append(("flow", request.lease.id))
+            self.core.flow(request.lease.id)
+
+    def review(self) -> None:
+        """What a held end waited for is stored, or is on its way no more."""
+        for identifier, request in self.wire.items():
+            if not request.held:
+                continue
+            file = self.known[request.lease.file]
+            before = self.before(file, request.index)
+            if request.told or request.drained or file.ended:
+                request.held = False
+                request.cut = True
+            elif not before:
+                request.held = False
+                self.released += 1
+                self.ends.append(identifier)
+            elif not before <= self.flowing(file):
+                request.held = False
+                request.told = request.cut = True
+                self.recalled += 1
+                self.stopped.append(identifier)
+
+    def check_turn(self, file: CutUp, lease: Lease) -> bool:
+        """Whether the chunk is early. Its turn has come, one way or the other."""
         index = lease.index
         self.need(QUESTION not in file.wire and QUESTION not in file.waiting, "nothing beside a question")
         if file.doubted and file.left and index not in file.waiting:
@@ -500,10 +577,21 @@ class Walk:
             index in file.waiting or settled.issuperset(file.sequence[:turn]), "retries, then the lowest position first"
         )
         self.need(lease.final == (len(settled | {index}) == file.plan.count), "final when none is left behind")
+        if index not in file.waiting and self.may_be_early(file, lease):
+            self.need(lease.test and not lease.retries, "an early chunk is asked for, once")
+            self.early += 1
+            return True
+        # Early ones are no more than questions, or will be held, or never become whole.
+        harmless = {
+            r.index
+            for r in self.wire.values()
+            if r.lease.file == file.key and r.early and (r.held or r.cut or not r.sending)
+        }
         if index in file.alone:
-            self.need(not file.wire, "a chunk that must be alone is alone")
+            self.need(not file.wire - harmless, "a chunk that must be alone is alone")
             self.need(file.stored.issuperset(file.sequence[:turn]), "what comes before it is stored")
-        self.need(not file.wire & file.alone, "nothing beside a chunk that must be alone")
+        self.need(not (file.wire - harmless) & file.alone, "nothing beside a chunk that must be alone")
+        return False
 
     def send(self) -> None:
         requests = [request for request in self.wire.values() if not request.lease.prepare and not request.sending]
@@ -518,9 +606,16 @@ class Walk:
         if not request.told:
             file.tested.add(lease.index)
         last = file.doubted and not request.told and len(file.stored | self.under_way(file)) == file.plan.count
-        may, effects = self.core.begin_send(lease.id)
-        self.need(may is not (request.told or last), "sent unless told to stop, or the last while others are doubted")
-        if may:
+        proven = self.random() < 0.8
+        expected = Permission.SEND
+        if request.told or last:
+            expected = Permission.STOP
+        elif self.before(file, lease.index):
+            expected = Permission.HOLD if proven and self.may_be_early(file, lease) else Permission.STOP
+        may, effects = self.core.begin_send(lease.id, proven=proven)
+        self.need(may is expected, "sent unless told to stop, others are doubted, or too early")
+        request.held = may is Permission.HOLD
+        if may is not Permission.STOP:
             request.sending = True
         elif not request.told:
             request.told = request.put_back = True
@@ -531,7 +626,13 @@ class Walk:
         requests = list(self.wire.values())
         if requests:
             request = requests[self.below(len(requests))]
-            self.answer(request, self.outcome(request))
+            if self.fresh and not (request.sending or request.told or request.lease.prepare or request.lease.confirm):
+                self.begin_send(request)
+                self.flow()
+                while self.random() < 0.6 and self.lease():
+                    self.check()
+            else:
+                self.answer(request, self.outcome(request))
 
     def outcome(self, request: Request) -> Outcome:
         """Some outcome that the request can have."""
@@ -544,11 +645,13 @@ class Walk:
             return Outcome(K.STOPPED, proof=self.proof(request))
         if request.lease.confirm:
             kinds = [K.PRESENT] * 4 + [K.DENIED] * 4 + [K.RETRY] * 3 + [K.REFUSED]
+        elif request.held:
+            kinds = [K.STOPPED, K.RETRY, K.REFUSED]
         elif request.sending:
             kinds = [K.ACCEPTED] * 6 + [K.RETRY] * 4 + [K.REFUSED]
         else:
             kinds = [K.PRESENT] * 6 + [K.REFUSED, K.RETRY]
-        if request.told:
+        if request.told or (request.early and request.sending):
             kinds += [K.STOPPED] * 4
         kind = kinds[self.below(len(kinds))]
         busy = kind is K.RETRY and self.random() < 0.4
@@ -601,6 +704,7 @@ class Walk:
                 file.retries.pop(request.index, None)
                 file.tested.discard(request.index)
                 file.trouble.pop(request.index, None)
+        self.review()
         self.do("report", self.core.report, lease, outcome, self.now)
 
     def prepared(self, file: CutUp, outcome: Outcome) -> None:
@@ -639,6 +743,11 @@ class Walk:
             for start, stop in outcome.stored:
                 file.mark(start, stop, claimed=outcome.believed)
             file.wire.discard(index)
+        if request.early and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
+            self.offended = True
+            self.withdrawn += 1
+            file.trouble.pop(index)
+            return
         self.busy(file, request, outcome)
         away = outcome.busy and not file.stored
         counts = not (away and file.turned_away and file.gains != self.gains)
@@ -828,6 +937,8 @@ class Walk:
         self.need(heard == expected, f"told {heard}, expected {expected}")
         stopped, self.stopped = self.stopped, []
         self.need(sorted(effects.stopped) == sorted(stopped), f"stopped {effects.stopped}, expected {stopped}")
+        ends, self.ends = self.ends, []
+        self.need(sorted(effects.released) == sorted(ends), f"released {effects.released}, expected {ends}")
 
     def check(self) -> None:
         """The core's own figures are those of the model."""
@@ -893,6 +1004,9 @@ class Walk:
                     self.answer(request, Outcome(kind, proof=proof if request.lease.ours else Proof.NONE))
                 elif not request.sending and not request.told and self.random() < 0.7:
                     self.begin_send(request)
+                elif request.held:
+                    if self.random() < 0.1:
+                        self.answer(request, Outcome(K.STOPPED))
                 else:
                     kind, proof = K.ACCEPTED if request.sending else K.PRESENT, self.proof(request)
                     self.answer(request, Outcome(kind, believed=self.claims(request, proof), proof=proof))
@@ -908,6 +1022,7 @@ _STEPS = (
     ["lease"] * 30
     + ["send"] * 12
     + ["report"] * 26
+    + ["flow"] * 12
     + ["tick"] * 6
     + ["add"] * 2
     + ["upload"] * 3

@@ -257,6 +257,11 @@ class ScriptedServer:
         return [request for request in self.requests if request.chunk is not None]
 
     @property
+    def pending_bytes(self) -> list[int]:
+        """How many bytes of each body have come that has not come in full, ascending."""
+        return sorted(len(connection._buffer) for connection in self._open if connection._buffer)
+
+    @property
     def numbers(self) -> list[int]:
         """The numbers of the chunks that came, in order."""
         return [request.number for request in self.uploads]

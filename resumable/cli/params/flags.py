@@ -93,7 +93,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "chunk_format": Flag(("--chunk-format",), _choice("blob", "base64"), SERVER),
         "set_chunk_type_from_file": Flag(("--set-chunk-type-from-file",), None, SERVER),
         "prioritize_first_and_last_chunk": Flag(("--prioritize-first-and-last-chunk",), None, TRANSFER),
-        "chunk_order": Flag(("--chunk-order",), _choice("bookends", "free", "sequential"), TRANSFER),
+        "chunk_order": Flag(("--chunk-order",), _choice("bookends", "strict", "free", "sequential"), TRANSFER),
         "test_chunks": Flag(("--test-chunks/--no-test-chunks",), None, SERVER),
         "trust_tests": Flag(("--trust-tests",), None, SERVER),
         "success_statuses": Flag(("--success-statuses",), types.statuses, SERVER),

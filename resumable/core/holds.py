@@ -1,0 +1,93 @@
+"""Held ends: chunks whose bytes are on their way while they may not be complete yet.
+
+Most servers look at a chunk when its request is whole. Many of them create something at the first chunk and put the
+file together at the last, and go wrong if other chunks become whole meanwhile. So the first chunk is acknowledged
+before another one becomes whole, and all others are before the last one does. That is an order of completion: the
+bytes of other chunks may be on their way all the time, if only the last few of each, its *end*, are held back until
+its turn has come. On a long link this is half of the speed, because nobody waits for a round trip, and no connection
+has to find its speed beside one that has found it already.
+
+Such a chunk is *early*: its request begins while others of its file still have to be acknowledged. These rules keep it
+from doing harm.
+
+* It takes only a slot for which no other file has work.
+* It is asked for first, and that question is the proof that the server works side by side. One that takes a request
+  at a time would read an early one and wait in it for its end, while the one that it waits for stands in the queue.
+  So the question is asked once the bytes of all that the chunk waits for have begun to flow, and the chunk is sent
+  if the server answers while they still do. Without tests nothing is early.
+* All held chunks together are at most so many bytes, because servers keep them in memory, and small chunks are not
+  worth it.
+* If what it waits for fails, waits for a retry or is stopped, the early request is stopped as by a pause.
+* Whatever comes of it, an early request costs one request and nothing else. If it was not acknowledged, the chunk
+  waits for another turn, with no retry counted and nothing told. And if that was not our doing, because the server
+  took offence or its patience or ours was over, nothing is early any more in this session.
+
+How long a request may be held is up to whoever performs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .file import ActiveChunk, FileCore
+from .retry import SessionPolicy
+from .states import ChunkEvent, ChunkState
+
+__all__ = ["HeldEnds"]
+
+
+class HeldEnds:
+    """The early chunks of a session. Owned by its core."""
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        self._possible = policy.test_chunks and policy.held_bytes > 0
+        self._slots = policy.slots
+        self._smallest = policy.smallest_held
+        self._most = policy.held_bytes
+        self._held: dict[int, ActiveChunk] = {}
+
+    def next(self, files: Iterable[FileCore]) -> FileCore | None:
+        """Return the first of the files whose next chunk may be early, or None."""
+        if not self._possible:
+            return None
+        return next((file for file in files if file.may_be_early and self._fits(file, file.next_position())), None)
+
+    def awaits(self, record: ActiveChunk) -> bool:
+        """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow."""
+        file = record.file
+        if not self._possible or not file.order.holds_ends:
+            return False
+        return record.position == 0 or file.order.count - file.cursor <= self._slots
+
+    def begin(self, identifier: int, record: ActiveChunk, *, proven: bool) -> bool:
+        """Return whether the early chunk may be sent, with its end held. ``proven``: the server answered its test."""
+        file = record.file
+        allowed = proven and self._possible and file.awaits_flowing(record.position, record.attempt)
+        if allowed and self._fits(file, record.position):
+            self._held[identifier] = record
+            return True
+        return False
+
+    def fail(self, identifier: int) -> None:
+        """Note that the server did not acknowledge the early chunk: nothing is early any more."""
+        self._held.pop(identifier, None)
+        self._possible = False
+
+    def review(self) -> tuple[list[int], list[int]]:
+        """Return the leases whose ends may be sent now, and those whose requests have to stop: no longer held."""
+        released, stopped = [], []
+        for identifier, record in list(self._held.items()):
+            if record.state is ChunkState.SENDING and not record.file.may_finish(record.position):
+                if record.file.awaits_flowing(record.position):
+                    continue
+                record.step(ChunkEvent.STOP)
+                stopped.append(identifier)
+            elif record.state is ChunkState.SENDING:
+                released.append(identifier)
+            del self._held[identifier]
+        return released, stopped
+
+    def _fits(self, file: FileCore, position: int) -> bool:
+        size = file.size_of(position)
+        held = sum(record.file.size_of(record.position) for record in self._held.values())
+        return size >= self._smallest and held + size <= self._most
