@@ -15,6 +15,8 @@ from ..protocol import acceptance, pages, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import (
     FILE_HEADER,
+    ORDER_ANY,
+    ORDER_HEADER,
     SERVER_HEADER,
     SESSION_HEADER,
     FileStatus,
@@ -60,6 +62,7 @@ class Attempt:
         self._stored: tuple[tuple[int, int], ...] = ()
         self._believed = False
         self._absent = False
+        self.any_order = False
         self._question: tuple[str, ...] = ()
         if self._hooks.has("preprocess"):
             replacement = self._hooks.call("preprocess", self._subjects()[1])
@@ -339,6 +342,7 @@ class Attempt:
             return
         self._ours = True
         self._context.origins.add(messages.origin(self._request.url))
+        self.any_order = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
         status = _file_status(reply)
         if status is not None:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
@@ -409,7 +413,7 @@ class Attempt:
         if outcome.kind is OutcomeKind.RETRY:
             outcome = self._outcomes.postponed(outcome)
         proof = outcome.proof if self._proof is Proof.NONE else self._proof
-        return outcome._replace(stored=self._stored, believed=self._believed, proof=proof)
+        return outcome._replace(stored=self._stored, believed=self._believed, proof=proof, any_order=self.any_order)
 
 
 def _is_ours(reply: Reply) -> bool:

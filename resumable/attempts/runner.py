@@ -34,9 +34,10 @@ class LeaseRunner:
         self._options = options
         self._context = AttemptContext(options, hooks, transport)
 
-    def perform(self, transfer: Transfer, begin_send: Callable[[Transfer, bool], bool]) -> Outcome:
+    def perform(self, transfer: Transfer, begin_send: Callable[[Transfer, bool, bool], bool]) -> Outcome:
         """Return the outcome of the lease. ``begin_send`` is called between the test and the sending of a chunk that
-        the server lacks, with whether it answered the test, and says whether the chunk may be sent."""
+        the server lacks, with whether it answered the test and whether it takes chunks in any order, and says whether
+        the chunk may be sent."""
         entry, lease = transfer.entry, transfer.lease
         try:
             if lease.prepare:
@@ -50,7 +51,7 @@ class LeaseRunner:
                 outcome = attempt.confirm()
             elif lease.test:
                 outcome = attempt.test()
-                if outcome is None and not begin_send(transfer, attempt.absent):
+                if outcome is None and not begin_send(transfer, attempt.absent, attempt.any_order):
                     outcome = Outcome(OutcomeKind.STOPPED)
             return attempt.completed(outcome or attempt.upload())
         except Stopped:

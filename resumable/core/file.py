@@ -448,6 +448,11 @@ class FileCore:
             self.ours = True
             self.whole = proof is Proof.WHOLE
 
+    def allow_any_order(self) -> None:
+        """Send chunks in any order from now on, because the server takes them so, unless the user chose the order."""
+        if self.order.holds_ends:
+            self.order = replace(self.order, mode="free")
+
     def withhold_last(self) -> None:
         """Leave the bytes of the last chunk out of the count, until :meth:`count_all`."""
         self.withheld = self.bytes_done, self.bytes_skipped

@@ -259,16 +259,20 @@ class SessionCore:
                 retries.pause_clock()
         return Wait(None if until == math.inf else until)
 
-    def begin_send(self, identifier: int, *, proven: bool = False) -> tuple[Permission, Effects]:
+    def begin_send(
+        self, identifier: int, *, proven: bool = False, any_order: bool = False
+    ) -> tuple[Permission, Effects]:
         """Return whether the chunk, which the server lacks, may be sent now. It may not if it has to stop, if the lease
         is over, or if something has to be asked or acknowledged first. ``proven``: the server has answered the test of
-        the chunk."""
+        the chunk; ``any_order``: and said that chunks may come in any order."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return Permission.STOP, self.effects.flush()
         permission = Permission.SEND
         if record.state is ChunkState.TESTING:
             record.tested = True
+            if any_order and record.epoch == record.file.epoch:
+                record.file.allow_any_order()
             doubted = record.file.doubted and not record.file.pending and record.epoch == record.file.epoch
             if not doubted and not record.file.may_finish(record.position):
                 permission = Permission.HOLD
@@ -365,6 +369,8 @@ class SessionCore:
             event = ChunkEvent.WITHDRAWN
         following = record.following(event)
         file.record_proof(outcome.proof)
+        if outcome.any_order:
+            file.allow_any_order()
         if outcome.stored and not record.confirm:
             self._mark(file, outcome.stored, believed=outcome.believed)
         if event is ChunkEvent.WITHDRAWN:

@@ -28,9 +28,9 @@ __all__ = ["LeaseManager", "Perform"]
 
 logger = logging.getLogger("resumable")
 
-Perform = Callable[[Transfer, Callable[[Transfer, bool], bool]], Outcome]
+Perform = Callable[[Transfer, Callable[[Transfer, bool, bool], bool]], Outcome]
 """Does one lease's work. The last argument is called before a chunk is sent that the server was asked for, with whether
-it answered, and says whether the chunk may be sent."""
+it answered, and whether it takes chunks in any order; it says whether the chunk may be sent."""
 
 
 class LeaseManager:
@@ -100,11 +100,14 @@ class LeaseManager:
                 self._outbox.extend((Notice("file_progress", entry.key), Notice("progress")))
         self._delivery.post()
 
-    def begin_send(self, transfer: Transfer, proven: bool) -> bool:
+    def begin_send(self, transfer: Transfer, proven: bool, any_order: bool) -> bool:
         """Return whether the chunk, which the server lacks, may be sent, perhaps with its end held. ``proven``: the
-        server has answered the test."""
+        server has answered the test; ``any_order``: it takes chunks in any order."""
         with self._lock:
-            permission, effects = self._core.begin_send(transfer.lease.id, proven=proven)
+            permission, effects = self._core.begin_send(transfer.lease.id, proven=proven, any_order=any_order)
+            if any_order and transfer.awaited:
+                # Others need not wait for this one any more.
+                self._shared.work.notify_all()
             if permission is Permission.HOLD:
                 transfer.control.hold()
             self._outbox.extend(effects.notices)

@@ -14,6 +14,8 @@ __all__ = [
     "CHUNK_SIZE_HEADER",
     "FILE_HEADER",
     "LIMIT_HEADER",
+    "ORDER_ANY",
+    "ORDER_HEADER",
     "SERVER_HEADER",
     "SESSION_HEADER",
     "WIRE_VERSION",
@@ -35,6 +37,12 @@ LIMIT_HEADER = "Resumable-Limit"
 """On 413 and 507: which limit was exceeded. ``request``: the bytes of one request, so smaller chunks help. ``file``:
 the bytes of one file. ``chunks``: the number of its chunks, so larger chunks help. ``quota``: the bytes of all
 unfinished uploads of this client."""
+
+ORDER_HEADER = "Resumable-Order"
+"""On every answer of a receiver of this package: in which order the chunks of a file may come."""
+
+ORDER_ANY = "any"
+"""The value of :data:`ORDER_HEADER` if the first and the last chunk are like all others."""
 
 CHUNK_SIZE_HEADER = "Resumable-Chunk-Size"
 """On 409, if the upload that began before is cut into other chunks: the ``chunk_size`` of that upload. If it equals the

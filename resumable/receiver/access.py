@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 
 from ..errors import OptionError
-from ..protocol.headers import CHUNK_SIZE_HEADER, FILE_HEADER, LIMIT_HEADER, SERVER_HEADER
+from ..protocol.headers import CHUNK_SIZE_HEADER, FILE_HEADER, LIMIT_HEADER, ORDER_HEADER, SERVER_HEADER
 from ..protocol.verdict import STORED_CHUNKS_HEADER
 from .messages import Refusal, Request, Response
 
@@ -30,7 +30,17 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _TOKEN = re.compile(r"[!-~]+")
 _TOKENS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}")
 _PREFLIGHT_SECONDS = 600
-_EXPOSED = ", ".join((SERVER_HEADER, FILE_HEADER, STORED_CHUNKS_HEADER, LIMIT_HEADER, CHUNK_SIZE_HEADER, "Retry-After"))
+_EXPOSED = ", ".join(
+    (
+        SERVER_HEADER,
+        ORDER_HEADER,
+        FILE_HEADER,
+        STORED_CHUNKS_HEADER,
+        LIMIT_HEADER,
+        CHUNK_SIZE_HEADER,
+        "Retry-After",
+    )
+)
 _CHALLENGE = ("WWW-Authenticate", "Bearer")
 
 

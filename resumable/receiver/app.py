@@ -39,7 +39,7 @@ from itertools import chain
 from urllib.parse import quote
 
 from ..errors import OptionError
-from ..protocol.headers import SERVER_HEADER, WIRE_VERSION
+from ..protocol.headers import ORDER_ANY, ORDER_HEADER, SERVER_HEADER, WIRE_VERSION
 from ..protocol.parameters import ParameterNames
 from .access import LOCAL_HOSTS, Access
 from .answers import (
@@ -82,7 +82,7 @@ _log = logging.getLogger(__name__)
 
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
-_SERVER = (SERVER_HEADER, WIRE_VERSION)
+_SERVER = ((SERVER_HEADER, WIRE_VERSION), (ORDER_HEADER, ORDER_ANY))
 
 
 @dataclass
@@ -225,7 +225,7 @@ class Receiver:
         return self._shared(request, self._refused(_Exchange(request), refusal))
 
     def _shared(self, request: Request, response: Response) -> Response:
-        return replace(response, headers=(*response.headers, _SERVER, *self._access.shared(request)))
+        return replace(response, headers=(*response.headers, *_SERVER, *self._access.shared(request)))
 
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
         request, status, text = exchange.request, refusal.status, refusal.sentence

@@ -254,3 +254,34 @@ def test_a_lease_that_is_over_does_not_flow() -> None:
     driver.answer(first)
     driver.core.flow(first.id)
     assert [lease.index for lease in driver.leases()] == [1, 2, 3]
+
+
+def test_a_server_that_takes_any_order_gets_it() -> None:
+    """From its first answer on nothing is held, and nobody waits."""
+    driver, _ = fresh(4, slots=4)
+    assert driver.ask(driver.lease(), any_order=True) is Permission.SEND
+    others = driver.leases()
+    assert [lease.index for lease in others] == [1, 2, 3]
+    assert [driver.ask(lease, any_order=True) for lease in others] == [Permission.SEND] * 3
+
+
+def test_an_answer_to_a_chunk_may_say_it_too() -> None:
+    """The ends that are held are released then, and the last is like all others."""
+    driver, _ = fresh(4)
+    first = begin_first(driver)
+    second, third = driver.leases()
+    assert driver.ask(second) is Permission.HOLD
+    driver.answer(third, "present", any_order=True)
+    assert driver.released == [second.id]
+    (other,) = driver.leases()
+    assert (other.index, driver.ask(other)) == (3, Permission.SEND)
+    driver.answer(first)
+
+
+def test_the_order_that_the_user_chose_stays() -> None:
+    """Whatever the server says."""
+    driver = Driver(mode="strict", slots=4, test_chunks=True)
+    driver.add(4)
+    driver.upload()
+    assert driver.ask(driver.lease(), any_order=True) is Permission.SEND
+    assert driver.leases() == []

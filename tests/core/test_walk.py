@@ -321,8 +321,8 @@ class SuccessWakesAtOnce(SessionCore):
 class StoppedIsSentAfterAll(SessionCore):
     """A test that was told to stop goes on to send its chunk."""
 
-    def begin_send(self, identifier: int, *, proven: bool = False) -> tuple[Permission, Effects]:
-        return Permission.SEND, super().begin_send(identifier, proven=proven)[1]
+    def begin_send(self, identifier: int, **facts: bool) -> tuple[Permission, Effects]:
+        return Permission.SEND, super().begin_send(identifier, **facts)[1]
 
 
 class StoppedFailureFails(SessionCore):
@@ -434,11 +434,11 @@ class UnconfirmedBytesCount(SessionCore):
 class LastIsSentWithOthersInDoubt(SessionCore):
     """The last chunk is sent, though the server was only believed to have the others."""
 
-    def begin_send(self, identifier: int, *, proven: bool = False) -> tuple[Permission, Effects]:
+    def begin_send(self, identifier: int, **facts: bool) -> tuple[Permission, Effects]:
         record = self._slots.live[identifier]
         claimed, record.file.believed = record.file.believed, None
         try:
-            return super().begin_send(identifier, proven=proven)
+            return super().begin_send(identifier, **facts)
         finally:
             record.file.believed = claimed
 

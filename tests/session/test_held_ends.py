@@ -63,6 +63,22 @@ def test_other_orders_send_nothing_beside_the_first(order: str) -> None:
         server.release()
 
 
+def test_a_server_that_takes_any_order_gets_whole_chunks_beside_the_first() -> None:
+    """It says so in answer to the first test."""
+    ours = {"Resumable-Server": "1", "Resumable-Order": "any"}
+    status = {"Resumable-File": "partial;stored=0;total=4"}
+
+    def behave(request: Request) -> tuple[int, str, dict[str, str]] | None:
+        return (404, "", {**ours, **status}) if request.chunk is None else None
+
+    with ScriptedServer(behave=behave) as server, Resumable(server.url, chunk_size=CHUNK) as session:
+        session.add_file(os.urandom(CHUNK * 4), relative_path="a.bin")
+        server.wait_held(3)
+        server.behave = lambda request: (200, "", {**ours, "Resumable-File": "whole"})
+        for request in server.held:
+            request.answer(200, "", {**ours, **status})
+
+
 @pytest.mark.parametrize("command", ["pause", "cancel", "close"])
 def test_held_requests_end_with_a_pause(command: str) -> None:
     """At once, and without their ends."""

@@ -89,9 +89,9 @@ class Driver:
         """Whether the chunk may be sent."""
         return self.ask(lease) is Permission.SEND
 
-    def ask(self, lease: Lease, *, proven: bool = True) -> Permission:
+    def ask(self, lease: Lease, *, proven: bool = True, any_order: bool = False) -> Permission:
         """Whether the chunk may be sent, and its end with it."""
-        permission, effects = self.core.begin_send(lease.id, proven=proven)
+        permission, effects = self.core.begin_send(lease.id, proven=proven, any_order=any_order)
         self.hear(effects)
         return permission
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resumable.core.records import (
@@ -526,6 +526,12 @@ class Walk:
         fits = self.smallest_held <= size and held + size <= self.held_bytes
         return not self.offended and bool(before) and before <= self.flowing(file) and fits
 
+    def allow_any_order(self, file: CutUp) -> None:
+        """The server takes chunks in any order."""
+        if file.order.mode == "bookends":
+            file.order = replace(file.order, mode="free")
+            file.alone = set()
+
     def flow(self) -> None:
         """Bytes of some chunks are on their way."""
         for request in self.wire.values():
@@ -607,12 +613,15 @@ class Walk:
             file.tested.add(lease.index)
         last = file.doubted and not request.told and len(file.stored | self.under_way(file)) == file.plan.count
         proven = self.random() < 0.8
+        any_order = self.server == "ours" and self.random() < 0.3
+        if any_order and not request.told and lease.epoch == file.epoch:
+            self.allow_any_order(file)
         expected = Permission.SEND
         if request.told or last:
             expected = Permission.STOP
         elif self.before(file, lease.index):
             expected = Permission.HOLD if proven and self.may_be_early(file, lease) else Permission.STOP
-        may, effects = self.core.begin_send(lease.id, proven=proven)
+        may, effects = self.core.begin_send(lease.id, proven=proven, any_order=any_order)
         self.need(may is expected, "sent unless told to stop, others are doubted, or too early")
         request.held = may is Permission.HOLD
         if may is not Permission.STOP:
@@ -667,6 +676,7 @@ class Walk:
             stored=self.ranges(file) if self.random() < (0.5 if request.lease.confirm else 0.05) else (),
             believed=self.claims(request, proof),
             proof=proof,
+            any_order=proof is not Proof.NONE and self.random() < 0.3,
         )
 
     def proof(self, request: Request) -> Proof:
@@ -743,6 +753,8 @@ class Walk:
             for start, stop in outcome.stored:
                 file.mark(start, stop, claimed=outcome.believed)
             file.wire.discard(index)
+        if outcome.any_order:
+            self.allow_any_order(file)
         if request.early and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
             self.offended = True
             self.withdrawn += 1
