@@ -123,10 +123,10 @@ def __dir__() -> list[str]:
 
 
 def upload(source: Any, target: str | Callable[[list[str]], str], **options: Unpack[UploadOptions]) -> Result:
-    """Uploads one source (or, given a list or tuple, several; a directory with all that is in it) and waits for it.
+    """Upload one source, or all in a list or tuple, and wait until they are uploaded. A directory stands for its files.
 
-    ``options`` are those of :class:`Resumable`. Returns what became of the files; raises UploadFailed where one
-    failed, and what :meth:`Resumable.add_file` raises.
+    ``options`` are those of :class:`Resumable`. Returns the result; raises UploadFailed if a file failed, and what
+    :meth:`Resumable.add_file` raises.
     """
     import os
 

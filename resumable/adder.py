@@ -1,4 +1,4 @@
-"""Sources become files of a session: examined, announced, and, with ``auto_upload``, on their way."""
+"""Add sources to a session as files: examine them, announce them and, with ``auto_upload``, begin their upload."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANY_CHUNKS = 9999
 
 
 class FileAdder:
-    """Adds files to one session, whose handles ``make_handle`` makes; what each method raises is said there."""
+    """Adds files to one session. ``make_handle`` makes the handles that users get."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class FileAdder:
         mime_type: str | None,
         on: Mapping[str, Callable[..., Any]],
     ) -> ResumableFile:
-        """The file is part of the session; see :meth:`Resumable.add_file`."""
+        """Add one file; see :meth:`Resumable.add_file`."""
         handlers = [(file_event(event), handler) for event, handler in on.items()]
         for _, handler in handlers:
             self._signals.check(handler)
@@ -76,7 +76,7 @@ class FileAdder:
         return file
 
     def several(self, batch: Sequence[tuple[Any, Any]]) -> list[ResumableFile]:
-        """The files, each a source and its relative path, are part of the session; see :meth:`Resumable.add_files`."""
+        """Add files, each a source and its relative path; see :meth:`Resumable.add_files`."""
         self._refuse_closed()
         added: list[ResumableFile] = []
         skipped: list[Any] = []
@@ -122,7 +122,7 @@ class FileAdder:
         return added
 
     def directory(self, root: str | os.PathLike[str], pattern: str, exclude: Iterable[str]) -> list[ResumableFile]:
-        """The files below the directory are part of the session; see :meth:`Resumable.add_directory`."""
+        """Add the files below a directory; see :meth:`Resumable.add_directory`."""
         self._refuse_closed()
         self._dispatcher.notify(Notice("before_add"))
         return self.several(list(files(root, pattern, exclude)))
@@ -132,7 +132,7 @@ class FileAdder:
             raise StateError("add a file", "the session is closed")
 
     def _is_there(self, candidate: Candidate) -> bool:
-        """Whether the session has this very source already, under this identifier."""
+        """Return whether the session has this very source already, under this identifier."""
         there = self._dispatcher.find(candidate.record.unique_identifier or "")
         return there is not None and _same(there.source.path, candidate.source.path)
 

@@ -12,19 +12,19 @@
     ├── SourceError (OSError)               a source is missing, unreadable, or not a file
     │   └── SourceChanged                   a source changed while it was being sent
     ├── UploadError                         a file was not uploaded; has .file .chunk .status .body .attempts .hint
-    │   ├── TransportError                  no answer that one can use came back, and another attempt cannot help
-    │   ├── ServerRefused                   the server said no, for good
+    │   ├── TransportError                  there was no usable answer, and another attempt cannot help
+    │   ├── ServerRefused                   the server refused, and will do so again
     │   │   ├── AuthenticationRefused       401, 403, 407, or a log-in page
-    │   │   └── RedirectRefused             the server sent us elsewhere
+    │   │   └── RedirectRefused             the server redirected to elsewhere
     │   ├── RetriesExhausted                all attempts failed
-    │   ├── IncompleteUpload                the server acknowledged every chunk, and has not the whole file
-    │   └── HookError                       a hook of yours raised
+    │   ├── IncompleteUpload                the server acknowledged every chunk but does not have the whole file
+    │   └── HookError                       one of your hooks raised
     ├── UploadFailed                        a run ended with failed files; has .errors and .result
     ├── UploadCancelled                     what was waited for was cancelled
     ├── WaitTimeout (TimeoutError)          what was waited for is still going on
-    └── UnfinishedUpload (RuntimeWarning)   a warning: files were left that were not uploaded
+    └── UnfinishedUpload (RuntimeWarning)   a warning: files were left behind that were not uploaded
 
-All of them pickle. A file or chunk that an exception carries arrives on the other side as a plain record.
+All of them can be pickled. A file or chunk that an exception carries is unpickled as a plain record.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _PRIVATE = ("headers", "query", "redirect_origins", "session", "transport")
 # The second form is for a password that holds a character which would end the host.
 _USERINFO = re.compile(r"(^|//)(?:[^/?#]*@|[^/?#:\[]*:(?![0-9]*(?:[/?#]|$)).*@)")
 _CANCELLED = {
-    "closed": "the session was closed; another session that adds the file sends what is missing",
+    "closed": "the session was closed; another session that adds the file sends the missing chunks",
     "fail_fast": "another file failed, and fail_fast is True",
     "removed": "it was removed from the session",
     "replaced": "another file took its place, and max_files is 1",
@@ -85,7 +85,7 @@ _SECRET = re.compile(
 
 
 class ResumableError(Exception):
-    """What every exception of this package is."""
+    """The base class of all exceptions of this package."""
 
     def __reduce__(self) -> Any:
         # Exception pickles by calling the class with .args, which fits no class with a signature of its own.
@@ -107,7 +107,7 @@ def _restored(
 
 
 def _portable(cause: BaseException | None) -> BaseException | None:
-    """The cause, or where it does not survive pickling an exception that says its type and text."""
+    """Return the cause, or, if it does not survive pickling, an exception that says its type and text."""
     if isinstance(cause, ResumableError):
         return cause
     # Whoever pickles has it imported.
@@ -121,11 +121,11 @@ def _portable(cause: BaseException | None) -> BaseException | None:
 
 
 class UsageError(ResumableError):
-    """The call was wrong; nothing was changed and nothing was sent."""
+    """A call was wrong; nothing was changed and nothing was sent."""
 
 
 class OptionError(UsageError, ValueError):
-    """An option has a value that is not allowed. ``option`` names it; the value is not kept when it may be secret."""
+    """An option has a value that is not allowed. ``option`` names it; the value is not kept if it may be secret."""
 
     def __init__(self, option: str, value: Any, allowed: str) -> None:
         joint = ";" if set(",;") & set(allowed) else ","
@@ -170,7 +170,7 @@ class FileRejected(ResumableError, ValueError):
 
 
 class SourceError(ResumableError, OSError):
-    """A source is missing, unreadable, or not a file. ``source`` is its name; ``errno`` is kept where there is one."""
+    """A source is missing, unreadable, or not a file. ``source`` is its name; ``errno`` is kept if there is one."""
 
     def __init__(self, source: str, reason: str, *, errno: int | None = None) -> None:
         super().__init__(f"cannot read {source!r}: {reason}")
@@ -183,7 +183,7 @@ class SourceError(ResumableError, OSError):
 
 
 class SourceChanged(SourceError):
-    """A source changed while it was being sent. What the server has may be a mixture; it is no success."""
+    """A source changed while it was being sent. What the server has may be a mixture, so the upload failed."""
 
     def __init__(self, source: str, change: str) -> None:
         super().__init__(
@@ -194,7 +194,7 @@ class SourceChanged(SourceError):
 class UploadError(ResumableError):
     """A file was not uploaded.
 
-    ``file`` and ``chunk`` are the handles (chunk None where no chunk is to blame), ``status`` the HTTP status or
+    ``file`` and ``chunk`` are the handles (``chunk`` is None if no chunk is to blame), ``status`` the HTTP status or
     None, ``body`` the beginning of the server's answer, ``attempts`` how often the chunk was sent. The message ends
     with ``ending``, why no other attempt followed, and ``hint``, what to do about it, unless they are None.
     """
@@ -228,30 +228,30 @@ class UploadError(ResumableError):
 
 
 class TransportError(UploadError):
-    """No answer that one can use came back, and another attempt cannot help: a bad certificate, an unknown host."""
+    """There was no usable answer, and another attempt cannot help: a bad certificate, an unknown host."""
 
 
 class ServerRefused(UploadError):
-    """The server said no, for good."""
+    """The server refused, and will do so again."""
 
 
 class AuthenticationRefused(ServerRefused):
-    """The server wants to know who asks, or does not want who asks: 401, 403, 407 from a proxy, or a log-in page."""
+    """The credentials are missing or not accepted: 401, 403, 407 from a proxy, or a log-in page."""
 
 
 class RedirectRefused(ServerRefused):
-    """The server sent us elsewhere in a way that would lose the chunk or give credentials to another origin."""
+    """The server redirected in a way that would lose the chunk or give credentials to another origin."""
 
 
 class RetriesExhausted(UploadError):
-    """All attempts failed. ``__cause__`` is the last failure, where it was one of the network."""
+    """All attempts failed. ``__cause__`` is the last failure if it was one of the network."""
 
 
 class IncompleteUpload(UploadError):
-    """The server acknowledged every chunk, and has not the whole file: what it had is gone, or several servers without
-    a common store answer in turn.
+    """The server acknowledged every chunk but does not have the whole file: it lost some, or several servers without a
+    common store answer in turn.
 
-    ``stored`` of ``total`` chunks are at the one that was asked last; None if it does not say how many. ``retry()`` of
+    The server that was asked last has ``stored`` of ``total`` chunks; None if it does not say how many. ``retry()`` of
     the file sends the others.
     """
 
@@ -262,7 +262,7 @@ class IncompleteUpload(UploadError):
 
 
 class HookError(UploadError):
-    """A hook raised, or returned what it must not. ``__cause__`` is what it raised; ``hook`` is its name."""
+    """A hook raised, or returned a value that is not allowed. ``__cause__`` is what it raised; ``hook`` is its name."""
 
     def __init__(self, message: str, *, hook: str, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -270,7 +270,7 @@ class HookError(UploadError):
 
 
 class UploadFailed(ResumableError):
-    """A run ended with failed files. ``errors`` has the exception of each, ``result`` what became of all files."""
+    """A run ended with failed files. ``errors`` has the exception of each, ``result`` the outcome of all files."""
 
     def __init__(self, errors: Iterable[BaseException], result: Any = None) -> None:
         self.errors = tuple(errors)
@@ -282,7 +282,7 @@ class UploadFailed(ResumableError):
 
 
 class UploadCancelled(ResumableError):
-    """A file that was waited for was cancelled. ``reason`` is that of its event ``file_cancelled``."""
+    """A file that somebody waited for was cancelled. ``reason`` is that of its event ``file_cancelled``."""
 
     def __init__(self, message: str, reason: str = "cancelled") -> None:
         why = _CANCELLED.get(reason)
@@ -291,15 +291,15 @@ class UploadCancelled(ResumableError):
 
 
 class WaitTimeout(ResumableError, TimeoutError):
-    """What was waited for is still going on. Nothing was changed, but that a run which was joined ends when nothing is
-    open any more."""
+    """The time was over before what was waited for. Nothing was changed, except that a run that was joined ends when
+    no file is open any more."""
 
 
 class UnfinishedUpload(ResumableError, RuntimeWarning):
-    """A warning: when the program ended, or nobody held a session any more, files of it were not uploaded.
+    """A warning: a program ended, or a session was garbage-collected, before its files were uploaded.
 
-    ``files`` are their relative paths. After ``join()``, a ``with`` block, ``cancel()`` or ``close()`` there is nothing
-    to warn of.
+    ``files`` are their relative paths. There is no warning after ``join()``, a ``with`` block, ``cancel()`` or
+    ``close()``.
     """
 
     def __init__(self, message: str, files: Iterable[str] = ()) -> None:
@@ -320,8 +320,8 @@ def redact_option(option: str, value: Any) -> str:
 
 
 def redact_url(url: str) -> str:
-    """The URL as it may be shown: without user and password, and with ``***`` for the value of each parameter whose
-    name smells of a secret (token, key, signature, password, …). Any text is taken, also one that is no URL.
+    """Return the URL as it may be shown: without user and password, and with ``***`` for the value of each parameter
+    whose name suggests a secret (token, key, signature, password, …). Text that is no URL is accepted, too.
     """
     url = _USERINFO.sub(r"\1", url)
     return _PARAMETER.sub(lambda found: f"{found[1]}=***" if _SECRET.search(unquote(found[1])) else found[0], url)

@@ -33,27 +33,40 @@ class Event(NamedTuple):
 
 _ROWS = (
     Event("file_added", "fileAdded", "file", ("file",), "A file was added."),
-    Event("files_added", "filesAdded", "session", ("files", "skipped"), "A batch was added; skipped were refused."),
+    Event(
+        "files_added",
+        "filesAdded",
+        "session",
+        ("files", "skipped"),
+        "A batch was added; skipped are the sources that were refused.",
+    ),
     Event("before_add", "beforeAdd", "session", (), "A directory is about to be added."),
-    Event("chunking_start", "chunkingStart", "file", ("file",), "The cutting of a file begins."),
+    Event("chunking_start", "chunkingStart", "file", ("file",), "A file is about to be cut into chunks."),
     Event(
         "chunking_progress",
         "chunkingProgress",
         "file",
         ("file", "ratio"),
-        "Told once, with 0: cutting takes no time.",
+        "Fired once, with 0: cutting takes no time.",
     ),
-    Event("chunking_complete", "chunkingComplete", "file", ("file",), "The file is cut."),
-    Event("upload_start", "uploadStart", "session", (), "Sending starts, or goes on after a pause."),
-    Event("file_progress", "fileProgress", "file", ("file", "message"), "Bytes of the file moved.", coalesced=True),
-    Event("progress", "progress", "session", (), "Bytes of the session moved.", coalesced=True),
+    Event("chunking_complete", "chunkingComplete", "file", ("file",), "The file was cut into chunks."),
+    Event("upload_start", "uploadStart", "session", (), "The upload starts, or goes on after a pause."),
+    Event(
+        "file_progress",
+        "fileProgress",
+        "file",
+        ("file", "message"),
+        "Bytes of the file were sent or confirmed.",
+        coalesced=True,
+    ),
+    Event("progress", "progress", "session", (), "Bytes of any file were sent or confirmed.", coalesced=True),
     Event("file_retry", "fileRetry", "file", ("file",), "A chunk of the file will be sent again."),
     Event(
         "file_success",
         "fileSuccess",
         "file",
         ("file", "message"),
-        "Every byte is acknowledged; message is the last answer.",
+        "The server has confirmed every byte; message is its last answer.",
         terminal=True,
     ),
     Event(
@@ -70,7 +83,7 @@ _ROWS = (
         "complete",
         "session",
         ("result",),
-        "The run is over; result says what became of its files.",
+        "The run is over; result has its files by outcome.",
         terminal=True,
     ),
     Event("pause", "pause", "session", (), "The session was paused."),
@@ -78,13 +91,13 @@ _ROWS = (
     Event("cancel", "cancel", "session", (), "The session was cancelled and its files removed."),
     Event("chunk_success", None, "chunk", ("chunk", "message"), "The server has the chunk."),
     Event("chunk_retry", None, "chunk", ("chunk", "message"), "The chunk will be sent again."),
-    Event("chunk_error", None, "chunk", ("chunk", "message"), "The chunk was refused for good."),
+    Event("chunk_error", None, "chunk", ("chunk", "message"), "The chunk failed for good."),
     Event(
         "file_cancelled",
         None,
         "file",
         ("file", "reason"),
-        "The file was removed before it had ended: cancelled, removed, replaced, fail_fast, or closed.",
+        "The file was dropped before its end; reason is cancelled, removed, replaced, fail_fast or closed.",
         terminal=True,
     ),
     Event(
@@ -92,9 +105,11 @@ _ROWS = (
         None,
         "session",
         ("event", "handler", "exception"),
-        "A handler raised; the upload is untouched.",
+        "A handler raised; the upload goes on.",
     ),
-    Event("catch_all", "catchAll", "session", ("event", "*arguments"), "Every event, under the name on() knows it by."),
+    Event(
+        "catch_all", "catchAll", "session", ("event", "*arguments"), "Every event; event is its name as on() takes it."
+    ),
 )
 
 EVENTS: Mapping[str, Event] = MappingProxyType({row.name: row for row in _ROWS})
@@ -138,7 +153,7 @@ EventName: TypeAlias = Literal[
     "beforeCancel",
     "catchAll",
 ]
-"""What ``session.on`` takes; other spellings of these names work, too."""
+"""The names for ``session.on``; other spellings of them work, too."""
 
 FileEventName: TypeAlias = Literal[
     "success",
@@ -161,17 +176,17 @@ FileEventName: TypeAlias = Literal[
     "file_cancelled",
     "catch_all",
 ]
-"""What ``file.on`` takes."""
+"""The names for ``file.on``."""
 
 _BY_SPELLING = {name.replace("_", ""): name for name in EVENTS}
 
 
 def canonical(name: str) -> str:
-    """The name of the event in snake_case. Raises UnknownEvent with the nearest name."""
+    """Return the name of the event in snake_case. Raises UnknownEvent with the nearest name."""
     spelling = str(name).replace("_", "").replace("-", "").lower()
     found = _BY_SPELLING.get(spelling)
     if found is None:
-        # Only whoever mistypes a name has to wait for this one.
+        # Imported only if a name was mistyped.
         import difflib
 
         near = difflib.get_close_matches(spelling, _BY_SPELLING, n=1, cutoff=0.5)

@@ -37,11 +37,11 @@ HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "target": ("params",),
     }
 )
-"""The names of the hooks, which are also those of the options, and what each is called with."""
+"""The names of the hooks, which are also those of the options, and the arguments of each."""
 
 
 def takes(hook: Callable[..., Any], name: str) -> bool:
-    """Whether the callable takes what the hook of this name is called with. One that does not say is believed."""
+    """Return whether the callable takes the arguments of this hook. One without a signature is believed."""
     try:
         signature = inspect.signature(hook)
     except (TypeError, ValueError):
@@ -54,12 +54,12 @@ def takes(hook: Callable[..., Any], name: str) -> bool:
 
 
 class Plugin(Protocol):
-    """What a plugin has at least; hooks are further methods."""
+    """The least that a plugin has; hooks are further methods."""
 
     name: str
 
     def attach(self, session: Any) -> None:
-        """The plugin takes part in the session from now on."""
+        """Connect the plugin to the session."""
 
 
 class Hooks:
@@ -78,10 +78,9 @@ class Hooks:
             self.give(name, given.get(name))
 
     def give(self, name: str, value: Any) -> None:
-        """The option of this name has this value from now on; it is a hook where it is callable, and what a hook would
-        return where it is a mapping.
+        """Set the option of this name. A callable is a hook; a mapping is what a hook would return.
 
-        Raises OptionError for one that does not take what it is called with.
+        Raises OptionError for a callable that does not take the arguments of the hook.
         """
         if callable(value) and not takes(value, name):
             raise OptionError(name, value, f"a callable({', '.join(HOOKS[name])})")
@@ -107,8 +106,8 @@ class Hooks:
         return None, ""
 
     def merged(self, name: str, arguments: Callable[[], tuple[Any, ...]]) -> dict[str, Any]:
-        """The mapping of the option and those that all hooks of this name return, as one; later ones win. The
-        arguments are made only where there is a hook."""
+        """Merge the mapping of the option and those that all hooks of this name return; later ones win. The arguments
+        are made only if there is a hook."""
         values: dict[str, Any] = {}
         for label, hook in self._hooks[name]:
             value = run(label, hook, *arguments()) if callable(hook) else hook
@@ -139,7 +138,7 @@ def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def installed_plugins() -> list[Plugin]:
-    """A new plugin of each kind that installed packages offer, in the order of their names.
+    """Make a plugin of each kind that installed packages offer, in the order of their names.
 
     An entry point names a class, or a function without arguments, that makes the plugin.
     """
@@ -148,7 +147,7 @@ def installed_plugins() -> list[Plugin]:
 
 
 def resolve_plugins(given: Any) -> list[Plugin]:
-    """The plugins that the option asks for, each checked. Raises OptionError for an object that is no plugin."""
+    """Return the plugins that the option asks for, all checked. Raises OptionError for an object that is no plugin."""
     plugins: Iterable[Plugin] = installed_plugins() if given == "installed" else given
     checked = list(plugins)
     for plugin in checked:

@@ -1,8 +1,8 @@
 """Every option, one row each.
 
-A row is an attribute of :class:`Options`: its name, its default, the resumable.js name, the check that normalises a
-value or refuses it, what is allowed in words, and one sentence of help. The constructor, the command line and the
-tables of the documentation are made from these rows and from nothing else.
+A row is an attribute of :class:`Options`: its name, its default, the resumable.js name, the check that normalises or
+refuses a value, the allowed values in words, and a sentence of help. The constructor, the command line and the tables
+of the documentation are made from these rows and from nothing else.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _ELSEWHERE: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
-"""What is asked for under these names, and where it is instead."""
+"""Names that are no options but often tried as such, and where to say instead what they stand for."""
 
 
 class Option(NamedTuple):
-    """One row: ``js_name`` is None where resumable.js has no such option, ``allowed`` says in words what is taken."""
+    """One row: ``js_name`` is None if resumable.js has no such option, ``allowed`` says in words what is allowed."""
 
     name: str
     js_name: str | None
@@ -59,8 +59,10 @@ def _row(default: Any, js_name: str | None, kind: validators.Validator, help: st
 
 
 def _collected(options: type) -> dict[str, Option]:
-    """The rows of the class by name; each of its attributes is the row's default from now on. A dataclass would do the
-    same, and take longer to be made than all else in this module."""
+    """Collect the rows of the class by name, and make each of its attributes the default of its row.
+
+    A dataclass would do the same, and take longer to be made than all else in this module.
+    """
     rows = {name: row._replace(name=name) for name, row in vars(options).items() if isinstance(row, Option)}
     for name, row in rows.items():
         setattr(options, name, row.default)
@@ -68,242 +70,310 @@ def _collected(options: type) -> dict[str, Option]:
 
 
 class Options:
-    """The options of one session, checked and normalised, which never change. Sizes are bytes, times are seconds."""
+    """The options of one session, checked and normalised. They never change. Sizes are bytes, times are seconds."""
 
-    target: Any = _row(None, "target", validators.url(), "Where chunks are sent; a query it has already is kept.")
+    target: Any = _row(None, "target", validators.url(), "URL that chunks are sent to. Its query, if any, is kept.")
     test_target: Any = _row(
-        None, "testTarget", validators.url(optional=True), "Where tests are sent, if not to the target."
+        None, "testTarget", validators.url(optional=True), "URL that tests are sent to, if it is not the target."
     )
     chunk_size: int = _row(
-        MIB, "chunkSize", validators.integer(1), "Bytes in a chunk; the last may have nearly twice as many."
+        MIB,
+        "chunkSize",
+        validators.integer(1),
+        "Bytes per chunk. The last chunk may be nearly twice as large, unless force_chunk_size=True.",
     )
     force_chunk_size: bool = _row(
         False,
         "forceChunkSize",
         validators.flag(),
-        "Cut so that no chunk is longer than chunk_size: ceil instead of floor.",
+        "Make no chunk larger than chunk_size: the last chunk is then the smallest, not the largest.",
     )
-    simultaneous_uploads: int = _row(3, "simultaneousUploads", validators.integer(1), "Chunks on the wire at once.")
-    file_parameter_name: str = _row("file", "fileParameterName", validators.text(), "Name of the part with the bytes.")
+    simultaneous_uploads: int = _row(
+        3, "simultaneousUploads", validators.integer(1), "Number of chunks to upload at the same time."
+    )
+    file_parameter_name: str = _row(
+        "file", "fileParameterName", validators.text(), "Name of the form field that holds the bytes of the chunk."
+    )
     chunk_number_parameter_name: str | None = _row(
         "resumableChunkNumber",
         "chunkNumberParameterName",
         validators.text(optional=True),
-        "The chunk's number, from 1.",
+        "Name of the parameter for the number of the chunk, from 1.",
     )
     chunk_size_parameter_name: str | None = _row(
-        "resumableChunkSize", "chunkSizeParameterName", validators.text(optional=True), "The option chunk_size."
+        "resumableChunkSize",
+        "chunkSizeParameterName",
+        validators.text(optional=True),
+        "Name of the parameter for chunk_size.",
     )
     current_chunk_size_parameter_name: str | None = _row(
         "resumableCurrentChunkSize",
         "currentChunkSizeParameterName",
         validators.text(optional=True),
-        "Bytes in this chunk.",
+        "Name of the parameter for the bytes of this chunk.",
     )
     total_size_parameter_name: str | None = _row(
-        "resumableTotalSize", "totalSizeParameterName", validators.text(optional=True), "Bytes in the file."
+        "resumableTotalSize",
+        "totalSizeParameterName",
+        validators.text(optional=True),
+        "Name of the parameter for the bytes of the file.",
     )
     type_parameter_name: str | None = _row(
-        "resumableType", "typeParameterName", validators.text(optional=True), "The MIME type."
+        "resumableType", "typeParameterName", validators.text(optional=True), "Name of the parameter for the MIME type."
     )
     identifier_parameter_name: str | None = _row(
-        "resumableIdentifier", "identifierParameterName", validators.text(optional=True), "The unique identifier."
+        "resumableIdentifier",
+        "identifierParameterName",
+        validators.text(optional=True),
+        "Name of the parameter for the unique identifier.",
     )
     file_name_parameter_name: str | None = _row(
-        "resumableFilename", "fileNameParameterName", validators.text(optional=True), "The file's name."
+        "resumableFilename",
+        "fileNameParameterName",
+        validators.text(optional=True),
+        "Name of the parameter for the file name.",
     )
     relative_path_parameter_name: str | None = _row(
         "resumableRelativePath",
         "relativePathParameterName",
         validators.text(optional=True),
-        "Its path below what was added.",
+        "Name of the parameter for the path relative to the directory that was added.",
     )
     total_chunks_parameter_name: str | None = _row(
         "resumableTotalChunks",
         "totalChunksParameterName",
         validators.text(optional=True),
-        "How many chunks the file has.",
+        "Name of the parameter for the number of chunks in the file.",
     )
     parameter_namespace: str = _row(
-        "", "parameterNamespace", validators.text(default=""), "Put before the name of every parameter."
+        "", "parameterNamespace", validators.text(default=""), "Prefix for the names of all parameters."
     )
     query: Any = _row(
         None,
         "query",
         validators.mapping(),
-        "Extra parameters, made anew for each attempt; one whose value is None is left out.",
+        "Extra parameters. A callable is called for each attempt. Parameters with the value None are omitted.",
     )
-    headers: Any = _row(None, "headers", validators.headers(), "Extra headers, made anew for each attempt.")
+    headers: Any = _row(None, "headers", validators.headers(), "Extra headers. A callable is called for each attempt.")
     method: str = _row(
-        "multipart", "method", validators.one_of("multipart", "octet"), "Chunks as a form, or as the bare body."
+        "multipart",
+        "method",
+        validators.one_of("multipart", "octet"),
+        "Send chunks as a multipart form, or as the raw body of the request (octet).",
     )
-    upload_method: str = _row("POST", "uploadMethod", validators.method(), "The HTTP method that sends a chunk.")
-    test_method: str = _row("GET", "testMethod", validators.method(), "The HTTP method that tests for a chunk.")
+    upload_method: str = _row("POST", "uploadMethod", validators.method(), "HTTP method for uploading a chunk.")
+    test_method: str = _row(
+        "GET", "testMethod", validators.method(), "HTTP method for testing whether a chunk is there."
+    )
     params_in: str = _row(
         "both",
         None,
         validators.one_of("both", "query", "form"),
-        "Where the parameters stand in a multipart upload; in an octet one, in the query.",
+        "Where the parameters of a multipart upload go: query string, form, or both. Octet uploads use the query.",
     )
-    chunk_format: str = _row("blob", "chunkFormat", validators.one_of("blob", "base64"), "base64: chunks as data URLs.")
+    chunk_format: str = _row(
+        "blob",
+        "chunkFormat",
+        validators.one_of("blob", "base64"),
+        "Send chunks as bytes (blob), or base64-encoded as data URLs.",
+    )
     set_chunk_type_from_file: bool = _row(
-        False, "setChunkTypeFromFile", validators.flag(), "Send the file's MIME type as that of the part."
+        False,
+        "setChunkTypeFromFile",
+        validators.flag(),
+        "Send the MIME type of the file as the content type of the chunk.",
     )
     prioritize_first_and_last_chunk: bool = _row(
         False,
         "prioritizeFirstAndLastChunk",
         validators.flag(),
-        "The first and the last chunk go first; implies chunk_order='free'.",
+        "Send the first and the last chunk first. Implies chunk_order='free'.",
     )
     chunk_order: str = _row(
         "bookends",
         None,
         validators.one_of("bookends", "strict", "free", "sequential"),
-        "Which chunks of a file may be sent together; strict: nothing at all beside the first and the last.",
+        "How chunks of a file may overlap: bookends completes no other chunk while the first or the last is under way, "
+        "strict sends those two alone, free allows everything, sequential nothing.",
     )
     test_chunks: bool = _row(
-        True, "testChunks", validators.flag(), "Ask for each chunk whether the server has it already."
+        True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
     )
     trust_tests: bool = _row(
-        False, None, validators.flag(), "Believe tests without asking for a chunk that cannot exist."
+        False, None, validators.flag(), "Skip the probe that detects servers which answer 'yes' to every test."
     )
     success_statuses: tuple[int, ...] = _row(
-        (200, 201), None, validators.statuses(), "Statuses that mean: the chunk is stored."
+        (200, 201), None, validators.statuses(), "Statuses that mean that the chunk is stored."
     )
     test_errors_are_permanent: bool = _row(
-        False, None, validators.flag(), "A permanent error in answer to a test fails the file, as in flow.js."
+        False, None, validators.flag(), "Fail the file on a permanent error in answer to a test, as flow.js does."
     )
     preprocess: Any = _row(
         None,
         "preprocess",
         validators.hook(),
-        "callable(chunk) -> bytes or None, on a worker, before a chunk is tested or sent.",
+        "callable(chunk) that may return other bytes to send. Called in a worker thread before a chunk is tested or "
+        "sent.",
     )
     preprocess_file: Any = _row(
         None,
         "preprocessFile",
         validators.hook(),
-        "callable(file) -> bytes or None, on a worker, before its first request.",
+        "callable(file) that may return other bytes to send. Called in a worker thread before the first request of a "
+        "file.",
     )
     generate_unique_identifier: Any = _row(
         None,
         "generateUniqueIdentifier",
         validators.hook(),
-        "callable(path, relative_path) -> str; None: size, name and a hash.",
+        "callable(path, relative_path) that returns the identifier. By default it is made of size, name and a hash.",
     )
     max_files: int | None = _row(
         None,
         "maxFiles",
         validators.integer(1, optional=True),
-        "Most files in a session; where that is 1, a new file replaces the one that is there.",
+        "Maximum number of files in a session. If it is 1, a new file replaces the previous one.",
     )
     max_files_error_callback: Any = _row(
-        None, "maxFilesErrorCallback", validators.hook(), "callable(files, count) when there are too many files."
+        None,
+        "maxFilesErrorCallback",
+        validators.hook(),
+        "callable(files, count) that is called if there are too many files.",
     )
     min_file_size: int = _row(
         0,
         "minFileSize",
         validators.zero_for_none(validators.integer(0)),
-        "Bytes that a file has at least (resumable.js: 1).",
+        "Reject files smaller than this many bytes (resumable.js: 1).",
     )
     min_file_size_error_callback: Any = _row(
-        None, "minFileSizeErrorCallback", validators.hook(), "callable(file, count) when a file is too small."
+        None,
+        "minFileSizeErrorCallback",
+        validators.hook(),
+        "callable(file, count) that is called if a file is too small.",
     )
     max_file_size: int | None = _row(
-        None, "maxFileSize", validators.integer(0, optional=True), "Bytes that a file has at most."
+        None, "maxFileSize", validators.integer(0, optional=True), "Reject files larger than this many bytes."
     )
     max_file_size_error_callback: Any = _row(
-        None, "maxFileSizeErrorCallback", validators.hook(), "callable(file, count) when a file is too large."
+        None,
+        "maxFileSizeErrorCallback",
+        validators.hook(),
+        "callable(file, count) that is called if a file is too large.",
     )
     file_type: tuple[str, ...] = _row(
-        (), "fileType", validators.types(), "Extensions and MIME types to take; () is all."
+        (), "fileType", validators.types(), "Accept only files with these extensions or MIME types; () accepts all."
     )
     file_type_error_callback: Any = _row(
-        None, "fileTypeErrorCallback", validators.hook(), "callable(file, count) when a file is of another type."
+        None,
+        "fileTypeErrorCallback",
+        validators.hook(),
+        "callable(file, count) that is called if a file is of another type.",
     )
     max_chunk_retries: int | None = _row(
-        100, "maxChunkRetries", validators.integer(0, optional=True), "Further attempts for a chunk; None: without end."
+        100,
+        "maxChunkRetries",
+        validators.integer(0, optional=True),
+        "Maximum number of retries for a chunk. None: no limit.",
     )
     chunk_retry_interval: Any = _row(
         None,
         "chunkRetryInterval",
         validators.interval(),
-        "Wait before a retry; None: exponential with jitter, at most 60 s.",
+        "Seconds to wait before a retry. None: exponential backoff with jitter, at most 60 s.",
     )
     retry_for: float | None = _row(
-        None, None, validators.seconds(optional=True), "Give up on a file when nothing has got through for so long."
+        None,
+        None,
+        validators.seconds(optional=True),
+        "Give up on a file if no chunk has got through for this many seconds.",
     )
     permanent_errors: tuple[int, ...] = _row(
         PERMANENT_ERRORS,
         "permanentErrors",
         validators.statuses(),
-        "Statuses that fail the file at once; by default those that no retry can change.",
+        "Statuses that fail the file at once. By default those that a retry cannot change.",
     )
     should_retry: Any = _row(
-        None, None, validators.hook(), "callable(error, attempt) -> True, False, or None for the usual decision."
+        None,
+        None,
+        validators.hook(),
+        "callable(error, attempt) that returns whether to retry, or None for the default decision.",
     )
     accept_response: Any = _row(
         None,
         None,
         validators.hook(),
-        "callable(response) -> True, False, or None for the usual decision: whether an answer that looks like success"
-        " is one.",
+        "callable(response) that returns whether an answer with a success status means that the chunk is stored, or "
+        "None "
+        "for the default decision.",
     )
     chunk_exists: Any = _row(
         None,
         None,
         validators.hook(),
-        "callable(response) -> bool: whether the answer to a test says that the chunk is there.",
+        "callable(response) that returns whether the answer to a test means that the chunk is there, or None for the "
+        "default decision.",
     )
     limit_rate: int | None = _row(
-        None, None, validators.integer(1, optional=True), "Most bytes a second, of all chunks together."
+        None, None, validators.integer(1, optional=True), "Maximum bytes per second, all chunks together."
     )
     timeout: tuple[float | None, float | None] = _row(
-        (10, 60), "xhrTimeout", validators.timeout(), "Longest wait to connect, and longest silence of the server."
+        (10, 60), "xhrTimeout", validators.timeout(), "Seconds to wait for a connection, and for the server to respond."
     )
     final_chunk_timeout: float | None = _row(
-        300, None, validators.limit(), "Longest silence after the last chunk, when servers assemble the file."
+        300,
+        None,
+        validators.limit(),
+        "Seconds to wait for the response to the last chunk of a file, when servers assemble it.",
     )
     throttle_progress_callbacks: float = _row(
         0.5,
         "throttleProgressCallbacks",
         validators.zero_for_none(validators.seconds()),
-        "Least seconds between two progress events of one chunk while its bytes flow.",
+        "Minimum time between two progress events of a chunk, in seconds.",
     )
     session: Any = _row(
         None,
         "withCredentials",
         validators.with_method("send", "a requests.Session, a callable() that returns one", factory=True),
-        "Your own requests.Session, for cookies, auth and TLS; or a factory, called as often as requests run at once.",
+        "Your own requests.Session for cookies, auth and TLS settings, or a callable that makes one per concurrent "
+        "request.",
     )
     transport: Any = _row(
         None,
         None,
         validators.with_method("send", "an object with the methods of Transport"),
-        "What sends requests, in place of requests.",
+        "Object that sends the requests instead of the requests library.",
     )
     redirect_origins: tuple[str, ...] = _row(
-        (), None, validators.origins(), "Other origins ('https://host') to which a 307 or 308 may lead."
+        (), None, validators.origins(), "Other origins ('https://host') that a redirect with 307 or 308 may lead to."
     )
     auto_upload: bool = _row(
-        True, None, validators.flag(), "Start sending when a file is added; False waits for upload()."
+        True, None, validators.flag(), "Start uploading as soon as a file is added. False waits for upload()."
     )
     completion_delay: float = _row(
         0.25,
         None,
         validators.seconds(),
-        "Seconds without anything to do after which a run ends that began by itself, outside a with block.",
+        "Seconds of idleness after which a run that started by itself ends, outside a with block.",
     )
-    fail_fast: bool = _row(False, None, validators.flag(), "The first failed file cancels the others.")
-    deliver: Any = _row(None, None, validators.deliver(), "Which thread calls the handlers.")
+    fail_fast: bool = _row(False, None, validators.flag(), "Cancel all other files as soon as one has failed.")
+    deliver: Any = _row(
+        None,
+        None,
+        validators.deliver(),
+        "How handlers are called: None uses a thread of the session, 'manual' process_events(), a callable your "
+        "thread.",
+    )
     loop: Any = _row(
         None,
         None,
         validators.with_method("call_soon_threadsafe", "an asyncio event loop"),
-        "The loop that runs async handlers.",
+        "asyncio event loop that runs async handlers.",
     )
-    plugins: Any = _row((), None, validators.plugins(), "Plugins to attach.")
-    clock: Any = _row(None, None, validators.hook(), "callable() -> seconds, monotonic; for tests.")
+    plugins: Any = _row((), None, validators.plugins(), "Plugins to attach to the session.")
+    clock: Any = _row(None, None, validators.hook(), "callable() that returns monotonic seconds, for tests.")
 
     def __init__(self, **values: Any) -> None:
         vars(self).update({name: row.default for name, row in OPTIONS.items()}, **values)
@@ -313,10 +383,10 @@ class Options:
 
     @classmethod
     def checked(cls, **given: Any) -> Options:
-        """The options with every given value checked.
+        """Check every given value, and return the options.
 
-        Raises UnknownOption (a TypeError) with the nearest name, or OptionError with the option, the value and what
-        is allowed.
+        Raises UnknownOption (a TypeError) with the nearest name, or OptionError with the option, the value and what is
+        allowed.
         """
         values = {}
         for name, value in given.items():
@@ -342,7 +412,7 @@ class Options:
         return options
 
     def with_query(self, query: Any) -> Options:
-        """These options with another ``query``."""
+        """Return these options with another ``query``."""
         return Options(**{**vars(self), "query": _checked(OPTIONS["query"], query)})
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""How far something is: the figures that a file and a session have in common."""
+"""The figures of progress that a file and a session have in common."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """What has moved. Sizes are bytes; each figure is a consistent snapshot of its own."""
+    """Progress in bytes. Each figure is a consistent snapshot of its own."""
 
     @property
     def _moved(self) -> TransferStats:
@@ -16,18 +16,18 @@ class Progress:
 
     @property
     def bytes_confirmed(self) -> int:
-        """The bytes that the server acknowledged. Falls only on ``bootstrap()`` of a file, and if the server turns out
-        to have lost what it acknowledged."""
+        """Bytes that the server has confirmed. Falls only on ``bootstrap()`` of a file, and if the server turns out to
+        have lost some."""
         return self._moved.confirmed
 
     @property
     def bytes_skipped(self) -> int:
-        """Those of the confirmed bytes that the server had already."""
+        """Confirmed bytes that the server had before."""
         return self._moved.skipped
 
     @property
     def bytes_sent(self) -> int:
-        """The bytes that were handed to the network and not given up. Falls on a retry."""
+        """Bytes that were handed to the network and not given up. Falls on a retry."""
         return self._moved.sent
 
     @property

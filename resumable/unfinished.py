@@ -1,7 +1,6 @@
-"""What a program leaves behind is said, so that no file is lost in silence.
+"""Warn if a program ends, or drops a session, before the files are uploaded, so that none is lost in silence.
 
-A session whose files are not uploaded when the program ends, or when nobody holds the session any more, is warned of.
-Nothing here takes a lock or holds the session: this runs wherever the garbage collector does.
+Nothing here takes a lock or holds the session, because it may run wherever the garbage collector does.
 """
 
 from __future__ import annotations
@@ -30,17 +29,18 @@ _watched: dict[int, weakref.finalize[..., Any]] = {}
 
 def watch(session: Any, files: Mapping[int, str]) -> None:
     """Warn if ``files``, by their names, are still there when the session is not. Called by its constructor, whose
-    caller is who the warning names."""
+    caller the warning names."""
     frame = sys._getframe(2)
     number = next(_numbers)
     place = frame.f_code.co_filename, frame.f_lineno
-    finalizer = weakref.finalize(session, _tell, "nobody held the session any more", number, files, place, os.getpid())
+    finalizer = weakref.finalize(session, _tell, "its session was dropped", number, files, place, os.getpid())
     finalizer.atexit = False
     _watched[number] = finalizer
 
 
 def tell_all() -> None:
-    """Warn of every session that is still there: the program ends. Raises the first warning that is made an error."""
+    """Warn of every session that is left at the end of the program. Raises the first warning that is turned into an
+    error."""
     raised = None
     for finalizer in list(_watched.values()):
         detached = finalizer.detach()

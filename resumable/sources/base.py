@@ -1,7 +1,7 @@
 """What a source is, and how it is read so that only one version of it is ever read.
 
-What a source was when it was added (:class:`FileVersion`) is what it has to be at every read: bytes are handed out only
-between two looks that agree, so that no upload is a mixture of two versions.
+A source has to be at every read the version that was added (:class:`FileVersion`): bytes are handed out only between
+two checks that agree, so that no upload is a mixture of two versions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LARGEST_SIZE = 2**53 - 1
 
 
 class FileVersion(NamedTuple):
-    """What a stat result says of one version of a file. Sizes are bytes; ``identity`` is device, inode and kind."""
+    """One version of a file, from a stat result. Sizes are bytes; ``identity`` is device, inode and kind."""
 
     size: int
     mtime_ns: int
@@ -31,7 +31,7 @@ class FileVersion(NamedTuple):
 
     @classmethod
     def of(cls, status: Any) -> FileVersion:
-        """The facts in a stat result; one that is not the system's may have nothing but the size."""
+        """Return the version in a stat result; one that is not the system's may have nothing but the size."""
         mtime_ns = getattr(status, "st_mtime_ns", None)
         if mtime_ns is None:
             mtime_ns = int((getattr(status, "st_mtime", None) or 0) * 1_000_000_000)
@@ -70,7 +70,7 @@ def _local_times(before: int, now: int) -> str:
 
 
 class as_source_errors:  # noqa: N801 (used as a statement)
-    """Whatever is raised within leaves as a SourceError that names the source, with the errno where there is one."""
+    """Turn whatever is raised within into a SourceError that names the source, with the errno if there is one."""
 
     __slots__ = ("_shown",)
 
@@ -88,7 +88,7 @@ class as_source_errors:  # noqa: N801 (used as a statement)
 
 
 def named(name: str | None, source: Any) -> str:
-    """The name. Raises SourceError where there is none."""
+    """Return the name. Raises SourceError if there is none."""
     if not name:
         raise SourceError(type(source).__name__, "it has no name; give one: add_file(…, relative_path='name.bin')")
     return name
@@ -112,11 +112,11 @@ def _closed(buffer: memoryview, offset: int) -> int:
 
 @final
 class Reader:
-    """An open source, used by one thread. Leaving the ``with`` block, or :meth:`close`, gives back what it holds.
+    """An open source, used by one thread. Leaving the ``with`` block, or :meth:`close`, releases what it holds.
 
-    ``read(buffer, offset)`` reads up to the buffer's length and returns how many bytes came: 0 at the end, None where
-    there are none now. ``look()`` raises SourceChanged where the source is not what it was; the first look is now,
-    or, with ``later``, behind the first read.
+    ``read(buffer, offset)`` reads up to the buffer's length and returns how many bytes came: 0 at the end, None if
+    there are none now. ``verify()`` raises SourceChanged if the source is another version; it is called now or, with
+    ``later``, after the first read.
     """
 
     def __init__(
@@ -124,19 +124,19 @@ class Reader:
         name: str,
         read: Callable[[memoryview, int], int | None],
         *,
-        look: Callable[[], None] = _nothing,
+        verify: Callable[[], None] = _nothing,
         close: Callable[[], None] = _nothing,
         later: bool = False,
     ) -> None:
         self._name = name
         self._read = read
-        self._look = look
+        self._verify = verify
         self._close = close
         if later:
             return
         try:
             with as_source_errors(name):
-                look()
+                verify()
         except BaseException:
             close()
             raise
@@ -144,8 +144,8 @@ class Reader:
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill the whole buffer with the bytes of the source from ``offset`` on.
 
-        The source is looked at after the read, so on return the bytes are those of the version that was added.
-        Raises SourceChanged where they are not, SourceError where they cannot be read.
+        The source is verified after the read, so on return the bytes are those of the version that was added.
+        Raises SourceChanged if they are not, SourceError if they cannot be read.
         """
         done = 0
         with as_source_errors(self._name):
@@ -154,17 +154,17 @@ class Reader:
                     count = self._read(buffer[done:] if done else buffer, offset + done)
                 except OSError:
                     # That it is another file now says more than that this one cannot be read.
-                    self._look()
+                    self._verify()
                     raise
                 if count is None:
                     raise BlockingIOError(errno.EAGAIN, "it does not block, and has no bytes now")
                 if count == 0:
                     break
                 done += count
-            self._look()
+            self._verify()
         if done == len(buffer):
             return
-        if self._look is _nothing:
+        if self._verify is _nothing:
             raise SourceChanged(self._name, f"it ends at byte {offset + done}")
         # It is the version that was added, so it never had as many bytes as it said. Files in /sys are like that.
         raise SourceError(
@@ -175,10 +175,10 @@ class Reader:
     def verify_unchanged(self) -> None:
         """Raise SourceChanged if the source is not what it was when it was added."""
         with as_source_errors(self._name):
-            self._look()
+            self._verify()
 
     def close(self) -> None:
-        """Give back what the reader holds. A second time does nothing."""
+        """Release what the reader holds. Closing twice does nothing."""
         close, self._close, self._read = self._close, _nothing, _closed
         close()
 
@@ -195,7 +195,7 @@ class Source(ABC):
     """What is uploaded. The attributes were read when it was made and never change.
 
     ``name`` is for messages and is the default file name, ``size`` is bytes, ``mtime_ns`` the time of the last change,
-    0 where there is none. ``path`` is what ``generate_unique_identifier`` gets: the caller's own path object, or one
+    0 if there is none. ``path`` is what ``generate_unique_identifier`` gets: the caller's own path object, or one
     with ``stat()`` and ``open("rb")``.
     """
 
@@ -206,7 +206,7 @@ class Source(ABC):
 
     @abstractmethod
     def open(self) -> Reader:
-        """A reader for the calling thread. Raises SourceChanged, or SourceError where the source is gone."""
+        """Open a reader for the calling thread. Raises SourceChanged, or SourceError if the source is gone."""
 
     def close(self) -> None:  # noqa: B027 (most sources own nothing)
-        """Free what the source itself owns. A second time does nothing; what the caller brought stays open."""
+        """Free what the source itself owns; what the caller brought stays open. Closing twice does nothing."""

@@ -1,6 +1,6 @@
 """What is uploaded: a path, an object with open() and stat(), a binary file, bytes, or a stream.
 
-:func:`make_source` looks at a source once and refuses at once what cannot be uploaded. A path is opened when it is
+:func:`make_source` examines a source once, and refuses at once what cannot be uploaded. A path is opened when it is
 first read and closed after, so that thousands of files need few descriptors. A stream of unknown length is copied to
 a temporary file first, because the protocol names the size in the first request.
 """
@@ -39,7 +39,7 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 
 _KINDS = {
     stat.S_IFDIR: "a directory; add_directory() adds the files in it",
-    stat.S_IFIFO: "a FIFO; open it and give the stream",
+    stat.S_IFIFO: "a FIFO; open it and pass the stream",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
@@ -47,12 +47,12 @@ _KINDS = {
 
 
 def make_source(source: Any, *, name: str | None = None) -> Source:
-    """The source for a path (text or os.PathLike), an object with ``open()`` and ``stat()``, a binary file, bytes, or
-    a binary stream.
+    """Make the source for a path (text or os.PathLike), an object with ``open()`` and ``stat()``, a binary file, bytes,
+    or a binary stream.
 
-    A seekable file is uploaded from its first byte, wherever its position is, and is not to be used by others
+    A seekable file is uploaded from its first byte, wherever its position is, and must not be used by others
     meanwhile; a stream is read to its end now; ``bytearray`` and ``memoryview`` are copied now. ``name`` is needed
-    where the source has none.
+    if the source has none.
 
     Raises SourceError for what is missing, unreadable, closed, no regular file, opened as text, or without a name.
     """
@@ -66,7 +66,7 @@ def make_source(source: Any, *, name: str | None = None) -> Source:
             return file_source(source, name)
         if _is_path_object(source):
             return _object_source(source, name)
-    raise SourceError(name or kind, f"a {kind} is no path, no object with open() and stat(), no binary file, no bytes")
+    raise SourceError(name or kind, f"a {kind} is no path, object with open() and stat(), binary file or bytes")
 
 
 def _is_path_object(value: Any) -> bool:
@@ -74,7 +74,7 @@ def _is_path_object(value: Any) -> bool:
 
 
 def _is_remote(value: Any) -> bool:
-    """Whether this is a universal path to something that is no local file; such a path may still be an os.PathLike."""
+    """Return whether this is a universal path to something else than a local file. It may still be an os.PathLike."""
     return _is_path_object(value) and getattr(value, "protocol", "") not in ("", "file", "local")
 
 
@@ -82,14 +82,14 @@ def _refuse_unless_file(shown: str, mode: int) -> None:
     kind = stat.S_IFMT(mode)
     if kind not in (stat.S_IFREG, 0):  # 0: an object that is not ours and does not say
         code = errno.EISDIR if kind == stat.S_IFDIR else None
-        raise SourceError(shown, f"it is {_KINDS.get(kind, 'no regular file')}", errno=code)
+        raise SourceError(shown, f"it is {_KINDS.get(kind, 'not a regular file')}", errno=code)
 
 
 def _refuse_unless_empty(shown: str, location: str) -> None:
     descriptor = os.open(location, _OPEN_FLAGS)
     try:
         if os.read(descriptor, 1):
-            raise SourceError(shown, "it says that it has 0 bytes but has more; open it and give the stream")
+            raise SourceError(shown, "it says that it has 0 bytes but has more; open it and pass the stream")
     finally:
         os.close(descriptor)
 
@@ -114,14 +114,14 @@ class _PathSource(Source):
         _preadv if hasattr(os, "preadv") else _seek_and_read
     )
 
-    def __init__(self, name: str, path: Any, shown: str, location: str, facts: FileVersion) -> None:
+    def __init__(self, name: str, path: Any, shown: str, location: str, version: FileVersion) -> None:
         self.name = name
         self.path = path
-        self.size = facts.size
-        self.mtime_ns = facts.mtime_ns
+        self.size = version.size
+        self.mtime_ns = version.mtime_ns
         self._shown = shown
         self._location = location
-        self._facts = facts
+        self._version = version
 
     def open(self) -> Reader:
         with as_source_errors(self._shown):
@@ -132,7 +132,7 @@ class _PathSource(Source):
         return Reader(
             self._shown,
             partial(self.read_at, descriptor),
-            look=lambda: self._facts.verify_unchanged(self._shown, os.fstat(descriptor)),
+            verify=lambda: self._version.verify_unchanged(self._shown, os.fstat(descriptor)),
             close=partial(os.close, descriptor),
             later=self.size > 0,
         )
@@ -143,7 +143,7 @@ def _path_source(given: Any, name: str | None) -> Source:
     if not shown:
         raise SourceError(name or "", "the path is empty")
     with as_source_errors(shown):
-        # Joined: whoever changes the working directory later still means this file.
+        # Joined, so that it stays this file if the working directory changes.
         location = shown if os.path.isabs(shown) else os.path.join(os.getcwd(), shown)
         status = os.stat(location)
         _refuse_unless_file(shown, status.st_mode)
@@ -157,14 +157,14 @@ def _path_source(given: Any, name: str | None) -> Source:
 
 
 class _ObjectSource(Source):
-    """An object with ``open()`` and ``stat()``; to look at it is to call its ``stat()``."""
+    """An object with ``open()`` and ``stat()``, which is verified by its ``stat()``."""
 
-    def __init__(self, name: str, path: Any, facts: FileVersion) -> None:
+    def __init__(self, name: str, path: Any, version: FileVersion) -> None:
         self.name = name
         self.path = path
-        self.size = facts.size
-        self.mtime_ns = facts.mtime_ns
-        self._facts = facts
+        self.size = version.size
+        self.mtime_ns = version.mtime_ns
+        self._version = version
 
     def open(self) -> Reader:
         with as_source_errors(self.name):
@@ -172,11 +172,11 @@ class _ObjectSource(Source):
                 handle = self.path.open("rb")
             except FileNotFoundError as error:
                 raise _deleted(self.name, error) from error
-        return Reader(self.name, partial(seek_and_read, handle), look=self._look, close=handle.close)
+        return Reader(self.name, partial(seek_and_read, handle), verify=self._verify, close=handle.close)
 
-    def _look(self) -> None:
+    def _verify(self) -> None:
         try:
-            self._facts.verify_unchanged(self.name, self.path.stat())
+            self._version.verify_unchanged(self.name, self.path.stat())
         except FileNotFoundError as error:
             raise _deleted(self.name, error) from error
 

@@ -25,7 +25,7 @@ _PIECE = 1 << 20
 
 
 def seek_and_read(handle: Any, buffer: memoryview, offset: int) -> int | None:
-    """Read up to the buffer's length: how many bytes came, 0 at the end, None where there are none now."""
+    """Read up to the buffer's length. Return how many bytes came: 0 at the end, None if there are none now."""
     handle.seek(offset)
     read_into: Callable[[memoryview], int | None] | None = getattr(handle, "readinto", None)
     if read_into is not None:
@@ -38,7 +38,7 @@ def seek_and_read(handle: Any, buffer: memoryview, offset: int) -> int | None:
 
 
 def file_source(file: Any, name: str | None) -> Source:
-    """The source for an object with ``read()``. Raises SourceError, or whatever an object that is not ours raises."""
+    """Make the source for an object with ``read()``. Raises SourceError, or whatever the object raises."""
     if not name:
         name = getattr(file, "name", None)
         name = os.path.basename(os.fsdecode(name)) if isinstance(name, (str, bytes)) else None
@@ -52,10 +52,10 @@ def file_source(file: Any, name: str | None) -> Source:
     if isinstance(file, io.BytesIO):
         return BytesSource(name, file.getvalue())
     size = _size_by_seeking(file)
-    if not size:  # also where a file does not know its size, as in /proc: reading to the end finds out
+    if not size:  # also if a file does not know its size, as in /proc: reading to the end finds out
         return _spooled(name, file)
     refuse_unless_countable(name, size)
-    return _FileSource(name, file, size, _facts(file))
+    return _FileSource(name, file, size, _version(file))
 
 
 def _size_by_seeking(file: Any) -> int:
@@ -71,7 +71,7 @@ def _size_by_seeking(file: Any) -> int:
     return size
 
 
-def _facts(file: Any) -> FileVersion | None:
+def _version(file: Any) -> FileVersion | None:
     # Asked after a seek, which wrote what a buffer held back. Where an object decompresses, this is the size of the
     # compressed file, which has to stay the same all the same.
     try:
@@ -81,7 +81,7 @@ def _facts(file: Any) -> FileVersion | None:
 
 
 def _spooled(name: str, stream: Any) -> Source:
-    """The source made of the rest of a stream, copied to a temporary file that has no name and is gone when closed."""
+    """Copy the rest of a stream to a temporary file without a name, which is gone when it is closed."""
     # Unbuffered: what a full disk did not take must not be tried again when the copy is closed.
     spool: Any = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the source closes it)
     try:
@@ -104,22 +104,22 @@ def _spooled(name: str, stream: Any) -> Source:
 
 
 class _FileSource(Source):
-    """A seekable file that is open already: one handle, which all readers share. ``close`` frees it if it is ours."""
+    """A seekable file that is open already. All readers share its handle; ``close`` frees it if it is ours."""
 
     def __init__(
-        self, name: str, file: Any, size: int, facts: FileVersion | None, *, close: Callable[[], None] | None = None
+        self, name: str, file: Any, size: int, version: FileVersion | None, *, close: Callable[[], None] | None = None
     ) -> None:
         self.name = name
         self.size = size
-        self.mtime_ns = facts.mtime_ns if facts else 0
+        self.mtime_ns = version.mtime_ns if version else 0
         self.path = _SourcePath(self)
         self._file = file
-        self._facts = facts
+        self._version = version
         self._close = close
         self._lock = threading.Lock()
 
     def open(self) -> Reader:
-        return Reader(self.name, self._read, look=self._look) if self._facts else Reader(self.name, self._read)
+        return Reader(self.name, self._read, verify=self._verify) if self._version else Reader(self.name, self._read)
 
     def close(self) -> None:
         if self._close:
@@ -131,9 +131,9 @@ class _FileSource(Source):
         with self._lock:
             return seek_and_read(self._file, buffer, offset)
 
-    def _look(self) -> None:
-        assert self._facts is not None
-        self._facts.verify_unchanged(self.name, os.fstat(self._file.fileno()))
+    def _verify(self) -> None:
+        assert self._version is not None
+        self._version.verify_unchanged(self.name, os.fstat(self._file.fileno()))
 
 
 class BytesSource(Source):

@@ -230,12 +230,19 @@ def _merged(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 # Options that are no flags, and the flags that do the same.
 _INSTEAD = {"accept_response": "--accept STATUS:PATTERN"}
-_NAME = re.compile(rf"\b({'|'.join(name for name in (*FLAGS, *_INSTEAD) if '_' in name)})(=True)?\b")
+_NAME = re.compile(
+    rf"\b({'|'.join(name for name in (*FLAGS, *_INSTEAD) if '_' in name)})(?:=(True|'[\w-]+'|[0-9]+))?(?!\w)"
+)
 
 
 def as_flags(text: str) -> str:
     """The text with flags for the options of the library that it names."""
-    return _NAME.sub(lambda found: flag_of(found[1]), text)
+    return _NAME.sub(_as_flag, text)
+
+
+def _as_flag(found: re.Match[str]) -> str:
+    flag, value = flag_of(found[1]), found[2]
+    return flag if value in (None, "True") else f"{flag} {value.strip(chr(39))}"
 
 
 def flag_of(option: str) -> str:
