@@ -102,7 +102,7 @@ def test_without_flags_the_library_decides() -> None:
 def test_where_the_command_differs_from_the_library_is_said_in_its_help() -> None:
     assert set(DEFAULTS) == {"retry_for", "plugins"}
     text = command.get_help(click.Context(command, terminal_width=200, max_content_width=200))
-    assert "so long.  [default: 5m]" in text
+    assert "many seconds.  [default: 5m]" in text
     assert "that are installed.  [default: on]" in text
 
 
@@ -118,7 +118,7 @@ def test_the_help_says_of_every_flag_what_its_row_says() -> None:
 
 def test_the_help_names_flags_and_not_options() -> None:
     text = command.get_help(click.Context(command, terminal_width=1000, max_content_width=1000))
-    assert "implies --chunk-order='free'" in text
+    assert "Implies --chunk-order free." in text
     assert not [name for name in OPTIONS if "_" in name and name in text]
 
 

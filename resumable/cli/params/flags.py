@@ -230,9 +230,8 @@ def _merged(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 # Options that are no flags, and the flags that do the same.
 _INSTEAD = {"accept_response": "--accept STATUS:PATTERN"}
-_NAME = re.compile(
-    rf"\b({'|'.join(name for name in (*FLAGS, *_INSTEAD) if '_' in name)})(?:=(True|'[\w-]+'|[0-9]+))?(?!\w)"
-)
+_NAMES = "|".join(name for name in (*FLAGS, *_INSTEAD) if "_" in name)
+_NAME = re.compile(rf"\b({_NAMES})(?:=(True|'[\w-]+'|[0-9]+))?(?!\w)")
 
 
 def as_flags(text: str) -> str:
