@@ -97,7 +97,7 @@ def named(name: str | None, source: Any) -> str:
 def refuse_unless_countable(name: str, size: Any) -> None:
     """Raise SourceError unless the size in bytes is known and is one that every server can count."""
     if not isinstance(size, int) or size < 0:
-        raise SourceError(name, f"its size is not known (it says {size!r}); open it and give the stream")
+        raise SourceError(name, f"its size is not known (it says {size!r}); open it and pass the stream")
     if size > LARGEST_SIZE:
         raise SourceError(name, f"{size} bytes are more than 2**53 - 1, and servers in JavaScript round such a number")
 

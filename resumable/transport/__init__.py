@@ -1,1 +1,1 @@
-"""What touches the network and the disk."""
+"""The HTTP side: how requests are sent, stopped, limited and read."""

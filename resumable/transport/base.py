@@ -1,6 +1,6 @@
-"""The seam between the dispatcher and the network: what is sent, what comes back, and how it is stopped.
+"""The interface to the network: what is sent, what comes back, and how it is stopped.
 
-A transport is any object with the methods of :class:`Transport`. It is called by several workers at once.
+A transport is any object with the methods of :class:`Transport`. Several workers call it at once.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ __all__ = [
 ]
 
 REPLY_LIMIT = 65536
-"""Bytes of an answer that are kept; a connection with more to say is closed."""
+"""Bytes of an answer that are kept. The connection of a longer one is closed."""
 
 _GATE_PATIENCE = 0.5
 _SMALL = 16384
 
 
 class Body(Protocol):
-    """What is sent: ``len()`` bytes, in pieces; each iteration begins anew."""
+    """What is sent: ``len()`` bytes, in pieces. Each iteration starts over."""
 
     def __len__(self) -> int: ...
 
     def payload(self, written: int) -> int:
-        """How many bytes of the chunk are among the first ``written`` of the body."""
+        """Return how many bytes of the chunk are among the first ``written`` of the body."""
 
     def __iter__(self) -> Iterator[bytes | memoryview]: ...
 
 
 class Request(NamedTuple):
-    """One HTTP request. In seconds, None being without limit: ``timeout`` is (connect, read), ``stall`` is the longest
-    wait for room to send. ``renew``: the credentials of an earlier attempt were not good enough, although the answer
-    was no 401. What may be secret is not in its ``repr``."""
+    """One HTTP request. Times are seconds, or None for no limit: ``timeout`` is (connect, read), ``stall`` the longest
+    wait until the network takes more bytes. ``renew``: the credentials of an earlier attempt were not accepted,
+    although the answer was not 401. What may be secret is not in its ``repr``."""
 
     method: str
     url: str
@@ -85,20 +85,20 @@ class Reply(NamedTuple):
 
     @property
     def status_code(self) -> int:
-        """The status, under the name that it has in requests."""
+        """The status, under its name in requests."""
         return self.status
 
     def json(self) -> Any:
-        """The body, decoded. Raises ValueError where it is not JSON."""
+        """Decode the body. Raises ValueError if it is not JSON."""
         return json.loads(self.text)
 
 
 class Stopped(Exception):
-    """The request was stopped by us. Not an OSError, because requests would mask that as a failed connection."""
+    """The session stopped the request. Not an OSError, because requests would mask that as a failed connection."""
 
 
 class SourceFailure(Exception):
-    """Reading the chunk failed; ``cause`` says how. Not an OSError, for the same reason."""
+    """Reading the chunk failed; ``cause`` is why. Not an OSError, for the same reason."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -106,9 +106,9 @@ class SourceFailure(Exception):
 
 
 class NetworkFailure(Exception):
-    """No usable answer came back.
+    """There was no usable answer.
 
-    ``permanent``: another attempt cannot help. ``hopeless``: nor can it, unless the server was reached before.
+    ``permanent``: another attempt cannot help. ``unreachable``: nor can it, unless the server was reached before.
     ``reached``: somebody took the beginning of the request. ``status`` is that of a proxy's refusal, ``hint`` what to
     do.
     """
@@ -132,7 +132,7 @@ class NetworkFailure(Exception):
 
 
 class TLSFailure(NetworkFailure):
-    """No secure connection came about, and none will; ``untrusted``: because of the server's certificate."""
+    """A TLS connection is not possible; ``untrusted``: because of the server's certificate."""
 
     def __init__(self, reason: str, *, hint: str | None = None, untrusted: bool = False) -> None:
         super().__init__(reason, permanent=True, hint=hint)
@@ -140,13 +140,16 @@ class TLSFailure(NetworkFailure):
 
 
 class Transport(Protocol):
-    """What sends requests."""
+    """An object that sends requests."""
 
     def send(self, request: Request, control: RequestControl) -> Reply:
-        """The answer. Raises NetworkFailure, Stopped once the watch has been stopped, or what the body raises."""
+        """Send the request, and return the answer.
+
+        Raises NetworkFailure, Stopped once the control has been stopped, or what the body raises.
+        """
 
     def close(self) -> None:
-        """No connection is left open."""
+        """Close all connections."""
 
 
 def _never() -> None:
@@ -154,7 +157,7 @@ def _never() -> None:
 
 
 def set_timeout(connection: socket.socket, seconds: float | None) -> None:
-    """What the socket does takes at most so long. To set what is set already would be a call of the system."""
+    """Set the timeout of the socket, unless it is set already: each time would be a system call."""
     if connection.gettimeout() != seconds:
         connection.settimeout(seconds)
 
@@ -176,7 +179,7 @@ def _unsent(connection: socket.socket) -> int:
 
 
 class RequestControl:
-    """One lease's hold on the network: counts what is sent, and stops it from another thread. ``seen`` says whether it
+    """Counts the bytes that the requests of one lease send, and stops them from another thread. ``seen`` is whether it
     saw the request begin on a socket, and ``fresh`` whether that was opened for it.
 
     A request *begins* with the first write to its socket. That write and :meth:`stop` exclude each other, so once
@@ -213,7 +216,7 @@ class RequestControl:
 
     @property
     def sent(self) -> int:
-        """The bytes of the chunk that the kernel took."""
+        """Bytes of the chunk that the kernel took."""
         return 0 if self._body is None else self._body.payload(self._written)
 
     @property
@@ -226,7 +229,7 @@ class RequestControl:
         return self._body.payload(max(self._written - _unsent(connection), 0))
 
     def prepare(self, body: Body | None, *, stall: float | None) -> None:
-        """A request is about to begin: nothing is sent yet. ``stall`` is the longest wait for room to send.
+        """Prepare for a request, of which nothing is sent yet. ``stall`` is the longest wait for room to send.
 
         Raises Stopped.
         """
@@ -238,7 +241,7 @@ class RequestControl:
             raise Stopped
 
     def rewind(self) -> None:
-        """Nothing of the request is sent yet, because it is sent once more from its first byte."""
+        """Start to count anew, because the request is sent once more from its first byte."""
         self._begun = False
         self._written = 0
 
@@ -249,7 +252,7 @@ class RequestControl:
 
     @property
     def cut(self) -> bool:
-        """Whether the request has begun, and is not written to its end. One of which nothing was seen is not cut."""
+        """Whether the request has begun but is not written to its end. One that was not seen is not cut."""
         return self._begun and self.body_pending
 
     @property
@@ -258,7 +261,7 @@ class RequestControl:
         return self._body is not None and self._written < len(self._body)
 
     def hand(self, size: int) -> None:
-        """Count bytes of the body that were handed to what writes them, unless that is a socket that is watched.
+        """Count bytes of the body that were handed to what writes them, unless that is a watched socket.
 
         Raises Stopped.
         """
@@ -269,12 +272,13 @@ class RequestControl:
             self._count(size)
 
     def opened(self) -> None:
-        """The request has a new connection of its own."""
+        """Note that a new connection was opened for the request."""
         self.fresh = True
 
     def write(self, connection: socket.socket, data: bytes | memoryview) -> None:
-        """All of the data is with the kernel. The first write of a request is its head. Raises Stopped, OSError,
-        and NetworkFailure where the server has not taken a byte for too long.
+        """Write all of the data. The first write of a request is its head.
+
+        Raises Stopped, OSError, and NetworkFailure if the server has not taken a byte for too long.
 
         The stall limit counts from the last byte that found room, so a slow link is not a stalled one.
         """
@@ -285,12 +289,12 @@ class RequestControl:
             self._push(connection, memoryview(data), counted=True)
 
     def begin(self, connection: socket.socket, head: bytes | memoryview, piece: bytes | memoryview = b"") -> None:
-        """The head of the request, and the first piece of its body, are with the kernel. See :meth:`write`."""
+        """Write the head of the request and the first piece of its body. See :meth:`write`."""
         # What is short leaves in one packet: a second write costs as much as the first.
         together = 0 < len(piece) <= _SMALL
         first = memoryview(b"".join((head, piece)) if together else head)
         with self._gate:
-            # Before the look: a stop that could not wait for us any longer finds one or the other.
+            # Set before the check: a stop that could not wait for us any longer finds one or the other.
             self._socket = connection
             if self.stopped:
                 raise Stopped
@@ -329,11 +333,11 @@ class RequestControl:
             raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
 
     def forget_progress(self) -> None:
-        """Nobody is told of bytes that are sent."""
+        """Report no more progress."""
         self.on_progress = _never
 
     def done(self) -> None:
-        """The answer is here, or will never be."""
+        """Forget the socket: the answer has come, or will never."""
         self._socket = None
 
     @property
@@ -359,9 +363,9 @@ class RequestControl:
                 raise Stopped
 
     def stop(self, *, hard: bool) -> None:
-        """No request begins any more, and what is being sent is cut off. Any thread may call this.
+        """Let no request begin any more, and cut off what is being sent. Any thread may call this.
 
-        A request that is wholly sent and waits for its answer is let finish, unless ``hard``.
+        A request that is sent completely and waits for its answer may finish, unless ``hard``.
         """
         held = self._gate.acquire(timeout=_GATE_PATIENCE)
         self.stopped = True

@@ -29,7 +29,7 @@ _UNWATCHED = 1 << 14
 
 
 def new_buffer() -> memoryview:
-    """The buffer of one worker: a piece, and room for what surrounds it."""
+    """Return a buffer for one worker: a piece, and room for what surrounds it."""
     return memoryview(bytearray(PIECE + _ROOM))
 
 
@@ -40,9 +40,9 @@ class _Reader(Protocol):
 
 
 class ChunkBody:
-    """The bytes ``[start, end)`` of what ``reader`` reads, within ``form`` where there is one.
+    """The bytes ``[start, end)`` of what ``reader`` reads, within ``form`` if there is one.
 
-    Iterating raises SourceFailure where the source cannot be read or has changed. Used by one thread.
+    Iterating raises SourceFailure if the source cannot be read or has changed. Used by one thread.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ChunkBody:
         return self._length
 
     def payload(self, written: int) -> int:
-        """How many bytes of the chunk are among the first ``written`` of the body."""
+        """Return how many bytes of the chunk are among the first ``written`` of the body."""
         encoded = max(written - len(self._head), 0)
         return min(encoded // 4 * 3 if self._base64 else encoded, self._end - self._start)
 
@@ -154,9 +154,10 @@ class HeldBody:
 
 
 class HandedBody:
-    """A body for whatever writes it: its pieces are bytes that may be kept, and are counted when they are taken.
+    """A body for other writers than a watched socket: its pieces are bytes that may be kept, counted when they are
+    taken.
 
-    Iterating raises Stopped once the watch has been stopped, and what the body raises.
+    Iterating raises Stopped once the control has been stopped, and what the body raises.
     """
 
     def __init__(self, body: Body, control: RequestControl) -> None:
@@ -170,7 +171,7 @@ class HandedBody:
         control = self._control
         if not control.seen:
             control.rewind()
-        # A timeout of requests is that of a whole piece, if no watch writes it.
+        # A timeout of requests is that of a whole piece, if no control writes it.
         size = _WATCHED if control.seen else _UNWATCHED
         for piece in self._body:
             view = memoryview(piece)

@@ -1,4 +1,4 @@
-"""What an exception on the way to the server means: one sentence, and whether it can pass."""
+"""Classify an exception on the way to the server: what it means in a sentence, and whether it can pass."""
 
 from __future__ import annotations
 
@@ -61,40 +61,41 @@ _MISTAKES = (
     TypeError,
     ValueError,
 )
-"""What code raises that is wrong and will be wrong the next time, and not because of the network."""
+"""What wrong code raises, now and the next time, and not because of the network."""
 
 _REFUSING = re.compile(r"too many ([0-9]{3}) error responses")
 _VALUES = re.compile(r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"| \([^()]*\)""")
 _TOKEN = re.compile(r"""(["'(<]*)(.*?)(["')>:;,.]*)""")
 _ALERT = "\x15\x03"
-"""How a TLS record that says no begins: what a TLS port answers to plain HTTP."""
+"""How an alert of TLS begins, which a TLS port answers to plain HTTP."""
 
 
 def is_broken(error: BaseException) -> bool:
-    """Whether the other side ended the connection."""
+    """Return whether the other side ended the connection."""
     return any(isinstance(link, _BROKEN) for link in _chain(error))
 
 
 def is_of_network(error: BaseException) -> bool:
-    """Tell whether it may be the network's fault, and not that of a hook or an adapter that raised it."""
+    """Return whether it may be the fault of the network, and not of the hook or adapter that raised it."""
     library = type(error).__module__.partition(".")[0] in ("requests", "urllib3")
     of_network = library or isinstance(error, (OSError, http.client.HTTPException))
     return of_network and not isinstance(error, _MISTAKES)
 
 
 def own_failure(error: BaseException) -> Stopped | SourceFailure | NetworkFailure | None:
-    """Find the exception of ours that this one is or was made of."""
+    """Find the exception of this package that this one is or was caused by."""
     return next((link for link in _chain(error) if isinstance(link, (Stopped, SourceFailure, NetworkFailure))), None)
 
 
 def refusing_status(error: BaseException) -> int | None:
-    """Find the status because of which an adapter that retries gave up, which it says in its text alone."""
+    """Find the status because of which a retrying adapter gave up: it is only in its text."""
     found = next((found for link in _chain(error) if (found := _REFUSING.search(str(link)))), None)
     return None if found is None else int(found[1])
 
 
 def own_words(error: BaseException, secrets: Collection[str] = ()) -> str:
-    """Give what the exception says, without what may be secret: queries and credentials in URLs, values of headers."""
+    """Return the text of the exception without what may be secret: queries and credentials in URLs, values of
+    headers."""
     text = str(error).partition("\n")[0]
     if "header" in text.lower():
         text = _VALUES.sub("…", text)
@@ -113,9 +114,9 @@ def _without_secrets(token: str) -> str:
 def network_failure(
     error: Exception, url: str, proxy: str | None, *, begun: bool, secrets: Collection[str] = ()
 ) -> NetworkFailure:
-    """The failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written.
+    """Return the failure of a request to this URL, through this proxy; ``begun``: a byte of it had been written.
 
-    None of the ``secrets`` is in its text.
+    Its text has none of the ``secrets``.
     """
     failure = error if isinstance(error, NetworkFailure) else _understood(error, url, proxy, secrets, begun=begun)
     failure.reached = begun
@@ -171,8 +172,8 @@ def may_be_wrong_scheme(error: BaseException, scheme: str) -> bool:
 
 
 def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> NetworkFailure | None:
-    """The failure of a request that never will be sent: bad URLs, names and headers are ValueErrors in requests, a
-    missing file of certificates is an OSError without a number. The rest is wrong in code of the user."""
+    """Return the failure of a request that can never be sent: bad URLs, names and headers are ValueErrors in requests,
+    a missing file of certificates is an OSError without a number. The rest are mistakes in code of the user."""
     kind = type(error).__name__
     own = f"{kind}: {words}" if (words := own_words(error, secrets)) else kind
     if kind == "UnrewindableBodyError":
@@ -201,7 +202,9 @@ def _proxy_failure(links: list[BaseException], proxy: str, secrets: Collection[s
 def _plain_failure(links: list[BaseException], place: str, secrets: Collection[str], *, begun: bool) -> NetworkFailure:
     for link in links:
         if isinstance(link, TimeoutError):
-            return NetworkFailure("the server did not answer in time" if begun else "no connection came about in time")
+            return NetworkFailure(
+                "the server did not answer in time" if begun else "no connection could be made in time"
+            )
         if isinstance(link, socket.gaierror):
             return NetworkFailure(
                 f"the host of {place} is unknown ({_words(link)})", unreachable=True, hint="check the target"
@@ -209,7 +212,7 @@ def _plain_failure(links: list[BaseException], place: str, secrets: Collection[s
         if isinstance(link, http.client.IncompleteRead):
             return NetworkFailure("the server's answer was cut short")
         if isinstance(link, http.client.BadStatusLine) and not isinstance(link, http.client.RemoteDisconnected):
-            return NetworkFailure("what the server answered is no HTTP")
+            return NetworkFailure("the server's answer is not HTTP")
     for link in reversed(links):
         if isinstance(link, (http.client.HTTPException, ssl.SSLError)) or (isinstance(link, OSError) and link.errno):
             return NetworkFailure(_words(link))
@@ -218,7 +221,7 @@ def _plain_failure(links: list[BaseException], place: str, secrets: Collection[s
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and everything it was made of, outermost first."""
+    """Yield the exception and everything that caused it, outermost first."""
     seen: set[int] = set()
     pending: list[BaseException] = [error]
     while pending:
@@ -237,6 +240,6 @@ def _words(error: BaseException) -> str:
 
 
 def _place(url: str) -> str:
-    """The URL's scheme, host and port: no more of it may be shown."""
+    """Return the URL's scheme, host and port: no more of it may be shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else url.rpartition("@")[2]

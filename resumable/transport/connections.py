@@ -1,12 +1,12 @@
-"""All that rests on private parts of urllib3 and http.client: how a connection is borrowed, watched, and read.
+"""Borrow, watch and read connections: all that depends on private parts of urllib3 and http.client.
 
-Nothing here is needed for a request to succeed. Each part proves itself when the program runs: the readers of answers
-once, on an answer that is made up, and a watched connection by its :class:`RequestControl`, which knows whether it saw
-the request begin. If one does not, requests goes its usual way, and only what a watch adds is missing: the exact count
-of bytes, and the end of a request that hangs.
+Nothing here is needed for a request to succeed. Each part is tried when the program runs: the readers of answers once,
+on a made-up answer, and a watched connection by its :class:`RequestControl`, which knows whether it saw the request
+begin. If one does not work, requests goes its usual way, and only the exact count of bytes and the way to stop a
+request that hangs are missing.
 
-A connection is watched from when a pool lends it until it is given back, whoever opened it. Nothing is left behind on
-a pool or a connection, and other threads that use them meanwhile are not disturbed.
+A connection is watched from when a pool lends it until it is given back, whoever opened it. Nothing is left behind on a
+pool or a connection, and other threads that use them at the same time are not disturbed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _lock = threading.Lock()
 
 
 class StrictResponse(http.client.HTTPResponse):
-    """The final response, whose head has come to its end. Raises NetworkFailure where it has not.
+    """The final response with a complete head. Raises NetworkFailure if the head ends too early.
 
     http.client takes the end of the connection for the end of the head, so that a server which dies behind
     ``HTTP/1.1 200 OK`` would have said yes; and it takes 102 and 103 for final, so that the answer to this request
@@ -56,8 +56,10 @@ class StrictResponse(http.client.HTTPResponse):
         super().__init__(sock, *arguments, **options)
 
     def begin(self) -> None:
-        """The head is read; the body follows. See http.client. Its first byte is waited for as long as the socket's
-        timeout says, the rest of it no longer than that either."""
+        """Read the head; the body follows. See http.client.
+
+        The timeout of the socket limits the wait for its first byte, and again that for the rest of it.
+        """
         stream = self.fp
         try:
             self._begin(stream)
@@ -87,7 +89,7 @@ class StrictResponse(http.client.HTTPResponse):
         self.will_close = self._check_close()  # type: ignore[attr-defined]
         self.length = None if self.chunked else content_length(fields.get("content-length", ""))
         if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or self._method == "HEAD":  # type: ignore[attr-defined]
-            # Whatever its head says, there is no body, and nobody shall wait for one.
+            # Whatever its head says, there is no body to wait for.
             self.chunked = False
             self.length = 0
             if "transfer-encoding" in fields:
@@ -135,7 +137,7 @@ class _Canned:
 
 @functools.cache
 def can_read() -> bool:
-    """Tell whether the classes of responses here work with the http.client of this Python."""
+    """Return whether the classes of responses here work with the http.client of this Python."""
     try:
         return all(_reads(kind) for kind in (StrictResponse, FastResponse))
     except Exception:
@@ -151,8 +153,8 @@ def _reads(kind: type[StrictResponse]) -> bool:
 
 
 def reads_at_once(raw: Any) -> bool:
-    """Tell whether ``read1`` of urllib3's response gives what has come. It has to be there, and nobody who wants to see
-    what is read, as a cache does, may stand in between."""
+    """Return whether ``read1`` of urllib3's response gives what has come. It has to exist, and nothing that wants to
+    see what is read, as a cache does, may be in between."""
     return hasattr(raw, "read1") and isinstance(getattr(raw, "_fp", None), StrictResponse)
 
 
@@ -160,8 +162,8 @@ def reads_at_once(raw: Any) -> bool:
 
 
 class _Loan:
-    """What a pool lends to one thread for one request. ``lent`` are the connections that it got, ``kept`` those that
-    came back already: what logs in does so on one connection, and gets it again for its next step."""
+    """The connections that a pool lends to one thread for one request: ``lent`` are those that it got, ``kept`` those
+    that came back already. A log-in of several steps gets the same connection again."""
 
     def __init__(self, pool: Any, control: RequestControl, method: str, path: str) -> None:
         self.pool = pool
@@ -192,7 +194,7 @@ class _Loan:
 
 
 class _Watched:
-    """A connection that writes through the watch of the request that it was lent for."""
+    """A connection that writes through the control of the request that it was lent for."""
 
     sock: Any
     _resumable_loan: _Loan
@@ -240,8 +242,8 @@ def _let_go(connection: Any) -> None:
 
 @functools.lru_cache(_MOST_KINDS)
 def _watched_kind(kind: Any) -> Any:
-    """Make the class of watched connections from this one, or None if it does more than urllib3's own: what a plugin or
-    a recorder of requests does in place of sending has to be done."""
+    """Make the class of watched connections from this one, or None if it does more than urllib3's own, as those of
+    plugins and recorders of requests do."""
     for name in _OF_CONNECTIONS:
         if getattr(getattr(kind, name, None), "__module__", None) not in _PLAIN:
             return None
@@ -276,9 +278,9 @@ def _lending_kind(kind: Any) -> Any:
 
 @contextlib.contextmanager
 def watched(pool: Any, control: RequestControl, method: str, path: str) -> Iterator[bool]:
-    """Have the connections that this thread borrows from the pool in this block write the request through the watch.
+    """Have the connections that this thread borrows from the pool in this block write the request through the control.
 
-    It gives whether the pool can do so: one that is not urllib3's, or None, cannot.
+    Gives whether the pool can do so: one that is not urllib3's, or None, cannot.
     """
     if not _begin_lending(pool):
         yield False
@@ -289,7 +291,7 @@ def watched(pool: Any, control: RequestControl, method: str, path: str) -> Itera
     finally:
         _current.loan = None
         for connection in loan.lent:
-            # Mostly it came back, and another thread may have it by now.
+            # It usually came back, and another thread may have it by now.
             if getattr(connection, "_resumable_loan", None) is loan:
                 _let_go(connection)
         for connection in loan.kept:
@@ -321,12 +323,12 @@ def _end_lending(pool: Any) -> None:
             del pool._resumable_users
 
 
-# -- connections for the short way -----------------------------------------------------------------------------------
+# -- connections for the fast path ------------------------------------------------------------------------------------
 
 
 def borrow(pool: Any, control: RequestControl, timeout: float | None) -> Any:
     """Return a connection of the pool that is open, or None if the pool lends none that can be written to directly.
-    The watch is told if it was opened now.
+    The control learns whether it was opened now.
 
     Raises what urllib3 raises if the connection cannot be opened in ``timeout`` seconds.
     """

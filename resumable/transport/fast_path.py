@@ -1,12 +1,12 @@
-"""The short way to the network, for a Session that nobody but us has touched.
+"""The fast path to the network, for a Session that the user has not touched.
 
-Half of the time of a small request is spent in what a plain upload does not need: merging settings, cookies, hooks,
-redirects, retries, two more response objects. Where none of that can matter, the request is written here, onto a
-connection that the Session's own pool of urllib3 lends, and the answer is read by ``http.client``. TLS, addresses and
-keeping connections alive stay theirs.
+Half of the time of a small request is spent on what a plain upload does not need: merging settings, cookies, hooks,
+redirects, retries, two more response objects. If none of that matters, the request is written here, to a connection
+that the Session's own pool of urllib3 lends, and the answer is read by ``http.client``. TLS, addresses and keeping
+connections alive are still theirs.
 
-It is not taken where the user gave a Session, where a proxy is in the way, once a server has set a cookie, or where
-the pool lends no connection that can be written to (see ``connections``): then the long way does all that is asked.
+It is not used if the user gave a Session, if there is a proxy, once a server has set a cookie, or if the pool lends no
+connection that can be written to (see ``connections``): then ``http`` does all that is asked.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class FastPath:
             give_back(self._pool, connection, keep=keep)
 
     def _write(self, connection: Any, request: Request, query: str, control: RequestControl) -> OSError | None:
-        """The request is written. What broke the connection is returned: the server may have said why before."""
+        """Write the request. Return what broke the connection, if it did: the server may have said why before."""
         try:
             pieces = iter(request.body or ())
             control.begin(connection, self._head(request, query), next(pieces, b""))
@@ -120,7 +120,7 @@ class FastPath:
         block = self._blocks.get(key)
         if block is None:
             merged = {name.lower(): (name, value) for name, value in self._headers.items()}
-            # What frames or encodes a message is not the user's to say: it would be wrong, or not be understood here.
+            # Users cannot set what frames or encodes a message: it would be wrong, or not be understood here.
             merged.update((name.lower(), (name, value)) for name, value in key if name.lower() not in _OURS)
             refuse_unsendable(dict(merged.values()))
             block = "".join(f"{name}: {value}\r\n" for name, value in merged.values())
@@ -131,7 +131,7 @@ class FastPath:
 
 
 def refuse_unsendable(headers: Mapping[str, str]) -> None:
-    """Raise NetworkFailure where a header would end another, or has characters that no header may have.
+    """Raise NetworkFailure if a header would end another, or has characters that no header may have.
 
     Its value is not shown, because it may be secret.
     """
@@ -151,7 +151,7 @@ class _Body:
         self.whole = False
 
     def read1(self, size: int) -> bytes:
-        """Some of it, or nothing at its end. Raises IncompleteRead where it ends too early."""
+        """Read some of it, or nothing at its end. Raises IncompleteRead if it ends too early."""
         while piece := self._response.read1(size):
             if self._decoder is None:
                 return piece
@@ -168,5 +168,5 @@ class _Body:
         return b""
 
     def close(self) -> None:
-        """What is left is not read, so the connection cannot be used again."""
+        """Leave the rest unread, so that the connection cannot be used again."""
         self._response.close()

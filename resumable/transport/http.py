@@ -1,7 +1,7 @@
 """The transport over requests.
 
 What users configure on their own ``requests.Session`` (auth, cookies, TLS, proxies, adapters, hooks) is honoured,
-because every request then goes through ``Session.send``; without one there is a shorter way (``quick``). What costs
+because every request then goes through ``Session.send``; without one there is a faster path (``fast_path``). What costs
 time and does not change is done once per target and worker: proxies and TLS settings from the environment, netrc, the
 encoding of the URL, the merged headers.
 
@@ -70,7 +70,7 @@ _MOST_TEMPLATES = 64
 
 
 class _Unfollowed:
-    """An answer that requests does not look behind: of a redirect it would read all of the body, whatever its size."""
+    """An answer that requests does not follow: of a redirect it would read all of the body, whatever its size."""
 
     is_redirect = False
 
@@ -87,7 +87,7 @@ def _unfollowed(response: Any, **_: Any) -> None:
 
 
 def _untampered() -> bool:
-    """Whether requests sends as it was written to, and no mock or tracer has taken its place."""
+    """Return whether requests is as it was installed, and no mock or tracer has replaced parts of it."""
     for method, genuine in (
         (HTTPAdapter.send, HTTPAdapter.build_response),
         (requests.Session.send, requests.Session.prepare_request),
@@ -112,7 +112,7 @@ class RequestsTransport:
         self._given = session
         self._connections = connections
         self._lock = threading.Lock()
-        # Held by the worker that has credentials renewed: whoever comes second finds new ones.
+        # Held by the worker that renews credentials, so that the next one finds new ones.
         self._renewing = threading.Lock()
         # Scheme and place of the servers that have answered, or were asked whether they speak the other scheme.
         self._known: set[tuple[str, ...]] = set()
@@ -124,7 +124,7 @@ class RequestsTransport:
         self._cookies = RequestsCookieJar()
 
     def send(self, request: Request, control: RequestControl) -> Reply:
-        """The answer; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
+        """Send the request; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
         lane = self._lane()
         try:
             if request.renew and self._makes_sessions:
@@ -133,7 +133,7 @@ class RequestsTransport:
             if reply.status != 401:
                 lane.welcome = True
             elif lane.welcome and self._makes_sessions:
-                # The Session that the factory logged in is logged in no more.
+                # The Session that the factory logged in is no longer logged in.
                 lane = self._replaced(lane)
                 reply = lane.send(request, control, stale=self._connections)
             return reply
@@ -141,7 +141,7 @@ class RequestsTransport:
             self._idle.append(lane)
 
     def close(self) -> None:
-        """No idle connection of ours is left open; a Session that was given is left alone."""
+        """Close all connections of our own; a Session that was given is left alone."""
         with self._lock:
             own, self._own, self._adapter = self._own, [], None
         self._idle.clear()
@@ -161,7 +161,7 @@ class RequestsTransport:
     def _replaced(self, lane: _Lane) -> _Lane:
         fresh = _Lane(self._session(), self._renewing, self._known, untouched=False)
         with self._lock:
-            # One that was closed meanwhile is not there any more.
+            # One that was closed in the meantime is not there any more.
             self._own = [session for session in self._own if session is not lane.session]
         lane.session.close()
         return fresh
@@ -202,7 +202,7 @@ def _colon(words: str) -> str:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether what was raised on the way to some server may be no more the next time."""
+    """Return whether the next attempt may succeed after this was raised."""
     response = getattr(error, "response", None)
     if isinstance(response, requests.Response):
         return _is_passing(response.status_code)
@@ -218,7 +218,7 @@ class _Stale(NetworkFailure):
 
 
 class _Template:
-    """What the requests of one method to one URL (without its query) share."""
+    """What all requests of one method to one URL (without its query) have in common."""
 
     def __init__(
         self, session: requests.Session, method: str, url: str, note: Any, *, authorised: bool, untouched: bool
@@ -240,13 +240,13 @@ class _Template:
         self.settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
         self.settings["proxies"] = {**self.settings["proxies"], **(session.proxies or {})}
         self.proxy = select_proxy(self.url, self.settings["proxies"])
-        self.quick: FastPath | None = None
+        self.fast_path: FastPath | None = None
         if untouched and self.proxy is None and can_read() and _untampered():
             adapter = session.get_adapter(self.url)
             pool = adapter.get_connection_with_tls_context(self.prepared, self.settings["verify"], proxies={})  # type: ignore[attr-defined]
             adapter.cert_verify(pool, self.url, self.settings["verify"], self.settings["cert"])  # type: ignore[attr-defined]
             keep_cookies = functools.partial(_keep_cookies, session)
-            self.quick = FastPath(pool, method, self.url, self.prepared.headers, keep_cookies)
+            self.fast_path = FastPath(pool, method, self.url, self.prepared.headers, keep_cookies)
 
 
 def _keep_cookies(session: requests.Session, url: str, message: Any) -> None:
@@ -268,7 +268,7 @@ def _has(headers: Iterable[Any] | None, name: str) -> bool:
 
 
 def _has_own_request(session: requests.Session) -> bool:
-    """Whether the session has a ``request`` of its own, as those of OAuth 2 have: it adds a token, and renews it."""
+    """Return whether the session has its own ``request``, as those of OAuth 2 have: it adds a token, and renews it."""
     return "request" in vars(session) or type(session).request is not requests.Session.request
 
 
@@ -277,7 +277,7 @@ def _listed(hooks: Any) -> list[Any]:
 
 
 def _settings_of(session: requests.Session) -> Any:
-    """What a template takes over from a Session, whose owner may change it at any time. Each may be None."""
+    """Return what a template takes from a Session, whose owner may change it at any time. Each may be None."""
     return (
         _copied(session.headers),
         session.auth,
@@ -295,7 +295,7 @@ def _copied(value: Any) -> Any:
 
 
 def _auth(session: requests.Session, url: str, *, authorised: bool) -> Any:
-    """The credentials that nobody gave as such: those in the URL, or in .netrc."""
+    """Return the credentials in the URL or in .netrc, if none were given otherwise."""
     user, password = get_auth_from_url(url)
     if authorised or _has(session.headers, "authorization"):
         return _as_it_is
@@ -305,12 +305,12 @@ def _auth(session: requests.Session, url: str, *, authorised: bool) -> Any:
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An auth that adds nothing, and keeps requests from looking into .netrc."""
+    """Add no credentials, and keep requests from looking into .netrc."""
     return prepared
 
 
 class _Noted:
-    """The answer that came, whatever hooks make of it. Called as the first of them."""
+    """Keeps the answer as it came, whatever hooks make of it. Called as the first of them."""
 
     response: requests.Response | None = None
 
@@ -318,13 +318,13 @@ class _Noted:
         self.response = response
 
     def close(self) -> None:
-        """Free the connection of an answer that nobody will read."""
+        """Free the connection of an answer that will not be read."""
         if self.response is not None:
             self.response.close()
 
 
 class _Lane:
-    """One way to the network, for one request at a time."""
+    """A Session and its templates, for one request at a time."""
 
     def __init__(
         self, session: requests.Session, renewing: threading.Lock, known: set[tuple[str, ...]], *, untouched: bool
@@ -351,8 +351,8 @@ class _Lane:
             try:
                 template = self._template(request, base)
                 reply = None
-                if template.quick is not None and not self.session.cookies and _untampered():
-                    reply = template.quick.send(request, query, control)
+                if template.fast_path is not None and not self.session.cookies and _untampered():
+                    reply = template.fast_path.send(request, query, control)
                 if reply is None:
                     reply = self._send_all(request, base, query, control)
                 self._known.add(template.place)
@@ -416,7 +416,7 @@ class _Lane:
         return speaks_other_scheme(template.url)
 
     def _secrets(self, request: Request) -> list[str]:
-        """What must not be shown of what an exception says: the values of headers, and credentials without a scheme."""
+        """Return what the text of an exception must not show: values of headers, and credentials without a scheme."""
         values = [str(value) for headers in (request.headers, self.session.headers or {}) for value in headers.values()]
         return [part for value in values for part in (value.strip(), value.split(" ")[-1].strip()) if len(part) > 3]
 
@@ -434,8 +434,7 @@ class _Lane:
         return template
 
     def _send_all(self, request: Request, base: str, query: str, control: RequestControl) -> Reply:
-        """The answer, by all that requests does; by the answer to credentials that were renewed, if the first are not
-        enough."""
+        """Send with all that requests does, and once more with renewed credentials if the first are not accepted."""
         template = self._template(request, base)
         prepared = self._prepare(request, template, query, control)
         before = prepared.url, dict(prepared.headers)
@@ -453,13 +452,13 @@ class _Lane:
     def _exchange(
         self, prepared: requests.PreparedRequest, template: _Template, request: Request, control: RequestControl
     ) -> Reply:
-        # Whoever signs the request may have read the body.
+        # A signer of the request may have read the body.
         control.rewind()
         self._noted.response = None
         connect, read = request.timeout
         with watched(self._pool(prepared, template), control, str(prepared.method), prepared.path_url) as lending:
             if request.body is not None and connect is not None and not (lending and self._sees):
-                # It is that for each piece of the body, too.
+                # It limits each piece of the body, too.
                 connect = None if request.stall is None else max(connect, request.stall)
             try:
                 response: Any = self._ask(prepared, template, request, timeout=(connect, read))
@@ -481,7 +480,7 @@ class _Lane:
     def _ask(
         self, prepared: requests.PreparedRequest, template: _Template, request: Request, timeout: tuple[Any, Any]
     ) -> Any:
-        """What the session answers: by its own ``request``, if it has one."""
+        """Have the session send the request, by its own ``request`` if it has one."""
         session = self.session
         options = {"timeout": timeout, "allow_redirects": False, **template.settings}
         if not _has_own_request(session):
@@ -501,7 +500,7 @@ class _Lane:
         return response.result() if isinstance(response, Future) else response
 
     def _pool(self, prepared: requests.PreparedRequest, template: _Template) -> Any:
-        """The pool that the request will use, or None."""
+        """Return the pool that the request will use, or None."""
         settings = template.settings
         try:
             adapter: Any = self.session.get_adapter(str(prepared.url))
@@ -513,8 +512,8 @@ class _Lane:
             return None
 
     def _answer_behind(self, error: Exception, prepared: requests.PreparedRequest) -> requests.Response | None:
-        """Find the answer to the request in spite of which an exception was raised, by a hook that looks at the status
-        or by an adapter that gave up because of it. Raises NetworkFailure if a hook does not like a yes."""
+        """Find the answer that an exception hides, raised by a hook that looks at the status or by an adapter that gave
+        up because of it. Raises NetworkFailure if a hook rejects a success."""
         response = getattr(error, "response", None)
         if isinstance(response, requests.Response):
             asked = getattr(response.request, "url", None)
@@ -575,7 +574,7 @@ def _reply(response: Any, timeout: float | None) -> Reply:
 
 
 class _Raw:
-    """The body of a requests answer, read as http.client's is: what has come is given at once."""
+    """The body of an answer of requests, read as http.client's is: what has come is returned at once."""
 
     def __init__(self, response: requests.Response) -> None:
         self._pieces = _pieces(response)
@@ -594,7 +593,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
                 something = True
                 yield piece
         elif raw is not None:
-            # To ask for more at once would be to wait for it.
+            # Asking for more at once would wait for it.
             yield from response.iter_content(1)
             response.close()
             return

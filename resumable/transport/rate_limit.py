@@ -1,4 +1,4 @@
-"""A limit on how fast all workers together send."""
+"""Limit how fast all workers together send."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .base import Body, Stopped
 __all__ = ["RateLimitedBody", "RateLimiter"]
 
 _SLICE = 0.1
-"""Seconds of one wait, so that whoever is stopped notices."""
+"""Seconds of one wait, so that a stop is noticed."""
 
 _PIECES_A_SECOND = 20
 _LARGEST = 64 * 1024
 
 
 class RateLimiter:
-    """At most ``rate`` bytes a second, whoever asks. Time in which nobody sent is not made up for."""
+    """Allows at most ``rate`` bytes a second, all callers together. Idle time is not made up for."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -27,7 +27,7 @@ class RateLimiter:
         self.piece = max(1, min(rate // _PIECES_A_SECOND, _LARGEST))
 
     def take(self, size: int, stopped: Callable[[], bool]) -> None:
-        """It is time to send so many bytes. Raises Stopped as soon as ``stopped()`` holds."""
+        """Wait until so many bytes may be sent. Raises Stopped as soon as ``stopped()`` is true."""
         with self._lock:
             begin = max(self._free_at, time.monotonic())
             self._free_at = begin + size / self._rate
@@ -38,7 +38,7 @@ class RateLimiter:
 
 
 class RateLimitedBody:
-    """A body whose pieces come no faster than the pace."""
+    """A body whose pieces come no faster than the rate limit allows."""
 
     def __init__(self, body: Body, rate_limiter: RateLimiter, stopped: Callable[[], bool]) -> None:
         self._body = body

@@ -1,4 +1,4 @@
-"""The answer of a server, read with suspicion: whole, of bounded size, and in bounded time."""
+"""Read the answer of a server with suspicion: complete, of bounded size, and in bounded time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def message(lines: list[str]) -> http.client.HTTPMessage:
 
 
 def named_fields(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Give the name and the value of each line of a head."""
+    """Yield the name and the value of each line of a head."""
     for text in lines:
         name, colon, value = text.partition(":")
         if colon:
@@ -34,7 +34,7 @@ def named_fields(lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 class PromptStream:
-    """Lines of a stream that have all come before a time is over."""
+    """Reads the lines of a stream, all of which have to come within a time."""
 
     def __init__(self, stream: Any, patience: float | None) -> None:
         self._stream = stream
@@ -43,7 +43,7 @@ class PromptStream:
         self.close = stream.close
 
     def readline(self, limit: int) -> bytes:
-        """The next line, or the part of it that came before the stream ended."""
+        """Read the next line, or the part of it that came before the stream ended."""
         line = b""
         while not line.endswith(b"\n") and len(line) < limit:
             there = self._stream.peek(1)
@@ -56,11 +56,11 @@ class PromptStream:
 
 
 def _overdue(patience: float | None) -> NetworkFailure:
-    return NetworkFailure(f"the server's answer was not over after {patience:g} s")
+    return NetworkFailure(f"the server's answer was not complete after {patience:g} s")
 
 
 def read_head(stream: Any) -> list[str]:
-    """The lines of a head, up to the empty one. Raises NetworkFailure where that does not come."""
+    """Read the lines of a head, up to the empty one. Raises NetworkFailure if that does not come."""
     lines: list[str] = []
     while (line := stream.readline(_LONGEST_LINE + 1)) not in (b"\r\n", b"\n"):
         if len(line) > _LONGEST_LINE:
@@ -79,18 +79,18 @@ def read_head(stream: Any) -> list[str]:
 
 
 def content_length(value: str) -> int | None:
-    """Read the value of a Content-Length; None if it does not say one length."""
-    # A length that was said twice, by a server and by what stands before it, is one (RFC 9110, 8.6).
+    """Return the length in a Content-Length, or None if it is not one length."""
+    # A length that is there twice, from a server and from a proxy, counts as one (RFC 9110, 8.6).
     lengths = {part.strip() for part in value.split(",")}
     length = lengths.pop()
     return int(length) if not lengths and length.isascii() and length.isdigit() else None
 
 
 def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float | None) -> Reply:
-    """The answer, its body cut at 64 KiB; the connection of a longer one is closed.
+    """Read the answer, and cut its body at 64 KiB; the connection of a longer one is closed.
 
     ``raw`` has ``read1(size)`` and ``close()``, ``fields`` are the headers with names in lower case. Raises
-    NetworkFailure where the body is not over after ``timeout`` seconds, and what reading it raises.
+    NetworkFailure if the body is not complete after ``timeout`` seconds, and what reading it raises.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     pieces = []
@@ -108,7 +108,7 @@ def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float 
 
 
 def _text(content: bytes, content_type: str) -> str:
-    # As in a browser: UTF-8 where the server does not say.
+    # As in a browser: UTF-8 if the server does not say.
     charset = _CHARSET.search(content_type)
     try:
         return content.decode(charset[1] if charset else "utf-8", "replace")

@@ -425,7 +425,7 @@ def test_the_flags_that_were_given_are_in_the_command_for_an_upload_without_thei
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), "the server's answer was"),
         (raw(b"HTTP/1.1 200 OK\r\nConte"), "the server's answer was cut short → check"),
         (raw(b""), "Remote end closed connection without response → check the URL and"),
-        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "what the server answered is no HTTP → check"),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "the server's answer is not HTTP → check"),
     ],
 )
 def test_what_came_instead_of_an_answer_is_said(serve: Serve, text: str, run: Run) -> None:

@@ -63,7 +63,7 @@ def test_a_server_that_comes_back_is_used(run: Run, make: Make) -> None:
     ("reply", "why"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "the server's answer was cut short"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "what the server answered is no HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server's answer is not HTTP"),
         (b"", "Remote end closed connection without response"),
     ],
 )

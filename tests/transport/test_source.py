@@ -442,7 +442,7 @@ def test_sockets_and_devices_are_refused(tmp_path: Path) -> None:
         listener.bind(short + "/socket")
         assert "it is a socket" in str(refusal(short + "/socket"))
     assert "it is a device" in str(refusal("/dev/null"))
-    assert "it is no regular file" in str(refusal(RemotePath(tmp_path, st_mode=0o130000)))
+    assert "it is not a regular file" in str(refusal(RemotePath(tmp_path, st_mode=0o130000)))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")
