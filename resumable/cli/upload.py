@@ -18,13 +18,13 @@ from .params.auth import (
 from .params.command import (
     FILES,
     OUTPUT,
-    SERVER,
     Command,
     Option,
 )
 from .params.flags import (
     DEFAULTS,
     DIALECTS,
+    dialect_flag,
     option_flags,
     options_from_context,
 )
@@ -111,12 +111,7 @@ command.params.extend(
         Option("--name", default="stdin", show_default=True, section=FILES, help="The name of what is piped in as -."),
         *token_flags(),
         certificate_flag(),
-        Option(
-            "--dialect",
-            type=click.Choice([*DIALECTS]),
-            section=SERVER,
-            help="Speak as this browser library does; the flags beside it win.",
-        ),
+        dialect_flag(),
         *option_flags(),
         *response_flags(),
         Option(

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .diagnosis import command
+from .command import command
 
 __all__ = ["command"]

@@ -1,344 +1,304 @@
-"""``resumable doctor TARGET``"""
+"""Upload small files to a server, and find out which flags an upload to it needs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Collection, Generator, Iterator, Mapping
+from typing import Any, NamedTuple
 
-import click
-
-from ... import OptionError, Resumable
-from ...errors import redact_url
+from ... import IncompleteUpload
 from ...options import OPTIONS
+from ...protocol import dialects
+from ...protocol.acceptance import Remedy, judge
+from ...protocol.headers import LIMIT_HEADER
 from ...protocol.pages import is_web_page
-from ..interruption import InterruptGuard
-from ..output.exit_codes import (
-    ExitCode,
-    code_of,
-    explain,
-    option_in_words,
-)
-from ..output.progress import reason
-from ..output.resume_command import command_again
+from ..output.exit_codes import ExitCode, code_of, explain
 from ..output.units import size, size_typed
-from ..params.auth import (
-    authorised,
-    certificate_flag,
-    certificates,
-    token_flags,
-)
-from ..params.command import (
-    OTHER,
-    SERVER,
-    Command,
-    Option,
-    console,
-    strip_control,
-    styled,
-)
-from ..params.flags import option_flags, options_from_context
-from ..params.responses import accept_response, response_flags
-from .connectivity import Finding, look_at_the_way
-from .probe import Answer, Prober
+from .finding import Finding, answered
+from .probe import Prober, Run, Trial
+from .question import Question
 
-__all__ = ["command"]
+__all__ = ["Diagnosis"]
 
-_NO_ENDPOINT = (405, 500, 501)
-_MISSING = (202, 203, 204, 205, 206, 404)
 _LATER = (429, 502, 503, 504)
-_TOO_SMALL = (400, 413, 422)
-_LONGEST_WORDS = 60
-_TURNS = 5
-_SAVES = "--no-test-chunks saves the question"
+_FINAL = (401, 403, 407, *_LATER, 507)
+_TINY = 4096
 
 
-@click.command(
-    cls=Command,
-    short_help="Check the way to a server, and what it understands.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+class Change(NamedTuple):
+    """Something that an upload has to do otherwise: the flag as it is typed, and the options that it sets."""
+
+    flag: str
+    words: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+_FORM = Change("params_in", ("--params-in", "form"), {"params_in": "form"})
+_QUERY = Change("params_in", ("--params-in", "query"), {"params_in": "query"})
+_OCTET = Change("method", ("--method", "octet"), {"method": "octet"})
+_FLOWJS = Change("dialect", ("--dialect", "flowjs"), dialects.FLOWJS)
+_RESUMABLEJS = Change(
+    "dialect",
+    ("--dialect", "resumablejs"),
+    {**{name: OPTIONS[name].default for name in dialects.FLOWJS}, **dialects.RESUMABLEJS},
 )
-@click.argument("target", metavar="TARGET")
-@click.pass_context
-def command(context: click.Context, /, target: str, **values: Any) -> int:
-    """Check the way to TARGET and how the server there speaks the protocol, and say what to change.
+_CEIL = Change("force_chunk_size", ("--force-chunk-size",), {"force_chunk_size": True})
+_NO_TESTS = Change("test_chunks", ("--no-test-chunks",), {"test_chunks": False})
 
-    Looked at are the proxy and .netrc, the name, the connection and TLS, the answer to a test, and, once you agree,
-    what becomes of a few small chunks and of one as large as an upload sends: how they are cut, how large they may be,
-    and where their parameters may stand. The protocol cannot delete, so one file of some 90 bytes stays at the server;
-    its name is printed.
+
+def _chunks_of(chunk_size: int) -> Change:
+    return Change("chunk_size", ("--chunk-size", size_typed(chunk_size)), {"chunk_size": chunk_size})
+
+
+class Diagnosis:
+    """The uploads to one server. ``options`` are those of all of them, of which the ``given`` ones win over a dialect.
+
+    ``changes`` are what the server needs besides. ``limited``: it takes small files only.
     """
-    options = options_from_context(context, values)
-    success = options.get("success_statuses", OPTIONS["success_statuses"].default)
-    options["accept_response"] = accept_response(values["accept"], values["reject"], success)
-    try:
-        options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
-        Resumable(target, **options).close()
-    except OptionError as error:
-        raise click.UsageError(option_in_words(error), context) from None
-    except (OSError, ValueError) as error:
-        raise click.UsageError(str(error), context) from None
-    with InterruptGuard(), certificates(values["cacert"]):
-        return Doctor(target, options, _typed(context)).run(agreed=values["yes"])
 
-
-def _typed(context: click.Context) -> dict[str, list[str]]:
-    """The flags that were given and that an upload takes, as they were typed, by what they set."""
-    values, _, _ = command.make_parser(context).parse_args(args=list(context.obj[1:]))
-    flags = {}
-    for option in command.params:
-        if not isinstance(option, click.Option) or option.name not in values or option.name == "yes":
-            continue
-        name, value = option.name, values[option.name]
-        if option.is_flag:
-            flags[name] = [(option.opts if value else option.secondary_opts)[-1]]
-        else:
-            given = value if isinstance(value, list) else [value]
-            flags[name] = [word for text in given for word in (option.opts[-1], text)]
-    return flags
-
-
-class Doctor:
-    """One examination: findings are printed as they are made. ``typed`` are flags that an upload gets too."""
-
-    def __init__(self, target: str, options: dict[str, Any], typed: dict[str, list[str]]) -> None:
-        self._target = target
+    def __init__(self, prober: Prober, question: Question, options: Mapping[str, Any], given: Collection[str]) -> None:
+        self._prober = prober
+        self._question = question
         self._options = options
-        self._typed = typed
-        self._prober = Prober(target, options)
-        self._multipart = options.get("method", "multipart") == "multipart"
-        self._console = console()
-        self._code: ExitCode = ExitCode.DONE
-        # What the server needs: as options, and as one types them.
-        self._flags: dict[str, Any] = {}
-        self._written: dict[str, list[str]] = {}
-        self._ceil = False
+        self._given = given
+        self.changes: list[Change] = []
+        self.limited = False
 
-    def run(self, *, agreed: bool) -> int:
-        """The exit code: that of the worst finding, or 0."""
-        well = self._show(look_at_the_way(self._target)) and self._show([self._test()])
-        if well and (agreed or self._consent()) and self._show(self._chunks()):
-            self._prescribe()
-        return self._code
+    def sizes(self) -> list[int]:
+        """Return the sizes of the files that are uploaded if all is well."""
+        small, large = self._prober.small, self._prober.chunk_size
+        forced = self._options.get("force_chunk_size", False)
+        sizes = [_file_size(small, forced=forced, single=False)]
+        if large > small:
+            sizes.append(_file_size(large, forced=forced, single=self._prober.ours))
+        return sizes
 
-    def _show(self, findings: Iterable[Finding]) -> bool:
-        """Whether nothing is wrong, once all have been printed."""
-        for finding in findings:
-            bad = finding.code is not ExitCode.DONE
-            if self._code is ExitCode.DONE:
-                self._code = finding.code
-            mark = ("bad   ", "bold red") if bad else ("note  ", "yellow") if finding.doubtful else ("ok    ", "green")
-            advice = f" → {finding.advice}" if finding.advice else ""
-            self._console.print(styled(mark, (f"{finding.what:<12}", "bold"), finding.text + advice), soft_wrap=True)
-        return self._code is ExitCode.DONE
+    def examine(self, asked: Run) -> Iterator[Finding]:
+        """Upload a small file, then one with chunks as large as an upload sends. ``asked`` is the answer to the test.
 
-    def _consent(self) -> bool:
-        if sys.stdin is None or not sys.stdin.isatty():
-            self._console.print(
-                "Nothing was uploaded, for nobody can be asked; --yes also sends a small probe file.", soft_wrap=True
-            )
-            return False
-        most = size(self._largest())
-        question = f"May a probe file of 90 bytes and a few unfinished chunks, the largest of {most}, be uploaded?"
-        return click.confirm(question, err=True)
-
-    # -- what the server understands -------------------------------------------------------------------------
-
-    def _test(self) -> Finding:
-        answer = self._prober.ask()
-        if answer.test is None:
-            return self._failed("test", answer)
-        status, text = answer.test
-        if status in (401, 403, 407):
-            advice = "--token-file, --token-env, --header @FILE or ~/.netrc give credentials"
-            return Finding("test", f"the server wants to know who asks ({status})", advice, ExitCode.AUTHENTICATION)
-        if 300 <= status < 400:
-            text = f"the server sends us elsewhere ({status}): {redact_url(answer.location)}"
-            return Finding("test", text, "use the new URL", ExitCode.REFUSED)
-        if is_web_page(text) and status != 404:
-            if status in (200, 201):
-                self._use("test_chunks", False, "--no-test-chunks")
-            advice = "check the path of the URL; if uploads work all the same, --no-test-chunks saves the question"
-            return Finding("test", f"GET is answered by a web page ({status})", advice, doubtful=True)
-        if status in (200, 201):
-            self._use("test_chunks", False, "--no-test-chunks")
-            what = f"the server says {status}, present, for a chunk that cannot exist: it cannot tell, nothing resumes"
-            return Finding("test", f"{what}{_said(text)}", _SAVES, doubtful=True)
-        if status in _NO_ENDPOINT:
-            self._use("test_chunks", False, "--no-test-chunks")
-            what = f"the server has no test endpoint ({status}), so nothing resumes"
-            return Finding("test", f"{what}{_said(text)}", _SAVES, doubtful=True)
-        what = f"a chunk that is not there is answered with {status}{_said(text)}"
-        if status in _MISSING:
-            return Finding("test", what)
-        advice = "try again later" if status in _LATER else "the server may want other parameters, or credentials"
-        return Finding("test", what, advice, doubtful=True)
-
-    def _chunks(self) -> Iterator[Finding]:
-        prober = self._prober
-        default = prober.part()
-        if default.status is None and default.error is not None:
-            yield self._failed("chunk", default)
+        Nothing more is uploaded after a finding with an exit code.
+        """
+        trial = yield from self._small()
+        if trial is None:
             return
-        taken = self._taken()
-        bare = not default.accepted and not taken and prober.part(method="octet").accepted
-        if not default.accepted and not taken and not bare and default.status in _TOO_SMALL and self._grown():
-            text = f"refused ({default.status}); those of {size(prober.small)} are accepted"
-            yield Finding("small chunks", text)
-            default, taken = prober.part(), self._taken()
-        if not default.accepted and is_web_page(default.text) and default.status in (200, 201):
-            text = f"answered by a web page ({default.status}), which does not say that it was stored"
-            yield Finding("chunk", text, "check the path of the URL", ExitCode.REFUSED)
+        assert trial.last.upload is not None
+        yield Finding("chunk", f"accepted with {answered(trial.last.upload)}")
+        if trial.asked:
+            yield from self._resuming(trial, asked)
+        if self._prober.chunk_size > self._prober.small and "chunk_size" not in self._needs() and not self.limited:
+            yield self._large()
+
+    def _upload(self, chunk_size: int, *more: Change, single: bool = False, at_least: int = 0) -> Trial:
+        """Upload a new file of which a chunk is as long as any in an upload with chunks of this size."""
+        needs = {"chunk_size": chunk_size, **self._needs(*more)}
+        forced = needs.get("force_chunk_size", self._options.get("force_chunk_size", False))
+        fitting = _file_size(needs["chunk_size"], forced=forced, single=single)
+        return self._prober.upload(size=max(fitting, at_least), **needs)
+
+    def _needs(self, *more: Change) -> dict[str, Any]:
+        """Return the options of all changes. A flag that the user gave wins over what a dialect sets."""
+        needs: dict[str, Any] = {}
+        for change in (*self.changes, *more):
+            given = self._given if change.flag == "dialect" else ()
+            needs.update((name, value) for name, value in change.options.items() if name not in given)
+        return needs
+
+    def _wants(self, option: str, default: Any) -> Any:
+        """Return the option as the server needs it, or as it was given."""
+        return self._needs().get(option, self._options.get(option, default))
+
+    def _change(self, change: Change) -> None:
+        self.changes = [*(other for other in self.changes if other.flag != change.flag), change]
+
+    # -- small chunks ----------------------------------------------------------------------------------------------
+
+    def _small(self) -> Generator[Finding, None, Trial | None]:
+        """Upload a small file, in other ways if it is refused. Return the upload that was accepted, if one was."""
+        trial = self._upload(self._prober.small)
+        while trial.progress < 2:
+            for change in self._remedies(trial):
+                # What is to help has to help the same file, or a larger one if its chunks are larger.
+                tried = self._upload(self._prober.small, change, at_least=trial.size)
+                if tried.progress > trial.progress:
+                    yield Finding(
+                        "chunk", f"{_why(trial)}; accepted with {_typed(change)}", doubtful=bool(change.words)
+                    )
+                    self._change(change)
+                    trial = tried
+                    break
+            else:
+                break
+        if trial.progress == 2:
+            return trial
+        if _limit(trial.last) in ("file", "quota", "chunks") or _is_too_large(trial.last):
+            tiny = self._prober.upload(size=_TINY, **{"chunk_size": self._prober.small, **self._needs()})
+            if tiny.progress == 2:
+                yield self._too_large(trial, tiny)
+                return tiny
+        yield self._refused("chunk", trial)
+        return None
+
+    def _remedies(self, trial: Trial) -> Iterator[Change]:
+        """Yield what may help after such an end, the likeliest first. What is refused for other reasons gets none."""
+        run = trial.last
+        reply = run.upload
+        if isinstance(run.error, IncompleteUpload) or run.timed_out:
             return
-        if default.accepted:
-            yield Finding("chunk", f"accepted with {default.status}{_said(default.text)}")
-        elif taken:
-            self._use("params_in", taken[0], "--params-in", taken[0])
-            yield Finding(
-                "chunk", f"refused ({default.status}) unless its parameters stand in one place only", doubtful=True
-            )
-        elif bare:
-            self._use("method", "octet", "--method", "octet")
-            yield Finding("chunk", f"refused as a form ({default.status}), accepted as a bare body", doubtful=True)
-        else:
-            yield self._failed("chunk", default)
+        chunk_size, large = self._wants("chunk_size", self._prober.small), self._prober.chunk_size
+        smaller = [_chunks_of(chunk_size >> shift) for shift in (1, 2, 3, 4) if chunk_size >> shift >= _TINY]
+        limit, ours = _limit(run), self._prober.ours
+        if trial.lost or limit == "request" or run.failure is not None or (not limit and _is_too_large(run)):
+            yield from smaller
+            smaller = []
+        if reply is None or limit or reply.status in _FINAL or _is_page(run) or (ours and reply.status != 400):
             return
-        if self._multipart and not bare:
-            where = " and from the ".join(taken)
-            yield Finding("parameters", f"read from the {where}" if taken else "read from both together only")
-        yield self._resuming()
-        yield self._cut()
-        yield self._size()
-        whole = prober.whole(**self._flags)
-        yield (
-            Finding("file", f"complete, answered with {whole.status}")
-            if whole.accepted
-            else self._failed("file", whole)
+        if trial.progress == 1:
+            yield _CEIL
+            yield from smaller
+            return
+        if reply.status in (400, 422) and large > chunk_size:
+            yield Change("chunk_size", (), {"chunk_size": large})
+        if 202 <= reply.status < 300:
+            statuses = (*self._wants("success_statuses", (200, 201)), reply.status)
+            words = ("--success-statuses", ",".join(map(str, statuses)))
+            yield Change("success_statuses", words, {"success_statuses": statuses})
+        if not ours and self._wants("method", "multipart") == "multipart":
+            yield from (_FORM, _QUERY, _OCTET)
+        yield self._other_dialect()
+        if ours:
+            yield from (_chunks_of(large << shift) for shift in (1, 2, 3, 4))
+
+    def _other_dialect(self) -> Change:
+        speaks_flow = self._options.get("chunk_number_parameter_name") == dialects.FLOWJS["chunk_number_parameter_name"]
+        return _RESUMABLEJS if speaks_flow else _FLOWJS
+
+    def _refused(self, what: str, trial: Trial) -> Finding:
+        """Return what to say about a file that cannot be uploaded."""
+        run, reply = trial.last, trial.last.upload
+        if trial.lost:
+            text = "the server accepted every chunk, but does not have all of them"
+            return Finding(what, text, "see what the log of the server says", ExitCode.CHANGED)
+        if run.failure is not None:
+            return self._question.silence(what, run)
+        if run.error is not None and (reply is None or isinstance(run.error, IncompleteUpload)):
+            return Finding(what, explain(run.error), code=code_of(run.error))
+        assert reply is not None
+        assert run.error is not None
+        return self._question.refused(what, reply, ours=self._prober.ours) or Finding(
+            what, _why(trial), _advice(run), code_of(run.error)
         )
-        left = f"{', '.join(prober.wholes)} and {len(prober.parts)} unfinished uploads"
-        yield Finding("left there", f"{left}; the protocol cannot delete them")
 
-    def _taken(self) -> list[str]:
-        """The places of which one is enough for the parameters."""
-        if not self._multipart:
-            return []
-        return [where for where in ("query", "form") if self._prober.part(params_in=where).accepted]
+    # -- resuming --------------------------------------------------------------------------------------------------
 
-    def _grown(self) -> bool:
-        """Whether probes are larger now, because the server takes those."""
-        prober = self._prober
-        small, prober.small = prober.small, prober.chunk_size
-        if prober.small > small and prober.part().accepted:
-            return True
-        prober.small = small
-        return False
-
-    def _wants(self, option: str) -> Any:
-        """What is known of the option by now: as the server needs it, as it was given, or None."""
-        return self._flags.get(option, self._options.get(option))
-
-    def _resuming(self) -> Finding:
-        """Whether the server knows a chunk again that it has."""
-        if self._wants("test_chunks") is False:
-            return Finding("resuming", "not possible", doubtful=True)
-        prober = self._prober
-        prober.part(**self._flags)
-        # Several servers mostly take turns: each has to be asked.
-        answers = [prober.ask(prober.parts[-1], **self._flags).test for _ in range(_TURNS)]
-        statuses = [answer[0] if answer else None for answer in answers]
-        known = sum(status in (200, 201) for status in statuses)
-        status = statuses[0]
-        if known == len(statuses):
-            return Finding("resuming", f"a chunk that is there is answered with {status}")
-        if known or prober.ours:
-            text = f"asked {_TURNS} times for a chunk that is there, the server knew it {_times(known)}"
+    def _resuming(self, trial: Trial, asked: Run) -> Iterator[Finding]:
+        """Say whether an upload goes on where it was interrupted. ``asked`` is the answer to the test before."""
+        status = None if asked.test is None else asked.test.status
+        if not trial.found and not self._prober.ours and status not in (200, 201, 405, 501):
+            # Either the server never tells, or it has not stored the chunk that it accepted.
+            smaller = _chunks_of(max(self._wants("chunk_size", self._prober.small) // 4, 1))
+            for change in (smaller, self._other_dialect()):
+                tried = self._upload(self._prober.small, change)
+                if tried.progress == 2 and tried.resumes:
+                    yield Finding("chunk", f"accepted, but not stored; stored with {_typed(change)}", doubtful=True)
+                    self._change(change)
+                    trial = tried
+                    break
+        if trial.resumes:
+            yield Finding("resuming", "an upload was interrupted, and its first chunk was not sent again")
+        elif trial.found or self._prober.ours:
+            times = {0: "never", 1: "once"}.get(trial.found, f"{trial.found} times")
+            text = f"the server was asked {len(trial.asked)} times for a chunk that it has, and had it {times}"
             advice = "if several servers answer at this address, they need a common store"
-            return Finding("resuming", text, advice, ExitCode.CHANGED)
-        self._use("test_chunks", False, "--no-test-chunks")
-        text = f"a chunk that is there is answered with {status}: nothing resumes"
-        return Finding("resuming", text, _SAVES, doubtful=True)
+            yield Finding("resuming", text, advice, ExitCode.CHANGED)
+        else:
+            self._change(_NO_TESTS)
+            text = "an upload was interrupted, and had to begin again: the server cannot tell which chunks it has"
+            yield Finding("resuming", text, "--no-test-chunks saves the questions", doubtful=True)
 
-    def _cut(self) -> Finding:
-        """How many chunks the server thinks that a file has: the last one is sent alone, and may be refused."""
-        floor = self._prober.part(2.5, 1, **{**self._flags, "force_chunk_size": False})
-        ceil = self._prober.part(2.5, 2, **{**self._flags, "force_chunk_size": True})
-        self._ceil = ceil.accepted
-        if floor.accepted and ceil.accepted:
-            return Finding("last chunk", "accepted longer (floor) and shorter (ceil) than the others")
-        if floor.accepted:
-            return Finding("last chunk", f"accepted longer than the others (floor), refused shorter ({ceil.status})")
-        if ceil.accepted:
-            self._use("force_chunk_size", True, "--force-chunk-size")
-            text = f"refused longer than the others ({floor.status}), accepted shorter (ceil)"
-            return Finding("last chunk", text, "--force-chunk-size", doubtful=True)
-        return Finding("last chunk", f"refused alone ({floor.status}, {ceil.status}): it cannot be said", doubtful=True)
+    # -- large chunks ----------------------------------------------------------------------------------------------
 
-    def _largest(self) -> int:
-        """The bytes in the largest chunk that an upload would send: the last is longer, unless that is forbidden."""
-        each = self._prober.chunk_size
-        return each if self._wants("force_chunk_size") else 2 * each - 1
+    def _large(self) -> Finding:
+        """Upload a file with chunks as large as an upload sends; halve them until the server accepts them."""
+        chunk_size, small = self._prober.chunk_size, self._prober.small
+        # A receiver of this package says that it has the file. Of others one with two chunks has to be asked for.
+        single = self._prober.ours
+        large = trial = self._upload(chunk_size, single=single)
+        if trial.progress == 2:
+            return Finding("chunk size", f"chunks of up to {size(self._longest(chunk_size))} are accepted")
+        limit = _limit(large.last)
+        reply = large.last.upload
+        if not limit and reply is not None and reply.status in _FINAL:
+            return self._refused("chunk size", large)
+        while limit in ("", "request") and trial.progress < 2 and chunk_size > small:
+            chunk_size = max(chunk_size // 2, small)
+            trial = self._upload(chunk_size, _chunks_of(chunk_size), at_least=large.size)
+        if trial.progress < 2:
+            return self._too_large(large, self._prober.trials[0])
+        change = _chunks_of(chunk_size)
+        self._change(change)
+        text = f"chunks of up to {size(self._longest(self._prober.chunk_size))} are {_why(large)}"
+        return Finding("chunk size", f"{text}; accepted with {_typed(change)}", doubtful=True)
 
-    def _size(self) -> Finding:
-        """Whether the largest chunk of an upload is accepted. If it is not, it is halved until it is."""
-        prober, largest = self._prober, self._largest()
-        answer = prober.large(largest, **self._flags)
-        if answer.accepted:
-            return Finding("chunk size", f"{size(largest)} are accepted, and an upload sends no more at once")
-        fits = prober.chunk_size if largest > prober.chunk_size else max(largest // 2, 1)
-        while fits > prober.small and not prober.large(fits, **self._flags).accepted:
-            fits = max(fits // 2, prober.small)
-        forced = self._wants("force_chunk_size")
-        if self._ceil and not forced:
-            self._use("force_chunk_size", True, "--force-chunk-size")
-        each = fits if self._ceil or forced else (fits + 1) // 2
-        if each != prober.chunk_size:
-            self._use("chunk_size", each, "--chunk-size", size_typed(each))
-        needed = [*self._written.get("force_chunk_size", []), *self._written.get("chunk_size", [])]
-        why = answer.status if answer.status is not None or answer.error is None else reason(answer.error)
-        text = f"{size(largest)}, as an upload may send, are refused ({why}), {size(fits)} accepted"
-        return Finding("chunk size", text, " ".join(needed), doubtful=True)
+    def _too_large(self, refused: Trial, accepted: Trial) -> Finding:
+        """Return what to say about a file that is refused for its size, if a smaller one is not."""
+        text = f"a file of {size(refused.size)} is {_why(refused)}; one of {size(accepted.size)} is accepted"
+        if _limit(refused.last) == "chunks":
+            return Finding("chunks", text, "large files need a larger --chunk-size", doubtful=True)
+        self.limited = True
+        return Finding("file size", text, "no flag helps; whoever runs the server can allow more", doubtful=True)
 
-    def _failed(self, what: str, answer: Answer) -> Finding:
-        if answer.error is not None:
-            return Finding(what, explain(answer.error, examined=True), code=code_of(answer.error))
-        advice = "check the URL and the port, and what stands before the server"
-        if "in time" in str(answer.silence):
-            advice = "see whether the server hangs; --timeout waits longer"
-        return Finding(what, f"no usable answer came back: {answer.silence}", advice, ExitCode.EXHAUSTED)
-
-    def _use(self, option: str, value: Any, *words: str) -> None:
-        self._flags[option] = value
-        self._written[option] = [*words]
-
-    def _prescribe(self) -> None:
-        flags = {**self._typed, **self._written}
-        what = "What this server needs:" if self._written else "Uploads work with these flags:"
-        if not flags:
-            what = "Uploads work, and the defaults fit:"
-        words = [word for written in flags.values() for word in written]
-        again = command_again(["upload", *words, "FILE", self._target])
-        self._console.print(styled((what, "bold"), f" {again}"), soft_wrap=True)
+    def _longest(self, chunk_size: int) -> int:
+        return _file_size(chunk_size, forced=self._wants("force_chunk_size", False), single=True)
 
 
-def _times(number: int) -> str:
-    return {0: "never", 1: "once"}.get(number, f"{number} times")
+def _file_size(chunk_size: int, *, forced: bool, single: bool) -> int:
+    """Return the bytes of a file with a chunk as long as an upload may send: the last one, unless that is forbidden."""
+    if single:
+        return chunk_size if forced else 2 * chunk_size - 1
+    return 3 * chunk_size - 1
 
 
-def _said(text: str) -> str:
-    """The first line of what the server said, to be put behind what it answered; nothing where that is markup."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or lines[0].lstrip().startswith("<"):
-        return ""
-    first = strip_control(lines[0].strip())
-    return f"; it says: {first if len(first) <= _LONGEST_WORDS else f'{first[: _LONGEST_WORDS - 1]}…'}"
+def _limit(run: Run) -> str:
+    """Return which limit the server says was exceeded: request, file, chunks or quota; empty if it does not say."""
+    return "" if run.upload is None or run.error is None else run.upload.headers.get(LIMIT_HEADER.lower(), "")
 
 
-command.params.extend(
-    [
-        Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the probes without asking."),
-        *token_flags(),
-        certificate_flag(),
-        *response_flags(),
-        *(flag for flag in option_flags() if flag.section == SERVER or flag.name in ("timeout", "chunk_size")),
-    ]
-)
+def _is_too_large(run: Run) -> bool:
+    reply = run.upload
+    return reply is not None and (reply.status == 413 or judge(reply.text).remedy is Remedy.SMALLER_CHUNKS)
+
+
+def _is_page(run: Run) -> bool:
+    return run.upload is not None and run.upload.status in (200, 201) and is_web_page(run.upload.text)
+
+
+def _why(trial: Trial) -> str:
+    """Return what came of a file that was not uploaded."""
+    run = trial.last
+    if trial.lost:
+        return "accepted, but not stored"
+    if run.failure is not None or run.upload is None:
+        return f"not answered ({run.failure or run.error})"
+    if _is_page(run):
+        return f"answered with a web page, {answered(run.upload)}"
+    return f"refused with {answered(run.upload)}"
+
+
+def _advice(run: Run) -> str:
+    """Return what to do about an answer that no flag of ours has changed."""
+    assert run.upload is not None
+    status = run.upload.status
+    if status in _LATER:
+        return "try again later"
+    if is_web_page(run.upload.text) or status in (404, 405, 410):
+        return "check the path of the URL"
+    if status == 507:
+        return "whoever runs the server has to make room"
+    if status == 413:
+        return "whoever runs the server can allow more"
+    if status >= 500:
+        return "see what the log of the server says"
+    return "the server may want other parameters (--query) or headers (--header)"
+
+
+def _typed(change: Change) -> str:
+    return " ".join(change.words) or f"chunks of {size(change.options['chunk_size'])}"

@@ -1,4 +1,4 @@
-"""What a server says to the protocol: questions and small chunks, each in one way, and what came back."""
+"""Small files that are uploaded to a server, interrupted and resumed, to find out how it behaves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
-from ... import HookError, Resumable, UploadError
+from ... import Resumable
 from ...options import OPTIONS
 from ...protocol.headers import SERVER_HEADER
 from ...transport.base import (
@@ -19,157 +19,188 @@ from ...transport.base import (
 )
 from ...transport.http import RequestsTransport
 
-__all__ = ["Answer", "Prober"]
+__all__ = ["Prober", "Run", "Trial"]
 
 _SMALL = 64 * 1024
+_TURNS = 5
 _WORDS = b"This was sent by 'resumable doctor', to see whether uploads work here. It can be deleted.\n"
 
 
-class Answer(NamedTuple):
-    """What came back: ``status`` and ``text`` of the last answer, ``test`` those of the test before it, ``error`` the
-    failure where it is one, ``location`` where the test was sent on to. Where no answer came the status is None, and
-    where none came to the test ``silence`` is why."""
+class Run(NamedTuple):
+    """What came back in one session.
 
-    status: int | None = None
-    text: str = ""
-    test: tuple[int, str] | None = None
-    error: Exception | None = None
-    location: str = ""
-    silence: NetworkFailure | None = None
+    ``test`` and ``upload`` are the first answer about the first chunk and the last answer to a chunk that was sent.
+    ``skipped`` bytes were not sent, because the server has them. ``error`` is why the file failed, ``failure`` why the
+    last request got no answer; ``interrupted`` if the upload was stopped on purpose.
+    """
+
+    test: Reply | None
+    upload: Reply | None
+    skipped: int
+    error: Exception | None
+    failure: NetworkFailure | None
+    interrupted: bool
 
     @property
-    def accepted(self) -> bool:
-        """Whether the chunk is at the server."""
-        return self.error is None
+    def timed_out(self) -> bool:
+        """Whether the last request was not answered in time."""
+        return "in time" in str(self.failure)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk was accepted."""
+        return self.error is None and not self.interrupted
+
+
+class Trial(NamedTuple):
+    """What came of one file: the session that sent its first chunk, those that only asked for it, and the one that sent
+    the rest. ``lost``: chunks were accepted, and are not there."""
+
+    name: str
+    size: int
+    first: Run
+    asked: tuple[Run, ...] = ()
+    rest: Run | None = None
+    lost: bool = False
+
+    @property
+    def last(self) -> Run:
+        """The last session that sent something."""
+        return self.rest or self.first
+
+    @property
+    def progress(self) -> int:
+        """How far it came: 0 if the first chunk was refused, 1 if a later one was or was lost, 2 if all is well."""
+        if self.last.complete and not self.lost:
+            return 2
+        return 0 if self.first.error is not None else 1
+
+    @property
+    def found(self) -> int:
+        """How often the server was asked for a chunk that it has, and had it, unless it has each chunk of anything."""
+        always = self.first.test is not None and self.first.test.status in (200, 201)
+        return 0 if always else sum(run.skipped > 0 for run in self.asked)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the server had the first chunk whenever it was asked."""
+        return 0 < self.found == len(self.asked)
 
 
 class Prober:
-    """Asks one server. ``options`` are those of the session, ``parts`` and ``wholes`` what the probes were called,
-    ``small`` the bytes in a chunk of theirs, ``chunk_size`` those in a chunk of an upload. ``ours``: the server is a
-    receiver of this package.
+    """Uploads files to one server. ``options`` are those of the sessions.
 
-    No file is ever complete but that of :meth:`whole`: of the others one chunk is sent, whatever the test says.
+    ``ours`` is set once a receiver of this package has answered, and ``tells`` once a server had a chunk that it was
+    asked for. ``trials`` are all uploads so far.
     """
 
     def __init__(self, target: str, options: Mapping[str, Any]) -> None:
         self._target = target
-        self.chunk_size: int = options.get("chunk_size", OPTIONS["chunk_size"].default)
-        self.small = min(_SMALL, self.chunk_size)
-        self._options = {"timeout": (10, 30), **options}
-        # Every probe is a last chunk, and none takes long to assemble: the silence that is borne is that of --timeout.
+        self._options = {"timeout": (10, 30), **options, "trust_tests": False, "plugins": ()}
+        # No probe takes long to assemble, so --timeout also limits the wait after the last chunk.
         patience = self._options["timeout"]
         self._options["final_chunk_timeout"] = patience[-1] if isinstance(patience, tuple) else patience
-        self._fixed = {"max_chunk_retries": 0, "auto_upload": False, "chunk_order": "sequential"}
-        self.parts: list[str] = []
-        self.wholes: list[str] = []
+        self.chunk_size: int = options.get("chunk_size", OPTIONS["chunk_size"].default)
+        self.small = min(_SMALL, self.chunk_size)
         self.ours = False
+        self.tells = False
+        self.trials: list[Trial] = []
 
-    def ask(self, name: str | None = None, **options: Any) -> Answer:
-        """The answer to a test of a chunk that cannot be there, or of the chunk of the :meth:`part` of this name.
-        Nothing is sent."""
+    def ask(self) -> Run:
+        """Ask for a chunk that was never sent. Nothing is uploaded."""
+        return self._run(_name(), self.small, 0, {"chunk_size": self.small, "test_chunks": True})
 
-        def never(params: list[str]) -> str:
-            raise _OnlyAsked
-
-        where = {"test_target": self._options.get("test_target") or self._target}
-        options = {**options, **where, "test_chunks": True}
-        chunks = 1 if name is None else 2
-        answer = self._run(name or _name(), chunks, 0, options, target=never, present=True)
-        only_asked = isinstance(answer.error, HookError) and isinstance(answer.error.__cause__, _OnlyAsked)
-        return answer._replace(error=None) if only_asked else answer
-
-    def part(self, chunks: float = 2, index: int = 0, name: str | None = None, **options: Any) -> Answer:
-        """What came of one small chunk of a file of so many."""
-        if name is None:
-            name = _name()
-            self.parts.append(name)
-        return self._run(name, chunks, index, options)
-
-    def large(self, size: int, **options: Any) -> Answer:
-        """What came of one chunk of so many bytes, the first of two."""
-        return self.part(**{**options, "chunk_size": size})
-
-    def whole(self, **options: Any) -> Answer:
-        """What came of a file of one small chunk, which is complete with it."""
+    def upload(self, size: int, **options: Any) -> Trial:
+        """Upload a new file of ``size`` bytes: send the first chunk, stop, ask for it, and resume."""
         name = _name()
-        self.wholes.append(name)
-        return self._run(name, 0, 0, options)
+        trial = Trial(name, size, self._run(name, size, 1, options))
+        if trial.first.interrupted and options.get("test_chunks", self._options.get("test_chunks", True)):
+            # Several servers behind one address mostly take turns: each is asked if a session is a single request.
+            only = {**options, "trust_tests": True}
+            asked = tuple(self._run(name, size, 0, only, tests=1) for _ in range(_TURNS))
+            trial = trial._replace(asked=asked)
+            trial = trial._replace(lost=self.tells and not trial.resumes)
+            self.tells = self.tells or trial.resumes
+        if trial.first.interrupted and not trial.lost:
+            trial = trial._replace(rest=self._run(name, size, None, options))
+            if trial.resumes and trial.last.complete and not self.ours:
+                # A server that has put the file together may have forgotten all chunks. If it has only some of them, it
+                # has lost the others.
+                again = self._run(name, size, 0, options)
+                trial = trial._replace(lost=again.skipped > 0 and again.interrupted)
+        self.trials.append(trial)
+        return trial
 
     def _run(
-        self,
-        name: str,
-        chunks: float,
-        index: int,
-        options: Mapping[str, Any],
-        *,
-        target: Any = None,
-        present: bool = False,
-    ) -> Answer:
-        tests: list[tuple[int, str]] = []
-        locations = [""]
-        sends: list[tuple[int, str]] = []
-
-        # A server that says "present" to everything would else be thought to take what was never sent. Whether it has
-        # what was sent, it may say.
-        def tested(response: Any) -> bool | None:
-            tests.append((response.status, response.text))
-            locations.append(response.headers.get("location", ""))
-            return None if sends else present
-
-        decide = self._options.get("accept_response")
-
-        def sent(response: Any) -> bool | None:
-            sends.append((response.status, response.text))
-            return decide(response) if decide else None
-
-        chosen = {**self._options, "chunk_size": self.small, **options, **self._fixed}
-        chosen |= {"chunk_exists": tested, "accept_response": sent, "trust_tests": present}
-        size = int(chunks * chosen["chunk_size"]) or len(_WORDS)
+        self, name: str, size: int, uploads: int | None, options: Mapping[str, Any], tests: int | None = None
+    ) -> Run:
+        """Run a session for this file in which only the first chunks are sent, and asked for, unless None says all."""
+        line = _Line(uploads, tests)
+        fixed = {
+            "max_chunk_retries": 0,
+            "auto_upload": False,
+            "chunk_order": "sequential",
+            "preprocess": lambda chunk: line.begin(chunk.index),
+        }
         with (
-            closing(_Way()) as way,
+            closing(line),
             _source(size) as source,
-            Resumable(target or self._target, **chosen, transport=way) as session,
+            Resumable(self._target, **{**self._options, **options, **fixed}, transport=line) as session,
         ):
             file = session.add_file(
                 source, relative_path=name, mime_type="text/plain", unique_identifier=f"{size}-{name}"
             )
-            file.mark_chunks_completed(number for number in range(len(file.chunks)) if number != index)
             session.join(raise_errors=False)
-        self.ours = self.ours or way.ours
-        test = tests[0] if tests else None
-        silence = None if tests else way.failure
-        if isinstance(file.error, UploadError):
-            return Answer(file.error.status, file.error.body, test, file.error, silence=silence)
-        if not sends:
-            return Answer(test=test, error=file.error, location=locations[-1], silence=silence)
-        return Answer(*sends[-1], test, file.error)
+        self.ours = self.ours or line.ours
+        interrupted = isinstance(getattr(file.error, "__cause__", None), _Interruption)
+        error = None if interrupted else file.error
+        return Run(line.test, line.upload, file.bytes_skipped, error, line.failure, interrupted)
 
 
-class _Way(RequestsTransport):
-    """The way of every session. ``failure`` is why the last request got no answer: of a test nobody else is told.
-    ``ours``: answers came from a receiver of this package.
+class _Line(RequestsTransport):
+    """A connection that breaks before anything is sent about a chunk that nothing is to be sent about. It keeps what
+    came back until then."""
 
-    The session is not told so: it would send the chunks that the file lacks, and no probe may become a whole file.
-    """
+    def __init__(self, uploads: int | None, tests: int | None) -> None:
+        super().__init__()
+        self._uploads = uploads
+        self._tests = tests
+        self._index = 0
+        self.test: Reply | None = None
+        self.upload: Reply | None = None
+        self.failure: NetworkFailure | None = None
+        self.ours = False
 
-    failure: NetworkFailure | None = None
-    ours = False
+    def begin(self, index: int) -> None:
+        """Note that all requests from now on are about this chunk."""
+        self._index = index
 
     def send(self, request: Request, control: RequestControl) -> Reply:
-        """The answer; a failure is kept and raised."""
+        """Send the request. Raises NetworkFailure, also if the connection is to break here."""
+        most = self._tests if request.body is None else self._uploads
+        if most is not None and self._index >= most:
+            raise _Interruption("interrupted on purpose", permanent=True)
+        self.failure = None
         try:
             reply = super().send(request, control)
         except NetworkFailure as failure:
             self.failure = failure
             raise
-        headers = dict(reply.headers)
-        self.ours = headers.pop(SERVER_HEADER.lower(), None) is not None or self.ours
-        return reply._replace(headers=headers)
+        self.ours = self.ours or SERVER_HEADER.lower() in reply.headers
+        if request.body is not None:
+            self.upload = reply
+        elif self._index == 0 and (self.test is None or self.test.status in (307, 308)):
+            self.test = reply
+        return reply
+
+
+class _Interruption(NetworkFailure):
+    """The connection broke because it was to."""
 
 
 @contextmanager
 def _source(size: int) -> Iterator[Any]:
-    """So many bytes to send: words where they are few, or else a file that takes no room."""
+    """Yield so many bytes to send: words if they are few, or else a file that takes no room."""
     if size <= 4 * _SMALL:
         yield (_WORDS * (size // len(_WORDS) + 1))[:size]
         return
@@ -178,10 +209,6 @@ def _source(size: int) -> Iterator[Any]:
         with open(path, "wb") as file:
             file.truncate(size)
         yield path
-
-
-class _OnlyAsked(Exception):
-    """The test has been answered, or will never be; nothing is to be sent."""
 
 
 def _name() -> str:

@@ -107,8 +107,8 @@ def is_unreachable(error: BaseException) -> bool:
     return isinstance(error, (RetriesExhausted, TransportError)) and error.status is None
 
 
-def explain(error: BaseException, *, examined: bool = False) -> str:
-    """The error, its advice being that for a command line; ``examined``: it is the doctor who met it."""
+def explain(error: BaseException) -> str:
+    """Return the error, with the advice for a command line."""
     advice = (error.hint if isinstance(error, UploadError) else None) or ""
     start = str(error).removesuffix(f"; {advice}")
     if isinstance(error, UploadError) and error.ending:
@@ -120,8 +120,7 @@ def explain(error: BaseException, *, examined: bool = False) -> str:
     elif isinstance(error, AuthenticationRefused) and "credentials" in advice and error.status != 407:
         advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
     elif isinstance(error, ServerRefused) and is_web_page(error.body):
-        what = "check the path of the URL" if examined else "resumable doctor says whether uploads are taken there"
-        advice = f"{advice}; that is a web page: {what}"
+        advice = f"{advice}; that is a web page: resumable doctor says whether uploads are taken there"
     return f"{start}; {as_flags(advice).lstrip('; ')}" if advice else start
 
 
@@ -129,7 +128,7 @@ def option_in_words(error: OptionError) -> str:
     """Return what is wrong with an option, as the command line calls it."""
     text = str(error).removeprefix(error.option)
     if error.option == "target":
-        return f"TARGET{text.replace(', or a callable(params) (not async)', '', 1)}"
+        return f"TARGET{text.replace(', or a callable(params)', '', 1)}"
     return f"{flag_of(error.option)}{text}"
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "WITHOUT",
     "Flag",
     "as_flags",
+    "dialect_flag",
     "flag_of",
     "option_flags",
     "options_from_context",
@@ -169,6 +170,16 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
     }
 )
 """The options that are no flags, and why."""
+
+
+def dialect_flag() -> Option:
+    """Return ``--dialect``."""
+    return Option(
+        "--dialect",
+        type=click.Choice([*DIALECTS]),
+        section=SERVER,
+        help="Speak as this browser library does; the flags beside it win.",
+    )
 
 
 def option_flags() -> list[Option]:

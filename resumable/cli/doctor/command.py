@@ -1,0 +1,170 @@
+"""``resumable doctor TARGET``"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from ... import OptionError, Resumable
+from ...options import OPTIONS
+from ..interruption import InterruptGuard
+from ..output.exit_codes import ExitCode, option_in_words
+from ..output.resume_command import LEFT_OUT, command_again
+from ..output.units import size
+from ..params.auth import (
+    authorised,
+    certificate_flag,
+    certificates,
+    token_flags,
+)
+from ..params.command import (
+    OTHER,
+    SERVER,
+    Command,
+    Option,
+    console,
+    styled,
+)
+from ..params.flags import DIALECTS, dialect_flag, option_flags, options_from_context
+from ..params.responses import accept_response, response_flags
+from .connectivity import look_at_the_way
+from .diagnosis import Diagnosis
+from .finding import Finding
+from .probe import Prober
+from .question import Question
+
+__all__ = ["command"]
+
+
+@click.command(
+    cls=Command,
+    short_help="Check the way to a server, and what it understands.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("target", metavar="TARGET")
+@click.pass_context
+def command(context: click.Context, /, target: str, **values: Any) -> int:
+    """Check the way to TARGET and how the server there speaks the protocol, and say what to type to upload to it.
+
+    It looks at the proxy and .netrc, the name, the connection and TLS, and asks the server for a chunk that it cannot
+    have. Then, if you agree, it uploads two small files as an upload would: it interrupts and resumes them, and asks
+    whether the server has what it accepted. If the server refuses them, it tries other ways. The protocol has no way to
+    delete, so the files stay at the server; their names are printed.
+    """
+    options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
+    success = options.get("success_statuses", OPTIONS["success_statuses"].default)
+    options["accept_response"] = accept_response(values["accept"], values["reject"], success)
+    try:
+        options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
+        Resumable(target, **options).close()
+    except OptionError as error:
+        raise click.UsageError(option_in_words(error), context) from None
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error), context) from None
+    with InterruptGuard(), certificates(values["cacert"]):
+        return Doctor(target, options, _typed(context)).run(agreed=values["yes"])
+
+
+def _typed(context: click.Context) -> dict[str, list[str]]:
+    """Return the flags that were given and that an upload takes, as they were typed, by what they set."""
+    values, _, _ = command.make_parser(context).parse_args(args=list(context.obj[1:]))
+    flags = {}
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.name not in values or option.name == "yes":
+            continue
+        name, value = option.name, values[option.name]
+        if option.is_flag:
+            flags[name] = [(option.opts if value else option.secondary_opts)[-1]]
+        else:
+            given = value if isinstance(value, list) else [value]
+            flags[name] = [word for text in given for word in (option.opts[-1], text)]
+    return flags
+
+
+class Doctor:
+    """One examination. Findings are printed as they are made."""
+
+    def __init__(self, target: str, options: dict[str, Any], typed: dict[str, list[str]]) -> None:
+        self._target = target
+        self._typed = typed
+        self._prober = Prober(target, options)
+        self._question = Question(target, options, typed, self._again)
+        self._diagnosis = Diagnosis(self._prober, self._question, options, typed)
+        self._console = console()
+        self._code: ExitCode = ExitCode.DONE
+
+    def run(self, *, agreed: bool) -> int:
+        """Return the exit code: that of the first finding that is bad, or 0."""
+        if not self._show(look_at_the_way(self._target, self._again)):
+            return self._code
+        finding, asked = self._question.ask(self._prober)
+        if not self._show([finding]) or not (agreed or self._consent()):
+            return self._code
+        well = self._show(self._diagnosis.examine(asked))
+        self._show(self._left_behind())
+        if well:
+            self._prescribe()
+        return self._code
+
+    def _show(self, findings: Iterable[Finding]) -> bool:
+        """Print the findings, and return whether none of them is bad."""
+        for finding in findings:
+            bad = finding.code is not ExitCode.DONE
+            if self._code is ExitCode.DONE:
+                self._code = finding.code
+            mark = ("bad   ", "bold red") if bad else ("note  ", "yellow") if finding.doubtful else ("ok    ", "green")
+            advice = f" → {finding.advice}" if finding.advice else ""
+            self._console.print(styled(mark, (f"{finding.what:<12}", "bold"), finding.text + advice), soft_wrap=True)
+        return self._code is ExitCode.DONE
+
+    def _consent(self) -> bool:
+        if sys.stdin is None or not sys.stdin.isatty():
+            self._code = ExitCode.USAGE
+            self._console.print(
+                "Nothing was uploaded: no terminal to ask on. Pass --yes to send a small test file.", soft_wrap=True
+            )
+            return False
+        sizes = " and ".join(map(size, self._diagnosis.sizes()))
+        return click.confirm(f"Upload test files ({sizes})? They stay at the server.", err=True)
+
+    def _left_behind(self) -> Iterable[Finding]:
+        """Say what is at the server now, as far as its answers tell."""
+        whole = [f"{trial.name} ({size(trial.size)})" for trial in self._prober.trials if trial.last.complete]
+        parts = [trial.name for trial in self._prober.trials if trial.first.interrupted and not trial.last.complete]
+        text = ", ".join(whole) or "no file"
+        if parts:
+            text += f", and parts of {', '.join(parts)}"
+        yield Finding("left there", text, "delete them there; the protocol cannot" if whole or parts else "")
+
+    def _again(self, name: str, *words: str, target: str | None = None) -> str:
+        """Return a command line with the flags that were typed and these words."""
+        given = [word for written in self._typed.values() for word in written]
+        return command_again([name, *given, *words, target or self._target])
+
+    def _prescribe(self) -> None:
+        changes = {change.flag: list(change.words) for change in self._diagnosis.changes if change.words}
+        flags = {**self._typed, **changes}
+        if "test_chunks" in changes:
+            # Of a server that says "present" to everything, nothing would be sent.
+            flags.pop("trust_tests", None)
+        which = "Uploads of small files" if self._diagnosis.limited else "Uploads"
+        what = f"{which} work with {'these flags' if flags else 'the defaults'}. Type:"
+        words = [word for written in flags.values() for word in written]
+        again = command_again(["upload", *words, "FILE", self._target])
+        secret = f"   (with what belongs in place of {LEFT_OUT})" if LEFT_OUT in again else ""
+        self._console.print(styled((what, "bold"), f" {again}{secret}"), soft_wrap=True)
+
+
+command.params.extend(
+    [
+        Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the test files without asking."),
+        *token_flags(),
+        certificate_flag(),
+        dialect_flag(),
+        *response_flags(),
+        *(flag for flag in option_flags() if flag.section == SERVER or flag.name in ("timeout", "chunk_size")),
+    ]
+)
