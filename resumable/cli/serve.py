@@ -163,11 +163,11 @@ def _tell_what_arrives(server: Server, say: Any) -> None:
     signals = server.receiver.signals
 
     def received(receiver: object, record: UploadRecord) -> None:
-        name = record.published or record.relative_path
+        name = record.published or record.name
         say(styled(("received: ", "green"), f"{name}, {units.size(record.total_size)}"))
 
     def refused(receiver: object, status: int, sentence: str, record: UploadRecord | None) -> None:
-        what = f" ({record.relative_path})" if record is not None else ""
+        what = f" ({record.relative_path or record.name})" if record is not None else ""
         say(styled(("refused: ", "yellow"), f"{status} {sentence}{what}"))
 
     signals.file_received.connect(received, weak=False)
