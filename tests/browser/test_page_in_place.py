@@ -162,7 +162,7 @@ def test_the_page_is_accessible(
     page.done("done.bin")
     page.site.hold(0)
     page.chromium.choose("#files", sources / "large.bin", sources / long)
-    page.detail("The file is larger than")
+    page.detail("and this server takes at most")
     page.chromium.until("document.querySelectorAll('#mine-open li').length === 2")
     page.site.wait(stored=1)
     page.site.turn_away()

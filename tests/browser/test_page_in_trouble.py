@@ -106,13 +106,13 @@ def test_a_refused_file_says_why_and_does_not_stop_the_others(open_page: Callabl
     for name, size in (("large.bin", 2 * MIB + 1), ("small.bin", 2 * MIB)):
         (sources / name).write_bytes(content(size))
     page.chromium.drop("#drop", sources / "large.bin", sources / "small.bin")
-    page.detail("The file is larger than")
+    page.detail("and this server takes at most")
     page.chromium.until("document.querySelector('#done li')")
     assert files_below(page.site.root) == {"small.bin": digest(sources / "small.bin")}
     tests = page.site.tests
     page.press("retry")
     page.site.wait_for(lambda: page.site.tests == tests + 1)
-    page.detail("The file is larger than")
+    page.detail("and this server takes at most")
 
 
 def test_a_file_for_which_there_is_no_room_does_not_keep_the_others_waiting(
@@ -145,7 +145,7 @@ def test_a_file_that_changes_meanwhile_fails(page: Page, source: Path) -> None:
     page.site.wait(stored=2, waiting=3)
     source.write_bytes(b"something else")
     page.site.let_in()
-    page.detail("The file has changed or cannot be read. Add it again.")
+    page.detail("The file has changed or cannot be read: add it again.")
     assert files_below(page.site.root) == {}
 
 
