@@ -14,10 +14,15 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
+
+# What tests, lint and docs need, in one run of pip and not in three.
+environment: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) install --no-compile --editable '.[all,test,lint,docs]'
+	@cd '$(VENV)' && touch all test all,test,lint cli,server,docs
 
 # What all workers would do at once the first time: compile the tests.
 compiled: $(VENV)/$(EXTRA)

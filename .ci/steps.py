@@ -184,11 +184,10 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     made = f"environment, Python {default}"
     tested = f"tests and coverage, Python {default}"
     python = f"PYTHON={found[default]}"
-    extras = [".venv/test", ".venv/all,test,lint", ".venv/cli,server,docs"]
     # Two lanes and no more: tests that measure time, or wait for a browser, need the processors they count on.
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
-        Step(made, ["make", *extras, "compiled", python]),
+        Step(made, ["make", "environment", "compiled", python]),
         Step(tested, ["make", "coverage", python, "ARGS=--durations=15"], after=[made, BROWSER]),
     ]
     selected = " ".join(f"tests/{name}" for name in DIFFERING)

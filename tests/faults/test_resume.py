@@ -16,6 +16,7 @@ import pytest
 from support.breaking_proxy import Fault, Proxy, Scenario
 from support.client import CHUNK, content, upload
 from support.scripted_server import ScriptedServer, Store, answer
+from support.sizes import sized
 
 from resumable import FileState, Resumable
 from resumable.receiver import FileStore, Receiver, Server
@@ -76,7 +77,7 @@ def test_a_retry_of_a_failed_file_sends_what_is_missing() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_client_killed_at_random_points_ends_with_the_right_file(workers: int, tmp_path: Path) -> None:
     chunk = 1 << 16
-    kills = 10
+    kills = sized(5, 20)
     randomness = random.Random(workers)
     data = content(48 * chunk + 1000)
     path = tmp_path / "a.bin"
