@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import trustme
 from support.advice import advised, findings, follow
 from support.certificates import server_context
 from support.command import Run, tree
-from support.scripted_server import Answer, Request, ScriptedServer, Step, answer
+from support.scripted_server import Answer, Request, ScriptedServer, Step, answer, hold
 
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.receiver.server.wsgi import Application
@@ -214,6 +215,41 @@ def test_what_is_advised_for_a_server_of_others_works(server: Foreign, flags: st
         assert typed == ["upload", *flags.split(), "FILE", script.url]
     assert ran.code == 0, ran.err
     assert path.read_bytes() in server.files
+
+
+@pytest.mark.parametrize("status", [400, 403, 500, 502, 504])
+def test_whatever_is_said_to_large_chunks_only_is_a_limit(status: int, run: Run, make: Make) -> None:
+    foreign = Foreign()
+
+    def guarded(request: Request) -> Answer:
+        request.read()
+        return (status,) if len(request.body) > MIB else foreign(request)
+
+    path = make("a.bin", 5 * MIB)
+    with ScriptedServer(otherwise=guarded) as script:
+        typed, ran = follow(run, path.name, script.url)
+        assert typed == ["upload", "--chunk-size", "256K", "FILE", script.url]
+    assert ran.code == 0
+    assert path.read_bytes() in foreign.files
+
+
+def test_who_interrupts_doctor_is_told_what_it_has_left(start: Callable[..., Any]) -> None:
+    foreign = Foreign()
+
+    def second_hangs(request: Request) -> Answer | None:
+        request.read()
+        if request.method == "GET" or request.number == 1:
+            return foreign(request)
+        return hold(request)
+
+    with ScriptedServer(otherwise=second_hangs) as script:
+        process = start("doctor", "--yes", script.url)
+        script.wait(lambda: len(script.uploads) == 2)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        name = script.uploads[0].fields["resumableFilename"]
+    assert process.returncode == 130
+    assert name in findings(said)["left there"]
 
 
 def test_whoever_says_https_to_a_plain_port_is_sent_to_http(

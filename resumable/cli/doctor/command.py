@@ -103,8 +103,10 @@ class Doctor:
         finding, asked = self._question.ask(self._prober)
         if not self._show([finding]) or not (agreed or self._consent()):
             return self._code
-        well = self._show(self._diagnosis.examine(asked))
-        self._show(self._left_behind())
+        try:
+            well = self._show(self._diagnosis.examine(asked))
+        finally:
+            self._show([self._left_behind()])
         if well:
             self._prescribe()
         return self._code
@@ -130,14 +132,16 @@ class Doctor:
         sizes = " and ".join(map(size, self._diagnosis.sizes()))
         return click.confirm(f"Upload test files ({sizes})? They stay at the server.", err=True)
 
-    def _left_behind(self) -> Iterable[Finding]:
-        """Say what is at the server now, as far as its answers tell."""
+    def _left_behind(self) -> Finding:
+        """Return what is at the server now, as far as its answers tell."""
         whole = [f"{trial.name} ({size(trial.size)})" for trial in self._prober.trials if trial.last.complete]
         parts = [trial.name for trial in self._prober.trials if trial.first.interrupted and not trial.last.complete]
+        if self._prober.under_way:
+            parts.append(self._prober.under_way)
         text = ", ".join(whole) or "no file"
         if parts:
             text += f", and parts of {', '.join(parts)}"
-        yield Finding("left there", text, "delete them there; the protocol cannot" if whole or parts else "")
+        return Finding("left there", text, "delete them there; the protocol cannot" if whole or parts else "")
 
     def _again(self, name: str, *words: str, target: str | None = None) -> str:
         """Return a command line with the flags that were typed and these words."""

@@ -21,6 +21,7 @@ __all__ = ["Diagnosis"]
 
 _LATER = (429, 502, 503, 504)
 _FINAL = (401, 403, 407, *_LATER, 507)
+_OF_THE_MOMENT = (401, 429, 503)
 _TINY = 4096
 
 
@@ -226,7 +227,7 @@ class Diagnosis:
             return Finding("chunk size", f"chunks of up to {size(self._longest(chunk_size))} are accepted")
         limit = _limit(large.last)
         reply = large.last.upload
-        if not limit and reply is not None and reply.status in _FINAL:
+        if isinstance(large.last.error, IncompleteUpload) or (reply is not None and reply.status in _OF_THE_MOMENT):
             return self._refused("chunk size", large)
         while limit in ("", "request") and trial.progress < 2 and chunk_size > small:
             chunk_size = max(chunk_size // 2, small)

@@ -91,7 +91,7 @@ class Prober:
     """Uploads files to one server. ``options`` are those of the sessions.
 
     ``ours`` is set once a receiver of this package has answered, and ``tells`` once a server had a chunk that it was
-    asked for. ``trials`` are all uploads so far.
+    asked for. ``trials`` are all uploads so far; ``under_way`` is the name of the one that has not ended.
     """
 
     def __init__(self, target: str, options: Mapping[str, Any]) -> None:
@@ -104,6 +104,7 @@ class Prober:
         self.small = min(_SMALL, self.chunk_size)
         self.ours = False
         self.tells = False
+        self.under_way = ""
         self.trials: list[Trial] = []
 
     def ask(self) -> Run:
@@ -112,7 +113,7 @@ class Prober:
 
     def upload(self, size: int, **options: Any) -> Trial:
         """Upload a new file of ``size`` bytes: send the first chunk, stop, ask for it, and resume."""
-        name = _name()
+        self.under_way = name = _name()
         trial = Trial(name, size, self._run(name, size, 1, options))
         if trial.first.interrupted and options.get("test_chunks", self._options.get("test_chunks", True)):
             # Several servers behind one address mostly take turns: each is asked if a session is a single request.
@@ -129,6 +130,7 @@ class Prober:
                 again = self._run(name, size, 0, options)
                 trial = trial._replace(lost=again.skipped > 0 and again.interrupted)
         self.trials.append(trial)
+        self.under_way = ""
         return trial
 
     def _run(
