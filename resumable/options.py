@@ -318,6 +318,12 @@ class Options:
     limit_rate: int | None = _row(
         None, None, validators.integer(1, optional=True), "Maximum bytes per second, all chunks together."
     )
+    congestion_control: str | None = _row(
+        "auto",
+        None,
+        validators.name_or("auto", "bbr", "cubic"),
+        "Congestion control of own connections; auto: bbr if Linux allows it; None: what the system has.",
+    )
     timeout: tuple[float | None, float | None] = _row(
         (10, 60), "xhrTimeout", validators.timeout(), "Seconds to wait for a connection, and for the server to respond."
     )

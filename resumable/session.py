@@ -111,7 +111,9 @@ class Resumable(Progress):
         )
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(
-            checked.session, connections=checked.simultaneous_uploads
+            checked.session,
+            connections=checked.simultaneous_uploads,
+            congestion_control=checked.congestion_control,
         )
         self._owns_transport = checked.transport is None
         self._runner = LeaseRunner(checked, self._hooks, self._transport)

@@ -69,6 +69,7 @@ class SessionOptions(TypedDict, total=False):
     accept_response: Callable[[Reply], bool | None] | None
     chunk_exists: Callable[[Reply], bool | None] | None
     limit_rate: int | None
+    congestion_control: str | None
     timeout: float | tuple[float | None, float | None] | None
     final_chunk_timeout: float | None
     throttle_progress_callbacks: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -22,6 +23,7 @@ __all__ = [
     "limit",
     "mapping",
     "method",
+    "name_or",
     "one_of",
     "origins",
     "plugins",
@@ -38,6 +40,8 @@ __all__ = [
 Validator = tuple[Callable[[Any], Any], str]
 """The function, which raises :class:`Invalid`, TypeError or ValueError for a value that is not allowed, and the words
 that follow "NAME must be"."""
+
+_NAME = re.compile("[a-z][a-z0-9_-]{0,14}")
 
 
 class Invalid(Exception):
@@ -127,6 +131,17 @@ def one_of(*values: Any) -> Validator:
         return value
 
     return check, " or ".join(", ".join(map(repr, values)).rsplit(", ", 1))
+
+
+def name_or(*values: Any) -> Validator:
+    """Check for a name in lower case, or for None; ``values`` are examples to be shown."""
+
+    def check(value: Any) -> Any:
+        if value is not None and not (isinstance(value, str) and _NAME.fullmatch(value)):
+            raise Invalid
+        return value
+
+    return check, ", ".join(map(repr, values)) + ", another name, or None"
 
 
 def text(*, optional: bool = False, default: str | None = None) -> Validator:

@@ -173,6 +173,10 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "accept_response": HOOK,
     "chunk_exists": HOOK,
     "limit_rate": ([(1, 1), (None, None)], [0, -1, 1.5, "1M"]),
+    "congestion_control": (
+        [("auto", "auto"), ("bbr", "bbr"), ("cubic", "cubic"), (None, None)],
+        ["", "BBR", "a b", "x" * 16, 1, b"bbr"],
+    ),
     "timeout": (
         [(5, (5, 5)), (None, (None, None)), (0, (None, None)), ((1, 2), (1, 2)), ([None, 0], (None, None))],
         [*SECONDS[1], (1,), (1, 2, 3), (1, -1)],

@@ -39,6 +39,7 @@ from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 
+from . import congestion
 from .base import (
     REPLY_LIMIT,
     NetworkFailure,
@@ -86,6 +87,23 @@ def _unfollowed(response: Any, **_: Any) -> None:
             response.__class__ = _unfollowed_kind(type(response))  # type: ignore[arg-type]
 
 
+class _Adapter(HTTPAdapter):
+    """The adapter of Sessions of our own. Its connections have these options of sockets besides the usual ones."""
+
+    def __init__(self, options: list[tuple[int, int, bytes]], connections: int) -> None:
+        usual = urllib3.connection.HTTPConnection.default_socket_options
+        self._options: dict[str, Any] = {"socket_options": [*usual, *options]} if options else {}
+        super().__init__(_MOST_TEMPLATES, connections, max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """See requests."""
+        super().init_poolmanager(*arguments, **{**options, **self._options})
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """See requests."""
+        return super().proxy_manager_for(proxy, **{**options, **self._options})
+
+
 def _untampered() -> bool:
     """Return whether requests is as it was installed, and no mock or tracer has replaced parts of it."""
     for method, genuine in (
@@ -105,11 +123,14 @@ class RequestsTransport:
 
     ``session`` is None for Sessions of our own (one for each request at a time, over one pool of connections), a
     ``requests.Session`` that all requests share, or a factory that is called for each request at a time. Nothing is
-    opened before the first request.
+    opened before the first request. ``congestion_control`` is that of connections of our own Sessions.
     """
 
-    def __init__(self, session: Any = None, *, connections: int = 3) -> None:
+    def __init__(
+        self, session: Any = None, *, connections: int = 3, congestion_control: str | None = congestion.AUTO
+    ) -> None:
         self._given = session
+        self._congestion_control = congestion_control
         self._connections = connections
         self._lock = threading.Lock()
         # Held by the worker that renews credentials, so that the next one finds new ones.
@@ -176,9 +197,10 @@ class RequestsTransport:
             return session
         session = requests.Session()
         session.cookies = self._cookies
+        options = congestion.socket_options(self._congestion_control)
         with self._lock:
             if self._adapter is None:
-                self._adapter = HTTPAdapter(_MOST_TEMPLATES, self._connections, max_retries=0)
+                self._adapter = _Adapter(options, self._connections)
             session.mount("http://", self._adapter)
             session.mount("https://", self._adapter)
             self._own.append(session)

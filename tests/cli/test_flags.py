@@ -55,6 +55,7 @@ SAMPLES: Mapping[str, tuple[list[str], Any]] = {
     "retry_for": (["--retry-for", "2h"], 7200),
     "permanent_errors": (["--permanent-errors", "404"], (404,)),
     "limit_rate": (["--limit-rate", "1.5M"], 3 * MIB // 2),
+    "congestion_control": (["--congestion-control", "bbr"], "bbr"),
     "timeout": (["--timeout", "5,1m"], (5, 60)),
     "final_chunk_timeout": (["--final-chunk-timeout", "10m"], 600),
     "redirect_origins": (["--redirect-origin", "https://other.example"], ("https://other.example",)),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import gc
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -89,6 +92,21 @@ def test_there_is_no_case_without_a_row() -> None:
 
 
 # -- where and how chunks are sent --------------------------------------------------------------------------------
+
+
+def controls(port: int) -> set[bytes]:
+    """The congestion control of this process' connections to the port."""
+    found = set()
+    for each in gc.get_objects():
+        if (
+            isinstance(each, socket.socket)
+            and each.fileno() >= 0
+            and (each.family, each.type) == (socket.AF_INET, socket.SOCK_STREAM)
+        ):
+            with contextlib.suppress(OSError):
+                if each.getpeername()[1] == port:
+                    found.add(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0"))
+    return found
 
 
 @case("target")
@@ -448,6 +466,16 @@ def _(bench: Bench) -> None:
         session.close()
         stopped.append(time.monotonic() - began)
     assert stopped[0] < 10, "at this rate it would take a hundred seconds"
+
+
+@case("congestion_control")
+def _(bench: Bench) -> None:
+    bench.wire.behave = lambda request: None
+    with bench.session(congestion_control="reno", test_chunks=False) as session:
+        session.add_file(bench.make(size=10))
+        bench.wire.wait_held()
+        assert controls(bench.wire.port) == {b"reno"}
+        bench.wire.release()
 
 
 @case("timeout")

@@ -132,6 +132,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "retry_for": Flag(("--retry-for",), types.duration, TRANSFER),
         "permanent_errors": Flag(("--permanent-errors",), types.statuses, SERVER),
         "limit_rate": Flag(("--limit-rate",), types.size, TRANSFER),
+        "congestion_control": Flag(("--congestion-control",), str, TRANSFER),
         "timeout": Flag(("--timeout",), types.timeout, TRANSFER),
         "final_chunk_timeout": Flag(("--final-chunk-timeout",), types.duration, TRANSFER),
         "redirect_origins": Flag(("--redirect-origin",), str, SERVER, True, metavar="ORIGIN"),
