@@ -1,7 +1,6 @@
 """The command line: ``resumable upload``, ``serve``, ``demo`` and ``doctor``.
 
-A thin skin of click and rich over what the library offers to everybody. Without those two (the extra ``cli``) one
-line says what to install.
+It adds click and rich (the extra ``cli``) to what the library offers. Without them one line says what to install.
 """
 
 from __future__ import annotations

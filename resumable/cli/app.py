@@ -1,4 +1,4 @@
-"""The commands, each loaded when it is needed, and what the program says to the shell when one has ended."""
+"""The program: its commands, each loaded when it is needed, and its exit code."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMANDS = ("upload", "serve", "demo", "doctor")
 
 
 class Group(click.Group):
-    """The program. A command is the ``command`` of the module of its name."""
+    """The commands. Each is the ``command`` of the module that has its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order in which people need them."""
+        """Return the names of the commands, in the order in which people need them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, or None."""
+        """Return the command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f".{cmd_name}", __package__).command
@@ -37,7 +37,7 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", prog_name="resumable", message="%(prog)s %(version)s")
 def group() -> None:
-    """Upload files in chunks, and go on where it stopped after a lost connection, a crash or a reboot."""
+    """Upload files in chunks, and resume after a lost connection, a crash or a reboot."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""A line that breaks on purpose."""
+"""A connection that breaks on purpose."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ _DEAD_FOR = 0.5
 
 
 class BreakingProxy:
-    """Passes bytes between clients and a server on this machine. After ``cut_after`` bytes from the clients all
-    connections are cut, and for half a second there are no new ones. ``cut`` is how many were."""
+    """Pass bytes between clients and a server on this machine, and cut all connections once.
+
+    That happens after ``cut_after`` bytes from the clients; for half a second no new connection is accepted. ``cut``
+    counts the connections that were cut.
+    """
 
     def __init__(self, port: int, *, cut_after: int) -> None:
         self._port = port
@@ -59,7 +62,7 @@ class BreakingProxy:
             self._start(self._serve, client, server)
 
     def _serve(self, client: socket.socket, server: socket.socket) -> None:
-        """Both directions of one connection, until it ends."""
+        """Pass both directions of one connection, until it ends."""
         with client, server:
             answers = threading.Thread(target=self._pass, args=(server, client, False), daemon=True)
             answers.start()
@@ -83,14 +86,14 @@ class BreakingProxy:
             return before > 0 >= self._left
 
     def _cut_all(self) -> int:
-        """How many connections were cut."""
+        """Cut all connections, and return how many."""
         self._dead_until = time.monotonic() + _DEAD_FOR
         ends, self._open = self._open, []
         return sum(_hang_up(end) for end in ends) // 2
 
 
 def _hang_up(end: socket.socket) -> bool:
-    """Whether there was a connection to end."""
+    """End the connection. Return whether there was one."""
     try:
         end.shutdown(socket.SHUT_RDWR)
     except OSError:

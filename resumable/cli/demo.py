@@ -1,4 +1,4 @@
-"""``resumable demo``"""
+"""The command ``resumable demo``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["command"]
 
 @click.command(
     cls=Command,
-    short_help="Show an upload over a line that breaks.",
+    short_help="Show an upload over a connection that breaks.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 def command() -> int:
-    """Start a receiver on this machine, upload files to it over a line that breaks, and compare what arrived.
+    """Start a receiver on this machine, upload files to it over a connection that breaks, and compare what arrived.
 
     It takes a few seconds, listens on the loopback address only, and leaves nothing behind.
     """

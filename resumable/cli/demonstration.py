@@ -1,6 +1,6 @@
-"""Everything at once: a receiver, a big file, a directory, a line that breaks, and a second run.
+"""Everything at once: a receiver, a big file, a directory, a connection that breaks, and a second run.
 
-Needs the receiver and no more: whoever tries the library out has perhaps not installed the command line yet.
+It needs only the extra ``server``, because the command line may not be installed yet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 
 class _Screen:
-    """One line of progress that is drawn again and again, and the events above it."""
+    """A line of progress that is redrawn, and the events above it."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
@@ -32,12 +32,12 @@ class _Screen:
         self._full, self._empty = ("█", "░") if _can_show("█░") else ("#", "-")
 
     def say(self, text: str = "") -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         print(f"\r\033[K{text}" if self._drawn else text, flush=True)
         self._drawn = False
 
     def progress(self, session: Resumable) -> None:
-        """The line that changes. Without a terminal there is none."""
+        """Redraw the line of progress, if there is a terminal."""
         if self._live:
             part = session.progress()
             bar = (self._full * int(part * 30)).ljust(30, self._empty)
@@ -54,7 +54,7 @@ def _can_show(text: str) -> bool:
 
 
 def _make_files(folder: Path) -> None:
-    """A file of 64 MiB and a small tree, the same bytes at every run."""
+    """Make a file of 64 MiB and a small tree, with the same bytes in every run."""
     chance = random.Random(0)
     (folder / "big.bin").write_bytes(chance.randbytes(64 * MIB))
     for name, size in (("notes.txt", 700), ("data/one.csv", 40_000), ("data/two.csv", 2 * MIB), ("data/empty.log", 0)):
@@ -64,7 +64,7 @@ def _make_files(folder: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of the file."""
+    """Return the SHA-256 of the file."""
     with path.open("rb") as file:
         value = hashlib.sha256()
         while piece := file.read(MIB):
@@ -73,7 +73,7 @@ def _digest(path: Path) -> str:
 
 
 def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
-    """Uploads everything in the folder: how many bytes were sent, and how many were there already."""
+    """Upload everything in the folder. Return how many bytes were sent, and how many were there already."""
     with Resumable(url, chunk_size=MIB, throttle_progress_callbacks=0.1, chunk_retry_interval=0.3) as session:
 
         @session.on("file_added")
@@ -83,7 +83,7 @@ def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
 
         @session.on("file_retry")
         def retry(file: ResumableFile) -> None:
-            screen.say(f"   file_retry     {file.relative_path}: the line broke, the chunk is sent again")
+            screen.say(f"   file_retry     {file.relative_path}: the connection broke, the chunk is sent again")
 
         @session.on("file_success")
         def success(file: ResumableFile) -> None:
@@ -102,7 +102,7 @@ def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
 
 
 def demonstrate() -> int:
-    """Runs the demonstration: 0 where everything arrived as it was sent."""
+    """Run the demonstration. Return 0 if everything arrived unchanged."""
     screen = _Screen()
     with tempfile.TemporaryDirectory(prefix="resumable-demo-") as name:
         folder, store = Path(name, "source"), Path(name, "store")
@@ -110,16 +110,16 @@ def demonstrate() -> int:
         _make_files(folder)
         with Server(store) as server:
             screen.say(f"1. A receiver is listening at {server.url}")
-            screen.say("2. Uploading, over a line that will break in the middle of a chunk:")
+            screen.say("2. Uploading over a connection that will break in the middle of a chunk:")
             began = time.monotonic()
             with BreakingProxy(server.port, cut_after=20 * MIB) as relay:
                 sent, _ = _upload(relay.url, folder, screen)
             took = time.monotonic() - began
             screen.say(f"   {units.size(sent)} in {took:.1f} s; connections cut on purpose: {relay.cut}")
-            screen.say("3. The same again; the receiver has everything:")
+            screen.say("3. Uploading again; the receiver already has everything:")
             again, skipped = _upload(server.url, folder, screen)
             screen.say(f"   {units.size(again)} sent, {units.size(skipped)} already there")
-        screen.say("4. Comparing SHA-256 of what was sent and what arrived:")
+        screen.say("4. Comparing the SHA-256 of what was sent and what arrived:")
         wrong = 0
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             arrived = store / path.relative_to(folder)
@@ -127,12 +127,10 @@ def demonstrate() -> int:
             wrong += not same
             screen.say(f"   {'same' if same else 'DIFFERENT'}  {_digest(path)[:16]}...  {path.relative_to(folder)}")
     if wrong or again or not relay.cut:
-        screen.say("Something is not as it should be.")
+        screen.say("Something went wrong: see above.")
         return 1
     python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd()) else sys.executable
     screen.say("Everything arrived. What to type next:")
     screen.say(f"   {python} -m resumable serve incoming          # a receiver of your own")
-    screen.say(
-        f"   {python} -m resumable upload FILE URL         # an upload to it; again, it goes on where it stopped"
-    )
+    screen.say(f"   {python} -m resumable upload FILE URL         # an upload to it; run it again to resume")
     return 0

@@ -22,7 +22,7 @@ _SHOW_CURSOR = b"\r\n\x1b[?25h"
 
 
 class Interrupted(BaseException):
-    """A signal asks the program to stop. No Exception, so that nothing on the way takes it for an error."""
+    """A signal asked the program to stop. It is not an Exception, so that nothing mistakes it for an error."""
 
     def __init__(self, number: int) -> None:
         super().__init__("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
@@ -30,12 +30,12 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell calls the end by this signal: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM."""
+        """The exit code that shells use for the signal: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.number
 
 
 class InterruptGuard:
-    """As a context manager: let SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread, inside the block.
+    """Let SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread, inside the ``with`` block.
 
     A second signal ends the process on the spot, whatever it is doing. A signal that is ignored already, as nohup does
     it, stays ignored. What may block for long should :meth:`wait` first: a signal that comes just before a thread
@@ -100,7 +100,7 @@ class InterruptGuard:
 
 
 def _hide_control_characters() -> list[Any] | None:
-    """Let the terminal not show ``^C`` when it is typed. Return its settings of before, or None if there is none."""
+    """Keep the terminal from showing ``^C``. Return its previous settings, or None if there is no terminal."""
     if sys.platform == "win32" or sys.stderr is None or not sys.stderr.isatty():
         return None
     try:
@@ -114,7 +114,7 @@ def _hide_control_characters() -> list[Any] | None:
 
 
 def _set_terminal(settings: list[Any] | None) -> None:
-    """Set the terminal, unless the program is in the background: it would be stopped for it."""
+    """Change the settings of the terminal, unless the program is in the background, where that would stop it."""
     if sys.platform == "win32" or settings is None:
         return
     try:

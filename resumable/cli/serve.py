@@ -1,4 +1,4 @@
-"""``resumable serve DIRECTORY``"""
+"""The command ``resumable serve DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _VARIABLE = "RESUMABLE_TOKEN"
 @click.argument("directory", metavar="DIRECTORY", type=click.Path(file_okay=False))
 @click.pass_context
 def command(context: click.Context, /, directory: str, **flags: Any) -> int:
-    """Receive uploads into DIRECTORY until Ctrl-C, from this machine only unless --host names another address.
+    """Receive uploads into DIRECTORY until Ctrl-C. Only this machine can reach it unless you pass --host.
 
-    The standard output gets one line, the URL. A file appears under its name in DIRECTORY when all of it has arrived.
+    The URL is printed on the standard output. A file appears in DIRECTORY, under its name, once it is complete.
     """
     try:
         token = token_of(flags["token_file"], flags["token_env"])
@@ -100,11 +100,11 @@ def _log_shown(show: Callable[[Text], object]) -> Iterator[None]:
 
 
 class _NoDirectory(Exception):
-    """Nothing can be received into the directory."""
+    """The directory cannot store uploads."""
 
 
 def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
-    """The exit code, once it was interrupted. Raises OptionError, ValueError, ImportError."""
+    """Serve until a signal comes, and return the exit code. Raises OptionError, ValueError, ImportError."""
     shown = console()
     with InterruptGuard() as signals, _log_shown(lambda text: shown.print(text, soft_wrap=True)):
         try:
@@ -113,7 +113,7 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
             except OptionError as error:
                 if error.option != "host":
                     raise
-                # Others can reach that address, so who they are has to be known.
+                # Others can reach that address, so they have to show a token.
                 token = secrets.token_urlsafe(24)
                 server = _server(directory, token, flags)
                 flags = {**flags, "token_made": token}
@@ -175,7 +175,7 @@ def _tell_what_arrives(server: Server, say: Any) -> None:
 
 
 def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
-    """What to type to upload something."""
+    """Say what to type to upload something."""
     made = flags.get("token_made")
     needed: list[str] = []
     if made or flags["token_env"]:
@@ -191,7 +191,7 @@ def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
         text.append(f"\n  export {_VARIABLE}={made}")
     text.append(f"\n  {strip_control(typed)}")
     if made:
-        text.append("\nThe token was made for this run; --token-file and --token-env name one that stays.")
+        text.append("\nThe token is for this run only; pass --token-file or --token-env to choose one.")
     if flags["host"] in ("", "0.0.0.0", "::"):
         port = url.rstrip("/").rpartition(":")[2]
         text.append(f"\nOthers reach it as http://{strip_control(socket.gethostname())}:{port}/")
@@ -206,7 +206,7 @@ command.params.extend(
             default="127.0.0.1",
             show_default=True,
             section=ACCESS,
-            help="The address to listen on. One that others can reach gets a token, which is made if none is given.",
+            help="Address to listen on. If others can reach it, a token is required; one is made if you pass none.",
         ),
         Option(
             "--port",
@@ -214,16 +214,16 @@ command.params.extend(
             metavar="N",
             default=0,
             section=ACCESS,
-            help="The port to listen on.  [default: any]",
+            help="Port to listen on.  [default: any]",
         ),
-        Option("--insecure", is_flag=True, section=ACCESS, help="Take uploads of whoever can reach it, with no token."),
+        Option("--insecure", is_flag=True, section=ACCESS, help="Accept uploads without a token."),
         Option(
             "--allowed-host",
             "allowed_hosts",
             metavar="NAME",
             multiple=True,
             section=ACCESS,
-            help="A further name of this server, as clients call it. May be given several times.",
+            help="Another host name by which clients reach this server. May be given several times.",
         ),
         Option(
             "--allowed-origin",
@@ -231,9 +231,9 @@ command.params.extend(
             metavar="ORIGIN",
             multiple=True,
             section=ACCESS,
-            help="A site ('https://example.com') whose pages may upload here. May be given several times.",
+            help="Site ('https://example.com') whose pages may upload here. May be given several times.",
         ),
-        Option("--page/--no-page", default=True, section=ACCESS, help="Show a page for browsers.  [default: on]"),
+        Option("--page/--no-page", default=True, section=ACCESS, help="Serve a page for browsers at /.  [default: on]"),
         Option(
             "--dialect",
             type=click.Choice(["resumablejs", "flowjs", "any"]),
@@ -248,7 +248,7 @@ command.params.extend(
             default="finish",
             show_default=True,
             section=STORAGE,
-            help="What outlives a power failure: each chunk, each finished file, or neither.",
+            help="What survives a power failure: each chunk, each finished file, or neither.",
         ),
         Option(
             "--existing",
@@ -262,7 +262,7 @@ command.params.extend(
             "--collected",
             is_flag=True,
             section=STORAGE,
-            help="Files are taken out of DIRECTORY by others: one that is gone was received, and is not taken again.",
+            help="Other programs take files out of DIRECTORY: do not receive a missing file again.",
         ),
         Option(
             "--forget-after",
@@ -271,7 +271,7 @@ command.params.extend(
             default="7d",
             show_default=True,
             section=STORAGE,
-            help="How long to remember which files were received.",
+            help="How long to remember received files.",
         ),
         Option(
             "--reserve",
@@ -280,7 +280,7 @@ command.params.extend(
             default="64M",
             show_default=True,
             section=STORAGE,
-            help="Leave so much room on the disk.",
+            help="Free space to leave on the disk.",
         ),
         Option(
             "--max-open-uploads",
@@ -289,10 +289,14 @@ command.params.extend(
             default=1000,
             show_default=True,
             section=LIMITS,
-            help="Most unfinished uploads at a time.",
+            help="Maximum number of unfinished uploads.",
         ),
         Option(
-            "--max-bytes", type=types.size, metavar="SIZE", section=LIMITS, help="Most bytes of unfinished uploads."
+            "--max-bytes",
+            type=types.size,
+            metavar="SIZE",
+            section=LIMITS,
+            help="Maximum size of all unfinished uploads.",
         ),
         Option(
             "--max-file-size",
@@ -301,7 +305,7 @@ command.params.extend(
             metavar="SIZE",
             default=str(2**53 - 1),
             section=LIMITS,
-            help="Most bytes of one file.",
+            help="Maximum size of a file.",
         ),
         Option(
             "--max-chunks",
@@ -310,7 +314,7 @@ command.params.extend(
             default=1_000_000,
             show_default=True,
             section=LIMITS,
-            help="Most chunks of one file.",
+            help="Maximum number of chunks of a file.",
         ),
         Option(
             "--min-chunk-size",
@@ -319,7 +323,7 @@ command.params.extend(
             default="1024",
             show_default=True,
             section=LIMITS,
-            help="Fewest bytes of a chunk, but for a file that is one.",
+            help="Minimum size of a chunk, unless the file has only one.",
         ),
         Option(
             "--processes",
@@ -328,8 +332,8 @@ command.params.extend(
             default=1,
             show_default=True,
             section=LIMITS,
-            help="Processes that answer requests.",
+            help="Number of processes that answer requests.",
         ),
-        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Do not say what arrives."),
+        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Do not report uploads."),
     ]
 )

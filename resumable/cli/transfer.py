@@ -1,4 +1,4 @@
-"""One upload from the command line: what is sent, what is said meanwhile, and the exit code."""
+"""One call of ``resumable upload``: what is sent, what is printed, and the exit code."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _MOST_FAILURES = 20
 
 
 class OutputOptions(NamedTuple):
-    """How much is said, and how: the flags that are about showing things."""
+    """The flags that decide what is printed, and how."""
 
     kind: str
     quiet: bool
@@ -63,7 +63,7 @@ class OutputOptions(NamedTuple):
 
 
 class Transfer:
-    """One call of the command. ``typed`` are its arguments, ``signals`` what may interrupt it."""
+    """One call of the command. ``typed`` are its arguments, ``signals`` may interrupt it."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Transfer:
                 if sys.stdin is None:
                     raise SourceError(STREAM, "the standard input is closed")
                 if sys.stdin.isatty():
-                    self._say(Text("reading the standard input to its end; Ctrl-D ends it"))
+                    self._say(Text("reading the standard input; press Ctrl-D at its end"))
                 session.add_file(standard_input(self._signals.wait), relative_path=item.relative_path)
             else:
                 session.add_file(item.path, relative_path=item.relative_path)
@@ -182,7 +182,7 @@ class Transfer:
                 if self._records is not None and error.option != "unique_identifier":
                     self._records.skipped += 1
                 return False
-            # The server could not tell it from another one; nobody asked for it to be left out.
+            # The server could not tell it from another file; the user did not ask to leave it out.
             self._fail(error, f"{item.path!r}: {error}; --identifier content tells them apart")
             return False
 
@@ -243,7 +243,7 @@ class Transfer:
         if error is not None and (failed <= _MOST_FAILURES or self._output.verbose):
             self._say(report.failure(explain(error)), always=True)
         elif failed == _MOST_FAILURES + 1:
-            self._say(report.failure("others, too; -v shows all of them"), always=True)
+            self._say(report.failure("more files; -v shows all of them"), always=True)
 
     def _say(self, text: Text, *, always: bool = False, whole: bool = False) -> None:
         if always or not self._output.quiet:
@@ -260,8 +260,7 @@ class Transfer:
             self._records.write("note", {"text": text})
 
     def _list(self, found: Iterable[Found | SourceError]) -> int:
-        """List what would be sent, for ``--dry-run``. The list is what was asked for, so it goes to the standard
-        output, unless that is for programs."""
+        """List what would be sent, for ``--dry-run``: on the standard output, unless that is for ``--json``."""
         options = self._session.options
         listing = console(sys.stdout)
         added: set[str] = set()
@@ -286,7 +285,7 @@ class Transfer:
 
 
 class _Log(logging.Handler):
-    """Shows the records of the library's log where everything else is shown."""
+    """Show the records of the library's log with everything else."""
 
     def __init__(self, show: Callable[[logging.LogRecord], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""``resumable upload SOURCE… TARGET``"""
+"""The command ``resumable upload SOURCE… TARGET``."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ __all__ = ["command"]
 
 @click.command(
     cls=Command,
-    short_help="Upload files and directories, or what is left of them.",
+    short_help="Upload files and directories, and resume unfinished uploads.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("sources", metavar="SOURCE…", nargs=-1, type=click.Path(allow_dash=True))
 @click.argument("target", metavar="TARGET")
 @click.pass_context
 def command(context: click.Context, /, sources: tuple[str, ...], target: str, **values: Any) -> int:
-    """Upload each SOURCE to the TARGET, a URL of a server that speaks the protocol of resumable.js.
+    """Upload each SOURCE to TARGET, the URL of a server that speaks the protocol of resumable.js.
 
-    A SOURCE is a file, a directory with all that is in it, a quoted pattern ('photos/**/*.jpg'), or - for what is
-    piped in. The same command again goes on where it stopped: what the server has is not sent again.
+    A SOURCE is a file, a directory with everything in it, a quoted pattern ('photos/**/*.jpg'), or - for the standard
+    input. To resume, run the same command again: what the server has is not sent again.
     """
     if not sources:
-        # The last argument is the target, also where it is the only one.
-        missing = "'SOURCE…'." if "://" in target else f"'TARGET': the URL to which {target!r} is to be uploaded."
+        # The last argument is the target, also if it is the only one.
+        missing = "'SOURCE…'." if "://" in target else f"'TARGET': the URL to upload {target!r} to."
         raise click.UsageError(f"Missing argument {missing}", context)
     if sources.count(STREAM) > 1:
         raise click.UsageError("there is one standard input, and - stands for it twice", context)
@@ -84,21 +84,21 @@ command.params.extend(
             "--dry-run",
             is_flag=True,
             section=FILES,
-            help="List what would be sent, and ask the server nothing.",
+            help="List what would be sent, without contacting the server.",
         ),
         Option(
             "--exclude",
             metavar="PATTERN",
             multiple=True,
             section=FILES,
-            help="Leave out what this line of a .gitignore matches, below each SOURCE. May be given several times.",
+            help="Leave out what this pattern (as in .gitignore) matches in each SOURCE. May be given several times.",
         ),
         Option(
             "--exclude-from",
             multiple=True,
             type=click.Path(exists=True, dir_okay=False),
             section=FILES,
-            help="Leave out what the lines of this file match, as --exclude does.",
+            help="Read patterns for --exclude from this file, one per line.",
         ),
         Option(
             "--links",
@@ -108,7 +108,7 @@ command.params.extend(
             section=FILES,
             help="What to do with symbolic links.",
         ),
-        Option("--name", default="stdin", show_default=True, section=FILES, help="The name of what is piped in as -."),
+        Option("--name", default="stdin", show_default=True, section=FILES, help="Name for the standard input (-)."),
         *token_flags(),
         certificate_flag(),
         dialect_flag(),
@@ -120,21 +120,21 @@ command.params.extend(
             default="auto",
             show_default=True,
             section=OUTPUT,
-            help="Bars, a line every five seconds, or nothing; auto draws bars on a terminal.",
+            help="Bars, a line every five seconds, or nothing; auto: bars on a terminal, else lines.",
         ),
-        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Say nothing but what failed."),
+        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Report only failures."),
         Option(
             "-v",
             "--verbose",
             count=True,
             section=OUTPUT,
-            help="Say what becomes of each file, and of each retry; -vv also of each chunk.",
+            help="Report each file and each retry; -vv also each chunk.",
         ),
         Option(
             "--json",
             is_flag=True,
             section=OUTPUT,
-            help="Write each event as a line of JSON to the standard output.",
+            help="Write each event to the standard output as a line of JSON.",
         ),
     ]
 )

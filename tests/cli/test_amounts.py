@@ -20,7 +20,7 @@ def test_a_size_is_read(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1.5.5", "8X", "1e3", "٣"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         units.parse_size(text)
 
 
@@ -34,7 +34,7 @@ def test_a_time_is_read(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "5 weeks", "soon"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="is not a time"):
         units.parse_duration(text)
 
 

@@ -140,13 +140,13 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--chunk-size", "big"], "'--chunk-size': 'big' is no size; write bytes, or 512K, 8M, 1.5G"),
+        (["--chunk-size", "big"], "'--chunk-size': 'big' is not a size; write bytes, or 512K, 8M, 1.5G"),
         (["--chunk-size", "0"], "--chunk-size must be an integer ≥ 1, got 0"),
         (["-j", "0"], "--simultaneous-uploads must be an integer ≥ 1, got 0"),
-        (["--retry-for", "soon"], "'--retry-for': 'soon' is no time; write seconds, or 90s, 5m, 2h, 1d"),
+        (["--retry-for", "soon"], "'--retry-for': 'soon' is not a time; write seconds, or 90s, 5m, 2h, 1d"),
         (["--timeout", "1,2,3"], "neither one time nor two"),
-        (["--retries", "-1"], "'-1' is no number; write one, or 'unlimited'"),
-        (["--permanent-errors", "4xx"], "'4xx' is no list of statuses; write them as 200,201"),
+        (["--retries", "-1"], "'-1' is not a number; write one, or 'unlimited'"),
+        (["--permanent-errors", "4xx"], "'4xx' is not a list of statuses; write them as 200,201"),
         (
             ["--permanent-errors", "99"],
             "--permanent-errors must be a sequence of HTTP statuses from 100 to 599, got (99,)",
@@ -158,10 +158,10 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
             ["--method", "octet", "--chunk-format", "base64"],
             "--chunk-format must be 'blob' if method is 'octet', got 'base64'",
         ),
-        (["--token-env", "NOT_SET"], "the environment variable NOT_SET (--token-env) is not set, or is empty"),
+        (["--token-env", "NOT_SET"], "--token-env: the environment variable NOT_SET is not set, or is empty"),
         (["--token-file", "nowhere"], "No such file or directory: 'nowhere'"),
-        (["--token-file", "empty"], "the first line of 'empty' (--token-file) is no token"),
-        (["--token-file", "x", "--token-env", "HOME"], "name two tokens; give one of them"),
+        (["--token-file", "empty"], "--token-file: the first line of 'empty' is empty"),
+        (["--token-file", "x", "--token-env", "HOME"], "pass either --token-file or --token-env, not both"),
         (["--no-such-flag"], "No such option"),
     ],
 )

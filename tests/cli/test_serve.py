@@ -201,9 +201,9 @@ def test_a_file_that_others_collected_is_not_taken_again_until_it_is_forgotten(
     ("arguments", "text"),
     [
         (["--processes", "0"], "--processes must be "),
-        (["--forget-after", "soon"], "'soon' is no time"),
-        (["--token-env", "NOT_SET"], "the environment variable NOT_SET (--token-env) is not set"),
-        (["--reserve", "much"], "'much' is no size"),
+        (["--forget-after", "soon"], "'soon' is not a time"),
+        (["--token-env", "NOT_SET"], "--token-env: the environment variable NOT_SET is not set"),
+        (["--reserve", "much"], "'much' is not a size"),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(arguments: list[str], text: str, run: Run) -> None:

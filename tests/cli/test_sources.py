@@ -168,7 +168,7 @@ def test_what_is_no_file_is_left_out_of_a_directory_and_refused_by_name(make: Ma
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("top/socket")
         assert names(["top"]) == ["top/file.txt"]
-        with pytest.raises(SourceError, match="no regular file; give what it yields to the standard input, as -"):
+        with pytest.raises(SourceError, match="not a regular file; pipe its content to - instead"):
             list(find(["top/pipe"], Rules()))
 
 

@@ -223,7 +223,7 @@ def test_a_program_with_a_terminal_is_told_what_is_wrong(run: Run, make: Make) -
 
 def test_standard_input_is_asked_for_on_a_terminal(work: Path, server: Server, received: Path) -> None:
     with Terminal(["upload", "--name", "typed.txt", "-", server.url], work) as terminal:
-        terminal.until(lambda text: "reading the standard input to its end; Ctrl-D ends it" in text)
+        terminal.until(lambda text: "reading the standard input; press Ctrl-D at its end" in text)
         terminal.type("hello")
         terminal.press("d")
         assert terminal.end() == 0

@@ -45,8 +45,8 @@ def test_a_server_that_is_down_is_named_at_the_first_failure(
     assert process.stderr is not None
     line = process.stderr.readline()
     assert line == (
-        f"waiting: cannot reach http://127.0.0.1:{silent_port}/there: Connection refused; trying again for 5 min, "
-        "--retry-for limits it\n"
+        f"waiting: cannot reach http://127.0.0.1:{silent_port}/there: Connection refused; trying again for up to 5 min "
+        "(--retry-for)\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_a_server_that_comes_back_is_used(run: Run, make: Make) -> None:
     with ScriptedServer(answer(503, b"out for lunch", Retry_After="0"), otherwise=answer()) as server:
         ran = run("upload", "--no-test-chunks", "a.bin", server.url)
     assert ran.code == 0
-    assert f"waiting: {server.url}: the server answered 503 'out for lunch'; trying again for 5 min" in ran.text
+    assert f"waiting: {server.url}: the server answered 503 'out for lunch'; trying again for up to 5 min" in ran.text
     assert "1 file uploaded" in ran.text
 
 
@@ -72,7 +72,7 @@ def test_a_server_that_was_reached_is_not_said_to_be_out_of_reach(reply: bytes, 
     with ScriptedServer(raw(reply), otherwise=answer()) as server:
         ran = run("upload", "--no-test-chunks", "--retry-interval", "0", "a.bin", server.url)
     assert ran.code == 0
-    assert ran.text.startswith(f"waiting: {server.url}: {why}; trying again for 5 min")
+    assert ran.text.startswith(f"waiting: {server.url}: {why}; trying again for up to 5 min")
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
@@ -95,7 +95,7 @@ def test_a_web_page_in_answer_to_everything_is_no_upload(run: Run, make: Make) -
     assert ran.code == 4
     assert "→ 404" in ran.text
     assert "<" not in ran.text
-    assert "that is a web page: resumable doctor says whether uploads are taken there" in ran.text
+    assert "the answer is a web page: check the URL with resumable doctor" in ran.text
 
 
 def test_a_redirect_names_the_new_address(run: Run, make: Make) -> None:
@@ -125,7 +125,7 @@ def test_many_failures_are_told_in_part(run: Run, make: Make, received: Path) ->
         every = run("upload", "-v", "top", server.url)
     assert ran.code == every.code == 4
     assert ran.err.count("→ 413") == 20
-    assert "failed: others, too; -v shows all of them" in ran.text
+    assert "failed: more files; -v shows all of them" in ran.text
     assert "30 files failed" in ran.text
     assert every.err.count("→ 413") == 30
 

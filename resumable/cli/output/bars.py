@@ -1,4 +1,4 @@
-"""A bar for each file on its way and one for all of them, drawn in place."""
+"""A bar for each file that is being sent and one for all files, redrawn in place."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from rich.text import Text
 
 from ... import Resumable, ResumableFile
 from ..params.command import strip_control
-from .progress import fraction, percent, reason
+from .progress import fraction, pace, percent, reason
 from .stats import RunStats
 from .units import (
     count,
     duration,
-    rate,
-    remaining,
     size,
 )
 
@@ -35,9 +33,9 @@ Row = tuple[str, int, str, str, str]
 
 
 class Bars:
-    """Draws at most eight rows of files, the total, and what is to be known besides; only where something changed.
+    """Draw at most eight rows of files, the total, and notes, whenever something has changed.
 
-    Finished files keep their row above the others where there are few, or ``verbose``.
+    If there are few files, or ``verbose``, finished ones keep their row above the others.
     """
 
     interval = 0.1
@@ -55,12 +53,12 @@ class Bars:
         self._live.start()
 
     def __rich__(self) -> Group:
-        """The rows of now: also those that are drawn anew because a line was printed above them."""
+        """Return the current rows. Called also when a line was printed above them."""
         rows, notes = self._state()
         return Group(*[self._row(row) for row in rows], *notes)
 
     def draw(self) -> None:
-        """The rows are those of now."""
+        """Redraw the rows if they have changed."""
         state = *self._state(), self._console.size
         if state != self._drawn:
             self._drawn = state
@@ -68,12 +66,12 @@ class Bars:
                 self._live.refresh()
 
     def say(self, text: Text, *, whole: bool = False) -> None:
-        """A line above the bars."""
+        """Print a line above the bars."""
         with self._drawing:
             self._console.print(text, soft_wrap=whole)
 
     def finished(self, file: ResumableFile) -> bool:
-        """The row of the file stays, at 100 %, where there are few or all are wanted."""
+        """Print the row of the file above the bars, at 100 %, if there are few files or all are wanted."""
         keep = self._verbose or self._stats.files <= _FEW_FILES
         if keep:
             there = "there" if file.bytes_skipped == file.size and file.size else "done"
@@ -83,7 +81,7 @@ class Bars:
         return keep
 
     def stop(self) -> None:
-        """The bars are gone; what was said stays."""
+        """Remove the bars; what was printed stays."""
         with self._drawing:
             self._live.stop()
 
@@ -100,14 +98,13 @@ class Bars:
         for file in old[:most]:
             moved, total = fraction(file)
             done = percent(moved, total, whole=file.is_complete())
-            left = remaining(file.time_remaining)
-            rows.append((strip_control(file.relative_path), done, size(file.size), rate(file.speed), left))
+            rows.append((strip_control(file.relative_path), done, size(file.size), *pace(file, stats)))
         if alone and rows:
             return rows
         moved, total = session.bytes_skipped + session.bytes_sent, session.get_size()
         done = percent(min(moved, total), total, whole=stats.over and stats.succeeded == stats.files)
         name = f"{count(stats.succeeded)} of {count(stats.files, 'file')}"
-        rows.append((name, done, size(total), rate(session.speed), remaining(session.time_remaining)))
+        rows.append((name, done, size(total), *pace(session, stats)))
         return rows
 
     def _notes(self) -> list[Text]:

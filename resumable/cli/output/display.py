@@ -1,4 +1,4 @@
-"""What a person sees while it goes on: bars, a plain line now and then, or nothing."""
+"""What a person sees during an upload: bars, a plain line now and then, or nothing."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["Display", "Plain", "Quiet", "display"]
 
 
 class Display(Protocol):
-    """How progress is shown. ``interval`` is the seconds between two calls of :meth:`draw`."""
+    """A way to show progress. ``interval`` is the time between two calls of :meth:`draw`, in seconds."""
 
     interval: float
 
     def draw(self) -> None:
-        """What is shown is true. Called by the main thread."""
+        """Show the current progress. Called by the main thread."""
 
     def say(self, text: Text, *, whole: bool = False) -> None:
-        """A line that stays; ``whole``: somebody may copy it, so no line break is put into it. Any thread."""
+        """Print a line that stays. ``whole``: without line breaks, so that it can be copied. Any thread."""
 
     def finished(self, file: ResumableFile) -> bool:
-        """The file is at the server; whether a line says so. Called where handlers are."""
+        """Show that the file is at the server. Return whether a line says so. Called on the thread of handlers."""
 
     def stop(self) -> None:
-        """Nothing changes on the screen any more."""
+        """Change nothing on the screen any more."""
 
 
 class Quiet:
-    """Lines that stay, and no progress."""
+    """Lines that stay, without progress."""
 
     interval = 1.0
 
@@ -43,18 +43,18 @@ class Quiet:
         self._console = console
 
     def draw(self) -> None:
-        """Nothing is drawn."""
+        """Draw nothing."""
 
     def say(self, text: Text, *, whole: bool = False) -> None:
-        """A line that stays. Where no terminal is it is always whole."""
+        """Print a line that stays. Without a terminal it is always whole."""
         self._console.print(text, soft_wrap=whole or not self._console.is_terminal)
 
     def finished(self, file: ResumableFile) -> bool:
-        """Nothing is said."""
+        """Say nothing."""
         return False
 
     def stop(self) -> None:
-        """There is nothing to stop."""
+        """Do nothing."""
 
 
 class Plain(Quiet):
@@ -69,7 +69,7 @@ class Plain(Quiet):
         self._last = time.monotonic()
 
     def draw(self) -> None:
-        """Says where the run is, unless it has just been said."""
+        """Print the progress, unless that was less than five seconds ago."""
         if time.monotonic() - self._last >= self.EVERY:
             self._last = time.monotonic()
             self.say(Text(where(self._session, self._stats)))
@@ -78,7 +78,7 @@ class Plain(Quiet):
 def display(
     kind: str, console: Console, session: Resumable, stats: RunStats, *, quiet: bool = False, verbose: bool = False
 ) -> Display:
-    """The display of this kind: bar, plain, none, or auto: bars where there is a terminal that can move its cursor."""
+    """Return the display of this kind: bar, plain, none, or auto (bars if there is a terminal that can draw them)."""
     if quiet or kind == "none":
         return Quiet(console)
     capable = console.is_terminal and os.environ.get("TERM", "") not in ("", "dumb")

@@ -1,4 +1,4 @@
-"""What became of an upload: the exit code, and in the words of the command line what to do."""
+"""The exit codes, and what to do about an error, in terms of the command line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class ExitCode(IntEnum):
-    """What the command says to the shell. Its documentation is made from the texts."""
+    """The exit codes of the command. ``MEANINGS`` documents them."""
 
     DONE = 0
     SOME_FAILED = 1
@@ -57,26 +57,26 @@ class ExitCode(IntEnum):
 MEANINGS = {
     ExitCode.DONE: "everything is at the server",
     ExitCode.SOME_FAILED: "some files failed, or several for different reasons",
-    ExitCode.USAGE: "the command line is wrong, or a package is not installed",
+    ExitCode.USAGE: "the command line is wrong, a plugin failed, or a package is not installed",
     ExitCode.SOURCE: "a source is missing or cannot be read, or there is nothing to upload",
-    ExitCode.REFUSED: "the server refused it",
-    ExitCode.EXHAUSTED: "the server could not be reached, or all attempts failed; run it again later",
-    ExitCode.AUTHENTICATION: "the credentials are missing or wrong (401, 403, 407, or a log-in page)",
-    ExitCode.TLS: "there is no secure connection: the certificate is not trusted, or it is no TLS",
-    ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had acknowledged",
+    ExitCode.REFUSED: "the server refused the upload",
+    ExitCode.EXHAUSTED: "the server could not be reached, or all attempts failed; run the command again later",
+    ExitCode.AUTHENTICATION: "credentials are missing or wrong (401, 403, 407, or a login page)",
+    ExitCode.TLS: "no secure connection: the certificate is not trusted, or the server does not speak TLS",
+    ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had confirmed",
     ExitCode.UNWRITABLE: "everything was done, but the standard output is full or closed",
-    ExitCode.HUNG_UP: "SIGHUP, because the terminal was closed; the command that goes on was printed",
-    ExitCode.INTERRUPTED: "Ctrl-C; the command that goes on was printed",
-    ExitCode.TERMINATED: "SIGTERM; the command that goes on was printed",
+    ExitCode.HUNG_UP: "SIGHUP, the terminal was closed; the command that resumes was printed",
+    ExitCode.INTERRUPTED: "Ctrl-C; the command that resumes was printed",
+    ExitCode.TERMINATED: "SIGTERM; the command that resumes was printed",
 }
 """By exit code, for the documentation."""
 
-TRUST = "--cacert, or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust"
+TRUST = "to trust it, name its certificate file with --cacert or REQUESTS_CA_BUNDLE"
 """What to do about a certificate that is not trusted."""
 
 
 def code_of(error: BaseException) -> ExitCode:
-    """The exit code of one file that failed of this."""
+    """Return the exit code for a file that failed with this error."""
     if isinstance(error, (SourceChanged, IncompleteUpload)):
         return ExitCode.CHANGED
     if isinstance(error, SourceError):
@@ -93,7 +93,7 @@ def code_of(error: BaseException) -> ExitCode:
 
 
 def code_of_all(errors: Iterable[BaseException], succeeded: int) -> ExitCode:
-    """The exit code of a run: that of its failures where nothing succeeded and all failed alike."""
+    """Return the exit code of a run: that of its failures if nothing succeeded and all failed in the same way."""
     codes = {code_of(error) for error in errors}
     if not codes:
         return ExitCode.DONE
@@ -101,14 +101,14 @@ def code_of_all(errors: Iterable[BaseException], succeeded: int) -> ExitCode:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether no file will fare better: there is no server, it cannot be trusted, or it does not know who asks."""
+    """Return whether other files would fail too: no server, a wrong certificate, or wrong credentials."""
     if isinstance(error, AuthenticationRefused):
         return error.status in (401, 407)
     return isinstance(error, (RetriesExhausted, TransportError)) and error.status is None
 
 
 def explain(error: BaseException) -> str:
-    """Return the error, with the advice for a command line."""
+    """Return the error with advice for the command line."""
     advice = (error.hint if isinstance(error, UploadError) else None) or ""
     start = str(error).removesuffix(f"; {advice}")
     if isinstance(error, UploadError) and error.ending:
@@ -118,9 +118,9 @@ def explain(error: BaseException) -> str:
     if isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
         advice = TRUST
     elif isinstance(error, AuthenticationRefused) and "credentials" in advice and error.status != 407:
-        advice = f"{advice}; --token-file, --token-env, --header @FILE or ~/.netrc give them"
+        advice = f"{advice}; pass them with --token-file, --token-env, --header @FILE or ~/.netrc"
     elif isinstance(error, ServerRefused) and is_web_page(error.body):
-        advice = f"{advice}; that is a web page: resumable doctor says whether uploads are taken there"
+        advice = f"{advice}; the answer is a web page: check the URL with resumable doctor"
     return f"{start}; {as_flags(advice).lstrip('; ')}" if advice else start
 
 

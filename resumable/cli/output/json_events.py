@@ -1,6 +1,6 @@
-"""``--json``: one object for each event, on the standard output.
+"""The output of ``--json``: one object for each event.
 
-``FIELDS`` says what the fields mean and ``fields_of`` which an object has; the documentation is made from both.
+``FIELDS`` documents the fields, ``fields_of`` returns those of an object; the documentation is generated from both.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "time": "when it was written, in seconds since 1970",
         "file": "the file, an object",
         "files": "the files that were added together, as objects",
-        "skipped": "what was refused of them; in a result how many files were left out, by your flags",
+        "skipped": "those that were left out; in a result how many files were left out",
         "chunk": "the chunk, an object",
-        "message": "what the server said last, or why no answer came; null where there is neither",
-        "ratio": "how far the cutting is: always 0, for it takes no time",
-        "size": "bytes of all files; of a planned one its own, null where nobody knows them",
-        "bytes_confirmed": "bytes that are at the server",
-        "bytes_skipped": "those of them that were there already",
-        "bytes_sent": "bytes that were sent and are there, or on their way",
-        "speed": "bytes a second at the moment",
-        "error": "the exception of the library",
-        "result": "what became of the files, an object",
-        "reason": "the error as a sentence; of a file_cancelled why: cancelled, removed, replaced, fail_fast, closed",
-        "status": "the HTTP status that came back, null where none did",
-        "exit_code": "what the command says to the shell; of a file_error, what it would say of this file alone",
+        "message": "the last answer of the server, or why none came; null if there is neither",
+        "ratio": "progress of the chunking: always 0, because it takes no time",
+        "size": "bytes of all files; of a planned file its own, null if unknown",
+        "bytes_confirmed": "bytes that the server has confirmed",
+        "bytes_skipped": "confirmed bytes that the server had already",
+        "bytes_sent": "bytes sent in this run, confirmed or in transit",
+        "speed": "bytes per second",
+        "error": "the name of the exception",
+        "result": "how many files ended how, an object",
+        "reason": "the error as a sentence; in file_cancelled why: cancelled, removed, replaced, fail_fast or closed",
+        "status": "the HTTP status of the answer, null if there was none",
+        "exit_code": "the exit code of the command; in file_error the one for this file alone",
         "about": "the event whose handler raised",
         "handler": "the handler",
         "exception": "what it raised",
-        "text": "what you should know although nothing failed, as a sentence",
-        "path": "where the file is, - for the standard input",
-        "relative_path": "the name that it gets at the server",
-        "succeeded": "how many files are at the server",
-        "failed": "how many files failed",
-        "cancelled": "how many files were not tried any more",
-        "chunks": "how many chunks the files have, empty files aside",
-        "chunks_already_there": "how many of them the server had already",
-        "seconds": "how long it took",
-        "errors": "the sentences of all errors",
+        "text": "a warning or hint, as a sentence",
+        "path": "path of the file, - for the standard input",
+        "relative_path": "its name at the server",
+        "succeeded": "files that were uploaded",
+        "failed": "files that failed",
+        "cancelled": "files that were cancelled or not tried",
+        "chunks": "chunks of all files, without empty files",
+        "chunks_already_there": "chunks that the server had already",
+        "seconds": "duration of the run",
+        "errors": "all errors as sentences",
     }
 )
 """What each field means, whatever object it is in."""
@@ -64,21 +64,21 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "file": {
             "relative_path": "its name at the server",
-            "size": "its bytes",
-            "unique_identifier": "how the server knows it, null as long as it is not made",
-            "chunks": "how many it has",
+            "size": "its size in bytes",
+            "unique_identifier": "how the server identifies it, null until it is known",
+            "chunks": "number of its chunks",
         },
         "chunk": {
-            "relative_path": "that of its file",
-            "number": "from 1",
-            "start": "where it begins in the file",
-            "end": "where the next one begins",
+            "relative_path": "name of its file",
+            "number": "counted from 1",
+            "start": "offset of its first byte",
+            "end": "offset after its last byte",
         },
         "result": {
-            "succeeded": "how many files are at the server",
-            "failed": "how many failed",
-            "cancelled": "how many were cancelled",
-            "skipped": "how many were left out",
+            "succeeded": "files uploaded",
+            "failed": "files failed",
+            "cancelled": "files cancelled",
+            "skipped": "files left out",
         },
     }
 )
@@ -105,7 +105,7 @@ NAMES = (*(name for name in EVENTS if name != "catch_all"), "note", "planned", "
 
 
 def fields_of(name: str) -> tuple[str, ...]:
-    """The fields of an object of this event, besides ``event`` and ``time``."""
+    """Return the fields of an object of this event, besides ``event`` and ``time``."""
     arguments = EVENTS[name].arguments if name in EVENTS else ()
     return (*(_RENAMED.get(argument, argument) for argument in arguments), *_MORE.get(name, ()))
 
@@ -121,11 +121,11 @@ class JsonEvents:
         self._lock = threading.Lock()
 
     def control(self, session: Resumable) -> None:
-        """From now on every event of the session is written."""
+        """Write every event of the session from now on."""
         session.on("catch_all", lambda event, *arguments: self.event(session, event, arguments))
 
     def event(self, session: Resumable, event: str, arguments: tuple[Any, ...]) -> None:
-        """The event is written, its arguments under their names; ``progress`` with the numbers of the session."""
+        """Write the event with its arguments; ``progress`` with the numbers of the session."""
         facts = {name: _plain(value) for name, value in zip(fields_of(event), arguments, strict=False)}
         if event == "progress":
             facts = _progress(session)
@@ -144,7 +144,7 @@ class JsonEvents:
         self.write(event, facts)
 
     def write(self, event: str, facts: Mapping[str, Any]) -> None:
-        """One object is written, with the time in seconds since the epoch. Any thread may call this."""
+        """Write one object. Any thread may call this."""
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, default=str)
         with self._lock:
             print(line, flush=True)

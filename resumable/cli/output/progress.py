@@ -1,4 +1,4 @@
-"""Where a run is, as numbers and in words."""
+"""The progress of a run, as numbers and in words."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from .units import (
     size,
 )
 
-__all__ = ["fraction", "percent", "reason", "where"]
+__all__ = ["fraction", "pace", "percent", "reason", "where"]
 
 
 def where(session: Resumable, stats: RunStats) -> str:
-    """Where the run is, in one line of text."""
+    """Return the progress of the run as one line of text."""
     moved, total = session.bytes_confirmed, session.get_size()
+    speed, left = pace(session, stats)
     parts = [
         f"{percent(moved, total, whole=False)} %",
         f"{size(moved)} of {size(total)}",
-        rate(session.speed),
-        f"{remaining(session.time_remaining)} left",
+        speed,
+        f"{left} left",
         f"{count(stats.succeeded)} of {count(stats.files, 'file')}",
     ]
     if stats.chunks_there:
@@ -37,20 +38,27 @@ def where(session: Resumable, stats: RunStats) -> str:
     return ", ".join(parts)
 
 
+def pace(subject: Resumable | ResumableFile, stats: RunStats) -> tuple[str, str]:
+    """Return the speed and the time that remains, as text. While nothing gets through there is neither."""
+    if stats.trouble is not None:
+        return rate(0), remaining(None)
+    return rate(subject.speed), remaining(subject.time_remaining)
+
+
 def fraction(file: ResumableFile) -> tuple[int, int]:
-    """The bytes of a file that are there or on their way, and all of them."""
+    """Return the bytes of a file that are confirmed or in transit, and its size."""
     return min(file.bytes_skipped + file.bytes_sent, file.size), file.size
 
 
 def percent(moved: int, total: int, *, whole: bool) -> int:
-    """Whole percents, rounded down; 100 only where ``whole`` says that the server has answered for all of it."""
+    """Return the percentage, rounded down; 100 only if ``whole``: the server has confirmed everything."""
     if whole:
         return 100
     return min(moved * 100 // total, 99) if total else 0
 
 
 def reason(error: Exception) -> str:
-    """Why an attempt failed, in a few words."""
+    """Return why an attempt failed, in a few words."""
     status = getattr(error, "status", None)
     if status is None:
         return str(error.__cause__ or error)

@@ -1,4 +1,4 @@
-"""The sentences that a person reads."""
+"""The sentences that people read."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ __all__ = [
 
 
 def failure(text: str) -> Text:
-    """Something failed for good."""
+    """Say that something failed for good."""
     return styled(("failed: ", "bold red"), text)
 
 
 def trouble(error: Exception, target: str, patience: float | None) -> Text:
-    """The first attempt has failed, and others follow: on what, why, how long, and how to have it otherwise."""
+    """Say that an attempt has failed and will be repeated: why, for how long, and how to change that."""
     address = redact_url(target).partition("?")[0]
     reached = getattr(error, "status", None) is not None or getattr(error.__cause__, "reached", False)
     what = f"{address}: " if reached else f"cannot reach {address}: "
-    limit = "without end" if patience is None else f"for {duration(patience)}"
+    limit = "" if patience is None else f" for up to {duration(patience)}"
     return styled(
         ("waiting: ", "yellow"),
-        f"{what}{reason(error)}; trying again {limit}, --retry-for limits it",
+        f"{what}{reason(error)}; trying again{limit} (--retry-for)",
     )
 
 
 def retry(chunk: ResumableChunk, message: str | None) -> Text:
-    """A chunk will be sent again."""
+    """Say that a chunk will be sent again."""
     why = " ".join((message or "").split())[:200]
     return styled(f"again: chunk {count(chunk.number)} of {chunk.file.relative_path!r}" + (f" ({why})" if why else ""))
 
 
 def success(file: ResumableFile) -> Text:
-    """A file is at the server."""
+    """Say that a file is at the server."""
     return styled(("done: ", "green"), f"{file.relative_path}, {size(file.size)}{_there(file)}")
 
 
 def chunk(chunk: ResumableChunk) -> Text:
-    """A chunk is at the server."""
+    """Say that a chunk is at the server."""
     return styled(
         f"chunk {count(chunk.number)} of {count(len(chunk.file.chunks))} of {chunk.file.relative_path!r} is there"
     )
@@ -81,7 +81,7 @@ def _there(file: ResumableFile) -> str:
 
 
 def planned(found: Found, options: Options) -> Text:
-    """A file that would be sent."""
+    """Return the line of ``--dry-run`` about a file."""
     what = "size unknown"
     if found.size is not None:
         plan = ChunkPlan(found.size, options.chunk_size, options.force_chunk_size)
@@ -90,13 +90,13 @@ def planned(found: Found, options: Options) -> Text:
 
 
 def plan(files: Sequence[Found]) -> Text:
-    """All files that would be sent."""
+    """Sum up ``--dry-run``."""
     total = sum(found.size or 0 for found in files)
     return styled(f"would send {count(len(files), 'file')}, {size(total)}; nothing was sent")
 
 
 def summary(session: Resumable, stats: RunStats, result: Result, code: ExitCode, *, refused: int) -> Text:
-    """What has become of the whole run, and whether to run it again."""
+    """Sum up the run, and say whether to run it again."""
     seconds = stats.seconds
     sent = session.bytes_sent
     verb = "uploaded" if sent or not stats.chunks_there else "at the server"
@@ -114,7 +114,7 @@ def summary(session: Resumable, stats: RunStats, result: Result, code: ExitCode,
         parts.append(f"{count(len(result.cancelled), 'file')} not tried, for the same reason")
     text = styled(("done: ", "bold green") if code is ExitCode.DONE else ("failed: ", "bold red"), ", ".join(parts))
     if code in (ExitCode.SOME_FAILED, ExitCode.EXHAUSTED) and (result.succeeded or stats.bytes_confirmed):
-        text.append("\nThe same command goes on with what is missing.")
+        text.append("\nRun the same command again to send what is missing.")
     return text
 
 

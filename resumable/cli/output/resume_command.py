@@ -1,4 +1,4 @@
-"""The command that goes on where this one stopped, as one types it, and without its secrets."""
+"""The command that resumes the upload, as one types it, without its secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _typed(path: str) -> str:
 
 
 def command_again(arguments: Sequence[str]) -> str:
-    """The program with these arguments, quoted for a shell. Whatever may be secret in them is ``***``."""
+    """Return the program with these arguments, quoted for a shell. What may be secret in them becomes ``***``."""
     return f"{program()} {' '.join(map(_quoted, _shown(arguments)))}"
 
 
@@ -60,7 +60,7 @@ def _shown(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _quoted(argument: str) -> str:
-    """The argument as a shell reads it. What would move the cursor, or is no text, is written in ASCII."""
+    """Quote the argument for a shell. What would move the cursor, or is not text, is written in ASCII."""
     if argument.isprintable():
         return shlex.quote(argument)
     escaped = (
@@ -70,7 +70,7 @@ def _quoted(argument: str) -> str:
 
 
 def _header(text: str) -> str:
-    """A header without its value: which of them are secret nobody can know."""
+    """Return a header without its value, which may be secret."""
     name, colon, _ = text.partition(":")
     return text if text.startswith("@") else f"{name}{colon} {LEFT_OUT}"
 

@@ -13,28 +13,28 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def parse_size(text: str) -> int:
-    """The bytes that ``8M``, ``1.5GiB`` or ``4096`` means; the letters are powers of 1024. Raises ValueError."""
+    """Return the bytes that ``8M``, ``1.5GiB`` or ``4096`` means (powers of 1024). Raises ValueError."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no size; write bytes, or 512K, 8M, 1.5G")
+        raise ValueError(f"{text!r} is not a size; write bytes, or 512K, 8M, 1.5G")
     return int(float(found[1]) * 1024 ** ("kmgtpe".index(found[2].lower()) + 1)) if found[2] else int(float(found[1]))
 
 
 def parse_duration(text: str) -> float:
-    """The seconds that ``90``, ``90s``, ``5m``, ``2h`` or ``1d`` means. Raises ValueError."""
+    """Return the seconds that ``90``, ``90s``, ``5m``, ``2h`` or ``1d`` means. Raises ValueError."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no time; write seconds, or 90s, 5m, 2h, 1d")
+        raise ValueError(f"{text!r} is not a time; write seconds, or 90s, 5m, 2h, 1d")
     return float(found[1]) * _SECONDS[(found[2] or "s").lower()]
 
 
 def count(number: int, noun: str = "") -> str:
-    """``1``, ``12,345``; with a noun ``1 file``, ``12,345 files``."""
+    """Format a count: ``12,345``, or with a noun ``1 file``, ``12,345 files``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}" if noun else f"{number:,}"
 
 
 def size(count: float) -> str:
-    """``0 B``, ``1.5 KiB``, ``12.3 MiB``: at most eight characters up to a thousand TiB."""
+    """Format a size: ``0 B``, ``1.50 KiB``, ``12.3 MiB``. At most eight characters up to 1000 EiB."""
     power = 0
     while count >= (1000 if power else 1024) and power < len(_UNITS) - 1:
         count /= 1024
@@ -45,7 +45,7 @@ def size(count: float) -> str:
 
 
 def size_typed(count: int) -> str:
-    """``512K``, ``1M``, ``1000``: exactly so many bytes, as :func:`parse_size` reads them."""
+    """Format a size exactly, as :func:`parse_size` reads it: ``512K``, ``1M``, ``1000``."""
     for power, letter in ((3, "G"), (2, "M"), (1, "K")):
         if count and not count % 1024**power:
             return f"{count // 1024**power}{letter}"
@@ -53,12 +53,12 @@ def size_typed(count: int) -> str:
 
 
 def rate(bytes_per_second: float) -> str:
-    """``3.1 MiB/s``."""
+    """Format a speed: ``3.10 MiB/s``."""
     return f"{size(bytes_per_second)}/s"
 
 
 def remaining(seconds: float | None) -> str:
-    """``0:05``, ``12:34``, ``1:02:03``; ``-:--`` where nobody knows."""
+    """Format the time that remains: ``0:05``, ``12:34``, ``1:02:03``; ``-:--`` if it is not known."""
     if seconds is None or seconds > 99 * 3600:
         return "-:--"
     minutes, seconds = divmod(int(seconds), 60)
@@ -67,7 +67,7 @@ def remaining(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``5 min``, ``1 h 30 min``. Nothing takes no time: the least is ``0.1 s``."""
+    """Format a duration: ``0.4 s``, ``12 s``, ``5 min``, ``1 h 30 min``. Less than ``0.1 s`` is not shown."""
     if seconds < 9.95:
         return f"{round(max(seconds, 0.1) if seconds else 0, 1):g} s"
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""Who we are: tokens out of files and environment variables, never out of the command line, where all can read them."""
+"""Credentials: tokens from files and environment variables, never from the command line, where others can read them."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ _BUNDLE = "REQUESTS_CA_BUNDLE"
 
 
 def token_flags() -> list[click.Option]:
-    """``--token-file`` and ``--token-env``."""
+    """Return ``--token-file`` and ``--token-env``."""
     return [
         Option(
             "--token-file",
             type=click.Path(dir_okay=False),
             section=ACCESS,
-            help="A file whose first line is the token (Authorization: Bearer). It is read anew for each request.",
+            help="File whose first line is the token (Authorization: Bearer). It is read again for each request.",
         ),
         Option(
             "--token-env",
             metavar="NAME",
             section=ACCESS,
-            help="The environment variable that holds the token.",
+            help="Name of the environment variable that holds the token.",
         ),
     ]
 
 
 def certificate_flag() -> click.Option:
-    """``--cacert``"""
+    """Return ``--cacert``."""
     return Option(
         "--cacert",
         type=click.Path(exists=True, dir_okay=False),
         section=ACCESS,
-        help="A file of the certificates to trust, in place of the usual ones (PEM).",
+        help="File of certificates (PEM) to trust instead of the usual ones.",
     )
 
 
 @contextmanager
 def certificates(file: str | None) -> Iterator[None]:
-    """In this block servers have to show a certificate that those in the file vouch for, where one is named.
+    """Trust only the certificates in the file, if there is one, within this block.
 
-    Raises BadParameter where there is none in it.
+    Raises BadParameter if the file holds no certificate.
     """
     before = os.environ.get(_BUNDLE)
     try:
         if file is not None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError as error:
-        why = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        why = "it contains no certificate" if isinstance(error, ssl.SSLError) else error.strerror
         raise click.BadParameter(f"{file!r} cannot be used: {why}", param_hint="--cacert") from None
-    # A session of ours with such a file would be a slower way to the network than the library's own.
+    # A requests.Session with such a file would be slower than the connections of the library.
     if file is not None:
         os.environ[_BUNDLE] = os.path.abspath(file)
     try:
@@ -72,28 +72,30 @@ def certificates(file: str | None) -> Iterator[None]:
 
 
 def token_of(file: str | None, variable: str | None) -> str | None:
-    """The token, or None where no flag names one. Raises OSError, and ValueError where there is none in it."""
+    """Return the token, or None without a flag. Raises OSError, and ValueError if the token is empty."""
     if file is not None and variable is not None:
-        raise ValueError("--token-file and --token-env name two tokens; give one of them")
+        raise ValueError("pass either --token-file or --token-env, not both")
     if variable is not None:
         token = os.environ.get(variable, "").strip()
         if not token:
-            raise ValueError(f"the environment variable {variable} (--token-env) is not set, or is empty")
+            raise ValueError(f"--token-env: the environment variable {variable} is not set, or is empty")
         return token
     return None if file is None else _first_line(file)
 
 
 def _first_line(path: str) -> str:
-    """The first line of the file. Raises OSError, and ValueError where it is empty."""
+    """Return the first line of the file. Raises OSError, and ValueError if it is empty."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     if not lines or not lines[0].strip():
-        raise ValueError(f"the first line of {path!r} (--token-file) is no token; it is empty")
+        raise ValueError(f"--token-file: the first line of {path!r} is empty")
     return lines[0].strip()
 
 
 def authorised(headers: Mapping[str, str], file: str | None, variable: str | None) -> Any:
-    """The headers with the token, as the option ``headers`` takes them. What comes out of a file is read for each
-    request, so that a token that was renewed is used. Raises what :func:`token_of` raises."""
+    """Add the token to the headers, and return them as the option ``headers`` takes them.
+
+    A file is read for each request, so that a renewed token is used. Raises what :func:`token_of` raises.
+    """
     token = token_of(file, variable)
     if token is None:
         return headers

@@ -1,4 +1,4 @@
-"""What all commands of the program share: the layout of their help, and the flags that say how to show things."""
+"""What all commands share: the layout of their help, and the console that they write to."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ TRANSFER = "Transfer"
 STORAGE = "Storage"
 LIMITS = "Limits"
 OUTPUT = "Output"
-SERVER = "What the server understands"
-NAMES = "Names of the parameters"
+SERVER = "Protocol"
+NAMES = "Parameter names"
 OTHER = "Options"
 SECTIONS = (FILES, ACCESS, TRANSFER, STORAGE, LIMITS, OUTPUT, SERVER, NAMES, OTHER)
 """The sections of a command's help, in this order."""
 
 
 class Option(click.Option):
-    """A flag that stands in a section of the help."""
+    """A flag in a section of the help."""
 
     def __init__(self, *names: str, section: str = OTHER, **settings: Any) -> None:
         super().__init__(names, **settings)
@@ -52,7 +52,7 @@ class Command(click.Command):
     """A command whose help groups its flags by their section."""
 
     def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
-        """The flags of each section that has any, as they are written, and what each means."""
+        """Return the flags of each section that is not empty, with their help."""
         found: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -61,25 +61,24 @@ class Command(click.Command):
         return {section: records for section, records in found.items() if records}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The flags, by section."""
+        """Write the flags, by section."""
         for section, records in self.sections(ctx).items():
             with formatter.section(section):
                 formatter.write_dl(records)
 
 
 def console(stream: IO[str] | None = None) -> Console:
-    """Where a person reads: the stream, or the standard error, in colour where that is wanted and possible."""
+    """Return a console for people, on the stream or on the standard error, with colours if the terminal has them."""
     return Console(file=stream or sys.stderr, highlight=False, markup=False, emoji=False)
 
 
 def strip_control(text: str) -> str:
-    """The text without what would move the cursor or change the colours of a terminal: names of files and answers of
-    servers may hold anything."""
+    """Replace what would move the cursor or change the colours: names of files and answers may contain anything."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def styled(*parts: tuple[str, str] | str) -> Text:
-    """A line of a person's text; what is given as (text, style) is shown so."""
+    """Assemble a line of text; a part may be (text, style)."""
     return Text.assemble(
         *((strip_control(part), "") if isinstance(part, str) else (strip_control(part[0]), part[1]) for part in parts)
     )

@@ -1,7 +1,7 @@
-"""The options of the library as flags, made from their rows.
+"""The options of the library as flags, generated from their rows.
 
-Every row of ``options.OPTIONS`` is either a flag here or listed in ``WITHOUT`` with the reason why it is none; a test
-holds the two together. Names, defaults and help are the row's, so that what the library learns the command knows.
+Every row of ``options.OPTIONS`` is either a flag here or listed in ``WITHOUT`` with the reason why it is not; a test
+compares the two. Names, defaults and help come from the row, so the command has what the library has.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = [
 ]
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType({"retry_for": 300.0, "plugins": "installed"})
-"""Where the command differs from the library, because a person waits: without an end, a mistyped port would be tried
-for most of an hour. Five minutes outlast the restart of a server."""
+"""Where the command differs from the library, because a person is waiting: a mistyped port would otherwise be tried for
+most of an hour. Five minutes are enough for the restart of a server."""
 
 IDENTIFIERS = {"safe": None, "resumablejs": identifiers.resumablejs, "content": identifiers.content}
 DIALECTS: Mapping[str, Mapping[str, Any]] = {"resumablejs": dialects.RESUMABLEJS, "flowjs": dialects.FLOWJS}
 
 
 class Flag(NamedTuple):
-    """How an option is written: its flags, what it takes (None: it is a switch), and where in the help it stands."""
+    """How an option is typed: its flags, the type of its value (None: a switch), and its section of the help."""
 
     names: tuple[str, ...]
     type: Any = None
@@ -78,14 +78,14 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
             types.parameter,
             SERVER,
             True,
-            "An extra parameter of every request. May be given several times.",
+            "Extra parameter of every request. May be given several times.",
         ),
         "headers": Flag(
             ("-H", "--header"),
             types.header,
             SERVER,
             True,
-            "An extra header of every request, or @FILE with one on each line. May be given several times.",
+            "Extra header of every request, or @FILE with one per line. May be given several times.",
         ),
         "method": Flag(("--method",), _choice("multipart", "octet"), SERVER),
         "upload_method": Flag(("--upload-method",), str, SERVER, metavar="METHOD"),
@@ -103,8 +103,8 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
             ("--identifier",),
             _choice(*IDENTIFIERS),
             FILES,
-            help="How the server knows a file again: by path, size and time (safe), as resumable.js makes it, or by "
-            "its content, which is read once more for it.  [default: safe]",
+            help="How the server recognises a file: by path, size and time (safe), as resumable.js does, or by "
+            "its content, which is then read once more.  [default: safe]",
         ),
         "max_files": Flag(("--max-files",), int, FILES),
         "min_file_size": Flag(("--min-file-size",), types.size, FILES),
@@ -114,20 +114,20 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
             str,
             FILES,
             True,
-            "Send only files of this extension ('jpg') or MIME type ('image/*'). May be given several times.",
+            "Send only files with this extension ('jpg') or MIME type ('image/*'). May be given several times.",
             "TYPE",
         ),
         "max_chunk_retries": Flag(
             ("--retries",),
             types.retries,
             TRANSFER,
-            help="Further attempts for a chunk, or 'unlimited'.  [default: 100]",
+            help="Retries of a chunk, or 'unlimited'.  [default: 100]",
         ),
         "chunk_retry_interval": Flag(
             ("--retry-interval",),
             types.duration,
             TRANSFER,
-            help="Wait before a retry.  [default: growing, up to 60s]",
+            help="Time to wait before a retry.  [default: growing, up to 60s]",
         ),
         "retry_for": Flag(("--retry-for",), types.duration, TRANSFER),
         "permanent_errors": Flag(("--permanent-errors",), types.statuses, SERVER),
@@ -137,15 +137,13 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "final_chunk_timeout": Flag(("--final-chunk-timeout",), types.duration, TRANSFER),
         "redirect_origins": Flag(("--redirect-origin",), str, SERVER, True, metavar="ORIGIN"),
         "fail_fast": Flag(("--fail-fast",), None, TRANSFER),
-        "plugins": Flag(
-            ("--plugins/--no-plugins",), None, TRANSFER, help="Attach the plugins that are installed.  [default: on]"
-        ),
+        "plugins": Flag(("--plugins/--no-plugins",), None, TRANSFER, help="Use the installed plugins.  [default: on]"),
     }
 )
 """By option, in the order of the rows."""
 
-_CODE = "it is a function or an object, which a command line cannot hold"
-_OURS = "the command decides it, from what it shows and how it was started"
+_CODE = "it is a function or an object"
+_OURS = "the command sets it"
 WITHOUT: Mapping[str, str] = MappingProxyType(
     {
         "target": "it is the argument TARGET",
@@ -170,7 +168,7 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("throttle_progress_callbacks", "auto_upload", "completion_delay", "deliver"), _OURS),
     }
 )
-"""The options that are no flags, and why."""
+"""The options that are not flags, and why."""
 
 
 def dialect_flag() -> Option:
@@ -184,7 +182,7 @@ def dialect_flag() -> Option:
 
 
 def option_flags() -> list[Option]:
-    """The flags of all rows. None of them has a default of its own: what is not given is left to the library."""
+    """Return the flags of all rows. None has a default of its own: what is not typed is left to the library."""
     return [_option(OPTIONS[name], flag) for name, flag in FLAGS.items()]
 
 
@@ -216,7 +214,7 @@ def _default(row: Row) -> str:
 
 
 def options_from_context(context: click.Context, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The options for the library that the command line names, as the library takes them."""
+    """Return the options that were typed, as the library takes them."""
     chosen = {}
     for name in FLAGS:
         source = context.get_parameter_source(name)
@@ -247,7 +245,7 @@ _NAME = re.compile(rf"\b({_NAMES})(?:=(True|'[\w-]+'|[0-9]+))?(?!\w)")
 
 
 def as_flags(text: str) -> str:
-    """The text with flags for the options of the library that it names."""
+    """Replace the names of options in the text by their flags."""
     return _NAME.sub(_as_flag, text)
 
 
@@ -257,6 +255,6 @@ def _as_flag(found: re.Match[str]) -> str:
 
 
 def flag_of(option: str) -> str:
-    """How the option is written on the command line: its longest flag, or its name where it is none."""
+    """Return the flag of the option, the long one, or its name if it has none."""
     flag = FLAGS.get(option)
     return flag.names[-1].partition("/")[0] if flag else _INSTEAD.get(option, option)

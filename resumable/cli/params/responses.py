@@ -1,4 +1,4 @@
-"""The flags that say which answers are a yes: ``--accept`` and ``--reject``."""
+"""The flags that decide which answers count as success: ``--accept`` and ``--reject``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are meant: by name, by directory, by pattern, by rules of exclusion."""
+"""The files to send: named, in a directory, or matching a pattern, without those that are excluded."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _named(path: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
         yield from _below(path, name, rules)
     elif not rules.excludes(name):
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(path, "it is no regular file; give what it yields to the standard input, as -")
+            raise SourceError(path, "it is not a regular file; pipe its content to - instead")
         yield Found(path, name, status.st_size)
 
 

@@ -1,4 +1,4 @@
-"""What flags take: sizes, times, lists of statuses, headers, parameters. Each is made of text by a function."""
+"""The types of flags: sizes, times, lists of statuses, headers, parameters. A function reads each from text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 def told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
-    """The function, its errors shown to whoever typed the text."""
+    """Turn the errors of the function into errors of usage."""
 
     @wraps(parse)
     def convert(text: str) -> Value:
@@ -31,7 +31,7 @@ def told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
 
 @told
 def timeout(text: str) -> float | tuple[float, ...]:
-    """Seconds, or two of them: to connect, and of silence."""
+    """Read one time, or two: to connect, and of silence."""
     parts = tuple(units.parse_duration(part) for part in text.split(","))
     if len(parts) > 2:
         raise ValueError(f"{text!r} is neither one time nor two (to connect, and of silence)")
@@ -40,26 +40,26 @@ def timeout(text: str) -> float | tuple[float, ...]:
 
 @told
 def retries(text: str) -> int | None:
-    """A number; None for ``unlimited``."""
+    """Read a number, or ``unlimited`` as None."""
     if text.lower() == "unlimited":
         return None
     if not text.isascii() or not text.isdigit():
-        raise ValueError(f"{text!r} is no number; write one, or 'unlimited'")
+        raise ValueError(f"{text!r} is not a number; write one, or 'unlimited'")
     return int(text)
 
 
 @told
 def statuses(text: str) -> tuple[int, ...]:
-    """``200,201``, or nothing."""
+    """Read ``200,201``, or nothing."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{text!r} is no list of statuses; write them as 200,201")
+        raise ValueError(f"{text!r} is not a list of statuses; write them as 200,201")
     return tuple(int(part) for part in parts)
 
 
 @told
 def header(text: str) -> dict[str, str]:
-    """``Name: value``, or ``@file`` with one on each line. No error shows a value, which may be secret."""
+    """Read ``Name: value``, or ``@file`` with one per line. No error shows a value, which may be secret."""
     lines = Path(text[1:]).read_text(encoding="utf-8").splitlines() if text.startswith("@") else [text]
     headers = {}
     for line in filter(str.strip, lines):
@@ -72,7 +72,7 @@ def header(text: str) -> dict[str, str]:
 
 @told
 def parameter(text: str) -> dict[str, str]:
-    """``name=value``."""
+    """Read ``name=value``."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise ValueError("write a parameter as name=value")
@@ -92,4 +92,4 @@ METAVARS: dict[Any, str] = {
     statuses: "STATUS,…",
     timeout: "TIME[,TIME]",
 }
-"""How the help calls what a flag takes."""
+"""What the help calls the value of a flag."""
