@@ -112,10 +112,10 @@ def demonstrate() -> int:
             screen.say(f"1. A receiver is listening at {server.url}")
             screen.say("2. Uploading over a connection that will break in the middle of a chunk:")
             began = time.monotonic()
-            with BreakingProxy(server.port, cut_after=20 * MIB) as relay:
-                sent, _ = _upload(relay.url, folder, screen)
+            with BreakingProxy(server.port, cut_after=20 * MIB) as proxy:
+                sent, _ = _upload(proxy.url, folder, screen)
             took = time.monotonic() - began
-            screen.say(f"   {units.size(sent)} in {took:.1f} s; connections cut on purpose: {relay.cut}")
+            screen.say(f"   {units.size(sent)} in {took:.1f} s; connections cut on purpose: {proxy.cut}")
             screen.say("3. Uploading again; the receiver already has everything:")
             again, skipped = _upload(server.url, folder, screen)
             screen.say(f"   {units.size(again)} sent, {units.size(skipped)} already there")
@@ -126,7 +126,7 @@ def demonstrate() -> int:
             same = arrived.is_file() and _digest(arrived) == _digest(path)
             wrong += not same
             screen.say(f"   {'same' if same else 'DIFFERENT'}  {_digest(path)[:16]}...  {path.relative_to(folder)}")
-    if wrong or again or not relay.cut:
+    if wrong or again or not proxy.cut:
         screen.say("Something went wrong: see above.")
         return 1
     python = os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd()) else sys.executable

@@ -92,7 +92,7 @@ class Transfer:
             # Only plugins run code of others here.
             raise click.UsageError(plugin_in_words(error)) from None
         self._display: Display = display("none", self._console, self._session, self._stats)
-        self._worried = threading.Lock()
+        self._outage_reported = threading.Lock()
 
     def run(self, sources: Iterable[str], rules: Rules, stream_name: str, *, dry: bool) -> int:
         """Upload the sources, or list them if ``dry``, say how it went, and return the exit code."""
@@ -117,7 +117,7 @@ class Transfer:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _send(self, session: Resumable, found: Sequence[Found | SourceError]) -> int:
-        self._stats.control(session)
+        self._stats.follow(session)
         self._listen(session)
         try:
             self._add(session, found)
@@ -224,14 +224,14 @@ class Transfer:
         if self._output.verbose > 1:
             session.on("chunk_success", lambda chunk: self._say(report.chunk(chunk)))
         if self._records is not None:
-            self._records.control(session)
+            self._records.follow(session)
 
     def _attempt_failed(self, error: Exception, attempt: int) -> None:
         """Say once that attempts fail, for a person may know better than to wait. Called by workers."""
         self._stats.attempt_failed(error)
         limit = self._session.options.max_chunk_retries
         again = isinstance(error, RetriesExhausted) and (limit is None or attempt <= limit)
-        if again and self._worried.acquire(blocking=False):  # never released: it is told once
+        if again and self._outage_reported.acquire(blocking=False):  # never released: it is said once
             self._say(report.trouble(error, self._target, self._session.options.retry_for))
 
     def _file_done(self, file: ResumableFile) -> None:

@@ -241,7 +241,7 @@ def test_a_trusted_certificate_is_shown_with_its_end(run: Run, tmp_path: Path, m
         refused = run("doctor", server.url)
         assert refused.code == 7
         assert findings(refused.err)["TLS"].startswith("bad: the certificate is not trusted: ")
-        assert "or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust" in refused.text
+        assert "to trust it, name its certificate file with --cacert or REQUESTS_CA_BUNDLE" in refused.text
         authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))
         ran = run("doctor", "-y", server.url)

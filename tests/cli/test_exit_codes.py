@@ -64,7 +64,7 @@ def test_2_the_target_is_missing(run: Run, make: Make) -> None:
     make("video.mp4")
     ran = run("upload", "video.mp4")
     assert ran.code == 2
-    assert "Missing argument 'TARGET': the URL to which 'video.mp4' is to be uploaded." in ran.text
+    assert "Missing argument 'TARGET': the URL to upload 'video.mp4' to." in ran.text
     assert run("upload").code == 2
 
 
@@ -157,7 +157,7 @@ def test_6_the_credentials_are_wrong(status: int, run: Run, make: Make) -> None:
         ran = run(*BLIND, "a.bin", server.url)
     assert ran.code == 6
     assert f'→ {status} "who are you"' in ran.text
-    assert "--token-file, --token-env, --header @FILE or ~/.netrc give them" in ran.text
+    assert "pass them with --token-file, --token-env, --header @FILE or ~/.netrc" in ran.text
 
 
 def test_6_the_proxy_wants_credentials(run: Run, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_7_the_certificate_is_not_trusted(
         ran = run(*BLIND, "a.bin", server.url)
         assert ran.code == 7
         assert "the server's certificate is not trusted" in ran.text
-        told = "; --cacert, or REQUESTS_CA_BUNDLE in the environment, names a file of certificates to trust"
+        told = "; to trust it, name its certificate file with --cacert or REQUESTS_CA_BUNDLE"
         assert told in ran.text
         authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))

@@ -104,7 +104,7 @@ def test_where_the_command_differs_from_the_library_is_said_in_its_help() -> Non
     assert set(DEFAULTS) == {"retry_for", "plugins"}
     text = command.get_help(click.Context(command, terminal_width=200, max_content_width=200))
     assert "many seconds.  [default: 5m]" in text
-    assert "that are installed.  [default: on]" in text
+    assert "Use the installed plugins.  [default: on]" in text
 
 
 def test_the_help_says_of_every_flag_what_its_row_says() -> None:

@@ -104,7 +104,7 @@ def test_an_address_that_others_reach_gets_a_token_of_its_own(
     found = re.fullmatch(r"  export RESUMABLE_TOKEN=(\S{32})", export)
     assert found
     assert re.fullmatch(rf"  \S*python\S* -m resumable upload --token-env RESUMABLE_TOKEN FILE {url}", command)
-    assert note == "The token was made for this run; --token-file and --token-env name one that stays."
+    assert note == "The token is for this run only; pass --token-file or --token-env to choose one."
     assert others.startswith(f"Others reach it as http://{socket.gethostname()}:")
     assert run("upload", "a.bin", url).code == 6
     monkeypatch.setenv("RESUMABLE_TOKEN", found[1])
@@ -254,11 +254,11 @@ def test_a_program_that_calls_the_command_gets_its_end(
 
 
 def test_a_program_that_calls_the_command_is_told_of_the_token(run: Run, signalled: Callable[..., None]) -> None:
-    signalled(signal.SIGTERM, lambda: said("The token was made for this run"))
+    signalled(signal.SIGTERM, lambda: said("The token is for this run only"))
     ran = run("serve", "--host", "0.0.0.0", "incoming")
     assert ran.code == 0
     assert "  export RESUMABLE_TOKEN=" in ran.err
-    assert "The token was made for this run" in ran.err
+    assert "The token is for this run only" in ran.err
 
 
 def test_a_token_file_that_is_not_there_is_not_blamed_on_the_address(run: Run) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ... import Resumable, ResumableFile
-from .progress import where
+from .progress import progress_line
 from .stats import RunStats
 
 __all__ = ["Display", "Plain", "Quiet", "display"]
@@ -72,7 +72,7 @@ class Plain(Quiet):
         """Print the progress, unless that was less than five seconds ago."""
         if time.monotonic() - self._last >= self.EVERY:
             self._last = time.monotonic()
-            self.say(Text(where(self._session, self._stats)))
+            self.say(Text(progress_line(self._session, self._stats)))
 
 
 def display(

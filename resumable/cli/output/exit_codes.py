@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Iterable
 from enum import IntEnum
@@ -128,7 +129,8 @@ def option_in_words(error: OptionError) -> str:
     """Return what is wrong with an option, as the command line calls it."""
     text = str(error).removeprefix(error.option)
     if error.option == "target":
-        return f"TARGET{text.replace(', or a callable(params)', '', 1)}"
+        # A function cannot be typed.
+        return "TARGET" + re.sub(r", or a callable\(params\)[^;]*", "", text, count=1)
     return f"{flag_of(error.option)}{text}"
 
 

@@ -120,7 +120,7 @@ class JsonEvents:
         self.skipped = 0
         self._lock = threading.Lock()
 
-    def control(self, session: Resumable) -> None:
+    def follow(self, session: Resumable) -> None:
         """Write every event of the session from now on."""
         session.on("catch_all", lambda event, *arguments: self.event(session, event, arguments))
 

@@ -15,10 +15,10 @@ from .units import (
     size,
 )
 
-__all__ = ["fraction", "pace", "percent", "reason", "where"]
+__all__ = ["fraction", "pace", "percent", "progress_line", "reason"]
 
 
-def where(session: Resumable, stats: RunStats) -> str:
+def progress_line(session: Resumable, stats: RunStats) -> str:
     """Return the progress of the run as one line of text."""
     moved, total = session.bytes_confirmed, session.get_size()
     speed, left = pace(session, stats)

@@ -45,12 +45,12 @@ def failure(text: str) -> Text:
     return styled(("failed: ", "bold red"), text)
 
 
-def trouble(error: Exception, target: str, patience: float | None) -> Text:
+def trouble(error: Exception, target: str, retry_for: float | None) -> Text:
     """Say that an attempt has failed and will be repeated: why, for how long, and how to change that."""
     address = redact_url(target).partition("?")[0]
     reached = getattr(error, "status", None) is not None or getattr(error.__cause__, "reached", False)
     what = f"{address}: " if reached else f"cannot reach {address}: "
-    limit = "" if patience is None else f" for up to {duration(patience)}"
+    limit = "" if retry_for is None else f" for up to {duration(retry_for)}"
     return styled(
         ("waiting: ", "yellow"),
         f"{what}{reason(error)}; trying again{limit} (--retry-for)",

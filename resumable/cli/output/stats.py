@@ -46,7 +46,7 @@ class RunStats:
         self._chunks_there = 0
         self._began = time.monotonic()
 
-    def control(self, session: Resumable) -> None:
+    def follow(self, session: Resumable) -> None:
         """Count the events of the session from now on."""
         self._bytes = session
         session.on("file_added", self._added)

@@ -177,7 +177,7 @@ def dialect_flag() -> Option:
         "--dialect",
         type=click.Choice([*DIALECTS]),
         section=SERVER,
-        help="Speak as this browser library does; the flags beside it win.",
+        help="Use the settings of this browser library; other flags override them.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from .command import SERVER, Option
-from .types import told
+from .types import usage_errors
 
 __all__ = ["ResponsePattern", "accept_response", "response_flags"]
 
@@ -25,7 +25,7 @@ class ResponsePattern(NamedTuple):
         return self.status in (None, response.status) and self.expression.search(response.text) is not None
 
 
-@told
+@usage_errors
 def pattern(text: str) -> ResponsePattern:
     """Read ``STATUS:PATTERN``, for example ``200:stored``."""
     status, colon, expression = text.partition(":")

@@ -11,12 +11,12 @@ import click
 
 from ..output import units
 
-__all__ = ["METAVARS", "duration", "header", "parameter", "retries", "size", "statuses", "timeout", "told"]
+__all__ = ["METAVARS", "duration", "header", "parameter", "retries", "size", "statuses", "timeout", "usage_errors"]
 
 Value = TypeVar("Value")
 
 
-def told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+def usage_errors(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     """Turn the errors of the function into errors of usage."""
 
     @wraps(parse)
@@ -29,7 +29,7 @@ def told(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     return convert
 
 
-@told
+@usage_errors
 def timeout(text: str) -> float | tuple[float, ...]:
     """Read one time, or two: to connect, and of silence."""
     parts = tuple(units.parse_duration(part) for part in text.split(","))
@@ -38,7 +38,7 @@ def timeout(text: str) -> float | tuple[float, ...]:
     return parts[0] if len(parts) == 1 else parts
 
 
-@told
+@usage_errors
 def retries(text: str) -> int | None:
     """Read a number, or ``unlimited`` as None."""
     if text.lower() == "unlimited":
@@ -48,7 +48,7 @@ def retries(text: str) -> int | None:
     return int(text)
 
 
-@told
+@usage_errors
 def statuses(text: str) -> tuple[int, ...]:
     """Read ``200,201``, or nothing."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -57,7 +57,7 @@ def statuses(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-@told
+@usage_errors
 def header(text: str) -> dict[str, str]:
     """Read ``Name: value``, or ``@file`` with one per line. No error shows a value, which may be secret."""
     lines = Path(text[1:]).read_text(encoding="utf-8").splitlines() if text.startswith("@") else [text]
@@ -70,7 +70,7 @@ def header(text: str) -> dict[str, str]:
     return headers
 
 
-@told
+@usage_errors
 def parameter(text: str) -> dict[str, str]:
     """Read ``name=value``."""
     name, equals, value = text.partition("=")
@@ -79,8 +79,8 @@ def parameter(text: str) -> dict[str, str]:
     return {name: value}
 
 
-size = told(units.parse_size)
-duration = told(units.parse_duration)
+size = usage_errors(units.parse_size)
+duration = usage_errors(units.parse_duration)
 
 METAVARS: dict[Any, str] = {
     duration: "TIME",
