@@ -138,6 +138,7 @@ def completions(words: str, shell: str = "bash") -> list[str]:
     return python("-c", PROGRAM, **environment).stdout.splitlines()
 
 
+@pytest.mark.once
 @pytest.mark.programs
 def test_the_shell_completes_commands_flags_and_files() -> None:
     assert completions("resumable ") == [f"plain,{name}" for name in COMMANDS]

@@ -42,6 +42,7 @@ def drive(driver: Driver, chunks: int) -> None:
         core.report(lease, ACCEPTED, 0.0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mode", ["free", "bookends"])
 def test_a_file_of_a_million_chunks_needs_no_more_memory_than_its_slots(mode: str) -> None:
     """No container grows beyond the slots, through a whole upload with pauses."""
@@ -72,6 +73,7 @@ def test_the_time_of_a_chunk_does_not_depend_on_how_many_there_are() -> None:
     assert fastest(1_000_000, 999_000) < 3 * fastest(1_000, 0)
 
 
+@pytest.mark.once
 def test_ranges_ahead_are_found_without_walking_them() -> None:
     """Half of two hundred thousand chunks, every other one, marked, asked for and sent: nothing is quadratic."""
     driver = Driver(slots=SLOTS)

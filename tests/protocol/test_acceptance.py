@@ -317,6 +317,7 @@ def test_a_reason_is_what_people_see_of_a_page() -> None:
     assert judge("error 1 in file a.bin\r\nmore").reason == 'but it says "error 1 in file a.bin"'
 
 
+@pytest.mark.once
 @given(st.text() | st.text('<>!/-{}"[]: \nabhtmlprs', max_size=300), st.booleans())
 def test_no_body_breaks_the_judge_and_no_word_of_his_the_line(body: str, cut: bool) -> None:
     found = judge(body, cut=cut)

@@ -270,6 +270,7 @@ def test_by_hand_no_more_is_told_at_once_than_a_window_can_wait_for(wire: Script
         session.cancel()
 
 
+@pytest.mark.once
 def test_join_by_hand_drains_more_than_can_wait(wire: ScriptedServer, make: Make) -> None:
     heard = []
     with Resumable(wire.url, chunk_size=1, deliver="manual", test_chunks=False) as session:

@@ -155,6 +155,7 @@ def test_files_are_not_begun_before_all_of_their_batch_were_announced(wire: Scri
         assert events == ["files_added", "file_success"]
 
 
+@pytest.mark.once
 def test_in_a_run_that_is_under_way_a_batch_is_announced_before_any_of_it_is_begun(wire: ScriptedServer) -> None:
     events: list[str] = []
     with Resumable(wire.url, test_chunks=False) as session:

@@ -66,6 +66,7 @@ class Ledger:
             self.faults.append("complete twice")
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("failures")
 @pytest.mark.parametrize("seed", range(6))
 def test_handlers_never_overlap_and_come_in_the_order_of_the_transitions(
