@@ -29,7 +29,6 @@ All of them can be pickled. A file or chunk that an exception carries is unpickl
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from types import FunctionType, MethodType
@@ -58,14 +57,11 @@ __all__ = [
     "UploadFailed",
     "UsageError",
     "WaitTimeout",
-    "describe_raised",
     "redact_option",
     "redact_url",
 ]
 
 _LONGEST_VALUE = 200
-_PACKAGE = os.path.dirname(__file__) + os.sep
-_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _URLS = ("target", "test_target")
 _PRIVATE = ("headers", "query", "redirect_origins", "session", "transport")
 
@@ -325,31 +321,6 @@ def redact_url(url: str) -> str:
     """
     url = _USERINFO.sub(r"\1", url)
     return _PARAMETER.sub(lambda found: f"{found[1]}=***" if _SECRET.search(unquote(found[1])) else found[0], url)
-
-
-def describe_raised(error: BaseException) -> str:
-    """Return what code of the user raised, and where: ``ValueError: no (report.py:12)``.
-
-    It is one line, without what may be secret in URLs.
-    """
-    text = redact_url(str(error).partition("\n")[0])[:_LONGEST_VALUE]
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    place = _place_of(error)
-    return f"{text} ({place})" if place else text
-
-
-def _place_of(error: BaseException) -> str:
-    """Return file and line of the innermost frame that is the user's; of a library's, if no other is there."""
-    frames = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
-            frames.append((file.startswith(_LIBRARY) or "site-packages" in file, file, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    own = [frame for frame in frames if not frame[0]]
-    _, file, line = own[-1] if own else frames[0] if frames else (True, "", 0)
-    return f"{os.path.basename(file)}:{line}" if file else ""
 
 
 def _did_you_mean(near: Sequence[str]) -> str:

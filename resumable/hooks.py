@@ -17,7 +17,8 @@ from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from .errors import HookError, OptionError, SourceError, describe_raised
+from .errors import HookError, OptionError, SourceError
+from .tracebacks import describe_raised
 from .validators import is_async
 
 __all__ = ["HOOKS", "Hooks", "Plugin", "installed_plugins", "resolve_plugins", "run", "takes"]

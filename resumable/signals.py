@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import blinker
 
-from .errors import OptionError, UnknownEvent, describe_raised
+from .errors import OptionError, UnknownEvent
 from .events import EVENTS, canonical
+from .tracebacks import describe_raised
 
 if TYPE_CHECKING:
     import asyncio

@@ -20,13 +20,14 @@ FOR_TYPES = {
 
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
-BASE = {"errors", "events", "options", "statuses"}
+BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
     "adder", "core", "dispatch", "emitter", "file", "hooks", "progress", "session", "sources", "static_types",
     "transport", "unfinished", "attempts"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
+    "tracebacks": {"errors"},
     "validators": set(),
     "options": {"validators", "errors", "events", "statuses"},
     "statuses": set(),
@@ -35,7 +36,7 @@ BELOW: dict[str, set[str]] = {
     "core": BASE | {"protocol"},
     "sources": BASE | {"protocol"},
     "transport": BASE | {"protocol", "sources"},
-    "hooks": {"errors", "validators"},
+    "hooks": {"errors", "tracebacks", "validators"},
     "dispatch": BASE | {"protocol", "core", "sources", "transport", "hooks"},
     "attempts": BASE | {"protocol", "core", "sources", "transport", "hooks", "dispatch"},
     "progress": {"dispatch"},
@@ -141,7 +142,8 @@ def test_only_signals_imports_blinker() -> None:
 
 
 def test_only_the_http_transport_imports_requests() -> None:
-    assert importers("requests", "urllib3") == {"resumable.static_types", "resumable.transport.http"}
+    transport = {f"resumable.transport.{name}" for name in ("channel", "http", "template")}
+    assert importers("requests", "urllib3") == {"resumable.static_types", *transport}
 
 
 def test_the_receiver_never_imports_the_client() -> None:

@@ -20,11 +20,13 @@ from .base import (
 __all__ = [
     "is_broken",
     "is_of_network",
+    "is_passing",
     "may_be_wrong_scheme",
     "network_failure",
     "own_failure",
     "own_words",
     "refusing_status",
+    "type_and_words",
     "wrong_scheme",
 ]
 
@@ -104,6 +106,17 @@ def own_words(error: BaseException, secrets: Collection[str] = ()) -> str:
     return " ".join(map(_without_secrets, text.split()))[:300]
 
 
+def type_and_words(error: BaseException, secrets: Collection[str] = ()) -> str:
+    """Return the type of the exception and its :func:`own_words`."""
+    words = own_words(error, secrets)
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def is_passing(status: int) -> bool:
+    """Return whether a request that was answered with this status may succeed later."""
+    return status >= 500 or status in (408, 425, 429)
+
+
 def _without_secrets(token: str) -> str:
     if "://" not in token and not set("?@") & set(token):
         return token
@@ -175,7 +188,7 @@ def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> Net
     """Return the failure of a request that can never be sent: bad URLs, names and headers are ValueErrors in requests,
     a missing file of certificates is an OSError without a number. The rest are mistakes in code of the user."""
     kind = type(error).__name__
-    own = f"{kind}: {words}" if (words := own_words(error, secrets)) else kind
+    own = type_and_words(error, secrets)
     if kind == "UnrewindableBodyError":
         return NetworkFailure(f"the request cannot be sent once more: {own}", permanent=True)
     if begun or (kind == "InvalidHeader" and isinstance((*error.args, None)[0], Exception)):
@@ -216,8 +229,7 @@ def _plain_failure(links: list[BaseException], place: str, secrets: Collection[s
     for link in reversed(links):
         if isinstance(link, (http.client.HTTPException, ssl.SSLError)) or (isinstance(link, OSError) and link.errno):
             return NetworkFailure(_words(link))
-    kind, words = type(links[0]).__name__, own_words(links[0], secrets)
-    return NetworkFailure(f"{kind}: {words}" if words else kind)
+    return NetworkFailure(type_and_words(links[0], secrets))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
