@@ -301,7 +301,7 @@ class FileCore:
         )
 
     def size_of(self, position: int) -> int:
-        """The bytes of the chunk at this position."""
+        """Return the bytes of the chunk at this position."""
         start, end = self.plan.span(self.order.index(position))
         return end - start
 
