@@ -157,12 +157,12 @@ def test_03_a_test_says_nothing_about_files_that_are_no_upload(attacked: Attacke
                 attacked.test(Sample(identifier=name, file_name=name, relative_path=name), 1, method)
                 for name in (there, absent)
             ]
+            seen = []
             for name, answer in zip((there, absent), answers, strict=True):
                 # A refusal repeats the name that was sent.
-                answer.body = answer.body.replace(name.encode(), b"NAME")
-                for header in ("date", "content-length"):
-                    answer.headers.pop(header, None)
-            assert answers[0] == answers[1]
+                headers = {key: text for key, text in answer.headers.items() if key not in ("date", "content-length")}
+                seen.append((answer.status, headers, answer.body.replace(name.encode(), b"NAME")))
+            assert seen[0] == seen[1]
     for identifier in PATHS:
         assert attacked.test(Sample(identifier=identifier), 1).status == 204
     assert attacked.ask("DELETE", Sample().query(1)).status == 405
