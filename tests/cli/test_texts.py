@@ -136,3 +136,30 @@ def test_the_words_of_a_server_cannot_move_the_cursor(run: Run, make: Make) -> N
         ran = run("upload", "--no-test-chunks", "a.bin", server.url)
     assert ran.code == 4
     assert not {"\x1b", "\x9b", "\x07"} & set(ran.err)
+
+
+def test_an_answer_that_is_rejected_names_the_flag(run: Run, make: Make) -> None:
+    make()
+    with ScriptedServer(otherwise=answer(200, b"quota exceeded")) as server:
+        ran = run("upload", "--no-test-chunks", "--reject", "200:quota", "a.bin", server.url)
+    assert ran.code == 4
+    assert '→ 200, refused by --reject "quota exceeded" (not retried)' in ran.text
+
+
+def test_the_end_of_the_patience_names_its_flag(run: Run, make: Make) -> None:
+    make()
+    with ScriptedServer(otherwise=answer(502)) as server:
+        ran = run("upload", "--no-test-chunks", "--retry-for", "0.3", "--retry-interval", "0.01", "a.bin", server.url)
+    assert ran.code == 5
+    assert ", nothing got through for 0.3 s, the limit of --retry-for)" in ran.text
+
+
+def test_the_values_in_advice_are_those_to_type(run: Run, make: Make) -> None:
+    make(size=0)
+    with ScriptedServer(otherwise=answer(400)) as server:
+        ran = run("upload", "--no-test-chunks", "a.bin", server.url)
+    assert ran.code == 4
+    assert "take no empty files: --min-file-size 1 leaves them out" in ran.text
+    with ScriptedServer(otherwise=answer(400)) as server:
+        run("upload", "--min-file-size", "1", "a.bin", server.url)
+        assert server.requests == []
