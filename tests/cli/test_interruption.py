@@ -377,3 +377,10 @@ def test_the_result_of_what_was_interrupted_counts_the_bytes_of_all_files(start:
     result = json.loads(said.splitlines()[-1])
     assert "4.00 MiB of 16.0 MiB are at the server" in told
     assert (result["bytes_confirmed"], result["cancelled"], result["succeeded"]) == (4 * MIB, 2, 0)
+
+
+@pytest.mark.parametrize("called", ["", "-", "-c", "/somewhere/resumable/__main__.py"])
+def test_a_program_without_a_name_is_named_as_a_module(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [called])
+    assert command_again(["upload"]).endswith(" -m resumable upload")
+    assert command_again(["upload"]).split()[0].rpartition("/")[2].startswith("python")

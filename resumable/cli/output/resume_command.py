@@ -21,9 +21,10 @@ _SHORT_HEADER = re.compile(r"-[a-zA-Z]*?H")
 def program() -> str:
     """Return how this program is called: by its path if the shell would not find it by its name."""
     called = sys.argv[0]
-    if os.path.basename(called) == "__main__.py":
+    # A program that calls the command has no name of its own for it if it came as python -c or from the standard input.
+    if os.path.basename(called) == "__main__.py" or called in ("", "-", "-c"):
         return f"{_typed(sys.executable)} -m resumable"
-    return _typed(called) if called else "resumable"
+    return _typed(called)
 
 
 def _typed(path: str) -> str:
