@@ -99,27 +99,37 @@ class InterruptGuard:
             raise Interrupted(number)
 
 
-def _hide_control_characters() -> list[Any] | None:
-    """Keep the terminal from showing ``^C``. Return its previous settings, or None if there is no terminal."""
-    if sys.platform == "win32" or sys.stderr is None or not sys.stderr.isatty():
-        return None
-    try:
-        before = termios.tcgetattr(sys.stderr.fileno())
-    except (OSError, termios.error):
-        return None
-    quiet = [*before]
-    quiet[3] &= ~termios.ECHOCTL
-    _set_terminal(quiet)
-    return before
+if sys.platform == "win32":
 
+    def _hide_control_characters() -> list[Any] | None:
+        """Return None: a console of Windows shows no ``^C``."""
+        return None
 
-def _set_terminal(settings: list[Any] | None) -> None:
-    """Change the settings of the terminal, unless the program is in the background, where that would stop it."""
-    if sys.platform == "win32" or settings is None:
-        return
-    try:
-        terminal = sys.stderr.fileno()
-        if os.tcgetpgrp(terminal) == os.getpgrp():
-            termios.tcsetattr(terminal, termios.TCSANOW, settings)
-    except (OSError, termios.error):
-        pass
+    def _set_terminal(settings: list[Any] | None) -> None:
+        """Do nothing."""
+
+else:
+
+    def _hide_control_characters() -> list[Any] | None:
+        """Keep the terminal from showing ``^C``. Return its previous settings, or None if there is no terminal."""
+        if sys.stderr is None or not sys.stderr.isatty():
+            return None
+        try:
+            before = termios.tcgetattr(sys.stderr.fileno())
+        except (OSError, termios.error):
+            return None
+        quiet = [*before]
+        quiet[3] &= ~termios.ECHOCTL
+        _set_terminal(quiet)
+        return before
+
+    def _set_terminal(settings: list[Any] | None) -> None:
+        """Change the settings of the terminal, unless the program is in the background, where that would stop it."""
+        if settings is None:
+            return
+        try:
+            terminal = sys.stderr.fileno()
+            if os.tcgetpgrp(terminal) == os.getpgrp():
+                termios.tcsetattr(terminal, termios.TCSANOW, settings)
+        except (OSError, termios.error):
+            pass

@@ -17,8 +17,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 if sys.platform == "linux":
-    import fcntl
-    import termios
+    try:
+        import fcntl
+        import termios
+    except ImportError:
+        fcntl = None  # type: ignore[assignment]  # a Python that was built without it
 
 __all__ = [
     "REPLY_LIMIT",
@@ -168,13 +171,19 @@ def _says_something(connection: socket.socket) -> bool:
         return bool(selector.select(0))
 
 
-def _unsent(connection: socket.socket) -> int:
-    """Return how many bytes wait in the buffer of the socket, or are on their way; 0 if the system does not tell."""
-    if sys.platform != "linux":
-        return 0
-    try:
-        return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (OSError, ValueError):  # It has been closed meanwhile.
+if sys.platform == "linux":
+
+    def _unsent(connection: socket.socket) -> int:
+        """Return how many bytes wait in the buffer of the socket, or are on their way; 0 if nobody tells."""
+        try:
+            return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except (AttributeError, OSError, ValueError):  # There is no fcntl, or the socket has been closed meanwhile.
+            return 0
+
+else:
+
+    def _unsent(connection: socket.socket) -> int:
+        """Return 0: only Linux tells how many bytes wait in the buffer of a socket, or are on their way."""
         return 0
 
 
