@@ -66,7 +66,8 @@ class ActiveChunk:
     new files were held back although there might have been room (``speculative``). ``failed`` is the number of the
     session's latest attempt at the time of the failure. The next attempt is ``due`` then, or ``earliest`` if others get
     through. ``limited`` counts failures of the kinds that get few attempts. ``early``: the chunk got its turn while
-    others had to be acknowledged before it, see ``holds``; ``flows``: bytes of its body are on their way.
+    others had to be acknowledged before it, see ``holds``; ``flows``: bytes of its body are on their way. Its turn
+    began at the time ``leased``.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class ActiveChunk:
         "failed",
         "file",
         "flows",
+        "leased",
         "limited",
         "new",
         "own_failures",
@@ -110,7 +112,7 @@ class ActiveChunk:
         self.prepare = prepare
         self.confirm = confirm
         self.state = state
-        self.due = self.earliest = 0.0
+        self.due = self.earliest = self.leased = 0.0
         self.attempt = self.failed = 0
         self.new = self.speculative = self.early = self.flows = False
         self.consecutive_failures = self.own_failures = 0

@@ -15,6 +15,8 @@ from doing harm.
   at a time would read an early one and wait in it for its end, while the one that it waits for stands in the queue.
   So the question is asked once the bytes of all that the chunk waits for have begun to flow, and the chunk is sent
   if the server answers while they still do. Without tests nothing is early.
+* If the latest chunk took longer than 2 s, nothing is early until one does not: on a slow line all chunks share it, so
+  that none is done sooner, and the server waits the longer for each.
 * All held chunks together are at most so many bytes, because servers keep them in memory, and small chunks are not
   worth it.
 * If what it waits for fails, waits for a retry or is stopped, the early request is stopped as by a pause.
@@ -35,6 +37,9 @@ from .states import ChunkEvent, ChunkState
 
 __all__ = ["HeldEnds"]
 
+SLOW = 2.0
+"""Seconds for one chunk after which nothing is early."""
+
 
 class HeldEnds:
     """The early chunks of a session. Owned by its core."""
@@ -44,11 +49,12 @@ class HeldEnds:
         self._slots = policy.slots
         self._smallest = policy.smallest_held
         self._most = policy.held_bytes
+        self._slow = False
         self._held: dict[int, ActiveChunk] = {}
 
     def next(self, files: Iterable[FileCore]) -> FileCore | None:
         """Return the first of the files whose next chunk may be early, or None."""
-        if not self._possible:
+        if not self._possible or self._slow:
             return None
         return next((file for file in files if file.may_be_early and self._fits(file, file.next_position())), None)
 
@@ -62,11 +68,15 @@ class HeldEnds:
     def begin(self, identifier: int, record: ActiveChunk, *, proven: bool) -> bool:
         """Return whether the early chunk may be sent, with its end held. ``proven``: the server answered its test."""
         file = record.file
-        allowed = proven and self._possible and file.awaits_flowing(record.position, record.attempt)
+        allowed = proven and self._possible and not self._slow and file.awaits_flowing(record.position, record.attempt)
         if allowed and self._fits(file, record.position):
             self._held[identifier] = record
             return True
         return False
+
+    def acknowledged(self, seconds: float) -> None:
+        """Note that the server took a chunk, so many seconds after its turn began."""
+        self._slow = seconds > SLOW
 
     def fail(self, identifier: int) -> None:
         """Note that the server did not acknowledge the early chunk: nothing is early any more."""

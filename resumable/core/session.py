@@ -345,6 +345,7 @@ class SessionCore:
         if not record.prepare:
             self._retries.attempt(record, now)
         record.flows = False
+        record.leased = now
         if record.state is ChunkState.SENDING:
             self.effects.progress(record.file)
         return record.file.lease(record, self._slots.take(record), awaited=self._holds.awaits(record))
@@ -371,6 +372,8 @@ class SessionCore:
         file.record_proof(outcome.proof)
         if outcome.any_order:
             file.allow_any_order()
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            self._holds.acknowledged(now - record.leased)
         if outcome.stored and not record.confirm:
             self._mark(file, outcome.stored, believed=outcome.believed)
         if event is ChunkEvent.WITHDRAWN:

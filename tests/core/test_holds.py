@@ -181,6 +181,32 @@ def test_other_files_come_first() -> None:
     assert [(lease.file, lease.index) for lease in driver.leases()] == [(2, 0), (1, 1)]
 
 
+def test_nothing_is_early_after_a_chunk_that_took_long() -> None:
+    """Until one did not."""
+    driver, _ = fresh(5)
+    first = begin_first(driver)
+    driver.now = 2.1
+    driver.answer(first)
+    slow = driver.leases()
+    assert [driver.ask(lease) for lease in slow] == [Permission.SEND] * 3
+    driver.answer(slow[0])
+    for lease in slow[1:]:
+        driver.core.flow(lease.id)
+    assert [lease.index for lease in driver.leases()] == [4]
+    driver, _ = fresh(4)
+    first = begin_first(driver)
+    early = driver.lease()
+    driver.now = 2.1
+    driver.answer(first)
+    driver.core.flow(early.id)
+    assert driver.ask(early) is Permission.SEND
+    (other,) = driver.leases()
+    assert other.index == 2
+    driver.ask(other)
+    driver.core.flow(other.id)
+    assert driver.leases() == []
+
+
 @pytest.mark.parametrize("answer", ["retry", "refused"])
 def test_held_requests_stop_if_the_first_fails(answer: str) -> None:
     """They wait for another turn, with no retry counted and nothing told; early chunks are still possible then."""

@@ -62,6 +62,7 @@ class Request:
     drained: bool = False
     flows: bool = False
     early: bool = False
+    leased: float = 0.0
     held: bool = False
     cut: bool = False
 
@@ -244,6 +245,7 @@ class Walk:
         self.early = self.released = self.recalled = self.withdrawn = 0
         self.offended = not (self.testing and self.held_bytes)
         self.ends: list[int] = []
+        self.slow = False
         self.files: dict[int, CutUp] = {}
         self.known: dict[int, CutUp] = {}
         self.wire: dict[int, Request] = {}
@@ -477,6 +479,7 @@ class Walk:
             new=not file.stored,
             guess=self.now < self.hold,
             early=early,
+            leased=self.now,
         )
         self.hear(self.core.effects.flush())
         waiting = sum(len(other.waiting) for other in self.files.values())
@@ -524,7 +527,7 @@ class Walk:
         held = sum(r.lease.end - r.lease.start for r in self.wire.values() if r.held)
         size = lease.end - lease.start
         fits = self.smallest_held <= size and held + size <= self.held_bytes
-        return not self.offended and bool(before) and before <= self.flowing(file) and fits
+        return not self.offended and not self.slow and bool(before) and before <= self.flowing(file) and fits
 
     def allow_any_order(self, file: CutUp) -> None:
         """The server takes chunks in any order."""
@@ -755,6 +758,8 @@ class Walk:
             file.wire.discard(index)
         if outcome.any_order:
             self.allow_any_order(file)
+        if outcome.kind is K.ACCEPTED:
+            self.slow = self.now - request.leased > 2
         if request.early and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
             self.offended = True
             self.withdrawn += 1
