@@ -9,6 +9,7 @@ from support.model import Violation, Walk
 from support.sizes import sized
 
 from resumable.core.file import ActiveChunk, FileCore
+from resumable.core.holds import HeldEnds
 from resumable.core.records import (
     Effects,
     Lease,
@@ -469,6 +470,55 @@ class DeniedIsStillStored(SessionCore):
         super()._confirmed(record, outcome)
 
 
+class EndIsNotHeld(SessionCore):
+    """An early chunk is sent as a whole."""
+
+    def begin_send(self, identifier: int, **facts: bool) -> tuple[Permission, Effects]:
+        permission, effects = super().begin_send(identifier, **facts)
+        return Permission.SEND if permission is Permission.HOLD else permission, effects
+
+
+class EndIsReleasedTooEarly(SessionCore):
+    """By any answer, not by that to the first chunk."""
+
+    class Hasty(HeldEnds):
+        def review(self) -> tuple[list[int], list[int]]:
+            released = [lease for lease, record in self._held.items() if record.state is ChunkState.SENDING]
+            self._held.clear()
+            return released, []
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        super().__init__(policy)
+        self._holds = self.Hasty(policy)
+
+
+class EndIsHeldForEver(SessionCore):
+    """Also when its turn has come."""
+
+    class Forgetful(HeldEnds):
+        def review(self) -> tuple[list[int], list[int]]:
+            return [], super().review()[1]
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        super().__init__(policy)
+        self._holds = self.Forgetful(policy)
+
+
+class EarlyWithoutProof(SessionCore):
+    """A test that nobody answered is enough."""
+
+    def begin_send(self, identifier: int, **facts: bool) -> tuple[Permission, Effects]:
+        return super().begin_send(identifier, **{**facts, "proven": True})
+
+
+class EarlyFailureCounts(SessionCore):
+    """What goes wrong with an early chunk goes wrong with its file."""
+
+    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+        record.early = record.early and outcome.kind is OutcomeKind.STOPPED
+        super()._answered(record, lease, outcome, now)
+
+
 class StoppedQuestionIsNotAskedAgain(SessionCore):
     """A question that was told to stop is not asked again."""
 
@@ -516,6 +566,11 @@ BROKEN: list[type[SessionCore]] = [
     DeniedIsTestedAgain,
     DeniedIsStillStored,
     StoppedQuestionIsNotAskedAgain,
+    EndIsNotHeld,
+    EndIsReleasedTooEarly,
+    EndIsHeldForEver,
+    EarlyWithoutProof,
+    EarlyFailureCounts,
 ]
 
 
