@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -231,6 +232,19 @@ def test_whatever_is_said_to_large_chunks_only_is_a_limit(status: int, run: Run,
         assert typed == ["upload", "--chunk-size", "256K", "FILE", script.url]
     assert ran.code == 0
     assert path.read_bytes() in foreign.files
+
+
+def test_a_line_that_breaks_now_and_then_is_no_limit_of_the_server(run: Run) -> None:
+    foreign, turn = Foreign(), itertools.count(1)
+
+    def breaking(request: Request) -> Answer | None:
+        request.read()
+        return request.reset() if next(turn) % 3 == 0 else foreign(request)
+
+    with ScriptedServer(otherwise=breaking) as script:
+        ran = run("doctor", "--yes", script.url)
+        assert advised(ran.err) == ["upload", "FILE", script.url]
+    assert {row.partition(":")[0] for row in findings(ran.err).values()} == {"ok"}
 
 
 def test_who_interrupts_doctor_is_told_what_it_has_left(start: Callable[..., Any]) -> None:

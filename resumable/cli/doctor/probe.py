@@ -44,7 +44,7 @@ class Run(NamedTuple):
     @property
     def timed_out(self) -> bool:
         """Whether the last request was not answered in time."""
-        return "in time" in str(self.failure)
+        return _timed_out(self.failure)
 
     @property
     def complete(self) -> bool:
@@ -184,7 +184,7 @@ class _Line(RequestsTransport):
             raise _Interruption("interrupted on purpose", permanent=True)
         self.failure = None
         try:
-            reply = super().send(request, control)
+            reply = self._send(request, control)
         except NetworkFailure as failure:
             self.failure = failure
             raise
@@ -194,6 +194,20 @@ class _Line(RequestsTransport):
         elif self._index == 0 and (self.test is None or self.test.status in (307, 308)):
             self.test = reply
         return reply
+
+    def _send(self, request: Request, control: RequestControl) -> Reply:
+        """Send the request, once more if the connection breaks: lines break, and a server that always does so is meant
+        to be found."""
+        try:
+            return super().send(request, control)
+        except NetworkFailure as failure:
+            if failure.permanent or _timed_out(failure):
+                raise
+        return super().send(request, control)
+
+
+def _timed_out(failure: NetworkFailure | None) -> bool:
+    return "in time" in str(failure)
 
 
 class _Interruption(NetworkFailure):
