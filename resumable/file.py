@@ -254,11 +254,11 @@ class ResumableFile(Progress):
 
     def _chunk(self, index: int) -> ResumableChunk:
         # One handle for each chunk while anybody holds it, so that a handler connected to it finds it as the sender.
-        handles, key = self.resumable_obj._chunks, (self._entry.key, index)
-        with self.resumable_obj.signals.lock:
-            chunk = handles.get(key)
+        signals, key = self.resumable_obj.signals, (self._entry.key, index)
+        with signals.lock:
+            chunk: ResumableChunk | None = signals.chunks.get(key)
             if chunk is None:
-                chunk = handles[key] = ResumableChunk(self, index)
+                chunk = signals.chunks[key] = ResumableChunk(self, index)
         return chunk
 
     def _chunk_state(self, index: int) -> tuple[ChunkState, int]:

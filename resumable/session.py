@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
-from weakref import WeakValueDictionary
 
 from .adder import FileAdder
 from .attempts.runner import LeaseRunner
@@ -19,8 +18,8 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.transfers import TransferStats
 from .emitter import Emitter
 from .errors import FileRejected, UploadFailed, redact_url
-from .events import EVENTS, EventName
-from .file import Registration, ResumableChunk, ResumableFile
+from .events import EventName
+from .file import Registration, ResumableFile
 from .hooks import Hooks, resolve_plugins
 from .options import Options
 from .progress import Progress
@@ -131,7 +130,7 @@ class Resumable(Progress):
             policy,
             perform=self._runner.perform,
             emit=self._emitter.emit,
-            wanted=self._wanted,
+            wanted=self.signals.has_receivers,
             deliver=checked.deliver,
             clock=clock,
             throttle=checked.throttle_progress_callbacks,
@@ -146,7 +145,6 @@ class Resumable(Progress):
             self._dispatcher,
         )
         self._reported: dict[ResumableFile, Exception] = {}
-        self._chunks: WeakValueDictionary[tuple[int, int], ResumableChunk] = WeakValueDictionary()
         watch(self, self._dispatcher.unfinished)
         for plugin in plugins:
             plugin.attach(self)
@@ -390,10 +388,6 @@ class Resumable(Progress):
     def chunk_completed(self) -> Registration:
         """``register(callback)``, called with the file and the chunk, as in resumable.py 0.1.1."""
         return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
-
-    def _wanted(self, event: str) -> bool:
-        """Return whether anybody listens to the event. A chunk that somebody holds keeps the server's last answer."""
-        return self.signals.has_receivers(event) or (EVENTS[event].subject == "chunk" and len(self._chunks) > 0)
 
     def _result(self, ending: Ending) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}

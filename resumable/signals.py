@@ -37,6 +37,8 @@ logger = logging.getLogger("resumable")
 
 ANY = blinker.ANY
 
+_OF_CHUNKS = frozenset(name for name, event in EVENTS.items() if event.subject == "chunk")
+
 
 class _InOrder(MutableSet[Any]):
     """A set that keeps the order of insertion; a plain one would call handlers in the order of their addresses."""
@@ -209,7 +211,8 @@ class Signals:
     """The signals of one session: ``signals.file_success``, ``signals["fileSuccess"]``.
 
     Async handlers run on ``loop``, where nobody waits for them; ``report(event, handler, error)`` is called there when
-    one has failed, and ``returned()`` when one is over.
+    one has failed, and ``returned()`` when one is over. ``chunks`` are the handles that somebody holds, by the key of
+    the file and the index.
     """
 
     def __init__(
@@ -230,6 +233,7 @@ class Signals:
         self._plugins = plugins
         self._scheduled: set[Any] = set()
         self._noted: set[tuple[str, str]] = set()
+        self.chunks: weakref.WeakValueDictionary[tuple[int, int], Any] = weakref.WeakValueDictionary()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
 
     def __getattr__(self, name: str) -> OrderedSignal:
@@ -293,8 +297,11 @@ class Signals:
         return bool(self._scheduled)
 
     def has_receivers(self, event: str) -> bool:
-        """Return whether any handler listens to the event, or to all."""
-        return bool(self._signals[event].receivers or self._signals["catch_all"].receivers)
+        """Return whether any handler listens to the event, or to all, or whether somebody holds a chunk to which it may
+        have happened: the handle keeps the server's last answer."""
+        if self._signals[event].receivers or self._signals["catch_all"].receivers:
+            return True
+        return event in _OF_CHUNKS and len(self.chunks) > 0
 
     def emit(
         self, event: str, senders: tuple[Any, ...], arguments: tuple[Any, ...], fixed: Callable[[], None] | None = None

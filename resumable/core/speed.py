@@ -59,7 +59,7 @@ class SpeedMeter:
 
     def start(self, now: float) -> None:
         """Count time from now on; what lies between the last call and this one is not held against the speed."""
-        if self._last is not None:
+        if self._last is not None and self._last > self._moved:
             self._count(0, self._last)
         self._last = self._moved = now
 

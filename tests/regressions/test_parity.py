@@ -36,7 +36,7 @@ def test_a_signal_of_one_chunk_is_heard_though_nobody_keeps_the_chunk(wire: Scri
         heard.clear()
         session.signals.chunk_success.disconnect(hear, sender=file.chunks[1])
         gc.collect()
-        assert not session._chunks
+        assert not session.signals.chunks
 
 
 def test_a_subscription_to_a_chunk_keeps_what_it_needs(wire: ScriptedServer, make: Make) -> None:
