@@ -173,6 +173,17 @@ def test_a_first_chunk_that_began_again_is_another_request() -> None:
     assert driver.ask(second) is Permission.STOP
 
 
+def test_the_last_is_not_early_while_others_have_not_begun() -> None:
+    """Nor are the others, once the first is stored: their turn has come."""
+    driver, file = fresh(6)
+    driver.answer(begin_first(driver))
+    for lease in driver.leases():
+        driver.ask(lease)
+        driver.core.flow(lease.id)
+    assert (file.awaits_flowing(5), file.awaits_flowing(4)) == (False, False)
+    assert file.may_finish(4)
+
+
 def test_other_files_come_first() -> None:
     """No early chunk takes a slot for which another file has work."""
     driver, _ = fresh()
