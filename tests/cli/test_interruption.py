@@ -329,7 +329,12 @@ def test_ctrl_c_before_anything_is_sent_ends_in_a_result_too(
 def test_a_terminal_that_is_closed_stops_it_in_order(start: Start, make: Make) -> None:
     make()
     with ScriptedServer(otherwise=hold) as server:
-        process = start("upload", "--json", "--no-test-chunks", "a.bin", server.url)
+        # Whoever runs the tests with nohup has it ignored, and programs inherit that.
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        try:
+            process = start("upload", "--json", "--no-test-chunks", "a.bin", server.url)
+        finally:
+            signal.signal(signal.SIGHUP, before)
         server.wait(lambda: server.requests)
         process.send_signal(signal.SIGHUP)
         said, told = process.communicate(timeout=60)
