@@ -128,7 +128,7 @@ def test_a_file_for_which_there_is_no_room_does_not_keep_the_others_waiting(
     page.chromium.drop("#drop", large, *small)
     page.chromium.until("document.querySelectorAll('#done li').length === 4")
     assert files_below(page.site.root) == {path.name: digest(path) for path in small}
-    page.trouble("bytes that they may have")
+    page.trouble("(max_bytes), which leaves no room")
     assert [name for name, _ in page.rows("#mine-open")] == ["large"]
     # The other gives up, and the large one goes on by itself.
     other = page.site.store.open("0" * 40)

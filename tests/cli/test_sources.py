@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from support.command import Run
 
 from resumable import SourceError
 from resumable.cli.params.sources import Found, Rules, find
 from resumable.sources.directory import LinkedAgain
-
-from .conftest import Run
 
 Make = Callable[..., Path]
 

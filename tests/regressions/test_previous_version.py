@@ -135,8 +135,9 @@ def client(server: Server) -> Iterator[PreviousClient]:
 
 
 def test_the_previous_client_uploads_to_this_receiver(root: Path, client: PreviousClient) -> None:
-    shutil.rmtree(root)
-    root.mkdir()
+    # The receiver may be sweeping it, too.
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(exist_ok=True)
     name = "finished.bin"
     assert client.test(name, FINISHED, 1) == (204, "")
     assert client.send(name, FINISHED, 1) == (200, b"Chunk 1 of 3 is stored.\n")
