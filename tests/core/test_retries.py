@@ -609,3 +609,21 @@ def test_a_kind_of_failure_may_have_few_attempts() -> None:
     driver.do(driver.core.resume_file, file.key)
     assert driver.answer(driver.lease(), "retry", limit=None) == ["chunk_retry", "file_retry"]
     assert "file_error" in driver.answer(driver.lease(), "retry", limit=3)
+
+
+def test_a_chunk_is_tested_from_the_answer_to_its_test_on() -> None:
+    """Also while its retry waits, and when it waits for another turn after a pause."""
+    driver = Driver(test_chunks=True, delay=lambda retries, failures: 4.0)
+    file = driver.add(2)
+    driver.upload()
+    lease = driver.lease()
+    assert not file.is_tested(0)
+    driver.send(lease)
+    assert file.is_tested(0)
+    driver.answer(lease, "retry")
+    assert (driver.core.chunk_state(file.key, 0)[0], file.is_tested(0)) == (ChunkState.BACKOFF, True)
+    driver.do(driver.core.pause_file, file.key)
+    assert (driver.core.chunk_state(file.key, 0)[0], file.is_tested(0)) == (ChunkState.PENDING, True)
+    assert not file.is_tested(1)
+    driver.do(driver.core.mark_file, file.key, [(1, 2)])
+    assert file.is_tested(1)
