@@ -29,10 +29,6 @@ def test_who_has_logged_in_with_a_wrong_password_uploads_nothing(client: Client)
     assert client.copies(path) == 0
 
 
-@pytest.mark.fails(
-    lambda record: not record.remembers,
-    reason="a chunk that was there is asked for after the end, when the server has forgotten it, and all is sent again",
-)
 def test_a_log_in_that_expires_in_the_middle_is_an_error_and_a_new_one_goes_on(client: Client) -> None:
     path = client.source(12 * CHUNK)
     options = log_in(client.tap.url)
