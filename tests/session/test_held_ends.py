@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,16 +180,13 @@ def _needs_first(status: int) -> Callable[[int, set[int]], int | None]:
     return lambda number, stored: status if number > 1 and 1 not in stored else None
 
 
-def upload(server: PoolServer, *, files: int = 1, chunks: int = 8, **options: Any) -> float:
-    """The seconds that it took to upload the files. The server has them then, and was given them in order."""
+def upload(server: PoolServer, *, files: int = 1, chunks: int = 8, **options: Any) -> None:
+    """Upload files: the server has them whole then, and got their chunks in order."""
     data = [os.urandom(CHUNK * chunks) for _ in range(files)]
-    began = time.monotonic()
     with Resumable(server.url, chunk_size=CHUNK, **options) as session:
         added = [session.add_file(each, relative_path=f"{number}.bin") for number, each in enumerate(data)]
-    took = time.monotonic() - began
     assert [server.whole(file.unique_identifier or "") for file in added] == data
     assert server.out_of_order() == []
-    return took
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -212,14 +208,13 @@ def test_a_first_chunk_that_takes_too_long_costs_one_hold() -> None:
 
 
 def test_two_clients_at_a_small_pool_do_not_block_each_other() -> None:
-    """Each gets its turn."""
+    """Each gets its turn, and no request is given up for having waited too long."""
     with PoolServer(4) as server:
         sessions = [Resumable(server.url, chunk_size=CHUNK, max_chunk_retries=0) for _ in range(2)]
         files = [session.add_file(os.urandom(CHUNK * 8), relative_path=f"{id(session)}.bin") for session in sessions]
-        began = time.monotonic()
         for session in sessions:
             session.join(PATIENCE)
             session.close()
-        assert time.monotonic() - began < HOLD_LIMIT
+        assert server.broken == 0
         assert [len(server.whole(file.unique_identifier or "")) for file in files] == [CHUNK * 8] * 2
         assert server.out_of_order() == []
