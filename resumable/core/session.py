@@ -602,7 +602,10 @@ class SessionCore:
         self.effects.add("upload_start")
 
     def _complete_if_idle(self) -> None:
-        if not self._open and not self.open_ended and self.finished and self.state in RUNNING:
+        if not self.finished:
+            return
+        self._retries.pause_clock()
+        if not self.open_ended and self.state in RUNNING:
             self.state = step(SESSION, self.state, SessionEvent.DRAINED, "session")
             self.outcome = Ending(dict(self.ended), tuple(self.skipped))
             self.skipped.clear()

@@ -565,6 +565,18 @@ def test_whatever_holds_a_file_back_it_has_its_last_chance_at_its_deadline(failu
     assert "file_error" in driver.answer(driver.lease(), "retry", **failure)
 
 
+def test_the_time_of_a_file_that_follows_on_a_failed_one_begins_anew() -> None:
+    """No worker need have looked for work in between."""
+    driver = Driver(slots=1, retry_for=10.0, max_chunk_retries=0)
+    driver.add(1)
+    driver.upload(open_ended=True)
+    lease = driver.lease()
+    driver.now = 4.0
+    assert "file_error" in driver.answer(lease, "retry", busy=True, retry_after=1e21)
+    driver.add(1)
+    assert driver.wait() == 14.0
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_file_that_others_hold_back_has_its_last_chance_too(begun: bool) -> None:
     """Of a file that was never sent, too: its time begins when it could be sent, but for the others."""
