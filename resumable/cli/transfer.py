@@ -43,8 +43,9 @@ from .params.flags import as_flags
 from .params.sources import (
     STREAM,
     Found,
-    Rules,
+    Selection,
     find,
+    is_missing,
 )
 from .params.stdio import standard_input
 
@@ -80,6 +81,8 @@ class Transfer:
         self._console = console()
         self._stats = RunStats()
         self._errors: list[Exception] = []
+        self._ignore_missing = False
+        self._missing = 0
         self._target = target
         self._records = JsonEvents() if output.json else None
         try:
@@ -94,35 +97,40 @@ class Transfer:
         self._display: Display = display("none", self._console, self._session, self._stats)
         self._outage_reported = threading.Lock()
 
-    def run(self, sources: Iterable[str], rules: Rules, stream_name: str, *, dry: bool) -> int:
-        """Upload the sources, or list them if ``dry``, say how it went, and return the exit code."""
+    def run(self, selection: Selection, *, dry: bool, ignore_missing: bool) -> int:
+        """Upload the selected files, or list them if ``dry``, say how it went, and return the exit code.
+
+        A source that cannot be read does not keep the others from being sent, unless the session fails fast.
+        """
+        self._ignore_missing = ignore_missing
         try:
-            found = list(find(sources, rules, stream_name=stream_name))
+            found = list(find(selection))
             if dry and found:
                 return self._list(found)
-        except SourceError as error:
-            self._fail(error)
-            return self._end(ExitCode.SOURCE)
         except Interrupted as stop:
             self._say(report.stopped_early(stop, command_again(self._typed)), always=True, whole=True)
             return self._end(stop.exit_code)
         if not found:
-            return self._nothing()
+            return self._end(self._nothing())
         try:
             with self._session as session, _log(self._note, chatty=self._output.verbose > 1):
-                return self._send(session, found)
+                code, skipped = self._send(session, found, piped=selection.piped)
         except Interrupted as stop:
             return self._end(stop.exit_code)
+        return self._end(code, skipped)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _send(self, session: Resumable, found: Sequence[Found | SourceError]) -> int:
+    def _send(self, session: Resumable, found: Iterable[Found | SourceError], *, piped: bool) -> tuple[ExitCode, int]:
+        """Send the files, and return the exit code and how many were left out."""
         self._stats.follow(session)
         self._listen(session)
         try:
             self._add(session, found)
+            if self._errors and session.options.fail_fast:
+                session.cancel()
             if not session.files:
-                return self._nothing()
+                return self._nothing(), 0
             output = self._output
             self._display = display(
                 output.kind, self._console, session, self._stats, quiet=output.quiet, verbose=output.verbose > 0
@@ -133,7 +141,6 @@ class Transfer:
         except Interrupted as stop:
             self._stats.freeze()
             self._display.stop()
-            piped = any(isinstance(item, Found) and item.path == STREAM for item in found)
             text = report.stopped(stop, session, command_again(self._typed), piped=piped)
             self._say(text, always=True, whole=True)
             raise
@@ -142,7 +149,7 @@ class Transfer:
         errors = [*self._errors, *result.errors]
         code = code_of_all(errors, len(result.succeeded))
         self._say(report.summary(session, self._stats, result, code, refused=len(self._errors)))
-        return self._end(code, len(result.skipped))
+        return code, len(result.skipped)
 
     def _wait_for(self, session: Resumable) -> Result:
         while True:
@@ -173,7 +180,10 @@ class Transfer:
                 session.add_file(item.path, relative_path=item.relative_path)
                 added.add(path)
             return True
-        except (SourceError, HookError) as error:
+        except SourceError as error:
+            self._refuse(error)
+            return False
+        except HookError as error:
             self._fail(error)
             return False
         except FileRejected as error:
@@ -187,25 +197,33 @@ class Transfer:
             return False
 
     def _refuse(self, error: SourceError) -> None:
-        """Show why something was found that cannot be sent. A link to what is sent already is no failure."""
+        """Show why a source cannot be sent. A link to what is sent already is no failure, nor need a missing one be."""
         if isinstance(error, LinkedAgain):
             text = f"{error.source!r} is a link to a directory whose files are sent already"
-            self._say(styled(("left out: ", "yellow"), text))
-            if self._records is not None:
-                self._records.skipped += 1
+        elif self._ignore_missing and is_missing(error):
+            self._missing += 1
+            text = f"{error.source!r} does not exist"
         else:
             self._fail(error)
+            return
+        self._say(styled(("left out: ", "yellow"), text))
+        if self._records is not None:
+            self._records.skipped += 1
 
     def _fail(self, error: Exception, text: str = "") -> None:
         """Count and show the error of something that does not even become a file of the session."""
         self._errors.append(error)
         self._say(report.failure(text or str(error)), always=True)
 
-    def _nothing(self) -> int:
-        code = code_of_all(self._errors, 0) if self._errors else ExitCode.SOURCE
-        if not self._errors:
-            self._say(report.failure("there is nothing to upload"), always=True)
-        return self._end(code)
+    def _nothing(self) -> ExitCode:
+        """Say that there is nothing to send, if nothing has been said about it yet, and return the exit code."""
+        if self._errors:
+            return code_of_all(self._errors, 0)
+        if self._missing:
+            self._say(styled(("done: ", "bold green"), "there is nothing to upload"))
+            return ExitCode.DONE
+        self._say(report.failure("there is nothing to upload"), always=True)
+        return ExitCode.SOURCE
 
     def _end(self, code: int, skipped: int = 0) -> int:
         if self._records is not None:
@@ -279,7 +297,7 @@ class Transfer:
                     self._say(report.planned(item, options))
                     self._records.write("planned", item._asdict())
         if not files and not self._errors:
-            return self._nothing()
+            return self._end(self._nothing())
         self._say(report.plan(files))
         return self._end(code_of_all(self._errors, len(files)))
 

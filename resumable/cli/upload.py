@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,7 +28,7 @@ from .params.flags import (
     options_from_context,
 )
 from .params.responses import accept_response, response_flags
-from .params.sources import STREAM, Rules
+from .params.selection import selection_flags, selection_of
 from .transfer import OutputOptions, Transfer
 
 __all__ = ["command"]
@@ -47,14 +46,13 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
     """Upload each SOURCE to TARGET, the URL of a server that speaks the protocol of resumable.js.
 
     A SOURCE is a file, a directory with everything in it, a quoted pattern ('photos/**/*.jpg'), or - for the standard
-    input. To resume, run the same command again: what the server has is not sent again.
+    input. To resume, run the same command again: what the server has is not sent again. A SOURCE that cannot be read
+    does not keep the others from being sent, unless --fail-fast is given.
     """
-    if not sources:
+    if not sources and values["files_from"] is None:
         # The last argument is the target, also if it is the only one.
         missing = "'SOURCE…'." if "://" in target else f"'TARGET': the URL to upload {target!r} to."
         raise click.UsageError(f"Missing argument {missing}", context)
-    if sources.count(STREAM) > 1:
-        raise click.UsageError("there is one standard input, and - stands for it twice", context)
     output = OutputOptions(values["progress"], values["quiet"], values["verbose"], values["json"])
     options = {
         **DEFAULTS,
@@ -66,15 +64,12 @@ def command(context: click.Context, /, sources: tuple[str, ...], target: str, **
     options["accept_response"] = accept_response(values["accept"], values["reject"], success)
     try:
         options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
-        exclude = [*values["exclude"]]
-        for path in values["exclude_from"]:
-            exclude += Path(path).read_text(encoding="utf-8").splitlines()
-        rules = Rules(exclude, values["links"])
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
     with InterruptGuard() as signals, certificates(values["cacert"]):
+        selection = selection_of(context, sources, values, signals.wait)
         transfer = Transfer(target, options, output, typed=context.obj, signals=signals)
-        return transfer.run(sources, rules, values["name"], dry=values["dry_run"])
+        return transfer.run(selection, dry=values["dry_run"], ignore_missing=values["ignore_missing"])
 
 
 command.params.extend(
@@ -86,28 +81,7 @@ command.params.extend(
             section=FILES,
             help="List what would be sent, without contacting the server.",
         ),
-        Option(
-            "--exclude",
-            metavar="PATTERN",
-            multiple=True,
-            section=FILES,
-            help="Leave out what this pattern (as in .gitignore) matches in each SOURCE. May be given several times.",
-        ),
-        Option(
-            "--exclude-from",
-            multiple=True,
-            type=click.Path(exists=True, dir_okay=False),
-            section=FILES,
-            help="Read patterns for --exclude from this file, one per line.",
-        ),
-        Option(
-            "--links",
-            type=click.Choice(["follow", "skip", "error"]),
-            default="follow",
-            show_default=True,
-            section=FILES,
-            help="What to do with symbolic links.",
-        ),
+        *selection_flags(),
         Option("--name", default="stdin", show_default=True, section=FILES, help="Name for the standard input (-)."),
         *token_flags(),
         certificate_flag(),

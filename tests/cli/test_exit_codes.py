@@ -86,11 +86,20 @@ def test_2_there_is_no_such_command(run: Run) -> None:
     assert run("uplaod", "a.bin", "http://127.0.0.1:9/").code == 2
 
 
+def test_1_a_source_is_missing_and_the_others_are_sent(run: Run, make: Make, server: Server, received: Path) -> None:
+    content = make().read_bytes()
+    ran = run("upload", "nowhere.bin", "a.bin", server.url)
+    assert ran.code == 1
+    assert "failed: cannot read 'nowhere.bin': No such file or directory" in ran.text
+    assert tree(received) == {"a.bin": content}
+
+
 def test_3_a_source_is_missing_and_nothing_is_sent(run: Run, make: Make, server: Server, received: Path) -> None:
     make()
-    ran = run("upload", "a.bin", "nowhere.bin", server.url)
+    ran = run("upload", "--fail-fast", "--json", "a.bin", "nowhere.bin", server.url)
     assert ran.code == 3
     assert ran.err == "failed: cannot read 'nowhere.bin': No such file or directory\n"
+    assert (ran.events[-1]["event"], ran.events[-1]["exit_code"]) == ("result", 3)
     assert tree(received) == {}
     quiet = run("upload", "-q", "--json", "nowhere.bin", server.url)
     assert quiet.err == ran.err

@@ -1,7 +1,8 @@
-"""The files to send: named, in a directory, or matching a pattern, without those that are excluded."""
+"""The files to send: named, listed, in a directory, or matching a pattern, without those that are left out."""
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
@@ -13,7 +14,7 @@ import pathspec
 from ...errors import SourceError
 from ...sources.directory import walk
 
-__all__ = ["STREAM", "Found", "Rules", "find"]
+__all__ = ["STREAM", "Found", "Rules", "Selection", "find", "is_missing"]
 
 STREAM = "-"
 
@@ -27,16 +28,22 @@ class Found(NamedTuple):
 
 
 class Rules:
-    """Decide what is left out: ``exclude`` are lines of a .gitignore, ``links`` is follow, skip or error."""
+    """Decide what is left out: ``exclude`` and ``include`` are lines of a .gitignore, ``links`` follow, skip or error.
 
-    def __init__(self, exclude: Iterable[str] = (), links: str = "follow") -> None:
+    If there is an ``include``, a file must match it. What ``exclude`` matches is left out in any case.
+    """
+
+    def __init__(self, exclude: Iterable[str] = (), links: str = "follow", include: Iterable[str] = ()) -> None:
         self._excluded = pathspec.GitIgnoreSpec.from_lines(exclude)
+        included = pathspec.GitIgnoreSpec.from_lines(include)
+        self._included = included if len(included) else None
         self._links = links
 
     def excludes(self, relative_path: str, *, directory: bool = False) -> bool:
         """Return whether the path is left out, and if it is a directory all that is in it."""
         if not directory:
-            return self._excluded.match_file(relative_path)
+            left_out = self._included is not None and not self._included.match_file(relative_path)
+            return left_out or self._excluded.match_file(relative_path)
         # The walk asks about the directory itself: the last rule for it decides, as with "*", "!*/", "!*.jpg".
         for pattern in reversed([*self._excluded.patterns]):
             if pattern.include is not None and pattern.match_file(f"{relative_path}/"):
@@ -55,43 +62,130 @@ class Rules:
         return False
 
 
-def find(sources: Iterable[str], rules: Rules, *, stream_name: str = "stdin") -> Iterator[Found | SourceError]:
-    """Find the files that the sources name, in order, and the error of each that exists but cannot be sent.
+class Selection(NamedTuple):
+    """What to send.
+
+    ``sources`` are files, directories, patterns or ``-``; ``listed`` are names as they are, of files and directories.
+    Both are looked up in ``base``. Names at the server begin with ``prefix``, if it is not empty. ``piped``: one of the
+    sources, or the list, is the standard input.
+    """
+
+    sources: tuple[str, ...] = ()
+    listed: Iterable[str] = ()
+    rules: Rules = Rules()
+    base: str | None = None
+    prefix: str = ""
+    stream_name: str = "stdin"
+    piped: bool = False
+
+
+def is_missing(error: SourceError) -> bool:
+    """Return whether there is nothing at the path, as opposed to something that cannot be read."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR)
+
+
+def find(selection: Selection) -> Iterator[Found | SourceError]:
+    """Find the files to send, in order, and the error of each source that cannot be sent.
 
     A directory means all files in it, under its own name; a pattern means what it matches, named by its path below the
-    part of the pattern that has no ``*``; ``-`` means the standard input. Raises SourceError for a source that does not
-    exist.
+    part of the pattern that has no ``*``; ``-`` means the standard input. What is listed, and with a ``base`` every
+    source, keeps its path below that as its name.
     """
-    for source in sources:
-        if source == STREAM:
-            yield Found(STREAM, stream_name, None)
-        elif not os.path.lexists(source) and glob.has_magic(source):
-            yield from _matches(source, rules)
-        else:
-            yield from _named(source, os.path.basename(os.path.abspath(source)), rules)
+    for item in _find(selection):
+        if isinstance(item, Found) and selection.prefix:
+            item = item._replace(relative_path=f"{selection.prefix}/{item.relative_path}")
+        yield item
 
 
-def _matches(pattern: str, rules: Rules) -> Iterator[Found | SourceError]:
-    root = pattern
+def _find(selection: Selection) -> Iterator[Found | SourceError]:
+    for source in selection.sources:
+        try:
+            yield from _typed(source, selection)
+        except SourceError as error:
+            yield error
+    seen: set[str] = set()
+    try:
+        for name in selection.listed:
+            for item in _listed(name, selection):
+                # A list may name a directory and then what is in it, as that of find does.
+                if isinstance(item, SourceError) or item.relative_path not in seen:
+                    yield item
+                if isinstance(item, Found):
+                    seen.add(item.relative_path)
+    except SourceError as error:
+        yield error
+
+
+def _typed(source: str, selection: Selection) -> Iterator[Found | SourceError]:
+    """Find what one source means. Raises SourceError if it cannot be sent."""
+    rules, base = selection.rules, selection.base
+    path = source if base is None or source == "" else os.path.join(base, source)
+    if source == STREAM:
+        yield Found(STREAM, selection.stream_name, None)
+    elif not os.path.lexists(path) and glob.has_magic(source):
+        yield from _matches(source, selection)
+    elif base is None:
+        yield from _named(path, os.path.basename(os.path.abspath(path)), rules)
+    else:
+        yield from _named(path, _below_base(source, base), rules)
+
+
+def _listed(name: str, selection: Selection) -> Iterator[Found | SourceError]:
+    """Find what one name of a list means."""
+    base = selection.base or ""
+    path = os.path.join(base, name)
+    relative_path = _below_base(name, base)
+    if os.path.isdir(path) and selection.rules.excludes(relative_path, directory=True):
+        return
+    try:
+        yield from _named(f".{os.sep}{path}" if path == STREAM else path, relative_path, selection.rules)
+    except SourceError as error:
+        yield error
+
+
+def _below_base(source: str, base: str) -> str:
+    """Return the path of the source below the base. If it is elsewhere, its root or its leading ``..`` is dropped."""
+    path, root = os.path.normpath(source), os.path.abspath(base)
+    if os.path.isabs(path):
+        path = os.path.relpath(path, root) if _is_below(path, root) else os.path.splitdrive(path)[1].lstrip(os.sep)
+    parts = [part for part in path.split(os.sep) if part not in (os.curdir, os.pardir)]
+    return "/".join(parts)
+
+
+def _is_below(path: str, root: str) -> bool:
+    try:
+        return os.path.commonpath([path, root]) == root
+    except ValueError:  # on another drive
+        return False
+
+
+def _matches(pattern: str, selection: Selection) -> Iterator[Found | SourceError]:
+    base, root = selection.base, pattern
     while glob.has_magic(root):
         root = os.path.dirname(root)
-    matched = sorted(glob.glob(pattern, recursive=True))
+    matched = sorted(glob.glob(pattern, root_dir=base, recursive=True))
     if not matched:
-        raise SourceError(pattern, "the pattern matches nothing")
-    directories = tuple(path for path in matched if os.path.isdir(path))
-    for path in matched:
+        raise SourceError(pattern, "the pattern matches nothing", errno=errno.ENOENT)
+    for name in matched:
+        path = name if base is None else os.path.join(base, name)
         # With ** a directory and its files match, each by itself.
-        if path in directories and "**" in pattern:
+        if "**" in pattern and os.path.isdir(path):
             continue
-        yield from _named(path, os.path.relpath(path, root or "."), rules)
+        relative_path = os.path.relpath(name, root or ".") if base is None else _below_base(name, base)
+        try:
+            yield from _named(path, relative_path, selection.rules)
+        except SourceError as error:
+            yield error
 
 
 def _named(path: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
-    """Find the file, or the files of the directory, at a path that was typed."""
+    """Find the file, or the files of the directory, at a path that was typed. Raises SourceError if there is none."""
     try:
         status = os.stat(path)
     except OSError as error:
         raise SourceError(path, error.strerror or str(error), errno=error.errno) from error
+    except ValueError as error:
+        raise SourceError(path, str(error)) from error
     name = name.replace(os.sep, "/")
     if not rules.follows(path):
         return

@@ -1,0 +1,148 @@
+"""The flags that select the files to send, and lists of names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...errors import SourceError
+from .command import FILES, Option
+from .sources import STREAM, Rules, Selection
+from .stdio import standard_input
+from .types import usage_errors
+
+__all__ = ["selection_flags", "selection_of"]
+
+
+@usage_errors
+def folder(text: str) -> str:
+    """Read the path of a folder at the server, in which ``..`` has no place."""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts or not text.isprintable():
+        raise ValueError(f"{text!r} is not a folder; write it as photos/2024")
+    return "/".join(parts)
+
+
+def selection_flags() -> list[click.Option]:
+    """Return the flags that say what is sent, and under which names."""
+    return [
+        Option(
+            "--include",
+            metavar="PATTERN",
+            multiple=True,
+            section=FILES,
+            help="Send only what this pattern (as in .gitignore) matches in each SOURCE. May be given several times.",
+        ),
+        Option(
+            "--exclude",
+            metavar="PATTERN",
+            multiple=True,
+            section=FILES,
+            help="Leave out what this pattern (as in .gitignore) matches in each SOURCE, also if --include matches it. "
+            "May be given several times.",
+        ),
+        Option(
+            "--exclude-from",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False),
+            section=FILES,
+            help="Read patterns for --exclude from this file, one per line.",
+        ),
+        Option(
+            "--files-from",
+            type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+            section=FILES,
+            help="Send also the files and directories named in this file, one per line, and keep their paths; - reads "
+            "the names from the standard input.",
+        ),
+        Option(
+            "-0",
+            "--null",
+            is_flag=True,
+            section=FILES,
+            help="Names in --files-from end with a NUL character, as find -print0 writes them, and not with a line.",
+        ),
+        Option(
+            "-C",
+            "--directory",
+            metavar="DIR",
+            type=click.Path(exists=True, file_okay=False),
+            section=FILES,
+            help="Look up the sources in this directory, and name them by their paths below it.",
+        ),
+        Option(
+            "--to",
+            type=folder,
+            default="",
+            metavar="FOLDER",
+            section=FILES,
+            help="Put everything into this folder at the server.",
+        ),
+        Option(
+            "--ignore-missing",
+            is_flag=True,
+            section=FILES,
+            help="Leave out sources that do not exist, instead of failing.",
+        ),
+        Option(
+            "--links",
+            type=click.Choice(["follow", "skip", "error"]),
+            default="follow",
+            show_default=True,
+            section=FILES,
+            help="What to do with symbolic links.",
+        ),
+    ]
+
+
+def selection_of(
+    context: click.Context, sources: tuple[str, ...], values: Mapping[str, Any], wait: Callable[[int], None]
+) -> Selection:
+    """Return what the flags and sources select. ``wait`` waits until a descriptor can be read.
+
+    Raises UsageError for flags that contradict each other, and patterns that cannot be read.
+    """
+    file = values["files_from"]
+    if [*sources, file].count(STREAM) > 1:
+        raise click.UsageError("there is one standard input, and - stands for it twice", context)
+    if values["null"] and file is None:
+        raise click.UsageError("-0 is about the names in --files-from, which is missing", context)
+    exclude = [*values["exclude"]]
+    try:
+        for path in values["exclude_from"]:
+            exclude += Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--exclude-from: {error}", context) from None
+    try:
+        rules = Rules(exclude, values["links"], values["include"])
+    except ValueError as error:
+        raise click.UsageError(f"--exclude or --include: {error}", context) from None
+    listed = () if file is None else _names(file, values["null"], wait)
+    piped = STREAM in (*sources, file)
+    return Selection(sources, listed, rules, values["directory"], values["to"], values["name"], piped)
+
+
+def _names(file: str, null: bool, wait: Callable[[int], None]) -> Iterator[str]:
+    """Yield the names in the file. Raises SourceError if it cannot be read."""
+    if file == STREAM and sys.stdin is None:
+        raise SourceError(STREAM, "the standard input is closed")
+    try:
+        content = _all_of_input(wait) if file == STREAM else Path(file).read_bytes()
+    except OSError as error:
+        raise SourceError(file, error.strerror or str(error), errno=error.errno) from error
+    if not null and b"\0" in content:
+        raise SourceError(file, "its names end with NUL characters; add -0")
+    for line in content.split(b"\0") if null else content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        name = line if null else line.removesuffix(b"\r")
+        if name:
+            yield os.fsdecode(name)
+
+
+def _all_of_input(wait: Callable[[int], None]) -> bytes:
+    stream = standard_input(wait)
+    return b"".join(iter(lambda: stream.read(1 << 16) or b"", b""))
