@@ -25,7 +25,10 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t")
 """The Pythons to test on, those without a global lock last. All but the first four may be missing without a word."""
 SUPPORTED = VERSIONS[:4]
 DIFFERING = ("core", "protocol", "session", "transport", "receiver", "cli", "test_packaging.py")
-"""The tests of what differs between Pythons; all others run on one."""
+"""The tests of what differs between Pythons; all others run on one.
+
+Those with parameters vary the data, which Pythons treat alike: the first and the last of them run on each.
+"""
 FOREIGN = "node-sample python-resumable"
 """The servers of others to upload to: one in JavaScript, one in Python; ``make nightly`` takes all."""
 PROGRAMS = {"chromium": "chromium", "chromedriver": "chromium-driver", "npm": "npm"}
@@ -190,17 +193,16 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         Step(made, ["make", "environment", "compiled", python]),
         Step(tested, ["make", "coverage", python, "ARGS=--durations=15"], after=[made, BROWSER]),
     ]
-    selected = " ".join(f"tests/{name}" for name in DIFFERING)
+    # Those that run alone would wait for the end of all others.
+    few = "ARGS=-m 'not once and not alone' --first-and-last"
+    differing = " ".join([few, *(f"tests/{name}" for name in DIFFERING)])
     before: list[str] = []
     for other in others:
         environment, tests = f"environment, Python {other}", f"tests, Python {other}"
         common = [f"PYTHON={found[other]}", f"VENV=.venv-{other}", "EXTRA=pythons"]
-        # Those that run alone would wait for the end of all others.
-        arguments = f"ARGS=-m 'not once and not alone' {selected}"
         planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
-        planned.append(Step(tests, ["make", "test", *common, "WORKERS=2", arguments], after=[environment]))
+        planned.append(Step(tests, ["make", "test", *common, "WORKERS=2", differing], after=[environment]))
         before = [tests]
-    arguments = "ARGS=-m 'not once and not alone'"
     planned += [
         Step("lint and types", ["make", "lint", python], after=[made, *before]),
         Step("documentation", ["make", "docs", python], after=["lint and types"]),
@@ -212,7 +214,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             environment={"RESUMABLE_SERVERS": "build/servers"},
         ),
         Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["servers of others"]),
-        Step("the oldest requests", ["make", "oldest", python, "WORKERS=2", arguments], after=["fuzz"]),
+        Step("the oldest requests", ["make", "oldest", python, "WORKERS=2", few], after=["fuzz"]),
     ]
     return planned
 

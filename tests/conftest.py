@@ -47,6 +47,18 @@ TOGETHER = (
 """Tests that share what takes long to make, such as a browser: one worker runs all that begin with the same."""
 
 
+WHOLE = ("tests/core/", "tests/protocol/")
+"""Tests that take so little time that --first-and-last leaves none of them out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--first-and-last",
+        action="store_true",
+        help="of each test with parameters, run the first set of them and the last, but all of core and protocol",
+    )
+
+
 class Scheduling(LoadScopeScheduling):
     """Gives each worker the next test, or the next group of TOGETHER. The largest groups come first."""
 
@@ -65,8 +77,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests that are marked ``alone`` at the end, and all others in the order that RESUMABLE_SEED asks for."""
+    if config.getoption("--first-and-last"):
+        ends = first_and_last(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in ends])
+        items[:] = [item for item in items if item in ends]
     if seed := os.environ.get("RESUMABLE_SEED"):
         chance = random.Random(seed)
         modules = {item.path: chance.random() for item in items}
@@ -135,6 +151,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             terminalreporter.section(name)
             terminalreporter.write_line(text)
+
+
+def first_and_last(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return the items without those between the first and the last of one test, unless they are of WHOLE."""
+    first, last = {}, {}
+    for item in items:
+        test = item.nodeid if item.nodeid.startswith(WHOLE) else item.nodeid.partition("[")[0]
+        first.setdefault(test, item)
+        last[test] = item
+    return {*first.values(), *last.values()}
 
 
 def is_alone(item: pytest.Item) -> bool:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -79,13 +80,26 @@ def test_all_tests_run_on_the_first_python_and_those_that_differ_on_each_other(c
     commands = [step.command for step in ci.steps(FOUND)]
     (whole,) = (command for command in commands if "coverage" in command)
     assert "PYTHON=python3" in whole
-    assert not any("tests" in argument for argument in whole)
+    assert not any("tests" in argument or "--first-and-last" in argument for argument in whole)
     for version in ("3.10", "3.14t"):
         (command,) = (command for command in commands if {"test", f"PYTHON=python{version}"} <= set(command))
         assert f"VENV=.venv-{version}" in command
         (selected,) = (argument for argument in command if argument.startswith("ARGS="))
         for folder in ("core", "protocol", "session", "transport", "receiver", "cli"):
             assert f"tests/{folder}" in selected.split()
+
+
+def test_of_a_test_with_parameters_other_pythons_run_the_first_and_the_last(request: pytest.FixtureRequest) -> None:
+    @dataclass(frozen=True)
+    class Item:
+        nodeid: str
+
+    conftest = request.config.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
+    without = [Item("tests/cli/test_a.py::test_one"), Item("tests/cli/test_b.py::test_one")]
+    varied = [Item(f"tests/cli/test_a.py::test_many[{value}]") for value in ("a", "[", "]", "a::b")]
+    whole = [Item(f"tests/core/test_a.py::test_many[{value}]") for value in range(4)]
+    kept = conftest.first_and_last([without[0], *varied, without[1], *whole])
+    assert kept == {*without, varied[0], varied[-1], *whole}
 
 
 def test_every_path_of_a_step_exists(ci: ModuleType) -> None:
