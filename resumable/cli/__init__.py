@@ -12,7 +12,7 @@ from .params.stdio import guard_streams
 
 __all__ = ["main"]
 
-NEEDED = ("click", "rich", "pathspec")
+NEEDED = ("click", "rich", "pathspec", "platformdirs", "tomli")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

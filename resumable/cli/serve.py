@@ -20,7 +20,7 @@ from .output import units
 from .output.exit_codes import ExitCode
 from .output.resume_command import program
 from .params import types
-from .params.auth import token_flags, token_of
+from .params.auth import token_flags, token_of, typed_token
 from .params.command import (
     ACCESS,
     LIMITS,
@@ -55,8 +55,8 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
     The URL is printed on the standard output. A file appears in DIRECTORY, under its name, once it is complete.
     """
     try:
-        token = token_of(flags["token_file"], flags["token_env"])
-    except (OSError, ValueError) as error:
+        token = token_of(typed_token(context, flags))
+    except ValueError as error:
         raise click.UsageError(str(error), context) from None
     try:
         return _serve(directory, token, flags)

@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 from rich.text import Text
@@ -16,7 +16,6 @@ from rich.text import Text
 from .. import (
     FileRejected,
     HookError,
-    OptionError,
     Result,
     Resumable,
     ResumableFile,
@@ -32,13 +31,13 @@ from .output.exit_codes import (
     ExitCode,
     code_of_all,
     explain,
-    option_in_words,
     plugin_in_words,
 )
 from .output.json_events import JsonEvents
 from .output.resume_command import command_again
 from .output.stats import RunStats
 from .params.command import console, styled
+from .params.connection import Connection
 from .params.flags import as_flags
 from .params.sources import (
     STREAM,
@@ -68,8 +67,7 @@ class Transfer:
 
     def __init__(
         self,
-        target: str,
-        options: Mapping[str, Any],
+        connection: Connection,
         output: OutputOptions,
         *,
         typed: Sequence[str],
@@ -83,14 +81,15 @@ class Transfer:
         self._errors: list[Exception] = []
         self._ignore_missing = False
         self._missing = 0
-        self._target = target
+        self._target = connection.target
         self._records = JsonEvents() if output.json else None
         try:
             self._session = Resumable(
-                target, **options, should_retry=self._attempt_failed, throttle_progress_callbacks=0.1
+                connection.target,
+                **connection.options,
+                should_retry=self._attempt_failed,
+                throttle_progress_callbacks=0.1,
             )
-        except OptionError as error:
-            raise click.UsageError(option_in_words(error)) from None
         except Exception as error:
             # Only plugins run code of others here.
             raise click.UsageError(plugin_in_words(error)) from None

@@ -26,7 +26,8 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(work)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name in ("NETRC", "NO_COLOR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        ours = name.startswith("RESUMABLE_") or name.lower().endswith("_proxy")
+        if ours or name in ("NETRC", "NO_COLOR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_CONFIG_HOME"):
             monkeypatch.delenv(name)
     return work
 

@@ -159,7 +159,7 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
             "--chunk-format must be 'blob' if method is 'octet', got 'base64'",
         ),
         (["--token-env", "NOT_SET"], "--token-env: the environment variable NOT_SET is not set, or is empty"),
-        (["--token-file", "nowhere"], "No such file or directory: 'nowhere'"),
+        (["--token-file", "nowhere"], "--token-file: No such file or directory: 'nowhere'"),
         (["--token-file", "empty"], "--token-file: the first line of 'empty' is empty"),
         (["--token-file", "x", "--token-env", "HOME"], "pass either --token-file or --token-env, not both"),
         (["--no-such-flag"], "No such option"),

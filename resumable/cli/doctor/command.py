@@ -19,6 +19,7 @@ from ..params.auth import (
     certificate_flag,
     certificates,
     token_flags,
+    typed_token,
 )
 from ..params.command import (
     OTHER,
@@ -58,7 +59,7 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     success = options.get("success_statuses", OPTIONS["success_statuses"].default)
     options["accept_response"] = accept_response(values["accept"], values["reject"], success)
     try:
-        options["headers"] = authorised(options.get("headers", {}), values["token_file"], values["token_env"])
+        options["headers"] = authorised(options.get("headers", {}), typed_token(context, values))
         Resumable(target, **options).close()
     except OptionError as error:
         raise click.UsageError(option_in_words(error), context) from None

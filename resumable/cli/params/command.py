@@ -6,6 +6,7 @@ import sys
 from typing import IO, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
@@ -46,6 +47,11 @@ class Option(click.Option):
     def __init__(self, *names: str, section: str = OTHER, **settings: Any) -> None:
         super().__init__(names, **settings)
         self.section = section
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return the flag, or the environment variable if the value is from there."""
+        from_environment = ctx is not None and ctx.get_parameter_source(self.name or "") is ParameterSource.ENVIRONMENT
+        return str(self.envvar) if from_environment else " / ".join(f"'{name}'" for name in self.opts)
 
 
 class Command(click.Command):

@@ -29,7 +29,9 @@ from .command import (
 __all__ = [
     "DEFAULTS",
     "DIALECTS",
+    "ENVIRONMENT",
     "FLAGS",
+    "IDENTIFIERS",
     "WITHOUT",
     "Flag",
     "as_flags",
@@ -42,6 +44,11 @@ __all__ = [
 DEFAULTS: Mapping[str, Any] = MappingProxyType({"retry_for": 300.0, "plugins": "installed"})
 """Where the command differs from the library, because a person is waiting: a mistyped port would otherwise be tried for
 most of an hour. Five minutes are enough for the restart of a server."""
+
+ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {"chunk_size": "RESUMABLE_CHUNK_SIZE", "simultaneous_uploads": "RESUMABLE_SIMULTANEOUS_UPLOADS"}
+)
+"""The environment variables that stand for flags, by option. None of them switches a protection off."""
 
 IDENTIFIERS = {"safe": None, "resumablejs": identifiers.resumablejs, "content": identifiers.content}
 DIALECTS: Mapping[str, Mapping[str, Any]] = {"resumablejs": dialects.RESUMABLEJS, "flowjs": dialects.FLOWJS}
@@ -192,6 +199,8 @@ def _option(row: Row, flag: Flag) -> Option:
         settings.update(type=flag.type, multiple=flag.multiple, metavar=flag.metavar or types.METAVARS.get(flag.type))
     elif "/" not in flag.names[0]:
         settings.update(is_flag=True)
+    if row.name in ENVIRONMENT:
+        settings.update(envvar=ENVIRONMENT[row.name], show_envvar=True)
     return Option(*flag.names, row.name, **settings)
 
 
@@ -214,7 +223,7 @@ def _default(row: Row) -> str:
 
 
 def options_from_context(context: click.Context, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were typed, as the library takes them."""
+    """Return the options that were typed, or set in the environment, as the library takes them."""
     chosen = {}
     for name in FLAGS:
         source = context.get_parameter_source(name)

@@ -101,9 +101,13 @@ def selection_flags() -> list[click.Option]:
 
 
 def selection_of(
-    context: click.Context, sources: tuple[str, ...], values: Mapping[str, Any], wait: Callable[[int], None]
+    context: click.Context,
+    sources: tuple[str, ...],
+    values: Mapping[str, Any],
+    prefix: str,
+    wait: Callable[[int], None],
 ) -> Selection:
-    """Return what the flags and sources select. ``wait`` waits until a descriptor can be read.
+    """Return what the flags and sources select, below the folder ``prefix``. ``wait`` waits for a descriptor to read.
 
     Raises UsageError for flags that contradict each other, and patterns that cannot be read.
     """
@@ -123,8 +127,13 @@ def selection_of(
     except ValueError as error:
         raise click.UsageError(f"--exclude or --include: {error}", context) from None
     listed = () if file is None else _names(file, values["null"], wait)
+    try:
+        prefix = folder(prefix)
+    except click.BadParameter as error:
+        raise click.BadParameter(error.message, context, param_hint="TARGET") from None
+    prefix = "/".join(filter(None, (prefix, values["to"])))
     piped = STREAM in (*sources, file)
-    return Selection(sources, listed, rules, values["directory"], values["to"], values["name"], piped)
+    return Selection(sources, listed, rules, values["directory"], prefix, values["name"], piped)
 
 
 def _names(file: str, null: bool, wait: Callable[[int], None]) -> Iterator[str]:

@@ -1,0 +1,251 @@
+"""Settings from the environment and the configuration file, and which of them wins."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from support.command import Run
+
+from resumable import identifiers
+from resumable.cli.params.auth import NO_TOKEN
+from resumable.cli.params.config import read_endpoint, save_endpoint
+from resumable.cli.params.connection import Connection, connection_of, split_target
+from resumable.cli.params.flags import ENVIRONMENT
+from resumable.cli.upload import command
+from resumable.options import OPTIONS
+from resumable.receiver import FileStore, Receiver, Server
+
+MIB = 1024 * 1024
+TARGET = "http://127.0.0.1:9/upload"
+LAB = f"""
+[endpoint.lab]
+url = "{TARGET}"
+chunk_size = "8M"
+retries = "unlimited"
+dialect = "flowjs"
+headers = {{ X-Lab = "3" }}
+"""
+
+Configure = Callable[..., Path]
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    """``configure(text, mode)`` writes the configuration file to the platform's place."""
+
+    def configure(text: str = LAB, mode: int = 0o600) -> Path:
+        path = tmp_path / ".config" / "resumable" / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    return configure
+
+
+def connect(*arguments: str) -> Connection:
+    """The server that these arguments mean to the command, with its options."""
+    context = command.make_context("upload", [*arguments])
+    sources, target = split_target(context, context.params["words"])
+    assert sources == ("a.bin",)
+    return connection_of(context, target, context.params)
+
+
+def headers(connection: Connection) -> Mapping[str, str]:
+    """What is sent with each request."""
+    given: Any = connection.options["headers"]
+    found: Mapping[str, str] = given(None, None) if callable(given) else given
+    return found
+
+
+def test_an_endpoint_has_a_url_and_options(configure: Configure) -> None:
+    configure()
+    connection = connect("a.bin", "lab:photos/2024")
+    assert (connection.target, connection.prefix) == (TARGET, "photos/2024")
+    options = connection.options
+    assert options["chunk_size"] == 8 * MIB
+    assert options["max_chunk_retries"] is None
+    assert options["identifier_parameter_name"] == "flowIdentifier"
+    assert headers(connection) == {"X-Lab": "3"}
+
+
+def test_what_is_typed_wins_over_the_environment_and_that_over_the_endpoint(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure()
+    assert connect("a.bin", "lab:").options["chunk_size"] == 8 * MIB
+    monkeypatch.setenv("RESUMABLE_CHUNK_SIZE", "2M")
+    assert connect("a.bin", "lab:").options["chunk_size"] == 2 * MIB
+    assert connect("--chunk-size", "3M", "a.bin", "lab:").options["chunk_size"] == 3 * MIB
+    assert headers(connect("-H", "x-lab: 4", "-H", "X-Two: 2", "a.bin", "lab:")) == {"x-lab": "4", "X-Two": "2"}
+    options = connect("--dialect", "resumablejs", "a.bin", "lab:").options
+    assert options["generate_unique_identifier"] is identifiers.resumablejs
+    assert "identifier_parameter_name" not in options
+
+
+def test_the_token_is_the_typed_one_or_that_of_the_endpoint_or_of_the_environment(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = configure(f'{LAB}token_file = "lab-token"\n\n[endpoint.open]\nurl = "{TARGET}"\n')
+    (path.parent / "lab-token").write_text("of-lab\n", encoding="utf-8")
+    Path("own-token").write_text("own\n", encoding="utf-8")
+    monkeypatch.setenv("RESUMABLE_TOKEN_FILE", "own-token")
+    monkeypatch.setenv("MINE", "mine")
+    assert headers(connect("a.bin", "lab:"))["Authorization"] == "Bearer of-lab"
+    assert headers(connect("a.bin", "open:"))["Authorization"] == "Bearer own"
+    assert headers(connect("a.bin", TARGET))["Authorization"] == "Bearer own"
+    assert headers(connect("--token-env", "MINE", "a.bin", "lab:"))["Authorization"] == "Bearer mine"
+    assert headers(connect("--token-file", "own-token", "a.bin", "lab:"))["Authorization"] == "Bearer own"
+
+
+def test_the_environment_has_a_target(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = configure()
+    monkeypatch.setenv("RESUMABLE_URL", "lab:there")
+    assert connect("a.bin") == connect("a.bin", "lab:there")
+    assert connect("a.bin", "http://other.example/").target == "http://other.example/"
+    Path("x:y").touch()
+    context = command.make_context("upload", ["a.bin", "x:y"])
+    assert split_target(context, context.params["words"]) == (("a.bin", "x:y"), "lab:there")
+    monkeypatch.setenv("RESUMABLE_CONFIG", str(path.rename("elsewhere.toml")))
+    assert connect("a.bin").target == TARGET
+
+
+@pytest.mark.parametrize("option", ENVIRONMENT)
+def test_a_variable_is_named_as_its_option(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ENVIRONMENT[option] == f"RESUMABLE_{option.upper()}"
+    monkeypatch.setenv(ENVIRONMENT[option], "7")
+    assert connect("a.bin", TARGET).options[option] == 7
+
+
+def test_no_variable_switches_a_protection_off() -> None:
+    variables = {each.name: each.envvar for each in command.params if each.envvar}
+    assert set(variables) == {"token_file", "config", "chunk_size", "simultaneous_uploads", "progress"}
+    assert not [name for name in ENVIRONMENT if isinstance(OPTIONS[name].default, bool)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("RESUMABLE_CHUNK_SIZE", "big", "RESUMABLE_CHUNK_SIZE: 'big' is not a size"),
+        ("RESUMABLE_CHUNK_SIZE", "0", "RESUMABLE_CHUNK_SIZE must be an integer ≥ 1, got 0"),
+        ("RESUMABLE_SIMULTANEOUS_UPLOADS", "x", "RESUMABLE_SIMULTANEOUS_UPLOADS: 'x' is not a valid integer"),
+        ("RESUMABLE_PROGRESS", "loud", "RESUMABLE_PROGRESS: 'loud' is not one of"),
+        ("RESUMABLE_TOKEN_FILE", "nowhere", "RESUMABLE_TOKEN_FILE: No such file or directory: 'nowhere'"),
+        ("RESUMABLE_URL", "example.com", "RESUMABLE_URL must be an http:// or https:// URL"),
+        ("RESUMABLE_CONFIG", "nowhere", "there is no configuration file 'nowhere' with an endpoint 'lab'"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    variable: str, value: str, text: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    words = {"RESUMABLE_URL": ["b.bin"], "RESUMABLE_CONFIG": ["lab:"]}.get(variable, [TARGET])
+    ran = run("upload", "a.bin", *words)
+    assert ran.code == 2
+    assert text in ran.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[endpoint.lab", "is not TOML: "),
+        ("[endpoints.lab]", "there is no setting 'endpoints'; write [endpoint.NAME]"),
+        ("endpoint = 3", "write an endpoint as [endpoint.NAME]"),
+        ("[endpoint.lap]\nurl = 'http://h/'", "there is no endpoint 'lab' in '{path}'; did you mean 'lap'?"),
+        ("", "there is no endpoint 'lab' in '{path}'; it has none"),
+        ("[endpoint.lab]", "{path}: [endpoint.lab]: url is missing"),
+        ("[endpoint.lab]\nurl = 'ftp://h/'", "[endpoint.lab] url must be an http:// or https:// URL"),
+        ("[endpoint.lab]\nurl = 3", "[endpoint.lab] url must be a text in quotes"),
+        ("[endpoint.lab]\nurl = 'http://h/'\nchunksize = 3", "no setting 'chunksize'; did you mean 'chunk_size'?"),
+        ("[endpoint.lab]\nurl = 'http://h/'\nchunk-size = 'x'", "[endpoint.lab] chunk-size: 'x' is not a size"),
+        (
+            "[endpoint.lab]\nurl = 'http://h/'\nchunk_size = 0",
+            "[endpoint.lab] chunk_size must be an integer ≥ 1, got 0",
+        ),
+        ("[endpoint.lab]\nurl = 'http://h/'\ntoken = 's3cret'", "put the token into a file of its own"),
+        ("[endpoint.lab]\nurl = 'http://h/'\ntoken_file = 'no'", "[endpoint.lab] token_file: No such file"),
+        ("[endpoint.lab]\nurl = 'http://h/'\ntoken_env = 'NO'", "the environment variable NO is not set"),
+        ("[endpoint.lab]\nurl = 'http://h/'\ntoken_env = 'A'\ntoken_file = 'B'", "either token_file or token_env"),
+        ("[endpoint.lab]\nurl = 'http://h/'\ndialect = 'tus'", "dialect: there are resumablejs, flowjs"),
+        ("[endpoint.lab]\nurl = 'http://h/'\nidentifier = 'x'", "identifier: there are safe, resumablejs, content"),
+        ("[endpoint.lab]\nurl = 'http://h/'\nheaders = 's3cret'", "[endpoint.lab] headers: write a header as"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong_in_it(text: str, said: str, run: Run, configure: Configure) -> None:
+    path = configure(text)
+    ran = run("upload", "a.bin", "lab:")
+    assert ran.code == 2
+    assert said.format(path=path) in ran.text
+    assert "s3cret" not in ran.text
+
+
+def test_a_host_and_port_without_a_scheme_is_explained(run: Run) -> None:
+    ran = run("upload", "a.bin", "localhost:8000")
+    assert ran.code == 2
+    assert "write http://localhost:" in ran.text
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        'headers = { Authorization = "Bearer s3cret" }',
+        'headers = { "X-Api-Key" = "s3cret" }',
+        'headers = { Cookie = "a=s3cret" }',
+        'headers = { X-Who = "Basic s3cret" }',
+        'query = { token = "s3cret" }',
+        'test_target = "http://me:s3cret@127.0.0.1/"',
+    ],
+)
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_file_with_secrets_that_others_may_read_is_refused(
+    secret: str, mode: int, run: Run, configure: Configure, make: Any
+) -> None:
+    path = configure(f'[endpoint.lab]\nurl = "{TARGET}"\n{secret}\n', mode)
+    make()
+    ran = run("upload", "-n", "a.bin", "lab:")
+    assert ran.code == 2
+    assert f"chmod 600 {path}" in ran.text
+    assert "s3cret" not in ran.text
+    path.chmod(0o600)
+    assert run("upload", "-n", "a.bin", "lab:").code == 0
+
+
+def test_a_file_without_secrets_may_be_read_by_all(run: Run, configure: Configure, make: Any) -> None:
+    configure(mode=0o644)
+    make()
+    assert run("upload", "-n", "a.bin", "lab:").code == 0
+
+
+def test_an_upload_to_an_endpoint_arrives_in_its_folder(
+    run: Run, configure: Configure, make: Any, received: Path
+) -> None:
+    content = make().read_bytes()
+    with Server(Receiver(FileStore(received, fsync="never"), token="s3cret")) as server:
+        path = configure(f'[endpoint.lab]\nurl = "{server.url}"\ntoken_file = "token"\n')
+        path.with_name("token").write_text("s3cret", encoding="utf-8")
+        ran = run("upload", "a.bin", "lab:in", "--to", "it")
+    assert ran.code == 0, ran.err
+    assert (received / "in" / "it" / "a.bin").read_bytes() == content
+
+
+def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "config.toml"
+    options = {
+        "chunk_size": 5,
+        "test_chunks": False,
+        "success_statuses": (200, 202),
+        "headers": {"X-A": 'a "b" \\ \x7f', "odd name": "ü"},
+    }
+    save_endpoint(path, "lab", {"url": TARGET, **options})
+    save_endpoint(path, "lab-2", {"url": TARGET})
+    assert read_endpoint(path, "lab") == (TARGET, options, NO_TOKEN, None, None)
+    assert read_endpoint(path, "lab-2").options == {}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for name in ("lab", "l", "a b", ""):
+        with pytest.raises(click.UsageError):
+            save_endpoint(path, name, {"url": TARGET})
