@@ -122,7 +122,7 @@ def test_the_metadata_says_what_the_package_says(metadata: Message) -> None:
     assert metadata["Version"] == resumable.__version__
     assert metadata["Requires-Python"] == ">=3.10"
     assert "MIT" in (metadata["License-Expression"], metadata["License"])
-    assert {"all", "cli", "fsspec", "server", "tqdm", "truststore"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"all", "cli", "fsspec", "s3", "server", "tqdm", "truststore"} <= set(metadata.get_all("Provides-Extra", []))
     shown = metadata.get_payload(decode=True)
     assert isinstance(shown, bytes)
     assert shown.decode("utf-8").strip() == (ROOT / "README.rst").read_text(encoding="utf-8").strip()
@@ -143,7 +143,7 @@ def test_the_installed_distribution_is_this_one() -> None:
 def test_importing_the_library_starts_no_thread_and_loads_no_extra(tmp_path: Path) -> None:
     code = (
         "import sys, threading, resumable;"
-        "extras = {'cheroot', 'click', 'fsspec', 'multipart', 'pathspec', 'rich', 'tqdm', 'truststore'};"
+        "extras = {'boto3', 'cheroot', 'click', 'fsspec', 'multipart', 'pathspec', 'rich', 'tqdm', 'truststore'};"
         "print(threading.active_count(), sorted(extras & set(sys.modules)))"
     )
     assert python(code, cwd=tmp_path).strip() == "1 []"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.text import Text
 
 from .. import OptionError
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _VARIABLE = "RESUMABLE_TOKEN"
+_BUCKET = "s3://"
+_OF_DIRECTORIES = ("fsync", "reserve")
+_OF_BUCKETS = ("endpoint_url", "single_replica")
+_OF_ALL = ("existing", "collected", "forget_after", "max_open_uploads", "max_bytes")
 
 
 @click.command(
@@ -47,13 +52,16 @@ _VARIABLE = "RESUMABLE_TOKEN"
     short_help="Receive uploads into a directory.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("directory", metavar="DIRECTORY", type=click.Path(file_okay=False))
+@click.argument("directory", metavar="DIRECTORY|s3://BUCKET/PREFIX", type=click.Path(file_okay=False))
 @click.pass_context
 def command(context: click.Context, /, directory: str, **flags: Any) -> int:
     """Receive uploads into DIRECTORY until Ctrl-C. Only this machine can reach it unless you pass --host.
 
     The URL is printed on the standard output. A file appears in DIRECTORY, under its name, once it is complete.
+
+    With s3://BUCKET/PREFIX uploads go into an object store, which any number of servers may share.
     """
+    _check_flags(context, directory)
     try:
         token = token_of(typed_token(context, flags))
     except ValueError as error:
@@ -64,11 +72,22 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
         flag = next((each.opts[-1] for each in command.params if each.name == error.option), error.option)
         raise click.UsageError(f"{flag}{str(error).removeprefix(error.option)}", context) from None
     except ModuleNotFoundError as error:
-        raise click.UsageError(f"{error.name} is missing; install it with: pip install 'resumable[server]'") from None
+        extra = "s3" if error.name == "boto3" else "server"
+        raise click.UsageError(f"{error.name} is missing; install it with: pip install 'resumable[{extra}]'") from None
     except ImportError as error:
         raise click.UsageError(str(error)) from None
     except ValueError as error:
         raise click.UsageError(str(error), context) from None
+
+
+def _check_flags(context: click.Context, directory: str) -> None:
+    """Raise click.UsageError if a flag says nothing about the kind of storage."""
+    in_bucket = directory.startswith(_BUCKET)
+    for option in context.command.params:
+        other = option.name in _OF_DIRECTORIES if in_bucket else option.name in _OF_BUCKETS
+        if other and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+            where = "a bucket" if in_bucket else "a directory"
+            raise click.UsageError(f"{option.opts[0]} says nothing about {where}: leave it out.", context)
 
 
 class _LogHandler(logging.Handler):
@@ -136,16 +155,25 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
 
 
 def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
-    from ..receiver import FileStore, Receiver, Server
+    from ..receiver import FileStore, Receiver, S3Store, Server
+    from ..receiver.s3.failures import StoreFailure
 
     def chosen(*names: str) -> dict[str, Any]:
         return {name: flags[name] for name in names}
 
-    storing = ("fsync", "existing", "collected", "forget_after", "max_open_uploads", "max_bytes", "reserve")
-    store = FileStore(directory, **chosen(*storing))
+    store: FileStore | S3Store
+    if directory.startswith(_BUCKET):
+        if flags["single_replica"] and flags["processes"] > 1:
+            raise OptionError("single_replica", True, "given only with --processes 1")
+        bucket, _, prefix = directory.removeprefix(_BUCKET).partition("/")
+        store = S3Store(bucket, prefix, **chosen(*_OF_ALL, *_OF_BUCKETS))
+    else:
+        store = FileStore(directory, **chosen(*_OF_ALL, *_OF_DIRECTORIES))
     try:
-        # Now, so that a directory in which nothing can be kept is found before somebody uploads.
+        # Now, so that a place in which nothing can be kept is found before somebody uploads.
         store.prepare()
+    except StoreFailure as error:
+        raise _NoDirectory(f"cannot receive into {directory}: {error.detail}") from error
     except OSError as error:
         raise _NoDirectory(f"cannot receive into {directory}: {error.strerror or error}") from error
     receiver = Receiver(
@@ -281,6 +309,18 @@ command.params.extend(
             show_default=True,
             section=STORAGE,
             help="Free space to leave on the disk.",
+        ),
+        Option(
+            "--endpoint-url",
+            metavar="URL",
+            section=STORAGE,
+            help="URL of the object store, unless it is Amazon's or the environment names it.",
+        ),
+        Option(
+            "--single-replica",
+            is_flag=True,
+            section=STORAGE,
+            help="Use an object store that ignores conditions: this server is the only one that writes there.",
         ),
         Option(
             "--max-open-uploads",

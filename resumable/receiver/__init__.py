@@ -18,6 +18,7 @@ except ModuleNotFoundError:
 from .app import Receiver
 from .messages import Refusal, Request, Response
 from .parameters import parameter_names
+from .s3.store import S3Store
 from .server.connection import Limits
 from .server.server import Server
 from .server.wsgi import Application
@@ -44,6 +45,7 @@ __all__ = [
     "Refusal",
     "Request",
     "Response",
+    "S3Store",
     "Server",
     "Store",
     "StoredUpload",

@@ -20,7 +20,7 @@ from .base import UploadRecord
 from .bitmap import boot_id
 from .safe_files import closing_lock, open_file
 
-__all__ = ["QUOTA_FILE", "Quotas", "check_reserve"]
+__all__ = ["QUOTA_FILE", "Quotas", "check_limits", "check_reserve"]
 
 QUOTA_FILE = "accounts"
 """The name of the file with the counts in the state directory."""
@@ -78,33 +78,13 @@ class Quotas:
                 counts = self._count_all(state_fd)
             uploads, size = counts.get(record.tenant, (0, 0))
             if sign > 0:
-                self._check(uploads, size, record)
+                check_limits(self._max_open_uploads, self._max_bytes, uploads, size, record)
             os.ftruncate(fd, 0)
             yield
             counts[record.tenant] = [uploads + sign, size + sign * record.total_size]
             if not counts[record.tenant][0]:
                 del counts[record.tenant]
             _write(fd, counts)
-
-    def _check(self, uploads: int, size: int, record: UploadRecord) -> None:
-        if self._max_open_uploads is not None and uploads >= self._max_open_uploads:
-            sentence = (
-                f"There are already {uploads} unfinished uploads, and this server allows {self._max_open_uploads} "
-                "(max_open_uploads): finish one of them, or try again later."
-            )
-            raise Refusal(429, sentence, ("Retry-After", "60"))
-        if self._max_bytes is not None and record.total_size > self._max_bytes:
-            sentence = (
-                f"The file has {record.total_size} bytes, and all unfinished uploads together may have "
-                f"{self._max_bytes} (max_bytes)."
-            )
-            raise Refusal(413, sentence, _LIMITED)
-        if self._max_bytes is not None and size + record.total_size > self._max_bytes:
-            sentence = (
-                f"The unfinished uploads have {size} of {self._max_bytes} bytes (max_bytes), which leaves no room for "
-                f"{record.total_size} more: finish one of them, or try again later."
-            )
-            raise Refusal(507, sentence, _LIMITED)
 
     def _count_all(self, state_fd: int) -> _Counts:
         counts: _Counts = {}
@@ -113,6 +93,33 @@ class Quotas:
             account[0] += 1
             account[1] += record.total_size
         return counts
+
+
+def check_limits(
+    max_open_uploads: int | None, max_bytes: int | None, uploads: int, size: int, record: UploadRecord
+) -> None:
+    """Raise :class:`Refusal` if there is no room for one more upload: 413, 429 or 507.
+
+    ``uploads`` and ``size`` are the number of unfinished uploads of its tenant and the sum of their bytes.
+    """
+    if max_open_uploads is not None and uploads >= max_open_uploads:
+        sentence = (
+            f"There are already {uploads} unfinished uploads, and this server allows {max_open_uploads} "
+            "(max_open_uploads): finish one of them, or try again later."
+        )
+        raise Refusal(429, sentence, ("Retry-After", "60"))
+    if max_bytes is not None and record.total_size > max_bytes:
+        sentence = (
+            f"The file has {record.total_size} bytes, and all unfinished uploads together may have "
+            f"{max_bytes} (max_bytes)."
+        )
+        raise Refusal(413, sentence, _LIMITED)
+    if max_bytes is not None and size + record.total_size > max_bytes:
+        sentence = (
+            f"The unfinished uploads have {size} of {max_bytes} bytes (max_bytes), which leaves no room for "
+            f"{record.total_size} more: finish one of them, or try again later."
+        )
+        raise Refusal(507, sentence, _LIMITED)
 
 
 def check_reserve(directory_fd: int, reserve: int, size: int) -> None:

@@ -32,7 +32,7 @@ from .records import (
 )
 from .safe_files import closing_fd, open_directory, open_file
 
-__all__ = ["REPEATED_FOR", "Tombstone", "with_offsets"]
+__all__ = ["REPEATED_FOR", "Tombstone", "replay", "with_offsets"]
 
 REPEATED_FOR = 3600.0
 """For how many seconds after publishing a request of a session that took part counts as a repeat. No client waits
@@ -165,7 +165,7 @@ class Tombstone:
                 if same and (fd is not None or self._digest(record.plan, index) == digest.value()):
                     return None
                 keeping.pop_all()
-        again = _replay(spool)
+        again = replay(spool)
         # Started, so that the file is closed even if the pieces are never consumed.
         next(again)
         return again
@@ -208,7 +208,8 @@ def _matches(fd: int, piece: bytes, offset: int) -> bool:
         raise _unavailable(error) from error
 
 
-def _replay(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+def replay(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    """Yield an empty piece first, and then what was written to a temporary file, which is closed at the end."""
     with spool:
         yield b""
         spool.seek(0)

@@ -1,0 +1,141 @@
+"""The stored chunks of an upload: an object each, written once and never again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+from ...protocol.plan import ChunkPlan
+from ..messages import Refusal
+from ..store.tombstone import with_offsets
+from .body import StreamedBody, new_digest
+from .bucket import Bucket
+from .failures import Missing, PreconditionFailed
+
+__all__ = ["DIGEST_SIZE", "ChunkList", "Chunks", "differing"]
+
+DIGEST_SIZE = 16
+"""The bytes of a digest."""
+
+# Some stores list what is still being written, under names of their own.
+_INDEX = re.compile("[0-9]{8}")
+
+
+class ChunkList:
+    """Which chunks were stored when the store was asked. ``record_etag`` is that of the record at that moment."""
+
+    def __init__(self, plan: ChunkPlan) -> None:
+        self.record_etag: str | None = None
+        self._plan = plan
+        self._present = bytearray(plan.count)
+        self._digests = bytearray(DIGEST_SIZE * plan.count)
+        self.count = 0
+
+    def add(self, index: int, size: int, etag: str) -> None:
+        """Note a chunk, unless the object has another size than the chunk."""
+        start, end = self._plan.span(index)
+        if size == end - start and not self._present[index]:
+            self._present[index] = 1
+            self.count += 1
+            with suppress(ValueError):
+                digest = bytes.fromhex(etag.strip('"'))
+                if len(digest) == DIGEST_SIZE:
+                    self._digests[DIGEST_SIZE * index : DIGEST_SIZE * (index + 1)] = digest
+
+    def has(self, index: int, stop: int | None = None) -> bool:
+        """Return whether the chunk is stored, or all of ``range(index, stop)``."""
+        return self._present.find(0, index, index + 1 if stop is None else stop) < 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all chunks are stored."""
+        return self.count == self._plan.count
+
+    @property
+    def digests(self) -> bytes:
+        """The digests of all chunks in a row; zeros for one whose digest the store does not tell."""
+        return bytes(self._digests)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield the ranges ``[start, stop)`` of the stored chunks in ascending order."""
+        start = self._present.find(1)
+        while start >= 0:
+            stop = self._present.find(0, start)
+            yield start, len(self._present) if stop < 0 else stop
+            start = -1 if stop < 0 else self._present.find(1, stop)
+
+
+class Chunks:
+    """The chunk objects of one upload. ``home`` is the prefix of all objects of its key."""
+
+    def __init__(self, bucket: Bucket, home: str, generation: str, plan: ChunkPlan) -> None:
+        self._bucket = bucket
+        self._home = home
+        self._plan = plan
+        self._prefix = f"{home}c/{generation}/"
+
+    def key(self, index: int) -> str:
+        """Return the key of the object of a chunk."""
+        return f"{self._prefix}{index:08d}"
+
+    def listed(self) -> ChunkList:
+        """Ask the store which chunks there are."""
+        found = ChunkList(self._plan)
+        for facts in self._bucket.listed(self._home):
+            if facts.key == f"{self._home}record":
+                found.record_etag = facts.etag
+            elif facts.key.startswith(self._prefix) and _INDEX.fullmatch(index := facts.key[len(self._prefix) :]):
+                found.add(int(index), facts.size, facts.etag)
+        return found
+
+    def store(self, index: int, pieces: Iterator[bytes]) -> tuple[str, bool]:
+        """Write a chunk while its pieces arrive. Return its digest, and whether there was no such chunk before.
+
+        If there was one, the bytes go nowhere, and may differ from those of that chunk.
+        """
+        start, end = self._plan.span(index)
+        body = StreamedBody(piece for _, piece in with_offsets(self._plan, index, pieces))
+        try:
+            if start == end:
+                body.drain()  # boto3 does not read an empty body, so that errors would go unnoticed
+            self._bucket.put(self.key(index), b"" if start == end else body, end - start, new=True)
+        except PreconditionFailed:
+            return body.drain(), False
+        return body.drain(), True
+
+    def digest(self, index: int) -> str | None:
+        """Read a stored chunk and return its digest in hexadecimal, None if it is gone."""
+        digest = new_digest()
+        try:
+            for piece in self._bucket.pieces(self.key(index)):
+                digest.update(piece)
+        except Missing:
+            return None
+        return digest.hexdigest()
+
+    def has_digest(self, index: int, digest: str) -> bool | None:
+        """Return whether a stored chunk has this digest, None if it is gone. Reads it if the store does not tell."""
+        facts = self._bucket.head(self.key(index))
+        if facts is None:
+            return None
+        return facts.etag.strip('"') == digest or self.digest(index) == digest
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes of the chunks of a range. Raises :class:`Missing` if one is gone."""
+        for index in range(start, stop):
+            if self._plan.length(index, index + 1):
+                yield from self._bucket.pieces(self.key(index))
+
+    def delete(self, indexes: Iterator[int] | None = None) -> None:
+        """Delete the objects of these chunks, or of all."""
+        self._bucket.delete([self.key(index) for index in indexes or range(self._plan.count)])
+
+
+def differing(index: int) -> Refusal:
+    """Return the refusal of a chunk that is stored with other bytes."""
+    return Refusal(
+        409,
+        f"Chunk {index + 1} is already stored with other bytes, so the file has changed since its upload "
+        "began: upload it under another identifier.",
+    )

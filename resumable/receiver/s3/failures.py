@@ -1,0 +1,112 @@
+"""Turn the errors of boto3 into refusals, with a line for the log that says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...protocol.headers import LIMIT_HEADER
+from ..messages import Refusal
+
+__all__ = ["Missing", "PreconditionFailed", "StoreFailure", "translate"]
+
+_CHECK_ENDPOINT = "check the endpoint URL and the network"
+_CHECK_KEYS = "check the access key and its secret (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or the profile)"
+_CHECK_REGION = "set the region of the bucket (AWS_DEFAULT_REGION)"
+
+_ADVICE = {
+    "AccessDenied": "allow the access key what the documentation lists, on this bucket and prefix",
+    "AuthorizationHeaderMalformed": _CHECK_REGION,
+    "ExpiredToken": "the credentials have expired: renew them",
+    "IllegalLocationConstraintException": _CHECK_REGION,
+    "InvalidAccessKeyId": _CHECK_KEYS,
+    "InvalidBucketName": "check the name of the bucket",
+    "InvalidToken": "the session token is not valid: renew the credentials",
+    "NoSuchBucket": "create the bucket, or check its name",
+    "PermanentRedirect": _CHECK_REGION,
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
+    "SignatureDoesNotMatch": _CHECK_KEYS,
+    "TokenRefreshRequired": "the credentials have expired: renew them",
+}
+"""What to do about errors that do not end by themselves, by their code."""
+_BARE = {
+    "301": "PermanentRedirect",
+    "400": "a bad request: the credentials may have expired, or the region may be wrong",
+    "403": "AccessDenied",
+}
+"""What the status of an answer without a body, as to HEAD, stands for."""
+_BUSY = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
+_CONDITIONAL = {"412", "409", "ConditionalRequestConflict", "PreconditionFailed"}
+_MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
+_LARGE = {"EntityTooLarge", "MaxMessageLengthExceeded"}
+_FULL = {"InsufficientStorage", "QuotaExceeded", "StorageFull", "XMinioStorageFull"}
+
+
+class PreconditionFailed(Exception):
+    """Raised if ``If-None-Match`` or ``If-Match`` did not hold, so that nothing was written."""
+
+
+class Missing(Exception):
+    """Raised if the object, or the multipart upload, does not exist."""
+
+
+class StoreFailure(Refusal):
+    """Raised if the object store fails. ``detail`` says what happened and what to do, for the log."""
+
+    def __init__(self, status: int, sentence: str, detail: str, *headers: tuple[str, str]) -> None:
+        super().__init__(status, sentence, *headers)
+        self.detail = detail
+
+
+def translate(error: Exception, doing: str) -> Exception:
+    """Return what to raise instead of an error of boto3 that came while ``doing`` something.
+
+    That is :class:`PreconditionFailed`, :class:`Missing`, or a :class:`StoreFailure`.
+    """
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    if not response:
+        return _without_answer(error, doing)
+    said = response.get("Error", {})
+    code, status = str(said.get("Code", "")), int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _CONDITIONAL:
+        return PreconditionFailed(doing)
+    if code in _MISSING:
+        return Missing(doing)
+    return _with_answer(code, status, str(said.get("Message", "")), doing)
+
+
+def _with_answer(code: str, status: int, message: str, doing: str) -> StoreFailure:
+    known = _BARE.get(code, code)
+    happened = f"the object store answered {known or status} ({message.strip() or status}) to {doing}"
+    if code in _LARGE:
+        limit = (LIMIT_HEADER, "file")
+        return StoreFailure(413, "The object store takes no file of this size.", happened, limit)
+    if code in _FULL or status == 507:
+        return StoreFailure(507, "The object store is full: free some space there.", f"{happened}: free some space")
+    if code in _BUSY or (known not in _ADVICE and (status >= 500 or status == 429) and status != 501):
+        return _busy(happened)
+    if known in _ADVICE:
+        return _broken(f"{happened}: {_ADVICE[known]}")
+    return _broken(happened)
+
+
+def _without_answer(error: Exception, doing: str) -> StoreFailure:
+    kind = type(error).__name__
+    if kind in ("NoCredentialsError", "PartialCredentialsError"):
+        return _broken(f"there are no credentials for the object store: {_CHECK_KEYS}")
+    if "Credential" in kind or "Token" in kind or "SSO" in kind:
+        return _broken(f"the credentials for the object store cannot be had ({error}): renew them")
+    if kind in ("ParamValidationError", "InvalidBucketName"):
+        return _broken(f"{doing} is not possible: {error}")
+    if kind == "SSLError":
+        return _broken(f"the object store has no valid certificate for TLS ({error}): {_CHECK_ENDPOINT}")
+    # What is left is the network. The text may name the endpoint, but never a credential.
+    text = str(error).split(", context")[0]
+    return _busy(f"the object store does not answer to {doing} ({text}): {_CHECK_ENDPOINT}")
+
+
+def _busy(detail: str) -> StoreFailure:
+    return StoreFailure(503, "The object store does not answer at the moment: try again.", detail, ("Retry-After", "2"))
+
+
+def _broken(detail: str) -> StoreFailure:
+    return StoreFailure(500, "The server cannot use its object store: see its log for the reason.", detail)

@@ -1,0 +1,73 @@
+"""Find out whether an object store does what several servers need to share it, with a tiny object."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from .body import StreamedBody
+from .bucket import Bucket
+from .failures import PreconditionFailed, StoreFailure
+from .layout import STATE, UPLOAD
+
+__all__ = ["Abilities", "probe"]
+
+_OTHER = '"0123456789abcdef0123456789abcdef"'
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a store can do. ``lacking`` is what it ignores although it is needed, in the words of S3."""
+
+    lacking: tuple[str, ...]
+    copies: bool
+
+
+def probe(bucket: Bucket) -> Abilities:
+    """Try all that is needed with a tiny object. Raises :class:`StoreFailure` if the store cannot be used at all."""
+    key = f"{STATE}probe/{secrets.token_hex(8)}"
+    lacking: list[str] = []
+    etag = bucket.put(key, b"1", 1, new=True, metadata={UPLOAD: "probe"})
+    try:
+        found = bucket.head(key)
+        if found is None or found.metadata.get(UPLOAD) != "probe":
+            lacking.append("metadata of objects")
+        if not _refuses(bucket, key, new=True):
+            lacking.append("If-None-Match of PutObject")
+        if not _refuses(bucket, key, etag=_OTHER):
+            lacking.append("If-Match of PutObject")
+        else:
+            bucket.put(key, b"2", 1, etag=etag)
+        if [facts.key for facts in bucket.listed(key)] != [key]:
+            lacking.append("new objects in ListObjectsV2")
+        copies = _copies(bucket, key)
+        upload_id = bucket.begin_multipart(key, {})
+        part = bucket.put_part(key, upload_id, 1, StreamedBody(iter([b"3"])), 1)
+        try:
+            bucket.complete(key, upload_id, [part], new=True)
+            lacking.append("If-None-Match of CompleteMultipartUpload")
+        except PreconditionFailed:
+            bucket.abort(key, upload_id)
+    finally:
+        bucket.delete([key])
+    return Abilities(tuple(lacking), copies)
+
+
+def _refuses(bucket: Bucket, key: str, *, new: bool = False, etag: str | None = None) -> bool:
+    try:
+        bucket.put(key, b"0", 1, new=new, etag=etag)
+    except PreconditionFailed:
+        return True
+    return False
+
+
+def _copies(bucket: Bucket, key: str) -> bool:
+    """Return whether the store copies an object as a part. Some write an empty part instead."""
+    upload_id = bucket.begin_multipart(key, {})
+    try:
+        bucket.copy_part(key, upload_id, 1, key)
+        return bucket.parts(key, upload_id)[1].size == 1
+    except StoreFailure:
+        return False
+    finally:
+        bucket.abort(key, upload_id)

@@ -1,0 +1,38 @@
+"""Limit the unfinished uploads of a tenant by listing an empty object for each of them.
+
+Nothing is locked: uploads that begin at the same moment may all find room for the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..store.base import UploadRecord
+from ..store.quotas import check_limits
+from .bucket import Bucket
+from .layout import open_marker, open_markers
+
+__all__ = ["OpenUploads"]
+
+
+class OpenUploads:
+    """The markers of unfinished uploads, and their limits; see :class:`~resumable.receiver.s3.store.S3Store`."""
+
+    def __init__(self, bucket: Bucket, max_open_uploads: int | None, max_bytes: int | None) -> None:
+        self._bucket = bucket
+        self._max_open_uploads = max_open_uploads
+        self._max_bytes = max_bytes
+
+    def begin(self, key: str, record: UploadRecord) -> None:
+        """Mark an upload as unfinished. Raises :class:`Refusal` if there is no room for it: 413, 429 or 507."""
+        if self._max_open_uploads is not None or self._max_bytes is not None:
+            others = [size for other, size in self._marked(record.tenant) if other != key]
+            check_limits(self._max_open_uploads, self._max_bytes, len(others), sum(others), record)
+        self._bucket.put(open_marker(record.tenant, key, record.total_size), b"", 0)
+
+    def _marked(self, tenant: str) -> Iterator[tuple[str, int]]:
+        """Yield key and size of the unfinished uploads of a tenant."""
+        prefix = open_markers(tenant)
+        for facts in self._bucket.listed(prefix):
+            key, _, size = facts.key[len(prefix) :].partition(".")
+            yield key, int(size)

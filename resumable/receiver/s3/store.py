@@ -1,0 +1,164 @@
+"""Store uploads in a bucket of an S3-compatible object store, from any number of machines.
+
+Nothing is kept on the machine or between two requests, and the machines say nothing to each other: what they have to
+agree on, they agree on by requests that the store fulfils only under a condition (``If-None-Match``, ``If-Match``).
+:mod:`~resumable.receiver.s3.layout` describes the objects.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ...errors import OptionError
+from ..messages import Refusal
+from ..store.base import UploadRecord, UploadStatus
+from ..store.files import MOST_OPEN_UPLOADS
+from .bucket import Bucket
+from .composition import PartPlan
+from .connection import connect
+from .failures import PreconditionFailed, StoreFailure
+from .layout import UPLOAD, home_of
+from .lease import Records
+from .policy import ObjectPolicy
+from .probe import probe
+from .publication import free_name, taken
+from .quotas import OpenUploads
+from .state import UploadState
+from .tombstone import ObjectTombstone
+from .upload import ObjectUpload, tombstone
+
+__all__ = ["PART_SIZE", "S3Store"]
+
+PART_SIZE = 5 * 2**20
+"""The least size in bytes that object stores take for a part of an object."""
+
+_DAY = 86400.0
+_PATIENCE = 8.0
+_LONGEST_KEY = 1024
+_ROOM_FOR_NUMBER = 16
+_LARGEST_PUT = 5 * 2**30
+
+
+class S3Store:
+    """Keeps uploads in a bucket, below ``prefix``: finished ones under their names, the others in ``.resumable/``.
+
+    ``client`` is a boto3 client for S3; without one, a client with the credentials and the region of the environment
+    is made for ``endpoint_url``, or for AWS.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        client: Any = None,
+        endpoint_url: str | None = None,
+        existing: str = "number",
+        stale_after: float = 7 * _DAY,
+        forget_after: float = 7 * _DAY,
+        collected: bool | None = None,
+        patience: float = 15.0,
+        lease: float = 20.0,
+        part_size: int = PART_SIZE,
+        max_open_uploads: int | None = MOST_OPEN_UPLOADS,
+        max_bytes: int | None = None,
+        single_replica: bool = False,
+    ) -> None:
+        if existing not in ("number", "replace", "refuse"):
+            raise OptionError("existing", existing, "one of 'number', 'replace', 'refuse'")
+        prefix = prefix.strip("/")
+        self._client = client
+        self._endpoint_url = endpoint_url
+        self._single_replica = single_replica
+        self._prepared = False
+        where = (bucket, f"{prefix}/" if prefix else "")
+        self._bucket = Bucket(*where, self._connect, conditions=not single_replica)
+        self._probed = Bucket(*where, self._connect_briefly, logs=False)
+        self._records = Records(self._bucket)
+        self.stale_after = stale_after
+        self._open_uploads = OpenUploads(self._bucket, max_open_uploads, max_bytes)
+        self._policy = ObjectPolicy(
+            self._bucket, existing, patience, lease, forget_after, collected, part_size, self._open_uploads
+        )
+
+    def prepare(self) -> None:
+        """Prove with a tiny object that the store does what is needed, to notice errors before the first upload.
+
+        Raises :class:`StoreFailure` if it does not; its ``detail`` says what to do. Takes at most 15 seconds if the
+        store does not answer.
+        """
+        abilities = probe(self._probed)
+        self._bucket.copies = abilities.copies
+        if abilities.lacking and not self._single_replica:
+            ignored = ", ".join(abilities.lacking)
+            raise StoreFailure(
+                501,
+                "The server cannot use its object store: see its log for the reason.",
+                f"the object store ignores {ignored}, so servers that share it could replace each other's objects: use "
+                "another object store, or say that this is the only server (single_replica=True, --single-replica)",
+            )
+        self._prepared = True
+
+    def _connect(self) -> Any:
+        return self._client or connect(self._endpoint_url)
+
+    def _connect_briefly(self) -> Any:
+        return self._client or connect(self._endpoint_url, patience=_PATIENCE, attempts=1)
+
+    def open(self, key: str) -> ObjectUpload | None:
+        """See :meth:`Store.open`."""
+        snapshot = self._records.read(f"{home_of(key)}record")
+        return None if snapshot is None else ObjectUpload(self._policy, key, snapshot)
+
+    def create(self, key: str, record: UploadRecord) -> None:
+        """See :meth:`Store.create`. Begins the multipart upload if the file needs one."""
+        if not self._prepared:
+            self.prepare()
+        plan = PartPlan(record.plan, self._policy.part_size)
+        self._check(record)
+        if self._policy.existing == "refuse" and self._bucket.head(record.name) is not None:
+            raise taken(record.name)
+        self._open_uploads.begin(key, record)
+        generation, target, upload_id = secrets.token_hex(8), record.name, None
+        if plan.count > 1 or record.total_size > self._policy.part_size:
+            if self._policy.existing == "number":
+                target = free_name(self._bucket, record.name)
+            upload_id = self._bucket.begin_multipart(target, {UPLOAD: f"{key}-{generation}"})
+        try:
+            self._records.write(f"{home_of(key)}record", UploadState(record, generation, target, upload_id))
+        except PreconditionFailed:
+            if upload_id is not None:
+                self._bucket.abort(target, upload_id)
+
+    def _check(self, record: UploadRecord) -> None:
+        """Raise :class:`Refusal` if the store can never take the file."""
+        if len((self._bucket.prefix + record.name).encode()) > _LONGEST_KEY - _ROOM_FOR_NUMBER:
+            raise Refusal(400, "The path of the file is too long for the object store: use a shorter one.")
+        start, end = record.plan.span(record.total_chunks - 1)
+        if end - start > _LARGEST_PUT:
+            raise Refusal(413, f"The object store takes no chunk of more than {_LARGEST_PUT} bytes: send smaller ones.")
+
+    @contextmanager
+    def earlier(self, key: str) -> Iterator[ObjectTombstone | None]:
+        """See :meth:`Store.earlier`."""
+        snapshot = self._records.read(f"{home_of(key)}past")
+        yield None if snapshot is None else tombstone(self._policy, key, snapshot)
+
+    def forget(self, key: str, record: UploadRecord) -> bool:
+        """See :meth:`Store.forget`."""
+        upload = self.open(key)
+        if upload is None:
+            return False
+        with upload:
+            return upload.forget(record)
+
+    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+        """See :meth:`Store.uploads`."""
+        return iter(())
+
+    def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
+        """See :meth:`Store.sweep`."""
+        return 0

@@ -1,0 +1,128 @@
+"""Remember published objects, and find out whether they still exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from tempfile import SpooledTemporaryFile
+
+from ..messages import Refusal
+from ..store.base import UploadRecord
+from ..store.tombstone import REPEATED_FOR, replay, with_offsets
+from .body import new_digest
+from .bucket import Bucket
+from .chunks import DIGEST_SIZE
+from .failures import Missing, StoreFailure
+from .layout import UPLOAD
+from .state import Snapshot
+
+__all__ = ["ObjectTombstone"]
+
+_IN_MEMORY = 1 << 20
+
+
+class ObjectTombstone:
+    """A :class:`~resumable.receiver.store.base.PublishedUpload` on an object store.
+
+    ``digests`` is the key of the object with the digests of its chunks. ``replaced`` says whether uploads may replace
+    objects.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        snapshot: Snapshot,
+        digests: str,
+        *,
+        collected: bool | None,
+        forget_after: float,
+        replaced: bool,
+    ) -> None:
+        self._bucket = bucket
+        self._snapshot = snapshot
+        self._digests = digests
+        self._collected = collected
+        self._forget_after = forget_after
+        self._replaced = replaced
+
+    @property
+    def record(self) -> UploadRecord:
+        """See :attr:`PublishedUpload.record`."""
+        return self._snapshot.state.record
+
+    def finished_by(self, session: str) -> bool:
+        """See :meth:`PublishedUpload.finished_by`."""
+        return session in self.record.sessions and self._age() <= REPEATED_FOR
+
+    def stands(self, *, collected: bool) -> bool:
+        """See :meth:`PublishedUpload.stands`. Asks for the facts of the object, and does not read it."""
+        if self.record.forgotten:
+            return False
+        if self._is_collected(collected):
+            return self._age() <= self._forget_after
+        try:
+            found = self._bucket.head(self._name)
+        except StoreFailure as error:
+            raise _unavailable() from error
+        if found is None:
+            return False
+        if found.etag == self._snapshot.state.etag:
+            return True
+        # Another upload of this receiver has replaced it, as it may: then the older one counts as stored, too.
+        return self._replaced and UPLOAD in found.metadata and self._age() <= self._forget_after
+
+    def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
+        """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name."""
+        with ExitStack() as keeping:
+            spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY))
+            digest = new_digest()
+            for _, piece in with_offsets(record.plan, index, pieces):
+                spool.write(piece)
+                digest.update(piece)
+            if self._has(record, index, digest.digest()):
+                return None
+            keeping.pop_all()
+        again = replay(spool)
+        # Started, so that the file is closed even if the pieces are never consumed.
+        next(again)
+        return again
+
+    def has_chunk(self, index: int, digest: bytes) -> bool:
+        """Return whether a chunk of the published file has this digest, as far as that is known."""
+        start = DIGEST_SIZE * index
+        with suppress(Missing):
+            return b"".join(self._bucket.pieces(self._digests, start, start + DIGEST_SIZE)) == digest
+        return False
+
+    def _has(self, record: UploadRecord, index: int, digest: bytes) -> bool:
+        try:
+            found = self._bucket.head(self._name)
+            if found is not None and found.etag == self._snapshot.state.etag:
+                return self._read_digest(record, index) == digest
+            return record.plan == self.record.plan and self.has_chunk(index, digest)
+        except StoreFailure as error:
+            raise _unavailable() from error
+
+    def _read_digest(self, record: UploadRecord, index: int) -> bytes:
+        digest = new_digest()
+        with suppress(Missing):
+            for piece in self._bucket.pieces(self._name, *record.plan.span(index)):
+                digest.update(piece)
+        return digest.digest()
+
+    def _is_collected(self, collected: bool) -> bool:
+        for said in (self._collected, self.record.collected):
+            if said is not None:
+                return said
+        return collected
+
+    def _age(self) -> float:
+        return self._bucket.now() - self._snapshot.modified
+
+    @property
+    def _name(self) -> str:
+        return self.record.published or self.record.name
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, "The server cannot check whether it still has the file: try again.", ("Retry-After", "5"))

@@ -1,0 +1,259 @@
+"""One upload of an :class:`~resumable.receiver.s3.store.S3Store`."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..messages import Refusal
+from ..store.base import Discarded, UploadRecord, other_hash
+from .chunks import ChunkList, Chunks, differing
+from .composition import PartPlan, Parts
+from .failures import Missing, PreconditionFailed
+from .layout import home_of, open_marker
+from .lease import Lease
+from .policy import ObjectPolicy
+from .publication import Publication
+from .state import Snapshot, UploadState
+from .tombstone import ObjectTombstone
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ObjectUpload", "tombstone"]
+
+
+class ObjectUpload:
+    """A :class:`~resumable.receiver.store.base.StoredUpload` whose record was ``snapshot`` when it was opened."""
+
+    def __init__(self, policy: ObjectPolicy, key: str, snapshot: Snapshot) -> None:
+        self._policy = policy
+        self._bucket = policy.bucket
+        self._key = key
+        self._home = home_of(key)
+        self._opened = snapshot
+        self.record = snapshot.state.record
+        self._plan = PartPlan(self.record.plan, policy.part_size)
+        self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan)
+        self._lease = Lease(
+            self._bucket,
+            f"{self._home}record",
+            snapshot,
+            secrets.token_hex(8),
+            seconds=policy.lease,
+            patience=policy.patience,
+        )
+        self._list: ChunkList | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lease.release()
+
+    def has(self, index: int) -> bool:
+        """See :meth:`StoredUpload.has`."""
+        return self._over() or self._listed().has(index)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """See :meth:`StoredUpload.ranges`."""
+        return iter([(0, self._plan.plan.count)]) if self._over() else self._listed().ranges()
+
+    def stored(self) -> int:
+        """See :meth:`StoredUpload.stored`."""
+        return self._plan.plan.count if self._over() else self._listed().count
+
+    def complete(self) -> bool:
+        """See :meth:`StoredUpload.complete`."""
+        return self._over() or self._listed().complete
+
+    def _over(self) -> bool:
+        """Return whether the upload is published, as far as that is known."""
+        return self._lease.state.record.published is not None
+
+    def _listed(self) -> ChunkList:
+        """Ask the store which chunks there are, once for each request, and again after it has stored one."""
+        if self._list is None:
+            listed = self._chunks.listed()
+            if listed.record_etag != self._lease.snapshot.etag:
+                self._lease.reread()
+            self._list = listed
+        return self._list
+
+    def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
+        """See :meth:`StoredUpload.receive`. The pieces go to the store as they arrive."""
+        if self._over():
+            return self._repeat(index, pieces)
+        digest, new = self._chunks.store(index, pieces)
+        if not new:
+            same = self._chunks.has_digest(index, digest)
+            if same is None:
+                self._lease.reread()
+                same = self._over() and tombstone(self._policy, self._key, self._lease.snapshot).has_chunk(
+                    index, bytes.fromhex(digest)
+                )
+            if not same:
+                raise differing(index)
+        self._list = None
+        try:
+            listed = self._listed()
+        except Discarded:
+            self._chunks.delete(iter([index]))
+            raise
+        if self._over():
+            # It was published while this chunk came, and the objects of its chunks are gone.
+            self._chunks.delete(iter([index]))
+            if not tombstone(self._policy, self._key, self._lease.snapshot).has_chunk(index, bytes.fromhex(digest)):
+                raise differing(index)
+            return False
+        if new:
+            self._compose(index, listed)
+        return new
+
+    def _repeat(self, index: int, pieces: Iterator[bytes]) -> bool:
+        past = tombstone(self._policy, self._key, self._lease.snapshot)
+        if past.repeats(self.record, index, pieces) is not None:
+            raise differing(index)
+        return False
+
+    def _compose(self, index: int, listed: ChunkList) -> None:
+        """Make the part that the chunk completes, so that less is left to do at the end."""
+        state = self._lease.state
+        part = self._plan.part_of(index)
+        if state.upload_id is not None and listed.has(*self._plan.chunks(part)):
+            # If that fails, it is done at the end.
+            with suppress(Refusal, Missing):
+                Parts(self._bucket, self._chunks, self._plan, state.target, state.upload_id).make(part)
+
+    def set_file_sha256(self, sha256: str) -> None:
+        """See :meth:`StoredUpload.set_file_sha256`."""
+
+        def said(state: UploadState) -> UploadState | None:
+            known = state.record.file_sha256
+            if known is not None and known != sha256:
+                raise other_hash(known, sha256)
+            if known is not None or state.record.published is not None:
+                return None
+            return replace(state, record=replace(state.record, file_sha256=sha256))
+
+        self._lease.update(said)
+
+    def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
+        """See :meth:`StoredUpload.publish`. The right to finish is kept for :meth:`notify_once`."""
+        if not self._lease.acquire(lambda state: state.record.published is not None):
+            return None
+        with self._kept():
+            listed = self._chunks.listed()
+            state = self._lease.state
+            if not listed.complete:
+                raise OSError(errno.EIO, "a chunk of the upload is missing")
+            if verify is not None:
+                verify(state.record, self._chunks.pieces(0, self._plan.plan.count))
+            mark, existing = f"{self._key}-{state.generation}", self._policy.existing
+            publication = Publication(self._bucket, self._chunks, self._plan, mark, existing, self._lease.write)
+            try:
+                state = publication.publish(state)
+            except Missing:
+                raise OSError(errno.EIO, "a chunk of the upload is missing") from None
+            digests = listed.digests
+            self._bucket.put(_digests(self._home, state), digests, len(digests))
+            state = replace(state, record=replace(state.record, published=state.target), upload_id=None)
+            self._lease.write(state)
+            self._remove_chunks()
+            return state.record
+
+    def notify_once(
+        self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
+    ) -> bool:
+        """See :meth:`StoredUpload.notify_once`."""
+        if not self._lease.acquire(lambda state: state.record.published is None or state.record.announced):
+            return False
+        with self._kept():
+            state = self._lease.state
+            record = state.record
+            if record.published is None or record.announced:
+                return False
+            if callback is not None:
+                callback(record)
+            owned = collected if self._policy.collected is None else self._policy.collected
+            sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
+            announced = replace(record, announced=True, collected=owned, sessions=sessions)
+            self._lease.release(replace(self._lease.state, record=announced))
+            return True
+
+    def published(self) -> ObjectTombstone | None:
+        """See :meth:`StoredUpload.published`."""
+        return tombstone(self._policy, self._key, self._opened) if self._over() else None
+
+    def give_way(self) -> None:
+        """See :meth:`StoredUpload.give_way`."""
+        with suppress(Discarded):
+            if self._lease.acquire(lambda state: state.record.published is None):
+                with self._kept():
+                    self._remove_chunks()
+                    text = self._lease.state.encoded()
+                    self._bucket.put(f"{self._home}past", text, len(text))
+                    self._remove_record()
+
+    def forget(self, record: UploadRecord) -> bool:
+        """See :meth:`Store.forget`."""
+
+        def forgotten(state: UploadState) -> UploadState | None:
+            known = state.record
+            if known.published is None or known.published != record.published or known.forgotten:
+                return None
+            return replace(state, record=replace(known, forgotten=True))
+
+        return self._lease.update(forgotten)
+
+    def discard(self) -> None:
+        """See :meth:`StoredUpload.discard`."""
+        self._lease.acquire(lambda state: False)
+        with self._kept():
+            state = self._lease.state
+            self._remove_record()
+            if state.upload_id is not None:
+                self._bucket.abort(state.target, state.upload_id)
+            self._remove_chunks()
+
+    def _remove_record(self) -> None:
+        """Remove the record, so that the next request with the key begins a new upload."""
+        self._lease.abandon()
+        self._bucket.delete([f"{self._home}record"])
+
+    def _remove_chunks(self) -> None:
+        self._chunks.delete()
+        self._bucket.delete([open_marker(self.record.tenant, self._key, self.record.total_size)])
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Give the right to finish back if the block raises."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Refusal, PreconditionFailed):
+                self._lease.release()
+            raise
+
+
+def tombstone(policy: ObjectPolicy, key: str, snapshot: Snapshot) -> ObjectTombstone:
+    """Return what is remembered of the published upload of this record."""
+    return ObjectTombstone(
+        policy.bucket,
+        snapshot,
+        _digests(home_of(key), snapshot.state),
+        collected=policy.collected,
+        forget_after=policy.forget_after,
+        replaced=policy.existing == "replace",
+    )
+
+
+def _digests(home: str, state: UploadState) -> str:
+    return f"{home}d/{state.generation}"

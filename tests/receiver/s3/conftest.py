@@ -1,0 +1,33 @@
+"""One object store for all tests of storing into one, and a bucket for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from support.object_store import CREDENTIALS, ObjectStore, running
+
+
+@pytest.fixture(scope="session")
+def running_store() -> Iterator[ObjectStore]:
+    before = dict(os.environ)
+    os.environ.update(CREDENTIALS)
+    try:
+        with running() as store:
+            yield store
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def object_store(running_store: ObjectStore) -> Iterator[ObjectStore]:
+    running_store.forget()
+    yield running_store
+    running_store.before = None
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore) -> str:
+    return object_store.bucket()
