@@ -14,6 +14,7 @@ from resumable.core import states
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 from resumable.statuses import STATUSES
+from resumable.testing import CHECKS
 
 DOCS = Path(__file__).parent
 MARK = ".. The table below is written by docs/tables.py from the rows of the code.\n"
@@ -64,6 +65,14 @@ def statuses() -> str:
     return table("10 20 15 30 25", rows)
 
 
+def checks() -> str:
+    """The table of checks."""
+    rows = [("check", "the server", "claim", "what one that fails would need")]
+    for row in CHECKS:
+        rows.append((literal(row.name), row.severity.value, prose(row.sentence), prose(row.needs)))
+    return table("20 10 30 40", rows)
+
+
 def machine(
     title: str, table: Mapping[tuple[Enum, Enum], Enum], noops: Collection[tuple[Enum, Enum]] = frozenset()
 ) -> str:
@@ -105,7 +114,13 @@ def machines() -> str:
     )
 
 
-TABLES = {"options.rst": options, "events.rst": events, "states.rst": machines, "statuses.rst": statuses}
+TABLES = {
+    "options.rst": options,
+    "events.rst": events,
+    "states.rst": machines,
+    "statuses.rst": statuses,
+    "testing.rst": checks,
+}
 
 
 def renewed(name: str) -> str:

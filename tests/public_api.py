@@ -21,6 +21,7 @@ import click
 
 import resumable
 import resumable.receiver
+import resumable.testing
 from resumable import dialects, errors, identifiers
 from resumable.cli.app import COMMANDS, group
 from resumable.cli.output.exit_codes import MEANINGS
@@ -44,7 +45,13 @@ def signature(function: object) -> str:
 
 def members(name: str, cls: type) -> Iterator[str]:
     """What a class has: how it is made, and all that is public of it and of its own bases."""
-    listed = {*resumable.__all__, *errors.__all__, *resumable.receiver.__all__, *dir(builtins)}
+    listed = {
+        *resumable.__all__,
+        *errors.__all__,
+        *resumable.receiver.__all__,
+        *resumable.testing.__all__,
+        *dir(builtins),
+    }
     bases = [base.__name__ for base in cls.__bases__ if base is not object and base.__name__ in listed]
     yield f"class {name}({', '.join(bases)})"
     if issubclass(cls, Enum):
@@ -143,7 +150,11 @@ def public() -> list[str]:
     lines = [
         *options(),
         *events(),
-        *(line for module in (resumable, errors, resumable.receiver, identifiers, dialects) for line in names(module)),
+        *(
+            line
+            for module in (resumable, errors, resumable.receiver, resumable.testing, identifiers, dialects)
+            for line in names(module)
+        ),
         *sorted(headers()),
         *command_line(),
         *installed(),

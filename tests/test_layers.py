@@ -47,7 +47,8 @@ BELOW: dict[str, set[str]] = {
     "unfinished": {"errors"},
     "session": BASE | CLIENT - {"session"} | {"protocol", "signals"},
     "receiver": BASE | {"protocol", "signals"},
-    "cli": BASE | CLIENT | {"protocol", "signals", "receiver", ""},
+    "testing": BASE | {"protocol", "transport", "receiver"},
+    "cli": BASE | CLIENT | {"protocol", "signals", "receiver", "testing", ""},
     "__main__": {"cli", ""},
     "": BASE | CLIENT | {"protocol", "signals"},
 }
@@ -141,9 +142,10 @@ def test_only_signals_imports_blinker() -> None:
     assert importers("blinker") == {"resumable.signals"}
 
 
-def test_only_the_http_transport_imports_requests() -> None:
+def test_only_the_http_transport_and_the_checks_import_requests() -> None:
     transport = {f"resumable.transport.{name}" for name in ("channel", "http", "template")}
-    assert importers("requests", "urllib3") == {"resumable.static_types", *transport}
+    checks = {f"resumable.testing.{name}" for name in ("checks.base", "runner", "target")}
+    assert importers("requests", "urllib3") == {"resumable.static_types", *transport, *checks}
 
 
 def test_the_receiver_never_imports_the_client() -> None:
@@ -183,7 +185,7 @@ def test_nothing_sleeps() -> None:
 def test_threads_are_made_by_dispatch_and_by_servers_only() -> None:
     makers = {part(module) for module in users_of("Thread", "Timer", "ThreadPoolExecutor", "start_new_thread")}
     assert "dispatch" in makers
-    assert makers <= {"dispatch", "receiver", "cli"}
+    assert makers <= {"dispatch", "receiver", "cli", "testing"}
 
 
 def test_only_dispatch_touches_the_core_of_a_file() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``resumable upload``, ``serve``, ``demo`` and ``doctor``.
+"""The command line: ``resumable upload``, ``serve``, ``demo``, ``doctor`` and ``conformance``.
 
 It adds click and rich (the extra ``cli``) to what the library offers. Without them one line says what to install.
 """

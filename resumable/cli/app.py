@@ -15,7 +15,7 @@ from .output.resume_command import program
 
 __all__ = ["COMMANDS", "group", "run"]
 
-COMMANDS = ("upload", "serve", "demo", "doctor")
+COMMANDS = ("upload", "serve", "demo", "doctor", "conformance")
 
 
 class Group(click.Group):

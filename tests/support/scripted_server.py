@@ -302,6 +302,19 @@ class ScriptedServer:
         self.wait(nothing_comes, "an end of what clients sent")
         return self.begun
 
+    def others(self, request: Request) -> list[Request]:
+        """Take in the heads of all requests that came on new connections before this was called, and return those that
+        are not answered, besides this one."""
+
+        def known() -> bool:
+            fresh = any(connection.request is None for connection in self._open)
+            return not fresh and not select.select([self._listener], [], [], 0)[0]
+
+        self.wait(known, "the heads of requests")
+        with self.condition:
+            begun = [connection.request for connection in self._open]
+        return [other for other in begun if other is not None and other is not request and not other.answered]
+
     def left(self, request: Request) -> None:
         """Do something about a client that has left before it was answered; for classes derived from this one."""
 

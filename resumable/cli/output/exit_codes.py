@@ -57,7 +57,7 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.DONE: "everything is at the server",
-    ExitCode.SOME_FAILED: "some files failed, or several for different reasons",
+    ExitCode.SOME_FAILED: "some files failed, or several for different reasons; or the server failed a check",
     ExitCode.USAGE: "the command line is wrong, a plugin failed, or a package is not installed",
     ExitCode.SOURCE: "a source is missing or cannot be read, or there is nothing to upload",
     ExitCode.REFUSED: "the server refused the upload",
@@ -65,7 +65,7 @@ MEANINGS = {
     ExitCode.AUTHENTICATION: "credentials are missing or wrong (401, 403, 407, or a login page)",
     ExitCode.TLS: "no secure connection: the certificate is not trusted, or the server does not speak TLS",
     ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had confirmed",
-    ExitCode.UNWRITABLE: "everything was done, but the standard output is full or closed",
+    ExitCode.UNWRITABLE: "everything was done, but the standard output or a report cannot be written",
     ExitCode.HUNG_UP: "SIGHUP, the terminal was closed; the command that resumes was printed",
     ExitCode.INTERRUPTED: "Ctrl-C; the command that resumes was printed",
     ExitCode.TERMINATED: "SIGTERM; the command that resumes was printed",

@@ -1,0 +1,195 @@
+"""``resumable conformance TARGET``"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import OptionError, Resumable
+from ..errors import redact_url
+from ..testing.checks import CHECKS, Check
+from ..testing.reports import as_object, junit, summary
+from ..testing.runner import NotAdmitted, Outcome, Result, Unreachable, run_checks, select
+from ..testing.target import Target
+from ..transport.base import TLSFailure
+from .interruption import InterruptGuard
+from .output.exit_codes import ExitCode, option_in_words
+from .params.auth import authorised, certificate_flag, certificates, token_flags, typed_token
+from .params.command import NAMES, OUTPUT, Command, Option, console, styled
+from .params.flags import DIALECTS, dialect_flag, option_flags, options_from_context
+
+__all__ = ["command"]
+
+_FLAGS = [
+    flag
+    for flag in option_flags()
+    if flag.section == NAMES
+    or flag.name
+    in (
+        "chunk_size",
+        "headers",
+        "method",
+        "params_in",
+        "permanent_errors",
+        "query",
+        "success_statuses",
+        "test_method",
+        "test_target",
+        "timeout",
+        "upload_method",
+    )
+]
+"""The flags of an upload that say how to speak to the server."""
+
+_MARKS = {
+    Outcome.PASSED: ("ok      ", "green"),
+    Outcome.FAILED: ("FAILED  ", "bold red"),
+    Outcome.SKIPPED: ("skipped ", "yellow"),
+}
+_WIDTH = max(len(check.name) for check in CHECKS)
+
+
+@click.command(
+    cls=Command,
+    short_help="Check that a server speaks the protocol.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("target", metavar="TARGET", required=False)
+@click.pass_context
+def command(context: click.Context, /, target: str | None, **values: Any) -> int:
+    """Check that the server at TARGET takes whatever clients of the protocol send, and refuses what makes no sense.
+
+    This is for people who write servers. Each check sends small files of its own, one request at a time or several at
+    once. If it fails, it says what the server answered and what it would need. The files stay at the server; their
+    names begin with check-.
+
+    The exit code is 1 if the server fails a check of what it must do. With --strict, the same holds for what it should
+    do.
+    """
+    if values["list"]:
+        for check in CHECKS:
+            click.echo(f"{check.name:<{_WIDTH}}  {check.severity.value:<6}  {check.sentence}")
+        return ExitCode.DONE
+    if target is None:
+        raise click.UsageError("Missing argument 'TARGET'.", context)
+    taken = {flag.name for flag in _FLAGS}
+    options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
+    options = {name: value for name, value in options.items() if name in taken}
+    with InterruptGuard(), certificates(values["cacert"]):
+        try:
+            checks = select(values["only"])
+            options["headers"] = authorised(options.get("headers", {}), typed_token(context, values))
+            Resumable(target, **options).close()
+            run = _Run(Target(target, files=values["files"], **options), values)
+        except OptionError as error:
+            raise click.UsageError(option_in_words(error), context) from None
+        except KeyError as error:
+            raise click.UsageError(f"--only: there is no check {error.args[0]!r}; --list shows all", context) from None
+        except (OSError, ValueError) as error:
+            raise click.UsageError(str(error), context) from None
+        return run.run(checks)
+
+
+class _Run:
+    """One run of the checks. Results are printed as they come, and what is left at the server also after Ctrl-C."""
+
+    def __init__(self, target: Target, flags: Mapping[str, Any]) -> None:
+        self._target = target
+        self._flags = flags
+        self._console = console()
+        self._results: list[Result] = []
+
+    def run(self, checks: Iterable[Check]) -> int:
+        """Return the exit code."""
+        try:
+            for result in run_checks(self._target, checks):
+                self._results.append(result)
+                self._show(result)
+        except NotAdmitted as refusal:
+            advice = "pass credentials with --token-file, --token-env or --header @FILE"
+            return self._stopped(ExitCode.AUTHENTICATION, f"{refusal}; {advice}")
+        except Unreachable as error:
+            code = ExitCode.TLS if isinstance(error.failure, TLSFailure) else ExitCode.EXHAUSTED
+            return self._stopped(code, f"{error}; check the URL and whether the server runs")
+        finally:
+            self._target.close()
+            self._say_what_is_left()
+        return self._summarise()
+
+    def _show(self, result: Result) -> None:
+        check = result.check
+        if self._flags["json"]:
+            click.echo(json.dumps({"event": "check", **as_object(result)}))
+        reason = f" → {result.reason}" if result.reason else ""
+        self._say(_MARKS[result.outcome], (f"{check.name:<{_WIDTH}}  ", "bold"), f"{check.sentence}{reason}")
+        if result.outcome is Outcome.FAILED:
+            self._say(f"{'':{_WIDTH + 10}}It {check.severity.value} do this: {check.needs}")
+
+    def _say(self, *parts: tuple[str, str] | str) -> None:
+        self._console.print(styled(*parts), soft_wrap=True)
+
+    def _stopped(self, code: ExitCode, why: str) -> int:
+        self._say(("FAILED  ", "bold red"), f"no check was made: {why}")
+        if self._flags["json"]:
+            click.echo(json.dumps({"event": "result", "exit_code": code, "reason": why}))
+        return code
+
+    def _say_what_is_left(self) -> None:
+        whole = sum(self._target.sent.values())
+        parts = len(self._target.sent) - whole
+        if whole or parts:
+            what = "1 file" if whole == 1 else f"{whole} files"
+            if parts:
+                what += f", and parts of {parts} other{'s' if parts > 1 else ''}"
+            self._say(("left    ", "bold"), f"{what}; delete them at the server, the protocol cannot")
+
+    def _summarise(self) -> int:
+        """Say how many checks ended how, and write the reports. Return the exit code."""
+        counts = summary(self._results)
+        code = ExitCode.SOME_FAILED if counts["failed" if self._flags["strict"] else "broken"] else ExitCode.DONE
+        failed, broken = counts["failed"], counts["broken"]
+        which = f" ({broken} of what it must do)" if failed else ""
+        text = f"{counts['passed']} checks passed, {failed} failed{which}, {counts['skipped']} skipped"
+        self._say(("done: ", "bold"), text)
+        if not self._target.sees_files:
+            self._say("The checks believed the server: with --files DIRECTORY they compare the bytes of its files.")
+        if self._flags["json"]:
+            click.echo(json.dumps({"event": "result", "exit_code": code, **counts}))
+        if (path := self._flags["junit"]) is not None:
+            try:
+                Path(path).write_text(junit(redact_url(self._target.url), self._results), encoding="utf-8")
+            except OSError as error:
+                self._say(("failed: ", "bold red"), f"cannot write {path}: {error.strerror}")
+                return ExitCode.UNWRITABLE
+        return code
+
+
+command.params.extend(
+    [
+        Option(
+            "--only",
+            metavar="NAME",
+            multiple=True,
+            help="Make this check only. May be given several times.",
+        ),
+        Option("--list", is_flag=True, help="List the checks and exit."),
+        Option(
+            "--files",
+            type=click.Path(exists=True, file_okay=False),
+            help="Directory on this machine into which the server puts finished files, to compare their bytes.",
+        ),
+        Option("--strict", is_flag=True, help="Fail if the server does not do what it should, too."),
+        Option("--json", is_flag=True, section=OUTPUT, help="Write each result to the standard output, as JSON."),
+        Option(
+            "--junit", type=click.Path(dir_okay=False), section=OUTPUT, help="Write the results to this file, as XML."
+        ),
+        *token_flags(),
+        certificate_flag(),
+        dialect_flag(),
+        *_FLAGS,
+    ]
+)

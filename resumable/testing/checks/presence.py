@@ -1,0 +1,140 @@
+"""What the server says when it is asked for a chunk."""
+
+from __future__ import annotations
+
+from ..target import Target
+from .base import Check, CheckFailed, Sample, Severity, check
+
+__all__ = ["CHECKS"]
+
+
+@check(
+    "missing-chunk",
+    Severity.MUST,
+    "A chunk that was never sent is not there.",
+    "Answer a GET for such a chunk with 204. Clients do not send a chunk for which the answer is 200 or 201, so a page "
+    "or a catch-all under 200 loses files.",
+)
+def missing_chunk(target: Target) -> None:
+    """Ask for two chunks of a file that was never sent."""
+    Sample.of(target, 3).expect_missing(1, 3)
+
+
+@check(
+    "missing-empty-file",
+    Severity.MUST,
+    "The chunk of an empty file that was never sent is not there.",
+    "Look for the chunk itself: that as many bytes are there as the file has holds of every empty file.",
+    "missing-chunk",
+)
+def missing_empty_file(target: Target) -> None:
+    """Ask for the chunk of an empty file."""
+    Sample(target, 0).expect_missing(1)
+
+
+@check(
+    "status-of-missing",
+    Severity.SHOULD,
+    "The answer for a chunk that is not there is no error.",
+    "Answer with 204, or with 404 if no client is flow.js: browsers show errors on their console, monitors count those "
+    "of the server, and flow.js gives up on 404, 500 and some others.",
+)
+def status_of_missing(target: Target) -> None:
+    """Ask for a chunk that was never sent."""
+    answer = Sample.of(target, 3).ask(2)
+    flow = target.names.chunk_number == "flowChunkNumber"
+    if target.succeeded(answer):
+        return  # missing-chunk is about that
+    if answer.status not in ((202, 204, 206) if flow else (202, 204, 206, 404)):
+        raise CheckFailed(str(answer))
+
+
+@check(
+    "stored-chunk",
+    Severity.SHOULD,
+    "A chunk of an unfinished file is there after it was accepted.",
+    "Answer a GET for such a chunk with 200: without that, an interrupted upload begins anew.",
+    "chunks-in-order",
+)
+def stored_chunk(target: Target) -> None:
+    """Send the first chunk of three, and ask for it."""
+    sample = Sample.of(target, 3)
+    sample.deliver(1)
+    sample.expect_stored(1)
+
+
+@check(
+    "gaps",
+    Severity.MUST,
+    "The server knows which chunks are there, also if one between them is missing.",
+    "Remember each chunk by its number: how many there are, or the highest number, says nothing of the others.",
+    "stored-chunk",
+    "missing-chunk",
+)
+def gaps(target: Target) -> None:
+    """Send the first and the third chunk of four, and ask for all."""
+    sample = Sample.of(target, 4)
+    sample.deliver(1, 3)
+    sample.expect_stored(1, 3)
+    sample.expect_missing(2, 4)
+
+
+@check(
+    "other-identifier",
+    Severity.MUST,
+    "Files of the same name and size are told apart by their identifiers.",
+    "Use resumableIdentifier, which is there for it: by name and size, an edited file is mixed with its older self.",
+    "stored-chunk",
+    "missing-chunk",
+)
+def other_identifier(target: Target) -> None:
+    """Send the first chunk of one file, and ask for that of another with its name and size."""
+    one = Sample.of(target, 3)
+    one.deliver(1)
+    Sample.of(target, 3, name=one.name).expect_missing(1)
+
+
+@check(
+    "asking-changes-nothing",
+    Severity.MUST,
+    "Asking for a chunk does not change whether it is there.",
+    "Make nothing when a GET comes: no file, no record.",
+    "chunks-in-order",
+    "missing-chunk",
+)
+def asking_changes_nothing(target: Target) -> None:
+    """Ask for the chunks twice, and send them."""
+    sample = Sample.of(target, 3)
+    sample.expect_missing(1, 1)
+    sample.deliver()
+    sample.expect_whole()
+
+
+@check(
+    "resume",
+    Severity.MUST,
+    "Another client goes on where the first one stopped.",
+    "Keep unfinished uploads under their identifiers, and not in a session that a cookie or a connection names: after "
+    "a crash the client has neither.",
+    "stored-chunk",
+)
+def resume(target: Target) -> None:
+    """Send two chunks of four, and have a new client send what it is told is missing."""
+    sample = Sample.of(target, 4)
+    sample.deliver(1, 2)
+    with target.other_client() as other:
+        sample.expect_stored(1, 2, session=other)
+        sample.deliver(3, 4, session=other)
+    sample.expect_whole()
+
+
+CHECKS: tuple[Check, ...] = (
+    missing_chunk,
+    missing_empty_file,
+    status_of_missing,
+    stored_chunk,
+    gaps,
+    other_identifier,
+    asking_changes_nothing,
+    resume,
+)

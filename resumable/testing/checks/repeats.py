@@ -1,0 +1,97 @@
+"""Chunks that come again, or not in full: what a bad network makes of an upload."""
+
+from __future__ import annotations
+
+from ..target import Target
+from .base import Check, Sample, Severity, check, refused
+
+__all__ = ["CHECKS"]
+
+
+@check(
+    "repeated-chunk",
+    Severity.MUST,
+    "A chunk that comes twice is accepted twice, and stored once.",
+    "Write a chunk to its place, and do not append it: a client that did not get the answer sends it again.",
+    "chunks-in-order",
+)
+def repeated_chunk(target: Target) -> None:
+    """Send the second chunk of three twice."""
+    sample = Sample.of(target, 3)
+    sample.deliver(1, 2, 2, 3)
+    sample.expect_whole()
+
+
+@check(
+    "repeated-last-chunk",
+    Severity.MUST,
+    "The last chunk may come again after the file is finished.",
+    "Answer with 200 and leave the file alone: the answer to this chunk takes longest and is lost most often, and a "
+    "client that gets an error then reports a failed upload.",
+    "chunks-in-order",
+)
+def repeated_last_chunk(target: Target) -> None:
+    """Send three chunks, and the last one again."""
+    sample = Sample.of(target, 3)
+    sample.deliver(1, 2, 3)
+    sample.expect_whole()
+    sample.deliver(3)
+    sample.expect_whole()
+
+
+@check(
+    "file-sent-again",
+    Severity.MUST,
+    "A file that is finished may be sent again.",
+    "Accept the chunks, and store them anew or drop them: people send a file twice, and it must not become twice as "
+    "long, or fail.",
+    "repeated-last-chunk",
+)
+def file_sent_again(target: Target) -> None:
+    """Send three chunks twice."""
+    sample = Sample.of(target, 3)
+    sample.deliver()
+    sample.expect_whole()
+    sample.deliver()
+    sample.expect_whole()
+
+
+@check(
+    "cut-chunk",
+    Severity.MUST,
+    "A chunk whose connection breaks is not there, and may be sent again.",
+    "Compare the length of the body with its Content-Length, or the chunk with resumableCurrentChunkSize, before it "
+    "counts: some frameworks hand over what has come as if it were all.",
+    "chunks-in-order",
+    "missing-chunk",
+)
+def cut_chunk(target: Target) -> None:
+    """Send one chunk, half of the next, and then all of it."""
+    sample = Sample.of(target, 3)
+    sample.deliver(1)
+    sample.cut(2)
+    sample.expect_missing(2)
+    sample.deliver(2, 3)
+    sample.expect_whole()
+
+
+@check(
+    "short-chunk",
+    Severity.SHOULD,
+    "A chunk with fewer bytes than its resumableCurrentChunkSize is refused.",
+    "Compare the two, and answer with 400: a proxy or a client that cuts bodies would damage the file unnoticed.",
+)
+def short_chunk(target: Target) -> None:
+    """Send half of a chunk as if it were all."""
+    sample = Sample.of(target, 3)
+    answer = sample.send(1, data=sample.data(1)[: target.chunk_size // 2])
+    refused(target, answer, "half of the chunk was sent")
+
+
+CHECKS: tuple[Check, ...] = (
+    repeated_chunk,
+    repeated_last_chunk,
+    file_sent_again,
+    cut_chunk,
+    short_chunk,
+)

@@ -1,0 +1,270 @@
+"""A server to check, and requests to it that are written by hand.
+
+Nothing here is shared with the client of this package but the names of the parameters, so that an error of the client
+cannot hide the same error of a server.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import requests
+from requests.utils import get_netrc_auth, select_proxy
+
+from ..errors import OptionError, redact_url
+from ..options import OPTIONS
+from ..protocol.acceptance import Acceptance, judge, quoted
+from ..protocol.pages import one_line
+from ..protocol.parameters import ParameterNames
+
+__all__ = ["Answer", "Body", "CutBody", "GatedBody", "Pairs", "Target"]
+
+Pairs = Iterable[tuple[str, str]]
+Body = Callable[[bytes], Any]
+"""Makes what is sent out of the bytes of a body."""
+
+CHUNK_SIZE = 32 * 1024
+_NAMES = {field: f"{field}_parameter_name" for field in ParameterNames._fields[:10]}
+_POLL = 0.05
+_TAKEN = (
+    "test_target",
+    "headers",
+    "query",
+    "method",
+    "upload_method",
+    "test_method",
+    "params_in",
+    "success_statuses",
+    "permanent_errors",
+)
+"""The options of a session that are taken here too, besides the names of the parameters."""
+
+
+class Answer(NamedTuple):
+    """What the server answered. ``asked`` says to what; ``text`` is the beginning of the body."""
+
+    asked: str
+    status: int
+    text: str
+    accepted: bool
+    """Whether a client takes it for success: by the status, and by a body that says otherwise under such a status."""
+
+    def __str__(self) -> str:
+        said = one_line(self.text)
+        return f"{self.asked} → {self.status}{' ' + quoted(said) if said else ''}"
+
+
+class GatedBody:
+    """A body whose last byte is sent when all others at the ``gate`` have come as far."""
+
+    def __init__(self, data: bytes, gate: threading.Barrier) -> None:
+        self._data = memoryview(data)
+        self._gate = gate
+        self._sent = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        end = len(self._data)
+        if self._sent >= end - 1:
+            if self._sent == end - 1:
+                self._gate.wait()
+            stop = end
+        else:
+            stop = min(self._sent + size, end - 1)
+        piece = bytes(self._data[self._sent : stop])
+        self._sent = stop
+        return piece
+
+
+class CutBody:
+    """A body that breaks off in its middle, as if the client had lost its network."""
+
+    def __init__(self, data: bytes) -> None:
+        self._pieces = iter([data[: len(data) // 2]])
+
+    def read(self, size: int) -> bytes:
+        """Return the first half. Raises ConnectionAbortedError after that."""
+        for piece in self._pieces:
+            return piece
+        raise ConnectionAbortedError("cut on purpose")
+
+
+class Target:
+    """A server to check. The options are those of :class:`~resumable.Resumable`, as far as they are about the wire.
+
+    ``files`` is where the server puts finished files, if it can be seen from here: a directory, or a function that
+    returns whether a file with these bytes is there. Without it, the checks believe what the server answers.
+    ``patience`` is how long to wait for a file that the server has acknowledged, in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        files: str | Path | Callable[[bytes], bool] | None = None,
+        patience: float = 2.0,
+        chunk_size: int = CHUNK_SIZE,
+        timeout: float | tuple[float, ...] = (10.0, 60.0),
+        parameter_namespace: str = "",
+        **options: Any,
+    ) -> None:
+        unknown = set(options) - {*_TAKEN, *_NAMES.values()}
+        if unknown:
+            raise OptionError(min(unknown), options[min(unknown)], "not an option of a check")
+        if chunk_size < 16:
+            raise OptionError("chunk_size", chunk_size, "16 or more: the checks cut chunks into parts")
+        self.url = url
+        self.chunk_size = chunk_size
+        self.names = ParameterNames(
+            **{field: options.get(name, OPTIONS[name].default) for field, name in _NAMES.items()},
+            namespace=parameter_namespace,
+        )
+        self.method: str = self._option(options, "method")
+        self.params_in: str = self._option(options, "params_in")
+        self.permanent_errors: frozenset[int] = frozenset(self._option(options, "permanent_errors"))
+        self.directory = Path(files) if isinstance(files, (str, Path)) else None
+        self.sent: dict[str, bool] = {}
+        """The names of all files of which something was sent, and whether all of it was."""
+        self._files = files
+        self._patience = patience
+        self._timeout = (timeout[0], timeout[-1]) if isinstance(timeout, tuple) else (timeout, timeout)
+        self._query: Mapping[str, str] = self._option(options, "query") or {}
+        self._headers = self._option(options, "headers") or {}
+        self._test_target: str = self._option(options, "test_target") or url
+        self._test_method: str = self._option(options, "test_method")
+        self._upload_method: str = self._option(options, "upload_method")
+        self._success = frozenset(self._option(options, "success_statuses"))
+        self._session = requests.Session()
+        # What the environment says about proxies, certificates and users is looked up once, not for each request.
+        self._settings = self._session.merge_environment_settings(url, {}, None, None, None)
+        self.proxy: str | None = select_proxy(url, self._settings["proxies"])
+        self._session.auth = get_netrc_auth(url)
+        self._session.trust_env = False
+
+    @staticmethod
+    def _option(options: Mapping[str, Any], name: str) -> Any:
+        return options.get(name, OPTIONS[name].default)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def other_client(self) -> requests.Session:
+        """Return a client that the server has not met: it has other connections, and no cookies."""
+        session = requests.Session()
+        session.auth, session.trust_env = self._session.auth, False
+        return session
+
+    def same_client(self) -> requests.Session:
+        """Return a client with another connection and the same cookies."""
+        session = self.other_client()
+        session.cookies.update(self._session.cookies)
+        return session
+
+    def test(self, asked: str, parameters: Pairs, session: requests.Session | None = None) -> Answer:
+        """Ask for a chunk. Raises requests.RequestException."""
+        url = _with_query(self._test_target, [*self._query.items(), *parameters])
+        request = requests.Request(self._test_method, url, headers=self._sent_headers())
+        return self._answer(f"{self._test_method} {asked}", request, session)
+
+    def upload(
+        self,
+        asked: str,
+        parameters: Pairs,
+        data: bytes | None,
+        file_name: str,
+        *,
+        params_in: str | None = None,
+        method: str | None = None,
+        body: Body | None = None,
+        session: requests.Session | None = None,
+    ) -> Answer:
+        """Send a chunk, or a form without one if ``data`` is None. Raises requests.RequestException."""
+        octet = (method or self.method) == "octet"
+        where = "query" if octet else params_in or self.params_in
+        # A query of the user's own goes wherever the parameters go.
+        pairs = [*parameters, *self._query.items()]
+        headers = self._sent_headers()
+        url = _with_query(self.url, pairs if where != "form" else [])
+        request = requests.Request(self._upload_method, url, headers=headers)
+        if octet:
+            request.headers = {"Content-Type": "application/octet-stream", **headers}
+            request.data = data or b""
+        else:
+            # A plain field is a part without a file name.
+            parts: list[Any] = [(name, (None, value)) for name, value in pairs] if where != "query" else []
+            if data is not None:
+                field = self.names.namespace + self.names.file
+                parts.append((field, (file_name, data, "application/octet-stream")))
+            request.files = parts or [("nothing", (None, ""))]
+        return self._answer(f"{self._upload_method} {asked}", request, session, body)
+
+    def has(self, content: bytes) -> bool:
+        """Return whether a file with these bytes is at the server, or cannot be looked for. Waits for it a little."""
+        if self._files is None:
+            return True
+        deadline = time.monotonic() + self._patience
+        pause = threading.Event()
+        while not self._has(content):
+            if time.monotonic() >= deadline:
+                return False
+            pause.wait(_POLL)
+        return True
+
+    @property
+    def sees_files(self) -> bool:
+        """Whether it is known which files are at the server."""
+        return self._files is not None
+
+    def _has(self, content: bytes) -> bool:
+        if callable(self._files):
+            return self._files(content)
+        assert self.directory is not None
+        return any(_equal(path, content) for path in _visible(self.directory))
+
+    def _sent_headers(self) -> dict[str, str]:
+        given = self._headers(None, None) if callable(self._headers) else self._headers
+        return {str(name): str(value) for name, value in given.items()}
+
+    def _answer(
+        self, asked: str, request: requests.Request, session: requests.Session | None, body: Body | None = None
+    ) -> Answer:
+        client = session or self._session
+        prepared = client.prepare_request(request)
+        if body is not None:
+            assert isinstance(prepared.body, bytes)
+            prepared.body = body(prepared.body)
+        response = client.send(prepared, timeout=self._timeout, allow_redirects=False, **self._settings)
+        text = response.content[:4096].decode("utf-8", "replace")
+        accepted = response.status_code in self._success and judge(text).acceptance is not Acceptance.REFUSED
+        if 300 <= response.status_code < 400 and "Location" in response.headers:
+            text = f"to {redact_url(response.headers['Location'])}"
+        return Answer(asked, response.status_code, text, accepted)
+
+    def succeeded(self, answer: Answer) -> bool:
+        """Return whether a browser takes the answer for success, which looks at the status alone."""
+        return answer.status in self._success
+
+
+def _with_query(url: str, pairs: Pairs) -> str:
+    query = urlencode(list(pairs), quote_via=quote)
+    return url if not query else f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def _visible(directory: Path) -> Iterator[Path]:
+    """Return the files below the directory, but for hidden ones and those in hidden directories."""
+    for path in directory.rglob("*"):
+        if not any(part.startswith(".") for part in path.relative_to(directory).parts) and path.is_file():
+            yield path
+
+
+def _equal(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False  # the server has moved it

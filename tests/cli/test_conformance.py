@@ -1,0 +1,179 @@
+"""``resumable conformance``: what it says of servers, to people and to programs."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from support.certificates import server_context
+from support.command import Run
+from support.mutants import MUTATIONS, RightServer
+from support.scripted_server import ScriptedServer, answer
+
+from resumable.receiver import FileStore, Receiver, Server
+from resumable.testing import CHECKS
+
+ONE = "--only", "small-file"
+
+
+@pytest.fixture
+def broken(received: Path) -> Iterator[ScriptedServer]:
+    """A server that refuses a last chunk that is longer than the others."""
+    server = MUTATIONS["long-last-chunk"](received)
+    with ScriptedServer(otherwise=server) as server.server:
+        yield server.server
+
+
+def lines(text: str) -> dict[str, str]:
+    """What is said of each check: the first word of its line."""
+    words = [line.split() for line in text.splitlines()]
+    return {line[1]: line[0] for line in words if line[0] in ("ok", "FAILED", "skipped")}
+
+
+def test_a_server_that_does_everything_right_is_told_so(run: Run, server: Server, received: Path) -> None:
+    ran = run("conformance", server.url, "--files", str(received), "--chunk-size", "1k")
+    assert ran.code == 0
+    assert lines(ran.err) == {check.name: "ok" for check in CHECKS}
+    assert ran.out == ""
+    assert "44 checks passed, 0 failed, 0 skipped" in ran.text
+
+
+def test_what_is_left_at_the_server_is_counted(run: Run, server: Server, received: Path) -> None:
+    ran = run("conformance", server.url, "--only", "stored-chunk", "--only", "two-files")
+    assert "2 files, and parts of 1 other; delete them" in ran.text
+    assert len([path for path in received.iterdir() if path.name.startswith("check-")]) == 2
+    assert "left" not in run("conformance", server.url, "--only", "missing-chunk").text
+
+
+def test_a_check_that_fails_says_what_was_answered_and_what_the_server_needs(run: Run, broken: ScriptedServer) -> None:
+    ran = run("conformance", broken.url, "--chunk-size", "1k", "--only", "chunks-in-order", "--only", "long-last-chunk")
+    assert ran.code == 1
+    assert lines(ran.err) == {"chunks-in-order": "ok", "long-last-chunk": "FAILED"}
+    (check,) = (check for check in CHECKS if check.name == "long-last-chunk")
+    assert f'{check.sentence} → POST of chunk 3 of 3 → 413 "too large"' in ran.err
+    assert check.needs in ran.err
+
+
+def test_only_what_a_server_must_do_decides_unless_it_is_strict(run: Run, received: Path) -> None:
+    server = MUTATIONS["no-number"](received)
+    with ScriptedServer(otherwise=server) as server.server:
+        wanted = "conformance", server.server.url, "--only", "no-number"
+        assert run(*wanted).code == 0
+        assert run(*wanted, "--strict").code == 1
+
+
+def test_what_another_check_makes_pointless_is_skipped(run: Run, received: Path) -> None:
+    server = MUTATIONS["chunks-in-order"](received)
+    with ScriptedServer(otherwise=server) as server.server:
+        ran = run("conformance", server.server.url, "--chunk-size", "1k")
+    assert ran.code == 1
+    assert lines(ran.err)["backwards"] == "skipped"
+    assert lines(ran.err)["empty-file"] == "ok"
+
+
+def test_without_the_files_what_is_about_them_is_skipped(run: Run, server: Server) -> None:
+    ran = run("conformance", server.url, "--chunk-size", "1k")
+    assert ran.code == 0
+    skipped = {name for name, word in lines(ran.err).items() if word == "skipped"}
+    assert skipped == {"same-name", "same-name-in-two-folders", "path-stays-inside"}
+    assert "--files DIRECTORY" in ran.err
+
+
+def test_json_has_an_object_for_each_check_and_a_result(run: Run, broken: ScriptedServer) -> None:
+    ran = run("conformance", broken.url, "--json", "--only", "small-file", "--only", "long-last-chunk")
+    one, other, result = ran.events
+    assert (one["event"], one["name"], one["outcome"], one["severity"], one["needs"]) == (
+        "check", "small-file", "passed", "must", "",
+    )  # fmt: skip
+    assert (other["name"], other["outcome"]) == ("long-last-chunk", "failed")
+    assert all(other[field] for field in ("reason", "needs", "sentence"))
+    assert result == {"event": "result", "exit_code": 1, "passed": 1, "failed": 1, "skipped": 0, "broken": 1}
+
+
+def test_junit_has_a_case_for_each_check(run: Run, received: Path, work: Path) -> None:
+    server = MUTATIONS["chunks-in-order"](received)
+    with ScriptedServer(otherwise=server) as server.server:
+        names = "small-file", "chunks-in-order", "backwards"
+        ran = run("conformance", server.server.url, "--junit", "out.xml", *[w for n in names for w in ("--only", n)])
+    assert ran.code == 1
+    suite = ET.parse(work / "out.xml").getroot()[0]
+    assert {name: suite.get(name) for name in ("tests", "failures", "skipped", "errors")} == {
+        "tests": "3", "failures": "1", "skipped": "1", "errors": "0",
+    }  # fmt: skip
+    found = {case.get("name"): [child.tag for child in case] for case in suite}
+    assert found == {"small-file": [], "chunks-in-order": ["failure"], "backwards": ["skipped"]}
+
+
+def test_an_answer_may_have_any_bytes(run: Run, work: Path) -> None:
+    with ScriptedServer(otherwise=answer(500, b"\x00\x1b[31m\xff\n<red>")) as hostile:
+        ran = run("conformance", hostile.url, "--only", "small-file", "--junit", "out.xml", "--json")
+    assert ran.code == 1
+    assert not {"\x1b", "\x00"} & set(ran.err)
+    assert ET.parse(work / "out.xml").getroot()[0].get("failures") == "1"
+    assert len(ran.events) == 2
+
+
+def test_a_report_that_cannot_be_written_is_told_of(run: Run, server: Server) -> None:
+    ran = run("conformance", server.url, *ONE, "--junit", "nowhere/out.xml")
+    assert ran.code == 9
+    assert "nowhere/out.xml" in ran.err
+
+
+def test_a_server_that_is_not_there_is_no_failed_check(run: Run, silent_port: int) -> None:
+    ran = run("conformance", f"http://127.0.0.1:{silent_port}/", "--json")
+    assert ran.code == 5
+    assert "no check was made" in ran.err
+    assert ran.events[-1]["exit_code"] == 5
+
+
+def test_a_certificate_that_is_not_trusted_is_no_failed_check(run: Run, work: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(work / "ca.pem")
+    server = RightServer(work / "files")
+    with ScriptedServer(otherwise=server, context=server_context(authority)) as scripted:
+        assert run("conformance", scripted.url, *ONE).code == 7
+        assert run("conformance", scripted.url, *ONE, "--cacert", "ca.pem").code == 0
+
+
+def test_who_is_not_admitted_is_told_how_to_be(run: Run, received: Path, work: Path) -> None:
+    (work / "token").write_text("s3cret")
+    with Server(Receiver(FileStore(received, fsync="never"), token="s3cret")) as server:
+        ran = run("conformance", server.url)
+        assert ran.code == 6
+        assert "--token-file" in ran.err
+        assert run("conformance", server.url, *ONE, "--token-file", "token").code == 0
+
+
+def test_a_redirect_is_shown_and_not_followed(run: Run) -> None:
+    with ScriptedServer(otherwise=answer(302, Location="http://user:pw@example.org/login")) as away:
+        ran = run("conformance", away.url, *ONE)
+    assert ran.code == 1
+    assert "302" in ran.err
+    assert "example.org/login" in ran.err
+    assert "pw@" not in ran.err
+
+
+def test_the_checks_can_be_listed(run: Run) -> None:
+    ran = run("conformance", "--list")
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()] == [check.name for check in CHECKS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), "TARGET"),
+        (("ftp://example.org/",), "TARGET"),
+        (("http://example.org/", "--only", "nothing"), "--list"),
+        (("http://example.org/", "--chunk-size", "3"), "--chunk-size"),
+        (("http://example.org/", "--files", "nowhere"), "nowhere"),
+        (("http://example.org/", "--token-env", "NOT_SET"), "NOT_SET"),
+    ],
+)
+def test_a_wrong_command_line_is_told_before_anything_is_sent(run: Run, arguments: tuple[str, ...], named: str) -> None:
+    ran = run("conformance", *arguments)
+    assert ran.code == 2
+    assert named in ran.err

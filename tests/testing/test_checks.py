@@ -1,0 +1,76 @@
+"""Each check finds the error that it is about, and no other; servers that do everything right pass all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.mutants import MUTATIONS, RightServer
+from support.scripted_server import ScriptedServer
+
+from resumable.protocol.parameters import ParameterNames
+from resumable.receiver import FileStore, Receiver, Server
+from resumable.testing import CHECKS, Outcome, Result, Target, run_checks
+
+NAMES = [check.name for check in CHECKS]
+
+
+def checked(url: str, directory: Path, **options: Any) -> list[Result]:
+    target = Target(url, files=directory, chunk_size=1024, **options)
+    try:
+        return list(run_checks(target))
+    finally:
+        target.close()
+
+
+def ended(results: Sequence[Result], outcome: Outcome) -> dict[str, str]:
+    return {result.check.name: result.reason for result in results if result.outcome is outcome}
+
+
+def passed_all(results: Sequence[Result], skipped: Mapping[str, str]) -> bool:
+    assert ended(results, Outcome.FAILED) == {}
+    assert ended(results, Outcome.SKIPPED) == skipped
+    return [result.check.name for result in results] == NAMES
+
+
+def test_the_right_server_passes_all_checks(received: Path) -> None:
+    with ScriptedServer(otherwise=RightServer(received)) as scripted:
+        assert passed_all(checked(scripted.url, received), {})
+
+
+def test_every_check_has_a_server_that_fails_it() -> None:
+    assert sorted(MUTATIONS) == sorted(NAMES)
+
+
+@pytest.mark.once
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_fails_its_check_and_no_other(name: str, received: Path) -> None:
+    server = MUTATIONS[name](received)
+    with ScriptedServer(otherwise=server) as server.server:
+        results = checked(server.server.url, received, patience=0.0)
+    assert list(ended(results, Outcome.FAILED)) == [name]
+    # Without that, some others can say nothing.
+    silent = {name}
+    for check in CHECKS:
+        if silent & set(check.after):
+            silent.add(check.name)
+    assert set(ended(results, Outcome.SKIPPED)) == silent - {name}
+
+
+def test_a_check_comes_after_those_that_it_needs() -> None:
+    for number, check in enumerate(CHECKS):
+        assert set(check.after) <= set(NAMES[:number])
+
+
+@pytest.mark.parametrize(
+    "names", [{}, {"dialect": "flowjs"}, {"names": ParameterNames(namespace="up_")}], ids=["js", "flow", "namespace"]
+)
+def test_the_receiver_passes_all_checks(received: Path, names: dict[str, Any]) -> None:
+    receiver = Receiver(FileStore(received, fsync="never"), **names)
+    options = {f"{field}_parameter_name": value for field, value in receiver.names._asdict().items()}
+    options["parameter_namespace"] = options.pop("namespace_parameter_name")
+    with Server(receiver) as server:
+        assert passed_all(checked(server.url, received, **options), {})
