@@ -15,7 +15,7 @@ from .output.resume_command import program
 
 __all__ = ["COMMANDS", "group", "run"]
 
-COMMANDS = ("upload", "serve", "demo", "doctor", "conformance")
+COMMANDS = ("upload", "status", "serve", "demo", "doctor", "conformance")
 
 
 class Group(click.Group):
@@ -56,8 +56,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _never_begun(typed: Sequence[str], code: int, reason: str) -> int:
-    """End the output of ``upload --json`` with a result, as if the upload had begun. Return the code."""
-    if typed[:1] == ["upload"] and "--json" in typed:
+    """End the output of ``--json`` with a result, as if the command had begun. Return the code."""
+    if typed[:1] in (["upload"], ["status"], ["watch"]) and "--json" in typed:
         facts = report.facts(code, stats.RunStats(), (), 0)
         json_events.JsonEvents().write("result", {**facts, "errors": [reason]})
     return code

@@ -57,7 +57,8 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.DONE: "everything is at the server",
-    ExitCode.SOME_FAILED: "some files failed, or several for different reasons; or the server failed a check",
+    ExitCode.SOME_FAILED: "some files failed, or several for different reasons; of status: not all files are complete; "
+    "of conformance: the server failed a check",
     ExitCode.USAGE: "the command line is wrong, a plugin failed, or a package is not installed",
     ExitCode.SOURCE: "a source is missing or cannot be read, or there is nothing to upload",
     ExitCode.REFUSED: "the server refused the upload",

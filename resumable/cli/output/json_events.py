@@ -25,7 +25,7 @@ __all__ = ["FIELDS", "NAMES", "PARTS", "JsonEvents", "fields_of"]
 
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
-        "event": "the name of the event, or note, planned or result",
+        "event": "the name of the event, or note, planned, status or result",
         "time": "when it was written, in seconds since 1970",
         "file": "the file, an object",
         "files": "the files that were added together, as objects",
@@ -49,7 +49,9 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "text": "a warning or hint, as a sentence",
         "path": "path of the file, - for the standard input",
         "relative_path": "its name at the server",
-        "succeeded": "files that were uploaded",
+        "unique_identifier": "how the server identifies the file",
+        "state": "complete, partial, missing, or unknown if the answers of the server do not tell",
+        "succeeded": "files that were uploaded; of status those that are complete at the server",
         "failed": "files that failed",
         "cancelled": "files that were cancelled or not tried",
         "chunks": "chunks of all files, without empty files",
@@ -92,6 +94,10 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     "file_error": ("error", "reason", "status", "exit_code"),
     "note": ("text",),
     "planned": ("path", "relative_path", "size"),
+    "status": (
+        "path", "relative_path", "size", "unique_identifier", "state", "chunks", "chunks_already_there",
+        "bytes_confirmed",
+    ),
     "result": (
         "exit_code", "succeeded", "failed", "cancelled", "skipped", "chunks", "chunks_already_there",
         "bytes_confirmed", "bytes_skipped", "seconds", "errors",
@@ -100,7 +106,7 @@ _MORE: Mapping[str, tuple[str, ...]] = {
 # The field of this name is that of the object itself.
 _RENAMED = {"event": "about"}
 
-NAMES = (*(name for name in EVENTS if name != "catch_all"), "note", "planned", "result")
+NAMES = (*(name for name in EVENTS if name != "catch_all"), "note", "planned", "status", "result")
 """The values of ``event``."""
 
 

@@ -1,0 +1,138 @@
+"""Ask a server what it has of a file, by the tests of an upload, without sending any of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import Resumable, ResumableFile
+from ..errors import AuthenticationRefused, RetriesExhausted, ServerRefused, TransportError, UploadError, redact_url
+from ..protocol.headers import FILE_HEADER, SERVER_HEADER, parse_file_status
+from ..protocol.pages import summary
+from ..transport.base import NetworkFailure, Reply, Request, RequestControl
+from ..transport.http import RequestsTransport
+from .output.stats import chunks_there
+from .params.connection import Connection
+from .params.sources import Found
+
+__all__ = ["Answer", "Inquiry"]
+
+_ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
+
+
+class Answer(NamedTuple):
+    """What the server has of a file. ``state`` is complete, partial, missing, or unknown if its answers do not tell."""
+
+    relative_path: str
+    size: int
+    unique_identifier: str | None
+    state: str
+    chunks: int
+    chunks_already_there: int
+    bytes_confirmed: int
+
+
+class Inquiry:
+    """Asks one server about files, within a ``with`` block. Nothing is sent to it but tests."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        options = connection.options
+        self._transport = RequestsTransport(options.get("session"), connections=1)
+
+    def __enter__(self) -> Inquiry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def ask(self, found: Found) -> Answer:
+        """Return what the server has of the file.
+
+        Raises SourceError, FileRejected if the options refuse the file, and UploadError if there is no usable answer.
+        """
+        line = _Line(self._transport)
+        options = {
+            **self._connection.options,
+            "auto_upload": False,
+            "chunk_order": "sequential",
+            "max_chunk_retries": 0,
+            "prioritize_first_and_last_chunk": False,
+            "simultaneous_uploads": 1,
+            "test_chunks": True,
+        }
+        with Resumable(self._connection.target, **options, transport=line) as session:
+            file = session.add_file(found.path, relative_path=found.relative_path)
+            session.join(raise_errors=False)
+            return _answer(file, line)
+
+
+def _answer(file: ResumableFile, line: _Line) -> Answer:
+    if line.error is not None:
+        raise line.error
+    if file.error is not None and not line.interrupted:
+        raise file.error
+    chunks, there = len(file.chunks), chunks_there(file)
+    if line.whole or (there == chunks and not line.sent):
+        state, there = "complete", chunks
+    elif line.doubtful:
+        state = "unknown"
+    else:
+        state = "partial" if there else "missing"
+    size = file.size if state == "complete" else file.bytes_skipped
+    return Answer(file.relative_path, file.size, file.unique_identifier, state, chunks, there, size)
+
+
+class _Line:
+    """A transport that lets tests through. The chunks that would be sent are counted, and taken for stored.
+
+    ``whole``: the server said that it has the file. ``doubtful``: it said of a chunk that it has it, and was not
+    believed. ``interrupted``: it said all that there is to know, so the session was ended.
+    """
+
+    def __init__(self, transport: RequestsTransport) -> None:
+        self._transport = transport
+        self._present = False
+        self._ours = False
+        self.sent = 0
+        self.whole = False
+        self.doubtful = False
+        self.interrupted = False
+        self.error: UploadError | None = None
+
+    def send(self, request: Request, control: RequestControl) -> Reply:
+        """Send the request if it is a test. Raises NetworkFailure, also if there is nothing more to find out."""
+        if request.body is not None:
+            self.sent += 1
+            self.doubtful = self.doubtful or self._present
+            self.interrupted = self._ours or self.error is not None
+            if self.interrupted:
+                raise NetworkFailure("nothing is sent", permanent=True)
+            return Reply(200, {}, "")
+        try:
+            reply = self._transport.send(request, control)
+        except NetworkFailure as failure:
+            self._fail(TransportError, request, str(failure), failure)
+            raise
+        self._present = reply.status in (200, 201)
+        self._ours = self._ours or SERVER_HEADER.lower() in reply.headers
+        status = parse_file_status(reply.headers.get(FILE_HEADER.lower(), ""))
+        self.whole = self.whole or (status is not None and status.whole)
+        if not self._present and reply.status not in _ABSENT and reply.status not in (307, 308):
+            said = summary(reply.text)[:200]
+            kind: type[UploadError] = AuthenticationRefused if reply.status in (401, 403, 407) else ServerRefused
+            if reply.status == 429 or reply.status >= 500:
+                kind = RetriesExhausted
+            self._fail(kind, request, f"{reply.status}" + (f" {said!r}" if said else ""), status=reply.status)
+        return reply
+
+    def _fail(
+        self, kind: type[UploadError], request: Request, what: str, cause: Exception | None = None, **facts: Any
+    ) -> None:
+        """Keep the first failure: the session would send the chunk, and see what comes of that."""
+        if self.error is None:
+            url = redact_url(request.url).partition("?")[0]
+            self.error = kind(f"{request.method} {url} → {what}", **facts)
+            self.error.__cause__ = cause
+
+    def close(self) -> None:
+        """Leave the connections to the other files."""
