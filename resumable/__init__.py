@@ -9,14 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from typing_extensions import Unpack
-
     from . import errors as errors
+    from .asynchronous import UploadEvent
     from .core.states import ChunkState, FileState, SessionState
     from .errors import (
         AuthenticationRefused,
+        BlockedLoop,
         FileRejected,
         HookError,
         IncompleteUpload,
@@ -42,10 +40,11 @@ if TYPE_CHECKING:
     from .protocol import dialects, identifiers
     from .session import Result, Resumable
     from .signals import Subscription
-    from .static_types import UploadOptions
+    from .simple import upload, upload_async
 
 __all__ = [
     "AuthenticationRefused",
+    "BlockedLoop",
     "ChunkState",
     "FileRejected",
     "FileState",
@@ -71,12 +70,14 @@ __all__ = [
     "UnknownOption",
     "UploadCancelled",
     "UploadError",
+    "UploadEvent",
     "UploadFailed",
     "UsageError",
     "WaitTimeout",
     "dialects",
     "identifiers",
     "upload",
+    "upload_async",
 ]
 
 __version__ = "1.0.0.dev0"
@@ -90,6 +91,9 @@ _HOMES = {
     "ResumableFile": ".file",
     "SessionState": ".core.states",
     "Subscription": ".signals",
+    "UploadEvent": ".asynchronous",
+    "upload": ".simple",
+    "upload_async": ".simple",
 }
 _MODULES = {"dialects": ".protocol.dialects", "errors": ".errors", "identifiers": ".protocol.identifiers"}
 
@@ -120,23 +124,3 @@ if not TYPE_CHECKING:  # else every misspelt name would be Any
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, *__all__})
-
-
-def upload(source: Any, target: str | Callable[[list[str]], str], **options: Unpack[UploadOptions]) -> Result:
-    """Upload one source, or all in a list or tuple, and wait until they are uploaded. A directory stands for its files.
-
-    ``options`` are those of :class:`Resumable`. Returns the result; raises UploadFailed if a file failed, and what
-    :meth:`Resumable.add_file` raises.
-    """
-    import os
-
-    from .session import Resumable
-
-    options.setdefault("auto_upload", False)
-    with Resumable(target, **options) as session:
-        for item in source if isinstance(source, (list, tuple)) else [source]:
-            if isinstance(item, (str, os.PathLike)) and os.path.isdir(item):
-                session.add_directory(item)
-            else:
-                session.add_file(item)
-        return session.join()

@@ -22,6 +22,7 @@
     ├── UploadFailed                        a run ended with failed files; has .errors and .result
     ├── UploadCancelled                     what was waited for was cancelled
     ├── WaitTimeout (TimeoutError)          what was waited for is still going on
+    ├── BlockedLoop (RuntimeWarning)        a warning: a call blocks the asyncio loop that runs on its thread
     └── UnfinishedUpload (RuntimeWarning)   a warning: files were left behind that were not uploaded
 
 All of them can be pickled. A file or chunk that an exception carries is unpickled as a plain record.
@@ -37,6 +38,7 @@ from urllib.parse import unquote
 
 __all__ = [
     "AuthenticationRefused",
+    "BlockedLoop",
     "FileRejected",
     "HookError",
     "IncompleteUpload",
@@ -289,6 +291,10 @@ class UploadCancelled(ResumableError):
 class WaitTimeout(ResumableError, TimeoutError):
     """The time was over before what was waited for. Nothing was changed, except that a run that was joined ends when
     no file is open any more."""
+
+
+class BlockedLoop(ResumableError, RuntimeWarning):
+    """The warning that a call blocks the asyncio loop which runs on its thread; it names what to await instead."""
 
 
 class UnfinishedUpload(ResumableError, RuntimeWarning):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from .asynchronous import AsyncFile
 from .core.states import ChunkState, FileState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import ChunkRecord, FileEntry, FileRecord
@@ -36,7 +37,7 @@ _SHORT = {
 }
 
 
-class ResumableFile(Progress):
+class ResumableFile(AsyncFile, Progress):
     """One file of a session. All sizes are bytes, all times seconds; every method may be called by any thread."""
 
     def __init__(self, session: Resumable, dispatcher: Dispatcher, entry: FileEntry | None = None) -> None:
@@ -206,7 +207,11 @@ class ResumableFile(Progress):
         ``timeout`` seconds, StateError in a handler or hook. Begins no run: without ``auto_upload``, call ``upload()``
         of the session before.
         """
+        self.resumable_obj._warn_of_blocking("file.wait()", "await file.wait_async()")
         self._dispatcher.wait(self._entry, timeout)
+        self._raise_unless_uploaded()
+
+    def _raise_unless_uploaded(self) -> None:
         status = self._dispatcher.file_status(self._entry)
         if status.error is not None:
             raise status.error

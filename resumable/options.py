@@ -369,14 +369,15 @@ class Options:
         None,
         None,
         validators.deliver(),
-        "How handlers are called: None uses a thread of the session, 'manual' process_events(), a callable your "
-        "thread.",
+        "How handlers are called: None uses the asyncio loop that runs where the session is made, or else a thread of "
+        "the session, 'thread' always that thread, 'manual' process_events(), a callable your thread.",
     )
     loop: Any = _row(
         None,
         None,
         validators.with_method("call_soon_threadsafe", "an asyncio event loop"),
-        "asyncio event loop that runs async handlers.",
+        "asyncio event loop that runs async handlers. None: the one that runs where the session is made or the handler "
+        "connected.",
     )
     plugins: Any = _row((), None, validators.plugins(), "Plugins to attach to the session.")
     clock: Any = _row(None, None, validators.hook(), "callable() that returns monotonic seconds, for tests.")

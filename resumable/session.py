@@ -10,10 +10,12 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from .adder import FileAdder
+from .asynchronous import AsyncSession
 from .attempts.runner import LeaseRunner
 from .core.records import Ending
 from .core.retry import SessionPolicy
 from .core.states import FileState, SessionState
+from .dispatch.delivery import running_loop
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.transfers import TransferStats
 from .emitter import Emitter
@@ -60,7 +62,7 @@ class Result(NamedTuple):
         return not self.failed and not self.cancelled and not self.skipped
 
 
-class Resumable(Progress):
+class Resumable(AsyncSession, Progress):
     """Uploads files in chunks, in parallel, to a server that speaks the protocol of resumable.js.
 
     ``target`` is the URL, or a callable that makes it. The other options are listed in the documentation, and all of
@@ -68,7 +70,7 @@ class Resumable(Progress):
     method may be called by any thread, and from handlers, unless it says otherwise.
 
     As a context manager a session ends with the block: everything is uploaded and failures are raised. If the block
-    raises, everything is cancelled.
+    raises, everything is cancelled. In an asyncio program it is ``async with``: see :meth:`wait` and :meth:`events`.
 
     Raises UnknownOption (a TypeError) and OptionError (a ValueError).
     """
@@ -104,6 +106,7 @@ class Resumable(Progress):
         self.signals = Signals(
             self,
             loop=checked.loop,
+            find_loop=running_loop,
             report=lambda *facts: self._emitter.report_failure(*facts),
             returned=lambda: self._dispatcher.consider(),
             plugins=plugins,
@@ -230,18 +233,24 @@ class Resumable(Progress):
         cancelled. Afterwards the session can be used for another run.
 
         With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
-        for; async handlers are not waited for. Ctrl-C pauses the session and is raised.
+        for; async handlers are not waited for. Ctrl-C pauses the session and is raised. In an asyncio loop this blocks
+        the loop, of which a :class:`~resumable.errors.BlockedLoop` warns once: see :meth:`wait`.
 
         Raises UploadFailed with the error of each failed file, unless ``raise_errors`` is False (an error that was
         raised or returned once is not raised by a later call), WaitTimeout after ``timeout`` seconds, and StateError in
         a handler or hook.
         """
+        self._warn_of_blocking("join()", "await session.wait()")
         try:
             ended = self._dispatcher.join(timeout)
         except KeyboardInterrupt:
             if self._dispatcher.state is SessionState.UPLOADING:
                 self._dispatcher.pause()
             raise
+        return self._concluded(ended, raise_errors)
+
+    def _concluded(self, ended: Ending, raise_errors: bool) -> Result:
+        """Return what became of the files. Raises UploadFailed if some failed and nobody was told."""
         result = self._result(ended)
         fresh = [file for file in result.failed if file.error is not self._reported.get(file)]
         self._reported.update({file: file.error for file in fresh if file.error is not None})
@@ -263,6 +272,7 @@ class Resumable(Progress):
     def __enter__(self) -> Resumable:
         if not self._dispatcher.in_forked_child:
             self._dispatcher.keep_open()
+            self._warn_of_blocking("a with block", "async with Resumable(...) and await session.wait()")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -272,10 +282,15 @@ class Resumable(Progress):
         try:
             if kind is None:
                 self.join()
-            elif self._dispatcher.state is not SessionState.CLOSED:
-                self._dispatcher.cancel(reason="closed")
+            else:
+                self._abandon()
         finally:
             self.close()
+
+    def _abandon(self) -> None:
+        """Cancel what is left, because a block raised."""
+        if self._dispatcher.state is not SessionState.CLOSED:
+            self._dispatcher.cancel(reason="closed")
 
     def process_events(self) -> int:
         """Call the handlers of waiting events, for ``deliver="manual"``, and return how many events these were.

@@ -210,9 +210,9 @@ def _positional_capacity(handler: Callable[..., Any], names: Sequence[str]) -> i
 class Signals:
     """The signals of one session: ``signals.file_success``, ``signals["fileSuccess"]``.
 
-    Async handlers run on ``loop``, where nobody waits for them; ``report(event, handler, error)`` is called there when
-    one has failed, and ``returned()`` when one is over. ``chunks`` are the handles that somebody holds, by the key of
-    the file and the index.
+    Async handlers run on ``loop``, or the one that ``find_loop()`` returns; ``report(event, handler, error)`` is called
+    there when one has failed, and ``returned()`` when one is over. ``chunks`` are the handles that somebody holds, by
+    the key of the file and the index.
     """
 
     def __init__(
@@ -220,6 +220,7 @@ class Signals:
         session: Any,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
+        find_loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None,
         report: Callable[[str, Any, BaseException], None] | None = None,
         returned: Callable[[], None] | None = None,
         plugins: Sequence[Any] = (),
@@ -227,11 +228,13 @@ class Signals:
         self._session = session
         # Re-entrant, because a destructor may listen or stop listening while the lock is held.
         self.lock = threading.RLock()
-        self._loop = loop
+        self._find_loop = find_loop
+        self._loop = loop or find_loop()
         self._report = report or self._report_failure
         self._returned = returned
         self._plugins = plugins
         self._scheduled: set[Any] = set()
+        self._tasks: set[Any] = set()
         self._noted: set[tuple[str, str]] = set()
         self.chunks: weakref.WeakValueDictionary[tuple[int, int], Any] = weakref.WeakValueDictionary()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
@@ -275,9 +278,12 @@ class Signals:
             logger.warning("handler %s gets None for what %s(%s) does not have", called, event, has)
 
     def check(self, handler: Any) -> None:
-        """Raise TypeError for what cannot be called, and OptionError for an ``async def`` without a loop."""
+        """Raise TypeError for what cannot be called, and OptionError for an ``async def`` without a loop: without one
+        that was given, that which runs on this thread is taken."""
         if not callable(handler):
             raise TypeError(f"a handler is called; {type(handler).__name__} cannot be")
+        if self._loop is None:
+            self._loop = self._find_loop()
         if inspect.iscoroutinefunction(handler) and self._loop is None:
             raise _no_loop(handler)
 
@@ -295,6 +301,22 @@ class Signals:
     def handling(self) -> bool:
         """Return whether an async handler is not over yet."""
         return bool(self._scheduled)
+
+    async def wait_for_async_handlers(self) -> bool:
+        """Wait until every async handler is over, and return whether there were any. A handler does not wait here, not
+        even for others: they may wait, too."""
+        if not self._scheduled:
+            return False
+        import asyncio
+
+        if asyncio.current_task() in self._tasks:
+            return False
+        loop = asyncio.get_running_loop()
+        for future in list(self._scheduled):
+            over = asyncio.Event()
+            future.add_done_callback(lambda _, over=over: loop.call_soon_threadsafe(over.set))
+            await over.wait()
+        return True
 
     def has_receivers(self, event: str) -> bool:
         """Return whether any handler listens to the event, or to all, or whether somebody holds a chunk to which it may
@@ -346,7 +368,12 @@ class Signals:
 
     def _schedule(self, event: str, handler: Any, awaitable: Any) -> None:
         async def run() -> None:
-            await awaitable
+            task = asyncio.current_task()
+            self._tasks.add(task)
+            try:
+                await awaitable
+            finally:
+                self._tasks.discard(task)
 
         waiting = run()
         try:
@@ -412,7 +439,7 @@ def _named(handler: Callable[..., Any], event: str, arguments: tuple[Any, ...]) 
 
 
 def _no_loop(handler: Any) -> OptionError:
-    how = f"because {_name(handler)} is async: pass loop=asyncio.get_running_loop() to Resumable()"
+    how = f"because {_name(handler)} is async: make the session in a running loop, or pass loop= to Resumable()"
     return OptionError("loop", None, f"the asyncio event loop that runs async handlers, {how}")
 
 

@@ -79,7 +79,7 @@ class SessionOptions(TypedDict, total=False):
     auto_upload: bool
     completion_delay: float
     fail_fast: bool
-    deliver: Literal["manual"] | Callable[[Callable[[], None]], object] | None
+    deliver: Literal["manual", "thread"] | Callable[[Callable[[], None]], object] | None
     loop: asyncio.AbstractEventLoop | None
     plugins: Sequence[Plugin] | Literal["installed"]
     clock: Callable[[], float] | None

@@ -300,11 +300,11 @@ def deliver() -> Validator:
     """Check for the way in which handlers are called."""
 
     def check(value: Any) -> Any:
-        if value is not None and value != "manual" and not _is_hook(value):
+        if value not in (None, "manual", "thread") and not _is_hook(value):
             raise Invalid
         return value
 
-    return check, "None, 'manual', or a callable(function) that calls the function on your thread"
+    return check, "None, 'thread', 'manual', or a callable(function) that calls the function on your thread"
 
 
 def with_method(method: str, allowed: str, *, factory: bool = False) -> Validator:

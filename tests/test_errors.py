@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from resumable import errors
 from resumable.errors import (
     AuthenticationRefused,
+    BlockedLoop,
     FileRejected,
     HookError,
     IncompleteUpload,
@@ -76,6 +77,7 @@ EXAMPLES: list[ResumableError] = [
     UploadFailed([UploadError("first", **FACTS), SourceError("b", "gone", errno=2)], Record("result")),
     UploadCancelled("cancelled"),
     WaitTimeout("still going on"),
+    BlockedLoop("join() blocks the asyncio loop"),
     UnfinishedUpload("1 file was not uploaded", ["a.txt"]),
 ]
 

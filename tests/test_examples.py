@@ -21,7 +21,7 @@ Example = Callable[..., Finished]
 MOUNTED = {"asgi_receiver", "django_receiver", "flask_receiver"}
 """Those that are tested in test_mounting.py."""
 
-TESTED = {"custom_session", "demo", "events", "plugin", "progress_bar", "resume", "simple"}
+TESTED = {"asyncio_upload", "custom_session", "demo", "events", "plugin", "progress_bar", "resume", "simple"}
 
 
 @pytest.fixture
@@ -108,6 +108,15 @@ def test_custom_session_is_let_in_with_the_right_token_only(example: Example, vi
         ran = example("custom_session", server.url, str(video), UPLOAD_TOKEN="right")
     assert ran.stdout == "uploaded\n", ran.stderr
     assert (tmp_path / "in" / "video.mp4").read_bytes() == video.read_bytes()
+
+
+def test_asyncio_upload_says_how_far_it_is_and_ends(
+    example: Example, video: Path, receiver_url: str, received: Path
+) -> None:
+    ran = example("asyncio_upload", receiver_url, str(video))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.endswith("video.mp4: uploaded\n")
+    assert (received / "video.mp4").read_bytes() == video.read_bytes()
 
 
 def test_plugin_keeps_its_journal(example: Example, video: Path, receiver_url: str, received: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 FOR_TYPES = {
+    ("resumable.asynchronous", "resumable.file"),
+    ("resumable.asynchronous", "resumable.session"),
     ("resumable.file", "resumable.session"),
 }
 """What names whom it belongs to, for type checkers and not when the program runs."""
@@ -22,8 +24,8 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
-    "adder", "core", "dispatch", "emitter", "file", "hooks", "progress", "session", "sources", "static_types",
-    "transport", "unfinished", "attempts"}  # fmt: skip
+    "adder", "asynchronous", "attempts", "core", "dispatch", "emitter", "file", "hooks", "progress", "session",
+    "simple", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -41,11 +43,13 @@ BELOW: dict[str, set[str]] = {
     "attempts": BASE | {"protocol", "core", "sources", "transport", "hooks", "dispatch"},
     "progress": {"dispatch"},
     "static_types": {"dispatch", "file", "hooks", "transport"},
-    "file": BASE | {"protocol", "core", "dispatch", "signals", "progress"},
+    "asynchronous": BASE | {"core", "dispatch", "signals"},
+    "file": BASE | {"asynchronous", "protocol", "core", "dispatch", "signals", "progress"},
     "emitter": BASE | {"core", "dispatch", "signals", "file"},
     "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
     "unfinished": {"errors"},
-    "session": BASE | CLIENT - {"session"} | {"protocol", "signals"},
+    "session": BASE | CLIENT - {"session", "simple"} | {"protocol", "signals"},
+    "simple": BASE | {"dispatch", "session", "static_types"},
     "receiver": BASE | {"protocol", "signals"},
     "testing": BASE | {"protocol", "transport", "receiver"},
     "cli": BASE | CLIENT | {"protocol", "signals", "receiver", "testing", ""},

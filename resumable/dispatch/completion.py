@@ -1,7 +1,7 @@
 """The end of runs that began by themselves, if the program does not say that no more files come.
 
-The end of a ``with`` block says so. Elsewhere, in a window or an asyncio program, a run ends after some *silence*:
-nothing is left to send, no notice waits, no handler runs, and no files are being added.
+The end of a ``with`` block says so. Elsewhere, in a window, or while a task waits for the next event, a run ends after
+some *silence*: nothing is left to send, no notice waits, no handler runs, and no files are being added.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Completion:
         """Check whether silence has begun or ended. Called by any thread, without the lock, when something has changed;
         notices of it then wait for delivery."""
         shared = self._shared
-        if not shared.core.open_ended or shared.block:
+        if not shared.core.open_ended or shared.held_open:
             return
         with self._lock:
             left = self._left()
@@ -69,7 +69,7 @@ class Completion:
             core.open_ended
             and core.finished
             and core.state is SessionState.UPLOADING
-            and not shared.block
+            and not shared.held_open
             and not shared.adding
             and self._delivery.idle
             and not self._handling()

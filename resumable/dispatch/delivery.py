@@ -1,15 +1,19 @@
-"""The three ways to deliver notices to handlers: on one thread at a time, one notice after the other.
+"""The four ways to deliver notices to handlers: on one thread at a time, one notice after the other.
 
 *Thread*: a thread of the session, started by the first notice. It ends when nothing is open and no notice waits.
 *Posted*: a function of the user that calls a function on the user's thread (``loop.call_soon_threadsafe``,
 ``wx.CallAfter``, ``GLib.idle_add``). It is called once when notices begin to wait; each call delivers a bounded batch
-and posts again for the rest, so that a window never freezes. *Manual*: the user calls ``process_events()``.
+and posts again for the rest, so that a window never freezes. *Loop*: posted to the asyncio loop in which the session
+was made. *Manual*: the user calls ``process_events()``.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +23,7 @@ from ..errors import StateError
 from .registry import FileEntry
 from .shared_state import SharedState
 
-__all__ = ["BATCH", "LINGER", "MOST", "Delivery", "Emit", "make_delivery"]
+__all__ = ["BATCH", "LINGER", "MOST", "Delivery", "Emit", "make_delivery", "running_loop"]
 
 logger = logging.getLogger("resumable")
 
@@ -42,15 +46,18 @@ Emit = Callable[[Notice, FileEntry | None], None]
 
 
 class Delivery:
-    """Takes notices from the outbox and passes each to ``emit``. The base of the three ways.
+    """Takes notices from the outbox and passes each to ``emit``. The base of the four ways.
 
     ``returned`` is called, without the lock, when handlers have returned. What ``emit`` raises is a KeyboardInterrupt
     or a SystemExit of a handler, and is raised in the code that delivers. ``undecided`` is the notice whose receivers
     are not chosen yet.
     """
 
-    waits = True
-    """Whether ``join()`` may wait until every handler has returned."""
+    longest = math.inf
+    """Seconds after which a batch ends, however few notices it had."""
+
+    polled = False
+    """Whether a task that waits has to call :meth:`drain` every now and then."""
 
     def __init__(self, shared: SharedState, emit: Emit, returned: Callable[[], None]) -> None:
         self._shared = shared
@@ -62,6 +69,21 @@ class Delivery:
         self._awaited = False
         self._emitter: int | None = None
         self.undecided: Notice | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether ``join()`` on the calling thread may wait until every handler has returned."""
+        return True
+
+    @property
+    def waits_briefly(self) -> bool:
+        """Whether the calling thread may wait a moment until handlers have returned."""
+        return self.waits
+
+    @property
+    def alive(self) -> bool:
+        """Whether handlers are going to be called while tasks of a loop wait for them."""
+        return True
 
     @property
     def idle(self) -> bool:
@@ -86,6 +108,10 @@ class Delivery:
             over = not self._outbox.late and (taken > mark or (taken == mark and self._emitter is None))
         self._awaited = self._awaited or not over
         return over
+
+    def watch(self) -> None:
+        """Notify waiters when the next notice is delivered. The caller holds the lock."""
+        self._awaited = True
 
     @property
     def drainable(self) -> bool:
@@ -115,8 +141,9 @@ class Delivery:
                 return 0
             self._emitter = threading.get_ident()
         count = 0
+        end = time.monotonic() + self.longest
         try:
-            while count < limit:
+            while count < limit and (not count or time.monotonic() < end):
                 with self._lock:
                     notice = self.undecided = self._outbox.take()
                     self._tell_waiters()
@@ -201,8 +228,6 @@ class ThreadDelivery(Delivery):
 class PostedDelivery(Delivery):
     """Runs handlers where ``post(function)`` calls its function, which may be at once, on the thread that posts."""
 
-    waits = False
-
     def __init__(
         self,
         shared: SharedState,
@@ -217,6 +242,11 @@ class PostedDelivery(Delivery):
         # The thread on which functions that were posted run, once that is known.
         self._home: int | None = None
         self._refused = False
+
+    @property
+    def waits(self) -> bool:
+        """See :class:`Delivery`. The thread that waits may be the one on which handlers run."""
+        return False
 
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
@@ -278,8 +308,66 @@ class PostedDelivery(Delivery):
         return more
 
 
+class LoopDelivery(PostedDelivery):
+    """Runs handlers in the asyncio loop that runs on this thread, and while this thread waits for the session, so that
+    those who block the loop hear of what happens, too.
+
+    If the loop has ended, the next one in which the session is used takes its place.
+    """
+
+    longest = 0.005
+
+    def __init__(self, shared: SharedState, emit: Emit, returned: Callable[[], None], loop: Any) -> None:
+        super().__init__(shared, emit, returned, self._post_to_loop)
+        self._loop = loop
+        self._home = threading.get_ident()
+
+    def _post_to_loop(self, function: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function)
+
+    def post(self) -> None:
+        """See :meth:`Delivery.post`."""
+        if self._loop.is_closed():
+            loop = running_loop()
+            with self._lock:
+                self._posted = False
+                if loop is None:
+                    # Whoever waits for the session on the thread of the loop calls the handlers.
+                    return
+                self._loop, self._home = loop, threading.get_ident()
+        super().post()
+
+    @property
+    def waits(self) -> bool:
+        """See :class:`Delivery`. Another thread may not: the loop may have ended, or wait for that thread."""
+        return self._home == threading.get_ident()
+
+    @property
+    def waits_briefly(self) -> bool:
+        """See :class:`Delivery`."""
+        return self.waits or self.alive
+
+    @property
+    def alive(self) -> bool:
+        """See :class:`Delivery`."""
+        return bool(self._loop.is_running())
+
+    @property
+    def drainable(self) -> bool:
+        """See :class:`Delivery`."""
+        return self.waits and bool(len(self._outbox)) and self._emitter is None
+
+    def drain(self) -> None:
+        """See :meth:`Delivery.drain`."""
+        if self.waits:
+            self._deliver()
+
+
 class ManualDelivery(Delivery):
     """Runs handlers in ``process_events()``, and while ``join()`` waits."""
+
+    polled = True
 
     def post(self) -> None:
         """Do nothing: the user asks for the notices."""
@@ -305,9 +393,20 @@ class ManualDelivery(Delivery):
         return self._deliver(min(waiting, MOST))
 
 
+def running_loop() -> Any:
+    """Return the asyncio loop that runs on this thread, or None. Imports nothing: who has a loop has imported it."""
+    events = sys.modules.get("asyncio.events")
+    find = getattr(events, "_get_running_loop", None)
+    return None if find is None else find()
+
+
 def make_delivery(way: Any, shared: SharedState, emit: Emit, returned: Callable[[], None]) -> Delivery:
-    """Return the delivery that the option ``deliver`` asks for."""
-    if way is None:
+    """Return the delivery that the option ``deliver`` asks for. Unless it asks for one, that is the asyncio loop that
+    runs on this thread, or else a thread."""
+    loop = running_loop() if way is None else None
+    if loop is not None:
+        return LoopDelivery(shared, emit, returned, loop)
+    if way in (None, "thread"):
         return ThreadDelivery(shared, emit, returned)
     if way == "manual":
         return ManualDelivery(shared, emit, returned)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder
 from .completion import Completion
 from .delivery import Emit, make_delivery
+from .event_loop import LoopWaiter
 from .leases import LeaseManager, Perform
 from .registry import FileEntry, RunResults
 from .replay import missed, missed_chunks
@@ -101,6 +102,7 @@ class Dispatcher:
         lease_manager = LeaseManager(shared, self._delivery, self._completion, throttle=throttle)
         self._workers = Workers(policy.slots, lease_manager, perform, shared.has_work)
         self._waiter = Waiter(shared, self._delivery, self._workers)
+        self._loop_waiter = LoopWaiter(shared, self._delivery, self._waiter)
         self._results = RunResults(shared.core)
         self._process = _process
 
@@ -147,6 +149,8 @@ class Dispatcher:
         finally:
             with self._lock:
                 self._shared.adding -= 1
+                self._shared.used = True
+                self._shared.waiters.notify_all()
             self.consider()
 
     @contextmanager
@@ -316,21 +320,42 @@ class Dispatcher:
         Files that were open when the session was closed count as cancelled.
         """
         self._waiter.refuse_inside("join the session")
+        with self._joining():
+            self._waiter.wait_for(self._run_is_over, timeout, "the upload", others=True)
+            return self._report()
+
+    async def join_in_loop(self, handlers: Callable[[], Awaitable[bool]]) -> Ending:
+        """Wait as :meth:`join` does, in a task. ``handlers()`` waits for async handlers, and returns whether there were
+        any: they may have begun another run."""
+        with self._joining():
+            await self._loop_waiter.wait_for(self._run_is_over, others=True)
+            while await handlers():
+                await self._loop_waiter.wait_for(self._run_is_over, others=True)
+            return self._report()
+
+    def _run_is_over(self) -> bool:
+        return self._core.state not in RUNNING
+
+    def _report(self) -> Ending:
+        with self._lock:
+            ending = self._results.report()
+            self._core.acknowledge(ending.files)
+            return ending
+
+    @contextmanager
+    def _joining(self) -> Iterator[None]:
+        """Close the run, or begin the last one, and know in this block that somebody joins."""
         joining = False
 
         def begin() -> Effects:
             nonlocal joining
-            joining = True
+            joining = self._shared.used = True
             return self._join()
 
         try:
             self._command(begin)
             self._start()
-            self._waiter.wait_for(lambda: self._core.state not in RUNNING, timeout, "the upload", others=True)
-            with self._lock:
-                ending = self._results.report()
-                self._core.acknowledge(ending.files)
-                return ending
+            yield
         finally:
             # Even if what was posted was called at once, and a handler wanted to end the program.
             if joining:
@@ -345,6 +370,17 @@ class Dispatcher:
 
     def wait(self, entry: FileEntry, timeout: float | None) -> None:
         """Wait until the file has ended and its handlers have returned, or the session is closed."""
+        with self._awaiting(entry) as over:
+            self._waiter.wait_for(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
+
+    async def wait_in_loop(self, entry: FileEntry) -> None:
+        """Wait as :meth:`wait` does, in a task."""
+        with self._awaiting(entry) as over:
+            await self._loop_waiter.wait_for(over, others=False)
+
+    @contextmanager
+    def _awaiting(self, entry: FileEntry) -> Iterator[Callable[[], bool]]:
+        """Know in this block that somebody waits for the end of the file. Yields what says whether it has ended."""
 
         def over() -> bool:
             return entry.core.state in TERMINAL or self._core.state is SessionState.CLOSED
@@ -352,10 +388,42 @@ class Dispatcher:
         with self._lock:
             self._shared.awaited.append(entry)
         try:
-            self._waiter.wait_for(over, timeout, f"the upload of {entry.record.relative_path!r}", others=False)
+            yield over
         finally:
             with self._lock:
                 self._shared.awaited.remove(entry)
+
+    async def wait_for_event(self, came: Callable[[], bool]) -> bool:
+        """Wait until ``came()``, and return True; or False if no event is going to come: the session is closed, or
+        nothing of what was added is open."""
+        shared, core, delivery = self._shared, self._core, self._delivery
+        more = False
+
+        def over() -> bool:
+            nonlocal more
+            more = came()
+            unused = not shared.used or shared.adding or not core.finished
+            silent = core.state is SessionState.CLOSED or (core.state is SessionState.IDLE and not unused)
+            delivery.watch()
+            return more or (silent and (delivery.idle or not delivery.alive))
+
+        with self._lock:
+            shared.listening += 1
+        try:
+            self.consider()
+            await self._loop_waiter.wait_until(over)
+        finally:
+            with self._lock:
+                shared.listening -= 1
+        return more
+
+    def hold_back(self, count: int) -> None:
+        """Note that so many events more, or less, were delivered and wait for a task."""
+        with self._lock:
+            full = self._outbox.full
+            self._outbox.backlog += count
+            if full and not self._outbox.full:
+                self._shared.work.notify_all()
 
     # -- facts ---------------------------------------------------------------------------------------------------
 

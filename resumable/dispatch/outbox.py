@@ -24,7 +24,7 @@ _TERMINAL = frozenset(name for name, event in EVENTS.items() if event.terminal)
 
 class Outbox:
     """The queue. ``wanted(event)`` says whether any handler listens; ``relieved`` is called when it is no longer
-    full."""
+    full. ``backlog`` counts events that were taken from here and wait elsewhere, for tasks that take one by one."""
 
     def __init__(self, wanted: Callable[[str], bool], relieved: Callable[[], None], *, limit: int = 1024) -> None:
         self._wanted = wanted
@@ -34,6 +34,7 @@ class Outbox:
         self._latest: dict[tuple[str, int | None], Notice] = {}
         self._late: deque[Notice] = deque()
         self.taken = 0
+        self.backlog = 0
 
     def __len__(self) -> int:
         return len(self._late) + len(self._queue)
@@ -41,7 +42,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether workers should wait."""
-        return len(self._queue) >= self._limit
+        return len(self._queue) + self.backlog >= self._limit
 
     @property
     def mark(self) -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..core.records import Effects
 from ..core.retry import SessionPolicy
@@ -28,11 +28,18 @@ from .outbox import Outbox
 from .registry import FileEntry, FileRegistry
 from .transfers import Transfers
 
-__all__ = ["FollowUp", "SharedState", "Waiters"]
+__all__ = ["FollowUp", "Gate", "SharedState", "Waiters"]
+
+
+class Gate(Protocol):
+    """What a thread or a task waits for: a lock that is taken, or its kind."""
+
+    def release(self) -> None:
+        """Let it go on. Takes no lock of ours, and raises nothing."""
 
 
 class Waiters:
-    """Threads of users, in waits that a signal of the system may interrupt.
+    """Threads of users, in waits that a signal of the system may interrupt, and tasks of asyncio loops.
 
     No Condition: if the signal's handler raises while the Condition takes its lock again, another thread has the lock,
     and the ``with`` around the wait would release it under that thread.
@@ -40,7 +47,7 @@ class Waiters:
 
     def __init__(self, lock: threading.Lock) -> None:
         self._lock = lock
-        self._gates: set[threading.Lock] = set()
+        self._gates: set[Gate] = set()
 
     def notify_all(self) -> None:
         """Open every gate, and forget it. The caller holds the lock."""
@@ -52,8 +59,16 @@ class Waiters:
         """Return a closed gate for :meth:`wait`, which :meth:`notify_all` opens. The caller holds the lock."""
         gate = threading.Lock()
         gate.acquire()
-        self._gates.add(gate)
+        self.add(gate)
         return gate
+
+    def add(self, gate: Gate) -> None:
+        """Let :meth:`notify_all` open the gate. The caller holds the lock."""
+        self._gates.add(gate)
+
+    def discard(self, gate: Gate) -> None:
+        """Forget the gate. The caller holds the lock."""
+        self._gates.discard(gate)
 
     def wait(self, gate: threading.Lock, seconds: float) -> None:
         """Wait until the gate is opened, at most so many seconds. The caller does not hold the lock."""
@@ -61,7 +76,7 @@ class Waiters:
             gate.acquire(timeout=seconds)
         finally:
             with self._lock:
-                self._gates.discard(gate)
+                self.discard(gate)
 
 
 class FollowUp(NamedTuple):
@@ -92,7 +107,9 @@ class SharedState:
     ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
     counts the threads that wait for the end of something, and ``awaited`` has the files that they wait for. While any
     thread is ``announcing``, no request begins. While any is ``adding``, or there is a ``block`` at whose end the
-    session is joined, no run ends by itself. ``silent_since`` is when silence began, None if there is none.
+    session is joined, no run ends by itself, unless a task is ``listening``: it waits for the next event instead of for
+    the end of the block. ``used``: something was added, or was to be. ``silent_since`` is when silence began, None if
+    there is none.
     """
 
     def __init__(self, policy: SessionPolicy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
@@ -107,9 +124,16 @@ class SharedState:
         self.announcing = 0
         self.adding = 0
         self.block = False
+        self.listening = 0
+        self.used = False
         self.silent_since: float | None = None
         self.waiting = 0
         self.awaited: list[FileEntry] = []
+
+    @property
+    def held_open(self) -> bool:
+        """Whether there is somebody who is going to say that no more files come."""
+        return self.block and not self.listening
 
     def apply(self, effects: Effects) -> FollowUp:
         """Take in what a call to the core brought about. The caller holds the lock, and carries out what is returned

@@ -10,7 +10,7 @@ from .delivery import Delivery
 from .shared_state import SharedState
 from .workers import Workers
 
-__all__ = ["Waiter"]
+__all__ = ["SLICE", "Waiter"]
 
 SLICE = 0.2
 """Seconds of one wait. If waits cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
@@ -41,7 +41,7 @@ class Waiter:
         self.refuse_inside(f"wait for {what}")
         shared, delivery = self._shared, self._delivery
         deadline = None if timeout is None else shared.clock() + timeout
-        mark = None
+        settled = self.settled(over, others=others)
         with shared.lock:
             shared.waiting += 1
             shared.work.notify_all()
@@ -49,11 +49,7 @@ class Waiter:
             while True:
                 delivery.drain()
                 with shared.lock:
-                    if not over():
-                        mark = None
-                    elif mark is None:
-                        mark = shared.outbox.mark
-                    if mark is not None and (not delivery.waits or delivery.over(None if others else mark)):
+                    if settled(delivery.waits):
                         return
                     left = SLICE if deadline is None else min(SLICE, deadline - shared.clock())
                     if left <= 0:
@@ -64,6 +60,22 @@ class Waiter:
         finally:
             with shared.lock:
                 shared.waiting -= 1
+
+    def settled(self, over: Callable[[], bool], *, others: bool) -> Callable[[bool], bool]:
+        """Return what is called under the lock, repeatedly, and says whether a wait is over: ``over()`` holds, and, if
+        that is asked for, the handlers have returned of what happened until then, or with ``others`` also of what
+        happens meanwhile."""
+        mark: int | None = None
+
+        def settled(handlers: bool) -> bool:
+            nonlocal mark
+            if not over():
+                mark = None
+            elif mark is None:
+                mark = self._shared.outbox.mark
+            return mark is not None and (not handlers or self._delivery.over(None if others else mark))
+
+        return settled
 
     def wait_delivered(self, timeout: float, mark: int | None = None) -> None:
         """Wait until no notice waits and no handler runs, at most ``timeout`` seconds. With the ``mark`` of the outbox,
@@ -77,7 +89,7 @@ class Waiter:
             delivery.drain()
             with shared.lock:
                 left = deadline - time.monotonic()
-                if not delivery.waits or delivery.over(mark) or left <= 0:
+                if not delivery.waits_briefly or delivery.over(mark) or left <= 0:
                     return
                 gate = None if delivery.drainable else shared.waiters.gate()
             if gate is not None:

@@ -351,7 +351,6 @@ def test_a_hook_that_refuses_is_named_whoever_it_is_of() -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("relative_path", "add_file()"),
         ("unique_identifier", "add_file()"),
         ("mime_type", "add_file()"),
         ("on", "add_file()"),
@@ -379,7 +378,7 @@ def test_an_async_handler_without_a_loop_says_how_to_pass_one() -> None:
 
     with Resumable("http://127.0.0.1:9/") as session, pytest.raises(OptionError) as caught:
         session.on("file_success", done)
-    assert "done is async: pass loop=asyncio.get_running_loop() to Resumable()" in str(caught.value)
+    assert "done is async: make the session in a running loop, or pass loop= to Resumable()" in str(caught.value)
 
 
 # -- the log -------------------------------------------------------------------------------------------------------

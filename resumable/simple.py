@@ -1,0 +1,85 @@
+"""Uploads in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .dispatch.event_loop import in_thread
+from .errors import UploadCancelled, WaitTimeout
+from .session import Result, Resumable
+
+if TYPE_CHECKING:
+    import threading
+    from pathlib import PurePath
+
+    from typing_extensions import Unpack
+
+    from .static_types import UploadOptions
+
+__all__ = ["upload", "upload_async"]
+
+SLICE = 0.1
+"""Seconds after which ``cancel`` is looked at again."""
+
+
+def upload(
+    source: Any,
+    target: str | Callable[[list[str]], str],
+    *,
+    relative_path: str | PurePath | None = None,
+    cancel: threading.Event | None = None,
+    **options: Unpack[UploadOptions],
+) -> Result:
+    """Upload one source, or all in a list or tuple, and wait until they are uploaded. A directory stands for its files.
+
+    ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. If another
+    thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed if a file failed, UploadCancelled,
+    and what :meth:`Resumable.add_file` raises.
+    """
+    session = _make_session(target, options)
+    session._warn_of_blocking("upload()", "await resumable.upload_async(...)")
+    with session:
+        _add(session, source, relative_path, cancel)
+        while True:
+            try:
+                return session.join(None if cancel is None else SLICE)
+            except WaitTimeout:
+                _raise_if_cancelled(cancel)
+
+
+async def upload_async(
+    source: Any,
+    target: str | Callable[[list[str]], str],
+    *,
+    relative_path: str | PurePath | None = None,
+    **options: Unpack[UploadOptions],
+) -> Result:
+    """Upload as :func:`upload` does, without blocking the asyncio loop. Cancelling the task cancels the upload."""
+    async with _make_session(target, options) as session:
+        await in_thread(partial(_add, session, source, relative_path, None))
+        return await session.wait()
+
+
+def _make_session(target: str | Callable[[list[str]], str], options: UploadOptions) -> Resumable:
+    options.setdefault("auto_upload", False)
+    return Resumable(target, **options)
+
+
+def _add(session: Resumable, source: Any, relative_path: str | PurePath | None, cancel: threading.Event | None) -> None:
+    sources = source if isinstance(source, (list, tuple)) else [source]
+    if relative_path is not None and len(sources) != 1:
+        raise TypeError("relative_path names one source; for several, use add_file() of a session")
+    for item in sources:
+        _raise_if_cancelled(cancel)
+        if isinstance(item, (str, os.PathLike)) and os.path.isdir(item):
+            session.add_directory(item)
+        else:
+            session.add_file(item, relative_path)
+
+
+def _raise_if_cancelled(cancel: threading.Event | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise UploadCancelled("the upload was cancelled")
