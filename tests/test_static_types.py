@@ -156,7 +156,6 @@ def test_pyright_in_strict_mode_takes_a_right_program_and_finds_each_wrong_line(
 
 
 @pytest.mark.once
-@pytest.mark.timeout(240)
 def test_a_type_checker_takes_a_right_program_and_finds_each_wrong_line(tmp_path: Path) -> None:
     lines = ["import resumable", "from resumable import Resumable", *BAD]
     program = GOOD + "\n\n" + "\n".join(lines) + "\n"

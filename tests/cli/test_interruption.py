@@ -169,7 +169,7 @@ def test_the_standard_input_can_be_interrupted(work: Path) -> None:
         process.stdin.write("x" * 100_000)
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
 
 
 def test_a_second_signal_ends_it_at_once(work: Path, tmp_path: Path) -> None:

@@ -25,8 +25,6 @@ from resumable import (
     TransportError,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -161,7 +159,7 @@ def test_a_request_that_hangs_behind_a_tunnel_is_ended(authority: trustme.CA, bu
         session.cancel()
         for thread in threading.enumerate():
             if thread.name.startswith("resumable-worker"):
-                thread.join(20)
+                thread.join(60)
                 assert not thread.is_alive()
         session.close()
 
@@ -367,7 +365,7 @@ def test_a_cookie_that_one_worker_got_is_sent_by_all(way: dict[str, Any]) -> Non
 
     def balance(request: Request) -> None:
         if "cookie" in request.headers and next(second_and_third, None) is not None:
-            together.wait(20)
+            together.wait(60)
         given = {} if "cookie" in request.headers else {"Set_Cookie": f"node={next(nodes)}; Path=/"}
         answer(**given)(request)  # type: ignore[arg-type]
 
@@ -429,7 +427,7 @@ def test_later_runs_use_the_sessions_of_the_factory_again() -> None:
         with Resumable(server.url, CHUNK, simultaneous_uploads=3, session=factory, **BLIND) as session:
             for number in range(5):
                 session.add_file(content(8 * CHUNK, number), relative_path=f"{number}.bin")
-                session.join(20)
+                session.join(60)
         assert len(made) <= 3
         assert server.connections <= 3
 

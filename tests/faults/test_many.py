@@ -7,7 +7,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
 from support.client import content
 from support.scripted_server import ScriptedServer, answer
 from support.sizes import sized
@@ -25,11 +24,10 @@ def test_run_follows_run_without_a_worker_lost() -> None:
     ):
         for run in range(300):
             session.add_file(content(10), relative_path=f"{run}.bin")
-            assert len(session.join(20).succeeded) == 1
+            assert len(session.join(60).succeeded) == 1
     assert len(server.requests) == 300
 
 
-@pytest.mark.timeout(300)
 def test_thousands_of_files_need_few_descriptors(tmp_path: Path, plain_environment: dict[str, str]) -> None:
     folder = tmp_path / "many"
     folder.mkdir()

@@ -18,8 +18,6 @@ from support.scripted_server import Answer, Request, ScriptedServer, Store, answ
 from resumable import Resumable, RetriesExhausted, TransportError
 from resumable.receiver import FileStore, Receiver, Server
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 SCENARIOS = json.loads(Path(__file__).with_name("scenarios.json").read_text(encoding="utf-8"))
 
@@ -88,7 +86,7 @@ def test_many_stale_connections_at_once_are_not_noticed_either(way: dict[str, An
     def together(request: Request) -> None:
         request.read()
         if not first.is_set():
-            gate.wait(20)
+            gate.wait(60)
             first.set()
         answer(read=False)(request)
 
@@ -111,9 +109,9 @@ def test_many_stale_connections_at_once_are_not_noticed_either(way: dict[str, An
             **way,
         ) as session:
             session.add_file(data, relative_path="first.bin")
-            session.join(20)
+            session.join(60)
             file = session.add_file(data, relative_path="second.bin")
-            session.join(20)
+            session.join(60)
         assert file.is_complete()
 
 
@@ -223,8 +221,8 @@ def test_the_last_chunk_is_waited_for_longer(way: dict[str, Any]) -> None:
 
 
 def test_a_server_that_stops_reading_is_given_up_and_tried_again(way: dict[str, Any]) -> None:
-    size = 32 << 20
-    with ScriptedServer(Request.hold, answer(), receive_buffer=4096) as server:
+    size = 8 << 20  # more than sockets can hold
+    with ScriptedServer(Request.hold, answer(), receive_buffer=65536) as server:
         run = upload(server.url, content(size), chunk_size=size, timeout=(2, 1), **BLIND, **way)
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") >= 1
@@ -253,9 +251,9 @@ def test_a_server_that_comes_up_later_is_found(way: dict[str, Any], silent_port:
             refused.set()
 
         file = session.add_file(content(10), relative_path="a.bin")
-        assert refused.wait(20)
+        assert refused.wait(60)
         with ScriptedServer(otherwise=answer(), port=silent_port):
-            session.join(20)
+            session.join(60)
     assert file.is_complete()
     assert messages[0] == "Connection refused"
 
@@ -325,7 +323,7 @@ def test_a_narrow_and_broken_line_still_counts_its_bytes_right(way: dict[str, An
                 confirmed.append(file.bytes_confirmed)
 
             file = session.add_file(data, relative_path="a.bin")
-            session.join(30)
+            session.join(60)
         assert file.bytes_sent == file.bytes_confirmed == len(data)
     assert confirmed == sorted(confirmed)
     assert max(sent) <= len(data)

@@ -21,8 +21,6 @@ from support.sizes import sized
 from resumable import FileState, Resumable
 from resumable.receiver import FileStore, Receiver, Server
 
-pytestmark = pytest.mark.timeout(120)
-
 HEAD = 3000
 """More bytes than a request has besides its chunk."""
 
@@ -64,10 +62,10 @@ def test_a_retry_of_a_failed_file_sends_what_is_missing() -> None:
     with ScriptedServer(store, store, answer(404), otherwise=store) as server:
         session = Resumable(server.url, chunk_size=CHUNK, simultaneous_uploads=1, test_chunks=False)
         file = session.add_file(data, relative_path="a.bin")
-        assert len(session.join(20, raise_errors=False).failed) == 1
+        assert len(session.join(60, raise_errors=False).failed) == 1
         assert file.bytes_confirmed == 2 * CHUNK
         file.retry()
-        session.join(20)
+        session.join(60)
         session.close()
     assert file.state is FileState.SUCCESS
     assert [request.number for request in server.uploads] == [1, 2, 3, 3, 4, 5, 6]

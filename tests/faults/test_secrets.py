@@ -14,8 +14,6 @@ from support.scripted_server import ScriptedServer, answer, raw
 
 from resumable import OptionError, Resumable
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 SECRET = "s3cr3t"
 HEADERS = {"Authorization": f"Bearer {SECRET}-header", "Cookie": f"id={SECRET}-cookie"}

@@ -16,8 +16,6 @@ from support.scripted_server import ScriptedServer, answer
 from resumable import Resumable
 from resumable.receiver import FileStore, Receiver, Server
 
-pytestmark = pytest.mark.timeout(60)
-
 CHUNK = 1000
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 7 * CHUNK - 1)
 
@@ -128,7 +126,7 @@ def test_a_tree_of_directories_arrives_as_it_is(tmp_path: Path, url: str, receiv
         path.write_bytes(b"" if "empty" in name else content(CHUNK + position, seed=position))
     with Resumable(url, chunk_size=CHUNK, auto_upload=False) as session:
         files = session.add_directory(tmp_path / "tree")
-        result = session.join(30)
+        result = session.join(60)
     assert sorted(file.relative_path for file in files) == sorted(paths)
     assert len(result.succeeded) == len(paths)
     for name in paths:

@@ -20,8 +20,6 @@ from resumable import (
     identifiers,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 SIZE = 6 * CHUNK
 

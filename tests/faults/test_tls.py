@@ -19,8 +19,6 @@ from support.scripted_server import ScriptedServer, Store, answer, hold
 from resumable import TransportError
 from resumable.transport.base import RequestControl
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 
 

@@ -16,8 +16,6 @@ from urllib3.util.retry import Retry
 
 from resumable import RetriesExhausted, ServerRefused
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 
 

@@ -102,7 +102,7 @@ def test_the_hook_never_runs_twice_at_once(root: Path) -> None:
     def slow(record: UploadRecord) -> None:
         told.append(record)
         began.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
 
     store = FileStore(root, fsync="never", patience=0.1)
     receiver = Receiver(store, on_file_received=slow)
@@ -110,7 +110,7 @@ def test_the_hook_never_runs_twice_at_once(root: Path) -> None:
     sending = threading.Thread(target=lambda: answers.append(Sample().send(receiver)))
     sending.start()
     try:
-        assert began.wait(30)
+        assert began.wait(60)
         # The client gave up, and its next attempt comes while the hook still runs.
         again = receiver.handle(Sample().octet(2))
         assert (again.status, dict(again.headers)["Retry-After"]) == (503, "1")
@@ -118,7 +118,7 @@ def test_the_hook_never_runs_twice_at_once(root: Path) -> None:
         assert Sample(identifier="other", relative_path="other").send(receiver, 1) == [200]
     finally:
         go_on.set()
-        sending.join(30)
+        sending.join(60)
     assert answers == [[200, 201]]
     assert len(told) == 1
     assert Sample().send(receiver, 2) == [200]

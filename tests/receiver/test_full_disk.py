@@ -18,7 +18,7 @@ def alone(tmp_path: Path) -> list[str]:
     for way in WAYS:
         try:
             command = [*way, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
-            tried = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=30)
+            tried = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
         except FileNotFoundError as error:
             pytest.skip(f"a program to mount with is missing: {error}")
         if tried.returncode == 0:

@@ -159,7 +159,7 @@ def test_many_that_begin_at_once_get_no_more_than_the_limit(root: Path) -> None:
     def begin(number: int) -> None:
         # Each thread a store of its own, as each process has one.
         store = FileStore(root, fsync="never", max_open_uploads=20)
-        barrier.wait(30)
+        barrier.wait(60)
         for attempt in range(10):
             try:
                 store.create(key_of(10 * number + attempt), a_record())

@@ -299,7 +299,7 @@ def test_many_requests_at_once_after_a_start_of_the_machine_take_the_marks_back_
     barrier = threading.Barrier(8)
 
     def send(index: int) -> bool:
-        barrier.wait(30)
+        barrier.wait(60)
         with opened(store) as upload:
             return upload.receive(index % 3, whole(upload, index % 3))
 

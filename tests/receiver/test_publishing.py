@@ -127,7 +127,7 @@ def test_who_tells_at_the_same_time_waits_and_does_not_tell(store: FileStore, ro
 
     def slow(record: UploadRecord) -> None:
         emitter.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         told.append("first")
 
     results: list[bool] = []
@@ -135,7 +135,7 @@ def test_who_tells_at_the_same_time_waits_and_does_not_tell(store: FileStore, ro
         first.publish()
         threads = [threading.Thread(target=lambda: results.append(first.notify_once(slow)))]
         threads[0].start()
-        assert emitter.wait(30)
+        assert emitter.wait(60)
         threads.append(
             threading.Thread(target=lambda: results.append(second.notify_once(lambda record: told.append("second"))))
         )
@@ -143,7 +143,7 @@ def test_who_tells_at_the_same_time_waits_and_does_not_tell(store: FileStore, ro
         assert not results
         go_on.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     assert sorted(results) == [False, True]
     assert told == ["first"]
 

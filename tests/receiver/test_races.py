@@ -36,7 +36,7 @@ def together(*calls: Callable[[], int]) -> list[int]:
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], int]) -> int:
-        barrier.wait(30)
+        barrier.wait(60)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -120,7 +120,7 @@ def process(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str]
         yield running, running.stdout.readline().strip()
     finally:
         running.kill()
-        running.wait(30)
+        running.wait(60)
         running.stdout.close()
 
 
@@ -234,13 +234,13 @@ def test_a_receiver_that_is_killed_keeps_what_it_acknowledged_and_nothing_else(r
     def send_and_kill(running: subprocess.Popen[str], url: str, number: int) -> None:
         chunk = sample.chunk(number)
         cut = random.randrange(len(chunk))
-        with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
             connection.putrequest("POST", f"/?{sample.query(number)}")
             connection.putheader("Content-Length", str(len(chunk)))
             connection.endheaders()
             connection.send(chunk[:cut])
             running.kill()
-            running.wait(30)
+            running.wait(60)
             with pytest.raises(OSError, match=r"."):  # noqa: PT012
                 connection.send(chunk[cut:])
                 connection.getresponse()

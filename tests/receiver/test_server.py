@@ -36,7 +36,7 @@ OCTET = {"Content-Type": "application/octet-stream"}
 
 @contextmanager
 def connected(server: Server) -> Iterator[http.client.HTTPConnection]:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
         yield connection
 
 
@@ -346,5 +346,5 @@ def test_other_wsgi_servers_run_it_too(root: Path) -> None:
                 assert requests.get(url, params=sample.pairs(number)).status_code == 200
         finally:
             wsgi.shutdown()
-            serving.join(30)
+            serving.join(60)
     assert (root / "sample.bin").read_bytes() == sample.data

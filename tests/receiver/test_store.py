@@ -426,21 +426,21 @@ def test_a_second_sender_of_a_chunk_waits_for_the_first(store: FileStore, root: 
     def slow() -> Iterator[bytes]:
         yield DATA[:10]
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         yield DATA[10:30]
 
     results: dict[str, bool] = {}
     with opened(store) as first, store.open(KEY) as second:  # type: ignore[union-attr]
         sending = threading.Thread(target=lambda: results.update(first=first.receive(0, slow())))
         sending.start()
-        assert begun.wait(30)
+        assert begun.wait(60)
         waiting = threading.Thread(target=lambda: results.update(second=second.receive(0, whole(second, 0))))
         waiting.start()
         assert second.receive(1, whole(second, 1))
         assert results == {}
         go_on.set()
-        sending.join(30)
-        waiting.join(30)
+        sending.join(60)
+        waiting.join(60)
     assert results == {"first": True, "second": False}
     assert state_of(root) == {"record", "part", "chunks"}
 
@@ -595,7 +595,7 @@ def test_who_waits_for_an_upload_that_is_swept_meanwhile_gets_none(store: FileSt
     until_locked(path, waiting)
     path.rename(root / ".resumable" / "old-1")
     os.close(sweeper)
-    waiting.join(30)
+    waiting.join(60)
     assert found == [None]
 
 
@@ -616,7 +616,7 @@ def test_who_waits_for_an_upload_that_is_made_anew_meanwhile_gets_the_new_one(st
     path.rename(root / ".resumable" / "old-1")
     store.create(KEY, a_record(name="new"))
     os.close(sweeper)
-    waiting.join(30)
+    waiting.join(60)
     assert found == ["new"]
 
 

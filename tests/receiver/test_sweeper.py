@@ -35,7 +35,7 @@ class Expired:
         self.count.release()
 
     def wait(self) -> None:
-        assert self.count.acquire(timeout=30)
+        assert self.count.acquire(timeout=60)
 
 
 def test_it_sweeps_at_once_and_again_until_it_is_stopped(store: FileStore, root: Path) -> None:
@@ -92,14 +92,14 @@ def test_a_handler_of_the_sweep_can_stop_it(store: FileStore, root: Path) -> Non
 
     @receiver.signals.upload_expired.connect
     def stop(sender: Receiver, record: UploadRecord) -> None:
-        assert begins.wait(30)
+        assert begins.wait(60)
         sweeper.stop()
         stopped.set()
 
     stale(store, root, 0)
     sweeper = receiver.sweep_every(0.01)
     begins.set()
-    assert stopped.wait(30)
+    assert stopped.wait(60)
     sweeper.stop()
 
 

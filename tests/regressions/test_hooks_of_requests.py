@@ -19,8 +19,6 @@ from urllib3.util.retry import Retry
 from resumable import AuthenticationRefused, ServerRefused, TransportError
 from resumable.errors import UploadError
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 Hook = Callable[..., Any]
 

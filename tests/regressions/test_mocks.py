@@ -27,8 +27,6 @@ from resumable import (
     ServerRefused,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 NOWHERE = "http://server.invalid/upload"
 

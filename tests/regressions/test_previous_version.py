@@ -19,8 +19,6 @@ from support.scripted_server import PATIENCE, Request, ScriptedServer
 from resumable import FileState, Resumable, ResumableFile
 from resumable.receiver import FileStore, Receiver, Server
 
-pytestmark = pytest.mark.timeout(60)
-
 CHUNK = 100
 BYTES = bytes(range(256)) * 2
 FINISHED, OPEN = BYTES[:250], BYTES[3:403]

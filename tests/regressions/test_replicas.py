@@ -17,8 +17,6 @@ from resumable import FileState, IncompleteUpload, Resumable
 from resumable.cli import main
 from resumable.receiver import Server
 
-pytestmark = pytest.mark.timeout(60)
-
 CHUNK = 1000
 OF_ONE_CONNECTION = ("content-length", "connection", "date", "server")
 DATA = random.Random(1).randbytes(12 * CHUNK)
@@ -37,7 +35,7 @@ class Balancer(ScriptedServer):
         there = self.servers[next(self._turn) % len(self.servers)]
         query = urlsplit(request.target).query
         headers = {name: value for name, value in request.headers.items() if name != "host"}
-        answer = requests.request(request.method, f"{there}?{query}", data=request.body, headers=headers, timeout=30)
+        answer = requests.request(request.method, f"{there}?{query}", data=request.body, headers=headers, timeout=60)
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in OF_ONE_CONNECTION}
         return answer.status_code, answer.content, kept
 
@@ -66,7 +64,7 @@ def test_an_upload_to_replicas_without_a_common_store_is_no_success(
     given = {"chunk_size": CHUNK, "chunk_retry_interval": 0.01, "auto_upload": False, **options}
     with Resumable(replicas.url, **given) as session:
         file = session.add_file(DATA, relative_path="a.bin")
-        session.join(30, raise_errors=False)
+        session.join(60, raise_errors=False)
     published = files(tmp_path / "a") + files(tmp_path / "b")
     if file.state is FileState.SUCCESS:
         # By luck one of them got all of it; then it says so.
@@ -89,15 +87,15 @@ def test_a_second_run_is_no_success_either_and_one_behind_a_single_receiver_conv
     }
     with Resumable(replicas.url, simultaneous_uploads=1, **given) as session:
         file = session.add_file(DATA, relative_path="a.bin", unique_identifier="1")
-        session.join(30, raise_errors=False)
+        session.join(60, raise_errors=False)
         assert type(file.error) is IncompleteUpload
         file.retry()
-        session.join(30, raise_errors=False)
+        session.join(60, raise_errors=False)
         while file.state is not FileState.SUCCESS:
             assert files(tmp_path / "a") + files(tmp_path / "b") == []
             del replicas.servers[1:]
             file.retry()
-            session.join(30, raise_errors=False)
+            session.join(60, raise_errors=False)
     assert (tmp_path / "a" / "a.bin").read_bytes() == DATA
 
 

@@ -18,8 +18,6 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from resumable import FileState, Resumable, SessionState
 
-pytestmark = pytest.mark.timeout(60)
-
 BLIND: dict[str, Any] = {"test_chunks": False}
 IMPATIENT: dict[str, Any] = {"timeout": (1, 1), "final_chunk_timeout": 1, **BLIND}
 WATCHED = ("fresh", "used", "shared", "blocking", "factory", "cached", "toolbelt", "retrying", "with token")

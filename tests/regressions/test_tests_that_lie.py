@@ -11,8 +11,6 @@ from support.scripted_server import PATIENCE, Request, ScriptedServer
 
 from resumable import FileState, Resumable, ResumableFile
 
-pytestmark = pytest.mark.timeout(60)
-
 CHUNK = 10
 PAGE = "<!DOCTYPE html><html><head><title>Log in</title></head><body><input type=password></body></html>"
 

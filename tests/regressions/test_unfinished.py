@@ -15,8 +15,6 @@ from resumable import (
     ResumableFile,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
 CHUNK = 10
 CHUNKS = 6
 

@@ -25,8 +25,6 @@ from resumable.protocol.headers import FILE_HEADER, SERVER_HEADER, SESSION_HEADE
 from resumable.protocol.verdict import STORED_CHUNKS_HEADER
 from resumable.receiver import Receiver, Server
 
-pytestmark = pytest.mark.timeout(60)
-
 CHUNK = 10
 OURS = {SERVER_HEADER: "1"}
 

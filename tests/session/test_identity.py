@@ -14,7 +14,7 @@ def test_bytes_of_one_name_and_size_are_told_apart_by_their_content(receiver_url
         assert file.is_complete()
         assert file.bytes_skipped == 0
     with Resumable(receiver_url) as session:
-        session.add_file(b"first", relative_path="note.txt").wait(30)
+        session.add_file(b"first", relative_path="note.txt").wait(60)
         assert session.bytes_skipped == 5
 
 

@@ -55,9 +55,15 @@ def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def upload(url: Any, *sources: Any, seconds: float = 40, **options: Any) -> Run:
+def upload(url: Any, *sources: Any, seconds: float = 120, **options: Any) -> Run:
     """Everything is uploaded, or has failed. A source is what add_file takes, or (source, relative path)."""
-    given = {"chunk_size": CHUNK, "chunk_retry_interval": 0.01, "timeout": (5, 5), "simultaneous_uploads": 1, **options}
+    given = {
+        "chunk_size": CHUNK,
+        "chunk_retry_interval": 0.01,
+        "timeout": (20, 20),
+        "simultaneous_uploads": 1,
+        **options,
+    }
     events: list[tuple[Any, ...]] = []
     session = Resumable(url, auto_upload=False, **given)
     try:

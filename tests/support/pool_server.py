@@ -81,7 +81,7 @@ class PoolServer:
         for _ in range(self._workers or 0):
             self._queue.put(None)
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:

@@ -155,7 +155,7 @@ def shared(url: str, _path: Path) -> Iterator[requests.Session]:
         def use() -> None:
             while not over.is_set():
                 try:
-                    assert session.head(url, timeout=30).ok
+                    assert session.head(url, timeout=60).ok
                 except Exception as error:
                     failures.append(error)
                 over.wait(0.005)

@@ -164,7 +164,6 @@ def test_a_link_may_be_the_root_and_gives_its_name(root: Path) -> None:
 
 
 @posix
-@pytest.mark.timeout(30)
 def test_fifos_are_left_out_and_not_opened(root: Path) -> None:
     os.mkfifo(root / "fifo.txt")
     assert relative(root, "*.txt") == ["root/a.txt", "root/b.txt"]
