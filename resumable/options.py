@@ -18,6 +18,7 @@ from .statuses import PERMANENT_ERRORS
 
 __all__ = ["OPTIONS", "Option", "Options"]
 
+AUTO = "auto"
 MIB = 1024 * 1024
 
 _ELSEWHERE: Mapping[str, str] = MappingProxyType(
@@ -88,8 +89,11 @@ class Options:
         validators.flag(),
         "Make no chunk larger than chunk_size: the last chunk is then the smallest, not the largest.",
     )
-    simultaneous_uploads: int = _row(
-        3, "simultaneousUploads", validators.integer(1), "Number of chunks to upload at the same time."
+    simultaneous_uploads: int | str = _row(
+        AUTO,
+        "simultaneousUploads",
+        validators.integer_or(AUTO, 1),
+        "Number of chunks to upload at the same time. auto: begins with 3, and finds out how many are fastest.",
     )
     file_parameter_name: str = _row(
         "file", "fileParameterName", validators.text(), "Name of the form field that holds the bytes of the chunk."

@@ -7,11 +7,12 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from .adder import FileAdder
 from .asynchronous import AsyncSession
 from .attempts.runner import LeaseRunner
+from .core.concurrency import FEW, MOST
 from .core.records import Ending
 from .core.retry import SessionPolicy
 from .core.states import FileState, SessionState
@@ -34,10 +35,22 @@ if TYPE_CHECKING:
 
     from .static_types import Extra, SessionOptions
 
-__all__ = ["Result", "Resumable"]
+__all__ = ["Result", "Resumable", "Stats"]
 
 HELD_BYTES = 16 * 1024 * 1024
 """The most bytes of chunks whose ends are held together."""
+
+
+_KEPT_BY_REQUESTS = 10
+"""Connections to one server that a requests.Session keeps, unless its adapter was made for another number."""
+
+
+class Stats(NamedTuple):
+    """What a session does now. ``simultaneous_uploads`` is how many chunks may be on their way at once, ``active`` how
+    many are, or wait for their retry."""
+
+    simultaneous_uploads: int
+    active: int
 
 
 class Result(NamedTuple):
@@ -82,7 +95,7 @@ class Resumable(AsyncSession, Progress):
         self,
         target: str | Callable[[list[str]], str],
         chunk_size: int = 1024 * 1024,
-        simultaneous_uploads: int = 3,
+        simultaneous_uploads: int | Literal["auto"] = "auto",
         headers: Extra = None,
         test_chunks: bool = True,
         max_chunk_retries: int | None = 100,
@@ -102,6 +115,7 @@ class Resumable(AsyncSession, Progress):
         checked = self._options
         clock = checked.clock or time.monotonic
         plugins = resolve_plugins(checked.plugins)
+        slots, most = _slots(checked)
         self._hooks = Hooks(vars(checked), plugins)
         self.signals = Signals(
             self,
@@ -114,13 +128,14 @@ class Resumable(AsyncSession, Progress):
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(
             checked.session,
-            connections=checked.simultaneous_uploads,
+            connections=most or slots,
             congestion_control=checked.congestion_control,
         )
         self._owns_transport = checked.transport is None
         self._runner = LeaseRunner(checked, self._hooks, self._transport)
         policy = SessionPolicy(
-            slots=checked.simultaneous_uploads,
+            slots=slots,
+            most_slots=most,
             test_chunks=checked.test_chunks,
             max_chunk_retries=checked.max_chunk_retries,
             retry_for=checked.retry_for,
@@ -330,6 +345,11 @@ class Resumable(AsyncSession, Progress):
         return None if outcome is None else self._result(outcome)
 
     @property
+    def stats(self) -> Stats:
+        """How many chunks are on their way, and how many may be: that changes if ``simultaneous_uploads`` is "auto"."""
+        return Stats(*self._dispatcher.concurrency())
+
+    @property
     def files(self) -> list[ResumableFile]:
         """The files of the session, in the order in which they were added."""
         return [entry.subject for entry in self._dispatcher.entries()]
@@ -414,6 +434,18 @@ class Resumable(AsyncSession, Progress):
             tuple(by_state[FileState.CANCELLED]),
             ending.skipped,
         )
+
+
+def _slots(options: Options) -> tuple[int, int | None]:
+    """Return with how many uploads a session begins, and how many there may be if it finds that out itself."""
+    if isinstance(options.simultaneous_uploads, int):
+        return options.simultaneous_uploads, None
+    if options.limit_rate is not None:
+        # How fast more would be cannot be seen.
+        return FEW, FEW
+    if options.session is not None and not callable(options.session):
+        return FEW, _KEPT_BY_REQUESTS
+    return FEW, MOST
 
 
 def _delay(interval: Any) -> Callable[[int, int], float]:

@@ -89,7 +89,7 @@ class UploadOptions(SessionOptions, total=False):
     """The options of :func:`~resumable.upload`: all of them but the target."""
 
     chunk_size: int
-    simultaneous_uploads: int
+    simultaneous_uploads: int | Literal["auto"]
     headers: Extra
     test_chunks: bool
     max_chunk_retries: int | None

@@ -18,6 +18,7 @@ __all__ = [
     "headers",
     "hook",
     "integer",
+    "integer_or",
     "interval",
     "is_async",
     "limit",
@@ -61,6 +62,12 @@ def integer(least: int, *, optional: bool = False) -> Validator:
         return value
 
     return check, f"an integer ≥ {least}" + (" or None" if optional else "")
+
+
+def integer_or(word: str, least: int) -> Validator:
+    """Check for an integer that is not less than ``least``, or for the word."""
+    number, allowed = integer(least)
+    return lambda value: value if value == word else number(value), f"{allowed} or {word!r}"
 
 
 def seconds(*, optional: bool = False) -> Validator:

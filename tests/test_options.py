@@ -24,6 +24,7 @@ JAVASCRIPT = json.loads(TABLE.read_text(encoding="utf-8"))["resumablejs 1.1.2-b7
 # resumable.js option: why our default is another one.
 DIFFERENCES = {
     "target": "required: there is no page to which '/' could be relative",
+    "simultaneousUploads": "auto begins with the 3 of resumable.js and finds out how many are fastest",
     "permanentErrors": "other statuses do not go away by themselves either: see the table of statuses",
     "minFileSize": "an empty file is one empty chunk",
     "maxFilesErrorCallback": "an alert box there, the exception FileRejected here",
@@ -125,7 +126,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     ),
     "chunk_size": ([(1, 1), (2**40, 2**40), ("1048576", 2**20)], [0, -1, 1.0, True, "0", "1e3", "-1", "", "١", None]),
     "force_chunk_size": FLAG,
-    "simultaneous_uploads": ([(1, 1), (64, 64)], [0, -1, 2.0, None]),
+    "simultaneous_uploads": ([(1, 1), (64, 64), ("auto", "auto"), ("4", 4)], [0, -1, 2.0, None, "many", "0"]),
     "file_parameter_name": (NAMES[0], [*NAMES[1], None]),
     "chunk_number_parameter_name": OMITTED,
     "chunk_size_parameter_name": OMITTED,

@@ -15,12 +15,14 @@ from ..protocol import acceptance, pages, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import (
     FILE_HEADER,
+    MAX_UPLOADS_HEADER,
     ORDER_ANY,
     ORDER_HEADER,
     SERVER_HEADER,
     SESSION_HEADER,
     FileStatus,
     parse_file_status,
+    parse_max_uploads,
 )
 from ..protocol.parameters import ChunkFacts
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
@@ -63,6 +65,7 @@ class Attempt:
         self._believed = False
         self._absent = False
         self.any_order = False
+        self.max_uploads: int | None = None
         self._question: tuple[str, ...] = ()
         if self._hooks.has("preprocess"):
             replacement = self._hooks.call("preprocess", self._subjects()[1])
@@ -343,6 +346,7 @@ class Attempt:
         self._ours = True
         self._context.origins.add(messages.origin(self._request.url))
         self.any_order = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
+        self.max_uploads = parse_max_uploads(reply.headers.get(MAX_UPLOADS_HEADER.lower(), ""))
         status = _file_status(reply)
         if status is not None:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
@@ -413,7 +417,13 @@ class Attempt:
         if outcome.kind is OutcomeKind.RETRY:
             outcome = self._outcomes.postponed(outcome)
         proof = outcome.proof if self._proof is Proof.NONE else self._proof
-        return outcome._replace(stored=self._stored, believed=self._believed, proof=proof, any_order=self.any_order)
+        return outcome._replace(
+            stored=self._stored,
+            believed=self._believed,
+            proof=proof,
+            any_order=self.any_order,
+            max_uploads=self.max_uploads,
+        )
 
 
 def _is_ours(reply: Reply) -> bool:

@@ -6,9 +6,9 @@ Runs on a worker with no lock held. Whatever is raised becomes an Outcome, excep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from ..core.records import Outcome, OutcomeKind
+from ..dispatch.leases import BeginSend
 from ..dispatch.registry import FileEntry
 from ..dispatch.transfers import Transfer
 from ..errors import ResumableError, UploadError
@@ -34,7 +34,7 @@ class LeaseRunner:
         self._options = options
         self._context = AttemptContext(options, hooks, transport)
 
-    def perform(self, transfer: Transfer, begin_send: Callable[[Transfer, bool, bool], bool]) -> Outcome:
+    def perform(self, transfer: Transfer, begin_send: BeginSend) -> Outcome:
         """Return the outcome of the lease. ``begin_send`` is called between the test and the sending of a chunk that
         the server lacks, with whether it answered the test and whether it takes chunks in any order, and says whether
         the chunk may be sent."""
@@ -51,7 +51,7 @@ class LeaseRunner:
                 outcome = attempt.confirm()
             elif lease.test:
                 outcome = attempt.test()
-                if outcome is None and not begin_send(transfer, attempt.absent, attempt.any_order):
+                if outcome is None and not begin_send(transfer, attempt.absent, attempt.any_order, attempt.max_uploads):
                     outcome = Outcome(OutcomeKind.STOPPED)
             return attempt.completed(outcome or attempt.upload())
         except Stopped:

@@ -180,7 +180,7 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
         store,
         token=token,
         allowed_origins=flags["allowed_origins"],
-        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "page"),
+        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "max_uploads", "page"),
     )
     for host in flags["allowed_hosts"]:
         receiver.allow_host(host)
@@ -355,6 +355,15 @@ command.params.extend(
             show_default=True,
             section=LIMITS,
             help="Maximum number of chunks of a file.",
+        ),
+        Option(
+            "--max-uploads",
+            type=int,
+            metavar="N",
+            default=16,
+            show_default=True,
+            section=LIMITS,
+            help="Requests at once that a client of this package is asked to send at most.",
         ),
         Option(
             "--min-chunk-size",

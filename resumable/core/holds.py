@@ -46,7 +46,6 @@ class HeldEnds:
 
     def __init__(self, policy: SessionPolicy) -> None:
         self._possible = policy.test_chunks and policy.held_bytes > 0
-        self._slots = policy.slots
         self._smallest = policy.smallest_held
         self._most = policy.held_bytes
         self._slow = False
@@ -58,12 +57,13 @@ class HeldEnds:
             return None
         return next((file for file in files if file.may_be_early and self._fits(file, file.next_position())), None)
 
-    def awaits(self, record: ActiveChunk) -> bool:
-        """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow."""
+    def awaits(self, record: ActiveChunk, slots: int) -> bool:
+        """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow.
+        ``slots``: how many chunks may be on their way."""
         file = record.file
         if not self._possible or not file.order.holds_ends:
             return False
-        return record.position == 0 or file.order.count - file.cursor <= self._slots
+        return record.position == 0 or file.order.count - file.cursor <= slots
 
     def begin(self, identifier: int, record: ActiveChunk, *, proven: bool) -> bool:
         """Return whether the early chunk may be sent, with its end held. ``proven``: the server answered its test."""

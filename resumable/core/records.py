@@ -94,8 +94,8 @@ class Outcome(NamedTuple):
     busy, not this one. ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds
     before the retry, if the user decides that. ``stored``: ranges of chunk indexes that the server said it has.
     ``believed``: there is only the word of a foreign server for what is present or stored. ``proof``: what the answers
-    say of the whole file. ``any_order``: they say that chunks may come in any order. ``plan``: the new cut, if a hook
-    replaced the bytes of the file.
+    say of the whole file. ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many requests
+    at once they say that the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file.
     """
 
     kind: OutcomeKind
@@ -111,6 +111,7 @@ class Outcome(NamedTuple):
     believed: bool = False
     proof: Proof = Proof.NONE
     any_order: bool = False
+    max_uploads: int | None = None
     plan: ChunkPlan | None = None
 
 

@@ -21,10 +21,13 @@ TWICE_WITHIN = 10.0
 class SessionPolicy(NamedTuple):
     """The rules of a session. ``delay(retries, failures)`` is the seconds before a retry: ``retries`` counts the
     chunk's failed attempts, ``failures`` those since anything got through, and those since when other chunks did.
+    ``slots`` is how many chunks may be on their way, or, if there is a number of ``most_slots``, with how many a
+    session begins that finds out by itself how many it needs.
     ``retry_for`` is seconds without progress. ``held_bytes`` is the most that early chunks have together, 0 if there
     are none; each has at least ``smallest_held`` bytes."""
 
     slots: int = 3
+    most_slots: int | None = None
     test_chunks: bool = True
     max_chunk_retries: int | None = 100
     retry_for: float | None = None
@@ -79,6 +82,11 @@ class RetryController:
     def _last_chance(self) -> float:
         limit = self._policy.retry_for
         return math.inf if limit is None or self._since is None else self._since + limit
+
+    @property
+    def attempts(self) -> int:
+        """The number of the attempt that began last."""
+        return self._attempts
 
     # -- when ----------------------------------------------------------------------------------------------------
 

@@ -80,17 +80,18 @@ class FileQueue:
 
 
 class Slots:
-    """At most ``count`` records, by the ids of their leases."""
+    """At most ``count`` records, by the ids of their leases. The count may change; if it falls, no other record gets a
+    slot before there are fewer."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._leases = 0
         self._waiting: dict[int, ActiveChunk] = {}
         self.live: dict[int, ActiveChunk] = {}
 
     def free(self, *, fewer: bool) -> bool:
         """Return whether another record fits, also if there is one slot ``fewer``, unless it is the only one."""
-        return len(self.live) < (self._count - 1 if fewer and self._count > 1 else self._count)
+        return len(self.live) < (self.count - 1 if fewer and self.count > 1 else self.count)
 
     def take(self, record: ActiveChunk) -> int:
         """Give the record a slot, and return the id of its new lease."""
@@ -103,8 +104,10 @@ class Slots:
         self._waiting[identifier] = self.live[identifier]
 
     def next_due(self) -> float | None:
-        """Return when the next retry is due, or None if none waits."""
-        return min(record.due for record in self._waiting.values()) if self._waiting else None
+        """Return when the next retry is due, or None if none waits, or as many others are under way as may be."""
+        if not self._waiting or len(self.live) - len(self._waiting) >= self.count:
+            return None
+        return min(record.due for record in self._waiting.values())
 
     def wake(self, attempt: int) -> None:
         """Hasten the retries of what failed before this attempt began, which succeeded."""

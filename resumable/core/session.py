@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from ..errors import FileRejected, StateError, UploadError
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .collector import EffectCollector
+from .concurrency import ConcurrencyController, Flow
 from .file import ActiveChunk, FileCore
 from .holds import HeldEnds
 from .records import (
@@ -78,6 +79,7 @@ class SessionCore:
         self._open = 0
         self._keys = 0
         self._slots = Slots(policy.slots)
+        self._concurrency = ConcurrencyController(policy.slots, policy.most_slots)
         self._queue = FileQueue(self.files, first_and_last=policy.first_and_last)
         self._retries = RetryController(policy)
         self._holds = HeldEnds(policy)
@@ -257,6 +259,7 @@ class SessionCore:
                 until = min(until, begins)
             elif not slots.live:
                 retries.pause_clock()
+            self._concurrency.idle()
         return Wait(None if until == math.inf else until)
 
     def begin_send(
@@ -288,6 +291,17 @@ class SessionCore:
         record = self._slots.live.get(identifier)
         if record is not None:
             record.flows = True
+
+    def measure(self, flow: Flow, now: float) -> None:
+        """Take in what the connections tell. To be called from :attr:`measure_at` on; the number of slots may change
+        by it."""
+        self._concurrency.measure(flow, now)
+        self._slots.count = self._concurrency.slots
+
+    def limit(self, max_uploads: int) -> None:
+        """Note how many requests at once the server likes."""
+        self._concurrency.limit(max_uploads)
+        self._slots.count = self._concurrency.slots
 
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
         """End the lease: its slot is free, or waits for the retry. A lease that has ended before has no effects.
@@ -322,6 +336,21 @@ class SessionCore:
         return (ChunkState.PENDING, 0) if file is None else file.chunk_state(index)
 
     @property
+    def slots(self) -> int:
+        """How many chunks may be on their way at once."""
+        return self._slots.count
+
+    @property
+    def active(self) -> int:
+        """How many slots are taken."""
+        return len(self._slots.live)
+
+    @property
+    def measure_at(self) -> float:
+        """The time from which on :meth:`measure` is to be called."""
+        return self._concurrency.measure_at
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is open and no slot is taken."""
         return not self._open and not self._slots.live
@@ -348,7 +377,14 @@ class SessionCore:
         record.leased = now
         if record.state is ChunkState.SENDING:
             self.effects.progress(record.file)
-        return record.file.lease(record, self._slots.take(record), awaited=self._holds.awaits(record))
+        slots = self._slots
+        identifier = slots.take(record)
+        if record.early:
+            # It will be held, so that nothing flows for a while.
+            self._concurrency.idle()
+        elif len(slots.live) >= slots.count:
+            self._concurrency.busy(record.file.size_of(record.position))
+        return record.file.lease(record, identifier, awaited=self._holds.awaits(record, slots.count))
 
     def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
         file = record.file
@@ -369,6 +405,7 @@ class SessionCore:
         if record.early and record.state is not ChunkState.STOPPING and event not in _STORED:
             event = ChunkEvent.WITHDRAWN
         following = record.following(event)
+        self._learn(record, event, lease, outcome, now)
         file.record_proof(outcome.proof)
         if outcome.any_order:
             file.allow_any_order()
@@ -412,6 +449,20 @@ class SessionCore:
             self._queue.add(file)
             if following is ChunkState.FAILED:
                 self._fail(file, outcome, lease.index)
+
+    def _learn(self, record: ActiveChunk, event: ChunkEvent, lease: Lease, outcome: Outcome, now: float) -> None:
+        """Take in what the outcome says of how many chunks may be on their way."""
+        concurrency = self._concurrency
+        if event in _STORED:
+            size = lease.end - lease.start if event is ChunkEvent.ACCEPTED else 0
+            concurrency.answered(size, now - record.leased)
+        elif event is ChunkEvent.RETRY:
+            concurrency.failed(record.attempt, self._retries.attempts, now, busy=outcome.busy)
+        else:
+            concurrency.idle()
+        self._slots.count = concurrency.slots
+        if outcome.max_uploads is not None:
+            self.limit(outcome.max_uploads)
 
     def _withdraw(self, record: ActiveChunk, lease: Lease) -> None:
         """Let an early chunk that was not acknowledged wait for another turn as if it had had none."""

@@ -1,6 +1,6 @@
 """The three state machines, as tables. Everything that changes a state goes through :func:`step`.
 
-*Chunk*. A chunk has a record only while it holds one of the ``simultaneous_uploads`` slots; PENDING and DONE are
+*Chunk*. A chunk has a record only while it holds one of the slots for ``simultaneous_uploads``; PENDING and DONE are
 implied by the file's cursor. A chunk that waits for its retry (BACKOFF) keeps its slot, so that a server in trouble
 is not given other chunks meanwhile. A chunk that has to stop (STOPPING) keeps its slot until its worker reports:
 freeing it earlier would put the same chunk on the wire twice.

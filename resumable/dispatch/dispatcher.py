@@ -99,8 +99,14 @@ class Dispatcher:
         self._transfers = shared.transfers
         self._delivery = make_delivery(deliver, shared, emit, lambda: self._completion.consider())
         self._completion = Completion(shared, self._delivery, handling, delay=completion_delay)
-        lease_manager = LeaseManager(shared, self._delivery, self._completion, throttle=throttle)
-        self._workers = Workers(policy.slots, lease_manager, perform, shared.has_work)
+        lease_manager = LeaseManager(
+            shared,
+            self._delivery,
+            self._completion,
+            throttle=throttle,
+            need_workers=lambda: self._workers.grow(),
+        )
+        self._workers = Workers(lease_manager, perform, shared.has_work)
         self._waiter = Waiter(shared, self._delivery, self._workers)
         self._loop_waiter = LoopWaiter(shared, self._delivery, self._waiter)
         self._results = RunResults(shared.core)
@@ -486,6 +492,11 @@ class Dispatcher:
         """Return how many bytes of the file moved."""
         with self._lock:
             return self._transfers.of_file(entry, self._clock())
+
+    def concurrency(self) -> tuple[int, int]:
+        """Return how many chunks may be on their way at once now, and how many are."""
+        with self._lock:
+            return self._core.slots, self._core.active
 
     def session_stats(self) -> TransferStats:
         """Return how many bytes of the session moved."""

@@ -24,20 +24,31 @@ from .registry import FileEntry
 from .shared_state import SharedState
 from .transfers import Transfer
 
-__all__ = ["LeaseManager", "Perform"]
+__all__ = ["BeginSend", "LeaseManager", "Perform"]
 
 logger = logging.getLogger("resumable")
 
-Perform = Callable[[Transfer, Callable[[Transfer, bool, bool], bool]], Outcome]
-"""Does one lease's work. The last argument is called before a chunk is sent that the server was asked for, with whether
-it answered, and whether it takes chunks in any order; it says whether the chunk may be sent."""
+BeginSend = Callable[[Transfer, bool, bool, "int | None"], bool]
+"""Is called before a chunk is sent that the server was asked for, with whether it answered, whether it takes chunks in
+any order, and how many requests at once it likes; it says whether the chunk may be sent."""
+
+Perform = Callable[[Transfer, BeginSend], Outcome]
+"""Does one lease's work."""
 
 
 class LeaseManager:
     """The half of a session that its workers call. ``throttle`` is the minimum seconds between two notices of progress
-    while the bytes of one chunk flow."""
+    while the bytes of one chunk flow. ``need_workers()`` is called when there may be too few of them."""
 
-    def __init__(self, shared: SharedState, delivery: Delivery, completion: Completion, *, throttle: float) -> None:
+    def __init__(
+        self,
+        shared: SharedState,
+        delivery: Delivery,
+        completion: Completion,
+        *,
+        throttle: float,
+        need_workers: Callable[[], None],
+    ) -> None:
         self._shared = shared
         self._lock = shared.lock
         self._clock = shared.clock
@@ -48,6 +59,13 @@ class LeaseManager:
         self._delivery = delivery
         self._completion = completion
         self._throttle = throttle
+        self._need_workers = need_workers
+        self._waiting = 0
+
+    @property
+    def wanted(self) -> int:
+        """How many workers there is work for."""
+        return self._core.slots
 
     def acquire(self) -> Transfer | None:
         """Return the next lease as a transfer, once there is one, or None if the thread shall end."""
@@ -64,13 +82,22 @@ class LeaseManager:
                 until = None
                 if not self._must_wait:
                     now = self._clock()
+                    if now >= core.measure_at:
+                        self._measure(now)
                     lease = core.lease(now)
                     if isinstance(lease, Lease):
                         transfer = self._transfers.begin(lease, self._registry.entries[lease.file], now)
                         self._outbox.extend(core.effects.flush().notices)
                         break
                     until = lease.until
-                work.wait(None if until is None else max(until - self._clock(), 0.001))
+                if len(self._transfers) + self._waiting >= core.slots:
+                    # There are fewer slots than there were. To wake one thread too many with each chunk is not cheap.
+                    return None
+                self._waiting += 1
+                try:
+                    work.wait(None if until is None else max(until - self._clock(), 0.001))
+                finally:
+                    self._waiting -= 1
         transfer.control.on_progress = partial(self._progressed, transfer)
         self._delivery.post()
         return transfer
@@ -90,6 +117,11 @@ class LeaseManager:
                 self._core.flow(transfer.lease.id)
                 self._shared.work.notify_all()
         now = self._clock()
+        if now >= self._core.measure_at:
+            with self._lock:
+                grown = self._measure(now)
+            if grown:
+                self._need_workers()
         if now - transfer.announced_at < self._throttle:
             return
         transfer.announced_at = now
@@ -100,10 +132,23 @@ class LeaseManager:
                 self._outbox.extend((Notice("file_progress", entry.key), Notice("progress")))
         self._delivery.post()
 
-    def begin_send(self, transfer: Transfer, proven: bool, any_order: bool) -> bool:
+    def _measure(self, now: float) -> bool:
+        """Let the core see how fast bytes flow, and return whether there are more slots then. The caller holds the
+        lock."""
+        slots = self._core.slots
+        self._core.measure(self._transfers.flow(), now)
+        if self._core.slots <= slots:
+            return False
+        self._shared.work.notify_all()
+        return True
+
+    def begin_send(self, transfer: Transfer, proven: bool, any_order: bool, max_uploads: int | None) -> bool:
         """Return whether the chunk, which the server lacks, may be sent, perhaps with its end held. ``proven``: the
-        server has answered the test; ``any_order``: it takes chunks in any order."""
+        server has answered the test; ``any_order``: it takes chunks in any order; ``max_uploads``: so many requests at
+        once."""
         with self._lock:
+            if max_uploads is not None:
+                self._core.limit(max_uploads)
             permission, effects = self._core.begin_send(transfer.lease.id, proven=proven, any_order=any_order)
             if any_order and transfer.awaited:
                 # Others need not wait for this one any more.

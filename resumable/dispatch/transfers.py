@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..core.concurrency import Flow
 from ..core.file import FileCore
 from ..core.records import Lease
 from ..core.session import SessionCore
@@ -66,6 +67,9 @@ class Transfers:
         transfer = self._live[lease.id] = Transfer(lease, entry, now)
         return transfer
 
+    def __len__(self) -> int:
+        return len(self._live)
+
     def measure(self, transfer: Transfer, departed: int, now: float) -> None:
         """Measure the speed again, now that so many bytes of the chunk have left this machine."""
         moved = max(departed - transfer.metered, 0)
@@ -83,6 +87,16 @@ class Transfers:
         if lost:
             transfer.entry.meter.take_back(transfer.metered)
             self._meter.take_back(transfer.metered)
+
+    def flow(self) -> Flow:
+        """Return what the connections of the transfers tell."""
+        controls = [transfer.control for transfer in self._live.values()]
+        known = [info for info in map(RequestControl.tcp_info, controls) if info is not None]
+        return Flow(
+            departed=sum(control.departed for control in controls),
+            round_trip=min((info.least_round_trip for info in known), default=None),
+            lossy=any(info.segments_resent for info in known),
+        )
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
         """Return the controls of these leases, without those that are over."""

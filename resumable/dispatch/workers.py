@@ -1,12 +1,13 @@
 """The pool: daemon threads that lease work, perform it, and report the outcome.
 
-They are started by the first run and end when nothing is open. If the system gives no more threads, fewer do the
-work.
+They are started by the first run, and when there is work for more of them, and end when nothing is open. If the system
+gives no more threads, fewer do the work.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,11 +21,10 @@ logger = logging.getLogger("resumable")
 
 
 class Workers:
-    """At most ``count`` threads, each of which ends when it is given no lease. ``has_work()``: whether there may be
-    one."""
+    """At most as many threads as the lease manager wants, each of which ends when it is given no lease. ``has_work()``:
+    whether there may be one."""
 
-    def __init__(self, count: int, lease_manager: LeaseManager, perform: Perform, has_work: Callable[[], bool]) -> None:
-        self._count = count
+    def __init__(self, lease_manager: LeaseManager, perform: Perform, has_work: Callable[[], bool]) -> None:
         self._lease_manager = lease_manager
         self._perform = perform
         self._has_work = has_work
@@ -32,6 +32,7 @@ class Workers:
         self._threads: set[threading.Thread] = set()
         self._leaving: set[threading.Thread] = set()
         self._made = 0
+        self._possible = math.inf
 
     @property
     def inside(self) -> bool:
@@ -41,7 +42,8 @@ class Workers:
     def start(self) -> None:
         """Start the threads that are missing. Raises RuntimeError if not even one can be started."""
         with self._lock:
-            while len(self._threads) < self._count:
+            self._possible = math.inf
+            while len(self._threads) < self._lease_manager.wanted:
                 self._made += 1
                 thread = threading.Thread(target=self._run, name=f"resumable-worker-{self._made}", daemon=True)
                 self._threads.add(thread)
@@ -53,9 +55,14 @@ class Workers:
                         self._threads.discard(thread)
                     if not isinstance(error, RuntimeError) or not self._threads:
                         raise
-                    count = len(self._threads)
+                    self._possible = count = len(self._threads)
                     logger.warning("the system starts no more threads: the upload goes on with %d workers", count)
                     return
+
+    def grow(self) -> None:
+        """Start the threads for which there is work by now, unless the system gave no more before."""
+        if len(self._threads) < min(self._lease_manager.wanted, self._possible):
+            self.start()
 
     def join(self, timeout: float) -> bool:
         """Wait until all threads have ended, at most ``timeout`` seconds, and return whether they have."""
@@ -79,7 +86,7 @@ class Workers:
                     return
                 with self._lock:
                     self._leaving.discard(thread)
-                    if len(self._threads) >= self._count:
+                    if len(self._threads) >= self._lease_manager.wanted:
                         return
                     self._threads.add(thread)
         finally:
@@ -91,6 +98,7 @@ class Workers:
         """Work until there is no run any more."""
         leases = self._lease_manager
         while (transfer := leases.acquire()) is not None:
+            self.grow()
             try:
                 outcome = self._perform(transfer, leases.begin_send)
             except BaseException as error:

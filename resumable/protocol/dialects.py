@@ -19,8 +19,10 @@ from . import identifiers
 
 __all__ = ["FLOWJS", "FLOWJS_EXACT", "RESUMABLEJS", "RESUMABLEJS_EXACT"]
 
-RESUMABLEJS: Mapping[str, Any] = MappingProxyType({"generate_unique_identifier": identifiers.resumablejs})
-"""The identifiers of resumable.js, so that Python can continue the upload of a browser."""
+RESUMABLEJS: Mapping[str, Any] = MappingProxyType(
+    {"generate_unique_identifier": identifiers.resumablejs, "simultaneous_uploads": 3}
+)
+"""The identifiers of resumable.js, so that Python can continue the upload of a browser, and as many uploads at once."""
 
 FLOWJS: Mapping[str, Any] = MappingProxyType(
     {
@@ -57,6 +59,7 @@ RESUMABLEJS_EXACT: Mapping[str, Any] = MappingProxyType(
 FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
     {
         **FLOWJS,
+        "simultaneous_uploads": 3,
         "chunk_order": "free",
         "permanent_errors": (404, 413, 415, 500, 501),
         "test_errors_are_permanent": True,

@@ -14,6 +14,7 @@ __all__ = [
     "CHUNK_SIZE_HEADER",
     "FILE_HEADER",
     "LIMIT_HEADER",
+    "MAX_UPLOADS_HEADER",
     "ORDER_ANY",
     "ORDER_HEADER",
     "SERVER_HEADER",
@@ -22,6 +23,7 @@ __all__ = [
     "FileStatus",
     "format_file_status",
     "parse_file_status",
+    "parse_max_uploads",
 ]
 
 SERVER_HEADER = "Resumable-Server"
@@ -44,6 +46,10 @@ ORDER_HEADER = "Resumable-Order"
 ORDER_ANY = "any"
 """The value of :data:`ORDER_HEADER` if the first and the last chunk are like all others."""
 
+MAX_UPLOADS_HEADER = "Resumable-Max-Uploads"
+"""On every answer of a receiver of this package: how many requests at once it likes from one client. A client whose
+user chose no number of simultaneous uploads keeps to it."""
+
 CHUNK_SIZE_HEADER = "Resumable-Chunk-Size"
 """On 409, if the upload that began before is cut into other chunks: the ``chunk_size`` of that upload. If it equals the
 one in the request, the two differ in ``force_chunk_size``."""
@@ -53,6 +59,7 @@ SESSION_HEADER = "Resumable-Session"
 its files. A request that is repeated because its answer was lost gets the same answer again; a file that is added once
 more is another one."""
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _PARTIAL = re.compile(r"partial;stored=([0-9]{1,15});total=([0-9]{1,15})")
 
 
@@ -76,3 +83,9 @@ def parse_file_status(value: str) -> FileStatus | None:
         return FileStatus(whole=True)
     found = _PARTIAL.fullmatch(text)
     return FileStatus(False, int(found[1]), int(found[2])) if found else None
+
+
+def parse_max_uploads(value: str) -> int | None:
+    """Return what a value of :data:`MAX_UPLOADS_HEADER` says, or None if it is not a number from 1 on."""
+    text = value.strip()
+    return int(text) if _NUMBER.fullmatch(text) else None

@@ -15,7 +15,14 @@ import re
 from collections.abc import Iterable
 
 from ..errors import OptionError
-from ..protocol.headers import CHUNK_SIZE_HEADER, FILE_HEADER, LIMIT_HEADER, ORDER_HEADER, SERVER_HEADER
+from ..protocol.headers import (
+    CHUNK_SIZE_HEADER,
+    FILE_HEADER,
+    LIMIT_HEADER,
+    MAX_UPLOADS_HEADER,
+    ORDER_HEADER,
+    SERVER_HEADER,
+)
 from ..protocol.verdict import STORED_CHUNKS_HEADER
 from .messages import Refusal, Request, Response
 
@@ -34,6 +41,7 @@ _EXPOSED = ", ".join(
     (
         SERVER_HEADER,
         ORDER_HEADER,
+        MAX_UPLOADS_HEADER,
         FILE_HEADER,
         STORED_CHUNKS_HEADER,
         LIMIT_HEADER,

@@ -39,7 +39,7 @@ from itertools import chain
 from urllib.parse import quote
 
 from ..errors import OptionError
-from ..protocol.headers import ORDER_ANY, ORDER_HEADER, SERVER_HEADER, WIRE_VERSION
+from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERVER_HEADER, WIRE_VERSION
 from ..protocol.parameters import ParameterNames
 from .access import LOCAL_HOSTS, Access
 from .answers import (
@@ -82,7 +82,6 @@ _log = logging.getLogger(__name__)
 
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
-_SERVER = ((SERVER_HEADER, WIRE_VERSION), (ORDER_HEADER, ORDER_ANY))
 
 
 @dataclass
@@ -110,6 +109,8 @@ class Receiver:
     people.
 
     ``max_total_size`` and ``min_chunk_size`` are in bytes; a file of a single chunk may be smaller than a chunk.
+    ``max_uploads`` is how many requests at once a client of this package is asked to send at most, unless its user
+    chose a number.
 
     ``on_file_received(record)`` is called when a file is published, and is part of finishing it: the client is told 201
     after it has returned. If it raises, the client is told 500, and it is called again the next time that the client
@@ -138,6 +139,7 @@ class Receiver:
         max_total_size: int = 2**53 - 1,
         max_chunks: int = 1_000_000,
         min_chunk_size: int = 1,
+        max_uploads: int = 16,
         on_chunk_received: Callable[[UploadRecord, int], object] | None = None,
         on_file_received: Callable[[UploadRecord], object] | None = None,
     ) -> None:
@@ -147,7 +149,12 @@ class Receiver:
         accepted = DIALECTS[dialect] if names is None else (names,)
         self.names = accepted[0]
         self.signals = ReceiverSignals(self)
-        self.limits = UploadLimits(max_total_size, max_chunks, min_chunk_size)
+        self.limits = UploadLimits(max_total_size, max_chunks, min_chunk_size, max_uploads)
+        self._said = (
+            (SERVER_HEADER, WIRE_VERSION),
+            (ORDER_HEADER, ORDER_ANY),
+            (MAX_UPLOADS_HEADER, str(max_uploads)),
+        )
         self._access = Access(token=token, hosts=allowed_hosts, origins=allowed_origins)
         self._reader = ParameterReader(
             accepted,
@@ -225,7 +232,7 @@ class Receiver:
         return self._shared(request, self._refused(_Exchange(request), refusal))
 
     def _shared(self, request: Request, response: Response) -> Response:
-        return replace(response, headers=(*response.headers, *_SERVER, *self._access.shared(request)))
+        return replace(response, headers=(*response.headers, *self._said, *self._access.shared(request)))
 
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
         request, status, text = exchange.request, refusal.status, refusal.sentence

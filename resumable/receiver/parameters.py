@@ -48,7 +48,8 @@ DIALECTS: Mapping[str, tuple[ParameterNames, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """What an upload may be like. Sizes are in bytes; a file that is a single chunk may be smaller than a chunk.
+    """What an upload may be like, and how many requests at once one client is asked to send at most. Sizes are in
+    bytes; a file that is a single chunk may be smaller than a chunk.
 
     Raises :class:`~resumable.errors.OptionError` if a limit is less than 1.
     """
@@ -56,6 +57,7 @@ class UploadLimits:
     max_total_size: int
     max_chunks: int
     min_chunk_size: int
+    max_uploads: int = 16
 
     def __post_init__(self) -> None:
         for option, value in vars(self).items():

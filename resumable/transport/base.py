@@ -23,6 +23,8 @@ if sys.platform == "linux":
     except ImportError:
         fcntl = None  # type: ignore[assignment]  # a Python that was built without it
 
+from .tcp_info import TcpInfo, read_tcp_info
+
 __all__ = [
     "REPLY_LIMIT",
     "Body",
@@ -236,6 +238,11 @@ class RequestControl:
         if connection is None or self._body is None:
             return self.sent
         return self._body.payload(max(self._written - _unsent(connection), 0))
+
+    def tcp_info(self) -> TcpInfo | None:
+        """Return what the system tells of the connection of the request under way; None if that is nothing."""
+        connection = self._socket
+        return None if connection is None else read_tcp_info(connection)
 
     def prepare(self, body: Body | None, *, stall: float | None) -> None:
         """Prepare for a request, of which nothing is sent yet. ``stall`` is the longest wait for room to send.

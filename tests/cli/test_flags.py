@@ -141,8 +141,8 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
     ("arguments", "text"),
     [
         (["--chunk-size", "big"], "'--chunk-size': 'big' is not a size; write bytes, or 512K, 8M, 1.5G"),
-        (["--chunk-size", "0"], "--chunk-size must be an integer ≥ 1, got 0"),
-        (["-j", "0"], "--simultaneous-uploads must be an integer ≥ 1, got 0"),
+        (["--chunk-size", "0"], "--chunk-size must be an integer ≥ 1 or 'auto', got 0"),
+        (["-j", "0"], "--simultaneous-uploads must be an integer ≥ 1 or 'auto', got 0"),
         (["--retry-for", "soon"], "'--retry-for': 'soon' is not a time; write seconds, or 90s, 5m, 2h, 1d"),
         (["--timeout", "1,2,3"], "neither one time nor two"),
         (["--retries", "-1"], "'-1' is not a number; write one, or 'unlimited'"),

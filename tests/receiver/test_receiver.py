@@ -404,7 +404,7 @@ def test_the_token_is_wanted_before_the_body_is_read(root: Path) -> None:
     assert b"s3cret" not in answer.body
 
 
-@pytest.mark.parametrize("option", ["max_total_size", "max_chunks", "min_chunk_size"])
+@pytest.mark.parametrize("option", ["max_total_size", "max_chunks", "min_chunk_size", "max_uploads"])
 def test_a_limit_below_1_is_refused(root: Path, option: str) -> None:
     limit: dict[str, Any] = {option: 0}
     with pytest.raises(OptionError, match=option):

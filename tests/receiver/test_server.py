@@ -111,6 +111,7 @@ def test_the_answers_say_no_more_than_they_must(server: Server) -> None:
             "Server": "resumable",
             "Resumable-Server": "1",
             "Resumable-Order": "any",
+            "Resumable-Max-Uploads": "16",
         }
 
 

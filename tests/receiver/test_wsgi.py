@@ -83,6 +83,7 @@ def test_a_sentence_is_plain_text_that_nobody_keeps(application: Application) ->
         "X-Content-Type-Options": "nosniff",
         "Resumable-Server": "1",
         "Resumable-Order": "any",
+        "Resumable-Max-Uploads": "16",
         "Resumable-File": "partial;stored=1;total=2",
     }
 

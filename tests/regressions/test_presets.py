@@ -63,7 +63,7 @@ def test_the_command_has_the_safe_presets() -> None:
 def test_the_first_and_the_last_chunk_are_alone(wire: ScriptedServer, make: Make, preset: Mapping[str, Any]) -> None:
     """A server that begins a file at its first chunk, or joins it at its last, must not be hurried."""
     wire.behave = translated(lambda request: (204,) if request.chunk is None else None)
-    with Resumable(wire.url, chunk_size=10, simultaneous_uploads=4, **preset) as session:
+    with Resumable(wire.url, chunk_size=10, **{**preset, "simultaneous_uploads": 4}) as session:
         session.add_file(make("a.bin", 60))
         rounds = []
         for count in (1, 4, 1):
@@ -133,17 +133,18 @@ def test_an_edited_file_of_equal_size_is_no_mixture_if_its_content_is_its_identi
     memory: dict[tuple[str, int], bytes] = {}
     store = Store(memory, missing=204)
     wire.behave = translated(lambda request: (413,) if request.chunk and request.number > 2 else store(request))
-    options = {**preset, **({"generate_unique_identifier": identifiers.content} if by_content else {})}
+    chosen = {"generate_unique_identifier": identifiers.content} if by_content else {}
+    options: dict[str, Any] = {**preset, **chosen, "simultaneous_uploads": 1}
     path = make("a.bin", 40)
     older = path.read_bytes()
-    with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1, **options) as session:
+    with Resumable(wire.url, chunk_size=10, **options) as session:
         session.add_file(path)
         session.join(PATIENCE, raise_errors=False)
     assert len(memory) == 2
     wire.behave = translated(store)
     newer = bytes(reversed(older))
     path.write_bytes(newer)
-    with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1, **options) as session:
+    with Resumable(wire.url, chunk_size=10, **options) as session:
         file = session.add_file(path)
     whole = b"".join(memory[file.unique_identifier, number] for number in range(1, 5))
     assert whole == (newer if by_content else older[:20] + newer[20:])

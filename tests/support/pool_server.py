@@ -7,12 +7,14 @@ be too small for a client, take a lock too early, or lose its patience, as real 
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import socket
+import struct
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,12 +34,14 @@ class Arrival(NamedTuple):
 
 class PoolServer:
     """Keeps chunks in ``stored``, by identifier, and in ``arrivals`` how they came; ``broken`` counts those whose
-    requests ended before they were whole.
+    requests ended before they were whole. ``most_at_once`` is how many requests there were at the same time.
 
     ``workers`` is None if there is one for each connection. ``keep_alive``: a worker serves a connection until it ends.
     ``lock_at_head``: the requests with chunks of one file are read one at a time. ``patience`` is the seconds that a
     whole request may take. ``think(number)`` is the seconds until a chunk is answered. ``at_head(number, stored)`` may
-    refuse a chunk before its body is read, by returning a status.
+    refuse a chunk before its body is read, by returning a status. If there are more requests than ``busy_above``,
+    another chunk is answered with 429, and if there are more than ``broken_above``, its connection is reset;
+    ``too_many`` counts the chunks of both.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class PoolServer:
         patience: float | None = None,
         think: Callable[[int], float] = lambda number: 0.0,
         at_head: Callable[[int, set[int]], int | None] = lambda number, stored: None,
+        busy_above: float = math.inf,
+        broken_above: float = math.inf,
     ) -> None:
         self._workers = workers
         self._keep_alive = keep_alive
@@ -56,6 +62,12 @@ class PoolServer:
         self._patience = patience
         self._think = think
         self._at_head = at_head
+        self._busy_above = busy_above
+        self._broken_above = broken_above
+        self._lock = threading.Lock()
+        self._at_once = 0
+        self.most_at_once = 0
+        self.too_many = 0
         self.stored: dict[str, dict[int, bytes]] = defaultdict(dict)
         self.arrivals: list[Arrival] = []
         self.broken = 0
@@ -125,8 +137,39 @@ class PoolServer:
         while (line := read()) not in (b"\r\n", b""):
             if line.lower().startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
+        with self._counted() as at_once:
+            return self._take(connection, stream, method, target, length, begun, at_once)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[int]:
+        """How many requests there are with this one."""
+        with self._lock:
+            self._at_once += 1
+            at_once = self._at_once
+            self.most_at_once = max(self.most_at_once, at_once)
+        try:
+            yield at_once
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+    def _take(
+        self,
+        connection: socket.socket,
+        stream: object,
+        method: str,
+        target: str,
+        length: int,
+        begun: float,
+        at_once: int,
+    ) -> bool:
         fields = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
         identifier, number = fields["resumableIdentifier"], int(fields["resumableChunkNumber"])
+        if method != "GET":
+            self.too_many += at_once > min(self._busy_above, self._broken_above)
+        if at_once > self._broken_above:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
         if method == "GET":
             self._answer(connection, 200 if number in self.stored[identifier] else 404)
             return True
@@ -150,6 +193,9 @@ class PoolServer:
                 if not piece:
                     raise ConnectionError("the request ends too early")
                 body += piece
+            if at_once > self._busy_above:
+                self._answer(connection, 429)
+                return True
             whole = time.monotonic()
             connection.settimeout(None)
             time.sleep(self._think(number))

@@ -74,7 +74,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "test_target": Flag(("--test-target",), str, SERVER, metavar="URL"),
         "chunk_size": Flag(("--chunk-size",), types.size, TRANSFER),
         "force_chunk_size": Flag(("--force-chunk-size",), None, SERVER),
-        "simultaneous_uploads": Flag(("-j", "--simultaneous-uploads"), int, TRANSFER),
+        "simultaneous_uploads": Flag(("-j", "--simultaneous-uploads"), types.uploads, TRANSFER),
         **{
             name: Flag((f"--{name.replace('_', '-')}",), str, NAMES, metavar="NAME")
             for name in OPTIONS

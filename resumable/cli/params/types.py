@@ -11,7 +11,18 @@ import click
 
 from ..output import units
 
-__all__ = ["METAVARS", "duration", "header", "parameter", "retries", "size", "statuses", "timeout", "usage_errors"]
+__all__ = [
+    "METAVARS",
+    "duration",
+    "header",
+    "parameter",
+    "retries",
+    "size",
+    "statuses",
+    "timeout",
+    "uploads",
+    "usage_errors",
+]
 
 Value = TypeVar("Value")
 
@@ -45,6 +56,16 @@ def retries(text: str) -> int | None:
         return None
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r} is not a number; write one, or 'unlimited'")
+    return int(text)
+
+
+@usage_errors
+def uploads(text: str) -> int | str:
+    """Read a number, or ``auto``."""
+    if text.lower() == "auto":
+        return "auto"
+    if not text.lstrip("-").isdecimal() or not text.isascii():
+        raise ValueError(f"{text!r} is not a number; write one, or 'auto'")
     return int(text)
 
 
@@ -91,5 +112,6 @@ METAVARS: dict[Any, str] = {
     size: "SIZE",
     statuses: "STATUS,…",
     timeout: "TIME[,TIME]",
+    uploads: "N",
 }
 """What the help calls the value of a flag."""

@@ -1,0 +1,127 @@
+"""How many chunks a session sends at once if that is left to it, as servers see it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pool_server import PoolServer
+from support.scripted_server import PATIENCE, ScriptedServer, holding, lacking
+
+from resumable import Resumable, dialects
+from resumable.receiver import Receiver, Server
+
+CHUNK = 1000
+
+
+def upload(server: PoolServer, *, chunks: int = 120, **options: Any) -> int:
+    """A file is whole at the server, with each chunk in its turn. How many uploads there may be at the end."""
+    data = os.urandom(CHUNK * chunks)
+    with Resumable(server.url, chunk_size=CHUNK, chunk_retry_interval=0.02, **options) as session:
+        file = session.add_file(data, relative_path="a.bin")
+        session.join(PATIENCE)
+        assert server.whole(file.unique_identifier or "") == data
+        assert server.out_of_order() == []
+        return session.stats.simultaneous_uploads
+
+
+def thinking(number: int) -> float:
+    """A server far away, for which more uploads are faster."""
+    return 0.03
+
+
+def test_a_session_begins_with_three() -> None:
+    """None of which is answered, so that nothing is known of more."""
+    with (
+        ScriptedServer(behave=holding) as server,
+        Resumable(server.url, chunk_size=10, chunk_order="free") as session,
+    ):
+        session.add_file(bytes(90), relative_path="a.bin")
+        server.wait_held(3)
+        server.settle()
+        assert len(server.held) == 3
+        assert session.stats == (3, 3)
+        server.behave = lacking
+        server.release()
+
+
+@pytest.mark.parametrize("preset", [dialects.RESUMABLEJS, dialects.RESUMABLEJS_EXACT, dialects.FLOWJS_EXACT])
+def test_the_presets_of_the_browser_have_three(preset: dict[str, Any]) -> None:
+    with Resumable("http://127.0.0.1:1/", **preset) as session:
+        assert session.options.simultaneous_uploads == 3
+
+
+def test_more_are_sent_while_that_is_faster() -> None:
+    """As many as browsers send, and no more: the server does not say that it likes them."""
+    with PoolServer(think=thinking, keep_alive=True) as server:
+        assert upload(server) >= 4
+        assert 4 <= server.most_at_once <= 6
+
+
+def test_a_number_is_exactly_that() -> None:
+    with PoolServer(think=thinking, keep_alive=True) as server:
+        assert upload(server, simultaneous_uploads=4) == 4
+        assert server.most_at_once == 4
+
+
+@pytest.mark.parametrize("above", [2, 4])
+def test_a_server_that_has_too_much_to_do_above_a_number_gets_no_more(above: int) -> None:
+    """It says so a few times, and gets every byte."""
+    with PoolServer(think=thinking, keep_alive=True, busy_above=above) as server:
+        assert upload(server, chunks=150) <= above
+        assert server.too_many <= 20
+
+
+@pytest.mark.parametrize("above", [4, 6])
+def test_a_server_that_resets_connections_above_a_number_gets_no_more(above: int) -> None:
+    """Of a server that did not say that it takes more, nobody wants more than 6 anyway."""
+    with PoolServer(think=thinking, keep_alive=True, broken_above=above) as server:
+        assert upload(server, chunks=150) <= above
+        assert server.too_many <= (20 if above < 6 else 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_takes_few_at_a_time_is_not_crowded(workers: int) -> None:
+    """Every chunk comes once, and nobody is kept waiting until something fails."""
+    with PoolServer(workers, think=thinking) as server:
+        upload(server, chunks=60, max_chunk_retries=0)
+        assert server.most_at_once <= workers
+        assert server.broken == 0
+
+
+class Counted(Receiver):
+    """Counts the requests at once, and is a little slow, so that more of them would be faster."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.counting = threading.Lock()
+        self.at_once = 0
+        self.answered = 0
+        self.most_at_once = 0
+
+    def handle(self, request: Any) -> Any:
+        """Count the request, but for those before the first answer, when no client knows better."""
+        with self.counting:
+            self.at_once += 1
+            if self.answered:
+                self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            threading.Event().wait(0.02)
+            return super().handle(request)
+        finally:
+            with self.counting:
+                self.at_once -= 1
+                self.answered += 1
+
+
+@pytest.mark.parametrize(("said", "chunks"), [(1, 20), (2, 40), (9, 150)])
+def test_the_receiver_says_how_many_it_likes(tmp_path: Path, said: int, chunks: int) -> None:
+    receiver = Counted(tmp_path / "in", max_uploads=said)
+    with Server(receiver) as server, Resumable(server.url, chunk_size=CHUNK) as session:
+        session.add_file(os.urandom(CHUNK * chunks), relative_path="a.bin")
+        session.join(PATIENCE)
+    assert receiver.most_at_once <= said
+    assert said < 3 or receiver.most_at_once > 3
