@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -51,12 +52,15 @@ class StoreRequest:
 class ObjectStore:
     """A running store. ``requests`` are those since the last :meth:`forget`.
 
-    ``before(request)`` is called with each; it may return a status and a code, which is the answer then.
+    ``before(request)`` is called with each; it may return a status and a code, which is the answer then; with
+    the status 0 the connection is cut. ``ignored``
+    are header fields that the store does not know.
     """
 
     url: str = ""
     requests: list[StoreRequest] = field(default_factory=list)
     before: Callable[[StoreRequest], tuple[int, str] | None] | None = None
+    ignored: set[str] = field(default_factory=set)
     _names: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -124,9 +128,14 @@ def running() -> Iterator[ObjectStore]:
         answer = store.before(request) if store.before is not None else None
         if answer is not None:
             status, code = answer
+            if not status:
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+                return []
             text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said the test</Message></Error>".encode()
             start_response(f"{status} {code}", [("Content-Type", "text/xml"), ("Content-Length", str(len(text)))])
             return [text]
+        for name in store.ignored:
+            environ.pop(f"HTTP_{name.upper().replace('-', '_')}", None)
         environ["wsgi.input"] = io.BytesIO(body)
         # A real store checks a condition and writes in one step.
         with atomic:

@@ -242,7 +242,8 @@ class Bucket:
         except Exception as error:
             if isinstance(body, StreamedBody) and body.error is not None:
                 raise body.error from None
-            if type(error).__module__.partition(".")[0] not in ("boto3", "botocore", "urllib3"):
+            own = type(error).__module__.partition(".")[0] not in ("boto3", "botocore", "urllib3")
+            if own and not isinstance(error, RecursionError):
                 raise
             translated = translate(error, f"{doing} in {self.name!r}")
             if isinstance(translated, StoreFailure) and self._logs:

@@ -19,13 +19,16 @@ import hashlib
 
 from ..store.names import STATE_DIRECTORY
 
-__all__ = ["OPEN", "STATE", "UPLOAD", "home_of", "open_marker", "open_markers"]
+__all__ = ["OPEN", "PROBE", "STATE", "UPLOAD", "home_of", "open_marker", "open_markers"]
 
 STATE = f"{STATE_DIRECTORY}/"
 """The prefix of all objects but the published ones."""
 
 OPEN = f"{STATE}open/"
 """The prefix of the markers of unfinished uploads."""
+
+PROBE = f"{STATE}probe/"
+"""The prefix of the objects with which a server tries the store when it starts."""
 
 UPLOAD = "resumable-upload"
 """The metadata of a published object that says which upload it is."""

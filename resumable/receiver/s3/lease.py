@@ -22,6 +22,7 @@ __all__ = ["Lease", "Records"]
 
 _PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+_LEAST_RENEWAL = 0.25
 
 
 class Records:
@@ -153,7 +154,7 @@ class Lease:
 
     def _renew(self, ended: threading.Event) -> None:
         """Write the record again and again, so that others see that this request lives."""
-        while not ended.wait(self._seconds / 4):
+        while not ended.wait(max(self._seconds / 4, _LEAST_RENEWAL)):
             try:
                 with self._lock:
                     if not ended.is_set():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .body import StreamedBody
 from .bucket import Bucket
 from .failures import PreconditionFailed, StoreFailure
-from .layout import STATE, UPLOAD
+from .layout import PROBE, UPLOAD
 
 __all__ = ["Abilities", "probe"]
 
@@ -25,9 +25,9 @@ class Abilities:
 
 def probe(bucket: Bucket) -> Abilities:
     """Try all that is needed with a tiny object. Raises :class:`StoreFailure` if the store cannot be used at all."""
-    key = f"{STATE}probe/{secrets.token_hex(8)}"
+    key = f"{PROBE}{secrets.token_hex(8)}"
     lacking: list[str] = []
-    etag = bucket.put(key, b"1", 1, new=True, metadata={UPLOAD: "probe"})
+    bucket.put(key, b"1", 1, new=True, metadata={UPLOAD: "probe"})
     try:
         found = bucket.head(key)
         if found is None or found.metadata.get(UPLOAD) != "probe":
@@ -36,8 +36,8 @@ def probe(bucket: Bucket) -> Abilities:
             lacking.append("If-None-Match of PutObject")
         if not _refuses(bucket, key, etag=_OTHER):
             lacking.append("If-Match of PutObject")
-        else:
-            bucket.put(key, b"2", 1, etag=etag)
+        elif (found := bucket.head(key)) is not None:
+            bucket.put(key, b"2", 1, etag=found.etag)
         if [facts.key for facts in bucket.listed(key)] != [key]:
             lacking.append("new objects in ListObjectsV2")
         copies = _copies(bucket, key)

@@ -38,10 +38,13 @@ class UploadState:
 
     @classmethod
     def decoded(cls, text: bytes) -> UploadState:
-        """Return what :meth:`encoded` wrote. Raises ValueError if it is damaged, or of another version."""
+        """Return what :meth:`encoded` wrote.
+
+        Raises ValueError if it is damaged, TypeError if another version of this program wrote it.
+        """
         said: dict[str, Any] = json.loads(text)
         if said.pop("version", None) != _VERSION:
-            raise ValueError("the record of the upload is of another version of this program")
+            raise TypeError("the record of the upload is of another version of this program")
         record = said.pop("record")
         return cls(UploadRecord(**{**record, "sessions": tuple(record.get("sessions", ()))}), **said)
 

@@ -7,9 +7,11 @@ agree on, they agree on by requests that the store fulfils only under a conditio
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ...errors import OptionError
@@ -20,6 +22,7 @@ from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
 from .failures import PreconditionFailed, StoreFailure
+from .inventory import Kept, inventory
 from .layout import UPLOAD, home_of
 from .lease import Records
 from .policy import ObjectPolicy
@@ -27,16 +30,20 @@ from .probe import probe
 from .publication import free_name, taken
 from .quotas import OpenUploads
 from .state import UploadState
+from .sweeping import ObjectSweep
 from .tombstone import ObjectTombstone
 from .upload import ObjectUpload, tombstone
 
 __all__ = ["PART_SIZE", "S3Store"]
+
+_log = logging.getLogger(__name__)
 
 PART_SIZE = 5 * 2**20
 """The least size in bytes that object stores take for a part of an object."""
 
 _DAY = 86400.0
 _PATIENCE = 8.0
+_AT_ONCE = 8
 _LONGEST_KEY = 1024
 _ROOM_FOR_NUMBER = 16
 _LARGEST_PUT = 5 * 2**30
@@ -67,8 +74,19 @@ class S3Store:
         max_bytes: int | None = None,
         single_replica: bool = False,
     ) -> None:
+        if not bucket:
+            raise OptionError("bucket", bucket, "the name of a bucket")
         if existing not in ("number", "replace", "refuse"):
             raise OptionError("existing", existing, "one of 'number', 'replace', 'refuse'")
+        for option, limit in (("max_open_uploads", max_open_uploads), ("max_bytes", max_bytes)):
+            if limit is not None and limit < 0:
+                raise OptionError(option, limit, "0 or more, or None")
+        seconds = {"stale_after": stale_after, "forget_after": forget_after, "patience": patience, "lease": lease}
+        for option, value in seconds.items():
+            if not value >= 0:
+                raise OptionError(option, value, "0 or more seconds")
+        if part_size < 1:
+            raise OptionError("part_size", part_size, "at least 1 byte")
         prefix = prefix.strip("/")
         self._client = client
         self._endpoint_url = endpoint_url
@@ -109,8 +127,14 @@ class S3Store:
         return self._client or connect(self._endpoint_url, patience=_PATIENCE, attempts=1)
 
     def open(self, key: str) -> ObjectUpload | None:
-        """See :meth:`Store.open`."""
-        snapshot = self._records.read(f"{home_of(key)}record")
+        """See :meth:`Store.open`. A record that is damaged is removed."""
+        name = f"{home_of(key)}record"
+        try:
+            snapshot = self._records.read(name)
+        except ValueError:
+            _log.exception("removing upload %s, whose record is damaged", key)
+            self._bucket.delete([name])
+            return None
         return None if snapshot is None else ObjectUpload(self._policy, key, snapshot)
 
     def create(self, key: str, record: UploadRecord) -> None:
@@ -156,9 +180,32 @@ class S3Store:
             return upload.forget(record)
 
     def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
-        """See :meth:`Store.uploads`."""
-        return iter(())
+        """See :meth:`Store.uploads`. Lists all objects of the store, but reads only as many records as needed."""
+        newest = sorted(inventory(self._bucket), key=lambda kept: kept.touched, reverse=True)
+        found: list[UploadStatus] = []
+        with ThreadPoolExecutor(_AT_ONCE, "resumable-records") as pool:
+            for start in range(0, len(newest), _AT_ONCE):
+                for status in pool.map(self._status, newest[start : start + _AT_ONCE]):
+                    if status is not None and status.record.tenant == tenant:
+                        found.append(status)
+                if len(found) >= limit:
+                    break
+        return iter(found[:limit])
+
+    def _status(self, kept: Kept) -> UploadStatus | None:
+        """Return how far an upload is, None if it is gone or its record is damaged."""
+        with suppress(ValueError, TypeError):
+            snapshot = self._records.read(f"{home_of(kept.key)}record")
+            if snapshot is not None:
+                record = snapshot.state.record
+                if record.published is not None:
+                    return UploadStatus(record, record.total_chunks, record.total_size, snapshot.modified)
+                return UploadStatus(record, *kept.stored.get(snapshot.state.generation, (0, 0)), kept.touched)
+        return None
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
-        """See :meth:`Store.sweep`."""
-        return 0
+        """See :meth:`Store.sweep`. Lists all objects of the store, and reads the records of the old ones."""
+        sweep = ObjectSweep(self._policy, self.stale_after, expired)
+        with suppress(StoreFailure):  # which was logged
+            sweep.run()
+        return sweep.removed

@@ -166,20 +166,20 @@ class ObjectUpload:
             self._bucket.put(_digests(self._home, state), digests, len(digests))
             state = replace(state, record=replace(state.record, published=state.target), upload_id=None)
             self._lease.write(state)
-            self._remove_chunks()
+            self.remove_chunks()
             return state.record
 
     def notify_once(
         self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
     ) -> bool:
         """See :meth:`StoredUpload.notify_once`."""
+        published_before = not self._lease.held
         if not self._lease.acquire(lambda state: state.record.published is None or state.record.announced):
             return False
         with self._kept():
-            state = self._lease.state
-            record = state.record
-            if record.published is None or record.announced:
-                return False
+            record = self._lease.state.record
+            if published_before:
+                self.remove_chunks()
             if callback is not None:
                 callback(record)
             owned = collected if self._policy.collected is None else self._policy.collected
@@ -197,7 +197,7 @@ class ObjectUpload:
         with suppress(Discarded):
             if self._lease.acquire(lambda state: state.record.published is None):
                 with self._kept():
-                    self._remove_chunks()
+                    self.remove_chunks()
                     text = self._lease.state.encoded()
                     self._bucket.put(f"{self._home}past", text, len(text))
                     self._remove_record()
@@ -221,16 +221,18 @@ class ObjectUpload:
             self._remove_record()
             if state.upload_id is not None:
                 self._bucket.abort(state.target, state.upload_id)
-            self._remove_chunks()
+            self.remove_chunks()
+
+    def remove_chunks(self) -> None:
+        """Remove the objects of the chunks; the upload no longer counts as unfinished."""
+        # In this order: if there are no chunks left, there is no marker either.
+        self._bucket.delete([open_marker(self.record.tenant, self._key, self.record.total_size)])
+        self._chunks.delete()
 
     def _remove_record(self) -> None:
         """Remove the record, so that the next request with the key begins a new upload."""
         self._lease.abandon()
         self._bucket.delete([f"{self._home}record"])
-
-    def _remove_chunks(self) -> None:
-        self._chunks.delete()
-        self._bucket.delete([open_marker(self.record.tenant, self._key, self.record.total_size)])
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

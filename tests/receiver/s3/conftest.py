@@ -26,6 +26,7 @@ def object_store(running_store: ObjectStore) -> Iterator[ObjectStore]:
     running_store.forget()
     yield running_store
     running_store.before = None
+    running_store.ignored.clear()
 
 
 @pytest.fixture

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 from support.object_store import ObjectStore
 from support.sample import Sample
 
 from resumable import Resumable
 from resumable.receiver import Receiver, Server
-from resumable.receiver.s3.store import S3Store
+
+from .stores import DATA, a_store
 
 pytestmark = pytest.mark.once
 
-DATA = random.Random(1).randbytes(20_000)
 
-
-def a_store(object_store: ObjectStore, bucket: str, **options: object) -> S3Store:
-    options = {"part_size": 2048, "client": object_store.client, **options}
-    return S3Store(bucket, "in", **options)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("chunk_size", [30_000, 4096, 700])
+@pytest.mark.parametrize("chunk_size", [30_000, 4096, 1500])
 def test_a_file_arrives_whole(object_store: ObjectStore, bucket: str, chunk_size: int) -> None:
     receiver = Receiver(a_store(object_store, bucket))
     sample = Sample(data=DATA, chunk_size=chunk_size)

@@ -1,0 +1,165 @@
+"""An object store that cannot be used: what the log says, what the client is told, and that nothing is lost."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
+from support.sample import Sample
+
+from resumable.errors import OptionError
+from resumable.receiver import Receiver, S3Store
+from resumable.receiver.s3.connection import connect
+from resumable.receiver.s3.failures import StoreFailure, translate
+
+from .stores import DATA, a_store
+
+pytestmark = pytest.mark.once
+
+ANSWERS = [
+    (403, "AccessDenied", 500, "allow the access key"),
+    (400, "AuthorizationHeaderMalformed", 500, "set the region of the bucket"),
+    (400, "ExpiredToken", 500, "have expired: renew them"),
+    (403, "InvalidAccessKeyId", 500, "check the access key"),
+    (404, "NoSuchBucket", 500, "create the bucket"),
+    (301, "PermanentRedirect", 500, "set the region of the bucket"),
+    (403, "RequestTimeTooSkewed", 500, "the clock of this machine is wrong"),
+    (403, "SignatureDoesNotMatch", 500, "check the access key and its secret"),
+    (501, "NotImplemented", 500, "NotImplemented"),
+    (400, "EntityTooLarge", 413, "EntityTooLarge"),
+    (507, "InsufficientStorage", 507, "free some space"),
+    (503, "SlowDown", 503, "SlowDown"),
+    (500, "InternalError", 503, "InternalError"),
+]
+
+
+def detail_of(store: S3Store) -> str:
+    with pytest.raises(StoreFailure) as failure:
+        store.prepare()
+    return failure.value.detail
+
+
+@pytest.mark.parametrize(("status", "code", "told", "advice"), ANSWERS)
+def test_what_the_store_refuses_is_said_with_what_to_do_and_what_was_stored_stays(
+    object_store: ObjectStore,
+    bucket: str,
+    status: int,
+    code: str,
+    told: int,
+    advice: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = connect(object_store.url, attempts=1)
+    receiver = Receiver(a_store(object_store, bucket, client=client))
+    sample = Sample(data=DATA, chunk_size=10_000)
+    assert sample.send(receiver, 1) == [200]
+    # boto3 asks a bucket for its region when it is redirected.
+    object_store.before = lambda request: None if request.path.count("/") == 1 else (status, code)
+    answer = receiver.handle(sample.octet(2))
+    assert answer.status == told
+    assert ("Retry-After", "2") in answer.headers or told != 503
+    assert advice in caplog.text
+    object_store.before = None
+    assert sample.test(receiver, 1).status == 200
+    assert sample.send(receiver, 2) == [201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+    said = caplog.text + answer.body.decode()
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in said
+
+
+def test_an_endpoint_that_redirects_everything_is_said() -> None:
+    failure = translate(RecursionError(), "write 'a'")
+    assert isinstance(failure, StoreFailure)
+    assert "redirects" in failure.detail
+
+
+def test_a_missing_bucket_is_said(object_store: ObjectStore) -> None:
+    detail = detail_of(S3Store("no-such-bucket", client=object_store.client))
+    assert "NoSuchBucket" in detail
+    assert "'no-such-bucket'" in detail
+
+
+def test_an_endpoint_at_which_nobody_listens_is_said(object_store: ObjectStore, silent_port: int) -> None:
+    detail = detail_of(S3Store("bucket", endpoint_url=f"http://127.0.0.1:{silent_port}"))
+    assert f"127.0.0.1:{silent_port}" in detail
+    assert "check the endpoint URL" in detail
+
+
+def test_an_endpoint_that_never_answers_is_said(object_store: ObjectStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = connect(f"http://127.0.0.1:{server.getsockname()[1]}", patience=0.5, attempts=1)
+        assert "check the endpoint URL" in detail_of(S3Store("bucket", client=client))
+
+
+def test_credentials_that_are_missing_are_said(
+    object_store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/none")
+    detail = detail_of(S3Store(bucket, endpoint_url=object_store.url))
+    assert "no credentials" in detail
+    assert "AWS_ACCESS_KEY_ID" in detail
+
+
+@pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
+def test_a_store_that_ignores_conditions_is_refused_unless_there_is_one_server(
+    object_store: ObjectStore, bucket: str, header: str
+) -> None:
+    object_store.ignored.add(header)
+    assert f"{header} of PutObject" in detail_of(S3Store(bucket, client=object_store.client))
+    receiver = Receiver(S3Store(bucket, "in", client=object_store.client, single_replica=True))
+    sample = Sample(data=DATA, chunk_size=10_000)
+    assert sample.send(receiver) == [200, 201]
+    again = Sample(data=DATA[::-1], chunk_size=10_000, identifier="other")
+    assert again.send(receiver) == [200, 201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA, "in/sample (1).bin": DATA[::-1]}
+
+
+def test_a_store_that_copies_nothing_gets_the_bytes_again(object_store: ObjectStore, bucket: str) -> None:
+    object_store.ignored.add("x-amz-copy-source")
+    store = S3Store(bucket, "in", client=object_store.client, part_size=2048)
+    sample = Sample(data=DATA, chunk_size=4096)
+    assert sample.send(Receiver(store)) == [200, 200, 200, 201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+
+
+def test_the_connection_to_the_store_may_break_in_the_middle(object_store: ObjectStore, bucket: str) -> None:
+    def cut(request: StoreRequest) -> tuple[int, str] | None:
+        if "/c/" not in request.path:
+            return None
+        object_store.before = None
+        return 0, "cut"
+
+    receiver = Receiver(a_store(object_store, bucket))
+    sample = Sample(data=DATA, chunk_size=10_000)
+    object_store.before = cut
+    statuses = [receiver.handle(sample.octet(1)).status for _ in range(2)]
+    assert statuses == [503, 200]
+    assert sample.send(receiver, 2) == [201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"existing": "overwrite"},
+        {"max_open_uploads": -1},
+        {"max_bytes": -1},
+        {"stale_after": -5},
+        {"forget_after": float("nan")},
+        {"patience": -0.1},
+        {"lease": -1},
+        {"part_size": 0},
+    ],
+)
+def test_an_unknown_policy_is_refused(option: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match=next(iter(option))):
+        S3Store("bucket", **option)  # type: ignore[arg-type]
+
+
+def test_a_bucket_has_a_name() -> None:
+    with pytest.raises(OptionError, match="bucket"):
+        S3Store("")

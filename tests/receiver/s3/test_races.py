@@ -1,0 +1,97 @@
+"""Several servers at one object store, at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.object_store import ObjectStore, StoreRequest
+from support.sample import Sample
+
+from resumable.receiver import Receiver, UploadRecord
+
+from .stores import DATA, a_store
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize("chunk_size", [10_000, 1500])
+def test_of_two_servers_that_get_the_last_chunks_at_once_one_publishes(
+    object_store: ObjectStore, bucket: str, chunk_size: int
+) -> None:
+    told: list[UploadRecord] = []
+    receivers = [Receiver(a_store(object_store, bucket), on_file_received=told.append) for _ in range(2)]
+    sample = Sample(data=DATA, chunk_size=chunk_size)
+    sample.send(receivers[0], *range(1, sample.count - 1))
+    together = threading.Barrier(2)
+
+    def send(index: int) -> int:
+        together.wait()
+        return receivers[index].handle(sample.octet(sample.count - index)).status
+
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(send, range(2))) <= {200, 201}
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+    assert [record.published for record in told] == ["sample.bin"]
+
+
+def test_the_same_chunk_at_two_servers_is_stored_once(object_store: ObjectStore, bucket: str) -> None:
+    sample = Sample(data=DATA, chunk_size=4096)
+    receivers = [Receiver(a_store(object_store, bucket)) for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def send(receiver: Receiver) -> int:
+        together.wait()
+        return receiver.handle(sample.octet(2)).status
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(send, receivers)) == [200, 200]
+    assert sum("/c/" in key for key in object_store.kept(bucket, "in/")) == 1
+
+
+def test_other_bytes_under_the_same_identifier_are_refused_by_every_server(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    sample = Sample(data=DATA, chunk_size=4096)
+    first, second = (Receiver(a_store(object_store, bucket)) for _ in range(2))
+    assert sample.send(first, 1) == [200]
+    assert second.handle(sample.octet(1, bytes(4096))).status == 409
+    assert sample.send(second, 1, 2, 3, 4) == [200, 200, 200, 201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+
+
+@pytest.mark.parametrize("chunk_size", [30_000, 4096])
+def test_files_of_one_name_never_replace_each_other(object_store: ObjectStore, bucket: str, chunk_size: int) -> None:
+    samples = [
+        Sample(data=bytes([number]) * 5000, chunk_size=chunk_size, identifier=str(number)) for number in range(3)
+    ]
+    together = threading.Barrier(len(samples))
+
+    def send(sample: Sample) -> list[int]:
+        receiver = Receiver(a_store(object_store, bucket))
+        together.wait()
+        return sample.send(receiver)
+
+    with ThreadPoolExecutor(len(samples)) as pool:
+        assert {statuses[-1] for statuses in pool.map(send, samples)} == {201}
+    found = object_store.objects(bucket)
+    assert sorted(found) == ["in/sample (1).bin", "in/sample (2).bin", "in/sample.bin"]
+    assert Counter(found.values()) == Counter(sample.data for sample in samples)
+
+
+def test_a_name_that_is_taken_by_another_program_at_the_last_moment_stays(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    def take(request: StoreRequest) -> None:
+        if request.operation == "Complete":
+            object_store.before = None
+            object_store.client.put_object(Bucket=bucket, Key="in/sample.bin", Body=b"theirs")
+
+    sample = Sample(data=DATA, chunk_size=4096)
+    receiver = Receiver(a_store(object_store, bucket))
+    object_store.before = take
+    assert sample.send(receiver) == [200, 200, 200, 201]
+    assert object_store.objects(bucket) == {"in/sample.bin": b"theirs", "in/sample (1).bin": DATA}
+    assert not list(object_store.client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
