@@ -76,9 +76,7 @@ def command(context: click.Context, /, target: str | None, **values: Any) -> int
         return ExitCode.DONE
     if target is None:
         raise click.UsageError("Missing argument 'TARGET'.", context)
-    taken = {flag.name for flag in _FLAGS}
     options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
-    options = {name: value for name, value in options.items() if name in taken}
     with InterruptGuard(), certificates(values["cacert"]):
         try:
             checks = select(values["only"])
@@ -127,7 +125,7 @@ class _Run:
         reason = f" → {result.reason}" if result.reason else ""
         self._say(_MARKS[result.outcome], (f"{check.name:<{_WIDTH}}  ", "bold"), f"{check.sentence}{reason}")
         if result.outcome is Outcome.FAILED:
-            self._say(f"{'':{_WIDTH + 10}}It {check.severity.value} do this: {check.needs}")
+            self._say(f"{'':{_WIDTH + 10}}The server {check.severity.value} do this: {check.needs}")
 
     def _say(self, *parts: tuple[str, str] | str) -> None:
         self._console.print(styled(*parts), soft_wrap=True)

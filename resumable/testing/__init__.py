@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checks import CHECKS, Check, CheckFailed, CheckSkipped, Severity
+    from .receiver import LiveReceiver, ReceivedRequest
     from .runner import NotAdmitted, Outcome, Result, Unreachable, run_checks
     from .target import Target
 
@@ -18,8 +19,10 @@ __all__ = [
     "Check",
     "CheckFailed",
     "CheckSkipped",
+    "LiveReceiver",
     "NotAdmitted",
     "Outcome",
+    "ReceivedRequest",
     "Result",
     "Severity",
     "Target",
@@ -30,6 +33,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("CHECKS", "Check", "CheckFailed", "CheckSkipped", "Severity"), ".checks"),
     **dict.fromkeys(("NotAdmitted", "Outcome", "Result", "Unreachable", "run_checks"), ".runner"),
+    **dict.fromkeys(("LiveReceiver", "ReceivedRequest"), ".receiver"),
     "Target": ".target",
 }
 

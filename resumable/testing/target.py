@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlencode
 import requests
 from requests.utils import get_netrc_auth, select_proxy
 
-from ..errors import OptionError, redact_url
+from ..errors import OptionError, UnknownOption, redact_url
 from ..options import OPTIONS
 from ..protocol.acceptance import Acceptance, judge, quoted
 from ..protocol.pages import one_line
@@ -31,18 +32,6 @@ Body = Callable[[bytes], Any]
 CHUNK_SIZE = 32 * 1024
 _NAMES = {field: f"{field}_parameter_name" for field in ParameterNames._fields[:10]}
 _POLL = 0.05
-_TAKEN = (
-    "test_target",
-    "headers",
-    "query",
-    "method",
-    "upload_method",
-    "test_method",
-    "params_in",
-    "success_statuses",
-    "permanent_errors",
-)
-"""The options of a session that are taken here too, besides the names of the parameters."""
 
 
 class Answer(NamedTuple):
@@ -95,7 +84,8 @@ class CutBody:
 
 
 class Target:
-    """A server to check. The options are those of :class:`~resumable.Resumable`, as far as they are about the wire.
+    """A server to check. The options are those of :class:`~resumable.Resumable`; those that are not about the wire
+    change nothing.
 
     ``files`` is where the server puts finished files, if it can be seen from here: a directory, or a function that
     returns whether a file with these bytes is there. Without it, the checks believe what the server answers.
@@ -113,9 +103,9 @@ class Target:
         parameter_namespace: str = "",
         **options: Any,
     ) -> None:
-        unknown = set(options) - {*_TAKEN, *_NAMES.values()}
-        if unknown:
-            raise OptionError(min(unknown), options[min(unknown)], "not an option of a check")
+        for name in options:
+            if name not in OPTIONS:
+                raise UnknownOption(name, get_close_matches(name, OPTIONS))
         if chunk_size < 16:
             raise OptionError("chunk_size", chunk_size, "16 or more: the checks cut chunks into parts")
         self.url = url

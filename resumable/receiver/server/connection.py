@@ -244,3 +244,7 @@ class RequestBody:
         piece = self._connection.read(size, self._rate)
         self.left -= len(piece)
         return piece
+
+    def abort(self) -> None:
+        """End the connection. Nothing more is read, and no answer is sent."""
+        self._connection.abort()
