@@ -50,17 +50,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a step: its exit status, None if it was ended, the seconds it took, and what it said."""
+    """What became of a step: its exit status, None if it was ended, the seconds it took, those of them that a processor
+    worked for it, whatever else the machine did, and what it said."""
 
     step: Step
     status: int | None
     seconds: float
+    worked: float
     output: str
 
     def __str__(self) -> str:
         how = {0: "ok", None: "TIMEOUT"}.get(self.status, "FAILED")
         counts = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed).*?) in [\d.]+s", self.output, re.MULTILINE)
-        return "  ".join([f"{how:8}{self.seconds:5.0f} s  {self.step.name}", *(f"({count})" for count in counts[-1:])])
+        times = f"{self.seconds:5.0f} s {self.worked:5.0f} s"
+        return "  ".join([f"{how:8}{times}  {self.step.name}", *(f"({count})" for count in counts[-1:])])
 
 
 class Run:
@@ -115,13 +118,11 @@ class Run:
                     start_new_session=True,
                 )
                 self._running.add(process.pid)
-            status: int | None
-            try:
-                status = process.wait(step.limit)
-            except subprocess.TimeoutExpired:
-                status = None
+            status, worked = wait(process, step.limit)
             end_group(process)
-        ended = Ended(step, status, time.monotonic() - began, path.read_text(encoding="utf-8", errors="replace"))
+        ended = Ended(
+            step, status, time.monotonic() - began, worked, path.read_text(encoding="utf-8", errors="replace")
+        )
         with self._lock:
             self._running.discard(process.pid)
             self.ended.append(ended)
@@ -133,6 +134,18 @@ class Run:
             self._stopped = True
             for pid in self._running:
                 signal_group(pid, signal.SIGTERM)
+
+
+def wait(process: subprocess.Popen[bytes], limit: float) -> tuple[int | None, float]:
+    """Return the exit status of the process, None if the limit comes first, and the processor seconds it took."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode, usage.ru_utime + usage.ru_stime
+        time.sleep(0.05)
+    return None, 0.0
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -239,13 +252,13 @@ def main() -> int:
     planned = steps(found)
     with tempfile.TemporaryDirectory(prefix="resumable-ci-") as folder:
         ended = Run(planned, Path(folder)).go()
-    print("== summary")
+    print(f"== summary: {'time':>6}, {'work':>5}")
     for each in sorted(ended, key=lambda each: planned.index(each.step)):
         print(each)
     for name in SUPPORTED:
         if name not in found:
             print(f"absent           tests, Python {name}")
-    print(f"{'':8}{time.monotonic() - began:5.0f} s  in all")
+    print(f"{'':8}{time.monotonic() - began:5.0f} s {sum(each.worked for each in ended):5.0f} s  in all")
     return int(len(ended) < len(planned) or any(each.status != 0 for each in ended))
 
 

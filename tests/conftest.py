@@ -25,7 +25,8 @@ except ModuleNotFoundError:  # on Windows, where the tests of the client run
     fcntl = None  # type: ignore[assignment]
 
 # Other programs share the machine: how long one example takes says nothing.
-settings.register_profile("resumable", deadline=None, print_blob=True)
+EXAMPLES = 100 if os.environ.get("RESUMABLE_FULL_SIZE") else 40
+settings.register_profile("resumable", deadline=None, print_blob=True, max_examples=EXAMPLES)
 settings.load_profile("resumable")
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would every program that the tests start.

@@ -41,8 +41,8 @@ def test_a_step_is_told_with_its_time_and_its_tests(
     good = ci.Step("good", program("print('2 passed, 1 skipped in 3.21s (0:00:03)')"))
     bad = ci.Step("bad", program("import sys; print('said'); sys.exit(3)"), after=["good"])
     first, second = ci.Run([bad, good], tmp_path).go()
-    assert re.fullmatch(r"ok +\d+ s  good  \(2 passed, 1 skipped\)", str(first))
-    assert re.fullmatch(r"FAILED +\d+ s  bad", str(second))
+    assert re.fullmatch(r"ok +\d+ s +\d+ s  good  \(2 passed, 1 skipped\)", str(first))
+    assert re.fullmatch(r"FAILED +\d+ s +\d+ s  bad", str(second))
     assert (second.status, second.output) == (3, "said\n")
     assert "== bad\nsaid\n" in capsys.readouterr().out
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unmeasured
+
 FOR_TYPES = {
     ("resumable.asynchronous", "resumable.file"),
     ("resumable.asynchronous", "resumable.session"),

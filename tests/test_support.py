@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unmeasured
+
 TESTS = Path(__file__).parent
 MAP = (TESTS / "README.rst").read_text(encoding="utf-8")
 FOLDERS = sorted(path.name for path in TESTS.iterdir() if any(path.glob("**/*.py")) and path.name != "support")

@@ -17,6 +17,9 @@ from resumable.receiver import Server
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
 
+KINDS = ("wheel", "sdist") if FULL_SIZE else ("wheel",)
+"""What is installed. The source distribution is built into the same wheel, see test_packaging.py."""
+
 
 def call(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     """What a program says, away from the project's own folder."""
@@ -28,15 +31,15 @@ def call(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.Complet
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheel and the source distribution, built of a copy so that the project's folder stays clean."""
+    """What is installed of KINDS, built of a copy so that the project's folder stays clean."""
     out = tmp_path_factory.mktemp("built")
     ignored = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "_build")
     tree = shutil.copytree(ROOT, out / "tree", ignore=ignored)
-    for kind in ("build_sdist", "build_wheel"):
-        code = f"from setuptools import build_meta; build_meta.{kind}({str(out)!r})"
+    for kind in KINDS:
+        (out / kind).mkdir()
+        code = f"from setuptools import build_meta; build_meta.build_{kind}({str(out / kind)!r})"
         call(sys.executable, "-c", code, cwd=tree)
-    (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    return {"wheel": wheel, "sdist": source}
+    return {path.parent.name: path for path in out.glob("*/resumable-*")}
 
 
 def environment(where: Path, *requirements: str) -> Path:
@@ -70,8 +73,7 @@ def test_the_library_alone_works_and_the_command_says_what_to_install(built: dic
         )
 
 
-# The source distribution is built into the same wheel, see test_packaging.py.
-@pytest.mark.parametrize("kind", ["sdist", "wheel"] if FULL_SIZE else ["sdist"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_with_its_extra_the_command_uploads(
     kind: str, built: dict[str, Path], tmp_path: Path, server: Server, received: Path
 ) -> None:

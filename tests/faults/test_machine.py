@@ -312,7 +312,7 @@ def test_whatever_happens_in_whatever_order_no_promise_is_broken() -> None:
     run_state_machine_as_test(
         World,
         settings=settings(
-            max_examples=int(EXAMPLES or 5),
+            max_examples=int(EXAMPLES or 3),
             stateful_step_count=20,
             derandomize=EXAMPLES is None,
             database=None,

@@ -13,7 +13,8 @@ from support.sizes import sized
 
 from resumable import Resumable
 
-FILES = sized(2000, 10_000)
+FILES = sized(1000, 10_000)
+RUNS = sized(100, 300)
 
 
 def test_run_follows_run_without_a_worker_lost() -> None:
@@ -22,10 +23,10 @@ def test_run_follows_run_without_a_worker_lost() -> None:
         ScriptedServer(otherwise=answer()) as server,
         Resumable(server.url, test_chunks=False, simultaneous_uploads=4) as session,
     ):
-        for run in range(300):
+        for run in range(RUNS):
             session.add_file(content(10), relative_path=f"{run}.bin")
             assert len(session.join(60).succeeded) == 1
-    assert len(server.requests) == 300
+    assert len(server.requests) == RUNS
 
 
 def test_thousands_of_files_need_few_descriptors(tmp_path: Path, plain_environment: dict[str, str]) -> None:

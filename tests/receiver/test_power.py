@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.sizes import sized
 from support.stored_uploads import (
     DATA,
     KEY,
@@ -155,7 +156,7 @@ SHA256 = "0" * 64
 
 @pytest.mark.once
 @pytest.mark.parametrize("fsync", ["always", "finish", "never"])
-@settings(max_examples=60)
+@settings(max_examples=sized(25, 60))
 @given(
     st.integers(1, 60), st.lists(st.sampled_from(["chunk", "chunk", "chunk", "hash", "sweep", "fail"])), st.randoms()
 )
@@ -219,7 +220,7 @@ def assert_known(store: FileStore, file: Path, record: UploadRecord, data: bytes
 
 @pytest.mark.once
 @pytest.mark.parametrize("fsync", ["always", "finish"])
-@settings(max_examples=40)
+@settings(max_examples=sized(20, 40))
 @given(st.sampled_from(["a.bin", "dir/sub/a.bin"]), st.randoms())
 @example("dir/sub/a.bin", Bad(names=False))
 @example("dir/sub/a.bin", Bad(names=True))

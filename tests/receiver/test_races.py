@@ -260,7 +260,7 @@ def test_a_receiver_that_is_killed_keeps_what_it_acknowledged_and_nothing_else(r
     assert (root / "sample.bin").read_bytes() == sample.data
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(20, 40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.integers(0, 2000),
     chunk_size=st.integers(1, 700),

@@ -351,20 +351,20 @@ def test_fewer_retries_are_kept_to_and_a_hook_may_want_none(wire: ScriptedServer
 
 
 def test_a_chunk_above_the_limit_of_php_is_refused_at_once_with_what_to_do(wire: ScriptedServer, make: Make) -> None:
-    # 7 MiB in chunks of 2 MiB, of which the last has 3, where upload_max_filesize is 2M.
-    limit = 2 << 20
+    # 700 KiB in chunks of 200 KiB, of which the last has 300, where upload_max_filesize is 200K.
+    limit = 200 << 10
 
     def says(request: Request) -> str | None:
         too_large = len(request.chunk or b"") > limit
         return f"29.11.2025: error 1 in file {request.fields['resumableFilename']}\r\n" if too_large else None
 
     wire.behave = Site(says, shows=lambda request: "")
-    file = send(wire, make(size=7 << 20), chunk_size=limit)
+    file = send(wire, make(size=700 << 10), chunk_size=limit)
     assert type(file.error) is ServerRefused
     assert file.error.chunk.number == 3
     assert attempts(wire, 3) == 1
     assert "chunk_size" in (file.error.hint or "")
-    assert send(wire, make(size=7 << 20), chunk_size=limit, force_chunk_size=True).is_complete()
+    assert send(wire, make(size=700 << 10), chunk_size=limit, force_chunk_size=True).is_complete()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])

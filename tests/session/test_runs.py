@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 from support.scripted_server import LEAVE, PATIENCE, Request, ScriptedServer, holding
+from support.sizes import sized
 from support.threads import wait_until_answers_are_awaited, wait_until_threads_are_gone
 
 from resumable import (
@@ -135,12 +136,12 @@ def test_a_failure_after_a_timeout_is_raised_by_the_next_join(wire: ScriptedServ
 
 
 def test_runs_follow_each_other_at_once_without_losing_a_worker(wire: ScriptedServer, make: Make) -> None:
-    path = make()
+    path, runs = make(), sized(100, 300)
     with Resumable(wire.url, auto_upload=False, test_chunks=False, simultaneous_uploads=2) as session:
-        for number in range(300):
+        for number in range(runs):
             session.add_file(path, unique_identifier=str(number))
             session.join(PATIENCE)
-    assert len(wire.uploads) == 300
+    assert len(wire.uploads) == runs
 
 
 def test_an_error_that_came_again_after_a_retry_is_raised_again(wire: ScriptedServer, make: Make) -> None:
