@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import docutils.core
 import pytest
 
-from resumable.cli.app import COMMANDS
+from resumable.cli.app import COMMANDS, group
+from resumable.cli.params.config import read_endpoint
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
 
@@ -65,7 +67,29 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    assert {block.language for block in BLOCKS} <= {"console", "html", "python", "text"}
+    assert {block.language for block in BLOCKS} <= {"console", "html", "ini", "python", "text", "toml"}
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "toml"], ids=str)
+def test_a_configuration_names_an_endpoint_that_can_be_read(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(block.code, encoding="utf-8")
+    path.chmod(0o600)
+    assert read_endpoint(path, "lab").url.startswith("https://")
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "ini"], ids=str)
+def test_a_unit_starts_a_command_that_there_is(block: Block) -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(block.code)
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(program).name == "resumable"
+    context = click.Context(group)
+    command = group.get_command(context, arguments[0])
+    assert command is not None
+    values, _, _ = command.make_parser(context).parse_args(arguments[1:])
+    assert values["words"]
 
 
 @pytest.mark.once

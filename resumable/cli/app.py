@@ -15,7 +15,7 @@ from .output.resume_command import program
 
 __all__ = ["COMMANDS", "group", "run"]
 
-COMMANDS = ("upload", "status", "serve", "demo", "doctor", "conformance")
+COMMANDS = ("upload", "status", "watch", "serve", "demo", "doctor", "conformance")
 
 
 class Group(click.Group):

@@ -12,7 +12,7 @@ import click
 from ..errors import SourceError
 from .inquiry import Answer, Inquiry
 from .interruption import InterruptGuard
-from .output import units
+from .output import report, units
 from .output.exit_codes import ExitCode, code_of_all, explain, is_unreachable
 from .output.json_events import JsonEvents
 from .params.auth import certificates
@@ -44,13 +44,13 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     if STREAM in sources:
         raise click.UsageError("the standard input has no status: a server knows it only by what was sent", context)
     connection = connection_of(context, target, values)
-    report = Report(quiet=values["quiet"], records=JsonEvents() if values["json"] else None)
+    shown = Report(quiet=values["quiet"], records=JsonEvents() if values["json"] else None)
     with InterruptGuard() as signals, certificates(connection.cacert), Inquiry(connection) as inquiry:
         selection = selection_of(context, sources, {**values, "name": ""}, connection.prefix, signals.wait)
         found = find(selection)
         if values["ignore_missing"]:
             found = (item for item in found if not (isinstance(item, SourceError) and is_missing(item)))
-        return report.run(inquiry, found)
+        return shown.run(inquiry, found)
 
 
 class Report:
@@ -116,19 +116,17 @@ class Report:
                 soft_wrap=True,
             )
         if self._records is not None:
-            facts = {
-                "exit_code": int(code),
-                "succeeded": complete,
-                "failed": len(self._errors),
-                "cancelled": 0,
-                "skipped": 0,
-                "chunks": sum(answer.chunks for answer in self._answers),
-                "chunks_already_there": sum(answer.chunks_already_there for answer in self._answers),
-                "bytes_confirmed": there,
-                "bytes_skipped": there,
-                "seconds": round(time.monotonic() - self._began, 3),
-                "errors": [str(error) for error in self._errors],
-            }
+            facts = report.result(
+                code,
+                succeeded=complete,
+                failed=len(self._errors),
+                chunks=sum(answer.chunks for answer in self._answers),
+                chunks_already_there=sum(answer.chunks_already_there for answer in self._answers),
+                bytes_confirmed=there,
+                bytes_skipped=there,
+                seconds=time.monotonic() - self._began,
+                errors=self._errors,
+            )
             self._records.write("result", facts)
 
 

@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import click
@@ -34,6 +34,7 @@ from .output.exit_codes import (
     plugin_in_words,
 )
 from .output.json_events import JsonEvents
+from .output.library_log import describe, library_log
 from .output.resume_command import command_again
 from .output.stats import RunStats
 from .params.command import console, styled
@@ -95,6 +96,7 @@ class Transfer:
             raise click.UsageError(plugin_in_words(error)) from None
         self._display: Display = display("none", self._console, self._session, self._stats)
         self._outage_reported = threading.Lock()
+        self._level = logging.DEBUG if output.verbose > 1 else logging.WARNING
 
     def run(self, selection: Selection, *, dry: bool, ignore_missing: bool) -> int:
         """Upload the selected files, or list them if ``dry``, say how it went, and return the exit code.
@@ -112,7 +114,7 @@ class Transfer:
         if not found:
             return self._end(self._nothing())
         try:
-            with self._session as session, _log(self._note, chatty=self._output.verbose > 1):
+            with self._session as session, library_log(self._note, self._level):
                 code, skipped = self._send(session, found, piped=selection.piped)
         except Interrupted as stop:
             return self._end(stop.exit_code)
@@ -267,12 +269,9 @@ class Transfer:
             self._display.say(text, whole=whole)
 
     def _note(self, record: logging.LogRecord) -> None:
-        """Show a record of the library's log; of a traceback only what was raised."""
-        text = as_flags(record.getMessage())
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None and str(error) not in text:
-            text += f" {type(error).__name__}: {error}"
-        self._say(styled(("note: ", "yellow"), text))
+        """Show a record of the library's log."""
+        line, text = describe(record)
+        self._say(line)
         if self._records is not None and record.levelno >= logging.WARNING:
             self._records.write("note", {"text": text})
 
@@ -299,28 +298,3 @@ class Transfer:
             return self._end(self._nothing())
         self._say(report.plan(files))
         return self._end(code_of_all(self._errors, len(files)))
-
-
-class _Log(logging.Handler):
-    """Show the records of the library's log with everything else."""
-
-    def __init__(self, show: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__()
-        self._show = show
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show the record."""
-        self._show(record)
-
-
-@contextmanager
-def _log(show: Callable[[logging.LogRecord], None], *, chatty: bool) -> Iterator[None]:
-    logger = logging.getLogger("resumable")
-    handler, before = _Log(show), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if chatty else logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-        logger.removeHandler(handler)

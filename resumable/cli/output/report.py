@@ -31,12 +31,15 @@ __all__ = [
     "failure",
     "plan",
     "planned",
+    "result",
     "retry",
+    "sending",
     "stopped",
     "stopped_early",
     "success",
     "summary",
     "trouble",
+    "watch_stopped",
 ]
 
 
@@ -63,9 +66,15 @@ def retry(chunk: ResumableChunk, message: str | None) -> Text:
     return styled(f"again: chunk {count(chunk.number)} of {chunk.file.relative_path!r}" + (f" ({why})" if why else ""))
 
 
-def success(file: ResumableFile) -> Text:
-    """Say that a file is at the server."""
-    return styled(("done: ", "green"), f"{file.relative_path}, {size(file.size)}{_there(file)}")
+def sending(found: Found) -> Text:
+    """Say that a file is about to be sent."""
+    return styled(f"sending: {found.relative_path}, {size(found.size or 0)}")
+
+
+def success(file: ResumableFile, then: str = "") -> Text:
+    """Say that a file is at the server, and what was done with it then."""
+    then = f"; {then}" if then else ""
+    return styled(("done: ", "green"), f"{file.relative_path}, {size(file.size)}{_there(file)}{then}")
 
 
 def chunk(chunk: ResumableChunk) -> Text:
@@ -132,6 +141,11 @@ def stopped(stop: Interrupted, session: Resumable, again: str, *, piped: bool) -
     return text
 
 
+def watch_stopped(stop: Interrupted, succeeded: int, again: str) -> Text:
+    """Say that a signal has ended the watch of a directory."""
+    return _to_go_on(f"{stop}; {count(succeeded, 'file')} uploaded. To go on:", again)
+
+
 def _to_go_on(text: str, again: str) -> Text:
     shown = styled(("stopped: ", "bold yellow"), text)
     shown.append(f"\n  {strip_control(again)}")
@@ -142,16 +156,27 @@ def _to_go_on(text: str, again: str) -> Text:
 
 def facts(code: int, stats: RunStats, refused: Sequence[Exception], skipped: int) -> dict[str, Any]:
     """Return the last object of ``--json``. ``refused`` are the errors of what never was a file of the session."""
+    return result(
+        code,
+        succeeded=stats.succeeded,
+        failed=stats.failed + len(refused),
+        cancelled=stats.cancelled,
+        skipped=skipped,
+        chunks=stats.chunks,
+        chunks_already_there=stats.chunks_there,
+        bytes_confirmed=stats.bytes_confirmed,
+        bytes_skipped=stats.bytes_skipped,
+        seconds=stats.seconds,
+        errors=(*refused, *stats.errors),
+    )
+
+
+def result(code: int, *, seconds: float, errors: Sequence[Exception] = (), **numbers: int) -> dict[str, Any]:
+    """Return the facts of the object ``result``; what is not among the numbers is 0."""
+    names = ("succeeded", "failed", "cancelled", "skipped", "chunks", "chunks_already_there")
     return {
         "exit_code": int(code),
-        "succeeded": stats.succeeded,
-        "failed": stats.failed + len(refused),
-        "cancelled": stats.cancelled,
-        "skipped": skipped,
-        "chunks": stats.chunks,
-        "chunks_already_there": stats.chunks_there,
-        "bytes_confirmed": stats.bytes_confirmed,
-        "bytes_skipped": stats.bytes_skipped,
-        "seconds": round(stats.seconds, 3),
-        "errors": [str(error) for error in (*refused, *stats.errors)],
+        **{name: numbers.get(name, 0) for name in (*names, "bytes_confirmed", "bytes_skipped")},
+        "seconds": round(seconds, 3),
+        "errors": [str(error) for error in errors],
     }

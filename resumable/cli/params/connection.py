@@ -36,14 +36,14 @@ class Connection(NamedTuple):
     cacert: str | None = None
 
 
-def connection_flags() -> list[click.Option]:
-    """Return the flags of a command that talks to a server."""
+def connection_flags(defaults: Mapping[str, Any] = DEFAULTS) -> list[click.Option]:
+    """Return the flags of a command that talks to a server. ``defaults`` are those that differ from the library's."""
     return [
         *token_flags(environment=True),
         certificate_flag(),
         config_flag(),
         dialect_flag(),
-        *option_flags(),
+        *option_flags(defaults),
         *response_flags(),
     ]
 
@@ -69,7 +69,9 @@ def is_target(word: str) -> bool:
     return "://" in word or (split_endpoint(word) is not None and not os.path.lexists(word))
 
 
-def connection_of(context: click.Context, target: str, values: Mapping[str, Any]) -> Connection:
+def connection_of(
+    context: click.Context, target: str, values: Mapping[str, Any], defaults: Mapping[str, Any] = DEFAULTS
+) -> Connection:
     """Return the server that the target names, with what the flags say. Raises UsageError."""
     named = split_endpoint(target)
     prefix = ""
@@ -82,7 +84,7 @@ def connection_of(context: click.Context, target: str, values: Mapping[str, Any]
         if name in given and name in endpoint.options:
             given[name] = _updated(endpoint.options[name], given[name])
     dialect = values["dialect"] or endpoint.dialect
-    options = {**DEFAULTS, **DIALECTS.get(dialect or "", {}), **endpoint.options, **given, "auto_upload": False}
+    options = {**defaults, **DIALECTS.get(dialect or "", {}), **endpoint.options, **given, "auto_upload": False}
     success = options.get("success_statuses", OPTIONS["success_statuses"].default)
     options["accept_response"] = accept_response(values["accept"], values["reject"], success)
     try:

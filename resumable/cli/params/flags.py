@@ -50,6 +50,9 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 )
 """The environment variables that stand for flags, by option. None of them switches a protection off."""
 
+_SHOWN = ("max_chunk_retries",)
+_UNLIMITED = ("max_chunk_retries", "retry_for")
+
 IDENTIFIERS = {"safe": None, "resumablejs": identifiers.resumablejs, "content": identifiers.content}
 DIALECTS: Mapping[str, Mapping[str, Any]] = {"resumablejs": dialects.RESUMABLEJS, "flowjs": dialects.FLOWJS}
 
@@ -128,7 +131,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
             ("--retries",),
             types.retries,
             TRANSFER,
-            help="Retries of a chunk, or 'unlimited'.  [default: 100]",
+            help="Retries of a chunk, or 'unlimited'.",
         ),
         "chunk_retry_interval": Flag(
             ("--retry-interval",),
@@ -188,13 +191,17 @@ def dialect_flag() -> Option:
     )
 
 
-def option_flags() -> list[Option]:
-    """Return the flags of all rows. None has a default of its own: what is not typed is left to the library."""
-    return [_option(OPTIONS[name], flag) for name, flag in FLAGS.items()]
+def option_flags(defaults: Mapping[str, Any] = DEFAULTS) -> list[Option]:
+    """Return the flags of all rows. None has a default of its own: what is not typed is left to the library, or is that
+    of the command."""
+    return [_option(OPTIONS[name], flag, defaults) for name, flag in FLAGS.items()]
 
 
-def _option(row: Row, flag: Flag) -> Option:
-    settings: dict[str, Any] = {"section": flag.section, "help": flag.help or f"{as_flags(row.help)}{_default(row)}"}
+def _option(row: Row, flag: Flag, defaults: Mapping[str, Any]) -> Option:
+    help = flag.help or as_flags(row.help)
+    if flag.help is None or row.name in _SHOWN:
+        help += _default(row, defaults)
+    settings: dict[str, Any] = {"section": flag.section, "help": help}
     if flag.type is not None:
         settings.update(type=flag.type, multiple=flag.multiple, metavar=flag.metavar or types.METAVARS.get(flag.type))
     elif "/" not in flag.names[0]:
@@ -204,8 +211,10 @@ def _option(row: Row, flag: Flag) -> Option:
     return Option(*flag.names, row.name, **settings)
 
 
-def _default(row: Row) -> str:
-    value = DEFAULTS.get(row.name, row.default)
+def _default(row: Row, defaults: Mapping[str, Any]) -> str:
+    value = defaults.get(row.name, row.default)
+    if value is None and row.name in _UNLIMITED:
+        return "  [default: unlimited]"
     if isinstance(value, bool):
         return "  [default: on]" if value else ""
     if value in (None, "", (), 0):

@@ -1,0 +1,103 @@
+"""The command ``resumable watch DIRECTORY TARGET``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from .disposal import Disposal, Keep, Mark, Move
+from .inbox import Inbox
+from .interruption import InterruptGuard
+from .params import types
+from .params.auth import certificates
+from .params.command import FILES, OUTPUT, Command, Option
+from .params.connection import connection_flags, connection_of, split_target
+from .params.flags import DEFAULTS
+from .params.selection import selection_flags, selection_of
+from .watcher import Watcher, WatchOutput, directory_changes
+
+__all__ = ["command"]
+
+_DEFAULTS = MappingProxyType({**DEFAULTS, "max_chunk_retries": None, "retry_for": None})
+"""Nobody waits for it, so it does not give up: the server may be away for a night."""
+
+_SELECTION = ("include", "exclude", "exclude_from", "directory", "to", "links")
+_WITHOUT = ("max_files", "fail_fast")
+
+
+@click.command(
+    cls=Command,
+    short_help="Upload the files of a directory as they come.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("words", metavar="DIRECTORY TARGET", nargs=-1, type=click.Path())
+@click.pass_context
+def command(context: click.Context, /, words: tuple[str, ...], **values: Any) -> int:
+    """Upload what is in DIRECTORY to TARGET, and what comes into it, until Ctrl-C.
+
+    A file is sent once it is at rest: it has not changed for the time of --rest. Names are those of an upload of
+    DIRECTORY. If the server is away, it is tried again until it is back. After a restart nothing is sent twice that the
+    server still has; --move-to or --mark keeps it from being asked again.
+    """
+    sources, target = split_target(context, words)
+    if len(sources) != 1:
+        raise click.UsageError("pass one directory to watch, and the URL to upload to", context)
+    root = os.path.join(values["directory"] or "", sources[0])
+    if not os.path.isdir(root):
+        raise click.UsageError(f"{root!r} is no directory", context)
+    if values["move_to"] and values["mark"]:
+        raise click.UsageError("pass either --move-to or --mark, not both", context)
+    if importlib.util.find_spec("watchfiles") is None:
+        raise click.UsageError("watchfiles is missing; install it with: pip install 'resumable[watch]'", context)
+    connection = connection_of(context, target, values, _DEFAULTS)
+    disposal: Disposal = Mark() if values["mark"] else Keep()
+    if values["move_to"]:
+        disposal = Move(root, values["move_to"])
+    output = WatchOutput(values["quiet"], values["verbose"], values["json"])
+    given = {**values, "files_from": None, "null": False, "name": ""}
+    with InterruptGuard() as signals, certificates(connection.cacert):
+        selection = selection_of(context, sources, given, connection.prefix, signals.wait)
+        age = lambda version: time.time() - version.mtime_ns / 1e9  # noqa: E731
+        inbox = Inbox(selection, values["rest"], skip=disposal.skips, age=age)
+        changes = partial(directory_changes, root)
+        watcher = Watcher(connection, inbox, disposal, output, typed=context.obj, changes=changes)
+        return watcher.run(once=values["once"])
+
+
+command.params.extend(
+    [
+        *(flag for flag in selection_flags() if flag.name in _SELECTION),
+        Option(
+            "--rest",
+            type=types.duration,
+            default="5",
+            metavar="TIME",
+            section=FILES,
+            help="How long a file must not have changed before it is sent.  [default: 5s]",
+        ),
+        Option(
+            "--move-to",
+            type=click.Path(file_okay=False),
+            metavar="DIR",
+            section=FILES,
+            help="Move each file into this directory once it is uploaded. Nothing there is overwritten.",
+        ),
+        Option(
+            "--mark",
+            is_flag=True,
+            section=FILES,
+            help="Make a small file NAME.uploaded beside each file once it is uploaded.",
+        ),
+        Option("--once", is_flag=True, section=FILES, help="End when everything that is there was tried once."),
+        *(flag for flag in connection_flags(_DEFAULTS) if flag.name not in _WITHOUT),
+        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Report only failures."),
+        Option("-v", "--verbose", count=True, section=OUTPUT, help="Report also what begins; -vv all that is logged."),
+        Option("--json", is_flag=True, section=OUTPUT, help="Write each event to the standard output as JSON."),
+    ]
+)
