@@ -203,6 +203,12 @@ class Options:
     test_chunks: bool = _row(
         True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
     )
+    test_every_chunk: bool = _row(
+        False,
+        None,
+        validators.flag(),
+        "Ask for each chunk before it is sent, as resumable.js does, also if the server lacked several in a row.",
+    )
     trust_tests: bool = _row(
         False, None, validators.flag(), "Skip the probe that detects servers which answer 'yes' to every test."
     )

@@ -137,6 +137,7 @@ class Resumable(AsyncSession, Progress):
             slots=slots,
             most_slots=most,
             test_chunks=checked.test_chunks,
+            test_every_chunk=checked.test_every_chunk,
             max_chunk_retries=checked.max_chunk_retries,
             retry_for=checked.retry_for,
             fail_fast=checked.fail_fast,

@@ -152,6 +152,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "prioritize_first_and_last_chunk": FLAG,
     "chunk_order": ([(mode, mode) for mode in ("bookends", "strict", "free", "sequential")], ["random", None]),
     "test_chunks": FLAG,
+    "test_every_chunk": FLAG,
     "trust_tests": FLAG,
     "success_statuses": STATUSES,
     "test_errors_are_permanent": FLAG,

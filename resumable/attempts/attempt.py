@@ -63,9 +63,10 @@ class Attempt:
         self._proof = Proof.NONE
         self._stored: tuple[tuple[int, int], ...] = ()
         self._believed = False
-        self._absent = False
-        self.any_order = False
-        self.max_uploads: int | None = None
+        self._listed = False
+        self._lacking = False
+        self._any_order = False
+        self._max_uploads: int | None = None
         self._question: tuple[str, ...] = ()
         if self._hooks.has("preprocess"):
             replacement = self._hooks.call("preprocess", self._subjects()[1])
@@ -89,39 +90,39 @@ class Attempt:
         """Return the file and the chunk as users hold them."""
         return self._entry.subject, self._entry.subject.chunks[self._lease.index]
 
-    @property
-    def absent(self) -> bool:
-        """Whether the server answered the test, and said in so many words that it lacks the chunk."""
-        return self._absent
-
     # -- test ----------------------------------------------------------------------------------------------------
 
-    def test(self) -> Outcome | None:
-        """Return the outcome if the test decides, None if the chunk has to be sent. Raises what :meth:`upload` does."""
+    def test(self) -> Outcome:
+        """Return the outcome of the test: whatever goes wrong with one, the upload that follows decides, as in
+        resumable.js, unless it is of no use. Raises what :meth:`upload` does."""
+        unknown = Outcome(OutcomeKind.ABSENT)
         try:
             request = self._own_test()
             if self._context.canary.failed(self._question) and not self._ours:
-                return None
+                return unknown
             reply = self._send_renewing(self._own_test, request)
             decision = self._present(reply)
-            self._absent = decision is Verdict.MISSING and reply.status in _ABSENT
+            self._lacking = decision is Verdict.MISSING and reply.status in _ABSENT
             if decision is Verdict.FATAL:
                 outcome = self._outcomes.refused(self._request, reply)
-                return outcome if outcome.kind is OutcomeKind.REFUSED else None
+                return outcome if outcome.kind is OutcomeKind.REFUSED else unknown
             if decision is Verdict.STORED and not self._believable(reply):
-                return None
+                return unknown
         except NetworkFailure as failure:
-            # As in resumable.js: whatever goes wrong with a test, the upload that follows decides.
-            return self._outcomes.failed(self._request, failure) if failure.permanent else None
+            return self._outcomes.failed(self._request, failure) if failure.permanent else unknown
         known = _is_ours(reply)
         if known or not self._ours:
-            self._stored = verdict.parse_ranges(
-                reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._facts.total_chunks
+            self._stored, self._listed = (
+                self._stored_chunks(reply),
+                known and STORED_CHUNKS_HEADER.lower() in reply.headers,
             )
             if self._proof is Proof.WHOLE:
                 self._stored = ((0, self._facts.total_chunks),)
         self._believed = not known and not self._options.trust_tests
-        return Outcome(OutcomeKind.PRESENT, reply.text, answered=True) if decision is Verdict.STORED else None
+        if decision is Verdict.STORED:
+            return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
+        answered = self._lacking or (400 <= reply.status < 500 and reply.status not in _SILENT)
+        return Outcome(OutcomeKind.ABSENT, answered=answered)
 
     def confirm(self) -> Outcome:
         """Return whether the server has the file, all chunks of which are taken for stored.
@@ -160,9 +161,7 @@ class Attempt:
                 if permanent
                 else self._outcomes.again(self._request, reply)
             )
-        self._stored = verdict.parse_ranges(
-            reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._facts.total_chunks
-        )
+        self._stored = self._stored_chunks(reply)
         status = _file_status(reply) or FileStatus(False, 0, self._facts.total_chunks)
         return Outcome(OutcomeKind.DENIED, reply.text, self._outcomes.incomplete(self._request, status), answered=True)
 
@@ -345,8 +344,8 @@ class Attempt:
             return
         self._ours = True
         self._context.origins.add(messages.origin(self._request.url))
-        self.any_order = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
-        self.max_uploads = parse_max_uploads(reply.headers.get(MAX_UPLOADS_HEADER.lower(), ""))
+        self._any_order = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
+        self._max_uploads = parse_max_uploads(reply.headers.get(MAX_UPLOADS_HEADER.lower(), ""))
         status = _file_status(reply)
         if status is not None:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
@@ -387,7 +386,7 @@ class Attempt:
             return judgement._replace(reason=f"{judgement.reason}, and {doubt}")
         # A chunk that may have been there before proves this answer only, and so does a page that may come instead of
         # any other.
-        lasting = self._absent and judgement.remedy is not Remedy.RENEWAL
+        lasting = self._lacking and judgement.remedy is not Remedy.RENEWAL
         if answers.prove(place, judgement.kind, lasting=lasting):
             logger.warning(
                 "%s: a chunk was answered with %s; the server was asked and has it, so such answers count as a yes",
@@ -418,11 +417,13 @@ class Attempt:
             outcome = self._outcomes.postponed(outcome)
         proof = outcome.proof if self._proof is Proof.NONE else self._proof
         return outcome._replace(
+            lacking=self._lacking,
             stored=self._stored,
+            listed=self._listed,
             believed=self._believed,
             proof=proof,
-            any_order=self.any_order,
-            max_uploads=self.max_uploads,
+            any_order=self._any_order,
+            max_uploads=self._max_uploads,
         )
 
 

@@ -36,8 +36,7 @@ class LeaseRunner:
 
     def perform(self, transfer: Transfer, begin_send: BeginSend) -> Outcome:
         """Return the outcome of the lease. ``begin_send`` is called between the test and the sending of a chunk that
-        the server lacks, with whether it answered the test and whether it takes chunks in any order, and says whether
-        the chunk may be sent."""
+        the test did not find, with the outcome of the test, and says whether the chunk may be sent."""
         entry, lease = transfer.entry, transfer.lease
         try:
             if lease.prepare:
@@ -46,14 +45,15 @@ class LeaseRunner:
             if lease.position == 0 and not lease.retries and not lease.confirm:
                 size, count = entry.record.size, entry.plan.count
                 logger.info("uploading %r: %d bytes in %d chunks", entry.record.relative_path, size, count)
-            outcome = None
             if lease.confirm:
-                outcome = attempt.confirm()
-            elif lease.test:
-                outcome = attempt.test()
-                if outcome is None and not begin_send(transfer, attempt.absent, attempt.any_order, attempt.max_uploads):
-                    outcome = Outcome(OutcomeKind.STOPPED)
-            return attempt.completed(outcome or attempt.upload())
+                return attempt.completed(attempt.confirm())
+            if lease.test:
+                tested = attempt.completed(attempt.test())
+                if tested.kind is not OutcomeKind.ABSENT:
+                    return tested
+                if not begin_send(transfer, tested):
+                    return tested._replace(kind=OutcomeKind.STOPPED)
+            return attempt.completed(attempt.upload())
         except Stopped:
             return Outcome(OutcomeKind.STOPPED)
         except (SourceFailure, ResumableError) as failure:

@@ -7,6 +7,7 @@ are done are implied: every position below the cursor that is neither live nor r
 * ``live``: the positions that hold a slot of the session, each with its record,
 * ``released``: positions below the cursor that were leased, were stopped, and wait to be leased again,
 * ``known_ranges``: ranges of positions above the cursor that the server or the user said are stored,
+* ``lacked``: how many chunks in a row the server lacked when it was asked for them; a chunk that it has ends the row,
 * ``believed``: the smallest range that contains every position for which there is only a foreign server's word.
 
 ``done + live + released == cursor`` always holds; ``done`` counts positions below the cursor. ``live + released`` is at
@@ -17,6 +18,9 @@ Until then the bytes of its last chunk do not count, so that progress does not s
 
 It may also be *unfinished*: a foreign server said with each answer that it has not the whole file. Then the chunks are
 forgotten, the server is asked for each, and those that it lacks are sent again, once.
+
+Once the server lacked a few chunks in a row, or has listed all that it has, it is not asked for the others: they are
+sent. If it had one of these after all, that costs its bytes and nothing else.
 
 A foreign server may delete the chunks when it has put the file together. So it is asked for *doubted* chunks before it
 gets the last one, not afterwards.
@@ -45,6 +49,12 @@ from .states import (
 __all__ = ["ActiveChunk", "FileCore"]
 
 _START, _STOP = itemgetter(0), itemgetter(1)
+
+_FEW_LACKED = 3
+"""Chunks in a row after which a server that was not found to have any of the file is not asked for others."""
+
+_MANY_LACKED = 16
+"""The same for a file that was begun before: whoever sent so many chunks at once may have left as many holes."""
 
 
 class AttemptHistory(NamedTuple):
@@ -152,7 +162,8 @@ class FileCore:
         """Forget what went wrong, and let outcomes of what is on the wire change nothing."""
         self.epoch += 1
         self.error = self.message = None
-        self.whole = self.asked = self.untested = self.finished = False
+        self.whole = self.asked = self.untested = self.finished = self.listed = False
+        self.lacked = 0
 
     def _split(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         self.plan = plan
@@ -169,7 +180,8 @@ class FileCore:
         self.successes_seen = 0
         self.withheld: tuple[int, int] | None = None
         self.believed: tuple[int, int] | None = None
-        self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = False
+        self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = self.listed = False
+        self.lacked = 0
 
     def rechunk(self, plan: ChunkPlan) -> None:
         """Cut the file again. Nothing of it is known to be stored then, and nothing is leased before the wire is free
@@ -210,6 +222,13 @@ class FileCore:
         """How many chunks are neither stored nor on their way."""
         under_way = sum(record.state is not ChunkState.STOPPING for record in self.live.values())
         return self.order.count - self.done - self.done_ahead - under_way
+
+    @property
+    def asked_enough(self) -> bool:
+        """Whether the server is not asked for chunks any more that have not had their turn."""
+        if self.asked or (self.doubted and not self.pending):
+            return False
+        return self.listed or self.lacked >= (_MANY_LACKED if self.bytes_skipped else _FEW_LACKED)
 
     @property
     def confirms_first(self) -> bool:
@@ -360,6 +379,7 @@ class FileCore:
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
+            self.lacked = 0
         elif self.complete or (self.asked and self.finished):
             # A foreign server may have put the file together and forgotten its chunks.
             self.settled = True

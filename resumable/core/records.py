@@ -58,6 +58,8 @@ class OutcomeKind(FastEnum):
 
     PRESENT = "present"
     """The test said that the server has the chunk, or, asked to confirm it, the file."""
+    ABSENT = "absent"
+    """The test did not find the chunk, which has to be sent."""
     ACCEPTED = "accepted"
     """The server took the chunk."""
     DENIED = "denied"
@@ -92,7 +94,8 @@ class Outcome(NamedTuple):
     ``answered``: the server was reached. ``unreachable``: not worth a retry unless the server was reached before.
     ``busy``: the server has too much to do. ``retry_after``: seconds for which it wants no request, or, if it is not
     busy, not this one. ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds
-    before the retry, if the user decides that. ``stored``: ranges of chunk indexes that the server said it has.
+    before the retry, if the user decides that. ``lacking``: the server said in so many words that it lacks the chunk.
+    ``stored``: ranges of chunk indexes that the server said it has; ``listed``: and that these are all.
     ``believed``: there is only the word of a foreign server for what is present or stored. ``proof``: what the answers
     say of the whole file. ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many requests
     at once they say that the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file.
@@ -107,7 +110,9 @@ class Outcome(NamedTuple):
     retry_after: float | None = None
     limit: int | None = None
     delay: float | None = None
+    lacking: bool = False
     stored: tuple[tuple[int, int], ...] = ()
+    listed: bool = False
     believed: bool = False
     proof: Proof = Proof.NONE
     any_order: bool = False

@@ -52,6 +52,7 @@ __all__ = ["SessionCore"]
 
 _ANSWERS = {
     OutcomeKind.PRESENT: ChunkEvent.PRESENT,
+    OutcomeKind.ABSENT: ChunkEvent.ABSENT,
     OutcomeKind.ACCEPTED: ChunkEvent.ACCEPTED,
     OutcomeKind.DENIED: ChunkEvent.DENIED,
     OutcomeKind.REFUSED: ChunkEvent.REFUSED,
@@ -250,8 +251,7 @@ class SessionCore:
             if file is None:
                 file = early = self._holds.next(slots.files())
             if file is not None and asks <= now:
-                record = self._take(file)
-                record.early = early is not None
+                record = self._take(file, early=early is not None)
                 return self._lease(record, now)
             if file is not None:
                 until = min(until, asks)
@@ -262,28 +262,27 @@ class SessionCore:
             self._concurrency.idle()
         return Wait(None if until == math.inf else until)
 
-    def begin_send(
-        self, identifier: int, *, proven: bool = False, any_order: bool = False
-    ) -> tuple[Permission, Effects]:
-        """Return whether the chunk, which the server lacks, may be sent now. It may not if it has to stop, if the lease
-        is over, or if something has to be asked or acknowledged first. ``proven``: the server has answered the test of
-        the chunk; ``any_order``: and said that chunks may come in any order."""
+    def begin_send(self, identifier: int, test: Outcome) -> tuple[Permission, Effects]:
+        """Return whether the chunk, which the test did not find, may be sent now. It may not if it has to stop, if the
+        lease is over, or if something has to be asked or acknowledged first."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return Permission.STOP, self.effects.flush()
-        permission = Permission.SEND
+        permission, file = Permission.SEND, record.file
         if record.state is ChunkState.TESTING:
             record.tested = True
-            if any_order and record.epoch == record.file.epoch:
-                record.file.allow_any_order()
-            doubted = record.file.doubted and not record.file.pending and record.epoch == record.file.epoch
-            if not doubted and not record.file.may_finish(record.position):
+            current = record.epoch == file.epoch
+            if current:
+                self._tested(file, test)
+            doubted = current and file.doubted and not file.pending
+            if not doubted and not file.may_finish(record.position):
                 permission = Permission.HOLD
-            if doubted or (permission is Permission.HOLD and not self._holds.begin(identifier, record, proven=proven)):
+            held = permission is Permission.HOLD and self._holds.begin(identifier, record, proven=test.lacking)
+            if doubted or (permission is Permission.HOLD and not held):
                 record.step(ChunkEvent.STOP)
                 return Permission.STOP, self.effects.flush()
             record.step(ChunkEvent.ABSENT)
-            self.effects.progress(record.file)
+            self.effects.progress(file)
         return permission, self.effects.flush()
 
     def flow(self, identifier: int) -> None:
@@ -362,11 +361,14 @@ class SessionCore:
 
     # -- inside: leases and what comes of them -------------------------------------------------------------------
 
-    def _take(self, file: FileCore) -> ActiveChunk:
+    def _take(self, file: FileCore, *, early: bool) -> ActiveChunk:
         self._transition(file, FileEvent.LEASE if file.prepared else FileEvent.PREPARE)
         record = file.take()
+        record.early = early
         if not record.prepare:
             untested = record.tested or file.untested or not self.policy.test_chunks
+            if not untested and not early and not self.policy.test_every_chunk:
+                untested = file.asked_enough
             record.step(ChunkEvent.SEND if untested and not record.confirm else ChunkEvent.TEST)
         return record
 
@@ -385,6 +387,15 @@ class SessionCore:
         elif len(slots.live) >= slots.count:
             self._concurrency.busy(record.file.size_of(record.position))
         return record.file.lease(record, identifier, awaited=self._holds.awaits(record, slots.count))
+
+    def _tested(self, file: FileCore, test: Outcome) -> None:
+        """Take in what the test of a chunk says of others, too, which it did not find itself."""
+        file.lacked += test.answered
+        file.listed = file.listed or test.listed
+        if test.any_order:
+            file.allow_any_order()
+        if test.stored:
+            self._mark(file, test.stored, believed=test.believed)
 
     def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
         file = record.file
@@ -406,9 +417,14 @@ class SessionCore:
             event = ChunkEvent.WITHDRAWN
         following = record.following(event)
         self._learn(record, event, lease, outcome, now)
+        if following is ChunkState.SENDING:
+            # It is sent in a later turn.
+            record.tested = True
+            self._tested(file, outcome)
         file.record_proof(outcome.proof)
         if outcome.any_order:
             file.allow_any_order()
+        file.listed = file.listed or outcome.listed
         if outcome.kind is OutcomeKind.ACCEPTED:
             self._holds.acknowledged(now - record.leased)
         if outcome.stored and not record.confirm:

@@ -163,6 +163,7 @@ CHUNK: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
     (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.SENDING,
     (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
     (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
+    (ChunkState.STOPPING, ChunkEvent.ABSENT): ChunkState.PENDING,
     (ChunkState.STOPPING, ChunkEvent.ACCEPTED): ChunkState.DONE,
     (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
     (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,

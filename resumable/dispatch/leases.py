@@ -28,9 +28,9 @@ __all__ = ["BeginSend", "LeaseManager", "Perform"]
 
 logger = logging.getLogger("resumable")
 
-BeginSend = Callable[[Transfer, bool, bool, "int | None"], bool]
-"""Is called before a chunk is sent that the server was asked for, with whether it answered, whether it takes chunks in
-any order, and how many requests at once it likes; it says whether the chunk may be sent."""
+BeginSend = Callable[[Transfer, Outcome], bool]
+"""Is called before a chunk is sent that the server was asked for, with the outcome of the test; it says whether the
+chunk may be sent."""
 
 Perform = Callable[[Transfer, BeginSend], Outcome]
 """Does one lease's work."""
@@ -142,15 +142,13 @@ class LeaseManager:
         self._shared.work.notify_all()
         return True
 
-    def begin_send(self, transfer: Transfer, proven: bool, any_order: bool, max_uploads: int | None) -> bool:
-        """Return whether the chunk, which the server lacks, may be sent, perhaps with its end held. ``proven``: the
-        server has answered the test; ``any_order``: it takes chunks in any order; ``max_uploads``: so many requests at
-        once."""
+    def begin_send(self, transfer: Transfer, test: Outcome) -> bool:
+        """Return whether the chunk, which the test did not find, may be sent, perhaps with its end held."""
         with self._lock:
-            if max_uploads is not None:
-                self._core.limit(max_uploads)
-            permission, effects = self._core.begin_send(transfer.lease.id, proven=proven, any_order=any_order)
-            if any_order and transfer.awaited:
+            if test.max_uploads is not None:
+                self._core.limit(test.max_uploads)
+            permission, effects = self._core.begin_send(transfer.lease.id, test)
+            if test.any_order and transfer.awaited:
                 # Others need not wait for this one any more.
                 self._shared.work.notify_all()
             if permission is Permission.HOLD:

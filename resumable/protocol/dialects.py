@@ -50,6 +50,7 @@ RESUMABLEJS_EXACT: Mapping[str, Any] = MappingProxyType(
         "permanent_errors": (400, 401, 403, 404, 409, 415, 500, 501),
         "chunk_retry_interval": 0,
         "min_file_size": 1,
+        "test_every_chunk": True,
         "trust_tests": True,
         "auto_upload": False,
     }
@@ -65,6 +66,7 @@ FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
         "test_errors_are_permanent": True,
         "max_chunk_retries": 0,
         "chunk_retry_interval": 0,
+        "test_every_chunk": True,
         "trust_tests": True,
         "auto_upload": False,
     }

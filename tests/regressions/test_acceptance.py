@@ -219,7 +219,7 @@ def test_a_server_that_answers_each_chunk_with_its_page_is_asked_for_the_first(
     wire: ScriptedServer, make: Make, workers: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire.behave = site = Site(lambda request: None, shows=page)
-    options: dict[str, Any] = {"chunk_size": 10, "simultaneous_uploads": workers}
+    options: dict[str, Any] = {"chunk_size": 10, "simultaneous_uploads": workers, "test_every_chunk": True}
     with Resumable(wire.url, **options) as session:
         files = [session.add_file(make(f"{number}.bin", 80)) for number in range(3)]
     assert all(file.is_complete() for file in files)

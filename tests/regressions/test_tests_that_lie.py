@@ -200,7 +200,7 @@ def test_a_file_that_was_sent_is_taken_at_the_word_of_a_foreign_server(wire: Scr
     wire.behave = Foreign()
     (file,) = send(wire.url, ("a.bin", 6 * CHUNK))
     assert file.state is FileState.SUCCESS
-    assert len(wire.requests) == 12
+    assert len(wire.requests) == 9
     assert canaries(wire) == 0
 
 

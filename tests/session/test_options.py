@@ -283,6 +283,12 @@ def _(bench: Bench) -> None:
     assert [request.method for request in bench.wire.requests] == ["POST"]
 
 
+@case("test_every_chunk")
+def _(bench: Bench) -> None:
+    bench.send(size=100, test_every_chunk=True)
+    assert len(bench.wire.tests) == 10
+
+
 @case("trust_tests")
 def _(bench: Bench) -> None:
     bench.wire.behave = lambda request: (200,)

@@ -91,7 +91,8 @@ class Driver:
 
     def ask(self, lease: Lease, *, proven: bool = True, any_order: bool = False) -> Permission:
         """Whether the chunk may be sent, and its end with it."""
-        permission, effects = self.core.begin_send(lease.id, proven=proven, any_order=any_order)
+        test = Outcome(OutcomeKind.ABSENT, answered=proven, lacking=proven, any_order=any_order)
+        permission, effects = self.core.begin_send(lease.id, test)
         self.hear(effects)
         return permission
 

@@ -89,7 +89,8 @@ class CutUp:
 
     ``whole``: the last word of a server that is ``ours``. ``claimed``: the turns of chunks for which there was the word
     of a foreign one, ``settled``: it need not be asked any more, ``denied``: ours lacked something once, ``sure``: no
-    test is believed any more. ``held``: all is stored, but the file waits to be confirmed.
+    test is believed any more. ``held``: all is stored, but the file waits to be confirmed. ``lacked``: how many chunks
+    the server lacked since it had one, ``listed``: it said all that it has.
     """
 
     key: int
@@ -120,6 +121,8 @@ class CutUp:
     denied: bool = False
     sure: bool = False
     held: bool = False
+    lacked: int = 0
+    listed: bool = False
 
     def __post_init__(self) -> None:
         self.recut(self.plan)
@@ -142,13 +145,15 @@ class CutUp:
         self.trouble.clear()
         self.turned_away = 0
         self.bytes = self.bytes_skipped = 0
-        self.ours = self.whole = self.settled = self.denied = self.sure = self.held = False
+        self.ours = self.whole = self.settled = self.denied = self.sure = self.held = self.listed = False
+        self.lacked = 0
 
     def begin(self) -> None:
         """Another attempt at the whole file: what went wrong before does not count."""
         self.epoch += 1
         self.ended = self.told = None
-        self.whole = self.denied = self.sure = False
+        self.whole = self.denied = self.sure = self.listed = False
+        self.lacked = 0
 
     @property
     def complete(self) -> bool:
@@ -188,6 +193,11 @@ class CutUp:
         if skipped:
             self.bytes_skipped += end - start
 
+    @property
+    def asked_enough(self) -> bool:
+        """The server very probably lacks what it was not asked for."""
+        return not self.denied and (self.listed or self.lacked >= (16 if self.bytes_skipped else 3))
+
     def mark(self, start: int, stop: int, *, claimed: bool = False) -> None:
         """The chunks of the range that are not on their way are taken for stored."""
         for index in range(max(start, 0), min(stop, self.plan.count)):
@@ -207,6 +217,7 @@ class Walk:
         self.slots = 1 + self.below(4)
         self.limit = (0, 1, 2, None)[self.below(4)]
         self.testing = self.random() < 0.6
+        self.thorough = self.random() < 0.3
         self.fail_fast = self.random() < 0.1
         self.mode = ("bookends", "bookends", "free", "sequential")[self.below(4)]
         self.first_and_last = self.random() < 0.2
@@ -220,6 +231,7 @@ class Walk:
             SessionPolicy(
                 slots=self.slots,
                 test_chunks=self.testing,
+                test_every_chunk=self.thorough,
                 max_chunk_retries=self.limit,
                 fail_fast=self.fail_fast,
                 first_and_last=self.first_and_last,
@@ -241,6 +253,7 @@ class Walk:
         self.run = False
         self.runs = 0
         self.completions = 0
+        self.spared = 0
         self.asked = self.put_back = self.denials = 0
         self.early = self.released = self.recalled = self.withdrawn = 0
         self.offended = not (self.testing and self.held_bytes)
@@ -577,7 +590,12 @@ class Walk:
         self.need(index not in file.stored, "no stored chunk again")
         self.need(file.waiting.get(index, 0.0) <= self.now, "no retry before its time")
         self.need(lease.retries == file.retries.get(index, 0), "the retries of the chunk are known")
+        early = index not in file.waiting and self.may_be_early(file, lease)
         wanted = self.testing and not file.sure and index not in file.tested and index not in file.waiting
+        last = file.doubted and len(file.stored | self.under_way(file) | {index}) == file.plan.count
+        if wanted and file.asked_enough and not (self.thorough or early or last):
+            wanted = False
+            self.spared += 1
         self.need(lease.test == wanted, "a test if and only if it is still to be done")
         settled = file.stored | file.wire | file.waiting.keys()
         turn = file.sequence.index(index)
@@ -586,7 +604,7 @@ class Walk:
             index in file.waiting or settled.issuperset(file.sequence[:turn]), "retries, then the lowest position first"
         )
         self.need(lease.final == (len(settled | {index}) == file.plan.count), "final when none is left behind")
-        if index not in file.waiting and self.may_be_early(file, lease):
+        if early:
             self.need(lease.test and not lease.retries, "an early chunk is asked for, once")
             self.early += 1
             return True
@@ -616,15 +634,29 @@ class Walk:
             file.tested.add(lease.index)
         last = file.doubted and not request.told and len(file.stored | self.under_way(file)) == file.plan.count
         proven = self.random() < 0.8
-        any_order = self.server == "ours" and self.random() < 0.3
-        if any_order and not request.told and lease.epoch == file.epoch:
-            self.allow_any_order(file)
+        ours = self.server == "ours"
+        test = Outcome(
+            K.ABSENT,
+            answered=proven,
+            lacking=proven and self.random() < 0.9,
+            stored=self.ranges(file) if ours and self.random() < 0.2 else (),
+            listed=ours and self.random() < 0.2,
+            any_order=ours and self.random() < 0.3,
+        )
+        if not request.told and lease.epoch == file.epoch:
+            file.lacked += test.answered
+            file.listed = file.listed or test.listed
+            if test.any_order:
+                self.allow_any_order(file)
+            for start, stop in test.stored:
+                file.mark(start, stop)
+            last = file.doubted and len(file.stored | self.under_way(file)) == file.plan.count
         expected = Permission.SEND
         if request.told or last:
             expected = Permission.STOP
         elif self.before(file, lease.index):
-            expected = Permission.HOLD if proven and self.may_be_early(file, lease) else Permission.STOP
-        may, effects = self.core.begin_send(lease.id, proven=proven, any_order=any_order)
+            expected = Permission.HOLD if test.lacking and self.may_be_early(file, lease) else Permission.STOP
+        may, effects = self.core.begin_send(lease.id, test)
         self.need(may is expected, "sent unless told to stop, others are doubted, or too early")
         request.held = may is Permission.HOLD
         if may is not Permission.STOP:
@@ -662,7 +694,7 @@ class Walk:
         elif request.sending:
             kinds = [K.ACCEPTED] * 6 + [K.RETRY] * 4 + [K.REFUSED]
         else:
-            kinds = [K.PRESENT] * 6 + [K.REFUSED, K.RETRY]
+            kinds = [K.PRESENT] * 6 + [K.REFUSED, K.RETRY, K.ABSENT]
         if request.told or (request.early and request.sending):
             kinds += [K.STOPPED] * 4
         kind = kinds[self.below(len(kinds))]
@@ -677,6 +709,7 @@ class Walk:
             busy=busy,
             retry_after=(0.5, 2.0, 1e9)[self.below(3)] if busy and self.random() < 0.4 else None,
             stored=self.ranges(file) if self.random() < (0.5 if request.lease.confirm else 0.05) else (),
+            listed=proof is not Proof.NONE and self.random() < 0.2,
             believed=self.claims(request, proof),
             proof=proof,
             any_order=proof is not Proof.NONE and self.random() < 0.3,
@@ -756,6 +789,7 @@ class Walk:
             for start, stop in outcome.stored:
                 file.mark(start, stop, claimed=outcome.believed)
             file.wire.discard(index)
+        file.listed = file.listed or outcome.listed
         if outcome.any_order:
             self.allow_any_order(file)
         if outcome.kind is K.ACCEPTED:
@@ -785,6 +819,8 @@ class Walk:
                 self.end_if_stored(file)
                 return
             file.store(index, skipped=outcome.kind is K.PRESENT)
+            if outcome.kind is K.PRESENT:
+                file.lacked = 0
             if outcome.kind is K.ACCEPTED:
                 file.settled = file.settled or file.complete
             elif outcome.believed:
@@ -798,6 +834,9 @@ class Walk:
                 self.fail(file, None, outcome)
         elif request.told:
             pass
+        elif outcome.kind is K.ABSENT:
+            file.tested.add(index)
+            file.lacked += outcome.answered
         elif outcome.kind is K.REFUSED or last:
             self.fail(file, None if question else index, outcome)
         else:

@@ -106,6 +106,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "prioritize_first_and_last_chunk": Flag(("--prioritize-first-and-last-chunk",), None, TRANSFER),
         "chunk_order": Flag(("--chunk-order",), _choice("bookends", "strict", "free", "sequential"), TRANSFER),
         "test_chunks": Flag(("--test-chunks/--no-test-chunks",), None, SERVER),
+        "test_every_chunk": Flag(("--test-every-chunk",), None, SERVER),
         "trust_tests": Flag(("--trust-tests",), None, SERVER),
         "success_statuses": Flag(("--success-statuses",), types.statuses, SERVER),
         "test_errors_are_permanent": Flag(("--test-errors-are-permanent",), None, SERVER),
