@@ -130,6 +130,12 @@ class ResumableFile(AsyncFile, Progress):
     def _moved(self) -> TransferStats:
         return self._dispatcher.file_stats(self._entry)
 
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt at the file, if there is nothing but to wait for it: attempts failed, or the
+        server wants to be left alone for some time. Otherwise None."""
+        return self._dispatcher.retry_in(self._entry)
+
     def progress(self, relative: bool = False) -> float:
         """Return the confirmed part of the file, 0 to 1 (resumable.js ``file.progress()``).
 

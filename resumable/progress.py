@@ -31,12 +31,28 @@ class Progress:
         return self._moved.sent
 
     @property
+    def bytes_transferred(self) -> int:
+        """Bytes that the server has confirmed or that have left this machine on their way there, for bars.
+
+        Never falls while the files stay the same, and is all of them only when the server has confirmed all. What is
+        lost on the way is made up for before it grows again. Starts anew on ``bootstrap()``.
+        """
+        return self._moved.transferred
+
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt, if there is nothing but to wait for it: attempts failed, or the server wants
+        to be left alone for some time. Otherwise None."""
+        raise NotImplementedError
+
+    @property
     def speed(self) -> float:
-        """Bytes a second, smoothed; what the server had already does not count."""
+        """Bytes a second, smoothed; what the server had already does not count. If nothing moves it falls after five
+        seconds. It is 0 while paused, and a second after the last request if there is no other."""
         return self._moved.speed
 
     @property
     def time_remaining(self) -> float | None:
         """Seconds until all bytes have left this machine, at the speed of the last half minute; None in the first five
-        seconds, and if nothing moves."""
+        seconds, while paused, and if nothing moves."""
         return self._moved.remaining

@@ -369,7 +369,8 @@ class Resumable(AsyncSession, Progress):
         return self._moved.size
 
     def progress(self) -> float:
-        """Return the confirmed part of all files, 0 to 1 (resumable.js ``progress``)."""
+        """Return the confirmed part of all files, 0 to 1 (resumable.js ``progress``). Without files, as after
+        :meth:`cancel`, it is 0."""
         moved = self._moved
         if not moved.size:
             files = self.files
@@ -379,6 +380,12 @@ class Resumable(AsyncSession, Progress):
     @property
     def _moved(self) -> TransferStats:
         return self._dispatcher.session_stats()
+
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt at anything, if there is nothing but to wait for it: attempts failed, or the
+        server wants to be left alone for some time. Otherwise None."""
+        return self._dispatcher.retry_in()
 
     def __repr__(self) -> str:
         target = self._options.target

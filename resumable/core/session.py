@@ -60,6 +60,7 @@ _ANSWERS = {
     OutcomeKind.STOPPED: ChunkEvent.STOPPED,
 }
 _STORED = (ChunkEvent.PRESENT, ChunkEvent.ACCEPTED)
+_HALTED = (*TERMINAL, FileState.PAUSED)
 
 
 class SessionCore:
@@ -333,6 +334,21 @@ class SessionCore:
         """Return the state of a chunk, PENDING if its file was removed, and how often an attempt at it failed."""
         file = self.files.get(key)
         return (ChunkState.PENDING, 0) if file is None else file.chunk_state(index)
+
+    def waits_until(self, now: float, file: FileCore | None = None) -> float | None:
+        """Return when the next attempt begins, at the file or at any, if nothing is under way because attempts failed,
+        or the server wants to be left alone. Otherwise None."""
+        if self.state is not SessionState.UPLOADING or (not self._open if file is None else file.state in _HALTED):
+            return None
+        records = [record for record in self._slots.live.values() if file is None or record.file is file]
+        if any(record.prepare or record.state is not ChunkState.BACKOFF for record in records):
+            return None
+        if records:
+            return self._retries.may_ask(min(record.due for record in records))
+        until = self._retries.may_ask(now)
+        if file is None or not file.begun:
+            until = max(until, self._retries.may_begin(now))
+        return until if until > now else None
 
     @property
     def slots(self) -> int:

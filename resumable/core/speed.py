@@ -15,8 +15,14 @@ STEADY_FADE = 30.0
 ENOUGH = 5.0
 """Seconds of movement before anything is said about the time that remains: the first bytes fill buffers on the way."""
 
+HOLD = 5.0
+"""Seconds without a byte for which the speed stays what it was."""
+
 STALL = 10.0
 """Seconds without a byte after which there is no speed any more."""
+
+REST = 1.0
+"""The same if no request is under way, so that none can come."""
 
 
 class _FadingMean:
@@ -45,10 +51,11 @@ class _FadingMean:
 class SpeedMeter:
     """Measure bytes a second. The caller gives the time, in seconds.
 
-    Slow lines take bytes in bursts. Until the next burst, or ten seconds have passed, the speed stays what it was.
+    Slow lines take bytes in bursts. For five seconds without any the speed stays what it was, and then it falls, to
+    nothing after ten. If no request is under way, it is nothing after one.
     """
 
-    __slots__ = ("_last", "_moved", "_recent", "_seconds", "_steady")
+    __slots__ = ("_last", "_live", "_moved", "_now", "_recent", "_rested", "_seconds", "_steady")
 
     def __init__(self) -> None:
         self._recent = _FadingMean(FADE)
@@ -56,12 +63,26 @@ class SpeedMeter:
         self._seconds = 0.0
         self._last: float | None = None
         self._moved = 0.0
+        self._live = False
+        self._rested: float | None = None
+        self._now = 0.0
+
+    def look(self, now: float) -> None:
+        """Tell the time as of which :attr:`speed` and :meth:`seconds_for` are asked for."""
+        self._now = now
+
+    def rest(self, now: float) -> None:
+        """Note that no request is under way any more. That ends with the next byte, not with the next request."""
+        self._live = False
+        if self._rested is None:
+            self._rested = now
 
     def start(self, now: float) -> None:
         """Count time from now on; what lies between the last call and this one is not held against the speed."""
         if self._last is not None and self._last > self._moved:
             self._count(0, self._last)
         self._last = self._moved = now
+        self._live = True
 
     def add(self, size: int, now: float) -> None:
         """Count bytes that moved since the last call. Those of the first do not count: their time is unknown."""
@@ -70,6 +91,7 @@ class SpeedMeter:
             return
         self._last = max(now, self._last)
         if size:
+            self._rested = None
             self._count(size, self._last)
 
     def _count(self, size: int, now: float) -> None:
@@ -87,7 +109,12 @@ class SpeedMeter:
     @property
     def speed(self) -> float:
         """Bytes a second; 0 before anything is known, and if nothing has moved for ten seconds."""
-        return 0.0 if self._last is None or self._last - self._moved > STALL else self._recent.rate
+        if self._last is None:
+            return 0.0
+        if self._rested is not None and self._now - self._rested > (HOLD if self._live else REST):
+            return 0.0
+        idle = self._last - self._moved
+        return self._recent.rate * min(max((STALL - idle) / (STALL - HOLD), 0.0), 1.0)
 
     def seconds_for(self, size: int) -> float | None:
         """Return how long so many bytes will take, or None if that cannot be told yet, or nothing moves."""

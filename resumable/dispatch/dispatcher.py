@@ -257,8 +257,13 @@ class Dispatcher:
 
     def bootstrap(self, entry: FileEntry) -> None:
         """Cut the file again, and cut off its requests."""
-        self._command(self._core.bootstrap_file, entry.key, hard=True)
+        self._command(self._bootstrap, entry, hard=True)
         self._start()
+
+    def _bootstrap(self, entry: FileEntry) -> Effects:
+        effects = self._core.bootstrap_file(entry.key)
+        self._transfers.begin_anew(entry)
+        return effects
 
     def mark(self, entry: FileEntry, ranges: Iterable[tuple[int, int]]) -> None:
         """Take the chunks at these ranges of indexes for stored."""
@@ -491,7 +496,8 @@ class Dispatcher:
     def file_stats(self, entry: FileEntry) -> TransferStats:
         """Return how many bytes of the file moved."""
         with self._lock:
-            return self._transfers.of_file(entry, self._clock())
+            paused = SessionState.PAUSED is self._core.state or FileState.PAUSED is entry.core.state
+            return self._transfers.of_file(entry, self._clock(), paused=paused)
 
     def concurrency(self) -> tuple[int, int]:
         """Return how many chunks may be on their way at once now, and how many are."""
@@ -501,7 +507,15 @@ class Dispatcher:
     def session_stats(self) -> TransferStats:
         """Return how many bytes of the session moved."""
         with self._lock:
-            return self._transfers.of_session(self._core, self._clock())
+            paused = self._core.state is SessionState.PAUSED
+            return self._transfers.of_session(self._core, self._clock(), paused=paused)
+
+    def retry_in(self, entry: FileEntry | None = None) -> float | None:
+        """Return the seconds until the next attempt if there is nothing to do before, or None."""
+        with self._lock:
+            now = self._clock()
+            at = self._core.waits_until(now, None if entry is None else entry.core)
+            return None if at is None else max(at - now, 0.0)
 
     def chunk_state(self, entry: FileEntry, index: int) -> tuple[ChunkState, int]:
         """Return the chunk's state, and how often an attempt at it failed."""

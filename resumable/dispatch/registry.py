@@ -46,8 +46,8 @@ class FileEntry:
     ``record``, ``source`` and ``plan`` are facts that any thread may read. The worker that prepares the file replaces
     them before its first request; ``replaced`` says that a hook gave other bytes.
 
-    ``core``, ``meter`` and ``transfers``, the number of leases under way, belong to the dispatcher: read
-    them with the session's lock held.
+    ``core``, ``meter``, ``transfers``, the number of leases under way, and ``told``, the bytes that users were told to
+    be transferred, belong to the dispatcher: read them with the session's lock held.
     """
 
     def __init__(self, record: FileRecord, source: Source, plan: ChunkPlan) -> None:
@@ -60,6 +60,7 @@ class FileEntry:
         self.core: FileCore
         self.meter = SpeedMeter()
         self.transfers = 0
+        self.told = 0
 
 
 class FileRegistry:

@@ -18,7 +18,8 @@ __all__ = ["Transfer", "TransferStats", "Transfers"]
 
 class TransferStats(NamedTuple):
     """How many bytes of a file or session moved. ``sent`` may fall on a retry, ``confirmed`` only on ``bootstrap`` and
-    if the server lost what it had acknowledged.
+    if the server lost what it had acknowledged. ``transferred`` are those that are confirmed or have left this machine:
+    no fewer than were ever told, and not all before all are confirmed.
 
     ``skipped`` of the confirmed bytes were at the server already; ``speed`` is bytes a second, without them, and
     ``remaining`` the seconds until all have left this machine, or None if that cannot be told.
@@ -28,6 +29,7 @@ class TransferStats(NamedTuple):
     confirmed: int
     skipped: int
     sent: int
+    transferred: int
     speed: float
     remaining: float | None
 
@@ -49,6 +51,11 @@ class Transfer:
         self.announced_at = now
         self.awaited = lease.awaited
 
+    @property
+    def departed(self) -> int:
+        """How many bytes of the chunk have left this machine. A hook may have replaced them by more."""
+        return min(self.control.departed, self.lease.end - self.lease.start)
+
 
 class Transfers:
     """The leases under way, and the speed of all. Times are the clock's."""
@@ -56,6 +63,8 @@ class Transfers:
     def __init__(self) -> None:
         self._live: dict[int, Transfer] = {}
         self._meter = SpeedMeter()
+        self._told = 0
+        self._size = 0
 
     def begin(self, lease: Lease, entry: FileEntry, now: float) -> Transfer:
         """Return the transfer of a new lease. Time without any does not count for the speed."""
@@ -87,6 +96,14 @@ class Transfers:
         if lost:
             transfer.entry.meter.take_back(transfer.metered)
             self._meter.take_back(transfer.metered)
+        if not transfer.entry.transfers:
+            transfer.entry.meter.rest(now)
+        if not self._live:
+            self._meter.rest(now)
+
+    def begin_anew(self, entry: FileEntry) -> None:
+        """Forget what was told of the file, which is cut again."""
+        entry.told = self._told = 0
 
     def flow(self) -> Flow:
         """Return what the connections of the transfers tell."""
@@ -102,29 +119,47 @@ class Transfers:
         """Return the controls of these leases, without those that are over."""
         return [self._live[identifier].control for identifier in leases if identifier in self._live]
 
-    def of_file(self, entry: FileEntry, now: float) -> TransferStats:
-        """Return how many bytes of the file moved."""
-        controls = [transfer.control for transfer in self._live.values() if transfer.entry is entry]
-        return self._stats(entry.core, entry.core.plan.size, controls, entry.meter, now)
+    def of_file(self, entry: FileEntry, now: float, *, paused: bool) -> TransferStats:
+        """Return how many bytes of the file moved. If it is paused, none move."""
+        live = [transfer for transfer in self._live.values() if transfer.entry is entry]
+        stats = self._stats(entry.core, entry.core.plan.size, live, entry.meter, now, told=entry.told, paused=paused)
+        entry.told = stats.transferred
+        return stats
 
     def of_chunk(self, entry: FileEntry, index: int) -> int:
         """Return how many bytes of the chunk the attempt under way has sent."""
         live = self._live.values()
         return sum(t.control.sent for t in live if t.entry is entry and t.lease.index == index and not t.lease.prepare)
 
-    def of_session(self, core: SessionCore, now: float) -> TransferStats:
-        """Return how many bytes of all files moved."""
-        controls = [transfer.control for transfer in self._live.values()]
-        return self._stats(core, core.total_size, controls, self._meter, now)
+    def of_session(self, core: SessionCore, now: float, *, paused: bool) -> TransferStats:
+        """Return how many bytes of all files moved. If they are paused, none move."""
+        size = core.total_size
+        # What left the session took with it what was told of it.
+        told = self._told if size >= self._size else 0
+        stats = self._stats(core, size, list(self._live.values()), self._meter, now, told=told, paused=paused)
+        self._told, self._size = stats.transferred, size
+        return stats
 
     def _stats(
-        self, core: FileCore | SessionCore, size: int, controls: list[RequestControl], meter: SpeedMeter, now: float
+        self,
+        core: FileCore | SessionCore,
+        size: int,
+        live: list[Transfer],
+        meter: SpeedMeter,
+        now: float,
+        *,
+        told: int,
+        paused: bool,
     ) -> TransferStats:
         for transfer in self._live.values():
             if transfer.control.sent:
                 self.measure(transfer, transfer.control.departed, now)
+        meter.look(now)
         done = core.bytes_done
-        sent = done - core.bytes_skipped + sum(control.sent for control in controls)
-        left = max(size - done - sum(control.departed for control in controls), 0)
-        remaining = meter.seconds_for(left) if done < size else 0.0
-        return TransferStats(size, done, core.bytes_skipped, sent, meter.speed, remaining)
+        sent = done - core.bytes_skipped + sum(transfer.control.sent for transfer in live)
+        departed = done + sum(transfer.departed for transfer in live)
+        transferred = size if done == size else min(max(departed, told), max(size - 1, 0))
+        speed, remaining = (0.0, None) if paused else (meter.speed, meter.seconds_for(max(size - departed, 0)))
+        if done == size:
+            remaining = 0.0
+        return TransferStats(size, done, core.bytes_skipped, sent, transferred, speed, remaining)

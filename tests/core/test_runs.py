@@ -277,6 +277,39 @@ def test_a_line_that_stands_still_has_no_speed_after_ten_seconds() -> None:
     assert 0.0 < meter.speed < 100.0
 
 
+def test_without_a_request_the_speed_is_gone_after_a_second_and_comes_back_with_a_byte() -> None:
+    meter = SpeedMeter()
+    meter.start(0.0)
+    for second in range(1, 11):
+        meter.add(100, float(second))
+    meter.rest(10.0)
+    meter.look(10.5)
+    assert meter.speed == pytest.approx(100.0)
+    meter.rest(11.0)
+    meter.look(11.5)
+    assert (meter.speed, meter.seconds_for(100)) == (0.0, None)
+    meter.start(12.0)
+    meter.look(12.5)
+    assert meter.speed == pytest.approx(100.0), "the next request has begun in time"
+    meter.start(60.0)
+    meter.look(60.0)
+    assert meter.speed == 0.0, "one that begins later brings no speed until a byte moves"
+    meter.add(100, 61.0)
+    assert meter.speed == pytest.approx(100.0)
+
+
+def test_while_a_request_stands_still_the_speed_falls() -> None:
+    meter = SpeedMeter()
+    meter.start(0.0)
+    for second in range(1, 11):
+        meter.add(100, float(second))
+    speeds = []
+    for second in range(10, 22):
+        meter.add(0, float(second))
+        speeds.append(round(meter.speed))
+    assert speeds == [100, 100, 100, 100, 100, 100, 80, 60, 40, 20, 0, 0]
+
+
 def test_the_time_in_which_a_request_waits_for_its_answer_counts() -> None:
     """Requests one after the other, each sent in a second and answered in another."""
     meter = SpeedMeter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from support.scripted_server import PATIENCE, Request, ScriptedServer, Store
 from support.threads import wait_until_answers_are_awaited
+from support.waiting import eventually
 
 from resumable import (
     ChunkState,
@@ -97,22 +97,29 @@ def test_what_was_sent_falls_on_a_retry_and_what_was_confirmed_does_not(wire: Sc
 
 
 def test_speed_and_the_rest_of_the_time_are_known_while_bytes_flow(wire: ScriptedServer, make: Make) -> None:
-    go = threading.Event()
-    wire.behave = lambda request: (200,) if request.number < 5 or go.wait(PATIENCE) else (400,)
+    now = [0.0]
+
+    def behave(request: Any) -> Any:
+        # The time that remains is known after five seconds.
+        now[0] += 2
+        return (200,) if request.number < 5 else None
+
+    wire.behave = behave
     options: dict[str, Any] = {"chunk_size": 1 << 16, "test_chunks": False, "simultaneous_uploads": 1}
-    # The time that remains is known after five seconds.
-    with Resumable(wire.url, clock=lambda: time.monotonic() * 1000, **options) as session:
+    with Resumable(wire.url, clock=lambda: now[0], **options) as session:
         assert session.speed == 0
         assert session.time_remaining == 0, "there is nothing left to do"
         file = session.add_file(b"x" * (10 << 16), relative_path="x")
-        wire.wait(lambda: wire.begun >= 5)
-        assert file.speed > 0
+        wire.wait_held()
+        wait_until_answers_are_awaited()
+        eventually(lambda: file.speed > 0)
         assert session.speed > 0
         left = file.time_remaining
         assert left is not None
         assert left > 0
         assert session.time_remaining is not None
-        go.set()
+        wire.behave = lambda request: (200,)
+        wire.release()
     assert file.time_remaining == session.time_remaining == 0
 
 
