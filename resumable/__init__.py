@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from . import signals, units
     from .asynchronous import UploadEvent
     from .core.states import ChunkState, FileState, SessionState
     from .errors import (
@@ -76,6 +77,8 @@ __all__ = [
     "WaitTimeout",
     "dialects",
     "identifiers",
+    "signals",
+    "units",
     "upload",
     "upload_async",
 ]
@@ -95,7 +98,13 @@ _HOMES = {
     "upload": ".simple",
     "upload_async": ".simple",
 }
-_MODULES = {"dialects": ".protocol.dialects", "errors": ".errors", "identifiers": ".protocol.identifiers"}
+_MODULES = {
+    "dialects": ".protocol.dialects",
+    "errors": ".errors",
+    "identifiers": ".protocol.identifiers",
+    "signals": ".signals",
+    "units": ".units",
+}
 
 logging.getLogger("resumable").addHandler(logging.NullHandler())
 

@@ -6,6 +6,9 @@ only if it has its name (``lambda file, bar=bar: …`` keeps its bar). ``on()`` 
 lambdas and closures would otherwise be gone at once. ``signals.file_success.connect(handler)`` is plain blinker:
 ``handler(sender, *, file, message)``, held weakly unless ``weak=False``.
 
+``resumable.signals.file_success`` is the same for all sessions of the process. Its handlers are called after those of
+the session.
+
 The sender of a signal is its subject: the chunk, the file, or the session. Handlers for every sender are called
 first, then those of the subject, each group in the order of connection. One that raises is logged and reported as
 ``handler_error``; the others run.
@@ -32,6 +35,31 @@ if TYPE_CHECKING:
     import asyncio
 
 __all__ = ["OrderedSignal", "Signals", "Subscription"]
+
+if TYPE_CHECKING:
+    before_add: OrderedSignal
+    before_cancel: OrderedSignal
+    cancel: OrderedSignal
+    catch_all: OrderedSignal
+    chunk_error: OrderedSignal
+    chunk_retry: OrderedSignal
+    chunk_success: OrderedSignal
+    chunking_complete: OrderedSignal
+    chunking_progress: OrderedSignal
+    chunking_start: OrderedSignal
+    complete: OrderedSignal
+    error: OrderedSignal
+    file_added: OrderedSignal
+    file_cancelled: OrderedSignal
+    file_error: OrderedSignal
+    file_progress: OrderedSignal
+    file_retry: OrderedSignal
+    file_success: OrderedSignal
+    files_added: OrderedSignal
+    handler_error: OrderedSignal
+    pause: OrderedSignal
+    progress: OrderedSignal
+    upload_start: OrderedSignal
 
 logger = logging.getLogger("resumable")
 
@@ -122,6 +150,22 @@ def _identity(receiver: Any) -> Any:
 
 def _is_subscription(receiver: Any) -> bool:
     return isinstance(getattr(receiver, "__self__", None), Subscription)
+
+
+_lock = threading.RLock()
+_OF_ALL = {name: OrderedSignal(name, event.help, _lock) for name, event in EVENTS.items()}
+"""The signals of the process: each event of every session."""
+
+
+if not TYPE_CHECKING:  # else every misspelt name would be a signal
+
+    def __getattr__(name: str) -> OrderedSignal:
+        if not name.startswith("_"):
+            try:
+                return _OF_ALL[canonical(name)]
+            except UnknownEvent:
+                pass
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Subscription:
@@ -321,8 +365,9 @@ class Signals:
     def has_receivers(self, event: str) -> bool:
         """Return whether any handler listens to the event, or to all, or whether somebody holds a chunk to which it may
         have happened: the handle keeps the server's last answer."""
-        if self._signals[event].receivers or self._signals["catch_all"].receivers:
-            return True
+        for signals in (self._signals, _OF_ALL):
+            if signals[event].receivers or signals["catch_all"].receivers:
+                return True
         return event in _OF_CHUNKS and len(self.chunks) > 0
 
     def emit(
@@ -337,6 +382,8 @@ class Signals:
             everything = self._signals["catch_all"].receivers_of(senders)
             if fixed is not None:
                 fixed()
+        receivers += _OF_ALL[event].receivers_of(senders)
+        everything += _OF_ALL["catch_all"].receivers_of(senders)
         calls = [(event, receiver, arguments) for receiver in receivers]
         calls += [("catch_all", receiver, (event, *arguments)) for receiver in everything]
         raised = None

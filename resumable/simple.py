@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .adapters.callback import OnProgress, follow
 from .dispatch.event_loop import in_thread
 from .errors import UploadCancelled, WaitTimeout
 from .session import Result, Resumable
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from .hooks import Plugin
     from .static_types import UploadOptions
 
 __all__ = ["upload", "upload_async"]
+
+REDRAWN = 0.1
+"""Seconds after which a bar moves."""
 
 SLICE = 0.1
 """Seconds after which ``cancel`` is looked at again."""
@@ -30,16 +35,19 @@ def upload(
     target: str | Callable[[list[str]], str],
     *,
     relative_path: str | PurePath | None = None,
+    progress: bool | Plugin = False,
+    on_progress: OnProgress | None = None,
     cancel: threading.Event | None = None,
     **options: Unpack[UploadOptions],
 ) -> Result:
     """Upload one source, or all in a list or tuple, and wait until they are uploaded. A directory stands for its files.
 
-    ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. If another
-    thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed if a file failed, UploadCancelled,
-    and what :meth:`Resumable.add_file` raises.
+    ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. ``progress``
+    draws a bar, with tqdm or rich if they are installed; it may be one of ``resumable.adapters``. ``on_progress`` is
+    called with each file that moves or has ended. If another thread sets ``cancel``, the upload ends. Returns the
+    result; raises UploadFailed if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
     """
-    session = _make_session(target, options)
+    session = _make_session(target, options, progress, on_progress)
     session._warn_of_blocking("upload()", "await resumable.upload_async(...)")
     with session:
         _add(session, source, relative_path, cancel)
@@ -55,17 +63,49 @@ async def upload_async(
     target: str | Callable[[list[str]], str],
     *,
     relative_path: str | PurePath | None = None,
+    progress: bool | Plugin = False,
+    on_progress: OnProgress | None = None,
     **options: Unpack[UploadOptions],
 ) -> Result:
     """Upload as :func:`upload` does, without blocking the asyncio loop. Cancelling the task cancels the upload."""
-    async with _make_session(target, options) as session:
+    async with _make_session(target, options, progress, on_progress) as session:
         await in_thread(partial(_add, session, source, relative_path, None))
         return await session.wait()
 
 
-def _make_session(target: str | Callable[[list[str]], str], options: UploadOptions) -> Resumable:
+def _make_session(
+    target: str | Callable[[list[str]], str],
+    options: UploadOptions,
+    progress: bool | Plugin,
+    on_progress: OnProgress | None,
+) -> Resumable:
     options.setdefault("auto_upload", False)
-    return Resumable(target, **options)
+    if progress or on_progress is not None:
+        options.setdefault("throttle_progress_callbacks", REDRAWN)
+    session = Resumable(target, **options)
+    if progress:
+        (_bar() if progress is True else progress).attach(session)
+    if on_progress is not None:
+        follow(session, on_progress)
+    return session
+
+
+def _bar() -> Plugin:
+    """Return the best bar that there is."""
+    try:
+        from .adapters.tqdm import Bars
+
+        return Bars(total=True)
+    except ImportError:
+        pass
+    try:
+        from .adapters.rich import UploadProgress
+
+        return UploadProgress(total=True)
+    except ImportError:
+        from .adapters.line import ProgressLine
+
+        return ProgressLine()
 
 
 def _add(session: Resumable, source: Any, relative_path: str | PurePath | None, cancel: threading.Event | None) -> None:

@@ -22,7 +22,8 @@ import click
 import resumable
 import resumable.receiver
 import resumable.testing
-from resumable import dialects, errors, identifiers
+from resumable import dialects, errors, identifiers, units
+from resumable.adapters import callback, fsspec, line, rich, tqdm
 from resumable.cli.app import COMMANDS, group
 from resumable.cli.output.exit_codes import MEANINGS
 from resumable.cli.output.json_events import NAMES, fields_of
@@ -152,7 +153,10 @@ def public() -> list[str]:
         *events(),
         *(
             line
-            for module in (resumable, errors, resumable.receiver, resumable.testing, identifiers, dialects)
+            for module in (
+                *(resumable, errors, resumable.receiver, resumable.testing, identifiers, dialects, units),
+                *(callback, fsspec, line, rich, tqdm),
+            )
             for line in names(module)
         ),
         *sorted(headers()),

@@ -15,7 +15,10 @@ import pytest
 
 pytestmark = pytest.mark.unmeasured
 
+ADAPTERS = ("callback", "fsspec", "line", "rich", "tqdm")
+
 FOR_TYPES = {
+    *((f"resumable.adapters.{adapter}", f"resumable.{name}") for adapter in ADAPTERS for name in ("file", "session")),
     ("resumable.asynchronous", "resumable.file"),
     ("resumable.asynchronous", "resumable.session"),
     ("resumable.file", "resumable.session"),
@@ -33,6 +36,7 @@ BELOW: dict[str, set[str]] = {
     "events": {"errors"},
     "tracebacks": {"errors"},
     "validators": set(),
+    "units": set(),
     "options": {"validators", "errors", "events", "statuses"},
     "statuses": set(),
     "signals": BASE,
@@ -51,12 +55,13 @@ BELOW: dict[str, set[str]] = {
     "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
     "unfinished": {"errors"},
     "session": BASE | CLIENT - {"session", "simple"} | {"protocol", "signals"},
-    "simple": BASE | {"dispatch", "session", "static_types"},
+    "adapters": BASE | {"core", "units"},
+    "simple": BASE | {"adapters", "hooks", "dispatch", "session", "static_types"},
     "receiver": BASE | {"protocol", "signals"},
     "testing": BASE | {"protocol", "transport", "receiver"},
-    "cli": BASE | CLIENT | {"protocol", "signals", "receiver", "testing", ""},
+    "cli": BASE | CLIENT | {"units", "protocol", "signals", "receiver", "testing", ""},
     "__main__": {"cli", ""},
-    "": BASE | CLIENT | {"protocol", "signals"},
+    "": BASE | CLIENT | {"units", "protocol", "signals"},
 }
 """What each part may import besides itself; "" is the package's own ``__init__``."""
 

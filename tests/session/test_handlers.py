@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import logging
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from support.scripted_server import PATIENCE, ScriptedServer
 
+import resumable
 from resumable import (
     OptionError,
     Resumable,
@@ -23,6 +25,7 @@ from resumable import (
     UnknownEvent,
     UploadFailed,
 )
+from resumable.events import EVENTS
 
 Make = Callable[..., Path]
 
@@ -683,3 +686,46 @@ def test_a_late_handler_that_raises_disturbs_nobody(wire: ScriptedServer, make: 
         file.wait(PATIENCE)
         file.on("success", broken)
     assert told == [("file_success", broken)]
+
+
+# -- signals of all sessions ---------------------------------------------------------------------------------------
+
+
+def test_a_signal_of_the_process_is_that_of_every_session(wire: ScriptedServer, make: Make) -> None:
+    heard: list[Any] = []
+
+    def success(sender: Any, *, file: Any, message: str) -> None:
+        heard.append((sender, file, message))
+
+    def everything(sender: Any, *, event: str, arguments: tuple[Any, ...]) -> None:
+        heard.append(event)
+
+    def of_second(sender: Any, **_: Any) -> None:
+        heard.append("second")
+
+    files = []
+    second = Resumable(wire.url)
+    resumable.signals.file_success.connect(success)
+    resumable.signals.fileSuccess.connect(of_second, sender=second)
+    resumable.signals.catch_all.connect(everything)
+    try:
+        for session in (Resumable(wire.url), second):
+            with session:
+                session.on("file_success", lambda: heard.append("own"))
+                files.append(session.add_file(make()))
+    finally:
+        for name, handler in (("file_success", success), ("file_success", of_second), ("catch_all", everything)):
+            getattr(resumable.signals, name).disconnect(handler)
+    mine = [each for each in heard if isinstance(each, tuple) or each in ("own", "second", "file_success", "complete")]
+    first = ["own", (files[0], files[0], "got 1"), "file_success", "complete"]
+    assert mine == [*first, "own", (files[1], files[1], "got 1"), "second", "file_success", "complete"]
+    with Resumable(wire.url) as third:
+        third.add_file(make("c.bin"))
+    assert len([each for each in heard if each == "complete"]) == 2
+    with pytest.raises(AttributeError):
+        _ = resumable.signals.nothing  # type: ignore[attr-defined]
+
+
+def test_every_event_has_a_signal_of_the_process_that_type_checkers_know() -> None:
+    source = Path(resumable.signals.__file__).read_text(encoding="utf-8")
+    assert set(re.findall(r"^    (\w+): OrderedSignal$", source, re.MULTILINE)) == set(EVENTS)

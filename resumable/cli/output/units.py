@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ...units import count, duration, rate, remaining, size
+
 __all__ = ["count", "duration", "parse_duration", "parse_size", "rate", "remaining", "size", "size_typed"]
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -28,52 +29,9 @@ def parse_duration(text: str) -> float:
     return float(found[1]) * _SECONDS[(found[2] or "s").lower()]
 
 
-def count(number: int, noun: str = "") -> str:
-    """Format a count: ``12,345``, or with a noun ``1 file``, ``12,345 files``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}" if noun else f"{number:,}"
-
-
-def size(count: float) -> str:
-    """Format a size: ``0 B``, ``1.50 KiB``, ``12.3 MiB``. At most eight characters up to 1000 EiB."""
-    power = 0
-    while count >= (1000 if power else 1024) and power < len(_UNITS) - 1:
-        count /= 1024
-        power += 1
-    if not power:
-        return f"{count:.0f} B"
-    return f"{count:.{2 if count < 9.995 else 1 if count < 99.95 else 0}f} {_UNITS[power]}"
-
-
 def size_typed(count: int) -> str:
     """Format a size exactly, as :func:`parse_size` reads it: ``512K``, ``1M``, ``1000``."""
     for power, letter in ((3, "G"), (2, "M"), (1, "K")):
         if count and not count % 1024**power:
             return f"{count // 1024**power}{letter}"
     return str(count)
-
-
-def rate(bytes_per_second: float) -> str:
-    """Format a speed: ``3.10 MiB/s``."""
-    return f"{size(bytes_per_second)}/s"
-
-
-def remaining(seconds: float | None) -> str:
-    """Format the time that remains: ``0:05``, ``12:34``, ``1:02:03``; ``-:--`` if it is not known."""
-    if seconds is None or seconds > 99 * 3600:
-        return "-:--"
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: ``0.4 s``, ``12 s``, ``5 min``, ``1 h 30 min``. Less than ``0.1 s`` is not shown."""
-    if seconds < 9.95:
-        return f"{round(max(seconds, 0.1) if seconds else 0, 1):g} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    if not hours:
-        return f"{minutes} min"
-    return f"{hours} h {rest} min" if rest else f"{hours} h"

@@ -1,0 +1,95 @@
+"""Bars of tqdm, in terminals and notebooks: ``resumable[tqdm]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+from ..core.states import TERMINAL, FileState
+from ..units import count, duration
+from .callback import follow
+
+if TYPE_CHECKING:
+    from ..file import ResumableFile
+    from ..session import Resumable
+
+__all__ = ["Bars"]
+
+
+class Bars:
+    """A bar for each file, or one for all of them (``total=True``). In a notebook tqdm draws it there.
+
+    An object is a plugin (``Resumable(url, plugins=[Bars()])``) or is given as ``on_progress`` or ``progress`` of
+    :func:`~resumable.upload`. ``bar`` is another class of bars than ``tqdm.auto.tqdm``; ``options`` are its own. Bars
+    move as often as ``throttle_progress_callbacks`` says.
+    """
+
+    name = "tqdm"
+
+    def __init__(self, *, total: bool = False, bar: Any = tqdm, **options: Any) -> None:
+        self._total = total
+        self._make = bar
+        self._options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, **options}
+        self._bars: dict[Any, Any] = {}
+        self._skipped: dict[Any, int] = {}
+        self._open: set[ResumableFile] = set()
+        self._seen = 0
+
+    def attach(self, session: Resumable) -> None:
+        """Follow the session: see :class:`~resumable.hooks.Plugin`. The bars end with the run."""
+        follow(session, self)
+        for event in ("complete", "cancel"):
+            session.on(event, lambda *_: self.close())
+
+    def __call__(self, file: ResumableFile) -> None:
+        """Draw the file, or all of its session, as it is now."""
+        state = file.state
+        if state in TERMINAL:
+            self._open.discard(file)
+        elif file not in self._open:
+            self._open.add(file)
+            self._seen += 1
+        subject: Any = file.resumable_obj if self._total else file
+        key = None if self._total else file
+        size = subject.get_size() if self._total else file.size
+        if key not in self._bars:
+            if state in TERMINAL:
+                return
+            self._bars[key] = self._make(total=size, desc=file.relative_path, **self._options)
+        bar = self._bars[key]
+        if self._total and self._seen > 1:
+            bar.set_description(count(self._seen, "file"), refresh=False)
+        bar.total = size
+        self._move(bar, key, subject)
+        waits = subject.retry_in
+        bar.set_postfix_str("" if waits is None else f"next try in {duration(waits)}", refresh=waits is not None)
+        if state in TERMINAL and not self._total:
+            self._end(file, "" if state is FileState.SUCCESS else state.value)
+        elif state is FileState.CANCELLED and not self._open:
+            self.close()
+
+    def _move(self, bar: Any, key: Any, subject: Any) -> None:
+        # What the server had before does not count for the speed that tqdm shows.
+        skipped = subject.bytes_skipped
+        there = max(skipped - self._skipped.get(key, 0), 0)
+        self._skipped[key] = skipped
+        bar.n += there
+        bar.initial += there
+        bar.last_print_n += there
+        bar.update(subject.bytes_transferred - bar.n)
+
+    def _end(self, key: Any, postfix: str = "") -> None:
+        bar = self._bars.pop(key)
+        if postfix:
+            bar.set_postfix_str(postfix, refresh=False)
+        bar.refresh()
+        bar.close()
+
+    def close(self) -> None:
+        """Leave the bars as they are, and draw new ones for what comes."""
+        for key in list(self._bars):
+            self._end(key)
+        self._open.clear()
+        self._skipped.clear()
+        self._seen = 0
