@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from .output.resume_command import program
 
 __all__ = ["COMMANDS", "group", "run"]
 
-COMMANDS = ("upload", "status", "watch", "serve", "demo", "doctor", "conformance")
+COMMANDS = ("upload", "status", "watch", "serve", "demo", "doctor", "conformance", "setup")
 
 
 class Group(click.Group):
@@ -32,6 +33,16 @@ class Group(click.Group):
         command = importlib.import_module(f".{cmd_name}", __package__).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named first. Raises UsageError, with the name that may have been meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"there is no command {args[0]!r}; {meant}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -13,7 +13,7 @@ from ..errors import SourceError
 from .inquiry import Answer, Inquiry
 from .interruption import InterruptGuard
 from .output import report, units
-from .output.exit_codes import ExitCode, code_of_all, explain, is_unreachable
+from .output.exit_codes import SUMMARY, ExitCode, code_of_all, explain, is_unreachable
 from .output.json_events import JsonEvents
 from .params.auth import certificates
 from .params.command import OUTPUT, Command, Option, console, styled
@@ -26,6 +26,12 @@ __all__ = ["command"]
 
 @click.command(
     cls=Command,
+    codes=SUMMARY,
+    examples=(
+        "resumable status video.mp4 https://example.com/upload",
+        "resumable status -q photos lab: && echo all there",
+        "resumable status --json -C /data . lab:2024",
+    ),
     short_help="Show what the server has of each file.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -134,7 +140,20 @@ command.params.extend(
     [
         *selection_flags(),
         *connection_flags(),
-        Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Show only failures; the exit code tells the rest."),
-        Option("--json", is_flag=True, section=OUTPUT, help="Write each answer to the standard output as JSON."),
+        Option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            section=OUTPUT,
+            brief="Show only failures.",
+            help="Show only failures; the exit code tells the rest.",
+        ),
+        Option(
+            "--json",
+            is_flag=True,
+            section=OUTPUT,
+            brief="Write JSON.",
+            help="Write each answer to the standard output as JSON.",
+        ),
     ]
 )

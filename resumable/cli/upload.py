@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .interruption import InterruptGuard
+from .output.exit_codes import SUMMARY
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
 from .params.connection import connection_flags, connection_of, is_target, split_target
@@ -18,6 +19,12 @@ __all__ = ["command"]
 
 @click.command(
     cls=Command,
+    codes=SUMMARY,
+    examples=(
+        "resumable upload video.mp4 photos https://example.com/upload",
+        "resumable upload --exclude '*.tmp' -C /data . lab:2024",
+        "tar c photos | resumable upload --name photos.tar - lab:",
+    ),
     short_help="Upload files and directories, and resume unfinished uploads.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -50,6 +57,7 @@ command.params.extend(
             "--dry-run",
             is_flag=True,
             section=FILES,
+            brief="List what would be sent.",
             help="List what would be sent, without contacting the server.",
         ),
         *selection_flags(),
@@ -77,6 +85,7 @@ command.params.extend(
             "--json",
             is_flag=True,
             section=OUTPUT,
+            brief="Write events as lines of JSON.",
             help="Write each event to the standard output as a line of JSON.",
         ),
     ]

@@ -14,6 +14,7 @@ import click
 from .disposal import Disposal, Keep, Mark, Move
 from .inbox import Inbox
 from .interruption import InterruptGuard
+from .output.exit_codes import SUMMARY
 from .params import types
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
@@ -33,6 +34,12 @@ _WITHOUT = ("max_files", "fail_fast")
 
 @click.command(
     cls=Command,
+    codes=SUMMARY,
+    examples=(
+        "resumable watch /data/inbox https://example.com/upload",
+        "resumable watch --move-to /data/sent --rest 1m /data/inbox lab:",
+        "resumable watch --once --mark -C /data/inbox . lab:scans",
+    ),
     short_help="Upload the files of a directory as they come.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -79,6 +86,7 @@ command.params.extend(
             default="5",
             metavar="TIME",
             section=FILES,
+            brief="How long a file must not have changed.",
             help="How long a file must not have changed before it is sent.  [default: 5s]",
         ),
         Option(
@@ -86,15 +94,23 @@ command.params.extend(
             type=click.Path(file_okay=False),
             metavar="DIR",
             section=FILES,
+            brief="Move what is uploaded into this directory.",
             help="Move each file into this directory once it is uploaded. Nothing there is overwritten.",
         ),
         Option(
             "--mark",
             is_flag=True,
             section=FILES,
+            brief="Make NAME.uploaded beside what is uploaded.",
             help="Make a small file NAME.uploaded beside each file once it is uploaded.",
         ),
-        Option("--once", is_flag=True, section=FILES, help="End when everything that is there was tried once."),
+        Option(
+            "--once",
+            is_flag=True,
+            section=FILES,
+            brief="Send what is there, and end.",
+            help="End when everything that is there was tried once.",
+        ),
         *(flag for flag in connection_flags(_DEFAULTS) if flag.name not in _WITHOUT),
         Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Report only failures."),
         Option("-v", "--verbose", count=True, section=OUTPUT, help="Report also what begins; -vv all that is logged."),

@@ -11,6 +11,7 @@ import pytest
 from support.command import Run
 
 from resumable import Resumable, dialects, identifiers
+from resumable.cli.params.command import Command
 from resumable.cli.params.flags import (
     DEFAULTS,
     FLAGS,
@@ -19,9 +20,11 @@ from resumable.cli.params.flags import (
     flag_of,
     options_from_context,
 )
-from resumable.cli.upload import command
+from resumable.cli.upload import command as upload
 from resumable.options import OPTIONS
 
+assert isinstance(upload, Command)
+command = upload
 TARGET = "http://127.0.0.1:9/upload"
 MIB = 1024 * 1024
 
@@ -103,14 +106,16 @@ def test_without_flags_the_library_decides() -> None:
 
 def test_where_the_command_differs_from_the_library_is_said_in_its_help() -> None:
     assert set(DEFAULTS) == {"retry_for", "plugins"}
-    text = command.get_help(click.Context(command, terminal_width=200, max_content_width=200))
+    text = command.full_help(
+        click.Context(command, terminal_width=200, max_content_width=200, **command.context_settings)
+    )
     assert "many seconds.  [default: 5m]" in text
     assert "Use the installed plugins.  [default: on]" in text
 
 
 def test_the_help_says_of_every_flag_what_its_row_says() -> None:
-    context = click.Context(command, terminal_width=1000, max_content_width=1000)
-    text = command.get_help(context)
+    context = click.Context(command, terminal_width=1000, max_content_width=1000, **command.context_settings)
+    text = command.full_help(context)
     for name, flag in FLAGS.items():
         for spelling in flag.names:
             assert spelling.replace("/", " / ") in text
@@ -119,7 +124,9 @@ def test_the_help_says_of_every_flag_what_its_row_says() -> None:
 
 
 def test_the_help_names_flags_and_not_options() -> None:
-    text = command.get_help(click.Context(command, terminal_width=1000, max_content_width=1000))
+    text = command.full_help(
+        click.Context(command, terminal_width=1000, max_content_width=1000, **command.context_settings)
+    )
     assert "Implies --chunk-order free." in text
     assert not [name for name in OPTIONS if "_" in name and name in text]
 
@@ -142,7 +149,7 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
     ("arguments", "text"),
     [
         (["--chunk-size", "big"], "'--chunk-size': 'big' is not a size; write bytes, or 512K, 8M, 1.5G"),
-        (["--chunk-size", "0"], "--chunk-size must be an integer ≥ 1 or 'auto', got 0"),
+        (["--chunk-size", "0"], "--chunk-size must be an integer ≥ 1, got 0"),
         (["-j", "0"], "--simultaneous-uploads must be an integer ≥ 1 or 'auto', got 0"),
         (["--retry-for", "soon"], "'--retry-for': 'soon' is not a time; write seconds, or 90s, 5m, 2h, 1d"),
         (["--timeout", "1,2,3"], "neither one time nor two"),

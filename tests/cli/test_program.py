@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 from support.command import ROOT, Run
 
 import resumable
 from resumable.__main__ import main
-from resumable.cli.app import COMMANDS
+from resumable.cli.app import COMMANDS, group
+from resumable.cli.output.exit_codes import MEANINGS, SUMMARY
+from resumable.cli.params.command import Command
 
 PROGRAM = "import sys; from resumable.__main__ import main; sys.argv[0] = 'resumable'; sys.exit(main())"
 
@@ -43,6 +48,68 @@ def test_every_command_has_help_that_fits_eighty_columns(name: str, run: Run) ->
         ran = run(name, flag)
         assert ran.code == 0
         assert all(len(line) <= 80 for line in ran.out.splitlines())
+
+
+@pytest.mark.parametrize("name", ["upload", "status", "watch"])
+def test_the_short_help_fits_on_a_screen_and_names_the_full_one(name: str, run: Run) -> None:
+    short, full = run(name, "--help").out, run(name, "--help-all").out
+    lines = short.splitlines()
+    # The usage names the program, which has a long name in tests.
+    assert len(lines) - lines.index("") <= 22
+    assert short.count(f"\n  resumable {name} ") + short.count(f"| resumable {name} ") == 3
+    assert "Exit codes: 0 done" in short
+    assert "--help-all" in short
+    assert "--total-chunks-parameter-name" in full
+    assert "--total-chunks-parameter-name" not in short
+
+
+@pytest.mark.parametrize("name", ["upload", "status", "watch"])
+def test_the_examples_of_the_help_are_commands(name: str) -> None:
+    context = click.Context(group)
+    command = group.get_command(context, name)
+    assert isinstance(command, Command)
+    for example in command.examples:
+        words = shlex.split(example.rpartition("| ")[2].partition(" &&")[0])
+        assert words[:2] == ["resumable", name]
+        values, _, _ = command.make_parser(context).parse_args(words[2:])
+        assert len(values["words"]) >= 2
+
+
+def test_the_short_help_knows_every_exit_code() -> None:
+    named = {int(number) for number in re.findall(r"\b[0-9]+\b", SUMMARY)}
+    assert named == {int(code) for code in MEANINGS} - {129, 143}
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("uplaod", "did you mean 'upload'?"), ("xyz", "there are upload, ")])
+def test_a_command_that_is_not_there_is_answered_with_one_that_is(typed: str, meant: str, run: Run) -> None:
+    ran = run(typed)
+    assert ran.code == 2
+    assert f"there is no command '{typed}'; {meant}" in ran.text
+
+
+def test_setup_installs_manual_pages_and_completion(run: Run, tmp_path: Path) -> None:
+    ran = run("setup")
+    assert ran.code == 0, ran.err
+    written = [Path(line) for line in ran.out.splitlines()]
+    data = tmp_path / ".local" / "share"
+    assert {path.relative_to(data).parts[0] for path in written} == {"man", "bash-completion", "zsh", "fish"}
+    assert {path.name for path in written if path.suffix == ".1"} == {
+        "resumable.1",
+        *(f"resumable-{name}.1" for name in COMMANDS),
+    }
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".1":
+            assert text.startswith(".TH ")
+            assert {'.SH "NAME"', '.SH "SYNOPSIS"', '.SH "EXIT STATUS"'} <= {*text.splitlines()}
+            # Each other line that begins with a dot is one of these, or it was meant as text.
+            assert {line.split()[0] for line in text.splitlines() if line[:1] in ".'"} <= {".TH", ".SH", ".TP", ".PP"}
+        else:
+            assert "_RESUMABLE_COMPLETE" in text
+    other = run("setup", "--prefix", str(tmp_path / "other"))
+    assert len(other.out.splitlines()) == len(written)
+    (tmp_path / "file").touch()
+    assert run("setup", "--prefix", str(tmp_path / "file" / "below")).code == 2
 
 
 def test_no_arguments_is_a_question_for_help(run: Run) -> None:

@@ -26,6 +26,7 @@ from ..params.stdio import UNWRITABLE
 
 __all__ = [
     "MEANINGS",
+    "SUMMARY",
     "TRUST",
     "ExitCode",
     "code_of",
@@ -72,6 +73,12 @@ MEANINGS = {
     ExitCode.TERMINATED: "SIGTERM; the command that resumes was printed",
 }
 """By exit code, for the documentation."""
+
+SUMMARY = (
+    "0 done, 1 some failed, 2 usage, 3 no source, 4 refused, 5 unreachable, 6 credentials, 7 TLS, 8 changed, "
+    "9 output, 130 Ctrl-C"
+)
+"""In a line, for the short help."""
 
 TRUST = "to trust it, name its certificate file with --cacert or REQUESTS_CA_BUNDLE"
 """What to do about a certificate that is not trusted."""

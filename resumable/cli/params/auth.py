@@ -51,6 +51,7 @@ def token_flags(*, environment: bool = False) -> list[click.Option]:
             "--token-file",
             type=click.Path(dir_okay=False),
             section=ACCESS,
+            brief="File with the token for the server.",
             help="File whose first line is the token (Authorization: Bearer). It is read again for each request.",
             **variable,
         ),

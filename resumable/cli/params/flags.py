@@ -66,6 +66,7 @@ class Flag(NamedTuple):
     multiple: bool = False
     help: str | None = None
     metavar: str | None = None
+    brief: str = ""
 
 
 def _choice(*values: str) -> click.Choice[str]:
@@ -75,7 +76,7 @@ def _choice(*values: str) -> click.Choice[str]:
 FLAGS: Mapping[str, Flag] = MappingProxyType(
     {
         "test_target": Flag(("--test-target",), str, SERVER, metavar="URL"),
-        "chunk_size": Flag(("--chunk-size",), types.size, TRANSFER),
+        "chunk_size": Flag(("--chunk-size",), types.size, TRANSFER, brief="Size of a chunk, such as 8M."),
         "force_chunk_size": Flag(("--force-chunk-size",), None, SERVER),
         "simultaneous_uploads": Flag(("-j", "--simultaneous-uploads"), types.uploads, TRANSFER),
         **{
@@ -202,7 +203,7 @@ def _option(row: Row, flag: Flag, defaults: Mapping[str, Any]) -> Option:
     help = flag.help or as_flags(row.help)
     if flag.help is None or row.name in _SHOWN:
         help += _default(row, defaults)
-    settings: dict[str, Any] = {"section": flag.section, "help": help}
+    settings: dict[str, Any] = {"section": flag.section, "help": help, "brief": flag.brief}
     if flag.type is not None:
         settings.update(type=flag.type, multiple=flag.multiple, metavar=flag.metavar or types.METAVARS.get(flag.type))
     elif "/" not in flag.names[0]:

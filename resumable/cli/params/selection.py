@@ -43,6 +43,7 @@ def selection_flags() -> list[click.Option]:
             metavar="PATTERN",
             multiple=True,
             section=FILES,
+            brief="Leave out what it matches, as in .gitignore.",
             help="Leave out what this pattern (as in .gitignore) matches in each SOURCE, also if --include matches it. "
             "May be given several times.",
         ),
@@ -57,6 +58,7 @@ def selection_flags() -> list[click.Option]:
             "--files-from",
             type=click.Path(exists=True, dir_okay=False, allow_dash=True),
             section=FILES,
+            brief="Send what is named in this file (- for stdin).",
             help="Send also the files and directories named in this file, one per line, and keep their paths; - reads "
             "the names from the standard input.",
         ),
@@ -81,6 +83,7 @@ def selection_flags() -> list[click.Option]:
             default="",
             metavar="FOLDER",
             section=FILES,
+            brief="Put everything into this folder at the server.",
             help="Put everything into this folder at the server.",
         ),
         Option(
