@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: environment test compiled quick nightly loop interop oldest demo lint format docs tables api bench coverage fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop conformance oldest demo lint format docs tables api bench coverage fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
@@ -66,6 +66,10 @@ bench: $(VENV)/all
 # It wants node, npm, php and nginx, and keeps what it installs in RESUMABLE_SERVERS, or else in the user's cache.
 interop: $(VENV)/test
 	$(PYTEST) tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
+
+# Which checks of resumable conformance those servers pass: a table in docs/testing.rst.
+conformance: $(VENV)/test
+	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m interoperability.servers.conformance $(SERVERS)
 
 # The gates: every branch of the protocol and of the core, and fail_under of setup.cfg for the whole.
 coverage: $(VENV)/test

@@ -18,6 +18,7 @@ from ..testing.target import Target
 from ..transport.base import TLSFailure
 from .interruption import InterruptGuard
 from .output.exit_codes import ExitCode, option_in_words
+from .output.units import count
 from .params.auth import authorised, certificate_flag, certificates, token_flags, typed_token
 from .params.command import NAMES, OUTPUT, Command, Option, console, styled
 from .params.flags import DIALECTS, dialect_flag, option_flags, options_from_context
@@ -74,6 +75,8 @@ def command(context: click.Context, /, target: str | None, **values: Any) -> int
         for check in CHECKS:
             click.echo(f"{check.name:<{_WIDTH}}  {check.severity.value:<6}  {check.sentence}")
         return ExitCode.DONE
+    if values["remove"] and values["files"] is None:
+        raise click.UsageError("--remove needs --files: there is no other way to delete", context)
     if target is None:
         raise click.UsageError("Missing argument 'TARGET'.", context)
     options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
@@ -115,7 +118,7 @@ class _Run:
             return self._stopped(code, f"{error}; check the URL and whether the server runs")
         finally:
             self._target.close()
-            self._say_what_is_left()
+            self._say_what_is_left(self._target.remove() if self._flags["remove"] else 0)
         return self._summarise()
 
     def _show(self, result: Result) -> None:
@@ -136,14 +139,16 @@ class _Run:
             click.echo(json.dumps({"event": "result", "exit_code": code, "reason": why}))
         return code
 
-    def _say_what_is_left(self) -> None:
-        whole = sum(self._target.sent.values())
-        parts = len(self._target.sent) - whole
-        if whole or parts:
-            what = "1 file" if whole == 1 else f"{whole} files"
-            if parts:
-                what += f", and parts of {parts} other{'s' if parts > 1 else ''}"
-            self._say(("left    ", "bold"), f"{what}; delete them at the server, the protocol cannot")
+    def _say_what_is_left(self, removed: int) -> None:
+        if removed:
+            self._say(("removed ", "bold"), count(removed, "file"))
+        whole = max(sum(self._target.sent.values()) - removed, 0)
+        parts = len(self._target.sent) - sum(self._target.sent.values())
+        left = [count(whole, "file")] if whole else []
+        if parts:
+            left.append(f"parts of {count(parts, 'other file' if whole else 'file')}")
+        if left:
+            self._say(("left    ", "bold"), f"{', and '.join(left)}; delete them at the server, the protocol cannot")
 
     def _summarise(self) -> int:
         """Say how many checks ended how, and write the reports. Return the exit code."""
@@ -180,6 +185,7 @@ command.params.extend(
             type=click.Path(exists=True, file_okay=False),
             help="Directory on this machine into which the server puts finished files, to compare their bytes.",
         ),
+        Option("--remove", is_flag=True, help="Remove from --files, at the end, the files that the checks have sent."),
         Option("--strict", is_flag=True, help="Fail if the server does not do what it should, too."),
         Option("--json", is_flag=True, section=OUTPUT, help="Write each result to the standard output, as JSON."),
         Option(

@@ -10,7 +10,6 @@ from enum import Enum
 import requests
 
 from ..transport.base import NetworkFailure
-from ..transport.classify import network_failure
 from .checks import CHECKS, Check, CheckFailed, CheckSkipped, Severity
 from .checks.base import Sample
 from .target import Target
@@ -68,7 +67,7 @@ class Runner:
         try:
             answer = Sample.of(self.target, 1).ask(1)
         except requests.RequestException as error:
-            raise Unreachable(network_failure(error, self.target.url, self.target.proxy, begun=False)) from error
+            raise Unreachable(self.target.failure(error, begun=False)) from error
         if answer.status in (401, 403, 407):
             raise NotAdmitted(str(answer))
 

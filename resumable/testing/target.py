@@ -6,9 +6,11 @@ cannot hide the same error of a server.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,8 @@ from ..options import OPTIONS
 from ..protocol.acceptance import Acceptance, judge, quoted
 from ..protocol.pages import one_line
 from ..protocol.parameters import ParameterNames
+from ..transport.base import NetworkFailure
+from ..transport.classify import network_failure
 
 __all__ = ["Answer", "Body", "CutBody", "GatedBody", "Pairs", "Target"]
 
@@ -32,6 +36,8 @@ Body = Callable[[bytes], Any]
 CHUNK_SIZE = 32 * 1024
 _NAMES = {field: f"{field}_parameter_name" for field in ParameterNames._fields[:10]}
 _POLL = 0.05
+_KEY = re.compile("check-[0-9a-f]{12}")
+_MOST = 64 * 1024
 
 
 class Answer(NamedTuple):
@@ -132,7 +138,7 @@ class Target:
         self._session = requests.Session()
         # What the environment says about proxies, certificates and users is looked up once, not for each request.
         self._settings = self._session.merge_environment_settings(url, {}, None, None, None)
-        self.proxy: str | None = select_proxy(url, self._settings["proxies"])
+        self._proxy: str | None = select_proxy(url, self._settings["proxies"])
         self._session.auth = get_netrc_auth(url)
         self._session.trust_env = False
 
@@ -206,6 +212,23 @@ class Target:
             pause.wait(_POLL)
         return True
 
+    def failure(self, error: requests.RequestException, *, begun: bool = True) -> NetworkFailure:
+        """Return why a request had no answer, as a sentence. ``begun``: the server was there before."""
+        return network_failure(error, self.url, self._proxy, begun=begun)
+
+    def remove(self) -> int:
+        """Remove from the directory what the checks have left there, and return how many files that were."""
+        if self.directory is None:
+            return 0
+        keys = {found[0] for found in map(_KEY.search, self.sent) if found}
+        left = [path for path in _visible(self.directory) if (key := _KEY.search(path.name)) and key[0] in keys]
+        for path in left:
+            path.unlink()
+            for folder in path.parents[: path.parents.index(self.directory)]:
+                with suppress(OSError):
+                    folder.rmdir()  # if nothing else is in it
+        return len(left)
+
     @property
     def sees_files(self) -> bool:
         """Whether it is known which files are at the server."""
@@ -229,9 +252,17 @@ class Target:
         if body is not None:
             assert isinstance(prepared.body, bytes)
             prepared.body = body(prepared.body)
-        response = client.send(prepared, timeout=self._timeout, allow_redirects=False, **self._settings)
-        text = response.content[:4096].decode("utf-8", "replace")
-        accepted = response.status_code in self._success and judge(text).acceptance is not Acceptance.REFUSED
+        settings: dict[str, Any] = {**self._settings, "stream": True}
+        try:
+            response = client.send(prepared, timeout=self._timeout, allow_redirects=False, **settings)
+        except ValueError as error:
+            # requests looks at a redirect even if it does not follow it.
+            raise requests.RequestException(f"the answer is a redirect to no URL: {error}") from error
+        with response:
+            pieces = response.iter_content(_MOST)
+            text = next(pieces, b"").decode("utf-8", "replace")
+            cut = next(pieces, None) is not None
+        accepted = response.status_code in self._success and judge(text, cut=cut).acceptance is not Acceptance.REFUSED
         if 300 <= response.status_code < 400 and "Location" in response.headers:
             text = f"to {redact_url(response.headers['Location'])}"
         return Answer(asked, response.status_code, text, accepted)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import trustme
 from support.certificates import server_context
 from support.command import Run
 from support.mutants import MUTATIONS, RightServer
-from support.scripted_server import ScriptedServer, answer
+from support.scripted_server import Answer, Request, ScriptedServer, answer
 
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.testing import CHECKS
@@ -35,17 +36,44 @@ def lines(text: str) -> dict[str, str]:
 
 def test_a_server_that_does_everything_right_is_told_so(run: Run, server: Server, received: Path) -> None:
     ran = run("conformance", server.url, "--files", str(received), "--chunk-size", "1k")
-    assert ran.code == 0
+    assert ran.code == 0, ran.err
     assert lines(ran.err) == {check.name: "ok" for check in CHECKS}
     assert ran.out == ""
-    assert "44 checks passed, 0 failed, 0 skipped" in ran.text
+    assert f"{len(CHECKS)} checks passed, 0 failed, 0 skipped" in ran.text
 
 
 def test_what_is_left_at_the_server_is_counted(run: Run, server: Server, received: Path) -> None:
     ran = run("conformance", server.url, "--only", "stored-chunk", "--only", "two-files")
-    assert "2 files, and parts of 1 other; delete them" in ran.text
+    assert "2 files, and parts of 1 other file; delete them" in ran.text
     assert len([path for path in received.iterdir() if path.name.startswith("check-")]) == 2
     assert "left" not in run("conformance", server.url, "--only", "missing-chunk").text
+
+
+def test_what_is_left_can_be_removed_from_the_directory(run: Run, server: Server, received: Path) -> None:
+    (received / "check-000000000000.bin").write_text("mine")
+    names = "two-files", "file-in-folder", "letters-in-names", "stored-chunk"
+    ran = run(
+        "conformance", server.url, "--files", str(received), "--remove", *[w for n in names for w in ("--only", n)]
+    )
+    assert ran.code == 0
+    assert "removed 4 files" in ran.text
+    assert "left parts of 1 file" in ran.text
+    assert [path.name for path in received.iterdir() if path.name != ".resumable"] == ["check-000000000000.bin"]
+
+
+def test_ctrl_c_ends_it_and_says_what_is_left(
+    run: Run, received: Path, signalled: Callable[[int, Callable[[], object]], None]
+) -> None:
+    right = RightServer(received)
+
+    def behave(request: Request) -> Answer | None:
+        return right(request) if request.chunk is None or request.number == 1 else None
+
+    with ScriptedServer(behave=behave) as server:
+        signalled(signal.SIGINT, server.wait_held)
+        ran = run("conformance", server.url, "--only", "chunks-in-order", "--json")
+        assert ran.code == 130
+        assert "left parts of 1 file" in ran.text
 
 
 def test_a_check_that_fails_says_what_was_answered_and_what_the_server_needs(run: Run, broken: ScriptedServer) -> None:
@@ -78,7 +106,10 @@ def test_without_the_files_what_is_about_them_is_skipped(run: Run, server: Serve
     ran = run("conformance", server.url, "--chunk-size", "1k")
     assert ran.code == 0
     skipped = {name for name, word in lines(ran.err).items() if word == "skipped"}
-    assert skipped == {"same-name", "same-name-in-two-folders", "path-stays-inside"}
+    assert skipped == {
+        "edited-file", "identifier-stays-inside", "path-stays-inside", "same-name", "same-name-in-two-folders",
+        "two-files-of-one-name",
+    }  # fmt: skip
     assert "--files DIRECTORY" in ran.err
 
 
@@ -156,6 +187,37 @@ def test_a_redirect_is_shown_and_not_followed(run: Run) -> None:
     assert "pw@" not in ran.err
 
 
+def test_a_redirect_that_leads_nowhere_is_no_answer(run: Run) -> None:
+    with ScriptedServer(otherwise=answer(302, Location="http://[wrong")) as away:
+        assert run("conformance", away.url, *ONE).code == 5
+
+
+def test_an_answer_without_end_is_read_as_far_as_needed(run: Run) -> None:
+    def pour(request: Request) -> None:
+        request.read()
+        request.send(b"HTTP/1.1 500 Never\r\n\r\n")
+        while True:
+            request.send(bytes(65536))
+
+    with ScriptedServer(otherwise=pour) as endless:
+        assert run("conformance", endless.url, *ONE).code == 1
+
+
+def test_a_server_that_breaks_connections_fails(run: Run, received: Path) -> None:
+    right = RightServer(received)
+
+    def step(request: Request) -> Answer | None:
+        if request.chunk is None:
+            return right(request)
+        request.reset()
+        return None
+
+    with ScriptedServer(otherwise=step) as breaking:
+        ran = run("conformance", breaking.url, *ONE)
+    assert ran.code == 1
+    assert "no answer: " in ran.err
+
+
 def test_the_checks_can_be_listed(run: Run) -> None:
     ran = run("conformance", "--list")
     assert ran.code == 0
@@ -170,6 +232,7 @@ def test_the_checks_can_be_listed(run: Run) -> None:
         (("http://example.org/", "--only", "nothing"), "--list"),
         (("http://example.org/", "--chunk-size", "3"), "--chunk-size"),
         (("http://example.org/", "--files", "nowhere"), "nowhere"),
+        (("http://example.org/", "--remove"), "--files"),
         (("http://example.org/", "--token-env", "NOT_SET"), "NOT_SET"),
     ],
 )

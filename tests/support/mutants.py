@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -254,6 +255,19 @@ class HasOneUpload(RightServer):
         return super().begin(key, chunk)
 
 
+@fails("two-files-of-one-name")
+class UploadsByNameAndSize(RightServer):
+    def begin(self, key: str, chunk: Chunk) -> Upload:
+        name = f"{chunk.name} {chunk.total}"
+        upload = self.uploads.get(name) or super().begin(name, chunk)
+        self.uploads[key] = upload
+        return upload
+
+    def publish(self, place: Path, content: bytes, chunk: Chunk) -> None:
+        self.uploads.pop(f"{chunk.name} {chunk.total}", None)
+        super().publish(place, content, chunk)
+
+
 @fails("missing-chunk")
 class HasEverything(RightServer):
     def test(self, chunk: Chunk) -> Answer:
@@ -294,6 +308,19 @@ class AsksForNameAndSize(RightServer):
     def test(self, chunk: Chunk) -> Answer:
         chunk.identifier = f"{chunk.name} {chunk.total}"
         return super().test(chunk)
+
+
+@fails("similar-identifiers")
+class DropsSigns(RightServer):
+    def key(self, chunk: Chunk) -> str:
+        return re.sub(r"[^\w-]", "", chunk.identifier)
+
+
+@fails("test-without-identifier")
+class HasWhatIsNotNamed(RightServer):
+    def __call__(self, request: Request) -> Answer:
+        named = request.method != "GET" or "resumableIdentifier" in request.parameters
+        return super().__call__(request) if named else (200,)
 
 
 @fails("asking-changes-nothing")
@@ -348,6 +375,13 @@ class AppendsToTheFile(RightServer):
                 file.write(content)
         else:
             super().publish(place, content, chunk)
+
+
+@fails("edited-file")
+class DropsWhatIsFinished(RightServer):
+    def keep(self, upload: Upload, chunk: Chunk, data: bytes) -> None:
+        if chunk.identifier not in self.finished:
+            super().keep(upload, chunk, data)
 
 
 @fails("cut-chunk")
@@ -473,10 +507,26 @@ class DropsFolders(RightServer):
         return super().place(chunk)
 
 
+@fails("file-in-folder")
+class WantsNoFolders(RightServer):
+    def place(self, chunk: Chunk) -> Path:
+        if "/" in chunk.path:
+            raise Refused(400, "no folders")
+        return super().place(chunk)
+
+
 @fails("path-stays-inside")
 class JoinsPaths(RightServer):
     def place(self, chunk: Chunk) -> Path:
         return self.root / chunk.path if chunk.path.startswith("..") else super().place(chunk)
+
+
+@fails("identifier-stays-inside")
+class JoinsIdentifiers(RightServer):
+    def keep(self, upload: Upload, chunk: Chunk, data: bytes) -> None:
+        super().keep(upload, chunk, data)
+        if chunk.identifier.startswith(".."):
+            (self.root / f"{chunk.identifier}.{chunk.number}").write_bytes(data)
 
 
 @fails("other-parameters")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..target import Target
-from .base import Check, Sample, Severity, check
+from .base import Check, Sample, Severity, check, need_files
 
 __all__ = ["CHECKS"]
 
@@ -135,6 +135,29 @@ def two_files(target: Target) -> None:
     second.expect_whole()
 
 
+@check(
+    "two-files-of-one-name",
+    Severity.MUST,
+    "Two files of the same name and size may come at the same time, and are not mixed.",
+    "Keep what is there of a file under its resumableIdentifier, and not under its name and size.",
+    "two-files",
+)
+def two_files_of_one_name(target: Target) -> None:
+    """Send three chunks each under one name, in turns."""
+    need_files(target)
+    first = Sample.of(target, 3)
+    second = Sample.of(target, 3, name=first.name)
+    for number in (1, 2):
+        first.deliver(number)
+        second.deliver(number)
+    first.deliver(3)
+    first.expect_whole()
+    second.deliver(3)
+    # A server that has one place for the name keeps one of the two; same-name is about that.
+    if not target.has(second.content):
+        first.expect_whole()
+
+
 CHECKS: tuple[Check, ...] = (
     small_file,
     chunks_in_order,
@@ -145,4 +168,5 @@ CHECKS: tuple[Check, ...] = (
     any_bytes,
     empty_file,
     two_files,
+    two_files_of_one_name,
 )

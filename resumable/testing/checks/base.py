@@ -17,7 +17,18 @@ from ...protocol.parameters import ChunkFacts
 from ...protocol.plan import ChunkPlan
 from ..target import Answer, CutBody, GatedBody, Target
 
-__all__ = ["Check", "CheckFailed", "CheckSkipped", "Sample", "Severity", "accepted", "at_once", "check", "refused"]
+__all__ = [
+    "Check",
+    "CheckFailed",
+    "CheckSkipped",
+    "Sample",
+    "Severity",
+    "accepted",
+    "at_once",
+    "check",
+    "need_files",
+    "refused",
+]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -60,8 +71,7 @@ class Check:
         try:
             self.function(target)
         except requests.RequestException as error:
-            reason = error.args[0] if error.args else error
-            raise CheckFailed(f"no answer: {type(error).__name__}: {reason}") from error
+            raise CheckFailed(f"no answer: {target.failure(error)}") from error
 
 
 def check(
@@ -86,13 +96,14 @@ class Sample:
         content: bytes | None = None,
         name: str | None = None,
         relative_path: str | None = None,
+        identifier: str | None = None,
     ) -> None:
         key = secrets.token_hex(6)
         # Plain text, so that only the checks that are about names and bytes depend on how they are treated.
         self.content = secrets.token_hex(size // 2 + 1)[:size].encode() if content is None else content
         self.plan = ChunkPlan(len(self.content), target.chunk_size, force)
         self.count = self.plan.count
-        self.identifier = f"{len(self.content)}-check-{key}"
+        self.identifier = f"{len(self.content)}-check-{key}" if identifier is None else identifier
         self.name = f"check-{key}.bin" if name is None else name
         self.relative_path = relative_path or self.name
         self._target = target
@@ -191,13 +202,19 @@ def refused(target: Target, answer: Answer, why: str) -> None:
         raise CheckFailed(f"{answer}, though {why}")
 
 
+def need_files(target: Target) -> None:
+    """Raise CheckSkipped if nobody can tell which files are at the server."""
+    if not target.sees_files:
+        raise CheckSkipped("which files are at the server is not known")
+
+
 def at_once(target: Target, sample: Sample, numbers: Iterable[int]) -> None:
     """Send these chunks so that they all become whole at the server at the same time.
 
     One that is refused for the moment is sent again, as clients do. Raises CheckFailed if one is refused for good.
     """
     wanted = list(numbers)
-    gate = threading.Barrier(len(wanted), timeout=30)
+    gate = threading.Barrier(len(wanted), timeout=10)
     answers: list[Answer | requests.RequestException | threading.BrokenBarrierError] = []
 
     def send(number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..target import Target
-from .base import Check, CheckFailed, CheckSkipped, Sample, Severity, accepted, check
+from .base import Check, CheckFailed, CheckSkipped, Sample, Severity, accepted, check, need_files
 
 __all__ = ["CHECKS"]
 
@@ -64,7 +64,7 @@ def long_name(target: Target) -> None:
 )
 def same_name(target: Target) -> None:
     """Send two files of one name."""
-    _need_files(target)
+    need_files(target)
     first = _one_chunk(target)
     _one_chunk(target, name=first.name)
     _expect_kept(first)
@@ -76,14 +76,27 @@ def same_name(target: Target) -> None:
     "Two files of the same name in two folders are both stored.",
     "Use resumableRelativePath for the place of the file, or give the second one another name.",
     "same-name",
+    "file-in-folder",
 )
 def same_name_in_two_folders(target: Target) -> None:
     """Send two files whose relative paths differ in the folder."""
-    _need_files(target)
+    need_files(target)
     key = _key(target)
     first = _one_chunk(target, name=f"{key}.bin", relative_path=f"{key}-a/{key}.bin")
     _one_chunk(target, name=f"{key}.bin", relative_path=f"{key}-b/{key}.bin")
     _expect_kept(first)
+
+
+@check(
+    "file-in-folder",
+    Severity.MUST,
+    "A file whose relative path has folders is stored.",
+    "Make the folders of resumableRelativePath, or ignore it: clients that upload a directory send such paths.",
+)
+def file_in_folder(target: Target) -> None:
+    """Send a file in a folder in a folder."""
+    key = _key(target)
+    _one_chunk(target, name=f"{key}.bin", relative_path=f"{key}/sub folder/{key}.bin")
 
 
 @check(
@@ -102,6 +115,23 @@ def path_stays_inside(target: Target) -> None:
     answer = sample.send(1)
     if outside.exists():
         raise CheckFailed(f"{answer}, and the file is at {outside}")
+
+
+@check(
+    "identifier-stays-inside",
+    Severity.MUST,
+    "An identifier cannot lead out of the directory of the server.",
+    "Make no path of the identifier, or hash it before; it is text of the client like any other.",
+)
+def identifier_stays_inside(target: Target) -> None:
+    """Send one chunk of a file whose identifier begins with ``../``."""
+    if target.directory is None:
+        raise CheckSkipped("where the server puts its files is not known")
+    key = _key(target)
+    sample = Sample.of(target, 3, identifier=f"../{key}")
+    answer = sample.send(1)
+    for path in target.directory.resolve().parent.glob(f"{key}*"):
+        raise CheckFailed(f"{answer}, and there is {path}")
 
 
 @check(
@@ -168,11 +198,6 @@ def chunk_as_body(target: Target) -> None:
     sample.expect_whole()
 
 
-def _need_files(target: Target) -> None:
-    if not target.sees_files:
-        raise CheckSkipped("which files are at the server is not known")
-
-
 def _expect_kept(sample: Sample) -> None:
     try:
         sample.expect_whole()
@@ -185,8 +210,10 @@ CHECKS: tuple[Check, ...] = (
     signs_in_names,
     long_name,
     same_name,
+    file_in_folder,
     same_name_in_two_folders,
     path_stays_inside,
+    identifier_stays_inside,
     other_parameters,
     parameters_in_query,
     parameters_in_form,

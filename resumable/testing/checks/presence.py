@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..target import Target
-from .base import Check, CheckFailed, Sample, Severity, check
+from .base import Check, CheckFailed, Sample, Severity, check, refused
 
 __all__ = ["CHECKS"]
 
@@ -95,6 +95,38 @@ def other_identifier(target: Target) -> None:
 
 
 @check(
+    "similar-identifiers",
+    Severity.SHOULD,
+    "Identifiers that differ in a sign or in the case of a letter only are told apart.",
+    "Use the identifier as it is, or a hash of it: without its signs, a/b and ab are one file.",
+    "other-identifier",
+)
+def similar_identifiers(target: Target) -> None:
+    """Send the first chunk of one file, and ask for those of two others with its name and size."""
+    one = Sample.of(target, 3)
+    one.identifier += "-a.b"
+    one.deliver(1)
+    for end in ("-ab", "-A.b"):
+        other = Sample.of(target, 3, name=one.name, identifier=one.identifier.replace("-a.b", end))
+        other.expect_missing(1)
+
+
+@check(
+    "test-without-identifier",
+    Severity.SHOULD,
+    "A test that does not say which file it is about is not answered with success.",
+    "Answer with 400: a client whose parameters were lost on the way would send nothing.",
+    "missing-chunk",
+)
+def test_without_identifier(target: Target) -> None:
+    """Ask for a chunk without an identifier, name and path."""
+    names = target.names
+    left_out = {names.namespace + str(name) for name in (names.identifier, names.file_name, names.relative_path)}
+    pairs = [pair for pair in Sample.of(target, 3).parameters(1) if pair[0] not in left_out]
+    refused(target, target.test("test without an identifier", pairs), "it did not say which file")
+
+
+@check(
     "asking-changes-nothing",
     Severity.MUST,
     "Asking for a chunk does not change whether it is there.",
@@ -135,6 +167,8 @@ CHECKS: tuple[Check, ...] = (
     stored_chunk,
     gaps,
     other_identifier,
+    similar_identifiers,
+    test_without_identifier,
     asking_changes_nothing,
     resume,
 )

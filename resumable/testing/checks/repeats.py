@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..target import Target
-from .base import Check, Sample, Severity, check, refused
+from .base import Check, Sample, Severity, check, need_files, refused
 
 __all__ = ["CHECKS"]
 
@@ -57,6 +57,25 @@ def file_sent_again(target: Target) -> None:
 
 
 @check(
+    "edited-file",
+    Severity.SHOULD,
+    "A file that was edited and has kept its identifier is stored.",
+    "Let a chunk after the end begin a new upload, and do not drop what differs from the file that is there: the "
+    "identifiers of resumable.js are size and name, which an edited file may keep.",
+    "file-sent-again",
+)
+def edited_file(target: Target) -> None:
+    """Send three chunks, and three others under the same names."""
+    need_files(target)
+    sample = Sample.of(target, 3)
+    sample.deliver()
+    sample.expect_whole()
+    edited = Sample.of(target, 3, name=sample.name, identifier=sample.identifier)
+    edited.deliver()
+    edited.expect_whole()
+
+
+@check(
     "cut-chunk",
     Severity.MUST,
     "A chunk whose connection breaks is not there, and may be sent again.",
@@ -92,6 +111,7 @@ CHECKS: tuple[Check, ...] = (
     repeated_chunk,
     repeated_last_chunk,
     file_sent_again,
+    edited_file,
     cut_chunk,
     short_chunk,
 )
