@@ -107,6 +107,16 @@ class ResumableFile(AsyncFile, Progress):
         """The server's last answer about the file: the one that completed it, or that refused it."""
         return self._dispatcher.file_status(self._entry).message
 
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What a receiver of this package says about the uploaded file; None before the end, and with other servers.
+
+        It is what the application there returned from ``on_file_received``, with the path under which the file was
+        published as ``name``, unless the application returned a ``name`` itself.
+        """
+        result = self._dispatcher.file_status(self._entry).result
+        return None if result is None else dict(result)
+
     def is_complete(self) -> bool:
         """Return whether the server acknowledged every byte. A failed file is not complete."""
         return self.state is FileState.SUCCESS

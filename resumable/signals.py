@@ -34,7 +34,7 @@ from .tracebacks import describe_raised
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["OrderedSignal", "Signals", "Subscription"]
+__all__ = ["OrderedSignal", "Signals", "Subscription", "positional_capacity"]
 
 if TYPE_CHECKING:
     before_add: OrderedSignal
@@ -180,7 +180,7 @@ class Subscription:
         self.event = event
         self.sender = sender
         self._signal = signal
-        self.capacity = _positional_capacity(handler, EVENTS[event].arguments)
+        self.capacity = positional_capacity(handler, EVENTS[event].arguments)
         self._connected = True
         # A weak reference without a callback: that would be called by any thread, whatever locks it holds. A handler
         # that is gone is noticed when it is to be called.
@@ -232,7 +232,7 @@ def _weakly(handler: Any) -> Callable[[], Any]:
     return weakref.ref(handler)
 
 
-def _positional_capacity(handler: Callable[..., Any], names: Sequence[str]) -> int | None:
+def positional_capacity(handler: Callable[..., Any], names: Sequence[str]) -> int | None:
     """Return how many of the arguments of these names the handler takes by position; None if it takes any number, or
     does not say. A parameter with a default counts if it has the argument's name: others are a loop's ``bar=bar``."""
     try:

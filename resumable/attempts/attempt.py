@@ -13,6 +13,7 @@ from ..dispatch.transfers import Transfer
 from ..errors import HookError
 from ..protocol import acceptance, pages, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
+from ..protocol.completion import parse_completion
 from ..protocol.headers import (
     FILE_HEADER,
     MAX_UPLOADS_HEADER,
@@ -61,6 +62,7 @@ class Attempt:
         )
         self._ours = lease.ours
         self._proof = Proof.NONE
+        self._result: dict[str, Any] | None = None
         self._stored: tuple[tuple[int, int], ...] = ()
         self._believed = False
         self._listed = False
@@ -349,6 +351,7 @@ class Attempt:
         status = _file_status(reply)
         if status is not None:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
+            self._result = parse_completion(reply.headers, reply.text) if status.whole else None
         elif self._proof is Proof.NONE:
             self._proof = Proof.PARTIAL
 
@@ -422,6 +425,7 @@ class Attempt:
             listed=self._listed,
             believed=self._believed,
             proof=proof,
+            result=self._result,
             any_order=self._any_order,
             max_uploads=self._max_uploads,
         )

@@ -30,7 +30,7 @@ from ..hooks import Hooks, run
 from ..options import Options
 from ..protocol import pages
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
-from ..protocol.headers import SERVER_HEADER, FileStatus
+from ..protocol.headers import FILE_HEADER, SERVER_HEADER, FileStatus
 from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import Rules, Verdict
 from ..statuses import Decision
@@ -137,7 +137,8 @@ class Outcomes:
                 reply.status,
                 reply.status,
             )
-        busy = statuses.decide(reply.status) is Decision.BUSY
+        # A receiver of this package that says how far the file is speaks of this file alone.
+        busy = statuses.decide(reply.status) is Decision.BUSY and FILE_HEADER.lower() not in reply.headers
         wait = _retry_after(reply)
         return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait, limit=most)
 

@@ -30,10 +30,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .records import Lease, Notice, Proof
@@ -155,13 +155,14 @@ class FileCore:
         self.error: Exception | None = None
         self.reason: str | None = None
         self.message: str | None = None
+        self.result: Mapping[str, Any] | None = None
         self.progress = Notice("file_progress", key)
         self._split(plan, order)
 
     def begin_epoch(self) -> None:
         """Forget what went wrong, and let outcomes of what is on the wire change nothing."""
         self.epoch += 1
-        self.error = self.message = None
+        self.error = self.message = self.result = None
         self.whole = self.asked = self.untested = self.finished = self.listed = False
         self.lacked = 0
 

@@ -15,6 +15,7 @@ __all__ = [
     "FILE_HEADER",
     "LIMIT_HEADER",
     "MAX_UPLOADS_HEADER",
+    "NAME_HEADER",
     "ORDER_ANY",
     "ORDER_HEADER",
     "SERVER_HEADER",
@@ -39,6 +40,9 @@ LIMIT_HEADER = "Resumable-Limit"
 """On 413 and 507: which limit was exceeded. ``request``: the bytes of one request, so smaller chunks help. ``file``:
 the bytes of one file. ``chunks``: the number of its chunks, so larger chunks help. ``quota``: the bytes of all
 unfinished uploads of this client."""
+
+NAME_HEADER = "Resumable-Name"
+"""On answers that say that the file is whole: the path under which it was published, see :mod:`.completion`."""
 
 ORDER_HEADER = "Resumable-Order"
 """On every answer of a receiver of this package: in which order the chunks of a file may come."""

@@ -20,6 +20,7 @@ from ..protocol.headers import (
     FILE_HEADER,
     LIMIT_HEADER,
     MAX_UPLOADS_HEADER,
+    NAME_HEADER,
     ORDER_HEADER,
     SERVER_HEADER,
 )
@@ -43,6 +44,7 @@ _EXPOSED = ", ".join(
         ORDER_HEADER,
         MAX_UPLOADS_HEADER,
         FILE_HEADER,
+        NAME_HEADER,
         STORED_CHUNKS_HEADER,
         LIMIT_HEADER,
         CHUNK_SIZE_HEADER,

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
-from ..protocol.headers import FILE_HEADER, LIMIT_HEADER, FileStatus, format_file_status
+from ..protocol.completion import format_completion, format_name
+from ..protocol.headers import FILE_HEADER, LIMIT_HEADER, NAME_HEADER, FileStatus, format_file_status
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .messages import Refusal, Request, Response
-from .store.base import StoredUpload
+from .store.base import StoredUpload, UploadRecord
 
-__all__ = ["WHOLE", "all_chunks", "failure", "nothing_stored", "progress", "sentence", "stored_chunks"]
+__all__ = [
+    "all_chunks",
+    "check_result",
+    "failure",
+    "nothing_stored",
+    "progress",
+    "sentence",
+    "stored_chunks",
+    "whole",
+]
 
-WHOLE = (FILE_HEADER, format_file_status(FileStatus(whole=True)))
-"""The header that says that the file is published, and that the application knows of it."""
+_WHOLE = (FILE_HEADER, format_file_status(FileStatus(whole=True)))
+
+_LARGEST_RESULT = 32 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +40,43 @@ _NO_HANDLES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 def sentence(status: int, text: str, *headers: tuple[str, str]) -> Response:
     """Return an answer with a sentence for people."""
     return Response(status, f"{text}\n".encode("utf-8", "backslashreplace"), headers)
+
+
+def whole(status: int, text: str, record: UploadRecord, request: Request, *headers: tuple[str, str]) -> Response:
+    """Return the answer that says that a file is published and that the application knows of it.
+
+    It has the name of the file, and what the application returned, as JSON, if the client takes that.
+    """
+    name = record.published or record.name
+    headers = (_WHOLE, (NAME_HEADER, format_name(name)), *headers)
+    if not _takes_json(request, record.result):
+        return sentence(status, text, *headers)
+    body = format_completion(name, record.result)
+    return Response(status, f"{body}\n".encode(), (*headers, ("Content-Type", "application/json")))
+
+
+def _takes_json(request: Request, result: Mapping[str, Any] | None) -> bool:
+    """Return whether the client takes JSON: it says so, or there is a result and it takes anything."""
+    accepted = request.headers.get("accept", "*/*")
+    types = {part.partition(";")[0].strip().lower() for part in accepted.split(",")}
+    return "application/json" in types or (result is not None and not types.isdisjoint(("*/*", "application/*")))
+
+
+def check_result(result: object) -> Mapping[str, Any] | None:
+    """Return what the hook of an application returned, if it is for the client. Anything but a mapping is not.
+
+    Raises TypeError or ValueError if it cannot be JSON, or is too large.
+    """
+    if not isinstance(result, Mapping) or not result:
+        return None
+    try:
+        text = json.dumps(dict(result), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"on_file_received() must return what can be written as JSON: {error}") from error
+    if len(text) > _LARGEST_RESULT:
+        raise ValueError(f"on_file_received() may return at most {_LARGEST_RESULT} bytes of JSON, not {len(text)}")
+    known: Mapping[str, Any] = json.loads(text)
+    return known
 
 
 def failure(request: Request, error: Exception) -> Refusal:

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -43,16 +42,17 @@ from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERV
 from ..protocol.parameters import ParameterNames
 from .access import LOCAL_HOSTS, Access
 from .answers import (
-    WHOLE,
     all_chunks,
     failure,
     nothing_stored,
     progress,
     sentence,
     stored_chunks,
+    whole,
 )
+from .finishing import Finisher
 from .form import parse_query, read_body
-from .hashes import FileDiffers, check_chunk, check_file
+from .hashes import check_chunk
 from .identity import (
     check_frozen,
     is_repeat,
@@ -103,7 +103,8 @@ class Receiver:
     that a request belongs to, before its body is read, or raises :class:`Refusal`: the same identifier from two tenants
     is two uploads. With ``tenant_folders=True`` each tenant's files are published in a folder of its own, so that no
     tenant sees the names of another. ``publish_as(record, request)`` returns the relative path to publish a new upload
-    under, in that folder if there is one; it is made safe like a path that a client sends. It may raise
+    under, in that folder if there is one; it is made safe like a path that a client sends.
+    ``on_upload_started(record, request)`` is called before the first chunk of an upload is read. Both may raise
     :class:`Refusal`. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
     ``allowed_origins`` are the origins of other sites whose pages may upload. ``page`` says whether to show a page for
     people.
@@ -112,11 +113,14 @@ class Receiver:
     ``max_uploads`` is how many requests at once a client of this package is asked to send at most, unless its user
     chose a number.
 
-    ``on_file_received(record)`` is called when a file is published, and is part of finishing it: the client is told 201
-    after it has returned. If it raises, the client is told 500, and it is called again the next time that the client
-    sends the last chunk. ``on_chunk_received(record, number)`` only observes, like the handlers of ``signals``. With an
-    ``on_file_received``, or a handler of ``signals.file_received``, the application owns the published files: they
-    count as stored, whatever becomes of them, until :meth:`forget`, unless the store says otherwise.
+    ``on_file_received(record, request)`` is called when a file is published, and is part of finishing it: the client is
+    told 201 after it has returned, together with the mapping that it returned, if any. If it raises, the client is told
+    500, and it is called again the next time that the client sends the last chunk. A client of this package that has
+    waited for ``hook_deadline`` seconds is told 503 and asks again, while the function goes on; other clients wait
+    until it has returned. A function with one parameter gets the record only. ``on_chunk_received(record, number)``
+    only observes, like the handlers of ``signals``. With an ``on_file_received``, or a handler of
+    ``signals.file_received``, the application owns the published files: they count as stored, whatever becomes of them,
+    until :meth:`forget`, unless the store says otherwise.
 
     Requests may be handled in any number of threads, and in any number of processes that share a directory.
     """
@@ -133,6 +137,7 @@ class Receiver:
         tenant: Callable[[Request], str] | None = None,
         tenant_folders: bool = False,
         publish_as: Callable[[UploadRecord, Request], str] | None = None,
+        on_upload_started: Callable[[UploadRecord, Request], object] | None = None,
         allowed_hosts: Iterable[str] | None = LOCAL_HOSTS,
         allowed_origins: Iterable[str] = (),
         page: bool = True,
@@ -141,7 +146,8 @@ class Receiver:
         min_chunk_size: int = 1,
         max_uploads: int = 16,
         on_chunk_received: Callable[[UploadRecord, int], object] | None = None,
-        on_file_received: Callable[[UploadRecord], object] | None = None,
+        on_file_received: Callable[[UploadRecord, Request], object] | Callable[[UploadRecord], object] | None = None,
+        hook_deadline: float | None = 20.0,
     ) -> None:
         self.store: Store = FileStore(store) if isinstance(store, (str, os.PathLike)) else store
         if dialect not in DIALECTS:
@@ -166,10 +172,8 @@ class Receiver:
         self._tenant_folders = tenant_folders
         self._publish_as = publish_as
         self._page = page
-        self._on_file_received = on_file_received
-        # The files whose hook is running, and whether they are to be forgotten after it.
-        self._in_hook: dict[UploadRecord, bool] = {}
-        self._lock = threading.Lock()
+        self._on_upload_started = on_upload_started
+        self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline)
         if on_chunk_received is not None:
             self.signals.chunk_received.connect(
                 lambda sender, record, number: on_chunk_received(record, number), weak=False
@@ -198,11 +202,14 @@ class Receiver:
         stored. The file itself is not touched. May be called on any thread, and in ``on_file_received``. Raises
         :class:`Refusal` (503) if another process is still finishing the file.
         """
-        with self._lock:
-            if record in self._in_hook:
-                self._in_hook[record] = True
-                return True
-        return self.store.forget(key_of(record), record)
+        return self._finisher.forget(record) or self.store.forget(key_of(record), record)
+
+    def wait_for_hooks(self, seconds: float) -> None:
+        """Wait at most this long for hooks that go on after their client was sent away. A server calls this at its end.
+
+        One that has not returned when the process ends is called again when its client asks again.
+        """
+        self._finisher.wait(seconds)
 
     def sweep_every(self, seconds: float = 3600.0) -> Sweeper:
         """Start a thread that sweeps, at once and then every ``seconds``, until its ``stop()`` is called.
@@ -295,18 +302,22 @@ class Receiver:
     def _test(self, exchange: _Exchange, tenant: str) -> Response:
         asked, _ = self._read(exchange, tenant)
         record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
-        whole = sentence(200, "The file is stored.", WHOLE, *all_chunks(record.total_chunks))
+
+        def stored(past: PublishedUpload) -> Response:
+            listed = all_chunks(record.total_chunks)
+            return whole(200, "The file is stored.", past.record, exchange.request, *listed)
+
         while (upload := self.store.open(key)) is not None:
             with upload, suppress(Discarded):
-                over, past = remembered(upload, record, session, collected=self._owns_files)
+                over, past = remembered(upload, record, session, collected=self._finisher.owns_files)
                 if over and past is not None:
-                    return whole
+                    return stored(past)
                 with self._repeated(upload, record, session) as earlier:
                     if earlier is not None:
-                        return whole
+                        return stored(earlier)
                 return nothing_stored(record.total_chunks) if over else self._tested(upload, asked)
         with self._repeated(None, record, session) as earlier:
-            return nothing_stored(record.total_chunks) if earlier is None else whole
+            return nothing_stored(record.total_chunks) if earlier is None else stored(earlier)
 
     def _tested(self, upload: StoredUpload, asked: ChunkDescription) -> Response:
         """Answer a test of a chunk of an upload that is not over."""
@@ -331,7 +342,6 @@ class Receiver:
             )
         if asked.chunk_sha256 is not None:
             pieces = check_chunk(pieces, asked.chunk_sha256)
-        whole = sentence(200, "The file is stored.", WHOLE)
         while True:
             upload = self.store.open(key)
             # Looked up again each time: what was open a moment ago may have taken its place.
@@ -339,24 +349,32 @@ class Receiver:
                 if earlier is not None:
                     others = earlier.repeats(record, asked.index, pieces)
                     if others is None:
-                        return whole
+                        return _stored_whole(earlier, exchange.request)
                     pieces = others
                 if upload is None:
-                    name = self._name_for(record, exchange.request)
-                    self.store.create(key, replace(record, name=name, sessions=(session,) if session else ()))
+                    self._begin(key, record, session, exchange.request.without_body())
                     continue
                 try:
-                    over, past = remembered(upload, record, session, collected=self._owns_files)
+                    over, past = remembered(upload, record, session, collected=self._finisher.owns_files)
                 except Discarded:
                     continue
                 if past is not None:
                     others = past.repeats(record, asked.index, pieces)
                     if others is None:
-                        return whole if over else self._finish(upload, asked, session)
+                        if over:
+                            return _stored_whole(past, exchange.request)
+                        return self._finish(upload, asked, session, exchange.request)
                     pieces = others
                 if not over:
-                    return self._receive(upload, asked, pieces, session)
+                    return self._receive(upload, asked, pieces, session, exchange.request)
                 upload.give_way()
+
+    def _begin(self, key: str, record: UploadRecord, session: str, request: Request) -> None:
+        """Create an upload, unless the application refuses it."""
+        record = replace(record, name=self._name_for(record, request), sessions=(session,) if session else ())
+        if self._on_upload_started is not None:
+            self._on_upload_started(record, request)
+        self.store.create(key, record)
 
     def _name_for(self, record: UploadRecord, request: Request) -> str:
         """Return the relative path under which a new upload will be published."""
@@ -380,7 +398,12 @@ class Receiver:
             yield earlier if earlier is not None and is_repeat(earlier, record, session) else None
 
     def _receive(
-        self, upload: StoredUpload, asked: ChunkDescription, pieces: Iterator[bytes], session: str
+        self,
+        upload: StoredUpload,
+        asked: ChunkDescription,
+        pieces: Iterator[bytes],
+        session: str,
+        request: Request,
     ) -> Response:
         """Store a chunk of an upload that is not over, and finish the upload if it was the last one missing."""
         check_frozen(upload.record, asked.record)
@@ -391,50 +414,19 @@ class Receiver:
         # A chunk that is sent again resumes finishing, if that failed or was interrupted: only the client knows which
         # of its requests was refused then.
         if upload.complete():
-            return self._finish(upload, asked, session)
+            return self._finish(upload, asked, session, request)
         return sentence(200, _stored(asked), progress(upload))
 
-    def _finish(self, upload: StoredUpload, asked: ChunkDescription, session: str) -> Response:
+    def _finish(self, upload: StoredUpload, asked: ChunkDescription, session: str, request: Request) -> Response:
         """Finish an upload that has all its chunks, unless another request has done so."""
-        if self._finished(upload, session):
-            return sentence(201, "The file is stored.", WHOLE)
-        return sentence(200, _stored(asked), WHOLE)
-
-    def _finished(self, upload: StoredUpload, session: str) -> bool:
-        """Publish the file and call the hook. Return whether this request did it, and not another one before."""
-        try:
-            upload.publish(check_file)
-        except FileDiffers:
-            # Nobody can know which of the chunks is wrong.
-            upload.discard()
-            raise
-        done: list[UploadRecord] = []
-        forgotten = False
-
-        def call_hook(record: UploadRecord) -> None:
-            nonlocal forgotten
-            if self._on_file_received is not None:
-                with self._lock:
-                    self._in_hook[record] = False
-                try:
-                    self._on_file_received(record)
-                finally:
-                    with self._lock:
-                        forgotten = self._in_hook.pop(record)
-            done.append(record)
-
-        if not upload.notify_once(call_hook, collected=self._owns_files, session=session):
-            return False
-        if forgotten:
-            self.store.forget(key_of(done[0]), done[0])
-        _log.info("received %r", done[0].published)
-        self.signals.emit(self.signals.file_received, record=done[0])
-        return True
-
-    @property
-    def _owns_files(self) -> bool:
-        """Whether the application owns the published files: it does if it is told of them."""
-        return self._on_file_received is not None or bool(self.signals.file_received.receivers)
+        record = self._finisher.finish(upload, session, request)
+        if record is not None:
+            return whole(201, "The file is stored.", record, request)
+        # The other request has written the record since this one opened the upload.
+        again = self.store.open(key_of(upload.record))
+        with again or nullcontext():
+            past = again.published() if again is not None else None
+            return whole(200, _stored(asked), past.record if past is not None else upload.record, request)
 
     def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Iterator[bytes] | None]:
         """Return what the request says about its chunk, and the bytes of the chunk."""
@@ -443,6 +435,10 @@ class Receiver:
         asked = self._reader.describe(chain(query, form), tenant)
         exchange.record = asked.record
         return asked, pieces
+
+
+def _stored_whole(past: PublishedUpload, request: Request) -> Response:
+    return whole(200, "The file is stored.", past.record, request)
 
 
 def _stored(asked: ChunkDescription) -> str:

@@ -37,7 +37,7 @@ Fields = list[tuple[str, str]]
 """Names and values, in the order in which they were sent."""
 
 _MOST_PARAMETERS = 64
-_MOST_PARTS = 32
+_MOST_PARTS = 64
 _LONGEST_PART_HEADER = 8192
 # RFC 2046, section 5.1.1.
 _LONGEST_BOUNDARY = 70

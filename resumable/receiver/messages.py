@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 __all__ = ["Refusal", "Request", "Response"]
 
+_STREAMS = ("wsgi.input", "wsgi.errors")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -31,6 +32,16 @@ class Request:
     read: Callable[[int], bytes] = field(default=lambda size: b"", repr=False)
     mount: str = ""
     environ: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, repr=False)
+
+    def without_body(self) -> Request:
+        """Return a copy that stays as it is after the request was answered, and whose body is empty."""
+        environ = {name: value for name, value in self.environ.items() if name not in _STREAMS}
+        return replace(
+            self,
+            headers=MappingProxyType(dict(self.headers)),
+            read=lambda size: b"",
+            environ=MappingProxyType(environ),
+        )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ _NEWLINE = re.compile("\r\n|\r")
 _LONGEST_IDENTIFIER = 1024
 _LONGEST_NAME = 4096
 _LONGEST_TYPE = 255
+_MOST_METADATA = 32
+_LARGEST_METADATA = 8 * 1024
 
 
 def parameter_names(dialect: Mapping[str, Any]) -> ParameterNames:
@@ -95,9 +97,12 @@ class ParameterReader:
             del own["file"], own["namespace"]
             self._sets.append({field: each.namespace + name for field, name in own.items() if name})
         self._fields = {name: field for names in self._sets for field, name in names.items()}
+        self._files = {name for each in names for name in (each.file, each.namespace + each.file)}
+        self._namespaces = {each.namespace for each in names}
 
     def describe(self, pairs: Iterable[tuple[str, str]], tenant: str) -> ChunkDescription:
         """Return what the parameters say. Raises :class:`Refusal`: 400 if they make no sense, 413 beyond a limit."""
+        pairs = list(pairs)
         parameters = self._parameters(pairs)
         plan, index = self._plan(parameters)
         identifier = parameters.text("identifier", _LONGEST_IDENTIFIER)
@@ -116,6 +121,7 @@ class ParameterReader:
             name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
             tenant=tenant,
             file_sha256=parameters.sha256("file_sha256"),
+            metadata=self._metadata(pairs),
         )
         return ChunkDescription(record, index, parameters.sha256("chunk_sha256"))
 
@@ -136,6 +142,24 @@ class ParameterReader:
         if not values:
             _check_dialect(sent, names["chunk_number"])
         return _Parameters(values, names)
+
+    def _metadata(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Return the parameters that are not the protocol's, without namespace. The first value of a name counts."""
+        metadata: dict[str, str] = {}
+        for name, value in pairs:
+            if name in self._fields or name in self._files:
+                continue
+            for namespace in self._namespaces:
+                name = name.removeprefix(namespace)
+            metadata.setdefault(well_formed(name), well_formed(_NEWLINE.sub("\n", value)))
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+        if len(metadata) > _MOST_METADATA or size > _LARGEST_METADATA:
+            raise Refusal(
+                400,
+                f"The request has {len(metadata)} parameters of its own with {size} bytes together, and this server "
+                f"takes at most {_MOST_METADATA} with {_LARGEST_METADATA} bytes: send fewer.",
+            )
+        return metadata
 
     def _plan(self, parameters: _Parameters) -> tuple[ChunkPlan, int]:
         """Return how the file is cut and the index of the chunk. The number of chunks says which of two cuts it is."""

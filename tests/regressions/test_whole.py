@@ -74,6 +74,23 @@ def test_a_file_that_the_receiver_calls_whole_is_a_success_and_nothing_more_is_a
     assert wire.tests == []
 
 
+def test_a_file_that_the_receiver_keeps_waiting_holds_no_other_back(wire: ScriptedServer) -> None:
+    memories: dict[str, Memory] = {}
+
+    def behave(request: Request) -> tuple[Any, ...]:
+        memory = memories.setdefault(request.fields["resumableRelativePath"], Memory())
+        if request.chunk is not None and (request.fields["resumableRelativePath"], request.number) == ("a.bin", 2):
+            return 503, "", {**memory.headers(2), "Retry-After": "3600"}
+        return memory(request)
+
+    wire.behave = behave
+    with Resumable(wire.url, chunk_size=CHUNK, simultaneous_uploads=2) as session:
+        waiting, other = (session.add_file(bytes(2 * CHUNK), relative_path=name) for name in ("a.bin", "b.bin"))
+        other.wait(PATIENCE)
+        assert not waiting.is_complete()
+        waiting.cancel()
+
+
 @pytest.mark.parametrize("test_chunks", [True, False])
 def test_chunks_that_were_acknowledged_and_are_gone_are_sent_again(wire: ScriptedServer, test_chunks: bool) -> None:
     wire.behave = Memory(lose={2: 1, 5: 1})

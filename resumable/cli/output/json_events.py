@@ -69,6 +69,7 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "size": "its size in bytes",
             "unique_identifier": "how the server identifies it, null until it is known",
             "chunks": "number of its chunks",
+            "result": "what a receiver of this package said about the uploaded file, null before that",
         },
         "chunk": {
             "relative_path": "name of its file",
@@ -175,6 +176,7 @@ def _plain(value: Any) -> Any:
             "size": value.size,
             "unique_identifier": value.unique_identifier,
             "chunks": len(value.chunks),
+            "result": value.result,
         }
     if isinstance(value, ResumableChunk):
         path = value.file.relative_path

@@ -32,6 +32,7 @@ class Acceptor:
     def __init__(self, listening: socket.socket, application: Application, limits: Limits) -> None:
         self._listening = listening
         self._limits = limits
+        self._receiver = application.receiver
         self._environment = Environment(application, listening.getsockname()[:2], lambda: self._stopping)
         self._environment.timeout = int(limits.idle_timeout)
         self._stopping = False
@@ -52,7 +53,9 @@ class Acceptor:
             if not self._accept():
                 wait([life], _PAUSE)
         self._listening.close()
+        deadline = time.monotonic() + self._limits.grace
         self._end()
+        self._receiver.wait_for_hooks(max(0.0, deadline - time.monotonic()))
 
     def _accept(self) -> bool:
         """Accept a connection. Return whether to accept the next one at once, and not after a pause."""

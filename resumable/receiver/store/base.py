@@ -5,11 +5,11 @@ The storage that comes with the package is :class:`~resumable.receiver.store.fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
@@ -31,6 +31,10 @@ class UploadRecord:
     the file since then, so that it counts as stored wherever it is, None if that is not decided; ``forgotten`` says
     whether it has ceased to count as stored. ``sessions`` are the clients' sessions that began and finished the upload,
     if they identified themselves.
+
+    ``metadata`` has the parameters of the first request that are not the protocol's own. ``result`` is what the
+    application returned when it was told of the file, None if that is nothing. ``path`` is where the store has the
+    published file: its full path for a :class:`~resumable.receiver.store.files.FileStore`; None before it is published.
     """
 
     identifier: str
@@ -48,6 +52,9 @@ class UploadRecord:
     collected: bool | None = None
     forgotten: bool = False
     sessions: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    result: Mapping[str, Any] | None = field(default=None, hash=False)
+    path: str | None = None
 
     @property
     def plan(self) -> ChunkPlan:
@@ -179,14 +186,19 @@ class StoredUpload(Protocol):
         """
 
     def notify_once(
-        self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
-    ) -> bool:
-        """Call ``callback`` with the record of the published file, once. Return whether this call did it.
+        self,
+        callback: Callable[[UploadRecord], Mapping[str, Any] | None] | None = None,
+        *,
+        collected: bool = False,
+        session: str = "",
+    ) -> UploadRecord | None:
+        """Call ``callback`` with the record of the published file, once. Return the record if this call did it.
 
-        ``collected`` says whether the application owns the file after that, if the store does not say so. ``session``
-        is the client's session that has finished the upload.
+        What ``callback`` returns becomes the ``result`` of the record; it can be written as JSON. ``collected`` says
+        whether the application owns the file after that, if the store does not say so. ``session`` is the client's
+        session that has finished the upload.
 
-        Return False if that was done before, or if the file is not published. If ``callback`` raises, or the process
+        Return None if that was done before, or if the file is not published. If ``callback`` raises, or the process
         dies in it, the file stays published but not announced, and the next call of this method calls ``callback``
         again. Of several concurrent calls, one calls ``callback`` and the others wait for it. Raises :class:`Refusal`
         (503) if it takes too long.

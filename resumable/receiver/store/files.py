@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from typing import NoReturn
 
 from ...errors import OptionError
@@ -242,7 +243,7 @@ class FileStore:
                         break
                     status = _status(name, state_fd)
                     if status is not None and status.record.tenant == tenant:
-                        found.append(status)
+                        found.append(replace(status, record=self._policy.located(status.record)))
         return iter(sorted(found, key=lambda status: status.touched, reverse=True))
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
+from .base import UploadRecord
 from .bitmap import boot_id
 from .home import Home
 from .quotas import Quotas
@@ -28,6 +30,12 @@ class FilePolicy:
     def root(self) -> str:
         """The directory in which files are published."""
         return self.home.root
+
+    def located(self, record: UploadRecord) -> UploadRecord:
+        """Return the record with the full path of its file, if that is published."""
+        if record.published is None:
+            return record
+        return replace(record, path=os.path.join(self.root, *record.published.split("/")))
 
     @property
     def durable(self) -> bool:

@@ -26,6 +26,8 @@ __all__ = [
 
 _BLOCK = 1 << 16
 _TIMES = ("modified", "differing")
+_LATER = ("metadata", "result", "superseded")
+"""Fields that are written only if they say something, so that versions without them can read all other records."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,11 @@ def read_digest(fd: int, kept: KeptRecord, index: int) -> int:
 
 def write_record(directory_fd: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
     """Replace the record in an open directory, atomically. Without ``digests`` those of the old record are kept."""
-    said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in _TIMES}
-    if kept.superseded:
-        # Only then, so that versions that cannot replace files can read all other records.
-        said["superseded"] = True
+    said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in (*_TIMES, "superseded")}
+    del said["path"]  # it changes if the directory is moved
+    for field in _LATER:
+        if not said[field]:
+            del said[field]
     with ExitStack() as closing:
         if digests is None:
             previous_fd = open_if_there("record", os.O_RDONLY, directory_fd)

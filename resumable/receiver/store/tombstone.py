@@ -64,7 +64,7 @@ class Tombstone:
     @property
     def record(self) -> UploadRecord:
         """See :attr:`PublishedUpload.record`."""
-        return self._kept.record
+        return self._policy.located(self._kept.record)
 
     def finished_by(self, session: str) -> bool:
         """See :meth:`PublishedUpload.finished_by`."""

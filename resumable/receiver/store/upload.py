@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
@@ -61,7 +61,8 @@ class FileUpload:
         self._key = key
         self._directory_fd = directory_fd
         self._closing = ExitStack()
-        self.record, self._bitmap = load_upload(directory_fd)
+        record, self._bitmap = load_upload(directory_fd)
+        self.record = policy.located(record)
         try:
             self._plan = self.record.plan
             if self._bitmap is not None and not self._bitmap.trusted():
@@ -206,7 +207,7 @@ class FileUpload:
             published = replace(kept, record=replace(record, published=name), modified=modified)
             write_record(self._directory_fd, published, durable=durable, digests=self._bitmap.digests())
             self._remove_working_files(published.record)
-            return published.record
+            return self._policy.located(published.record)
 
     def _give_name(self, name: str, part_fd: int) -> str:
         policy = self._policy
@@ -222,22 +223,25 @@ class FileUpload:
             bitmap.note(index, digest_at(part_fd, *self._plan.span(index)))
 
     def notify_once(
-        self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
-    ) -> bool:
+        self,
+        callback: Callable[[UploadRecord], Mapping[str, Any] | None] | None = None,
+        *,
+        collected: bool = False,
+        session: str = "",
+    ) -> UploadRecord | None:
         """See :meth:`StoredUpload.notify_once`."""
         with self._finishing():
             kept = read_kept(self._directory_fd)
             record = kept.record
             if record.published is None or record.announced:
-                return False
+                return None
             self._remove_working_files(record)
-            if callback is not None:
-                callback(record)
+            result = None if callback is None else callback(self._policy.located(record))
             owned = collected if self._policy.collected is None else self._policy.collected
             sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
-            announced = replace(record, announced=True, collected=owned, sessions=sessions)
+            announced = replace(record, announced=True, collected=owned, sessions=sessions, result=result)
             write_record(self._directory_fd, replace(kept, record=announced), durable=self._policy.durable)
-            return True
+            return self._policy.located(announced)
 
     def published(self) -> Tombstone | None:
         """See :meth:`StoredUpload.published`."""
