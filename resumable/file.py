@@ -185,8 +185,12 @@ class ResumableFile(AsyncFile, Progress):
         self._dispatcher.pause(self._entry, aborted=True)
 
     def cancel(self) -> None:
-        """Remove the file from the session. Fires ``file_cancelled`` unless it had ended."""
-        self._dispatcher.cancel(self._entry)
+        """Remove the file from the session. Fires ``file_cancelled`` unless it had ended.
+
+        With ``cancel_deletes`` a receiver of this package is asked to delete what it has of it, for at most 2 s.
+        """
+        with self.resumable_obj._deleting([self._entry]):
+            self._dispatcher.cancel(self._entry)
 
     def retry(self) -> None:
         """Go on with a failed file, from what is stored. Does nothing to one that has not ended.

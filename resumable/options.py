@@ -375,6 +375,12 @@ class Options:
         "Seconds of idleness after which a run that started by itself ends, outside a with block.",
     )
     fail_fast: bool = _row(False, None, validators.flag(), "Cancel all other files as soon as one has failed.")
+    cancel_deletes: bool = _row(
+        False,
+        None,
+        validators.flag(),
+        "Let cancel() delete what a receiver of this package has of unfinished files, if it allows that.",
+    )
     deliver: Any = _row(
         None,
         None,

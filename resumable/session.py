@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
@@ -18,6 +19,7 @@ from .core.retry import SessionPolicy
 from .core.states import FileState, SessionState
 from .dispatch.delivery import running_loop
 from .dispatch.dispatcher import Dispatcher
+from .dispatch.registry import FileEntry
 from .dispatch.transfers import TransferStats
 from .emitter import Emitter
 from .errors import FileRejected, UploadFailed, redact_url
@@ -128,7 +130,7 @@ class Resumable(AsyncSession, Progress):
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(
             checked.session,
-            connections=most or slots,
+            connections=(most or slots) + checked.cancel_deletes,
             congestion_control=checked.congestion_control,
         )
         self._owns_transport = checked.transport is None
@@ -236,9 +238,11 @@ class Resumable(AsyncSession, Progress):
     def cancel(self) -> None:
         """Remove all files and cut off their requests. ``complete`` does not fire.
 
-        Raises StateError on a closed session.
+        With ``cancel_deletes`` a receiver of this package is asked to delete what it has of the unfinished ones, for at
+        most 2 s. Raises StateError on a closed session.
         """
-        self._dispatcher.cancel()
+        with self._deleting(self._dispatcher.entries()):
+            self._dispatcher.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """Wait until everything is uploaded, and return what became of the files. No more files come.
@@ -325,6 +329,14 @@ class Resumable(AsyncSession, Progress):
         options = self._options.with_query(query)
         self._hooks.give("query", options.query)
         self._options = options
+
+    @contextmanager
+    def _deleting(self, entries: Iterable[FileEntry]) -> Iterator[None]:
+        """Delete at the receiver what it has of these files, if the block cancels them and the user wants that."""
+        unfinished = self._dispatcher.unfinished_at_server(entries) if self._options.cancel_deletes else []
+        yield
+        if unfinished:
+            self._runner.delete(unfinished)
 
     # -- facts ---------------------------------------------------------------------------------------------------
 

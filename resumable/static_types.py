@@ -80,6 +80,7 @@ class SessionOptions(TypedDict, total=False):
     auto_upload: bool
     completion_delay: float
     fail_fast: bool
+    cancel_deletes: bool
     deliver: Literal["manual", "thread"] | Callable[[Callable[[], None]], object] | None
     loop: asyncio.AbstractEventLoop | None
     plugins: Sequence[Plugin] | Literal["installed"]

@@ -199,6 +199,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "auto_upload": FLAG,
     "completion_delay": (SECONDS[0], [*SECONDS[1], None]),
     "fail_fast": FLAG,
+    "cancel_deletes": FLAG,
     "deliver": ([(None, None), ("manual", "manual"), (hook, hook)], ["automatic", 5, *ASYNC]),
     "loop": ([(None, None), (LOOP, LOOP)], ["loop", 5, asyncio]),
     "plugins": ([((), ()), (None, ()), ("installed", "installed"), ([hook], (hook,))], ["other", 5]),

@@ -58,6 +58,7 @@ def main(url: str, account: requests.Session) -> Result:
         accept_response=lambda response: None if response.status == 200 else False,
         chunk_retry_interval=lambda attempt: 0.5 * attempt,
         completion_delay=1,
+        cancel_deletes=True,
     ) as session:
         session.on("file_success", done)
         session.on("fileSuccess", done)

@@ -47,6 +47,12 @@ class RequestBuilder:
         url = _url(hooks, target, parameters.query_string(pairs))
         return Request(options.test_method, url, self._headers(subjects), None, options.timeout)
 
+    def deletion(self, facts: ChunkFacts, subjects: Subjects, timeout: float) -> Request:
+        """Return the request that asks the server to delete what it has of the file."""
+        pairs = parameters.for_test(self._names, facts, self._hooks.merged("query", subjects))
+        url = _url(self._hooks, self._options.target, parameters.query_string(pairs))
+        return Request("DELETE", url, self._headers(subjects), None, (timeout, timeout))
+
     def upload(
         self,
         facts: ChunkFacts,

@@ -6,6 +6,7 @@ Runs on a worker with no lock held. Whatever is raised becomes an Outcome, excep
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from ..core.records import Outcome, OutcomeKind
 from ..dispatch.leases import BeginSend
@@ -21,6 +22,7 @@ from ..sources.path import make_source
 from ..transport.base import SourceFailure, Stopped, Transport
 from .attempt import Attempt
 from .context import AttemptContext
+from .deletion import Deletion
 
 __all__ = ["LeaseRunner"]
 
@@ -62,6 +64,10 @@ class LeaseRunner:
                 error.file = entry.subject
                 error.chunk = None if lease.prepare or lease.confirm else entry.subject.chunks[lease.index]
             return Outcome(OutcomeKind.REFUSED, message=str(error), error=error)
+
+    def delete(self, entries: Iterable[FileEntry]) -> None:
+        """Ask the receivers of this package for the deletion of these cancelled files, for at most 2 s."""
+        Deletion(self._context, entries).run()
 
     def _prepare(self, entry: FileEntry) -> Outcome:
         options = self._options

@@ -44,7 +44,7 @@ _VARIABLE = "RESUMABLE_TOKEN"
 _BUCKET = "s3://"
 _OF_DIRECTORIES = ("fsync", "reserve")
 _OF_BUCKETS = ("endpoint_url", "single_replica")
-_OF_ALL = ("existing", "collected", "forget_after", "max_open_uploads", "max_bytes")
+_OF_ALL = ("existing", "collected", "stale_after", "forget_after", "max_open_uploads", "max_bytes")
 
 
 @click.command(
@@ -180,7 +180,7 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
         store,
         token=token,
         allowed_origins=flags["allowed_origins"],
-        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "max_uploads", "page"),
+        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "max_uploads", "allow_delete", "page"),
     )
     for host in flags["allowed_hosts"]:
         receiver.allow_host(host)
@@ -261,6 +261,12 @@ command.params.extend(
             section=ACCESS,
             help="Site ('https://example.com') whose pages may upload here. May be given several times.",
         ),
+        Option(
+            "--allow-delete",
+            is_flag=True,
+            section=ACCESS,
+            help="Let clients remove their unfinished uploads. Requires a token.",
+        ),
         Option("--page/--no-page", default=True, section=ACCESS, help="Serve a page for browsers at /.  [default: on]"),
         Option(
             "--dialect",
@@ -291,6 +297,15 @@ command.params.extend(
             is_flag=True,
             section=STORAGE,
             help="Other programs take files out of DIRECTORY: do not receive a missing file again.",
+        ),
+        Option(
+            "--stale-after",
+            type=types.duration,
+            metavar="TIME",
+            default="7d",
+            show_default=True,
+            section=STORAGE,
+            help="How long to keep unfinished uploads that nobody continues.",
         ),
         Option(
             "--forget-after",

@@ -488,6 +488,17 @@ class Dispatcher:
         """Return the file with this key, even if it was removed."""
         return self._registry.entries[key]
 
+    def unfinished_at_server(self, entries: Iterable[FileEntry]) -> list[FileEntry]:
+        """Return those of the files that are part of the session, of which the server may have a part and not all."""
+        with self._lock:
+            return [
+                entry
+                for entry in entries
+                if self._registry.has(entry)
+                and entry.core.state is not FileState.SUCCESS
+                and (entry.core.cursor or entry.core.begun)
+            ]
+
     def file_status(self, entry: FileEntry) -> FileStatus:
         """Return the status of the file, which the program knows then."""
         with self._lock:

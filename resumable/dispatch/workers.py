@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ..core.records import Outcome, OutcomeKind
 from .leases import LeaseManager, Perform
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "run_within"]
 
 logger = logging.getLogger("resumable")
 
@@ -111,3 +111,14 @@ class Workers:
             except BaseException:
                 # Handlers may run here, if deliver= calls at once, and want to end the program.
                 logger.exception("the outcome of a request could not be reported")
+
+
+def run_within(seconds: float, work: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Do the work on a thread, and call ``stop`` when it is done or after so many seconds, in which case the thread is
+    left alone."""
+    thread = threading.Thread(target=work, name="resumable-brief", daemon=True)
+    try:
+        thread.start()
+        thread.join(seconds)
+    finally:
+        stop()

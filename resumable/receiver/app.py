@@ -1,21 +1,22 @@
 """The receiver itself: one request in, one answer out, independent of the server and the framework around it.
 
-A GET or HEAD is a test, a POST, PUT or PATCH an upload. The answers are those that resumable.js expects:
+A GET or HEAD is a test, a POST, PUT or PATCH an upload, and a DELETE removes an upload. The answers are those that
+resumable.js expects:
 
 ====  =================================================================================================
 200   the chunk is stored; if it was the last one, so is the whole file
 201   this chunk was the last one missing: the file is published
-204   to a test: the chunk is not stored
+204   to a test: the chunk is not stored; to DELETE: the upload was removed
 308   the page is at the path with a slash
 400   the request makes no sense: a parameter is missing, the numbers disagree, the body is too short
 401   the token is missing or wrong
 403   the host is not one of ours, or a page of another site sent the request
-404   there is nothing at this path
+404   there is nothing at this path; to DELETE: there is no such unfinished upload
 405   the path does not allow this method, or the page of another site that wants to send it may not
 408   the body did not arrive in time
 409   the request contradicts an upload that is not finished: it has another size, name or SHA-256, is cut into other
       chunks, or has other bytes; or the whole file does not have the SHA-256 that the client sent, and the upload was
-      discarded; or its name is taken
+      discarded; or its name is taken; to DELETE: another request is in the upload
 411   the request has no Content-Length
 413   the request, the file or the number of its chunks exceeds a limit; ``Resumable-Limit`` says which
 429   there are too many unfinished uploads
@@ -56,6 +57,7 @@ from .hashes import check_chunk
 from .identity import (
     check_frozen,
     is_repeat,
+    key_for,
     key_of,
     remembered,
     session_of,
@@ -71,6 +73,7 @@ from .store.base import (
     Store,
     StoredUpload,
     UploadRecord,
+    UploadStatus,
 )
 from .store.files import FileStore
 from .store.names import safe_name, tenant_folder
@@ -82,6 +85,7 @@ _log = logging.getLogger(__name__)
 
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
+_DISCARD = "DELETE"
 
 
 @dataclass
@@ -105,7 +109,8 @@ class Receiver:
     tenant sees the names of another. ``publish_as(record, request)`` returns the relative path to publish a new upload
     under, in that folder if there is one; it is made safe like a path that a client sends.
     ``on_upload_started(record, request)`` is called before the first chunk of an upload is read. Both may raise
-    :class:`Refusal`. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
+    :class:`Refusal`. With ``allow_delete=True``, which needs a ``token`` or a ``tenant``, a client may remove its
+    unfinished uploads with DELETE. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
     ``allowed_origins`` are the origins of other sites whose pages may upload. ``page`` says whether to show a page for
     people.
 
@@ -140,6 +145,7 @@ class Receiver:
         on_upload_started: Callable[[UploadRecord, Request], object] | None = None,
         allowed_hosts: Iterable[str] | None = LOCAL_HOSTS,
         allowed_origins: Iterable[str] = (),
+        allow_delete: bool = False,
         page: bool = True,
         max_total_size: int = 2**53 - 1,
         max_chunks: int = 1_000_000,
@@ -171,6 +177,9 @@ class Receiver:
         self._tenant = tenant
         self._tenant_folders = tenant_folders
         self._publish_as = publish_as
+        if allow_delete and token is None and tenant is None:
+            raise OptionError("allow_delete", allow_delete, "False unless there is a token or a tenant")
+        self._allow_delete = allow_delete
         self._page = page
         self._on_upload_started = on_upload_started
         self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline)
@@ -203,6 +212,25 @@ class Receiver:
         :class:`Refusal` (503) if another process is still finishing the file.
         """
         return self._finisher.forget(record) or self.store.forget(key_of(record), record)
+
+    def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
+        """Return the uploads of a tenant, or of all, unfinished and finished, the most recently changed first."""
+        return self.store.uploads(tenant, limit)
+
+    def discard(self, record: UploadRecord) -> bool:
+        """Remove an unfinished upload with all that is stored of it, and return whether there was one.
+
+        A finished one stays: see :meth:`forget`. Sends ``upload_discarded``. Raises :class:`Refusal` (409) if a request
+        is in the upload.
+        """
+        return self._discard(key_of(record))
+
+    def _discard(self, key: str) -> bool:
+        record = self.store.discard(key)
+        if record is None:
+            return False
+        self.signals.emit(self.signals.upload_discarded, record=record)
+        return True
 
     def wait_for_hooks(self, seconds: float) -> None:
         """Wait at most this long for hooks that go on after their client was sent away. A server calls this at its end.
@@ -265,21 +293,26 @@ class Receiver:
         if (page := self._page_part(request)) is not None:
             return page
         self._access.check_token(request)
-        if request.method in _UPLOADS:
+        if request.method not in _TESTS:
             self._access.check_origin(request)
         tenant = self._tenant(request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
             raise TypeError(f"tenant() must return a str, not {type(tenant).__name__}")
         if request.path == "/uploads":
-            return listing(self.store.uploads(tenant, limit=MOST_LISTED), self.names)
+            return listing(self.store.uploads(tenant, MOST_LISTED), self.names)
         if request.method in _TESTS:
             return self._test(exchange, tenant)
+        if request.method == _DISCARD:
+            identifier = self._reader.identifier(parse_query(request.query))
+            if not self._discard(key_for(tenant, identifier)):
+                raise Refusal(404, "There is no unfinished upload with this identifier.")
+            return Response(204)
         return self._upload(exchange, tenant)
 
     def _methods(self, request: Request) -> tuple[str, ...]:
         path, mount = request.path, request.mount.rstrip("/")
         if path in ("", "/"):
-            return _TESTS + _UPLOADS
+            return (*_TESTS, *_UPLOADS, *((_DISCARD,) if self._allow_delete else ()))
         if path == "/uploads" or (self._page and page_response(path) is not None):
             return _TESTS
         raise Refusal(404, f"There is nothing at {mount + path!r}: send uploads to {mount + '/'!r}.")

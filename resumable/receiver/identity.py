@@ -10,7 +10,7 @@ from ..protocol.headers import CHUNK_SIZE_HEADER, SESSION_HEADER
 from .messages import Refusal, Request
 from .store.base import PublishedUpload, StoredUpload, UploadRecord, other_hash
 
-__all__ = ["Remembered", "check_frozen", "is_repeat", "key_of", "remembered", "session_of"]
+__all__ = ["Remembered", "check_frozen", "is_repeat", "key_for", "key_of", "remembered", "session_of"]
 
 _FILE = {"total_size": "bytes", "file_name": "name", "relative_path": "path"}
 _SESSION = re.compile("[0-9a-f]{32}")
@@ -30,8 +30,13 @@ class Remembered(NamedTuple):
 
 def key_of(record: UploadRecord) -> str:
     """Return the key of the upload in its store."""
+    return key_for(record.tenant, record.identifier)
+
+
+def key_for(tenant: str, identifier: str) -> str:
+    """Return the key of the upload that this tenant identifies so."""
     # With its length in front, no tenant can be made to look like another with a longer identifier.
-    whole = f"{len(record.tenant)} {record.tenant}{record.identifier}"
+    whole = f"{len(tenant)} {tenant}{identifier}"
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 

@@ -105,11 +105,9 @@ class ParameterReader:
         pairs = list(pairs)
         parameters = self._parameters(pairs)
         plan, index = self._plan(parameters)
-        identifier = parameters.text("identifier", _LONGEST_IDENTIFIER)
+        identifier = parameters.identifier()
         file_name = parameters.text("file_name", _LONGEST_NAME)
         relative_path = parameters.text("relative_path", _LONGEST_NAME)
-        if not identifier:
-            raise parameters.missing("identifier")
         record = UploadRecord(
             identifier=identifier,
             file_name=file_name,
@@ -124,6 +122,10 @@ class ParameterReader:
             metadata=self._metadata(pairs),
         )
         return ChunkDescription(record, index, parameters.sha256("chunk_sha256"))
+
+    def identifier(self, pairs: Iterable[tuple[str, str]]) -> str:
+        """Return the identifier, of a request that is about a whole upload. Raises :class:`Refusal` (400)."""
+        return self._parameters(pairs).identifier()
 
     def _parameters(self, pairs: Iterable[tuple[str, str]]) -> _Parameters:
         """Return the parameters by field. resumable.js sends all of them twice, in the query and in the form."""
@@ -221,6 +223,12 @@ class _Parameters:
         if len(value.encode()) > longest:
             raise Refusal(400, f"The parameter {self.name_of(field)} is longer than {longest} bytes.")
         return value
+
+    def identifier(self) -> str:
+        identifier = self.text("identifier", _LONGEST_IDENTIFIER)
+        if not identifier:
+            raise self.missing("identifier")
+        return identifier
 
     def sha256(self, field: str) -> str | None:
         value = self.values.get(field)

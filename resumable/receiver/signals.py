@@ -33,6 +33,9 @@ class ReceiverSignals:
         self.upload_expired = OrderedSignal(
             "upload_expired", "The sweeper removed an upload that was never finished: record.", lock
         )
+        self.upload_discarded = OrderedSignal(
+            "upload_discarded", "An unfinished upload was removed by its client or by the application: record.", lock
+        )
         self.upload_refused = OrderedSignal(
             "upload_refused",
             "An upload was answered with 400 or more: status, sentence, record (None before it is known).",

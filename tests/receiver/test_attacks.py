@@ -491,7 +491,7 @@ FILE = part("file", b"01234567", '; filename="x"')
     "body",
     [
         part("a", b"") * 100_000 + FILE + b"--b--",
-        part("a", b"") * 33 + FILE + b"--b--",
+        part("a", b"") * 65 + FILE + b"--b--",
         part("a", b"", '; x="' + "y" * 1_000_000 + '"') + FILE + b"--b--",
         b"--b\r\n" + b"X: y\r\n" * 100_000 + b"\r\n" + FILE + b"--b--",
         b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\n\r\n--c--\r\n" + FILE + b"--b--",

@@ -450,7 +450,7 @@ class FailingStore:
     def create(self, key: str, record: UploadRecord) -> None:
         raise self.error
 
-    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+    def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
         raise self.error
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:

@@ -177,7 +177,9 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
             ),
             _CODE,
         ),
-        **dict.fromkeys(("throttle_progress_callbacks", "auto_upload", "completion_delay", "deliver"), _OURS),
+        **dict.fromkeys(
+            ("throttle_progress_callbacks", "auto_upload", "completion_delay", "cancel_deletes", "deliver"), _OURS
+        ),
     }
 )
 """The options that are not flags, and why."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..store.base import UploadRecord
 from .bucket import Bucket
 from .quotas import OpenUploads
 
@@ -22,3 +23,9 @@ class ObjectPolicy:
     collected: bool | None
     part_size: int
     open_uploads: OpenUploads
+
+    def located(self, record: UploadRecord) -> UploadRecord:
+        """Return the record with the URL of its object (``s3://…``), if that is published."""
+        if record.published is None:
+            return record
+        return replace(record, path=f"s3://{self.bucket.name}/{self.bucket.prefix}{record.published}")

@@ -179,16 +179,25 @@ class S3Store:
         with upload:
             return upload.forget(record)
 
-    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+    def discard(self, key: str) -> UploadRecord | None:
+        """See :meth:`Store.discard`. Only a request that finishes the upload is known to be in it."""
+        upload = self.open(key)
+        if upload is None or upload.record.published is not None:
+            return None
+        with upload:
+            upload.discard()
+        return upload.record
+
+    def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Lists all objects of the store, but reads only as many records as needed."""
         newest = sorted(inventory(self._bucket), key=lambda kept: kept.touched, reverse=True)
         found: list[UploadStatus] = []
         with ThreadPoolExecutor(_AT_ONCE, "resumable-records") as pool:
             for start in range(0, len(newest), _AT_ONCE):
                 for status in pool.map(self._status, newest[start : start + _AT_ONCE]):
-                    if status is not None and status.record.tenant == tenant:
+                    if status is not None and tenant in (None, status.record.tenant):
                         found.append(status)
-                if len(found) >= limit:
+                if limit is not None and len(found) >= limit:
                     break
         return iter(found[:limit])
 
@@ -197,7 +206,7 @@ class S3Store:
         with suppress(ValueError, TypeError):
             snapshot = self._records.read(f"{home_of(kept.key)}record")
             if snapshot is not None:
-                record = snapshot.state.record
+                record = self._policy.located(snapshot.state.record)
                 if record.published is not None:
                     return UploadStatus(record, record.total_chunks, record.total_size, snapshot.modified)
                 return UploadStatus(record, *kept.stored.get(snapshot.state.generation, (0, 0)), kept.touched)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..messages import Refusal
 from ..store.base import Discarded, UploadRecord, other_hash
@@ -37,7 +37,7 @@ class ObjectUpload:
         self._key = key
         self._home = home_of(key)
         self._opened = snapshot
-        self.record = snapshot.state.record
+        self.record = policy.located(snapshot.state.record)
         self._plan = PartPlan(self.record.plan, policy.part_size)
         self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan)
         self._lease = Lease(
@@ -167,26 +167,29 @@ class ObjectUpload:
             state = replace(state, record=replace(state.record, published=state.target), upload_id=None)
             self._lease.write(state)
             self.remove_chunks()
-            return state.record
+            return self._policy.located(state.record)
 
     def notify_once(
-        self, callback: Callable[[UploadRecord], object] | None = None, *, collected: bool = False, session: str = ""
-    ) -> bool:
+        self,
+        callback: Callable[[UploadRecord], Mapping[str, Any] | None] | None = None,
+        *,
+        collected: bool = False,
+        session: str = "",
+    ) -> UploadRecord | None:
         """See :meth:`StoredUpload.notify_once`."""
         published_before = not self._lease.held
         if not self._lease.acquire(lambda state: state.record.published is None or state.record.announced):
-            return False
+            return None
         with self._kept():
             record = self._lease.state.record
             if published_before:
                 self.remove_chunks()
-            if callback is not None:
-                callback(record)
+            result = None if callback is None else callback(self._policy.located(record))
             owned = collected if self._policy.collected is None else self._policy.collected
             sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
-            announced = replace(record, announced=True, collected=owned, sessions=sessions)
+            announced = replace(record, announced=True, collected=owned, sessions=sessions, result=result)
             self._lease.release(replace(self._lease.state, record=announced))
-            return True
+            return self._policy.located(announced)
 
     def published(self) -> ObjectTombstone | None:
         """See :meth:`StoredUpload.published`."""
@@ -249,7 +252,7 @@ def tombstone(policy: ObjectPolicy, key: str, snapshot: Snapshot) -> ObjectTombs
     """Return what is remembered of the published upload of this record."""
     return ObjectTombstone(
         policy.bucket,
-        snapshot,
+        replace(snapshot, state=replace(snapshot.state, record=policy.located(snapshot.state.record))),
         _digests(home_of(key), snapshot.state),
         collected=policy.collected,
         forget_after=policy.forget_after,

@@ -253,8 +253,15 @@ class Store(Protocol):
         Does nothing if ``record`` is not that of the upload with this key, for example because another one has begun.
         """
 
-    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
-        """Return the uploads of a tenant, open and done, the most recently changed first. Locks nothing."""
+    def discard(self, key: str) -> UploadRecord | None:
+        """Remove the unfinished upload of this key with its chunks, and return its record.
+
+        Return None if there is no upload, or if it is published. Raises :class:`Refusal` (409) if a request is known to
+        have the upload open.
+        """
+
+    def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
+        """Return the uploads of a tenant, or of all, open and done, the most recently changed first. Locks nothing."""
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
         """Remove the uploads that are too old, and return how many they were. Never removes one that is in use.

@@ -231,7 +231,27 @@ class FileStore:
         with upload:
             return upload.forget(record)
 
-    def uploads(self, tenant: str = "", limit: int = 200) -> Iterator[UploadStatus]:
+    def discard(self, key: str) -> UploadRecord | None:
+        """See :meth:`Store.discard`."""
+        state_fd = self._home.open()
+        if state_fd is None:
+            return None
+        with closing_fd(state_fd):
+            directory_fd = lock_directory(key, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if directory_fd is None:
+                if exists(key, state_fd):
+                    raise Refusal(409, "Another request is in this upload: cancel it first.", ("Retry-After", "1"))
+                return None
+            with closing_lock(directory_fd):
+                if self._remove_if_damaged(key, state_fd, directory_fd):
+                    return None
+                record = read_record(directory_fd)
+                if record.published is not None:
+                    return None
+                remove_upload(self._quotas, key, state_fd, directory_fd)
+                return record
+
+    def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Reads the time of every upload, but only as many records as needed."""
         found: list[UploadStatus] = []
         state_fd = self._home.open()
@@ -239,10 +259,10 @@ class FileStore:
             with closing_fd(state_fd):
                 newest = sorted(((_last_change(name, state_fd), name) for name in _keys(state_fd)), reverse=True)
                 for _, name in newest:
-                    if len(found) >= limit:
+                    if limit is not None and len(found) >= limit:
                         break
                     status = _status(name, state_fd)
-                    if status is not None and status.record.tenant == tenant:
+                    if status is not None and tenant in (None, status.record.tenant):
                         found.append(replace(status, record=self._policy.located(status.record)))
         return iter(sorted(found, key=lambda status: status.touched, reverse=True))
 
