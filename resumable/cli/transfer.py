@@ -34,7 +34,7 @@ from .output.exit_codes import (
     plugin_in_words,
 )
 from .output.json_events import JsonEvents
-from .output.library_log import describe, library_log
+from .output.library_log import describe, library_log, log_line
 from .output.resume_command import command_again
 from .output.stats import RunStats
 from .params.command import console, styled
@@ -48,6 +48,7 @@ from .params.sources import (
     is_missing,
 )
 from .params.stdio import standard_input
+from .runs import UnderWay, exclusive
 
 __all__ = ["OutputOptions", "Transfer"]
 
@@ -61,6 +62,7 @@ class OutputOptions(NamedTuple):
     quiet: bool
     verbose: int
     json: bool
+    log_file: str | None
 
 
 class Transfer:
@@ -96,7 +98,6 @@ class Transfer:
             raise click.UsageError(plugin_in_words(error)) from None
         self._display: Display = display("none", self._console, self._session, self._stats)
         self._outage_reported = threading.Lock()
-        self._level = logging.DEBUG if output.verbose > 1 else logging.WARNING
 
     def run(self, selection: Selection, *, dry: bool, ignore_missing: bool) -> int:
         """Upload the selected files, or list them if ``dry``, say how it went, and return the exit code.
@@ -113,11 +114,21 @@ class Transfer:
             return self._end(stop.exit_code)
         if not found:
             return self._end(self._nothing())
+        paths = [item.path for item in found if isinstance(item, Found) and item.path != STREAM]
         try:
-            with self._session as session, library_log(self._note, self._level):
+            with (
+                exclusive(self._target, paths),
+                self._session as session,
+                library_log(self._note, requests=self._output.verbose > 1, file=self._output.log_file),
+            ):
                 code, skipped = self._send(session, found, piped=selection.piped)
         except Interrupted as stop:
             return self._end(stop.exit_code)
+        except UnderWay as other:
+            self._session.close()
+            self._errors.append(other)
+            self._say(report.failure(str(other)), always=True)
+            return self._end(ExitCode.BUSY)
         return self._end(code, skipped)
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -190,6 +201,7 @@ class Transfer:
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:
                 self._say(styled(("left out: ", "yellow"), as_flags(str(error))))
+                self._tell("left_out", as_flags(str(error)))
                 if self._records is not None and error.option != "unique_identifier":
                     self._records.skipped += 1
                 return False
@@ -208,6 +220,7 @@ class Transfer:
             self._fail(error)
             return
         self._say(styled(("left out: ", "yellow"), text))
+        self._tell("left_out", text)
         if self._records is not None:
             self._records.skipped += 1
 
@@ -215,6 +228,7 @@ class Transfer:
         """Count and show the error of something that does not even become a file of the session."""
         self._errors.append(error)
         self._say(report.failure(text or str(error)), always=True)
+        self._tell("failed", text or str(error))
 
     def _nothing(self) -> ExitCode:
         """Say that there is nothing to send, if nothing has been said about it yet, and return the exit code."""
@@ -251,7 +265,9 @@ class Transfer:
         limit = self._session.options.max_chunk_retries
         again = isinstance(error, RetriesExhausted) and (limit is None or attempt <= limit)
         if again and self._outage_reported.acquire(blocking=False):  # never released: it is said once
-            self._say(report.trouble(error, self._target, self._session.options.retry_for))
+            text = report.trouble(error, self._target, self._session.options.retry_for)
+            self._say(text)
+            self._tell("waiting", text.plain.removeprefix("waiting: "))
 
     def _file_done(self, file: ResumableFile) -> None:
         if not self._display.finished(file) and self._output.verbose:
@@ -264,16 +280,23 @@ class Transfer:
         elif failed == _MOST_FAILURES + 1:
             self._say(report.failure("more files; -v shows all of them"), always=True)
 
-    def _say(self, text: Text, *, always: bool = False, whole: bool = False) -> None:
+    def _say(self, text: Text, *, always: bool = False, whole: bool = False, logged: bool = True) -> None:
+        if logged:
+            log_line(text.plain)
         if always or not self._output.quiet:
             self._display.say(text, whole=whole)
 
     def _note(self, record: logging.LogRecord) -> None:
         """Show a record of the library's log."""
         line, text = describe(record)
-        self._say(line)
-        if self._records is not None and record.levelno >= logging.WARNING:
-            self._records.write("note", {"text": text})
+        self._say(line, logged=False)
+        if record.levelno >= logging.WARNING:
+            self._tell("warning", text)
+
+    def _tell(self, kind: str, text: str) -> None:
+        """Write a note for programs."""
+        if self._records is not None:
+            self._records.write("note", {"kind": kind, "text": text})
 
     def _list(self, found: Iterable[Found | SourceError]) -> int:
         """List what would be sent, for ``--dry-run``: on the standard output, unless that is for ``--json``."""

@@ -8,6 +8,7 @@ import click
 
 from .interruption import InterruptGuard
 from .output.exit_codes import SUMMARY
+from .output.library_log import log_flag
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
 from .params.connection import connection_flags, connection_of, is_target, split_target
@@ -42,7 +43,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         # The last argument is the target, also if it is the only one.
         missing = "'SOURCE…'." if is_target(target) else f"'TARGET': the URL to upload {target!r} to."
         raise click.UsageError(f"Missing argument {missing}", context)
-    output = OutputOptions(values["progress"], values["quiet"], values["verbose"], values["json"])
+    output = OutputOptions(values["progress"], values["quiet"], values["verbose"], values["json"], values["log_file"])
     connection = connection_of(context, target, values)
     with InterruptGuard() as signals, certificates(connection.cacert):
         selection = selection_of(context, sources, values, connection.prefix, signals.wait)
@@ -81,6 +82,7 @@ command.params.extend(
             section=OUTPUT,
             help="Report each file and each retry; -vv also each chunk.",
         ),
+        log_flag(),
         Option(
             "--json",
             is_flag=True,

@@ -15,6 +15,7 @@ from .disposal import Disposal, Keep, Mark, Move
 from .inbox import Inbox
 from .interruption import InterruptGuard
 from .output.exit_codes import SUMMARY
+from .output.library_log import log_flag
 from .params import types
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
@@ -66,7 +67,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     disposal: Disposal = Mark() if values["mark"] else Keep()
     if values["move_to"]:
         disposal = Move(root, values["move_to"])
-    output = WatchOutput(values["quiet"], values["verbose"], values["json"])
+    output = WatchOutput(values["quiet"], values["verbose"], values["json"], values["log_file"])
     given = {**values, "files_from": None, "null": False, "name": ""}
     with InterruptGuard() as signals, certificates(connection.cacert):
         selection = selection_of(context, sources, given, connection.prefix, signals.wait)
@@ -114,6 +115,7 @@ command.params.extend(
         *(flag for flag in connection_flags(_DEFAULTS) if flag.name not in _WITHOUT),
         Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Report only failures."),
         Option("-v", "--verbose", count=True, section=OUTPUT, help="Report also what begins; -vv all that is logged."),
+        log_flag(),
         Option("--json", is_flag=True, section=OUTPUT, help="Write each event to the standard output as JSON."),
     ]
 )

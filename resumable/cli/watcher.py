@@ -20,7 +20,7 @@ from .interruption import Interrupted
 from .output import report
 from .output.exit_codes import code_of_all, explain, plugin_in_words
 from .output.json_events import JsonEvents
-from .output.library_log import describe, library_log
+from .output.library_log import describe, library_log, log_line
 from .output.resume_command import command_again
 from .output.units import duration
 from .params.command import console, styled
@@ -39,6 +39,7 @@ class WatchOutput(NamedTuple):
     quiet: bool
     verbose: int
     json: bool
+    log_file: str | None
 
 
 class Watcher:
@@ -74,7 +75,10 @@ class Watcher:
     def run(self, *, once: bool) -> int:
         """Send what comes to rest, and return the exit code. ``once``: end when everything that is there was tried."""
         try:
-            with self._changes(self._wake), library_log(self._note, self._level):
+            with (
+                self._changes(self._wake),
+                library_log(self._note, requests=self._output.verbose > 1, file=self._output.log_file),
+            ):
                 while True:
                     self._wake.clear()
                     arrivals = self._look()
@@ -87,10 +91,6 @@ class Watcher:
         except Interrupted as stop:
             self._say(report.watch_stopped(stop, self._succeeded, command_again(self._typed)), always=True)
             return self._end(stop.exit_code)
-
-    @property
-    def _level(self) -> int:
-        return logging.DEBUG if self._output.verbose > 1 else logging.WARNING
 
     def _look(self) -> list[Arrival]:
         arrivals = self._inbox.look(time.monotonic())
@@ -211,11 +211,13 @@ class Watcher:
 
     def _note(self, record: logging.LogRecord) -> None:
         line, text = describe(record)
-        self._say(line)
+        self._say(line, logged=False)
         if self._records is not None and record.levelno >= logging.WARNING:
-            self._records.write("note", {"text": text})
+            self._records.write("note", {"kind": "warning", "text": text})
 
-    def _say(self, text: Text, *, always: bool = False) -> None:
+    def _say(self, text: Text, *, always: bool = False, logged: bool = True) -> None:
+        if logged:
+            log_line(text.plain)
         if always or not self._output.quiet:
             self._console.print(text, soft_wrap=True)
 

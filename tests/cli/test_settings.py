@@ -124,7 +124,7 @@ def test_a_variable_is_named_as_its_option(option: str, monkeypatch: pytest.Monk
 
 def test_no_variable_switches_a_protection_off() -> None:
     variables = {each.name: each.envvar for each in command.params if each.envvar}
-    assert set(variables) == {"token_file", "config", "chunk_size", "simultaneous_uploads", "progress"}
+    assert set(variables) == {"token_file", "config", "chunk_size", "simultaneous_uploads", "progress", "log_file"}
     assert not [name for name in ENVIRONMENT if isinstance(OPTIONS[name].default, bool)]
 
 
@@ -133,7 +133,7 @@ def test_no_variable_switches_a_protection_off() -> None:
     [
         ("RESUMABLE_CHUNK_SIZE", "big", "RESUMABLE_CHUNK_SIZE: 'big' is not a size"),
         ("RESUMABLE_CHUNK_SIZE", "0", "RESUMABLE_CHUNK_SIZE must be an integer ≥ 1, got 0"),
-        ("RESUMABLE_SIMULTANEOUS_UPLOADS", "x", "RESUMABLE_SIMULTANEOUS_UPLOADS: 'x' is not a valid integer"),
+        ("RESUMABLE_SIMULTANEOUS_UPLOADS", "x", "RESUMABLE_SIMULTANEOUS_UPLOADS: 'x' is not a number"),
         ("RESUMABLE_PROGRESS", "loud", "RESUMABLE_PROGRESS: 'loud' is not one of"),
         ("RESUMABLE_TOKEN_FILE", "nowhere", "RESUMABLE_TOKEN_FILE: No such file or directory: 'nowhere'"),
         ("RESUMABLE_URL", "example.com", "RESUMABLE_URL must be an http:// or https:// URL"),

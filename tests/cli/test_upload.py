@@ -309,7 +309,8 @@ def test_the_lines_say_where_the_run_is(
     )
     stuck = run("upload", "--retry-for", "1500ms", "--retry-interval", "0.2", "a.bin", "http://127.0.0.1:9/")
     assert re.search(
-        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 file, nothing has got through for \S+ s: Connection refused$",
+        r"^0 %, 0 B of 256 KiB, 0 B/s, -:-- left, 0 of 1 file, "
+        r"(?:waiting for the server, next try in \S+ s, )?nothing has got through for \S+ s: Connection refused$",
         stuck.err,
         re.MULTILINE,
     )

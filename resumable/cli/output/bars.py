@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ... import Resumable, ResumableFile
 from ..params.command import strip_control
-from .progress import fraction, pace, percent, reason
+from .progress import fraction, pace, percent, reason, waiting
 from .stats import RunStats
 from .units import (
     count,
@@ -112,6 +112,9 @@ class Bars:
         notes = []
         if stats.chunks_there:
             notes.append(Text(f"{count(stats.chunks_there)} of {count(stats.chunks, 'chunk')} already there", "dim"))
+        wait = waiting(self._session)
+        if wait:
+            notes.append(Text(wait, "yellow", no_wrap=True, overflow="ellipsis"))
         if stats.trouble is not None:
             waited = duration(int(time.monotonic() - stats.trouble.since))
             text = strip_control(f"nothing has got through for {waited}: {reason(stats.trouble.error)}")

@@ -51,6 +51,7 @@ class ExitCode(IntEnum):
     TLS = 7
     CHANGED = 8
     UNWRITABLE = UNWRITABLE
+    BUSY = 10
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -68,6 +69,7 @@ MEANINGS = {
     ExitCode.TLS: "no secure connection: the certificate is not trusted, or the server does not speak TLS",
     ExitCode.CHANGED: "a source changed while it was being sent, or the server lost chunks that it had confirmed",
     ExitCode.UNWRITABLE: "everything was done, but the standard output or a report cannot be written",
+    ExitCode.BUSY: "another upload of the same files to the same server is under way",
     ExitCode.HUNG_UP: "SIGHUP, the terminal was closed; the command that resumes was printed",
     ExitCode.INTERRUPTED: "Ctrl-C; the command that resumes was printed",
     ExitCode.TERMINATED: "SIGTERM; the command that resumes was printed",
@@ -76,7 +78,7 @@ MEANINGS = {
 
 SUMMARY = (
     "0 done, 1 some failed, 2 usage, 3 no source, 4 refused, 5 unreachable, 6 credentials, 7 TLS, 8 changed, "
-    "9 output, 130 Ctrl-C"
+    "9 output, 10 busy, 130 Ctrl-C"
 )
 """In a line, for the short help."""
 

@@ -46,6 +46,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "about": "the event whose handler raised",
         "handler": "the handler",
         "exception": "what it raised",
+        "kind": "what the note is about: warning, waiting for the server, left_out or failed",
         "text": "a warning or hint, as a sentence",
         "path": "path of the file, - for the standard input",
         "relative_path": "its name at the server",
@@ -93,7 +94,7 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     "file_progress": _NUMBERS,
     "file_success": _NUMBERS,
     "file_error": ("error", "reason", "status", "exit_code"),
-    "note": ("text",),
+    "note": ("kind", "text"),
     "planned": ("path", "relative_path", "size"),
     "status": (
         "path", "relative_path", "size", "unique_identifier", "state", "chunks", "chunks_already_there",

@@ -6,38 +6,73 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.text import Text
 
-from ..params.command import styled
+from ..params.command import OUTPUT, Option, styled
 from ..params.flags import as_flags
 
-__all__ = ["describe", "library_log"]
+__all__ = ["describe", "library_log", "log_flag", "log_line"]
 
 
 class _Handler(logging.Handler):
-    """Shows the records."""
+    """Shows warnings, and requests if they are wanted. The command itself reports what is between."""
 
-    def __init__(self, show: Callable[[logging.LogRecord], None]) -> None:
+    def __init__(self, show: Callable[[logging.LogRecord], None], *, requests: bool) -> None:
         super().__init__()
         self._show = show
+        self._requests = requests
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show the record."""
-        self._show(record)
+        if record.levelno >= logging.WARNING or (self._requests and record.levelno == logging.DEBUG):
+            self._show(record)
+
+
+def log_flag() -> Option:
+    """Return ``--log-file``."""
+    return Option(
+        "--log-file",
+        type=click.Path(dir_okay=False),
+        envvar="RESUMABLE_LOG_FILE",
+        show_envvar=True,
+        section=OUTPUT,
+        help="Append to this file, with times, what is reported and every request.",
+    )
 
 
 @contextmanager
-def library_log(show: Callable[[logging.LogRecord], None], level: int = logging.WARNING) -> Iterator[None]:
-    """Show the records of the library's log from this level on, within this block."""
+def library_log(
+    show: Callable[[logging.LogRecord], None], *, requests: bool = False, file: str | None = None
+) -> Iterator[None]:
+    """Show the warnings of the library's log within this block, and its ``requests``. ``file`` gets all of it.
+
+    Raises UsageError if the file cannot be written.
+    """
     logger = logging.getLogger("resumable")
-    handler, before = _Handler(show), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(level)
+    handlers: list[logging.Handler] = [_Handler(show, requests=requests)]
+    if file is not None:
+        try:
+            handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
+        except OSError as error:
+            raise click.UsageError(f"--log-file: {error.strerror}: {file!r}") from None
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    before = logger.level
+    for handler in handlers:
+        logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if requests or file is not None else logging.WARNING)
     try:
         yield
     finally:
         logger.setLevel(before)
-        logger.removeHandler(handler)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def log_line(text: str) -> None:
+    """Write what is reported to the file of the log, if there is one."""
+    logging.getLogger("resumable").info("%s", text, extra={"reported": True})
 
 
 def describe(record: logging.LogRecord) -> tuple[Text, str]:
@@ -46,4 +81,6 @@ def describe(record: logging.LogRecord) -> tuple[Text, str]:
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and str(error) not in text:
         text += f" {type(error).__name__}: {error}"
+    if record.levelno < logging.WARNING:
+        return styled(("request: ", "dim"), text), text
     return styled(("note: ", "yellow"), text), text

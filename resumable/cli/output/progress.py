@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from ... import Resumable, ResumableFile
@@ -15,7 +16,7 @@ from .units import (
     size,
 )
 
-__all__ = ["fraction", "pace", "percent", "progress_line", "reason"]
+__all__ = ["fraction", "pace", "percent", "progress_line", "reason", "waiting"]
 
 
 def progress_line(session: Resumable, stats: RunStats) -> str:
@@ -31,11 +32,20 @@ def progress_line(session: Resumable, stats: RunStats) -> str:
     ]
     if stats.chunks_there:
         parts.append(f"{count(stats.chunks_there)} of {count(stats.chunks, 'chunk')} already there")
+    wait = waiting(session)
+    if wait:
+        parts.append(wait)
     trouble = stats.trouble
     if trouble is not None:
         waited = duration(time.monotonic() - trouble.since)
         parts.append(f"nothing has got through for {waited}: {reason(trouble.error)}")
     return ", ".join(parts)
+
+
+def waiting(session: Resumable) -> str:
+    """Return when the next attempt begins, if there is nothing to do but to wait for it; else nothing."""
+    seconds = session.retry_in
+    return "" if seconds is None else f"waiting for the server, next try in {duration(max(math.ceil(seconds), 1))}"
 
 
 def pace(subject: Resumable | ResumableFile, stats: RunStats) -> tuple[str, str]:

@@ -1,0 +1,105 @@
+"""Two uploads of the same files at the same time, and what is logged and noted."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.command import Run
+from support.scripted_server import PATIENCE, ScriptedServer, answer, holding
+
+from resumable.cli.runs import UnderWay, exclusive
+from resumable.receiver import Server
+
+Make = Callable[..., Path]
+
+
+def begins(target: str, *paths: str) -> bool:
+    """Whether an upload of these files may begin."""
+    try:
+        with exclusive(target, paths):
+            return True
+    except UnderWay:
+        return False
+
+
+def test_of_two_uploads_that_share_a_file_the_second_does_not_begin(make: Make, tmp_path: Path) -> None:
+    make("a.bin")
+    Path("link.bin").symlink_to("a.bin")
+    runs = tmp_path / ".local" / "state" / "resumable" / "runs"
+    with exclusive("http://one/", ["a.bin", "b.bin"]):
+        assert not begins("http://one/", "b.bin", "c.bin")
+        assert not begins("http://one/", "link.bin")
+        assert begins("http://one/", "c.bin")
+        assert begins("http://one/")
+        assert begins("http://two/", "a.bin")
+        assert "http" not in "".join(path.read_text() for path in runs.glob("*.json"))
+    assert begins("http://one/", "a.bin", "b.bin")
+    assert not [*runs.glob("*.json")]
+
+
+def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
+    assert begins("http://one/", "a.bin")
+    left = tmp_path / ".local" / "state" / "resumable" / "runs" / "1-00.json"
+    left.write_text("{")
+    assert begins("http://one/", "a.bin")
+    assert not left.exists()
+
+
+def test_without_a_directory_for_state_uploads_begin(tmp_path: Path) -> None:
+    (tmp_path / ".local").write_text("no directory")
+    with exclusive("http://one/", ["a.bin"]):
+        assert begins("http://one/", "a.bin")
+
+
+@pytest.mark.programs
+def test_a_second_upload_of_the_same_files_says_so_until_the_first_has_ended(
+    start: Callable[..., subprocess.Popen[str]], run: Run, make: Make
+) -> None:
+    make()
+    with ScriptedServer() as server:
+        server.behave = holding
+        first = start("upload", "a.bin", server.url)
+        server.wait(lambda: server.uploads)
+        second = run("upload", "--json", "a.bin", server.url)
+        assert second.code == 10
+        assert f"is under way (process {first.pid})" in second.text
+        assert (second.events[-1]["event"], second.events[-1]["exit_code"]) == ("result", 10)
+        assert run("upload", "-n", "a.bin", server.url).code == 0
+        first.kill()
+        first.wait(PATIENCE)
+        server.behave = lambda request: (200, "") if request.chunk is not None else (404, "")
+        assert run("upload", "a.bin", server.url).code == 0
+
+
+def test_a_log_file_gets_what_is_reported_and_each_request(run: Run, make: Make, server: Server) -> None:
+    make()
+    ran = run("upload", "--log-file", "log.txt", "a.bin", f"{server.url}?token=s3cret")
+    assert ran.code == 0
+    assert "request: " not in ran.err
+    log = Path("log.txt").read_text(encoding="utf-8")
+    assert " DEBUG POST " in log
+    assert " INFO done: 1 file uploaded" in log
+    assert "s3cret" not in log
+    assert run("upload", "--log-file", "nowhere/log.txt", "a.bin", server.url).code == 2
+
+
+def test_very_verbose_shows_requests_and_no_line_twice(run: Run, make: Make, server: Server) -> None:
+    make()
+    ran = run("upload", "-vv", "a.bin", server.url)
+    assert "request: POST " in ran.err
+    assert "note: " not in ran.err
+    assert "uploading 'a.bin'" not in ran.err
+
+
+def test_notes_for_programs_say_what_they_are_about(run: Run, make: Make) -> None:
+    make()
+    make("b.txt")
+    sources = ("a.bin", "b.txt", "no")
+    with ScriptedServer(otherwise=answer(503)) as server:
+        flags = ("--json", "--retries", "1", "--retry-interval", "0", "--file-type", "bin")
+        ran = run("upload", *flags, *sources, server.url)
+    kinds = [event["kind"] for event in ran.events if event["event"] == "note"]
+    assert sorted(kinds) == ["failed", "left_out", "waiting"]
