@@ -215,7 +215,7 @@ class ConcurrencyController:
             # The threads that were too many for quick answers do not get in each other's way now.
             self._restart(few)
         elif self._before is None:
-            if now >= self._try_at:
+            if self._got_through and now >= self._try_at:
                 self._begin(self._done / self._spent, now, quick=quick)
         elif quick or self._windows > (1 if self._doubling else 2):
             self._conclude(self._done / self._spent, now)
@@ -234,7 +234,7 @@ class ConcurrencyController:
 
     def _more(self, rate: float, now: float) -> int:
         step = self.slots if self._doubling else max(1, self.slots // 4)
-        most = min(self._ceiling(now), int(PATIENCE * rate / max(self._size, 1))) if self._got_through else 0
+        most = min(self._ceiling(now), int(PATIENCE * rate / max(self._size, 1)))
         return max(self.slots, min(max(self.slots + step, FEW), most))
 
     def _less(self, *, quick: bool) -> int:

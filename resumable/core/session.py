@@ -397,10 +397,7 @@ class SessionCore:
             self.effects.progress(record.file)
         slots = self._slots
         identifier = slots.take(record)
-        if record.early:
-            # It will be held, so that nothing flows for a while.
-            self._concurrency.idle()
-        elif len(slots.live) >= slots.count:
+        if len(slots.live) >= slots.count:
             self._concurrency.busy(record.file.size_of(record.position))
         return record.file.lease(record, identifier, awaited=self._holds.awaits(record, slots.count))
 

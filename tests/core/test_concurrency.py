@@ -195,6 +195,20 @@ def test_a_server_that_is_gone_changes_nothing(bench: Bench) -> None:
     assert bench.window() == 6
 
 
+def test_nobody_tries_more_before_the_first_answer(bench: Bench) -> None:
+    """But with the first, at once."""
+    controller = bench.controller
+    controller.busy(MIB)
+    controller.measure(Flow(), 0.0)
+    for departed in range(1, 9):
+        bench.now = controller.measure_at
+        controller.measure(Flow(departed * MIB), bench.now)
+        assert controller.slots == FEW
+    controller.answered(MIB, 1.0)
+    controller.measure(Flow(8 * MIB), controller.measure_at + 6)
+    assert controller.slots == 6
+
+
 def test_nothing_is_learnt_while_a_slot_is_idle(bench: Bench) -> None:
     """Or if a chunk was stopped in between."""
     bench.controller.busy(MIB)
@@ -362,16 +376,4 @@ def test_a_session_that_has_too_little_to_do_learns_nothing() -> None:
     assert driver.core.measure_at == -math.inf
     driver.answer(leases[0])
     assert driver.wait() is None
-    assert driver.core.measure_at == math.inf
-
-
-def test_an_early_chunk_is_no_measure() -> None:
-    """It is held, so that nothing flows for a while."""
-    driver = Driver(mode="bookends", slots=FEW, most_slots=MOST, test_chunks=True, held_bytes=1000, smallest_held=1)
-    driver.add(9)
-    driver.upload()
-    first = driver.lease()
-    driver.ask(first)
-    driver.core.flow(first.id)
-    assert len(driver.leases()) == 2
     assert driver.core.measure_at == math.inf
