@@ -11,7 +11,7 @@ import logging
 import socket
 from pathlib import Path
 
-__all__ = ["AUTO", "socket_options"]
+__all__ = ["AUTO", "choices", "socket_options"]
 
 AUTO = "auto"
 """Choose bbr if the system allows it."""
@@ -19,6 +19,7 @@ AUTO = "auto"
 logger = logging.getLogger("resumable")
 
 _ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+_AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 _BEST = "bbr"
 
 
@@ -39,6 +40,11 @@ def socket_options(name: str | None, allowed: Path = _ALLOWED) -> list[tuple[int
     if name != AUTO:
         _warn(name, str(allowed))
     return []
+
+
+def choices() -> tuple[list[str], list[str]]:
+    """Return the controls that the system has, and those that programs may choose. Both are empty except on Linux."""
+    return _listed(_AVAILABLE), _listed(_ALLOWED)
 
 
 def _listed(allowed: Path) -> list[str]:

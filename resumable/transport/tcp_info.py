@@ -1,4 +1,4 @@
-"""What the system knows of a connection: its round trip, its losses, how fast it sends and what keeps it.
+"""What the system knows of a connection: its round trip, its losses, and what keeps it.
 
 Linux tells it, in a structure that only ever grows at its end. Elsewhere nobody does.
 """
@@ -16,19 +16,20 @@ _FIELDS = struct.Struct("=8x24I4Q6I4Q")
 """The structure up to ``tcpi_sndbuf_limited``, as of Linux 4.10."""
 
 
+_LONGEST_NAME = 16
+
+
 class TcpInfo(NamedTuple):
-    """Facts of one connection. Times are seconds, ``delivery_rate`` is bytes a second; ``limited`` are the seconds in
-    which something was sent, and those of them in which the receiver's window or the sender's buffer was too small."""
+    """Facts of one connection. Times are seconds: the mean and the least ``round_trip``, how long something was on its
+    way (``busy``), and how long of that the receiver had no room for more (``window_limited``)."""
 
     round_trip: float
     least_round_trip: float
     segments_sent: int
     segments_resent: int
-    segment_size: int
-    delivery_rate: int
     busy: float
     window_limited: float
-    buffer_limited: float
+    congestion_control: str
 
 
 def read_tcp_info(connection: socket.socket) -> TcpInfo | None:
@@ -37,6 +38,7 @@ def read_tcp_info(connection: socket.socket) -> TcpInfo | None:
         return None
     try:
         fields = _FIELDS.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size))
+        control = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _LONGEST_NAME)
     except (AttributeError, OSError, struct.error):
         return None
     return TcpInfo(
@@ -44,9 +46,7 @@ def read_tcp_info(connection: socket.socket) -> TcpInfo | None:
         least_round_trip=fields[31] / 1e6,
         segments_sent=fields[33],
         segments_resent=fields[23],
-        segment_size=fields[2],
-        delivery_rate=fields[34],
         busy=fields[35] / 1e6,
         window_limited=fields[36] / 1e6,
-        buffer_limited=fields[37] / 1e6,
+        congestion_control=control.partition(b"\0")[0].decode("ascii", "replace"),
     )

@@ -10,10 +10,12 @@ import click
 
 from ... import OptionError, Resumable
 from ...options import OPTIONS
+from ...transport import congestion
 from ..interruption import InterruptGuard
 from ..output.exit_codes import ExitCode, option_in_words
 from ..output.resume_command import LEFT_OUT, command_again
 from ..output.units import size
+from ..params import types
 from ..params.auth import (
     authorised,
     certificate_flag,
@@ -34,6 +36,7 @@ from ..params.responses import accept_response, response_flags
 from .connectivity import look_at_the_way
 from .diagnosis import Diagnosis
 from .finding import Finding
+from .measurement import conclusion, measure
 from .probe import Prober
 from .question import Question
 
@@ -54,6 +57,9 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     have. Then, if you agree, it uploads two small files as an upload would: it interrupts and resumes them, and asks
     whether the server has what it accepted. If the server refuses them, it tries other ways. The protocol has no way to
     delete, so the files stay at the server; their names are printed.
+
+    With --measure it sends chunks for so long instead, and says how fast that is and what limits it. Only a receiver of
+    this package is measured: it discards them.
     """
     options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
     success = options.get("success_statuses", OPTIONS["success_statuses"].default)
@@ -66,7 +72,8 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
     with InterruptGuard(), certificates(values["cacert"]):
-        return Doctor(target, options, _typed(context)).run(agreed=values["yes"])
+        doctor = Doctor(target, options, _typed(context))
+        return doctor.run(agreed=values["yes"]) if values["measure"] is None else doctor.measure(values["measure"])
 
 
 def _typed(context: click.Context) -> dict[str, list[str]]:
@@ -74,7 +81,7 @@ def _typed(context: click.Context) -> dict[str, list[str]]:
     values, _, _ = command.make_parser(context).parse_args(args=list(context.obj[1:]))
     flags = {}
     for option in command.params:
-        if not isinstance(option, click.Option) or option.name not in values or option.name == "yes":
+        if not isinstance(option, click.Option) or option.name not in values or option.name in ("yes", "measure"):
             continue
         name, value = option.name, values[option.name]
         if option.is_flag:
@@ -90,6 +97,7 @@ class Doctor:
 
     def __init__(self, target: str, options: dict[str, Any], typed: dict[str, list[str]]) -> None:
         self._target = target
+        self._options = options
         self._typed = typed
         self._prober = Prober(target, options)
         self._question = Question(target, options, typed, self._again)
@@ -111,6 +119,22 @@ class Doctor:
         if well:
             self._prescribe()
         return self._code
+
+    def measure(self, seconds: float) -> int:
+        """Look at the way, send chunks that are discarded for so many seconds, and return the exit code."""
+        if not self._show(look_at_the_way(self._target, self._again)):
+            return self._code
+        finding, _ = self._question.ask(self._prober)
+        if self._show([finding]):
+            self._show([self._measured(seconds)])
+        return self._code
+
+    def _measured(self, seconds: float) -> Finding:
+        if not self._prober.ours:
+            text = "only a receiver of this package discards what it is sent, and this is another server"
+            return Finding("measured", text, "type the command without --measure", ExitCode.REFUSED)
+        measured = measure(self._target, self._options, seconds)
+        return measured if isinstance(measured, Finding) else conclusion(measured, *congestion.choices())
 
     def _show(self, findings: Iterable[Finding]) -> bool:
         """Print the findings, and return whether none of them is bad."""
@@ -165,6 +189,13 @@ class Doctor:
 
 command.params.extend(
     [
+        Option(
+            "--measure",
+            type=types.duration,
+            metavar="TIME",
+            section=OTHER,
+            help="Send chunks that are discarded for so long, and say what limits the speed.",
+        ),
         Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the test files without asking."),
         *token_flags(),
         certificate_flag(),
