@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import signals, units
     from .asynchronous import UploadEvent
     from .core.states import ChunkState, FileState, SessionState
+    from .dispatch.transfers import SessionStats
     from .errors import (
         AuthenticationRefused,
         BlockedLoop,
@@ -61,6 +62,7 @@ __all__ = [
     "RetriesExhausted",
     "ServerRefused",
     "SessionState",
+    "SessionStats",
     "SourceChanged",
     "SourceError",
     "StateError",
@@ -93,6 +95,7 @@ _HOMES = {
     "ResumableChunk": ".file",
     "ResumableFile": ".file",
     "SessionState": ".core.states",
+    "SessionStats": ".dispatch.transfers",
     "Subscription": ".signals",
     "UploadEvent": ".asynchronous",
     "upload": ".simple",

@@ -20,7 +20,7 @@ from .core.states import FileState, SessionState
 from .dispatch.delivery import running_loop
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import FileEntry
-from .dispatch.transfers import TransferStats
+from .dispatch.transfers import SessionStats, TransferStats
 from .emitter import Emitter
 from .errors import FileRejected, UploadFailed, redact_url
 from .events import EventName
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .static_types import Extra, SessionOptions
 
-__all__ = ["Result", "Resumable", "Stats"]
+__all__ = ["Result", "Resumable"]
 
 HELD_BYTES = 16 * 1024 * 1024
 """The most bytes of chunks whose ends are held together."""
@@ -45,14 +45,6 @@ HELD_BYTES = 16 * 1024 * 1024
 
 _KEPT_BY_REQUESTS = 10
 """Connections to one server that a requests.Session keeps, unless its adapter was made for another number."""
-
-
-class Stats(NamedTuple):
-    """What a session does now. ``simultaneous_uploads`` is how many chunks may be on their way at once, ``active`` how
-    many are, or wait for their retry."""
-
-    simultaneous_uploads: int
-    active: int
 
 
 class Result(NamedTuple):
@@ -358,9 +350,9 @@ class Resumable(AsyncSession, Progress):
         return None if outcome is None else self._result(outcome)
 
     @property
-    def stats(self) -> Stats:
+    def stats(self) -> SessionStats:
         """How many chunks are on their way, and how many may be: that changes if ``simultaneous_uploads`` is "auto"."""
-        return Stats(*self._dispatcher.concurrency())
+        return self._dispatcher.stats()
 
     @property
     def files(self) -> list[ResumableFile]:

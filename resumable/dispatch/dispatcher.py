@@ -34,7 +34,7 @@ from .leases import LeaseManager, Perform
 from .registry import FileEntry, RunResults
 from .replay import missed, missed_chunks
 from .shared_state import SharedState
-from .transfers import TransferStats
+from .transfers import SessionStats, TransferStats
 from .waiter import Waiter
 from .workers import Workers
 
@@ -512,10 +512,10 @@ class Dispatcher:
             paused = SessionState.PAUSED is self._core.state or FileState.PAUSED is entry.core.state
             return self._transfers.of_file(entry, self._clock(), paused=paused)
 
-    def concurrency(self) -> tuple[int, int]:
-        """Return how many chunks may be on their way at once now, and how many are."""
+    def stats(self) -> SessionStats:
+        """Return what the session does now."""
         with self._lock:
-            return self._core.slots, self._core.active
+            return SessionStats(self._core.slots, self._core.active)
 
     def session_stats(self) -> TransferStats:
         """Return how many bytes of the session moved."""

@@ -13,7 +13,15 @@ from ..core.speed import SpeedMeter
 from ..transport.base import RequestControl
 from .registry import FileEntry
 
-__all__ = ["Transfer", "TransferStats", "Transfers"]
+__all__ = ["SessionStats", "Transfer", "TransferStats", "Transfers"]
+
+
+class SessionStats(NamedTuple):
+    """What a session does now: how many chunks may be on their way at once, and how many are, or wait for their
+    retry."""
+
+    simultaneous_uploads: int
+    active: int
 
 
 class TransferStats(NamedTuple):

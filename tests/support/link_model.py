@@ -40,7 +40,7 @@ class Line:
     broken_above: float = math.inf
     patience: float = 60.0
     told: bool = True
-    step: float = 0.005
+    step: float = 0.01
 
 
 class _Upload:
