@@ -18,7 +18,7 @@ from .hooks import Hooks
 from .options import Options
 from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals
-from .sources.directory import files
+from .sources.directory import Select, files
 
 __all__ = ["FileAdder"]
 
@@ -75,8 +75,9 @@ class FileAdder:
         self._begin([file])
         return file
 
-    def several(self, batch: Sequence[tuple[Any, Any]]) -> list[ResumableFile]:
-        """Add files, each a source and its relative path; see :meth:`Resumable.add_files`."""
+    def several(self, batch: Sequence[tuple[Any, Any]], left_out: Iterable[FileRejected] = ()) -> list[ResumableFile]:
+        """Add files, each a source and its relative path; see :meth:`Resumable.add_files`. ``left_out`` says what is no
+        part of the batch, and why."""
         self._refuse_closed()
         added: list[ResumableFile] = []
         skipped: list[Any] = []
@@ -87,6 +88,8 @@ class FileAdder:
             skipped.append(source)
             reasons.append(reason)
 
+        for reason in left_out:
+            skip(reason.source, reason)
         try:
             self._restrictions.make_room([source for source, _ in batch], self._dispatcher.count())
         except FileRejected as error:
@@ -121,11 +124,28 @@ class FileAdder:
         self._begin(added)
         return added
 
-    def directory(self, root: str | os.PathLike[str], pattern: str, exclude: Iterable[str]) -> list[ResumableFile]:
+    def directory(
+        self,
+        root: str | os.PathLike[str],
+        pattern: str,
+        exclude: Iterable[str],
+        *,
+        select: Select | None,
+        links: str,
+    ) -> list[ResumableFile]:
         """Add the files below a directory; see :meth:`Resumable.add_directory`."""
         self._refuse_closed()
         self._dispatcher.notify(Notice("before_add"))
-        return self.several(list(files(root, pattern, exclude)))
+        dead: list[FileRejected] = []
+
+        def skip(path: str) -> None:
+            dead.append(FileRejected(path, "links", "it is a link that leads nowhere"))
+
+        found = []
+        for each in files(root, pattern, exclude, select=select, links=links, dead=skip):
+            self._refuse_closed()
+            found.append(each)
+        return self.several(found, dead)
 
     def _refuse_closed(self) -> None:
         if self._dispatcher.state is SessionState.CLOSED:

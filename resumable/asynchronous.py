@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from .dispatch.delivery import running_loop
 from .dispatch.event_loop import in_thread, uninterrupted
@@ -194,10 +194,17 @@ class AsyncSession:
         return await in_thread(partial(self.add_files, sources))
 
     async def add_directory_async(
-        self, root: str | os.PathLike[str], pattern: str = "**/*", exclude: Iterable[str] = ()
+        self,
+        root: str | os.PathLike[str],
+        pattern: str = "**/*",
+        exclude: Iterable[str] = (),
+        *,
+        select: Callable[[str, bool], bool] | None = None,
+        links: Literal["follow", "skip", "error"] = "follow",
     ) -> list[ResumableFile]:
-        """Add the files of a directory as :meth:`add_directory` does, on a thread."""
-        return await in_thread(partial(self.add_directory, root, pattern, exclude))
+        """Add the files of a directory as :meth:`add_directory` does, on a thread, which also calls ``select``. It ends
+        if the session is closed meanwhile."""
+        return await in_thread(partial(self.add_directory, root, pattern, exclude, select=select, links=links))
 
     async def close_async(self) -> None:
         """End the session as :meth:`close` does, on a thread. It is closed afterwards even if the task is cancelled

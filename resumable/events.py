@@ -60,7 +60,13 @@ _ROWS = (
         coalesced=True,
     ),
     Event("progress", "progress", "session", (), "Bytes of any file were sent or confirmed.", coalesced=True),
-    Event("file_retry", "fileRetry", "file", ("file",), "A chunk of the file will be sent again."),
+    Event(
+        "file_retry",
+        "fileRetry",
+        "file",
+        ("file", "error", "attempt", "delay"),
+        "A chunk of the file will be sent again, delay seconds from now; attempt counts the failed ones.",
+    ),
     Event(
         "file_success",
         "fileSuccess",
@@ -90,7 +96,13 @@ _ROWS = (
     Event("before_cancel", "beforeCancel", "session", (), "The session is being cancelled."),
     Event("cancel", "cancel", "session", (), "The session was cancelled and its files removed."),
     Event("chunk_success", None, "chunk", ("chunk", "message"), "The server has the chunk."),
-    Event("chunk_retry", None, "chunk", ("chunk", "message"), "The chunk will be sent again."),
+    Event(
+        "chunk_retry",
+        None,
+        "chunk",
+        ("chunk", "message", "error", "attempt", "delay"),
+        "The chunk will be sent again, delay seconds from now; attempt counts the failed ones.",
+    ),
     Event("chunk_error", None, "chunk", ("chunk", "message"), "The chunk failed for good."),
     Event(
         "file_cancelled",

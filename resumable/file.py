@@ -7,6 +7,7 @@ consistent snapshot. Pickled, they become plain records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
 from .asynchronous import AsyncFile
@@ -18,6 +19,7 @@ from .errors import UnknownEvent, UploadCancelled
 from .events import EVENTS, FileEventName, canonical
 from .progress import Progress
 from .signals import Subscription
+from .units import size
 
 if TYPE_CHECKING:
     from .session import Resumable
@@ -292,6 +294,14 @@ class ResumableFile(AsyncFile, Progress):
     def __repr__(self) -> str:
         state = "of another process" if self._dispatcher.in_forked_child else self.state.value
         return f"<ResumableFile {self.relative_path!r}, {self.size} bytes, {state}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the file, a bar, and its state."""
+        moved = self._moved
+        error = f"<br>{escape(str(self.error))}" if self.error is not None else ""
+        bar = f'<progress max="{moved.size or 1}" value="{moved.transferred}"></progress>'
+        facts = f"{size(moved.transferred)} of {size(moved.size)}, {self.state.value}"
+        return f"<div><b>{escape(self.relative_path)}</b> {bar} {facts}{error}</div>"
 
     def __reduce__(self) -> Any:
         record = self._entry.record

@@ -27,7 +27,7 @@ _ELSEWHERE: Mapping[str, str] = MappingProxyType(
             name: f"it is an argument of add_file(): session.add_file(source, {name}=...)"
             for name in ("mime_type", "on", "relative_path", "unique_identifier")
         },
-        **dict.fromkeys(("exclude", "pattern"), "it is an argument of add_directory()"),
+        **dict.fromkeys(("exclude", "links", "pattern", "select"), "it is an argument of add_directory()"),
         "raise_errors": "it is an argument of join()",
         **dict.fromkeys(
             ("auth", "cert", "cookies", "proxies", "verify"),
@@ -434,9 +434,9 @@ class Options:
             raise OptionError("session", options.session, "None if a transport is given")
         return options
 
-    def with_query(self, query: Any) -> Options:
-        """Return these options with another ``query``."""
-        return Options(**{**vars(self), "query": _checked(OPTIONS["query"], query)})
+    def changed(self, name: str, value: Any) -> Options:
+        """Return these options with another value of this one. Raises OptionError."""
+        return Options(**{**vars(self), name: _checked(OPTIONS[name], value)})
 
     def __repr__(self) -> str:
         # No secret is shown, and no default.

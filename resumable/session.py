@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Resumable"]
 
+MOST_SHOWN = 10
+"""Reasons that a notebook shows."""
+
 HELD_BYTES = 16 * 1024 * 1024
 """The most bytes of chunks whose ends are held together."""
 
@@ -67,6 +71,18 @@ class Result(NamedTuple):
 
     def __bool__(self) -> bool:
         return not self.failed and not self.cancelled and not self.skipped
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: how many files ended how, and what kept others from it."""
+        counts = [(name, len(getattr(self, name))) for name in self._fields]
+        rows = [
+            f"<tr><th>{name}</th><td>{number}</td></tr>" for name, number in counts if number or name == "succeeded"
+        ]
+        reasons = [str(reason) for reason in (*self.errors, *self.skipped)]
+        shown = [f"<li>{escape(reason)}</li>" for reason in reasons[:MOST_SHOWN]]
+        if len(reasons) > MOST_SHOWN:
+            shown.append(f"<li>and {len(reasons) - MOST_SHOWN} more</li>")
+        return f"<table>{''.join(rows)}</table>" + (f"<ul>{''.join(shown)}</ul>" if shown else "")
 
 
 class Resumable(AsyncSession, Progress):
@@ -197,15 +213,24 @@ class Resumable(AsyncSession, Progress):
             return self._adder.several([item if isinstance(item, tuple) else (item, None) for item in sources])
 
     def add_directory(
-        self, root: str | os.PathLike[str], pattern: str = "**/*", exclude: Iterable[str] = ()
+        self,
+        root: str | os.PathLike[str],
+        pattern: str = "**/*",
+        exclude: Iterable[str] = (),
+        *,
+        select: Callable[[str, bool], bool] | None = None,
+        links: Literal["follow", "skip", "error"] = "follow",
     ) -> list[ResumableFile]:
         """Add the files below ``root`` that match ``pattern`` and none of ``exclude``.
 
-        Their relative paths begin with the name of the directory, as in a browser. Fires ``before_add`` first, as
-        resumable.js does for a dropped directory. Raises what :meth:`add_files` raises.
+        Their relative paths begin with the name of the directory, as in a browser. ``root`` may be a universal path.
+        ``select(path, is_directory)`` says of what is left, by its path below ``root``, whether a file is taken or a
+        directory looked into. ``links`` are followed, skipped, or an error. One that leads nowhere is left out, and in
+        ``skipped`` as a refused file is. Fires ``before_add`` first, as resumable.js does for a dropped directory.
+        Raises what :meth:`add_files` raises.
         """
         with self._dispatcher.adding():
-            return self._adder.directory(root, pattern, exclude)
+            return self._adder.directory(root, pattern, exclude, select=select, links=links)
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -215,6 +240,16 @@ class Resumable(AsyncSession, Progress):
         Raises StateError on a closed session.
         """
         self._dispatcher.upload()
+
+    def retry_failed(self) -> list[ResumableFile]:
+        """Go on with every file that has failed, from what is stored, and return them.
+
+        Raises StateError on a closed session.
+        """
+        failed = [file for file in self.files if file.state is FileState.ERROR]
+        for file in failed:
+            file.retry()
+        return failed
 
     def pause(self) -> None:
         """Pause the session: no request begins, and bodies stop. A request that waits for its answer may finish.
@@ -318,7 +353,7 @@ class Resumable(AsyncSession, Progress):
 
     def update_query(self, query: Any) -> None:
         """Send these extra parameters with later requests (resumable.js ``updateQuery``). Raises OptionError."""
-        options = self._options.with_query(query)
+        options = self._options.changed("query", query)
         self._hooks.give("query", options.query)
         self._options = options
 
@@ -329,6 +364,18 @@ class Resumable(AsyncSession, Progress):
         yield
         if unfinished:
             self._runner.delete(unfinished)
+
+    @property
+    def limit_rate(self) -> int | None:
+        """The option ``limit_rate``, which can be set at any time. Requests that are under way follow another limit at
+        once, and, if there was none, the next ones do. Raises OptionError."""
+        return self._options.limit_rate
+
+    @limit_rate.setter
+    def limit_rate(self, rate: int | None) -> None:
+        options = self._options.changed("limit_rate", rate)
+        self._runner.limit_rate(options.limit_rate)
+        self._options = options
 
     # -- facts ---------------------------------------------------------------------------------------------------
 

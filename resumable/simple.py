@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .adapters.callback import OnProgress, follow
 from .dispatch.event_loop import in_thread
 from .errors import UploadCancelled, WaitTimeout
 from .session import Result, Resumable
+from .sources.base import expand_home
 
 if TYPE_CHECKING:
     import threading
@@ -114,12 +115,14 @@ def _add(session: Resumable, source: Any, relative_path: str | PurePath | None, 
         raise TypeError("relative_path names one source; for several, use add_file() of a session")
     for item in sources:
         _raise_if_cancelled(cancel)
-        if isinstance(item, (str, os.PathLike)) and os.path.isdir(item):
-            session.add_directory(item)
+        if isinstance(item, (str, os.PathLike)) and os.path.isdir(expand_home(os.fsdecode(os.fspath(item)))):
+            session.add_directory(item, select=lambda *_: not _raise_if_cancelled(cancel))
         else:
             session.add_file(item, relative_path)
 
 
-def _raise_if_cancelled(cancel: threading.Event | None) -> None:
+def _raise_if_cancelled(cancel: threading.Event | None) -> Literal[False]:
+    """Raise UploadCancelled if it is. Otherwise return False."""
     if cancel is not None and cancel.is_set():
         raise UploadCancelled("the upload was cancelled")
+    return False

@@ -271,16 +271,16 @@ def test_an_unknown_option_that_is_near_to_none_names_none() -> None:
         Options.checked(zzzz=1)
 
 
-def test_options_cannot_be_changed_and_with_query_makes_others() -> None:
+def test_options_cannot_be_changed_and_changed_makes_others() -> None:
     options = Options.checked(chunk_size=5, query={"a": 1})
     with pytest.raises(AttributeError):
         options.chunk_size = 6  # type: ignore[misc]
     with pytest.raises(TypeError):
         options.query["a"] = 2
-    other = options.with_query({"b": 2})
+    other = options.changed("query", {"b": 2})
     assert (other.query, other.chunk_size, options.query) == ({"b": 2}, 5, {"a": 1})
     with pytest.raises(OptionError, match="query must be"):
-        options.with_query(5)
+        options.changed("query", 5)
 
 
 def test_a_mapping_given_is_copied() -> None:

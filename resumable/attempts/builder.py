@@ -34,8 +34,13 @@ class RequestBuilder:
         # A callable test_target makes the URLs of tests, whatever makes those of uploads.
         self._test_hooks = Hooks({"target": options.test_target})
         self._names = _names(options)
-        self._rate_limiter = None if options.limit_rate is None else RateLimiter(options.limit_rate)
+        self._rate_limiter = RateLimiter(options.limit_rate)
         self._local = threading.local()
+
+    def limit_rate(self, rate: int | None) -> None:
+        """Let bodies come no faster than so many bytes a second, all together. Bodies that were built without a limit
+        stay without."""
+        self._rate_limiter.rate = rate
 
     def test(self, facts: ChunkFacts, subjects: Subjects) -> Request:
         """Return the request that asks whether the server has the chunk."""
@@ -80,7 +85,7 @@ class RequestBuilder:
         elif "content-type" not in map(str.lower, headers):
             headers["Content-Type"] = "application/octet-stream"
         body: Body = ChunkBody(reader, *span, buffer=self._buffer(), form=made, base64=base64)
-        if self._rate_limiter is not None:
+        if self._rate_limiter.rate is not None:
             body = RateLimitedBody(body, self._rate_limiter, stopped)
         connect, read = options.timeout
         if final and read is not None:

@@ -36,6 +36,10 @@ class LeaseRunner:
         self._options = options
         self._context = AttemptContext(options, hooks, transport)
 
+    def limit_rate(self, rate: int | None) -> None:
+        """Limit the bytes a second of all requests together, from now on."""
+        self._context.requests.limit_rate(rate)
+
     def perform(self, transfer: Transfer, begin_send: BeginSend) -> Outcome:
         """Return the outcome of the lease. ``begin_send`` is called between the test and the sending of a chunk that
         the test did not find, with the outcome of the test, and says whether the chunk may be sent."""

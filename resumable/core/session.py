@@ -458,12 +458,15 @@ class SessionCore:
         if following is ChunkState.BACKOFF:
             if outcome.busy and not file.begun:
                 self._turn_away(record, lease, outcome)
+                due = self._retries.may_begin(now)
             else:
                 self._retries.schedule_retry(record, outcome, now)
                 self._slots.keep(lease.id)
+                due = self._retries.may_ask(record.due)
+            facts = outcome.error, max(record.retries, 1), max(due - now, 0.0)
             if not record.confirm:
-                self.effects.add("chunk_retry", file, lease.index, message=outcome.message)
-            self.effects.add("file_retry", file)
+                self.effects.add("chunk_retry", file, lease.index, message=outcome.message, extra=facts)
+            self.effects.add("file_retry", file, extra=facts)
             return
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:

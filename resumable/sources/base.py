@@ -7,6 +7,7 @@ two checks that agree, so that no upload is a mixture of two versions.
 from __future__ import annotations
 
 import errno
+import os
 import stat
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +17,17 @@ from typing import Any, NamedTuple, final
 
 from ..errors import SourceChanged, SourceError
 
-__all__ = ["FileVersion", "Reader", "Source", "as_source_errors", "named", "refuse_unless_countable"]
+__all__ = [
+    "FileVersion",
+    "Reader",
+    "Source",
+    "as_source_errors",
+    "expand_home",
+    "is_path_object",
+    "is_remote",
+    "named",
+    "refuse_unless_countable",
+]
 
 LARGEST_SIZE = 2**53 - 1
 """Bytes in the largest source: a server written in JavaScript rounds a larger number."""
@@ -92,6 +103,21 @@ def named(name: str | None, source: Any) -> str:
     if not name:
         raise SourceError(type(source).__name__, "it has no name; give one: add_file(…, relative_path='name.bin')")
     return name
+
+
+def expand_home(path: str) -> str:
+    """Return the path with the user's home for its ``~``, unless there is something of this very name."""
+    return os.path.expanduser(path) if path.startswith("~") and not os.path.lexists(path) else path
+
+
+def is_path_object(value: Any) -> bool:
+    """Return whether this is an object with ``open()`` and ``stat()``."""
+    return callable(getattr(value, "open", None)) and callable(getattr(value, "stat", None))
+
+
+def is_remote(value: Any) -> bool:
+    """Return whether this is a universal path to something else than a local file. It may still be an os.PathLike."""
+    return is_path_object(value) and getattr(value, "protocol", "") not in ("", "file", "local")
 
 
 def refuse_unless_countable(name: str, size: Any) -> None:

@@ -8,11 +8,12 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from ..errors import SourceError
-from .base import as_source_errors
+from ..errors import OptionError, SourceError
+from .base import as_source_errors, expand_home, is_remote
 
-__all__ = ["LinkedAgain", "files", "walk"]
+__all__ = ["LinkedAgain", "Select", "files", "walk"]
 
 Patterns = set[tuple[str, ...]]
 Select = Callable[[str, bool], bool]
@@ -26,26 +27,85 @@ class LinkedAgain(SourceError):
 
 
 def files(
-    root: str | os.PathLike[str], pattern: str = "**/*", exclude: str | Iterable[str] = ()
-) -> Iterator[tuple[Path, str]]:
+    root: Any,
+    pattern: str = "**/*",
+    exclude: str | Iterable[str] = (),
+    *,
+    select: Select | None = None,
+    links: str = "follow",
+    dead: Callable[[str], None] = lambda path: None,
+) -> Iterator[tuple[Any, str]]:
     """Find each regular file below ``root`` that the pattern takes, and yield it with its relative path, sorted.
 
     Relative paths begin with the name of ``root`` itself. ``pattern`` is matched below ``root``, ``**`` being any
     number of directories. ``exclude`` are patterns: if one of them matches the path below ``root`` or any part of it,
     the file is left out, or the directory with all that is in it.
 
-    Links are followed, but a directory that was walked already is not walked again through a link. Links that lead
-    nowhere are left out. Raises SourceError at once if ``root`` is missing or is not a directory, and on the way if a
-    directory cannot be read.
+    ``select(path, is_directory)`` says of what is left whether a file is taken, or a directory looked into.
+
+    ``links`` are followed, but a directory that was walked already is not walked again through a link; or they are
+    left out (``skip``), or raise SourceError (``error``). ``dead`` is called with each link that leads nowhere. Raises
+    SourceError at once if ``root`` is missing or is not a directory, and on the way if a directory cannot be read.
+
+    ``root`` may be a universal path: what has ``iterdir()``, ``is_dir()`` and ``name``. Its files are such paths, too,
+    and it knows nothing of links.
     """
-    root = Path(root)
+    if links not in ("follow", "skip", "error"):
+        raise OptionError("links", links, "'follow', 'skip' or 'error'")
+    chosen = _selector(pattern, exclude)
+
+    def both(path: str, is_directory: bool) -> bool:
+        return chosen(path, is_directory) and (select is None or select(path, is_directory))
+
+    if is_remote(root):
+        return _universal(root, both)
+    root = Path(expand_home(os.fspath(root)))
     with as_source_errors(str(root)):
         mode = root.stat().st_mode
     if not stat.S_ISDIR(mode):
         raise SourceError(str(root), "it is no directory; add_file() adds a file")
     name = os.path.basename(os.path.abspath(root))
-    found = walk(root, _selector(pattern, exclude), _raise_unless_linked)
+
+    def unlinked(path: str, is_directory: bool) -> bool:
+        if not both(path, is_directory):
+            return False
+        if not os.path.islink(whole := os.path.join(root, path)):
+            return True
+        if links == "error":
+            raise SourceError(whole, "it is a link, and links='error'")
+        return False
+
+    def failed(error: SourceError) -> None:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise error
+        if not isinstance(error, LinkedAgain) and os.path.islink(error.source):
+            dead(error.source)
+
+    found = walk(root, both if links == "follow" else unlinked, failed)
     return ((Path(entry), f"{name}/{path}" if name else path) for entry, path in found)
+
+
+def _universal(root: Any, select: Select) -> Iterator[tuple[Any, str]]:
+    """Yield the files below a universal path, sorted, with their relative paths."""
+    with as_source_errors(str(root)):
+        if not root.is_dir():
+            raise SourceError(str(root), "it is no directory; add_file() adds a file")
+
+    def found(directory: Any, above: str) -> Iterator[tuple[Any, str]]:
+        with as_source_errors(str(directory)):
+            entries = sorted(directory.iterdir(), key=lambda entry: str(entry.name))
+        for entry in entries:
+            path = f"{above}/{entry.name}" if above else str(entry.name)
+            with as_source_errors(str(entry)):
+                is_directory = bool(entry.is_dir())
+            if not select(path, is_directory):
+                continue
+            if is_directory:
+                yield from found(entry, path)
+            else:
+                yield entry, f"{root.name}/{path}" if root.name else path
+
+    return found(root, "")
 
 
 def walk(
@@ -109,11 +169,6 @@ def _entries(
     except SourceError as error:
         failed(error)
         return iter(())
-
-
-def _raise_unless_linked(error: SourceError) -> None:
-    if error.errno not in (errno.ENOENT, errno.ELOOP):
-        raise error
 
 
 def _selector(pattern: str, exclude: str | Iterable[str]) -> Select:

@@ -22,6 +22,9 @@ from .base import (
     Reader,
     Source,
     as_source_errors,
+    expand_home,
+    is_path_object,
+    is_remote,
     named,
     refuse_unless_countable,
 )
@@ -50,9 +53,9 @@ def make_source(source: Any, *, name: str | None = None) -> Source:
     """Make the source for a path (text or os.PathLike), an object with ``open()`` and ``stat()``, a binary file, bytes,
     or a binary stream.
 
-    A seekable file is uploaded from its first byte, wherever its position is, and must not be used by others
-    meanwhile; a stream is read to its end now; ``bytearray`` and ``memoryview`` are copied now. ``name`` is needed
-    if the source has none.
+    ``~`` is the user's home. A seekable file is uploaded from its first byte, wherever its position is, and must not be
+    used by others meanwhile; a stream is read from where it is to its end, now; ``bytearray`` and ``memoryview`` are
+    copied now. ``name`` is needed if the source has none.
 
     Raises SourceError for what is missing, unreadable, closed, no regular file, opened as text, or without a name.
     """
@@ -60,22 +63,13 @@ def make_source(source: Any, *, name: str | None = None) -> Source:
     with as_source_errors(name or kind):
         if isinstance(source, (bytes, bytearray, memoryview)):
             return BytesSource(named(name, source), bytes(source))
-        if isinstance(source, (str, os.PathLike)) and not _is_remote(source):
+        if isinstance(source, (str, os.PathLike)) and not is_remote(source):
             return _path_source(source, name)
         if callable(getattr(source, "read", None)):
             return file_source(source, name)
-        if _is_path_object(source):
+        if is_path_object(source):
             return _object_source(source, name)
     raise SourceError(name or kind, f"a {kind} is no path, object with open() and stat(), binary file or bytes")
-
-
-def _is_path_object(value: Any) -> bool:
-    return callable(getattr(value, "open", None)) and callable(getattr(value, "stat", None))
-
-
-def _is_remote(value: Any) -> bool:
-    """Return whether this is a universal path to something else than a local file. It may still be an os.PathLike."""
-    return _is_path_object(value) and getattr(value, "protocol", "") not in ("", "file", "local")
 
 
 def _refuse_unless_file(shown: str, mode: int) -> None:
@@ -139,7 +133,8 @@ class _PathSource(Source):
 
 
 def _path_source(given: Any, name: str | None) -> Source:
-    shown = os.fsdecode(os.fspath(given))
+    typed = os.fsdecode(os.fspath(given))
+    shown = expand_home(typed)
     if not shown:
         raise SourceError(name or "", "the path is empty")
     with as_source_errors(shown):
@@ -152,7 +147,7 @@ def _path_source(given: Any, name: str | None) -> Source:
             _refuse_unless_empty(shown, location)
         elif not os.access(location, os.R_OK, effective_ids=_EFFECTIVE):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    path = given if _is_path_object(given) else Path(shown)
+    path = given if is_path_object(given) and shown == typed else Path(shown)
     return _PathSource(name or os.path.basename(shown), path, shown, location, FileVersion.of(status))
 
 

@@ -18,23 +18,32 @@ _LARGEST = 64 * 1024
 
 
 class RateLimiter:
-    """Allows at most ``rate`` bytes a second, all callers together. Idle time is not made up for."""
+    """Allows at most ``rate`` bytes a second, all callers together; None is no limit. Idle time is not made up for."""
 
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
+    def __init__(self, rate: int | None) -> None:
+        self.rate = rate
         self._lock = threading.Lock()
         self._free_at = 0.0
-        self.piece = max(1, min(rate // _PIECES_A_SECOND, _LARGEST))
+
+    @property
+    def piece(self) -> int:
+        """The most bytes to ask for at once, so that they come evenly."""
+        rate = self.rate
+        return _LARGEST if rate is None else max(1, min(rate // _PIECES_A_SECOND, _LARGEST))
 
     def take(self, size: int, stopped: Callable[[], bool]) -> None:
         """Wait until so many bytes may be sent. Raises Stopped as soon as ``stopped()`` is true."""
+        rate = self.rate
         with self._lock:
             begin = max(self._free_at, time.monotonic())
-            self._free_at = begin + size / self._rate
-        while (left := begin - time.monotonic()) > 0:
+            self._free_at = begin if rate is None else begin + size / rate
+        while (left := begin - time.monotonic()) > 0 and self.rate == rate:
             if stopped():
                 raise Stopped
             threading.Event().wait(min(left, _SLICE))
+        if self.rate != rate:
+            # What is still to come goes by another limit, and nobody waits for what was to come under this one.
+            self._free_at = 0.0
 
 
 class RateLimitedBody:
@@ -50,10 +59,10 @@ class RateLimitedBody:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        size = self._rate_limiter.piece
         for piece in self._body:
-            view = memoryview(piece)
-            for start in range(0, len(view), size):
-                part = view[start : start + size]
+            rest = memoryview(piece)
+            while rest:
+                size = self._rate_limiter.piece
+                part, rest = rest[:size], rest[size:]
                 self._rate_limiter.take(len(part), self._stopped)
                 yield part

@@ -356,3 +356,28 @@ def test_adding_many_files_takes_no_longer_for_each(wire: ScriptedServer, make: 
             session.add_file(path, unique_identifier=Text(f"file {number}"))
         assert len(looked) < 2000
         session.cancel()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_that_leads_nowhere_is_skipped_by_its_name(wire: ScriptedServer, make: Make) -> None:
+    root = make("root/a.bin").parent
+    (root / "gone").symlink_to(root / "nowhere")
+    with Resumable(wire.url) as session:
+        (file,) = session.add_directory(root)
+        result = session.join(PATIENCE)
+    assert result.succeeded == (file,)
+    assert [(reason.source, reason.option) for reason in result.skipped] == [(str(root / "gone"), "links")]
+    assert not result
+
+
+def test_a_path_in_the_home_is_found_and_one_of_that_very_name_first(
+    wire: ScriptedServer, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    make("a.bin", 10)
+    make("work/~/b.bin", 20)
+    monkeypatch.chdir(tmp_path / "work")
+    with Resumable(wire.url) as session:
+        assert session.add_file("~/a.bin").size == 10
+        assert session.add_file(Path("~/b.bin")).size == 20

@@ -208,3 +208,23 @@ def test_an_unknown_signal_is_an_attribute_error_that_python_can_correct() -> No
     assert (caught.value.name, caught.value.obj) == ("file_sucess", session.signals)
     assert "file_success" in dir(session.signals)
     assert list(session.signals) == list(EVENTS)
+
+
+def test_a_retry_says_why_how_often_and_when(wire: ScriptedServer, make: Make) -> None:
+    now = [0.0]
+    answers = iter([(503,), (503,), (200,)])
+    wire.behave = lambda request: next(answers)
+    heard: list[tuple[Any, ...]] = []
+    options: dict[str, Any] = {"test_chunks": False, "chunk_retry_interval": lambda retries: retries / 100}
+    with Resumable(wire.url, clock=lambda: now[0], **options) as session:
+
+        def again(file: ResumableFile, error: Any, attempt: int, delay: float) -> None:
+            heard.append((error.status, attempt, round(delay, 6)))
+            now[0] += 1
+
+        def chunk_again(chunk: ResumableChunk, message: str, error: Any, attempt: int, delay: float) -> None:
+            heard.append((chunk.number, attempt))
+
+        session.on("file_retry", again)
+        session.add_file(make(), on={"chunk_retry": chunk_again})
+    assert heard == [(1, 1), (503, 1, 0.01), (1, 2), (503, 2, 0.02)]

@@ -16,6 +16,7 @@ from support.waiting import eventually
 from resumable import (
     ChunkState,
     FileState,
+    OptionError,
     Resumable,
     ResumableFile,
     RetriesExhausted,
@@ -513,3 +514,48 @@ def test_files_chunks_and_errors_pickle_as_plain_records(wire: ScriptedServer, m
         1,
     )
     assert failed.result.failed == (record,)
+
+
+def test_all_failed_files_go_on_at_once(wire: ScriptedServer, make: Make) -> None:
+    refused = {"a.bin", "c.bin"}
+    wire.behave = lambda request: (403,) if request.fields["resumableFilename"] in refused else (200,)
+    with Resumable(wire.url, test_chunks=False) as session:
+        first, second, third = session.add_files([make("a.bin"), make("b.bin"), make("c.bin")])
+        session.join(PATIENCE, raise_errors=False)
+        refused.clear()
+        assert session.retry_failed() == [first, third]
+        assert session.join(PATIENCE).succeeded == (first, third)
+        assert second.is_complete()
+        assert session.retry_failed() == []
+
+
+def test_a_notebook_shows_files_and_results_without_letting_names_in(wire: ScriptedServer, make: Make) -> None:
+    wire.behave = lambda request: (403, "<b>no</b>") if "x" in request.fields["resumableFilename"] else (200,)
+    with Resumable(wire.url, test_chunks=False) as session:
+        good = session.add_file(b"1" * 2048, relative_path="good.bin")
+        files = [session.add_file(b"1", relative_path=f"<x{number}>.bin") for number in range(12)]
+        result = session.join(PATIENCE, raise_errors=False)
+    assert good._repr_html_() == (
+        '<div><b>good.bin</b> <progress max="2048" value="2048"></progress> 2.00 KiB of 2.00 KiB, success</div>'
+    )
+    assert "&lt;x0&gt;" in files[0]._repr_html_()
+    shown = result._repr_html_()
+    assert "<tr><th>succeeded</th><td>1</td></tr><tr><th>failed</th><td>12</td></tr>" in shown
+    assert "<x0>" not in shown
+    assert "<li>and 2 more</li>" in shown
+
+
+def test_the_limit_of_the_rate_is_changed_while_bytes_flow(receiver_url: str, received: Path) -> None:
+    with Resumable(receiver_url, chunk_size=1 << 16, limit_rate=10_000, simultaneous_uploads=1) as session:
+        assert session.limit_rate == 10_000
+        file = session.add_file(bytes(1 << 20), relative_path="a.bin")
+        eventually(lambda: file.bytes_sent > 0)
+        # The rest would take longer than the test waits.
+        session.limit_rate = None
+        session.join(PATIENCE)
+        assert session.options.limit_rate is None
+        with pytest.raises(OptionError):
+            session.limit_rate = 0
+        session.limit_rate = 10_000_000
+        assert session.add_file(b"more", relative_path="b.bin").resumable_obj.join(PATIENCE)
+    assert (received / "a.bin").stat().st_size == 1 << 20

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from resumable.errors import SourceError
+from resumable.errors import OptionError, SourceError
 from resumable.sources.directory import files
 
 FILES = ["a.txt", "b/deep/er/x.csv", "b/y.txt", "b.txt", "c/.hidden", "c/z.CSV"]
@@ -189,7 +189,7 @@ def test_a_directory_that_may_not_be_read_is_told_and_not_left_out(mode: int) ->
     # As root no mode would refuse anything, so a process without rights walks.
     script = """if True:
         import os, sys
-        from resumable.errors import SourceError
+        from resumable.errors import OptionError, SourceError
         from resumable.sources.directory import files
         if os.getuid() == 0:
             os.setgroups([])
@@ -209,3 +209,79 @@ def test_a_directory_that_may_not_be_read_is_told_and_not_left_out(mode: int) ->
         printed = subprocess.check_output([sys.executable, "-c", script, directory], timeout=60, text=True)
         closed.chmod(0o755)
     assert printed.startswith(f"{errno.EACCES} {closed}")
+
+
+def test_a_function_selects_files_and_directories(root: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def select(path: str, is_directory: bool) -> bool:
+        asked.append((path, is_directory))
+        return path != "b" and not path.endswith(".CSV")
+
+    assert relative(root, select=select) == ["root/a.txt", "root/b.txt", "root/c/.hidden"]
+    assert ("b", True) in asked
+    assert not any(path.startswith("b/") for path, _ in asked)
+    assert relative(root, "**/*.txt", select=lambda path, is_directory: is_directory or "y" in path) == ["root/b/y.txt"]
+
+
+@posix
+def test_links_are_left_out_or_refused_if_that_is_asked_for(root: Path) -> None:
+    (root / "d").symlink_to(root / "b")
+    (root / "e.txt").symlink_to(root / "a.txt")
+    plain = [f"root/{name}" for name in FILES]
+    assert relative(root, links="skip") == plain
+    assert "root/e.txt" in relative(root)
+    with pytest.raises(SourceError, match=r"/d.*links='error'"):
+        relative(root, links="error")
+    assert relative(root, links="error", exclude=["d", "e.txt"]) == plain
+    with pytest.raises(OptionError):
+        relative(root, links="maybe")
+
+
+@posix
+def test_links_that_lead_nowhere_are_named(root: Path) -> None:
+    (root / "gone").symlink_to(root / "nowhere")
+    (root / "loop").symlink_to(root / "loop")
+    dead: list[str] = []
+    assert relative(root, dead=dead.append) == [f"root/{name}" for name in FILES]
+    assert dead == [str(root / "gone"), str(root / "loop")]
+
+
+def test_a_home_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    monkeypatch.setenv("USERPROFILE", str(root.parent))
+    assert relative("~/root") == relative(Path("~/root")) == relative(root)
+
+
+class Universal:
+    """A path of somewhere else, as universal paths are."""
+
+    protocol = "memory"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = path.name
+
+    def iterdir(self) -> list[Universal]:
+        return [Universal(path) for path in self._path.iterdir()]
+
+    def is_dir(self) -> bool:
+        return self._path.is_dir()
+
+    def stat(self) -> Any:
+        return self._path.stat()
+
+    def open(self, mode: str) -> Any:
+        return self._path.open(mode)
+
+    def __str__(self) -> str:
+        return f"memory://{self._path}"
+
+
+def test_a_universal_path_is_walked_by_its_own_means(root: Path) -> None:
+    assert sorted(relative(Universal(root))) == sorted(relative(root))
+    assert relative(Universal(root), "**/*.txt", exclude=["y.txt"]) == ["root/a.txt", "root/b.txt"]
+    ((found, _),) = files(Universal(root), "a.txt")
+    assert isinstance(found, Universal)
+    with pytest.raises(SourceError):
+        relative(Universal(root / "a.txt"))

@@ -39,6 +39,8 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "bytes_sent": "bytes sent in this run, confirmed or in transit",
         "speed": "bytes per second",
         "error": "the name of the exception",
+        "attempt": "how many attempts at the chunk have failed",
+        "delay": "seconds until the next attempt",
         "result": "how many files ended how, an object",
         "reason": "the error as a sentence; in file_cancelled why: cancelled, removed, replaced, fail_fast or closed",
         "status": "the HTTP status of the answer, null if there was none",
@@ -93,6 +95,8 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     "progress": ("size", *_NUMBERS),
     "file_progress": _NUMBERS,
     "file_success": _NUMBERS,
+    "file_retry": ("reason",),
+    "chunk_retry": ("reason",),
     "file_error": ("error", "reason", "status", "exit_code"),
     "note": ("kind", "text"),
     "planned": ("path", "relative_path", "size"),
@@ -141,6 +145,9 @@ class JsonEvents:
             facts["result"]["skipped"] += self.skipped
         elif event in ("file_progress", "file_success"):
             facts |= _progress(arguments[0])
+        elif event in ("file_retry", "chunk_retry"):
+            error = arguments[-3]
+            facts |= {"error": type(error).__name__, "reason": str(error), "delay": round(arguments[-1], 3)}
         elif event == "file_error" and arguments[0].error is not None:
             error = arguments[0].error
             facts |= {
