@@ -12,8 +12,8 @@ import pytest
 from support.command import Run
 
 from resumable import identifiers
-from resumable.cli.params.auth import NO_TOKEN
-from resumable.cli.params.config import read_endpoint, save_endpoint
+from resumable.cli.doctor.endpoint import settings_of
+from resumable.cli.params.config import Endpoint, read_endpoint, save_endpoint
 from resumable.cli.params.connection import Connection, connection_of, split_target
 from resumable.cli.params.flags import ENVIRONMENT
 from resumable.cli.upload import command
@@ -243,9 +243,54 @@ def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:
     }
     save_endpoint(path, "lab", {"url": TARGET, **options})
     save_endpoint(path, "lab-2", {"url": TARGET})
-    assert read_endpoint(path, "lab") == (TARGET, options, NO_TOKEN, None, None)
+    assert read_endpoint(path, "lab") == Endpoint(TARGET, options)
     assert read_endpoint(path, "lab-2").options == {}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for name in ("lab", "l", "a b", ""):
         with pytest.raises(click.UsageError):
             save_endpoint(path, name, {"url": TARGET})
+
+
+def test_an_endpoint_may_accept_and_reject_answers(configure: Configure, run: Run) -> None:
+    configure(f'[endpoint.lab]\nurl = "{TARGET}"\naccept = ["200:stored"]\nreject = "*:quota"\n')
+    assert connect("a.bin", "lab:").options["accept_response"] is not None
+    configure(f'[endpoint.lab]\nurl = "{TARGET}"\naccept = "stored"\n')
+    assert "[endpoint.lab] accept: 'stored' does not begin with a status" in run("upload", "a.bin", "lab:").text
+
+
+def test_what_doctor_found_is_saved_without_secrets(configure: Configure) -> None:
+    flags = {
+        "chunk_size": ["--chunk-size", "8M"],
+        "dialect": ["--dialect", "flowjs"],
+        "headers": ["-H", "X-Lab: 3", "-H", "Authorization: Bearer s3cret"],
+        "query": ["--query", "token=s3cret"],
+        "success_statuses": ["--success-statuses", "200,202"],
+        "test_chunks": ["--no-test-chunks"],
+        "token_file": ["--token-file", "token"],
+        "accept": ["--accept", "200:a", "--accept", "202:b"],
+    }
+    settings, secret = settings_of(TARGET, flags)
+    assert secret == ["Authorization", "token"]
+    path = configure("", 0o600)
+    save_endpoint(path, "lab", settings)
+    assert "s3cret" not in path.read_text(encoding="utf-8")
+    endpoint = read_endpoint(path, "lab")
+    assert endpoint.options == {
+        "chunk_size": 8 * MIB,
+        "headers": {"X-Lab": "3"},
+        "success_statuses": (200, 202),
+        "test_chunks": False,
+    }
+    assert (endpoint.dialect, endpoint.token.file) == ("flowjs", str(Path("token").absolute()))
+    assert [each.status for each in endpoint.accept] == [200, 202]
+
+
+def test_doctor_saves_an_endpoint_that_an_upload_takes(run: Run, make: Any, server: Server, received: Path) -> None:
+    content = make().read_bytes()
+    ran = run("doctor", "--yes", "--save", "lab", server.url)
+    assert ran.code == 0, ran.err
+    assert "saved [endpoint.lab] in " in ran.text
+    assert run("upload", "a.bin", "lab:").code == 0
+    assert (received / "a.bin").read_bytes() == content
+    assert run("doctor", "--yes", "--save", "lab", server.url).code == 2
+    assert run("doctor", "--yes", "--save", "lab-2", f"{server.url}?token=s3cret").code == 2

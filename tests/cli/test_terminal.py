@@ -137,6 +137,7 @@ def test_a_server_that_is_down_is_said_under_the_bar(work: Path, make: Make) -> 
         screen = terminal.until(lambda text: re.search("^nothing has got through for [1-9]", text, re.MULTILINE))
         assert "waiting: cannot reach http://127.0.0.1:9/: Connection refused; trying again for" in screen
         assert screen.splitlines()[-1].endswith(": Connection refused")
+        terminal.until(lambda text: re.search("^waiting for the server, next try in [1-9]", text, re.MULTILINE))
         terminal.press("c")
         assert terminal.end() == 130
         assert "nothing has got through" not in terminal.text

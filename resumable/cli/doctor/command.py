@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ... import OptionError, Resumable
+from ...errors import redact_url
 from ...options import OPTIONS
 from ...transport import congestion
 from ..interruption import InterruptGuard
@@ -31,10 +33,12 @@ from ..params.command import (
     console,
     styled,
 )
+from ..params.config import check_new, config_flag, config_path, save_endpoint
 from ..params.flags import DIALECTS, dialect_flag, option_flags, options_from_context
 from ..params.responses import accept_response, response_flags
 from .connectivity import look_at_the_way
 from .diagnosis import Diagnosis
+from .endpoint import settings_of
 from .finding import Finding
 from .measurement import conclusion, measure
 from .probe import Prober
@@ -71,9 +75,18 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
         raise click.UsageError(option_in_words(error), context) from None
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
+    if values["save"]:
+        check_new(config_path(values["config"]), values["save"])
+        if redact_url(target) != target:
+            raise click.UsageError("--save: the URL has a secret in it; pass that with --token-file instead", context)
     with InterruptGuard(), certificates(values["cacert"]):
         doctor = Doctor(target, options, _typed(context))
-        return doctor.run(agreed=values["yes"]) if values["measure"] is None else doctor.measure(values["measure"])
+        if values["measure"] is not None:
+            return doctor.measure(values["measure"])
+        code = doctor.run(agreed=values["yes"])
+        if values["save"] and code == ExitCode.DONE:
+            doctor.save(config_path(values["config"]), values["save"])
+        return code
 
 
 def _typed(context: click.Context) -> dict[str, list[str]]:
@@ -81,7 +94,8 @@ def _typed(context: click.Context) -> dict[str, list[str]]:
     values, _, _ = command.make_parser(context).parse_args(args=list(context.obj[1:]))
     flags = {}
     for option in command.params:
-        if not isinstance(option, click.Option) or option.name not in values or option.name in ("yes", "measure"):
+        own = option.name in ("yes", "measure", "save", "config")
+        if not isinstance(option, click.Option) or option.name not in values or own:
             continue
         name, value = option.name, values[option.name]
         if option.is_flag:
@@ -173,12 +187,30 @@ class Doctor:
         given = [word for written in self._typed.values() for word in written]
         return command_again([name, *given, *words, target or self._target])
 
-    def _prescribe(self) -> None:
+    def save(self, path: Path, name: str) -> None:
+        """Write what works into the configuration file, without secrets. Raises UsageError if it cannot be written."""
+        settings, secret = settings_of(self._target, self._flags())
+        try:
+            save_endpoint(path, name, settings)
+        except OSError as error:
+            raise click.UsageError(f"--save: {error.strerror}: {str(path)!r}") from None
+        text = f"[endpoint.{name}] in {str(path)!r}; type: {command_again(['upload', 'FILE', f'{name}:'])}"
+        self._console.print(styled(("saved ", "green"), text), soft_wrap=True)
+        if secret:
+            left_out = f"left out, because it may be secret: {', '.join(secret)}; a token belongs into token_file"
+            self._console.print(styled(("note  ", "yellow"), left_out), soft_wrap=True)
+
+    def _flags(self) -> dict[str, list[str]]:
+        """Return the flags with which uploads work, as they are typed."""
         changes = {change.flag: list(change.words) for change in self._diagnosis.changes if change.words}
         flags = {**self._typed, **changes}
         if "test_chunks" in changes:
             # Of a server that says "present" to everything, nothing would be sent.
             flags.pop("trust_tests", None)
+        return flags
+
+    def _prescribe(self) -> None:
+        flags = self._flags()
         which = "Uploads of small files" if self._diagnosis.limited else "Uploads"
         what = f"{which} work with {'these flags' if flags else 'the defaults'}. Type:"
         words = [word for written in flags.values() for word in written]
@@ -197,6 +229,8 @@ command.params.extend(
             help="Send chunks that are discarded for so long, and say what limits the speed.",
         ),
         Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the test files without asking."),
+        Option("--save", metavar="NAME", section=OTHER, help="Save what works as an endpoint, for TARGET as NAME:."),
+        config_flag(),
         *token_flags(),
         certificate_flag(),
         dialect_flag(),

@@ -20,8 +20,19 @@ from ...options import Options
 from .auth import NO_TOKEN, Token
 from .command import ACCESS, Option
 from .flags import DIALECTS, FLAGS, IDENTIFIERS, flag_of
+from .responses import ResponsePattern, pattern
 
-__all__ = ["CONFIG", "Endpoint", "config_flag", "config_path", "read_endpoint", "save_endpoint", "split_endpoint"]
+__all__ = [
+    "CONFIG",
+    "Endpoint",
+    "check_new",
+    "config_flag",
+    "config_path",
+    "is_secret",
+    "read_endpoint",
+    "save_endpoint",
+    "split_endpoint",
+]
 
 CONFIG = "RESUMABLE_CONFIG"
 
@@ -42,6 +53,8 @@ class Endpoint(NamedTuple):
     token: Token = NO_TOKEN
     cacert: str | None = None
     dialect: str | None = None
+    accept: tuple[ResponsePattern, ...] = ()
+    reject: tuple[ResponsePattern, ...] = ()
 
 
 def config_flag() -> Option:
@@ -142,13 +155,15 @@ def _endpoint(table: Mapping[str, Any], where: str, directory: Path) -> Endpoint
         key = written.replace("-", "_")
         if key in _OWN_KEYS:
             own[key] = _text(value, f"{where} {written}")
+        elif key in ("accept", "reject"):
+            own[key] = _patterns(value, f"{where} {written}")
         elif key in _OPTION_OF:
             option = _OPTION_OF[key]
             options[option] = _value(option, value, f"{where} {written}")
         elif key == "token":
             raise click.UsageError(f"{where} token: put the token into a file of its own, and name that as token_file")
         else:
-            near = _near(key, (*_OWN_KEYS, *_OPTION_OF))
+            near = _near(key, (*_OWN_KEYS, "accept", "reject", *_OPTION_OF))
             raise click.UsageError(f"{where}: there is no setting {written!r}" + (f"; {near}" if near else ""))
     if "url" not in own:
         raise click.UsageError(f"{where}: url is missing")
@@ -177,6 +192,14 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
+def _patterns(value: Any, where: str) -> tuple[ResponsePattern, ...]:
+    """Read a list of what ``--accept`` takes, or one of it."""
+    try:
+        return tuple(pattern(_text(each, where)) for each in (value if isinstance(value, list) else [value]))
+    except click.BadParameter as error:
+        raise click.UsageError(f"{where}: {error.message}") from None
+
+
 def _value(option: str, value: Any, where: str) -> Any:
     """Return the value as the library takes it: a text is read as that of the flag is."""
     kind = FLAGS[option].type
@@ -199,15 +222,20 @@ def _near(name: str, known: Any) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def save_endpoint(path: Path, name: str, settings: Mapping[str, Any]) -> None:
-    """Append an endpoint to the file, which is made if it is missing, for the user alone.
-
-    Raises UsageError if the name cannot be one, or is taken, and OSError.
-    """
+def check_new(path: Path, name: str) -> None:
+    """Raise UsageError if the name cannot be that of an endpoint, or is taken."""
     if split_endpoint(f"{name}:") is None:
         raise click.UsageError(f"{name!r} is no name of an endpoint; use two or more letters, digits, - and _")
     if path.exists() and name in _read(path):
         raise click.UsageError(f"there is an endpoint {name!r} in {str(path)!r} already; choose another name")
+
+
+def save_endpoint(path: Path, name: str, settings: Mapping[str, Any]) -> None:
+    """Append an endpoint to the file, which is made if it is missing, for the user alone.
+
+    Raises what :func:`check_new` raises, and OSError.
+    """
+    check_new(path, name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"{key} = {_written(value)}" for key, value in settings.items()]
     with open(path, "a", encoding="utf-8", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:

@@ -86,7 +86,9 @@ def connection_of(
     dialect = values["dialect"] or endpoint.dialect
     options = {**defaults, **DIALECTS.get(dialect or "", {}), **endpoint.options, **given, "auto_upload": False}
     success = options.get("success_statuses", OPTIONS["success_statuses"].default)
-    options["accept_response"] = accept_response(values["accept"], values["reject"], success)
+    options["accept_response"] = accept_response(
+        values["accept"] or endpoint.accept, values["reject"] or endpoint.reject, success
+    )
     try:
         options["headers"] = authorised(options.get("headers", {}), _token(context, endpoint, values))
         Options.checked(target=endpoint.url, **options)

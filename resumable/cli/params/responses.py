@@ -11,7 +11,7 @@ import click
 from .command import SERVER, Option
 from .types import usage_errors
 
-__all__ = ["ResponsePattern", "accept_response", "response_flags"]
+__all__ = ["ResponsePattern", "accept_response", "pattern", "response_flags"]
 
 
 class ResponsePattern(NamedTuple):
