@@ -95,7 +95,8 @@ class Target:
 
     ``files`` is where the server puts finished files, if it can be seen from here: a directory, or a function that
     returns whether a file with these bytes is there. Without it, the checks believe what the server answers.
-    ``patience`` is how long to wait for a file that the server has acknowledged, in seconds.
+    ``patience`` is how long to wait for a file that the server has acknowledged, in seconds. ``rounds`` is how often
+    requests are sent at the same time, because what goes wrong then does not go wrong each time.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Target:
         *,
         files: str | Path | Callable[[bytes], bool] | None = None,
         patience: float = 2.0,
+        rounds: int = 5,
         chunk_size: int = CHUNK_SIZE,
         timeout: float | tuple[float, ...] = (10.0, 60.0),
         parameter_namespace: str = "",
@@ -116,6 +118,7 @@ class Target:
             raise OptionError("chunk_size", chunk_size, "16 or more: the checks cut chunks into parts")
         self.url = url
         self.chunk_size = chunk_size
+        self.rounds = rounds
         self.names = ParameterNames(
             **{field: options.get(name, OPTIONS[name].default) for field, name in _NAMES.items()},
             namespace=parameter_namespace,

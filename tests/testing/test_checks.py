@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from support.mutants import MUTATIONS, RightServer
-from support.scripted_server import ScriptedServer
+from support.scripted_server import ScriptedServer, Store
 
+from resumable import OptionError, UnknownOption
 from resumable.protocol.parameters import ParameterNames
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.testing import CHECKS, Outcome, Result, Target, run_checks
+from resumable.testing.checks import refusals
+from resumable.testing.runner import select
 
 NAMES = [check.name for check in CHECKS]
 
@@ -40,6 +43,15 @@ def test_the_right_server_passes_all_checks(received: Path) -> None:
         assert passed_all(checked(scripted.url, received), {})
 
 
+def test_the_store_of_other_tests_takes_what_clients_send() -> None:
+    senseless = {check.name for check in refusals.CHECKS} | {"short-chunk", "test-without-identifier"}
+    with ScriptedServer(behave=Store()) as scripted:
+        target = Target(scripted.url, chunk_size=1024)
+        results = list(run_checks(target, [check for check in CHECKS if check.name not in senseless]))
+        target.close()
+    assert ended(results, Outcome.FAILED) == {}
+
+
 def test_every_check_has_a_server_that_fails_it() -> None:
     assert sorted(MUTATIONS) == sorted(NAMES)
 
@@ -50,7 +62,7 @@ def test_every_check_has_a_server_that_fails_it() -> None:
 def test_a_mutation_fails_its_check_and_no_other(name: str, received: Path) -> None:
     server = MUTATIONS[name](received)
     with ScriptedServer(otherwise=server) as server.server:
-        results = checked(server.server.url, received, patience=0.0)
+        results = checked(server.server.url, received, patience=0.0, rounds=1)
     assert list(ended(results, Outcome.FAILED)) == [name]
     # Without that, some others can say nothing.
     silent = {name}
@@ -74,3 +86,33 @@ def test_the_receiver_passes_all_checks(received: Path, names: dict[str, Any]) -
     options["parameter_namespace"] = options.pop("namespace_parameter_name")
     with Server(receiver) as server:
         assert passed_all(checked(server.url, received, **options), {})
+
+
+@pytest.mark.parametrize(
+    ("options", "skipped"),
+    [
+        ({"params_in": "form"}, {"parameters-in-query", "chunk-as-body"}),
+        ({"params_in": "query"}, {"parameters-in-form"}),
+        ({"method": "octet"}, {"parameters-in-form"}),
+    ],
+)
+def test_what_the_user_says_of_parameters_holds_for_all_requests(
+    received: Path, options: dict[str, Any], skipped: set[str]
+) -> None:
+    names = ("small-file", "chunks-in-order", "parameters-in-query", "parameters-in-form", "chunk-as-body")
+    with ScriptedServer(otherwise=RightServer(received)) as server:
+        target = Target(server.url, files=received, chunk_size=1024, **options)
+        results = list(run_checks(target, select(names)))
+        target.close()
+        sent = [request for request in server.requests[1:3] if request.chunk]
+    assert ended(results, Outcome.FAILED) == {}
+    assert set(ended(results, Outcome.SKIPPED)) == skipped
+    assert all(bool(request.query) == (options != {"params_in": "form"}) for request in sent)
+    assert all(bool(request.form) == (options == {"params_in": "form"}) for request in sent)
+
+
+def test_an_option_that_no_session_has_is_refused() -> None:
+    with pytest.raises(UnknownOption, match="headers"):
+        Target("http://example.org/", header={})
+    with pytest.raises(OptionError, match="chunk_size"):
+        Target("http://example.org/", chunk_size=1)

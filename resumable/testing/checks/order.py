@@ -47,10 +47,11 @@ def backwards(target: Target) -> None:
 )
 def first_chunks_at_once(target: Target) -> None:
     """Send three chunks of six so that their last bytes come together, then the others."""
-    sample = Sample.of(target, 6)
-    at_once(target, sample, (1, 2, 3))
-    sample.deliver(4, 5, 6)
-    sample.expect_whole()
+    for _ in range(target.rounds):
+        sample = Sample.of(target, 6)
+        at_once(target, sample, (1, 2, 3))
+        sample.deliver(4, 5, 6)
+        sample.expect_whole()
 
 
 @check(
@@ -62,10 +63,11 @@ def first_chunks_at_once(target: Target) -> None:
 )
 def last_chunks_at_once(target: Target) -> None:
     """Send two chunks of four, and the others so that their last bytes come together."""
-    sample = Sample.of(target, 4)
-    sample.deliver(1, 2)
-    at_once(target, sample, (3, 4))
-    sample.expect_whole()
+    for _ in range(target.rounds):
+        sample = Sample.of(target, 4)
+        sample.deliver(1, 2)
+        at_once(target, sample, (3, 4))
+        sample.expect_whole()
 
 
 @check(
@@ -78,11 +80,12 @@ def last_chunks_at_once(target: Target) -> None:
 )
 def same_chunk_at_once(target: Target) -> None:
     """Send the second of three chunks twice, so that their last bytes come together."""
-    sample = Sample.of(target, 3)
-    sample.deliver(1)
-    at_once(target, sample, (2, 2))
-    sample.deliver(3)
-    sample.expect_whole()
+    for _ in range(target.rounds):
+        sample = Sample.of(target, 3)
+        sample.deliver(1)
+        at_once(target, sample, (2, 2))
+        sample.deliver(3)
+        sample.expect_whole()
 
 
 CHECKS: tuple[Check, ...] = (
