@@ -22,7 +22,8 @@ __all__ = ["FLOWJS", "FLOWJS_EXACT", "RESUMABLEJS", "RESUMABLEJS_EXACT"]
 RESUMABLEJS: Mapping[str, Any] = MappingProxyType(
     {"generate_unique_identifier": identifiers.resumablejs, "simultaneous_uploads": 3}
 )
-"""The identifiers of resumable.js, so that Python can continue the upload of a browser, and as many uploads at once."""
+"""The identifiers of resumable.js, so that Python can continue the upload of a browser, and as many uploads at once. To
+have another number: ``Resumable(target, **{**dialects.RESUMABLEJS, "simultaneous_uploads": "auto"})``."""
 
 FLOWJS: Mapping[str, Any] = MappingProxyType(
     {

@@ -125,3 +125,24 @@ def test_the_receiver_says_how_many_it_likes(tmp_path: Path, said: int, chunks: 
         session.join(PATIENCE)
     assert receiver.most_at_once <= said
     assert said < 3 or receiver.most_at_once > 3
+
+
+def workers() -> int:
+    """How many threads upload."""
+    return sum(thread.name.startswith("resumable-worker") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(("above", "least", "most"), [(1, 0, 2), (6, 4, 6)])
+def test_there_are_as_many_threads_as_uploads(above: int, least: int, most: int) -> None:
+    """More begin when they are needed, and those end that are not: to wake them for each chunk is not cheap."""
+    seen: list[int] = []
+    with (
+        PoolServer(think=thinking, keep_alive=True, busy_above=above) as server,
+        Resumable(server.url, chunk_size=CHUNK, chunk_retry_interval=0.02) as session,
+    ):
+        session.on("chunk_success", lambda: seen.append(workers()))
+        session.add_file(os.urandom(CHUNK * 100), relative_path="a.bin")
+        session.join(PATIENCE)
+    late = seen[len(seen) // 2 : -6]
+    assert max(seen) <= 6
+    assert least <= max(late) <= most
