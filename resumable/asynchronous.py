@@ -136,6 +136,7 @@ class AsyncSession:
     add_file: Callable[..., ResumableFile]
     add_files: Callable[..., list[ResumableFile]]
     add_directory: Callable[..., list[ResumableFile]]
+    cancel: Callable[[], None]
     close: Callable[[], None]
     _warned = False
 
@@ -205,6 +206,10 @@ class AsyncSession:
         """Add the files of a directory as :meth:`add_directory` does, on a thread, which also calls ``select``. It ends
         if the session is closed meanwhile."""
         return await in_thread(partial(self.add_directory, root, pattern, exclude, select=select, links=links))
+
+    async def cancel_async(self) -> None:
+        """Remove all files as :meth:`cancel` does, on a thread, because ``cancel_deletes`` sends requests."""
+        await uninterrupted(self.cancel)
 
     async def close_async(self) -> None:
         """End the session as :meth:`close` does, on a thread. It is closed afterwards even if the task is cancelled

@@ -23,6 +23,7 @@ from .units import size
 
 if TYPE_CHECKING:
     from .session import Resumable
+    from .transport.base import Reply
 
 __all__ = ["Chunks", "Registration", "ResumableChunk", "ResumableFile", "file_event"]
 
@@ -118,6 +119,13 @@ class ResumableFile(AsyncFile, Progress):
         """
         result = self._dispatcher.file_status(self._entry).result
         return None if result is None else dict(result)
+
+    @property
+    def response(self) -> Reply | None:
+        """The server's last answer about the file or a chunk of it, with ``status``, ``headers`` (their names are in
+        lower case), ``text`` and ``json()``; None before the first."""
+        response: Reply | None = self._dispatcher.file_status(self._entry).response
+        return response
 
     def is_complete(self) -> bool:
         """Return whether the server acknowledged every byte. A failed file is not complete."""

@@ -22,6 +22,7 @@ FOR_TYPES = {
     ("resumable.asynchronous", "resumable.file"),
     ("resumable.asynchronous", "resumable.session"),
     ("resumable.file", "resumable.session"),
+    ("resumable.file", "resumable.transport.base"),
 }
 """What names whom it belongs to, for type checkers and not when the program runs."""
 

@@ -136,6 +136,17 @@ def test_all_is_every_extra_that_users_may_want() -> None:
     assert set(named) == extras - {"all", "docs", "lint", "pythons", "test"}
 
 
+@pytest.mark.once
+def test_an_editable_install_is_a_path_that_type_checkers_follow(tree: Path, tmp_path: Path) -> None:
+    code = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
+    python(code, str(tmp_path), cwd=tree)
+    (path,) = tmp_path.glob("*.whl")
+    packed = zipfile.ZipFile(path)
+    (pth,) = (name for name in packed.namelist() if name.endswith(".pth"))
+    assert Path(packed.read(pth).decode().strip()).resolve() == tree.resolve()
+    assert not [name for name in packed.namelist() if name.endswith(".py")], "no finder, of which mypy knows nothing"
+
+
 def test_the_installed_distribution_is_this_one() -> None:
     assert importlib.metadata.version("resumable") == resumable.__version__
 

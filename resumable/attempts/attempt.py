@@ -63,6 +63,7 @@ class Attempt:
         self._ours = lease.ours
         self._proof = Proof.NONE
         self._result: dict[str, Any] | None = None
+        self._reply: Reply | None = None
         self._stored: tuple[tuple[int, int], ...] = ()
         self._believed = False
         self._listed = False
@@ -316,7 +317,7 @@ class Attempt:
                 request = request._replace(
                     headers={**request.headers, SESSION_HEADER: self._context.session_of(self._lease.file)}
                 )
-            reply = self._exchange(request)
+            reply = self._reply = self._exchange(request)
             self._remember(reply)
             there = messages.redirect_target(request.url, reply) if reply.status in (307, 308) else ""
             if not there or not messages.may_follow(request.url, there, self._options.redirect_origins):
@@ -426,6 +427,7 @@ class Attempt:
             believed=self._believed,
             proof=proof,
             result=self._result,
+            response=self._reply,
             any_order=self._any_order,
             max_uploads=self._max_uploads,
         )

@@ -156,13 +156,14 @@ class FileCore:
         self.reason: str | None = None
         self.message: str | None = None
         self.result: Mapping[str, Any] | None = None
+        self.response: Any = None
         self.progress = Notice("file_progress", key)
         self._split(plan, order)
 
     def begin_epoch(self) -> None:
         """Forget what went wrong, and let outcomes of what is on the wire change nothing."""
         self.epoch += 1
-        self.error = self.message = self.result = None
+        self.error = self.message = self.result = self.response = None
         self.whole = self.asked = self.untested = self.finished = self.listed = False
         self.lacked = 0
 

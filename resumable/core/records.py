@@ -97,9 +97,9 @@ class Outcome(NamedTuple):
     before the retry, if the user decides that. ``lacking``: the server said in so many words that it lacks the chunk.
     ``stored``: ranges of chunk indexes that the server said it has; ``listed``: and that these are all.
     ``believed``: there is only the word of a foreign server for what is present or stored. ``proof``: what the answers
-    say of the whole file. ``result``: what a receiver of this package tells of it. ``any_order``: they say that chunks
-    may come in any order. ``max_uploads``: how many requests at once they say that the server likes. ``plan``: the new
-    cut, if a hook replaced the bytes of the file.
+    say of the whole file. ``result``: what a receiver of this package tells of it. ``response``: the last answer.
+    ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many requests at once they say that
+    the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file.
     """
 
     kind: OutcomeKind
@@ -117,6 +117,7 @@ class Outcome(NamedTuple):
     believed: bool = False
     proof: Proof = Proof.NONE
     result: Mapping[str, Any] | None = None
+    response: Any = None
     any_order: bool = False
     max_uploads: int | None = None
     plan: ChunkPlan | None = None

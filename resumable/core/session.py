@@ -472,6 +472,8 @@ class SessionCore:
         if following is ChunkState.DONE:
             self._retries.progressed(record, now)
             self._slots.wake(record.attempt)
+        if outcome.response is not None:
+            file.response = outcome.response
         if outcome.result is not None:
             file.result = outcome.result
         if record.confirm:

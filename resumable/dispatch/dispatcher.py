@@ -63,13 +63,14 @@ if hasattr(os, "register_at_fork"):
 
 class FileStatus(NamedTuple):
     """The state of a file, its exception if it failed, the server's last answer about it, why it was cancelled,
-    and what a receiver of this package told of the whole file."""
+    what a receiver of this package told of the whole file, and that answer with its status and headers."""
 
     state: FileState
     error: Exception | None
     message: str | None
     reason: str | None
     result: Mapping[str, Any] | None
+    response: Any
 
 
 class Dispatcher:
@@ -504,7 +505,7 @@ class Dispatcher:
         with self._lock:
             core = entry.core
             self._core.acknowledge([entry.key])
-            return FileStatus(core.state, core.error, core.message, core.reason, core.result)
+            return FileStatus(core.state, core.error, core.message, core.reason, core.result, core.response)
 
     def file_stats(self, entry: FileEntry) -> TransferStats:
         """Return how many bytes of the file moved."""

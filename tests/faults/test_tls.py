@@ -159,3 +159,19 @@ def test_a_connection_that_is_stopped_stays_one_of_tls(authority: trustme.CA, bu
             control.begin(connection, b"GET / HTTP/1.1\r\n\r\n")
             control.stop(hard=True)
             assert connection.version() is not None
+
+
+def test_a_session_may_trust_whom_the_system_trusts(
+    authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusting_session = pytest.importorskip("resumable.adapters.truststore").trusting_session
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with ScriptedServer(context=server_context(authority)) as server:
+        text = failed_at_once(server.url, session=trusting_session, **BLIND)
+        assert "not trusted" in text
+        # Where OpenSSL looks for the certificates of the system.
+        monkeypatch.setenv("SSL_CERT_FILE", bundle)
+        server.behave = lambda request: (200,)
+        run = upload(server.url, content(10), session=trusting_session, **BLIND)
+    assert run.count("file_success") == 1

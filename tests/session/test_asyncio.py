@@ -317,7 +317,7 @@ def test_events_end_if_nothing_that_was_added_is_uploaded(wire: ScriptedServer, 
     run(main())
 
 
-@pytest.mark.parametrize("end", ["cancel", "close_async", "wait"])
+@pytest.mark.parametrize("end", ["cancel", "cancel_async", "close_async", "wait"])
 def test_events_end_with_the_session(end: str, wire: ScriptedServer, make: Make) -> None:
     async def main() -> list[str]:
         session = Resumable(wire.url)
@@ -339,7 +339,10 @@ def test_events_end_with_the_session(end: str, wire: ScriptedServer, make: Make)
         return names
 
     names = run(main())
-    assert names[-1:] == {"cancel": ["cancel"], "close_async": ["file_cancelled"], "wait": []}[end]
+    assert (
+        names[-1:]
+        == {"cancel": ["cancel"], "cancel_async": ["cancel"], "close_async": ["file_cancelled"], "wait": []}[end]
+    )
 
 
 def test_an_iteration_that_is_left_early_holds_nothing(wire: ScriptedServer, make: Make) -> None:

@@ -559,3 +559,21 @@ def test_the_limit_of_the_rate_is_changed_while_bytes_flow(receiver_url: str, re
         session.limit_rate = 10_000_000
         assert session.add_file(b"more", relative_path="b.bin").resumable_obj.join(PATIENCE)
     assert (received / "a.bin").stat().st_size == 1 << 20
+
+
+def test_a_file_has_the_answer_with_its_status_and_headers(wire: ScriptedServer, make: Make) -> None:
+    wire.behave = lambda request: (201, '{"id": 5}', {"X-Number": str(request.number)})
+    with Resumable(wire.url, test_chunks=False, chunk_size=5) as session:
+        file = session.add_file(make(size=10), on={"file_success": lambda file: heard.append(file.response.json())})
+        heard: list[Any] = []
+    assert file.response is not None
+    assert (file.response.status, file.response.headers["x-number"]) == (201, "2")
+    assert file.response.text == file.message
+    assert heard == [{"id": 5}]
+    wire.behave = lambda request: (403, "no")
+    with Resumable(wire.url, test_chunks=False) as session:
+        failed = session.add_file(make("b.bin"))
+        assert failed.response is None or failed.response.status == 403
+        session.join(PATIENCE, raise_errors=False)
+    assert failed.response is not None
+    assert (failed.response.status, failed.response.text) == (403, "no")
