@@ -95,6 +95,13 @@ class Options:
         validators.integer_or(AUTO, 1),
         "Number of chunks to upload at the same time. auto: begins with 3, and finds out how many are fastest.",
     )
+    max_connections: int = _row(
+        20,
+        None,
+        validators.integer(1),
+        "Maximum number of connections at the same time, for chunks and for tests of chunks whose turn has not come. "
+        "With one upload at a time there is one.",
+    )
     file_parameter_name: str = _row(
         "file", "fileParameterName", validators.text(), "Name of the form field that holds the bytes of the chunk."
     )

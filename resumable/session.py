@@ -135,10 +135,11 @@ class Resumable(AsyncSession, Progress):
             returned=lambda: self._dispatcher.consider(),
             plugins=plugins,
         )
+        connections = _connections(checked, self._hooks)
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(
             checked.session,
-            connections=(most or slots) + checked.cancel_deletes,
+            connections=max(most or slots, connections) + checked.cancel_deletes,
             congestion_control=checked.congestion_control,
         )
         self._owns_transport = checked.transport is None
@@ -148,6 +149,7 @@ class Resumable(AsyncSession, Progress):
             most_slots=most,
             test_chunks=checked.test_chunks,
             test_every_chunk=checked.test_every_chunk,
+            connections=connections,
             max_chunk_retries=checked.max_chunk_retries,
             retry_for=checked.retry_for,
             fail_fast=checked.fail_fast,
@@ -499,12 +501,22 @@ def _slots(options: Options) -> tuple[int, int | None]:
     """Return with how many uploads a session begins, and how many there may be if it finds that out itself."""
     if isinstance(options.simultaneous_uploads, int):
         return options.simultaneous_uploads, None
+    few = min(FEW, options.max_connections)
     if options.limit_rate is not None:
         # How fast more would be cannot be seen.
-        return FEW, FEW
+        return few, few
     if options.session is not None and not callable(options.session):
-        return FEW, _KEPT_BY_REQUESTS
-    return FEW, MOST
+        return few, min(_KEPT_BY_REQUESTS, options.max_connections)
+    return few, min(MOST, options.max_connections)
+
+
+def _connections(options: Options, hooks: Hooks) -> int:
+    """Return how many connections there may be if chunks are tested ahead, or 0 if they are not."""
+    alone = options.simultaneous_uploads == 1 or options.transport is not None
+    if alone or hooks.has("preprocess") or (options.session is not None and callable(options.session)):
+        # The user wants one request at a time, or has something for each of them that is made for so many uploads.
+        return 0
+    return options.max_connections if options.session is None else min(options.max_connections, _KEPT_BY_REQUESTS)
 
 
 def _delay(interval: Any) -> Callable[[int, int], float]:

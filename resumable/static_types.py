@@ -29,6 +29,7 @@ class SessionOptions(TypedDict, total=False):
 
     test_target: str | Callable[[list[str]], str] | None
     force_chunk_size: bool
+    max_connections: int
     file_parameter_name: str
     chunk_number_parameter_name: str | None
     chunk_size_parameter_name: str | None

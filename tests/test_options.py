@@ -127,6 +127,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "chunk_size": ([(1, 1), (2**40, 2**40), ("1048576", 2**20)], [0, -1, 1.0, True, "0", "1e3", "-1", "", "١", None]),
     "force_chunk_size": FLAG,
     "simultaneous_uploads": ([(1, 1), (64, 64), ("auto", "auto"), ("4", 4)], [0, -1, 2.0, None, "many", "0"]),
+    "max_connections": ([(1, 1), ("16", 16)], [0, -1, "0", "", None, 1.5]),
     "file_parameter_name": (NAMES[0], [*NAMES[1], None]),
     "chunk_number_parameter_name": OMITTED,
     "chunk_size_parameter_name": OMITTED,

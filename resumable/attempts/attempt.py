@@ -44,6 +44,10 @@ _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
 _SILENT = frozenset({401, 407, 429, 502, 503, 504})
 
 
+_AHEAD_TIMEOUT = 5.0
+"""Seconds for the answer to a test ahead: a server may have no thread for so many connections."""
+
+
 class Attempt:
     """One attempt at one chunk: a test, an upload, or both. Used once, by one worker."""
 
@@ -244,7 +248,11 @@ class Attempt:
         return request
 
     def _test_request(self, facts: ChunkFacts) -> Request:
-        return self._context.requests.test(facts, self._subjects)
+        request = self._context.requests.test(facts, self._subjects)
+        if not self._lease.ahead:
+            return request
+        connect, read = request.timeout
+        return request._replace(timeout=(connect, min(read or _AHEAD_TIMEOUT, _AHEAD_TIMEOUT)))
 
     # -- upload --------------------------------------------------------------------------------------------------
 

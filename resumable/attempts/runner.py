@@ -48,14 +48,14 @@ class LeaseRunner:
             if lease.prepare:
                 return self._prepare(entry)
             attempt = Attempt(self._context, transfer)
-            if lease.position == 0 and not lease.retries and not lease.confirm:
+            if lease.position == 0 and not (lease.retries or lease.confirm or lease.ahead):
                 size, count = entry.record.size, entry.plan.count
                 logger.info("uploading %r: %d bytes in %d chunks", entry.record.relative_path, size, count)
             if lease.confirm:
                 return attempt.completed(attempt.confirm())
             if lease.test:
                 tested = attempt.completed(attempt.test())
-                if tested.kind is not OutcomeKind.ABSENT:
+                if tested.kind is not OutcomeKind.ABSENT or lease.ahead:
                     return tested
                 if not begin_send(transfer, tested):
                     return tested._replace(kind=OutcomeKind.STOPPED)

@@ -11,7 +11,7 @@ are done are implied: every position below the cursor that is neither live nor r
 * ``believed``: the smallest range that contains every position for which there is only a foreign server's word.
 
 ``done + live + released == cursor`` always holds; ``done`` counts positions below the cursor. ``live + released`` is at
-most the number of slots, because released positions are leased first.
+most the number of slots and connections, because released positions are leased first.
 
 If all chunks of a file are stored, the file may still be *unproven*: the server has to confirm that it has the file.
 Until then the bytes of its last chunk do not count, so that progress does not show the file as finished.
@@ -72,15 +72,16 @@ class ActiveChunk:
     """The record of a slot that is taken. Owned by the session's core. ``prepare``: the slot is taken by the file's
     hooks; ``confirm``: by the question whether the server has the file.
 
-    ``attempt`` is the number of its latest attempt. When that began, the server had nothing of the file (``new``), and
-    new files were held back although there might have been room (``speculative``). ``failed`` is the number of the
-    session's latest attempt at the time of the failure. The next attempt is ``due`` then, or ``earliest`` if others get
-    through. ``limited`` counts failures of the kinds that get few attempts. ``early``: the chunk got its turn while
-    others had to be acknowledged before it, see ``holds``; ``flows``: bytes of its body are on their way. Its turn
-    began at the time ``leased``.
+    ``attempt`` is the number of its latest attempt. When that began, the server had nothing of the file (``new``),
+    and new files were held back although there might have been room (``speculative``). ``failed`` is the number of
+    the session's latest attempt at the time of the failure. The next attempt is ``due`` then, or ``earliest`` if
+    others get through. ``limited`` counts failures of the kinds that get few attempts. ``early``: the chunk got its
+    turn while others had to be acknowledged before it, see ``holds``; ``ahead``: it is only tested, see ``probes``;
+    ``flows``: bytes of its body are on their way. Its turn began at the time ``leased``.
     """
 
     __slots__ = (
+        "ahead",
         "attempt",
         "confirm",
         "consecutive_failures",
@@ -124,7 +125,7 @@ class ActiveChunk:
         self.state = state
         self.due = self.earliest = self.leased = 0.0
         self.attempt = self.failed = 0
-        self.new = self.speculative = self.early = self.flows = False
+        self.new = self.speculative = self.early = self.ahead = self.flows = False
         self.consecutive_failures = self.own_failures = 0
         self.successes_seen = 0
 
@@ -302,6 +303,23 @@ class FileCore:
         turn = self.released.get(position, NO_ATTEMPTS)
         return position > 0 and not turn.tested and not turn.retries and self.awaits_flowing(position)
 
+    @property
+    def may_be_ahead(self) -> bool:
+        """Whether the chunk at the cursor may be tested ahead of its turn. The first decides about the others, and the
+        last may be early."""
+        if self.state not in (FileState.READY, FileState.UPLOADING) or not self.prepared or not self.order.tests_ahead:
+            return False
+        if self.draining or self.confirming or self.untested or self.asked_enough:
+            return False
+        if self.cursor == 0:
+            return True
+        return self.bytes_skipped > 0 and self.cursor < self.order.count - 1 and self.is_done(0)
+
+    @property
+    def lacking(self) -> int:
+        """How many chunks were tested and wait to be sent."""
+        return sum(history.tested for history in self.released.values())
+
     def may_finish(self, position: int) -> bool:
         """Return whether everything is acknowledged that has to be before this position is whole at the server."""
         if not self.order.holds_ends or position == 0:
@@ -339,14 +357,22 @@ class FileCore:
             last = self.order.position(self.order.count - 1)
             position = last if self.believed is None else self.believed[1] - 1
             return ActiveChunk(self, self.epoch, position, confirm=True)
+        if not self.released:
+            return self._advance()
         position = self.next_position()
-        if self.released:
-            history = self.released.pop(position)
-        else:
-            history = NO_ATTEMPTS
-            self.cursor += 1
-            self._skip()
-        record = self.live[position] = ActiveChunk(self, self.epoch, position, history)
+        record = self.live[position] = ActiveChunk(self, self.epoch, position, self.released.pop(position))
+        return record
+
+    def take_ahead(self) -> ActiveChunk:
+        """Return a new record of the chunk at the cursor, which is only tested."""
+        record = self._advance()
+        record.ahead = True
+        return record
+
+    def _advance(self) -> ActiveChunk:
+        record = self.live[self.cursor] = ActiveChunk(self, self.epoch, self.cursor)
+        self.cursor += 1
+        self._skip()
         return record
 
     def lease(self, record: ActiveChunk, identifier: int, *, awaited: bool = False) -> Lease:
@@ -369,6 +395,7 @@ class FileCore:
             confirm=record.confirm,
             ours=self.ours,
             awaited=awaited,
+            ahead=record.ahead,
         )
 
     def store(self, position: int, size: int, *, skipped: bool, believed: bool = False) -> None:

@@ -23,7 +23,7 @@ class Lease(NamedTuple):
     the file, all chunks of which are taken for stored, or still has what it said it has of it; the chunk is the one to
     ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
     one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
-    ``awaited``: somebody wants to know when bytes of the chunk are on their way.
+    ``awaited``: somebody wants to know when bytes of the chunk are on their way. ``ahead``: it is no more than a test.
     """
 
     id: int
@@ -40,6 +40,7 @@ class Lease(NamedTuple):
     confirm: bool = False
     ours: bool = False
     awaited: bool = False
+    ahead: bool = False
 
 
 class Permission(FastEnum):

@@ -22,8 +22,8 @@ class SessionPolicy(NamedTuple):
     """The rules of a session. ``delay(retries, failures)`` is the seconds before a retry: ``retries`` counts the
     chunk's failed attempts, ``failures`` those since anything got through, and those since when other chunks did.
     ``slots`` is how many chunks may be on their way, or, if there is a number of ``most_slots``, with how many a
-    session begins that finds out by itself how many it needs.
-    ``test_every_chunk``: a server is also asked for chunks that it very probably lacks.
+    session begins that finds out by itself how many it needs. ``test_every_chunk``: a server is also asked for chunks
+    that it very probably lacks; with more ``connections`` than slots, chunks are tested ahead of their turn, too.
     ``retry_for`` is seconds without progress. ``held_bytes`` is the most that early chunks have together, 0 if there
     are none; each has at least ``smallest_held`` bytes."""
 
@@ -31,6 +31,7 @@ class SessionPolicy(NamedTuple):
     most_slots: int | None = None
     test_chunks: bool = True
     test_every_chunk: bool = False
+    connections: int = 0
     max_chunk_retries: int | None = 100
     retry_for: float | None = None
     fail_fast: bool = False

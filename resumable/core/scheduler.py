@@ -51,6 +51,27 @@ class FileQueue:
             return found or other
         return min(found, other, key=lambda file: self._queue_key(file)[1:])
 
+    def ahead(self, *, new: bool, most: int) -> FileCore | None:
+        """Return the first file of which a chunk may be tested ahead of its turn, or None if there is none, or if
+        ``most`` chunks of the files before it wait to be sent already. ``new``: it may be a new one."""
+        passed = []
+        found = None
+        for heap in (self._begun, self._new) if new else (self._begun,):
+            while heap and most > 0 and found is None:
+                key = heapq.heappop(heap)
+                file = self._files.get(key[-1])
+                if file is None or file.queue_key is not key:
+                    continue
+                if file.state not in _OPEN or not file.wants_turn:
+                    file.queue_key = None
+                    continue
+                passed.append((heap, key))
+                most -= file.lacking
+                found = file if file.may_be_ahead and most > 0 else None
+        for heap, key in passed:
+            heapq.heappush(heap, key)
+        return found
+
     def _first(self, heap: list[_QueueKey]) -> FileCore | None:
         blocked = []
         found = None
@@ -89,12 +110,17 @@ class Slots:
         self._waiting: dict[int, ActiveChunk] = {}
         self.live: dict[int, ActiveChunk] = {}
 
+    @property
+    def taken(self) -> int:
+        """How many records have a slot: all but those of chunks that are only tested."""
+        return sum(not record.ahead for record in self.live.values())
+
     def free(self, *, fewer: bool) -> bool:
         """Return whether another record fits, also if there is one slot ``fewer``, unless it is the only one."""
-        return len(self.live) < (self.count - 1 if fewer and self.count > 1 else self.count)
+        return self.taken < (self.count - 1 if fewer and self.count > 1 else self.count)
 
     def take(self, record: ActiveChunk) -> int:
-        """Give the record a slot, and return the id of its new lease."""
+        """Give the record a slot, unless it is only tested, and return the id of its new lease."""
         self._leases += 1
         self.live[self._leases] = record
         return self._leases
@@ -105,7 +131,7 @@ class Slots:
 
     def next_due(self) -> float | None:
         """Return when the next retry is due, or None if none waits, or as many others are under way as may be."""
-        if not self._waiting or len(self.live) - len(self._waiting) >= self.count:
+        if not self._waiting or self.taken - len(self._waiting) >= self.count:
             return None
         return min(record.due for record in self._waiting.values())
 

@@ -20,6 +20,7 @@ from .collector import EffectCollector
 from .concurrency import ConcurrencyController, Flow
 from .file import ActiveChunk, FileCore
 from .holds import HeldEnds
+from .probes import Probes
 from .records import (
     Effects,
     Ending,
@@ -85,6 +86,7 @@ class SessionCore:
         self._queue = FileQueue(self.files, first_and_last=policy.first_and_last)
         self._retries = RetryController(policy)
         self._holds = HeldEnds(policy)
+        self._probes = Probes(policy)
         self.effects = EffectCollector()
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ class SessionCore:
             record = slots.take_due()
             record.step(ChunkEvent.DUE)
             return self._lease(record, now)
-        if slots.free(fewer=retries.holds_back(now)):
+        if slots.free(fewer=retries.holds_back(now)) and self._probes.leave_room(len(slots.live)):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
             early = None
             file = self._queue.next(new=begins <= now)
@@ -261,7 +263,14 @@ class SessionCore:
             elif not slots.live:
                 retries.pause_clock()
             self._concurrency.idle()
+        ahead = self._next_ahead(now)
+        if ahead is not None:
+            return self._lease_ahead(ahead)
         return Wait(None if until == math.inf else until)
+
+    def may_probe(self, now: float) -> bool:
+        """Return whether a chunk may be tested ahead of its turn."""
+        return self.state is SessionState.UPLOADING and self._next_ahead(now) is not None
 
     def begin_send(self, identifier: int, test: Outcome) -> tuple[Permission, Effects]:
         """Return whether the chunk, which the test did not find, may be sent now. It may not if it has to stop, if the
@@ -312,6 +321,9 @@ class SessionCore:
         if record is None:
             return self.effects.flush()
         file = record.file
+        if record.ahead:
+            # That a test was too much for the server is no reason to send nothing.
+            outcome = outcome._replace(busy=False)
         if record.epoch != file.epoch or file.state in TERMINAL or self.state is SessionState.CLOSED:
             # The run that this belongs to is over for the file, so the outcome does not count; the server is asked
             # again if there is another run.
@@ -324,6 +336,7 @@ class SessionCore:
             self._prepared(record, outcome)
         else:
             self._answered(record, lease, outcome, now)
+        self._probes.end(lease.id)
         self._review_holds()
         self._complete_if_idle()
         return self.effects.flush()
@@ -358,7 +371,7 @@ class SessionCore:
     @property
     def active(self) -> int:
         """How many slots are taken."""
-        return len(self._slots.live)
+        return self._slots.taken
 
     @property
     def measure_at(self) -> float:
@@ -397,7 +410,7 @@ class SessionCore:
             self.effects.progress(record.file)
         slots = self._slots
         identifier = slots.take(record)
-        if len(slots.live) >= slots.count:
+        if slots.taken >= slots.count:
             self._concurrency.busy(record.file.size_of(record.position))
         return record.file.lease(record, identifier, awaited=self._holds.awaits(record, slots.count))
 
@@ -409,6 +422,23 @@ class SessionCore:
             file.allow_any_order()
         if test.stored:
             self._mark(file, test.stored, believed=test.believed)
+
+    def _next_ahead(self, now: float) -> FileCore | None:
+        """Return the file of which a chunk may be tested ahead of its turn, or None."""
+        retries = self._retries
+        if not self._probes.free(len(self._slots.live)) or retries.may_ask(now) > now:
+            return None
+        new = retries.may_begin(now) <= now and not retries.holds_back(now)
+        return self._queue.ahead(new=new, most=self._slots.count - self._probes.lacking)
+
+    def _lease_ahead(self, file: FileCore) -> Lease:
+        self._transition(file, FileEvent.LEASE)
+        record = file.take_ahead()
+        record.step(ChunkEvent.TEST)
+        identifier = self._slots.take(record)
+        self._probes.begin(identifier, lacking=not file.bytes_skipped)
+        self._queue.add(file)
+        return file.lease(record, identifier)
 
     def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
         file = record.file
@@ -426,7 +456,8 @@ class SessionCore:
     def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
         event = _ANSWERS[outcome.kind]
-        if record.early and record.state is not ChunkState.STOPPING and event not in _STORED:
+        costless = record.early or (record.ahead and event is not ChunkEvent.ABSENT)
+        if costless and record.state is not ChunkState.STOPPING and event not in _STORED:
             event = ChunkEvent.WITHDRAWN
         following = record.following(event)
         self._learn(record, event, lease, outcome, now)
@@ -471,6 +502,7 @@ class SessionCore:
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
             self._retries.progressed(record, now)
+            self._probes.progressed()
             self._slots.wake(record.attempt)
         if outcome.response is not None:
             file.response = outcome.response
@@ -489,7 +521,9 @@ class SessionCore:
     def _learn(self, record: ActiveChunk, event: ChunkEvent, lease: Lease, outcome: Outcome, now: float) -> None:
         """Take in what the outcome says of how many chunks may be on their way."""
         concurrency = self._concurrency
-        if event in _STORED:
+        if record.ahead:
+            pass
+        elif event in _STORED:
             size = lease.end - lease.start if event is ChunkEvent.ACCEPTED else 0
             concurrency.answered(size, now - record.leased)
         elif event is ChunkEvent.RETRY:
@@ -501,8 +535,12 @@ class SessionCore:
             self.limit(outcome.max_uploads)
 
     def _withdraw(self, record: ActiveChunk, lease: Lease) -> None:
-        """Let an early chunk that was not acknowledged wait for another turn as if it had had none."""
-        self._holds.fail(lease.id)
+        """Let a chunk that was early and not acknowledged, or tested ahead in vain, wait for its turn as if it had had
+        none."""
+        if record.ahead:
+            self._probes.failed()
+        else:
+            self._holds.fail(lease.id)
         record.step(ChunkEvent.WITHDRAWN)
         del self._slots.live[lease.id]
         record.file.release(record)
@@ -548,6 +586,7 @@ class SessionCore:
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
+            self._probes.found()
         self.effects.stored(file, lease.index, outcome.message)
         if new:
             self._queue.add(file)

@@ -61,11 +61,17 @@ class LeaseManager:
         self._throttle = throttle
         self._need_workers = need_workers
         self._waiting = 0
+        self._wanted = 0
+
+    @property
+    def slots(self) -> int:
+        """How many workers there is work for at most times."""
+        return self._core.slots
 
     @property
     def wanted(self) -> int:
-        """How many workers there is work for."""
-        return self._core.slots
+        """How many workers there was work for when a lease was last acquired."""
+        return max(self.slots, self._wanted)
 
     def acquire(self) -> Transfer | None:
         """Return the next lease as a transfer, once there is one, or None if the thread shall end."""
@@ -88,10 +94,12 @@ class LeaseManager:
                     if isinstance(lease, Lease):
                         transfer = self._transfers.begin(lease, self._registry.entries[lease.file], now)
                         self._outbox.extend(core.effects.flush().notices)
+                        more = not self._waiting and core.may_probe(now)
+                        self._wanted = len(self._transfers) + more
                         break
                     until = lease.until
                 if len(self._transfers) + self._waiting >= core.slots:
-                    # There are fewer slots than there were. To wake one thread too many with each chunk is not cheap.
+                    # It was there for tests ahead, or for slots that are gone. To wake it with each chunk is not cheap.
                     return None
                 self._waiting += 1
                 try:

@@ -86,7 +86,7 @@ class Workers:
                     return
                 with self._lock:
                     self._leaving.discard(thread)
-                    if len(self._threads) >= self._lease_manager.wanted:
+                    if len(self._threads) >= self._lease_manager.slots:
                         return
                     self._threads.add(thread)
         finally:

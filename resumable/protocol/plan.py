@@ -111,6 +111,11 @@ class ChunkOrder:
         """Whether others may be on the wire beside an exclusive chunk, if their ends are held."""
         return self.mode == "bookends"
 
+    @property
+    def tests_ahead(self) -> bool:
+        """Whether chunks may be tested while others of the file are on the wire, whichever these are."""
+        return self.mode in ("bookends", "free")
+
     def exclusive(self, position: int) -> bool:
         """Return whether no other chunk of the file may become whole at the server together with this one.
 

@@ -45,6 +45,7 @@ SAMPLES: Mapping[str, tuple[list[str], Any]] = {
     "prioritize_first_and_last_chunk": (["--prioritize-first-and-last-chunk"], True),
     "chunk_order": (["--chunk-order", "sequential"], "sequential"),
     "test_chunks": (["--no-test-chunks"], False),
+    "max_connections": (["--max-connections", "4"], 4),
     "test_every_chunk": (["--test-every-chunk"], True),
     "trust_tests": (["--trust-tests"], True),
     "success_statuses": (["--success-statuses", "200, 202"], (200, 202)),

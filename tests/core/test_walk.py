@@ -243,7 +243,7 @@ class SlotOfTheWaitingIsFree(SessionCore):
 
     class Generous(Slots):
         def free(self, *, fewer: bool) -> bool:
-            return len(self.live) - len(self._waiting) < self._count
+            return len(self.live) - len(self._waiting) < self.count
 
     def __init__(self, policy: SessionPolicy) -> None:
         super().__init__(policy)

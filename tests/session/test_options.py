@@ -158,6 +158,20 @@ def _(bench: Bench) -> None:
         bench.wire.release()
 
 
+@case("max_connections")
+def _(bench: Bench) -> None:
+    sent = {"0.bin", "1.bin", "2.bin"}
+    bench.wire.behave = lambda r: (404,) if r.chunk is None and r.fields["resumableFilename"] in sent else None
+    with bench.session(max_connections=4, simultaneous_uploads=3) as session:
+        session.add_files([bench.make(f"{number}.bin") for number in range(9)])
+        bench.wire.wait_held(4)
+        bench.wire.settle()
+        assert len(bench.wire.held) == 4
+        bench.wire.behave = lambda request: (404 if request.chunk is None else 200,)
+        for request in bench.wire.held:
+            request.answer(404 if request.chunk is None else 200)
+
+
 def parameter_case(name: str, js_name: str) -> None:
     def run(bench: Bench) -> None:
         path = bench.make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.pool_server import PoolServer
 from support.scripted_server import Request, ScriptedServer
 
 from resumable import Resumable
@@ -100,3 +101,130 @@ def test_a_server_that_lists_what_it_has_is_asked_once() -> None:
         upload(server)
         assert asked(server) == [1]
         assert server.numbers == [n for n in range(1, 41) if n not in (4, 7, 8, 9)]
+
+
+# -- ahead of their turn ------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_mostly_stored_is_asked_for_on_all_connections() -> None:
+    """More with each chunk that is there, and no more than there may be."""
+    keeper = Keeper(*range(1, 60))
+
+    def behave(request: Request) -> tuple[int] | None:
+        return keeper(request) if request.number <= 30 else None
+
+    with (
+        ScriptedServer(behave=behave) as server,
+        Resumable(server.url, chunk_size=CHUNK, max_connections=8, simultaneous_uploads=3) as session,
+    ):
+        session.add_file(bytes(CHUNK * 60), relative_path="a.bin")
+        server.wait_held(8)
+        server.settle()
+        assert [request.chunk for request in server.held] == [None] * 8
+        server.behave = keeper
+        for request in server.held:
+            request.answer(200)
+        session.join()
+        assert server.numbers == [60]
+
+
+def test_chunks_that_are_lacking_are_sent_without_another_test() -> None:
+    """In their order, each once."""
+    keeper = Keeper(*range(1, 20), *range(24, 50))
+    with ScriptedServer(behave=keeper) as server:
+        upload(server, chunks=60, simultaneous_uploads=3)
+        tests = [request.number for request in server.tests if "canary" not in request.identifier]
+        assert sorted(tests)[:40] == sorted({*tests})[:40]
+        assert sorted(server.numbers) == [*range(20, 24), *range(50, 61)]
+
+
+def test_the_next_files_are_asked_for_while_chunks_are_on_their_way() -> None:
+    """As many as can be sent next."""
+    with (
+        ScriptedServer(behave=lambda request: None if request.chunk is not None else (404,)) as server,
+        Resumable(server.url, auto_upload=False, simultaneous_uploads=3) as session,
+    ):
+        for number in range(20):
+            session.add_file(bytes(CHUNK), relative_path=f"{number}.bin")
+        session.upload()
+        server.wait_held(3)
+        server.wait(lambda: len(server.tests) == 6)
+        server.settle()
+        assert len(server.tests) == 6
+        server.behave = lambda request: (404 if request.chunk is None else 200,)
+        server.release()
+        session.join()
+        assert len(server.tests) == len(server.uploads) == 20
+
+
+def test_no_test_begins_during_a_pause() -> None:
+    """Those that are under way may be answered, and count."""
+    keeper = Keeper(*range(1, 61))
+    with (
+        ScriptedServer(behave=lambda request: keeper(request) if request.number <= 30 else None) as server,
+        Resumable(server.url, chunk_size=CHUNK, simultaneous_uploads=3) as session,
+    ):
+        file = session.add_file(bytes(CHUNK * 60), relative_path="a.bin")
+        server.wait_held(20)
+        session.pause()
+        before = len(server.requests)
+        for request in server.held:
+            request.answer(200)
+        server.settle()
+        assert len(server.requests) == before
+        server.behave = keeper
+        session.resume()
+        session.join()
+        assert file.bytes_skipped == file.size
+        assert server.uploads == []
+        tests = [request.number for request in server.tests if "canary" not in request.identifier]
+        assert sorted(tests) == [*range(1, 61), 60]
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_a_test_that_is_too_much_for_the_server_is_repeated_in_its_turn(status: int) -> None:
+    """No chunk is sent that is there, none fails, and there are fewer tests at once then."""
+    keeper = Keeper(*range(1, 61))
+    refused: list[int] = []
+
+    def behave(request: Request) -> tuple[int]:
+        if request.number in (10, 20, 30) and request.number not in refused and "canary" not in request.identifier:
+            refused.append(request.number)
+            return (status,)
+        return keeper(request)
+
+    with ScriptedServer(behave=behave) as server:
+        upload(server, chunks=60, simultaneous_uploads=3, max_chunk_retries=0)
+        assert len(refused) == 3
+        assert len(server.uploads) <= 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"simultaneous_uploads": 1}, {"test_every_chunk": True}, {"chunk_order": "strict"}, {"max_connections": 1}],
+)
+def test_tests_take_turns_with_chunks(options: dict[str, Any]) -> None:
+    """If the user wants one request at a time, or tests as in resumable.js."""
+    keeper = Keeper(*range(1, 30))
+    slots = options.get("simultaneous_uploads", 3)
+    with (
+        ScriptedServer(behave=lambda request: keeper(request) if request.number <= 10 else None) as server,
+        Resumable(server.url, chunk_size=CHUNK, **{"simultaneous_uploads": 3, **options}) as session,
+    ):
+        session.add_file(bytes(CHUNK * 40), relative_path="a.bin")
+        server.wait_held(slots)
+        server.settle()
+        assert len(server.held) == slots
+        server.behave = keeper
+        for request in server.held:
+            request.answer(200)
+
+
+def test_a_server_without_a_thread_for_each_connection_answers_on_those_that_it_has() -> None:
+    """What it leaves unanswered is given up, and asked for in its turn."""
+    with PoolServer(3, keep_alive=True, idle=0.5) as server:
+        for _ in range(2):
+            with Resumable(server.url, chunk_size=CHUNK, generate_unique_identifier=lambda *_: "a") as session:
+                session.add_file(bytes(CHUNK * 60), relative_path="a.bin")
+            del server.stored["a"][60]
+        assert len(server.arrivals) == 61

@@ -225,6 +225,7 @@ class Walk:
         # An upload of one file to a server that has nothing of it: there chunks are early.
         self.fresh = self.testing and self.mode == "bookends" and self.random() < 0.5
         self.slots += 2 * self.fresh
+        self.connections = (0, 6, 16, 16)[self.below(4)]
         self.held_bytes = (0, 25, 1000, 1000)[self.below(4)]
         self.smallest_held = (0, 0, 8)[self.below(3)]
         self.core = make(
@@ -232,6 +233,7 @@ class Walk:
                 slots=self.slots,
                 test_chunks=self.testing,
                 test_every_chunk=self.thorough,
+                connections=self.connections,
                 max_chunk_retries=self.limit,
                 fail_fast=self.fail_fast,
                 first_and_last=self.first_and_last,
@@ -253,7 +255,7 @@ class Walk:
         self.run = False
         self.runs = 0
         self.completions = 0
-        self.spared = 0
+        self.spared = self.ahead = 0
         self.asked = self.put_back = self.denials = 0
         self.early = self.released = self.recalled = self.withdrawn = 0
         self.offended = not (self.testing and self.held_bytes)
@@ -462,11 +464,14 @@ class Walk:
         assert file is not None
         self.need(found.id not in self.wire, "a lease has an id of its own")
         self.need(found.epoch == file.epoch, "a lease is of the epoch of the file")
+        if found.ahead:
+            self.check_ahead(file, found)
+            return True
         index = QUESTION if found.confirm else found.index
         if index not in file.waiting or found.prepare:
             if not file.stored:
                 self.need(self.now >= self.hold or self.room > 0, "no new file while they are held back without room")
-            taken = len(self.wire) + sum(len(other.waiting) for other in self.files.values())
+            taken = self.taken()
             slots = self.slots - 1 if self.now < self.hold and self.slots > 1 else self.slots
             self.need(taken < slots, "one slot fewer while new files are held back")
         if found.prepare:
@@ -495,9 +500,39 @@ class Walk:
             leased=self.now,
         )
         self.hear(self.core.effects.flush())
-        waiting = sum(len(other.waiting) for other in self.files.values())
-        self.need(len(self.wire) + waiting <= self.slots, "no more requests and retries than slots")
+        self.need(self.taken() <= self.slots, "no more requests and retries than slots")
         return True
+
+    def taken(self) -> int:
+        """How many requests and retries have a slot."""
+        waiting = sum(len(other.waiting) for other in self.files.values())
+        return sum(not request.lease.ahead for request in self.wire.values()) + waiting
+
+    def check_ahead(self, file: CutUp, lease: Lease) -> None:
+        """A test beside the slots, which was not necessary yet."""
+        self.ahead += 1
+        index, turn = lease.index, file.sequence.index(lease.index)
+        waiting = sum(len(other.waiting) for other in self.files.values())
+        self.need(len(self.wire) + waiting < self.connections, "no more connections than there may be")
+        self.need(
+            self.testing and not self.thorough and lease.test and not lease.prepare, "nothing but a test is ahead"
+        )
+        self.need(file.order.mode in ("bookends", "free"), "other orders leave the first and the last alone")
+        self.need(file.prepared and not file.drained and not file.sure, "a chunk that will be tested")
+        self.need(QUESTION not in file.wire and QUESTION not in file.waiting, "nothing beside a question")
+        self.need(index not in file.stored | file.wire | file.waiting.keys() | file.tested, "a chunk with no turn yet")
+        self.need((lease.start, lease.end) == file.plan.span(index), "the bytes of the chunk")
+        self.need(lease.position == turn and not file.asked_enough, "a chunk that is not spared its test")
+        if turn:
+            self.need(turn < file.plan.count - 1, "the last chunk has its test in its turn")
+            self.need(
+                file.sequence[0] in file.stored and file.bytes_skipped > 0, "the server has the first, and had some"
+            )
+        if not file.stored:
+            self.need(self.now >= self.hold, "no new file while they are held back")
+        file.wire.add(index)
+        self.wire[lease.id] = Request(lease, sending=False)
+        self.hear(self.core.effects.flush())
 
     def check_question(self, file: CutUp, lease: Lease) -> None:
         self.asked += 1
@@ -612,8 +647,10 @@ class Walk:
         harmless = {
             r.index
             for r in self.wire.values()
-            if r.lease.file == file.key and r.early and (r.held or r.cut or not r.sending)
+            if r.lease.file == file.key and (r.lease.ahead or (r.early and (r.held or r.cut or not r.sending)))
         }
+        first = file.sequence[0]
+        self.need(file.order.mode == "free" or index == first or first in file.stored, "the first chunk before others")
         if index in file.alone:
             self.need(not file.wire - harmless, "a chunk that must be alone is alone")
             self.need(file.stored.issuperset(file.sequence[:turn]), "what comes before it is stored")
@@ -622,7 +659,7 @@ class Walk:
 
     def send(self) -> None:
         requests = [request for request in self.wire.values() if not request.lease.prepare and not request.sending]
-        requests = [request for request in requests if not request.lease.confirm]
+        requests = [request for request in requests if not request.lease.confirm and not request.lease.ahead]
         if requests:
             self.begin_send(requests[self.below(len(requests))])
 
@@ -670,7 +707,9 @@ class Walk:
         requests = list(self.wire.values())
         if requests:
             request = requests[self.below(len(requests))]
-            if self.fresh and not (request.sending or request.told or request.lease.prepare or request.lease.confirm):
+            lease = request.lease
+            only = lease.prepare or lease.confirm or lease.ahead
+            if self.fresh and not (request.sending or request.told or only):
                 self.begin_send(request)
                 self.flow()
                 while self.random() < 0.6 and self.lease():
@@ -763,7 +802,7 @@ class Walk:
 
     def busy(self, file: CutUp, request: Request, outcome: Outcome) -> None:
         """A busy server that has nothing of the file holds new files back, and all if it said so shortly before."""
-        if not outcome.busy:
+        if not outcome.busy or request.lease.ahead:
             return
         wait = min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
         again = False
@@ -794,10 +833,11 @@ class Walk:
             self.allow_any_order(file)
         if outcome.kind is K.ACCEPTED:
             self.slow = self.now - request.leased > 2
-        if request.early and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
-            self.offended = True
+        costless = request.early or (request.lease.ahead and outcome.kind is not K.ABSENT)
+        if costless and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
+            self.offended = self.offended or request.early
             self.withdrawn += 1
-            file.trouble.pop(index)
+            file.trouble.pop(index, None)
             return
         self.busy(file, request, outcome)
         away = outcome.busy and not file.stored
@@ -805,7 +845,7 @@ class Walk:
         last = (self.limit is not None and counts and retries >= self.limit) or (
             outcome.unreachable and not self.reached
         )
-        trouble = file.trouble.pop(index)
+        trouble = file.trouble.pop(index, Outage(self.gains))
         if question:
             file.retries.pop(QUESTION, None)
         if outcome.kind in (K.ACCEPTED, K.PRESENT):
@@ -1058,7 +1098,9 @@ class Walk:
                     kind = K.PRESENT if self.random() < 0.7 else K.DENIED
                     proof = Proof.WHOLE if kind is K.PRESENT else Proof.PARTIAL
                     self.answer(request, Outcome(kind, proof=proof if request.lease.ours else Proof.NONE))
-                elif not request.sending and not request.told and self.random() < 0.7:
+                elif request.lease.ahead and self.random() < 0.7:
+                    self.answer(request, Outcome(K.ABSENT, answered=True))
+                elif not request.sending and not request.told and not request.lease.ahead and self.random() < 0.7:
                     self.begin_send(request)
                 elif request.held:
                     if self.random() < 0.1:

@@ -36,7 +36,8 @@ class PoolServer:
     """Keeps chunks in ``stored``, by identifier, and in ``arrivals`` how they came; ``broken`` counts those whose
     requests ended before they were whole. ``most_at_once`` is how many requests there were at the same time.
 
-    ``workers`` is None if there is one for each connection. ``keep_alive``: a worker serves a connection until it ends.
+    ``workers`` is None if there is one for each connection. ``keep_alive``: a worker serves a connection until it ends,
+    or nothing came for ``idle`` seconds.
     ``lock_at_head``: the requests with chunks of one file are read one at a time. ``patience`` is the seconds that a
     whole request may take. ``think(number)`` is the seconds until a chunk is answered. ``at_head(number, stored)`` may
     refuse a chunk before its body is read, by returning a status. If there are more requests than ``busy_above``,
@@ -49,6 +50,7 @@ class PoolServer:
         workers: int | None = None,
         *,
         keep_alive: bool = False,
+        idle: float | None = None,
         lock_at_head: bool = False,
         patience: float | None = None,
         think: Callable[[int], float] = lambda number: 0.0,
@@ -58,6 +60,7 @@ class PoolServer:
     ) -> None:
         self._workers = workers
         self._keep_alive = keep_alive
+        self._idle = idle
         self._locks: dict[str, threading.Lock] | None = defaultdict(threading.Lock) if lock_at_head else None
         self._patience = patience
         self._think = think
@@ -128,7 +131,12 @@ class PoolServer:
 
     def _request(self, connection: socket.socket, stream: object) -> bool:
         read = stream.readline  # type: ignore[attr-defined]
-        first = read()
+        try:
+            connection.settimeout(self._idle)
+            first = read()
+        except TimeoutError:
+            first = b""
+        connection.settimeout(None)
         if not first:
             return False
         begun = time.monotonic()

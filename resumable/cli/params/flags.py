@@ -79,6 +79,7 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "chunk_size": Flag(("--chunk-size",), types.size, TRANSFER, brief="Size of a chunk, such as 8M."),
         "force_chunk_size": Flag(("--force-chunk-size",), None, SERVER),
         "simultaneous_uploads": Flag(("-j", "--simultaneous-uploads"), types.uploads, TRANSFER),
+        "max_connections": Flag(("--max-connections",), int, TRANSFER),
         **{
             name: Flag((f"--{name.replace('_', '-')}",), str, NAMES, metavar="NAME")
             for name in OPTIONS

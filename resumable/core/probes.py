@@ -1,0 +1,68 @@
+"""Probes: tests of chunks ahead of their turn, beside the uploads.
+
+A chunk is mostly tested in the slot in which it is sent then, if the server lacks it. That costs a round trip each
+time, and only as many tests are under way as there are slots. So chunks are also tested ahead, on connections of their
+own. What the server has is done then, and what it lacks waits to be sent without another test.
+
+* It is done for a file of which the server had something, because in a new one few tests are needed, and for the first
+  chunk of files whose turn is near.
+* There are only as many probes that some chunks are ready to be sent at any time. As long as the server has all that it
+  is asked for, that means all that are possible: with each such answer there may be one more, up to the limit of
+  connections, which the uploads share.
+* Whatever comes of it, a probe costs one request and nothing else. If it gets no answer that says something, its chunk
+  is tested in its turn as if it had never been. There are no probes then before something was stored, and from then on
+  half as many as there were: a server may refuse what is too much, or have no thread for so many connections.
+
+How long an answer is waited for is up to whoever performs the test.
+"""
+
+from __future__ import annotations
+
+from .retry import SessionPolicy
+
+__all__ = ["Probes"]
+
+
+class Probes:
+    """The probes of a session, by the ids of their leases. Owned by its core."""
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        self._connections = policy.connections if policy.test_chunks and not policy.test_every_chunk else 0
+        self._most = self._connections
+        self._window = policy.slots
+        self._live: dict[int, bool] = {}
+
+    def free(self, live: int) -> bool:
+        """Return whether another one may begin beside so many requests, probes among them."""
+        return live < self._connections and len(self._live) < min(self._window, self._most)
+
+    def leave_room(self, live: int) -> bool:
+        """Return whether an upload may begin beside so many requests, probes among them."""
+        return not self._live or live < self._connections
+
+    @property
+    def lacking(self) -> int:
+        """How many are under way for chunks that the server probably lacks."""
+        return sum(self._live.values())
+
+    def begin(self, identifier: int, *, lacking: bool) -> None:
+        """Note that a probe begins. ``lacking``: the server probably lacks its chunk."""
+        self._live[identifier] = lacking
+
+    def end(self, identifier: int) -> None:
+        """Note that a lease is over, which may have been that of a probe."""
+        self._live.pop(identifier, None)
+
+    def found(self) -> None:
+        """Note that the server has a chunk that it was asked for."""
+        self._window = min(self._window + 1, self._connections)
+
+    def failed(self) -> None:
+        """Note that a probe got no answer that says something."""
+        if self._window:
+            self._most = min(self._window, self._most) // 2
+            self._window = 0
+
+    def progressed(self) -> None:
+        """Note that something is stored."""
+        self._window = self._window or 1
