@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +127,34 @@ def test_plugin_keeps_its_journal(example: Example, video: Path, receiver_url: s
     entry = json.loads(ran.stdout)
     assert (entry["what"], entry["file"], entry["bytes"]) == ("uploaded", "video.mp4", video.stat().st_size)
     assert (received / "video.mp4").read_bytes() == video.read_bytes()
+
+
+EXECUTE = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=100, resources={"metadata": {"path": sys.argv[3]}}).execute()
+nbformat.write(notebook, sys.argv[2])
+"""
+
+
+def test_the_notebook_runs_in_a_kernel_and_shows_what_it_promises(tmp_path: Path) -> None:
+    for name in ("nbclient", "ipykernel", "ipywidgets"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    executed = tmp_path / "executed.ipynb"
+    command = [sys.executable, "-c", EXECUTE, str(EXAMPLES / "notebook.ipynb"), str(executed), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    outputs = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
+    assert [output for cell in outputs for output in cell if output["output_type"] == "error"] == []
+    shown = json.dumps(outputs)
+    assert "application/vnd.jupyter.widget-view+json" in shown, "the bar is one of the notebook"
+    assert "<tr><th>succeeded</th><td>1</td></tr>" in shown
+    assert "numbers.txt is there" in shown
+    assert "BlockedLoop" not in shown
+    source = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))
+    assert not [cell for cell in source["cells"] if cell.get("outputs") or cell.get("execution_count")]
 
 
 def test_demo_ends_with_the_hashes_compared(example: Example) -> None:
