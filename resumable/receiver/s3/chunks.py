@@ -23,25 +23,31 @@ _INDEX = re.compile("[0-9]{8}")
 
 
 class ChunkList:
-    """Which chunks were stored when the store was asked. ``record_etag`` is that of the record at that moment."""
+    """Which chunks were stored when the store was asked.
+
+    ``record_etag`` is that of the record at that moment; ``has_past`` says whether another upload had the key before.
+    """
 
     def __init__(self, plan: ChunkPlan) -> None:
         self.record_etag: str | None = None
+        self.has_past = False
         self._plan = plan
         self._present = bytearray(plan.count)
         self._digests = bytearray(DIGEST_SIZE * plan.count)
         self.count = 0
 
-    def add(self, index: int, size: int, etag: str) -> None:
-        """Note a chunk, unless the object has another size than the chunk."""
+    def add(self, index: int, size: int, etag: str) -> bool:
+        """Note a chunk, unless the object has another size than the chunk. Return whether it was not known before."""
         start, end = self._plan.span(index)
-        if size == end - start and not self._present[index]:
-            self._present[index] = 1
-            self.count += 1
-            with suppress(ValueError):
-                digest = bytes.fromhex(etag.strip('"'))
-                if len(digest) == DIGEST_SIZE:
-                    self._digests[DIGEST_SIZE * index : DIGEST_SIZE * (index + 1)] = digest
+        if size != end - start or self._present[index]:
+            return False
+        self._present[index] = 1
+        self.count += 1
+        with suppress(ValueError):
+            digest = bytes.fromhex(etag.strip('"'))
+            if len(digest) == DIGEST_SIZE:
+                self._digests[DIGEST_SIZE * index : DIGEST_SIZE * (index + 1)] = digest
+        return True
 
     def has(self, index: int, stop: int | None = None) -> bool:
         """Return whether the chunk is stored, or all of ``range(index, stop)``."""
@@ -85,6 +91,8 @@ class Chunks:
         for facts in self._bucket.listed(self._home):
             if facts.key == f"{self._home}record":
                 found.record_etag = facts.etag
+            elif facts.key == f"{self._home}past":
+                found.has_past = True
             elif facts.key.startswith(self._prefix) and _INDEX.fullmatch(index := facts.key[len(self._prefix) :]):
                 found.add(int(index), facts.size, facts.etag)
         return found

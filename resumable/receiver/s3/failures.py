@@ -99,6 +99,8 @@ def _without_answer(error: Exception, doing: str) -> StoreFailure:
         return _broken(f"{doing} is not possible: {error}")
     if kind == "RecursionError":  # boto3 follows a redirect by asking for the region, and that was redirected, too
         return _broken(f"the object store redirects {doing}: {_CHECK_ENDPOINT}, and {_CHECK_REGION}")
+    if kind == "UnseekableStreamError":
+        return _busy(f"the object store asked to {doing} once more: it is busy, or it redirects")
     if kind == "SSLError":
         return _broken(f"the object store has no valid certificate for TLS ({error}): {_CHECK_ENDPOINT}")
     # What is left is the network. The text may name the endpoint, but never a credential.

@@ -25,6 +25,7 @@ from .failures import PreconditionFailed, StoreFailure
 from .inventory import Kept, inventory
 from .layout import UPLOAD, home_of
 from .lease import Records
+from .memory import Memory
 from .policy import ObjectPolicy
 from .probe import probe
 from .publication import free_name, taken
@@ -96,6 +97,7 @@ class S3Store:
         self._bucket = Bucket(*where, self._connect, conditions=not single_replica)
         self._probed = Bucket(*where, self._connect_briefly, logs=False)
         self._records = Records(self._bucket)
+        self._memory = Memory()
         self.stale_after = stale_after
         self._open_uploads = OpenUploads(self._bucket, max_open_uploads, max_bytes)
         self._policy = ObjectPolicy(
@@ -128,6 +130,9 @@ class S3Store:
 
     def open(self, key: str) -> ObjectUpload | None:
         """See :meth:`Store.open`. A record that is damaged is removed."""
+        known = self._memory.recall(key)
+        if known is not None:
+            return ObjectUpload(self._policy, self._memory, key, known, recalled=True)
         name = f"{home_of(key)}record"
         try:
             snapshot = self._records.read(name)
@@ -135,7 +140,9 @@ class S3Store:
             _log.exception("removing upload %s, whose record is damaged", key)
             self._bucket.delete([name])
             return None
-        return None if snapshot is None else ObjectUpload(self._policy, key, snapshot)
+        if snapshot is None:
+            return None
+        return ObjectUpload(self._policy, self._memory, key, self._memory.learn(key, snapshot))
 
     def create(self, key: str, record: UploadRecord) -> None:
         """See :meth:`Store.create`. Begins the multipart upload if the file needs one."""
@@ -168,6 +175,10 @@ class S3Store:
     @contextmanager
     def earlier(self, key: str) -> Iterator[ObjectTombstone | None]:
         """See :meth:`Store.earlier`."""
+        known = self._memory.recall(key)
+        if known is not None and known.chunks is not None and not known.chunks.has_past:
+            yield None
+            return
         snapshot = self._records.read(f"{home_of(key)}past")
         yield None if snapshot is None else tombstone(self._policy, key, snapshot)
 
@@ -214,7 +225,7 @@ class S3Store:
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
         """See :meth:`Store.sweep`. Lists all objects of the store, and reads the records of the old ones."""
-        sweep = ObjectSweep(self._policy, self.stale_after, expired)
+        sweep = ObjectSweep(self._policy, self._memory, self.stale_after, expired)
         with suppress(StoreFailure):  # which was logged
             sweep.run()
         return sweep.removed

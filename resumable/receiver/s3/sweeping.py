@@ -12,6 +12,7 @@ from ..store.tombstone import REPEATED_FOR
 from .inventory import Kept, inventory
 from .layout import OPEN, PROBE, home_of
 from .lease import Records
+from .memory import Memory
 from .policy import ObjectPolicy
 from .state import Snapshot
 from .upload import ObjectUpload
@@ -28,8 +29,13 @@ class ObjectSweep:
     """One sweep of a store. ``expired`` is called with the record of each unfinished upload after it was removed."""
 
     def __init__(
-        self, policy: ObjectPolicy, stale_after: float, expired: Callable[[UploadRecord], object] | None
+        self,
+        policy: ObjectPolicy,
+        memory: Memory,
+        stale_after: float,
+        expired: Callable[[UploadRecord], object] | None,
     ) -> None:
+        self._memory = memory
         self._policy = policy
         self._bucket = policy.bucket
         self._records = Records(policy.bucket)
@@ -74,7 +80,8 @@ class ObjectSweep:
 
     def _sweep_upload(self, kept: Kept, snapshot: Snapshot, age: float) -> None:
         record = snapshot.state.record
-        with ObjectUpload(self._policy, kept.key, snapshot) as upload, suppress(Refusal):
+        known = self._memory.learn(kept.key, snapshot)
+        with ObjectUpload(self._policy, self._memory, kept.key, known) as upload, suppress(Refusal):
             if record.published is not None:
                 if kept.stored:
                     upload.remove_chunks()

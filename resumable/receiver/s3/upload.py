@@ -17,6 +17,7 @@ from .composition import PartPlan, Parts
 from .failures import Missing, PreconditionFailed
 from .layout import home_of, open_marker
 from .lease import Lease
+from .memory import Memory, Remembrance
 from .policy import ObjectPolicy
 from .publication import Publication
 from .state import Snapshot, UploadState
@@ -29,9 +30,18 @@ __all__ = ["ObjectUpload", "tombstone"]
 
 
 class ObjectUpload:
-    """A :class:`~resumable.receiver.store.base.StoredUpload` whose record was ``snapshot`` when it was opened."""
+    """A :class:`~resumable.receiver.store.base.StoredUpload` of which ``known`` is remembered.
 
-    def __init__(self, policy: ObjectPolicy, key: str, snapshot: Snapshot) -> None:
+    ``recalled`` says that the store was not asked for this request.
+    """
+
+    def __init__(
+        self, policy: ObjectPolicy, memory: Memory, key: str, known: Remembrance, *, recalled: bool = False
+    ) -> None:
+        snapshot = known.snapshot
+        self._memory = memory
+        self._known = known
+        self._recalled = recalled
         self._policy = policy
         self._bucket = policy.bucket
         self._key = key
@@ -49,6 +59,7 @@ class ObjectUpload:
             patience=policy.patience,
         )
         self._list: ChunkList | None = None
+        self._left_to_others = False
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +67,10 @@ class ObjectUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lease.release()
+        if self._lease.held:
+            self._lease.release()
+        if self._lease.snapshot is not self._opened or self._over():
+            self._memory.forget(self._key)
 
     def has(self, index: int) -> bool:
         """See :meth:`StoredUpload.has`."""
@@ -71,66 +85,89 @@ class ObjectUpload:
         return self._plan.plan.count if self._over() else self._listed().count
 
     def complete(self) -> bool:
-        """See :meth:`StoredUpload.complete`."""
-        return self._over() or self._listed().complete
+        """See :meth:`StoredUpload.complete`. False if another request that is receiving a chunk will see to the end."""
+        return self._over() or (not self._left_to_others and self._listed().complete)
 
     def _over(self) -> bool:
         """Return whether the upload is published, as far as that is known."""
         return self._lease.state.record.published is not None
 
     def _listed(self) -> ChunkList:
-        """Ask the store which chunks there are, once for each request, and again after it has stored one."""
+        """Ask the store which chunks there are, once for each request."""
         if self._list is None:
             listed = self._chunks.listed()
-            if listed.record_etag != self._lease.snapshot.etag:
+            if listed.record_etag == self._lease.snapshot.etag:
+                self._memory.learn(self._key, self._lease.snapshot)
+            else:
+                self._memory.forget(self._key)
                 self._lease.reread()
-            self._list = listed
+            self._list = self._known.chunks = listed
         return self._list
 
     def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
         """See :meth:`StoredUpload.receive`. The pieces go to the store as they arrive."""
         if self._over():
             return self._repeat(index, pieces)
-        digest, new = self._chunks.store(index, pieces)
-        if not new:
-            same = self._chunks.has_digest(index, digest)
-            if same is None:
-                self._lease.reread()
-                same = self._over() and tombstone(self._policy, self._key, self._lease.snapshot).has_chunk(
-                    index, bytes.fromhex(digest)
-                )
-            if not same:
-                raise differing(index)
-        self._list = None
+        with self._known.lock:
+            self._known.receiving += 1
         try:
-            listed = self._listed()
+            digest, new = self._chunks.store(index, pieces)
+            if not new and not self._same(index, digest):
+                raise differing(index)
+            self._note(index, digest)
+        finally:
+            with self._known.lock:
+                self._known.receiving -= 1
+                others = self._known.receiving > 0
+        # If there are other requests here that are receiving a chunk, the last one finds out whether the file is whole.
+        # If that one fails, nobody does; so this is done only for clients that ask again until they are told.
+        if others and self._known.chunks is not None and self.record.sessions:
+            self._list, self._left_to_others = self._known.chunks, True
+            return new
+        try:
+            self._listed()
         except Discarded:
             self._chunks.delete(iter([index]))
+            if self._recalled:
+                # Another upload may have begun, of which nothing was known here.
+                raise Refusal(503, "The upload was removed: try again.", ("Retry-After", "1")) from None
             raise
         if self._over():
             # It was published while this chunk came, and the objects of its chunks are gone.
             self._chunks.delete(iter([index]))
-            if not tombstone(self._policy, self._key, self._lease.snapshot).has_chunk(index, bytes.fromhex(digest)):
+            if not self._past().has_chunk(index, bytes.fromhex(digest)):
                 raise differing(index)
             return False
-        if new:
-            self._compose(index, listed)
         return new
 
-    def _repeat(self, index: int, pieces: Iterator[bytes]) -> bool:
-        past = tombstone(self._policy, self._key, self._lease.snapshot)
-        if past.repeats(self.record, index, pieces) is not None:
-            raise differing(index)
-        return False
+    def _same(self, index: int, digest: str) -> bool:
+        """Return whether the chunk that is stored, or was published in the meantime, has this digest."""
+        same = self._chunks.has_digest(index, digest)
+        if same is None:
+            self._lease.reread()
+            return self._over() and self._past().has_chunk(index, bytes.fromhex(digest))
+        return same
 
-    def _compose(self, index: int, listed: ChunkList) -> None:
-        """Make the part that the chunk completes, so that less is left to do at the end."""
-        state = self._lease.state
+    def _note(self, index: int, digest: str) -> None:
+        """Note that a chunk is stored. Make the part that it completes, so that less is left to do at the end."""
         part = self._plan.part_of(index)
-        if state.upload_id is not None and listed.has(*self._plan.chunks(part)):
+        range_of_part = self._plan.chunks(part)
+        start, end = self._plan.plan.span(index)
+        with self._known.lock:
+            chunks = self._known.chunks
+            whole = chunks is None and range_of_part == (index, index + 1)
+            if chunks is not None and chunks.add(index, end - start, digest):
+                whole = chunks.has(*range_of_part)
+        state = self._lease.state
+        if whole and state.upload_id is not None:
             # If that fails, it is done at the end.
             with suppress(Refusal, Missing):
                 Parts(self._bucket, self._chunks, self._plan, state.target, state.upload_id).make(part)
+
+    def _repeat(self, index: int, pieces: Iterator[bytes]) -> bool:
+        if self._past().repeats(self.record, index, pieces) is not None:
+            raise differing(index)
+        return False
 
     def set_file_sha256(self, sha256: str) -> None:
         """See :meth:`StoredUpload.set_file_sha256`."""
@@ -190,6 +227,9 @@ class ObjectUpload:
             announced = replace(record, announced=True, collected=owned, sessions=sessions, result=result)
             self._lease.release(replace(self._lease.state, record=announced))
             return self._policy.located(announced)
+
+    def _past(self) -> ObjectTombstone:
+        return tombstone(self._policy, self._key, self._lease.snapshot)
 
     def published(self) -> ObjectTombstone | None:
         """See :meth:`StoredUpload.published`."""

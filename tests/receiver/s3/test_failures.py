@@ -23,7 +23,7 @@ ANSWERS = [
     (400, "ExpiredToken", 500, "have expired: renew them"),
     (403, "InvalidAccessKeyId", 500, "check the access key"),
     (404, "NoSuchBucket", 500, "create the bucket"),
-    (301, "PermanentRedirect", 500, "set the region of the bucket"),
+    (301, "PermanentRedirect", 503, "or it redirects"),
     (403, "RequestTimeTooSkewed", 500, "the clock of this machine is wrong"),
     (403, "SignatureDoesNotMatch", 500, "check the access key and its secret"),
     (501, "NotImplemented", 500, "NotImplemented"),
@@ -66,6 +66,11 @@ def test_what_the_store_refuses_is_said_with_what_to_do_and_what_was_stored_stay
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
     said = caplog.text + answer.body.decode()
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in said
+
+
+def test_a_bucket_in_another_region_is_said(object_store: ObjectStore, bucket: str) -> None:
+    object_store.before = lambda request: None if request.path.count("/") == 1 else (301, "PermanentRedirect")
+    assert "set the region of the bucket" in detail_of(S3Store(bucket, client=object_store.client))
 
 
 def test_an_endpoint_that_redirects_everything_is_said() -> None:
