@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from .chunks import ChunkList
 from .state import Snapshot
@@ -41,6 +44,15 @@ class Memory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Remembrance] = OrderedDict()
+        self._beginning: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+
+    @contextmanager
+    def beginning(self, key: str) -> Iterator[None]:
+        """Let one thread of this process at a time begin an upload of this key: the others would do it in vain."""
+        with self._lock:
+            beginning = self._beginning.setdefault(key, threading.Lock())
+        with beginning:
+            yield
 
     def recall(self, key: str) -> Remembrance | None:
         """Return what is remembered of an unfinished upload, None if that is too old to be trusted."""

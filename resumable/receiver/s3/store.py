@@ -148,6 +148,11 @@ class S3Store:
         """See :meth:`Store.create`. Begins the multipart upload if the file needs one."""
         if not self._prepared:
             self.prepare()
+        with self._memory.beginning(key):
+            if self._memory.recall(key) is None:
+                self._create(key, record)
+
+    def _create(self, key: str, record: UploadRecord) -> None:
         plan = PartPlan(record.plan, self._policy.part_size)
         self._check(record)
         if self._policy.existing == "refuse" and self._bucket.head(record.name) is not None:
@@ -158,8 +163,9 @@ class S3Store:
             if self._policy.existing == "number":
                 target = free_name(self._bucket, record.name)
             upload_id = self._bucket.begin_multipart(target, {UPLOAD: f"{key}-{generation}"})
+        state = UploadState(record, generation, target, upload_id)
         try:
-            self._records.write(f"{home_of(key)}record", UploadState(record, generation, target, upload_id))
+            self._memory.learn(key, self._records.write(f"{home_of(key)}record", state))
         except PreconditionFailed:
             if upload_id is not None:
                 self._bucket.abort(target, upload_id)
