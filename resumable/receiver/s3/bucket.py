@@ -110,7 +110,10 @@ class Bucket:
         options: dict[str, Any] = {"Metadata": metadata} if metadata else {}
         with self._condition(key, new=new, etag=etag) as condition:
             options |= condition
-            return self._send(f"write {key!r}", "put_object", body, length, Key=self.prefix + key, **options)
+            try:
+                return self._send(f"write {key!r}", "put_object", body, length, Key=self.prefix + key, **options)
+            except Missing:
+                raise PreconditionFailed(key) from None
 
     def delete(self, keys: list[str]) -> None:
         """Delete objects, whether they exist or not."""

@@ -50,11 +50,21 @@ class Lease:
     """The right to finish one upload, which one request at a time has, on whatever machine.
 
     ``snapshot`` is what is known of the record. ``holder`` is the name of the request. A request waits up to
-    ``patience`` seconds for another one.
+    ``patience`` seconds for another one. ``changed()`` is called when the record turns out to be another one.
+    ``stale`` says that the snapshot is a memory, after which nothing is left undone.
     """
 
     def __init__(
-        self, bucket: Bucket, name: str, snapshot: Snapshot, holder: str, *, seconds: float, patience: float
+        self,
+        bucket: Bucket,
+        name: str,
+        snapshot: Snapshot,
+        holder: str,
+        *,
+        seconds: float,
+        patience: float,
+        changed: Callable[[], object],
+        stale: bool = False,
     ) -> None:
         self.snapshot = snapshot
         self._bucket = bucket
@@ -63,6 +73,8 @@ class Lease:
         self._holder = holder
         self._seconds = seconds
         self._patience = patience
+        self._changed = changed
+        self._stale = stale
         self._lock = threading.Lock()
         self._ended: threading.Event | None = None
 
@@ -78,10 +90,12 @@ class Lease:
 
     def reread(self) -> None:
         """Read the record again. Raises :class:`Discarded` if it is gone, or that of another upload."""
+        self._changed()
         found = self._records.read(self._name)
         if found is None or found.state.generation != self.state.generation:
             raise Discarded
         self.snapshot = found
+        self._stale = False
 
     def acquire(self, needless: Callable[[UploadState], bool]) -> bool:
         """Get the right, unless the state says that it is ``needless``. Return whether this request has it.
@@ -106,7 +120,10 @@ class Lease:
         while True:
             changed = change(self.state)
             if changed is None:
-                return False
+                if not self._stale:
+                    return False
+                self.reread()
+                continue
             if not self._is_taken():
                 try:
                     self._write(changed)
@@ -151,6 +168,7 @@ class Lease:
     def _write(self, state: UploadState) -> None:
         with self._lock:
             self.snapshot = self._records.write(self._name, state, self.snapshot.etag)
+        self._changed()
 
     def _renew(self, ended: threading.Event) -> None:
         """Write the record again and again, so that others see that this request lives."""

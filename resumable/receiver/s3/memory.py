@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +44,19 @@ class Memory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Remembrance] = OrderedDict()
+        self._open: Counter[str] = Counter()
         self._beginning: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+
+    def enter(self, key: str, change: int = 1) -> None:
+        """Count a request of this process that has the upload open; one less with ``change=-1``."""
+        with self._lock:
+            self._open[key] += change
+            if not self._open[key]:
+                del self._open[key]
+
+    def is_open(self, key: str) -> bool:
+        """Return whether a request of this process has the upload open."""
+        return key in self._open
 
     @contextmanager
     def beginning(self, key: str) -> Iterator[None]:

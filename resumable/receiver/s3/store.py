@@ -197,7 +197,10 @@ class S3Store:
             return upload.forget(record)
 
     def discard(self, key: str) -> UploadRecord | None:
-        """See :meth:`Store.discard`. Only a request that finishes the upload is known to be in it."""
+        """See :meth:`Store.discard`. Of other servers, only a request that finishes the upload is known to be in it."""
+        if self._memory.is_open(key):
+            raise Refusal(409, "Another request is in this upload: cancel it first.", ("Retry-After", "1"))
+        self._memory.forget(key)
         upload = self.open(key)
         if upload is None or upload.record.published is not None:
             return None

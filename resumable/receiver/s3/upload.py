@@ -46,7 +46,6 @@ class ObjectUpload:
         self._bucket = policy.bucket
         self._key = key
         self._home = home_of(key)
-        self._opened = snapshot
         self.record = policy.located(snapshot.state.record)
         self._plan = PartPlan(self.record.plan, policy.part_size)
         self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan)
@@ -57,20 +56,21 @@ class ObjectUpload:
             secrets.token_hex(8),
             seconds=policy.lease,
             patience=policy.patience,
+            changed=lambda: memory.forget(key),
+            stale=recalled,
         )
         self._list: ChunkList | None = None
         self._left_to_others = False
 
     def __enter__(self) -> Self:
+        self._memory.enter(self._key)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lease.held:
-            self._lease.release()
-        if self._lease.snapshot is not self._opened or self._over():
-            self._memory.forget(self._key)
+        self._memory.enter(self._key, -1)
+        self._lease.release()
 
     def has(self, index: int) -> bool:
         """See :meth:`StoredUpload.has`."""
@@ -99,7 +99,6 @@ class ObjectUpload:
             if listed.record_etag == self._lease.snapshot.etag:
                 self._memory.learn(self._key, self._lease.snapshot)
             else:
-                self._memory.forget(self._key)
                 self._lease.reread()
             self._list = self._known.chunks = listed
         return self._list
@@ -171,6 +170,8 @@ class ObjectUpload:
 
     def set_file_sha256(self, sha256: str) -> None:
         """See :meth:`StoredUpload.set_file_sha256`."""
+        if self.record.file_sha256 == sha256:
+            return
 
         def said(state: UploadState) -> UploadState | None:
             known = state.record.file_sha256
@@ -183,7 +184,7 @@ class ObjectUpload:
         self._lease.update(said)
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
-        """See :meth:`StoredUpload.publish`. The right to finish is kept for :meth:`notify_once`."""
+        """See :meth:`StoredUpload.publish`."""
         if not self._lease.acquire(lambda state: state.record.published is not None):
             return None
         with self._kept():
@@ -202,8 +203,7 @@ class ObjectUpload:
             digests = listed.digests
             self._bucket.put(_digests(self._home, state), digests, len(digests))
             state = replace(state, record=replace(state.record, published=state.target), upload_id=None)
-            self._lease.write(state)
-            self.remove_chunks()
+            self._lease.release(state)
             return self._policy.located(state.record)
 
     def notify_once(
@@ -214,13 +214,11 @@ class ObjectUpload:
         session: str = "",
     ) -> UploadRecord | None:
         """See :meth:`StoredUpload.notify_once`."""
-        published_before = not self._lease.held
         if not self._lease.acquire(lambda state: state.record.published is None or state.record.announced):
             return None
         with self._kept():
+            self.remove_chunks()
             record = self._lease.state.record
-            if published_before:
-                self.remove_chunks()
             result = None if callback is None else callback(self._policy.located(record))
             owned = collected if self._policy.collected is None else self._policy.collected
             sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
@@ -233,7 +231,7 @@ class ObjectUpload:
 
     def published(self) -> ObjectTombstone | None:
         """See :meth:`StoredUpload.published`."""
-        return tombstone(self._policy, self._key, self._opened) if self._over() else None
+        return self._past() if self._over() else None
 
     def give_way(self) -> None:
         """See :meth:`StoredUpload.give_way`."""
@@ -276,6 +274,7 @@ class ObjectUpload:
         """Remove the record, so that the next request with the key begins a new upload."""
         self._lease.abandon()
         self._bucket.delete([f"{self._home}record"])
+        self._memory.forget(self._key)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
