@@ -29,6 +29,8 @@ DIFFERING = ("core", "protocol", "session", "transport", "receiver", "cli", "tes
 
 Those with parameters vary the data, which Pythons treat alike: the first and the last of them run on each.
 """
+AT_ONCE = 3
+"""Other Pythons that are tested at once. More would take the processors from tests that wait for a browser."""
 FOREIGN = "node-sample python-resumable"
 """The servers of others to upload to: one in JavaScript, one in Python; ``make nightly`` takes all."""
 PROGRAMS = {"chromium": "chromium", "chromedriver": "chromium-driver", "npm": "npm"}
@@ -200,7 +202,6 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     made = f"environment, Python {default}"
     tested = f"tests and coverage, Python {default}"
     python = f"PYTHON={found[default]}"
-    # Two lanes and no more: tests that measure time, or wait for a browser, need the processors they count on.
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
@@ -209,15 +210,15 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     # Those that run alone would wait for the end of all others.
     few = "ARGS=-m 'not once and not alone' --first-and-last"
     differing = " ".join([few, *(f"tests/{name}" for name in DIFFERING)])
-    before: list[str] = []
-    for other in others:
+    for position, other in enumerate(others):
         environment, tests = f"environment, Python {other}", f"tests, Python {other}"
         common = [f"PYTHON={found[other]}", f"VENV=.venv-{other}", "EXTRA=pythons"]
+        before = [f"tests, Python {others[position - AT_ONCE]}"] if position >= AT_ONCE else []
         planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
-        planned.append(Step(tests, ["make", "test", *common, "WORKERS=2", differing], after=[environment]))
-        before = [tests]
+        # Without workers, which would each load all tests: meanwhile there is enough else to do.
+        planned.append(Step(tests, ["make", "test", *common, "WORKERS=0", differing], after=[environment]))
     planned += [
-        Step("lint and types", ["make", "lint", python], after=[made, *before]),
+        Step("lint and types", ["make", "lint", python], after=[made]),
         Step("documentation", ["make", "docs", python], after=["lint and types"]),
         Step(
             "servers of others",
@@ -227,7 +228,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             environment={"RESUMABLE_SERVERS": "build/servers"},
         ),
         Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["servers of others"]),
-        Step("the oldest requests", ["make", "oldest", python, "WORKERS=2", few], after=["fuzz"]),
+        Step("the oldest requests", ["make", "oldest", python, "WORKERS=0", few], after=["fuzz"]),
     ]
     return planned
 

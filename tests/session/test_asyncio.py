@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted_server import LEAVE, PATIENCE, ScriptedServer, holding
+from support.scripted_server import PATIENCE, ScriptedServer, holding
 
 import resumable
 from resumable import (
@@ -131,7 +131,7 @@ def test_a_file_is_awaited_with_its_handlers(wire: ScriptedServer, make: Make) -
             session.on("file_success", heard.append)
             files = [session.add_file(make(f"{number}.bin", 50)) for number in range(5)]
             await asyncio.gather(*[file.wait_async() for file in files])
-            assert heard == files
+            assert sorted(heard, key=files.index) == files
             assert session.is_uploading() is False
 
     run(main())
@@ -424,7 +424,7 @@ def test_cancelling_the_task_cancels_the_upload_and_closes_the_session(wire: Scr
             session.add_file(make())
             await session.wait()
 
-    assert abandoned(main, wire) < LEAVE
+    assert abandoned(main, wire) < PATIENCE / 2
     assert sessions[0].state is SessionState.CLOSED
     assert heard == ["closed"]
 
@@ -438,7 +438,7 @@ def test_cancelling_at_the_end_of_the_block_closes_the_session(wire: ScriptedSer
             sessions.append(session)
             session.add_file(make())
 
-    assert abandoned(main, wire) < LEAVE
+    assert abandoned(main, wire) < PATIENCE / 2
     assert sessions[0].state is SessionState.CLOSED
 
 
@@ -485,7 +485,7 @@ def test_an_exception_in_the_block_cancels_the_upload(wire: ScriptedServer, make
 
 def test_cancelling_upload_async_cancels_the_upload(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
-    assert abandoned(lambda: resumable.upload_async(make(), wire.url), wire) < LEAVE
+    assert abandoned(lambda: resumable.upload_async(make(), wire.url), wire) < PATIENCE / 2
 
 
 def test_a_timeout_around_wait_ends_the_waiting_alone(wire: ScriptedServer, make: Make) -> None:
@@ -516,7 +516,7 @@ def test_upload_on_a_thread_ends_when_its_event_is_set(wire: ScriptedServer, mak
         cancel.set()
         with pytest.raises(UploadCancelled):
             await waiting
-        assert time.monotonic() - began < LEAVE
+        assert time.monotonic() - began < PATIENCE / 2
 
     run(main())
 
@@ -706,7 +706,7 @@ def test_an_upload_blocks_the_loop_no_longer_than_the_machine_does(
 
     async def main() -> list[tuple[float, float]]:
         pairs = []
-        for _ in range(6):
+        for _ in range(20):
             pairs.append((await longest_gap(None, 1.0), await longest_gap(upload(), 0)))
             if pairs[-1][1] - pairs[-1][0] < 0.05:
                 break  # once is enough: others may keep the machine busy
