@@ -78,5 +78,6 @@ def test_locks_are_taken_in_the_order_of_the_page(tmp_path: Path) -> None:
         seen.setdefault(held, set()).add(taken)
     order = listed()
     assert all(taken <= order[held] for held, taken in seen.items()), seen
-    # The program goes wherever the page says that one lock is taken under another, but for the bars.
-    assert all(taken <= seen.get(held, set()) for held, taken in order.items() if not held.startswith("cli.")), seen
+    # The program goes wherever the page says that one lock is taken under another, but for the bars and object stores.
+    elsewhere = ("cli.", "receiver.s3.")
+    assert all(taken <= seen.get(held, set()) for held, taken in order.items() if not held.startswith(elsewhere)), seen

@@ -135,7 +135,7 @@ def test_a_page_of_an_allowed_origin_reads_every_answer_without_cookies(root: Pa
         assert headers["Access-Control-Allow-Origin"] == OURS
         assert headers["Vary"] == "Origin"
         exposed = headers["Access-Control-Expose-Headers"].split(", ")
-        own = {"Server", "File", "Name", "Stored-Chunks", "Limit", "Chunk-Size", "Order"}
+        own = {"Server", "File", "Name", "Stored-Chunks", "Limit", "Chunk-Size", "Order", "Max-Uploads"}
         assert {"Retry-After", *(f"Resumable-{name}" for name in own)} == set(exposed)
         assert "Access-Control-Allow-Credentials" not in headers
 

@@ -214,7 +214,8 @@ class Bucket:
             yield {"IfNoneMatch": "*"} if new else {} if etag is None else {"IfMatch": etag}
             return
         with self._lock:
-            writing = self._writing.setdefault(key, threading.Lock())
+            writing = threading.Lock()
+            writing = self._writing.setdefault(key, writing)
         with writing:
             found = self.head(key)
             if found is not None if new else (found is None or found.etag != etag):
