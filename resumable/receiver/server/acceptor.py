@@ -12,6 +12,7 @@ from typing import Any
 
 from .connection import Connection, Limits
 from .handler import Environment, Handler, answer_busy
+from .pressure import Peer, longest_silent
 from .wsgi import Application
 
 __all__ = ["Acceptor"]
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 _MOST_REFUSED = 64
 """Connections above the limit that get an answer at a time; any more are closed without one."""
+
+_PRESSURE = 0.8
+"""The part of the connections from which on silent ones are shut down for new ones."""
 
 _PAUSE = 0.1
 _LAST = 1.0
@@ -37,8 +41,10 @@ class Acceptor:
         self._environment.timeout = int(limits.idle_timeout)
         self._stopping = False
         self._changed = threading.Condition()
-        self._open: dict[Connection, bool] = {}
-        """All connections, and whether each is waiting for a request."""
+        self._open: dict[Connection, Peer] = {}
+        """All connections, and who is at their other ends."""
+        self._leaving = 0
+        """How many of those that are served were shut down to make room, and have not ended yet."""
         self._running = {True: 0, False: 0}
         """How many threads serve connections (True) and how many refuse them (False)."""
         self._complained = -_COMPLAIN_EVERY
@@ -67,7 +73,9 @@ class Acceptor:
             self._complain(error)
             return False
         with self._changed:
-            served = self._running[True] < self._limits.max_connections
+            self._make_room()
+            served = self._running[True] - self._leaving < self._limits.max_connections
+            served = served and self._running[True] < 2 * self._limits.max_connections
             if not served and self._running[False] >= _MOST_REFUSED:
                 sock.close()
                 return True
@@ -82,6 +90,17 @@ class Acceptor:
             self._complain(error)
             return False
         return True
+
+    def _make_room(self) -> None:
+        """Shut down the connection that is silent longest, if most are in use. The caller holds the lock."""
+        used, most = self._running[True] - self._leaving, self._limits.max_connections
+        if used < _PRESSURE * most:
+            return
+        silent = longest_silent(self._open.values(), time.monotonic(), full=used >= most)
+        if silent is not None:
+            silent.leaving = True
+            self._leaving += 1
+            silent.connection.abort()
 
     def _complain(self, error: Exception) -> None:
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
@@ -100,9 +119,12 @@ class Acceptor:
             self._ended(served)
 
     def _handle(self, connection: Connection, address: Any, served: bool) -> None:
+        peer = Peer(connection, address[0])
+
         def idle(state: bool) -> bool:
             with self._changed:
-                self._open[connection] = state
+                self._open[connection] = peer
+                peer.silent_since = time.monotonic() if state else None
                 return not self._stopping
 
         try:
@@ -114,6 +136,7 @@ class Acceptor:
         finally:
             with self._changed:
                 self._open.pop(connection, None)
+                self._leaving -= peer.leaving
 
     def _ended(self, served: bool) -> None:
         with self._changed:
@@ -133,6 +156,6 @@ class Acceptor:
                     _log.warning("stopped while %s requests were still running", sum(self._running.values()))
 
     def _abort(self, *, only_idle: bool) -> None:
-        for connection, idle in self._open.items():
-            if idle or not only_idle:
+        for connection, peer in self._open.items():
+            if peer.silent_since is not None or not only_idle:
                 connection.abort()
