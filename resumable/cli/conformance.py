@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from .. import OptionError, Resumable
-from ..errors import redact_url
+from ..errors import OptionError, redact_url
 from ..testing.checks import CHECKS, Check
 from ..testing.reports import as_object, junit, summary
 from ..testing.runner import NotAdmitted, Outcome, Result, Unreachable, run_checks, select
@@ -19,9 +18,11 @@ from ..transport.base import TLSFailure
 from .interruption import InterruptGuard
 from .output.exit_codes import ExitCode, option_in_words
 from .output.units import count
-from .params.auth import authorised, certificate_flag, certificates, token_flags, typed_token
+from .params.auth import certificate_flag, certificates, token_flags
 from .params.command import NAMES, OUTPUT, Command, Option, console, styled
-from .params.flags import DIALECTS, dialect_flag, option_flags, options_from_context
+from .params.config import config_flag
+from .params.connection import connection_of
+from .params.flags import dialect_flag, option_flags
 
 __all__ = ["command"]
 
@@ -56,6 +57,12 @@ _WIDTH = max(len(check.name) for check in CHECKS)
 
 @click.command(
     cls=Command,
+    codes="0 passes, 1 fails a check, 2 usage, 5 unreachable, 6 credentials, 7 TLS, 9 output, 130 Ctrl-C",
+    examples=(
+        "resumable conformance http://127.0.0.1:8000/upload --files incoming",
+        "resumable conformance --only resume --only cut-chunk lab:",
+        "resumable conformance --strict --junit report.xml lab:",
+    ),
     short_help="Check that a server speaks the protocol.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -79,20 +86,17 @@ def command(context: click.Context, /, target: str | None, **values: Any) -> int
         raise click.UsageError("--remove needs --files: there is no other way to delete", context)
     if target is None:
         raise click.UsageError("Missing argument 'TARGET'.", context)
-    options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
-    with InterruptGuard(), certificates(values["cacert"]):
+    try:
+        checks = select(values["only"])
+    except KeyError as error:
+        raise click.UsageError(f"--only: there is no check {error.args[0]!r}; --list shows all", context) from None
+    connection = connection_of(context, target, {**values, "accept": (), "reject": ()}, {})
+    with InterruptGuard(), certificates(connection.cacert):
         try:
-            checks = select(values["only"])
-            options["headers"] = authorised(options.get("headers", {}), typed_token(context, values))
-            Resumable(target, **options).close()
-            run = _Run(Target(target, files=values["files"], **options), values)
+            checked = Target(connection.target, files=values["files"], **connection.options)
         except OptionError as error:
             raise click.UsageError(option_in_words(error), context) from None
-        except KeyError as error:
-            raise click.UsageError(f"--only: there is no check {error.args[0]!r}; --list shows all", context) from None
-        except (OSError, ValueError) as error:
-            raise click.UsageError(str(error), context) from None
-        return run.run(checks)
+        return _Run(checked, values).run(checks)
 
 
 class _Run:
@@ -191,8 +195,9 @@ command.params.extend(
         Option(
             "--junit", type=click.Path(dir_okay=False), section=OUTPUT, help="Write the results to this file, as XML."
         ),
-        *token_flags(),
+        *token_flags(environment=True),
         certificate_flag(),
+        config_flag(),
         dialect_flag(),
         *_FLAGS,
     ]

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import requests
@@ -26,6 +27,9 @@ from ..protocol.pages import one_line
 from ..protocol.parameters import ParameterNames
 from ..transport.base import NetworkFailure
 from ..transport.classify import network_failure
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Answer", "Body", "CutBody", "GatedBody", "Pairs", "Target"]
 
@@ -150,8 +154,16 @@ class Target:
         return options.get(name, OPTIONS[name].default)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. The end of a ``with`` block does that, too."""
         self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def other_client(self) -> requests.Session:
         """Return a client that the server has not met: it has other connections, and no cookies."""

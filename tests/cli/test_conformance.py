@@ -178,6 +178,15 @@ def test_who_is_not_admitted_is_told_how_to_be(run: Run, received: Path, work: P
         assert run("conformance", server.url, *ONE, "--token-file", "token").code == 0
 
 
+def test_a_server_may_be_an_endpoint_of_the_configuration(run: Run, received: Path, work: Path) -> None:
+    (work / "token").write_text("s3cret")
+    with Server(Receiver(FileStore(received, fsync="never"), token="s3cret", dialect="flowjs")) as server:
+        (work / "config.toml").write_text(
+            f'[endpoint.lab]\nurl = "{server.url}"\ntoken_file = "token"\ndialect = "flowjs"\n'
+        )
+        assert run("conformance", "lab:", *ONE, "--config", "config.toml").code == 0
+
+
 def test_a_redirect_is_shown_and_not_followed(run: Run) -> None:
     with ScriptedServer(otherwise=answer(302, Location="http://user:pw@example.org/login")) as away:
         ran = run("conformance", away.url, *ONE)

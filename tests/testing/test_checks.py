@@ -21,11 +21,8 @@ NAMES = [check.name for check in CHECKS]
 
 
 def checked(url: str, directory: Path, **options: Any) -> list[Result]:
-    target = Target(url, files=directory, chunk_size=1024, **options)
-    try:
+    with Target(url, files=directory, chunk_size=1024, **options) as target:
         return list(run_checks(target))
-    finally:
-        target.close()
 
 
 def ended(results: Sequence[Result], outcome: Outcome) -> dict[str, str]:
@@ -45,10 +42,8 @@ def test_the_right_server_passes_all_checks(received: Path) -> None:
 
 def test_the_store_of_other_tests_takes_what_clients_send() -> None:
     senseless = {check.name for check in refusals.CHECKS} | {"short-chunk", "test-without-identifier"}
-    with ScriptedServer(behave=Store()) as scripted:
-        target = Target(scripted.url, chunk_size=1024)
+    with ScriptedServer(behave=Store()) as scripted, Target(scripted.url, chunk_size=1024) as target:
         results = list(run_checks(target, [check for check in CHECKS if check.name not in senseless]))
-        target.close()
     assert ended(results, Outcome.FAILED) == {}
 
 

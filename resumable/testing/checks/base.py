@@ -225,7 +225,7 @@ def at_once(target: Target, sample: Sample, numbers: Iterable[int]) -> None:
             gate.abort()
             answers.append(error)
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in wanted]
+    threads = [threading.Thread(target=send, args=(number,), daemon=True) for number in wanted]
     for thread in threads:
         thread.start()
     for thread in threads:
