@@ -15,7 +15,6 @@ __all__ = ["TcpInfo", "read_tcp_info"]
 _FIELDS = struct.Struct("=8x24I4Q6I4Q")
 """The structure up to ``tcpi_sndbuf_limited``, as of Linux 4.10."""
 
-
 _LONGEST_NAME = 16
 
 
@@ -32,21 +31,27 @@ class TcpInfo(NamedTuple):
     congestion_control: str
 
 
-def read_tcp_info(connection: socket.socket) -> TcpInfo | None:
-    """Return what the system tells of the connection, None if that is nothing. Another thread may close it."""
-    if sys.platform != "linux":
+if sys.platform == "linux":
+
+    def read_tcp_info(connection: socket.socket) -> TcpInfo | None:
+        """Return what the system tells of the connection, None if that is nothing. Another thread may close it."""
+        try:
+            fields = _FIELDS.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size))
+            control = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _LONGEST_NAME)
+        except (AttributeError, OSError, struct.error):
+            return None
+        return TcpInfo(
+            round_trip=fields[15] / 1e6,
+            least_round_trip=fields[31] / 1e6,
+            segments_sent=fields[33],
+            segments_resent=fields[23],
+            busy=fields[35] / 1e6,
+            window_limited=fields[36] / 1e6,
+            congestion_control=control.partition(b"\0")[0].decode("ascii", "replace"),
+        )
+
+else:
+
+    def read_tcp_info(connection: socket.socket) -> TcpInfo | None:
+        """Return None: only Linux tells of a connection."""
         return None
-    try:
-        fields = _FIELDS.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size))
-        control = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _LONGEST_NAME)
-    except (AttributeError, OSError, struct.error):
-        return None
-    return TcpInfo(
-        round_trip=fields[15] / 1e6,
-        least_round_trip=fields[31] / 1e6,
-        segments_sent=fields[33],
-        segments_resent=fields[23],
-        busy=fields[35] / 1e6,
-        window_limited=fields[36] / 1e6,
-        congestion_control=control.partition(b"\0")[0].decode("ascii", "replace"),
-    )
