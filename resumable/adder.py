@@ -177,7 +177,8 @@ class FileAdder:
         entry = FileEntry(record, candidate.source, plan)
         file = entry.subject = self._make_handle(entry)
         subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
-        prepared = record.unique_identifier is not None and not self._hooks.has("preprocess_file")
+        hooked = self._hooks.has("preprocess_file") or self._hooks.has("find_uploaded")
+        prepared = record.unique_identifier is not None and not hooked
         try:
             self._dispatcher.add(entry, order, prepared=prepared, most=options.max_files)
         except BaseException:

@@ -29,6 +29,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "accept_response": ("response",),
         "chunk_exists": ("response",),
+        "find_uploaded": ("file",),
         "generate_unique_identifier": ("path", "relative_path"),
         "headers": ("file", "chunk"),
         "preprocess": ("chunk",),

@@ -239,6 +239,13 @@ class Options:
         "callable(file) that may return other bytes to send. Called in a worker thread before the first request of a "
         "file.",
     )
+    find_uploaded: Any = _row(
+        None,
+        None,
+        validators.hook(),
+        "callable(file) that may return which chunks are stored, as pairs (first, last) of indexes, to leave them out. "
+        "Called in a worker thread before the first request of a file.",
+    )
     generate_unique_identifier: Any = _row(
         None,
         "generateUniqueIdentifier",

@@ -56,6 +56,7 @@ class SessionOptions(TypedDict, total=False):
     test_errors_are_permanent: bool
     preprocess: Callable[[ResumableChunk], Bytes | None] | None
     preprocess_file: Callable[[ResumableFile], Any] | None
+    find_uploaded: Callable[[ResumableFile], Iterable[tuple[int, int]] | None] | None
     generate_unique_identifier: Callable[[Any, str], str | None] | None
     max_files: int | None
     max_files_error_callback: Callback

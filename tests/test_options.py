@@ -159,6 +159,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "test_errors_are_permanent": FLAG,
     "preprocess": HOOK,
     "preprocess_file": HOOK,
+    "find_uploaded": HOOK,
     "generate_unique_identifier": HOOK,
     "max_files": ([(1, 1), (None, None), ("2", 2)], [0, -1, "0", ""]),
     "max_files_error_callback": HOOK,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from operator import index
 
 from ..core.records import Outcome, OutcomeKind
 from ..dispatch.leases import BeginSend
 from ..dispatch.registry import FileEntry
 from ..dispatch.transfers import Transfer
-from ..errors import ResumableError, UploadError
+from ..errors import HookError, ResumableError, UploadError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
@@ -91,4 +92,14 @@ class LeaseRunner:
                 identify = identifiers.content if asked_for else identifiers.without_time
                 identifier = identify(entry.source.path, entry.record.relative_path)
             entry.record = entry.record._replace(unique_identifier=identifier)
-        return Outcome(OutcomeKind.PREPARED, plan=plan)
+        stored = self._find_uploaded(entry)
+        return Outcome(OutcomeKind.PREPARED, plan=plan, stored=stored)
+
+    def _find_uploaded(self, entry: FileEntry) -> tuple[tuple[int, int], ...]:
+        """Return the ranges of chunk indexes that are stored, as the user's program knows. Raises HookError."""
+        found, label = self._context.hooks.decide("find_uploaded", entry.subject)
+        try:
+            pairs = [(index(first), index(last)) for first, last in found or ()]
+        except (TypeError, ValueError):
+            raise HookError(f"hook {label} returned {found!r}, not pairs of chunk indexes", hook=label) from None
+        return tuple((first, last + 1) for first, last in pairs)

@@ -451,6 +451,10 @@ class SessionCore:
             file.prepared = True
             if outcome.plan is not None:
                 self._rechunk(file, outcome.plan)
+            self._mark(file, outcome.stored)
+            if file.complete:
+                self._complete(file, None)
+                return
         self._queue.add(file)
 
     def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:

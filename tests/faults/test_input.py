@@ -381,6 +381,7 @@ def test_an_unknown_event_names_the_nearest() -> None:
 HOOKS: dict[str, Any] = {
     "preprocess": lambda chunk: 1 / 0,
     "preprocess_file": lambda file: 1 / 0,
+    "find_uploaded": lambda file: 1 / 0,
     "headers": lambda file, chunk: 1 / 0,
     "query": lambda file, chunk: 1 / 0,
     "target": lambda parameters: 1 / 0,
@@ -401,7 +402,7 @@ def test_a_hook_that_raises_fails_its_file_and_no_other(hook: str) -> None:
     assert run.error.hook == ("target" if hook == "test_target" else hook)
     assert type(run.error.__cause__) is ZeroDivisionError
     assert run.error.file is run.files[0]
-    assert (run.error.chunk is None) == (hook == "preprocess_file")
+    assert (run.error.chunk is None) == (hook in ("preprocess_file", "find_uploaded"))
 
 
 @pytest.mark.parametrize(
@@ -415,6 +416,9 @@ def test_a_hook_that_raises_fails_its_file_and_no_other(hook: str) -> None:
         ("target", "http://["),
         ("preprocess", 42),
         ("preprocess_file", 42),
+        ("find_uploaded", 42),
+        ("find_uploaded", [1]),
+        ("find_uploaded", [(0, "1")]),
         ("headers", {"X": "a\r\nY: b"}),
         ("headers", {"X Y": "a"}),
         ("headers", {"X": "\u20ac"}),

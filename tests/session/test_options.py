@@ -337,6 +337,17 @@ def _(bench: Bench) -> None:
     assert bench.sent(preprocess=lambda chunk: None).chunk == bytes(range(10))
 
 
+@case("find_uploaded")
+def _(bench: Bench) -> None:
+    stored = {"a.bin": [(0, 1), (3, 3)], "b.bin": [(0, 4)], "c.bin": None}
+    for name, numbers in {"a.bin": [3, 5], "b.bin": [], "c.bin": [1, 2, 3, 4, 5]}.items():
+        before = len(bench.wire.uploads)
+        path = bench.make(name, 50)
+        (file,) = bench.send(path=path, find_uploaded=lambda file: stored[file.file_name]).succeeded
+        assert sorted(request.number for request in bench.wire.uploads[before:]) == numbers
+        assert file.bytes_skipped == 50 - 10 * len(numbers)
+
+
 @case("preprocess_file")
 def _(bench: Bench) -> None:
     result = bench.send(preprocess_file=lambda file: b"x" * 25)

@@ -30,6 +30,7 @@ Make = Callable[..., Path]
 CHOICES: dict[str, Callable[..., Any]] = {
     "accept_response": lambda response: response.text == "fine",
     "chunk_exists": lambda response: response.status == 404,
+    "find_uploaded": lambda file: [(0, 0)],
     "generate_unique_identifier": lambda path, relative_path: f"hooked-{relative_path}",
     "headers": lambda file, chunk: {"X-Hook": f"{file.file_name}-{chunk.number}"},
     "preprocess": lambda chunk: b"hooked " + chunk.read(),
@@ -81,6 +82,8 @@ def shows(name: str, wire: ScriptedServer, path: Path, options: dict[str, Any]) 
         session.add_file(path)
         result = session.join(PATIENCE, raise_errors=False)
     requests = wire.requests[before:]
+    if name == "find_uploaded":
+        return len(requests)
     (last,) = requests[-1:]
     return {
         "accept_response": bool(result.succeeded),
@@ -98,6 +101,7 @@ def shows(name: str, wire: ScriptedServer, path: Path, options: dict[str, Any]) 
 EXPECTED = {
     "accept_response": False,
     "chunk_exists": False,
+    "find_uploaded": 0,
     "generate_unique_identifier": "hooked-a.bin",
     "headers": "a.bin-1",
     "preprocess": b"hooked " + bytes(range(10)),
@@ -122,7 +126,7 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
     def broken(*arguments: Any) -> Any:
         if name == "generate_unique_identifier":
             bad = arguments[1] == "bad"
-        elif name in ("preprocess_file", "headers", "query"):
+        elif name in ("preprocess_file", "find_uploaded", "headers", "query"):
             bad = arguments[0].file_name == "bad"
         elif name == "preprocess" or name == "should_retry":
             bad = arguments[0].file.file_name == "bad"
@@ -155,7 +159,7 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
             assert result.failed == (bad,)
             error = bad.error
             assert error.file is bad
-            assert error.chunk == (None if name == "preprocess_file" else bad.chunks[0])
+            assert error.chunk == (None if name in ("preprocess_file", "find_uploaded") else bad.chunks[0])
         session.join(PATIENCE, raise_errors=False)
         assert good.state is FileState.SUCCESS
     assert isinstance(error, HookError)

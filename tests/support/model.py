@@ -723,7 +723,8 @@ class Walk:
         if request.lease.prepare:
             kind = (K.PREPARED, K.PREPARED, K.PREPARED, K.REFUSED, K.RETRY)[self.below(5)]
             plan = ChunkPlan(self.below(45), 10) if kind is K.PREPARED and self.random() < 0.5 else None
-            return Outcome(kind, plan=plan)
+            stored = self.ranges(file) if kind is K.PREPARED and self.random() < 0.3 else ()
+            return Outcome(kind, plan=plan, stored=stored)
         if request.put_back:
             return Outcome(K.STOPPED, proof=self.proof(request))
         if request.lease.confirm:
@@ -797,6 +798,9 @@ class Walk:
             file.prepared = True
             if outcome.plan is not None:
                 self.recut(file, outcome.plan)
+            for start, stop in outcome.stored:
+                file.mark(start, stop)
+            self.end_if_stored(file)
         elif outcome.kind is K.REFUSED:
             self.fail(file, None, outcome)
 

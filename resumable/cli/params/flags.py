@@ -165,6 +165,7 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
             (
                 "preprocess",
                 "preprocess_file",
+                "find_uploaded",
                 "max_files_error_callback",
                 "min_file_size_error_callback",
                 "max_file_size_error_callback",
