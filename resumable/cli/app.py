@@ -70,5 +70,5 @@ def _never_begun(typed: Sequence[str], code: int, reason: str) -> int:
     """End the output of ``--json`` with a result, as if the command had begun. Return the code."""
     if typed[:1] in (["upload"], ["status"], ["watch"]) and "--json" in typed:
         facts = report.facts(code, stats.RunStats(), (), 0)
-        json_events.JsonEvents().write("result", {**facts, "errors": [reason]})
+        json_events.JsonEvents().finish({**facts, "errors": [reason]})
     return code

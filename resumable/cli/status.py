@@ -133,7 +133,7 @@ class Report:
                 seconds=time.monotonic() - self._began,
                 errors=self._errors,
             )
-            self._records.write("result", facts)
+            self._records.finish(facts)
 
 
 command.params.extend(

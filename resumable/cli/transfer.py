@@ -244,7 +244,7 @@ class Transfer:
         if self._records is not None:
             records = self._records
             facts = report.facts(code, self._stats, self._errors, records.skipped + skipped)
-            records.write("result", facts)
+            records.finish(facts)
         return int(code)
 
     # -- what is said meanwhile ----------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         inbox = Inbox(selection, values["rest"], skip=disposal.skips, age=age)
         changes = partial(directory_changes, root)
         watcher = Watcher(connection, inbox, disposal, output, typed=context.obj, changes=changes)
-        return watcher.run(once=values["once"])
+        return watcher.run(root, once=values["once"])
 
 
 command.params.extend(

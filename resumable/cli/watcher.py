@@ -18,7 +18,7 @@ from .disposal import Disposal
 from .inbox import Arrival, Inbox, version_of
 from .interruption import Interrupted
 from .output import report
-from .output.exit_codes import code_of_all, explain, plugin_in_words
+from .output.exit_codes import ExitCode, code_of_all, explain, plugin_in_words
 from .output.json_events import JsonEvents
 from .output.library_log import describe, library_log, log_line
 from .output.resume_command import command_again
@@ -26,6 +26,7 @@ from .output.units import duration
 from .params.command import console, styled
 from .params.connection import Connection
 from .params.sources import is_missing
+from .runs import UnderWay, exclusive
 
 __all__ = ["WatchOutput", "Watcher", "directory_changes"]
 
@@ -72,10 +73,14 @@ class Watcher:
         self._succeeded = self._skipped = 0
         self._began = time.monotonic()
 
-    def run(self, *, once: bool) -> int:
-        """Send what comes to rest, and return the exit code. ``once``: end when everything that is there was tried."""
+    def run(self, root: str, *, once: bool) -> int:
+        """Send what comes to rest below ``root``, and return the exit code.
+
+        ``once``: end when everything that is there was tried.
+        """
         try:
             with (
+                exclusive(self._connection.target, [root]),
                 self._changes(self._wake),
                 library_log(self._note, requests=self._output.verbose > 1, file=self._output.log_file),
             ):
@@ -88,6 +93,10 @@ class Watcher:
                         return self._end(code_of_all(self._errors, self._succeeded))
                     else:
                         self._rest()
+        except UnderWay as other:
+            self._errors.append(other)
+            self._say(report.failure(str(other)), always=True)
+            return self._end(ExitCode.BUSY)
         except Interrupted as stop:
             self._say(report.watch_stopped(stop, self._succeeded, command_again(self._typed)), always=True)
             return self._end(stop.exit_code)
@@ -231,7 +240,7 @@ class Watcher:
                 seconds=time.monotonic() - self._began,
                 errors=self._errors[-100:],
             )
-            self._records.write("result", facts)
+            self._records.finish(facts)
         return int(code)
 
 
@@ -245,11 +254,19 @@ def directory_changes(directory: str, wake: threading.Event) -> Iterator[None]:
     def follow() -> None:
         while not stop.is_set():
             changes = watchfiles.watch(
-                directory, watch_filter=None, stop_event=stop, debounce=200, raise_interrupt=False, rust_timeout=1000
+                directory,
+                watch_filter=None,
+                stop_event=stop,
+                debounce=200,
+                raise_interrupt=False,
+                rust_timeout=1000,
+                yield_on_timeout=True,
             )
             try:
-                for _ in changes:
-                    wake.set()
+                # What came before it began to follow is not told, so that the first time counts as a change.
+                for number, changed in enumerate(changes):
+                    if changed or number == 0:
+                        wake.set()
             except (OSError, RuntimeError):
                 # The directory is gone, for the time being, or there are too many to follow: the scans have to do.
                 stop.wait(_RESCAN)

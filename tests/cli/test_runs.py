@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.command import Run
 from support.scripted_server import PATIENCE, ScriptedServer, answer, holding
+from support.waiting import eventually
 
 from resumable.cli.runs import UnderWay, exclusive
 from resumable.receiver import Server
@@ -92,6 +94,24 @@ def test_very_verbose_shows_requests_and_no_line_twice(run: Run, make: Make, ser
     assert "request: POST " in ran.err
     assert "note: " not in ran.err
     assert "uploading 'a.bin'" not in ran.err
+
+
+@pytest.mark.programs
+def test_a_reader_that_stops_reading_does_not_stop_the_upload(
+    start: Callable[..., subprocess.Popen[str]], make: Make, server: Server, received: Path
+) -> None:
+    # The events are far more than a pipe holds.
+    content = make("a.bin", 300_000).read_bytes()
+    process = start("upload", "--json", "-q", "--chunk-size", "300", "a.bin", server.url)
+    assert process.stdout is not None
+    process.stdout.readline()
+    eventually(lambda: (received / "a.bin").exists())
+    assert process.poll() is None
+    rest = [json.loads(line) for line in process.stdout]
+    assert rest[-1]["event"] == "result"
+    assert sum(event["event"] == "chunk_success" for event in rest) == 1000
+    assert process.wait(PATIENCE) == 0
+    assert (received / "a.bin").read_bytes() == content
 
 
 def test_notes_for_programs_say_what_they_are_about(run: Run, make: Make) -> None:

@@ -417,7 +417,9 @@ def test_the_fields_of_the_objects_are_the_documented_ones(run: Run, make: Make,
 
 def test_an_object_about_a_handler_that_raised_keeps_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
     with Resumable("http://127.0.0.1:9/", auto_upload=False) as session:
-        JsonEvents().event(session, "handler_error", ("file_added", print, ValueError("no")))
-    (line,) = capsys.readouterr().out.splitlines()
+        records = JsonEvents()
+        records.event(session, "handler_error", ("file_added", print, ValueError("no")))
+        records.finish({})
+    line, _ = capsys.readouterr().out.splitlines()
     record = json.loads(line)
     assert (record["event"], record["about"], record["handler"]) == ("handler_error", "file_added", "print")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import queue
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from ... import (
     ResumableFile,
 )
 from ...events import EVENTS
+from ..interruption import Interrupted
 from .exit_codes import code_of
 
 __all__ = ["FIELDS", "NAMES", "PARTS", "JsonEvents", "fields_of"]
@@ -90,6 +93,7 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """What the objects in an object hold."""
 
+_FAR_BEHIND = 1000
 _NUMBERS = ("bytes_confirmed", "bytes_skipped", "bytes_sent", "speed")
 _MORE: Mapping[str, tuple[str, ...]] = {
     "progress": ("size", *_NUMBERS),
@@ -125,12 +129,16 @@ def fields_of(name: str) -> tuple[str, ...]:
 class JsonEvents:
     """Write lines of JSON to the standard output. If it cannot be written any more the upload goes on without.
 
-    ``skipped`` counts the files that the command has left out, which its session does not know of.
+    A thread of its own writes them, so that a reader who takes his time does not stop the upload. While he is far
+    behind, progress is left out. ``skipped`` counts the files that the command has left out, which its session does not
+    know of.
     """
 
     def __init__(self) -> None:
         self.skipped = 0
         self._lock = threading.Lock()
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
 
     def follow(self, session: Resumable) -> None:
         """Write every event of the session from now on."""
@@ -160,8 +168,28 @@ class JsonEvents:
 
     def write(self, event: str, facts: Mapping[str, Any]) -> None:
         """Write one object. Any thread may call this."""
+        if event in ("progress", "file_progress") and self._lines.qsize() > _FAR_BEHIND:
+            return
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, default=str)
         with self._lock:
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="resumable-json", daemon=True)
+                self._writer.start()
+            self._lines.put(line)
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Write the object ``result``, and wait until all has been read. A signal meanwhile ends the process."""
+        self.write("result", facts)
+        self._lines.put(None)
+        assert self._writer is not None
+        try:
+            self._writer.join()
+        except Interrupted as stop:
+            # The writer blocks the standard output, which is flushed at the end of the process.
+            os._exit(stop.exit_code)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
             print(line, flush=True)
 
 
