@@ -19,6 +19,7 @@ from .. import OptionError
 from .interruption import Interrupted, InterruptGuard
 from .output import units
 from .output.exit_codes import ExitCode
+from .output.log_file import log_file
 from .output.resume_command import program
 from .params import types
 from .params.auth import token_flags, token_of, typed_token
@@ -78,6 +79,8 @@ def command(context: click.Context, /, directory: str, **flags: Any) -> int:
         raise click.UsageError(str(error)) from None
     except ValueError as error:
         raise click.UsageError(str(error), context) from None
+    except OSError as error:
+        raise click.UsageError(f"cannot write to {flags['log_file']}: {error.strerror or error}", context) from None
 
 
 def _check_flags(context: click.Context, directory: str) -> None:
@@ -91,10 +94,10 @@ def _check_flags(context: click.Context, directory: str) -> None:
 
 
 class _LogHandler(logging.Handler):
-    """Shows the warnings and errors that the receiver logs, with a traceback if the cause is not the system."""
+    """Shows what the receiver logs, with a traceback if the cause is not the system."""
 
     def __init__(self, show: Callable[[Text], object]) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -108,14 +111,20 @@ class _LogHandler(logging.Handler):
 
 
 @contextmanager
-def _log_shown(show: Callable[[Text], object]) -> Iterator[None]:
-    """Show what the receiver logs, for a block."""
-    logger, handler = logging.getLogger("resumable.receiver"), _LogHandler(show)
+def _log_shown(show: Callable[[Text], object], level: str, file: str | None) -> Iterator[None]:
+    """Show what the receiver logs from this level on, or write it to a file, for a block. Raises OSError."""
+    logger = logging.getLogger("resumable.receiver")
+    before = logger.level
+    handler = _LogHandler(show) if file is None else log_file(file)
+    handler.setLevel(level)
     logger.addHandler(handler)
+    logger.setLevel(level)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.close()
 
 
 class _NoDirectory(Exception):
@@ -125,7 +134,9 @@ class _NoDirectory(Exception):
 def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
     """Serve until a signal comes, and return the exit code. Raises OptionError, ValueError, ImportError."""
     shown = console()
-    with InterruptGuard() as signals, _log_shown(lambda text: shown.print(text, soft_wrap=True)):
+    level = (flags["log_level"] or ("info" if flags["log_file"] else "warning")).upper()
+    logged = _log_shown(lambda text: shown.print(text, soft_wrap=True), level, flags["log_file"])
+    with InterruptGuard() as signals, logged:
         try:
             try:
                 server = _server(directory, token, flags)
@@ -176,9 +187,15 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
         raise _NoDirectory(f"cannot receive into {directory}: {error.detail}") from error
     except OSError as error:
         raise _NoDirectory(f"cannot receive into {directory}: {error.strerror or error}") from error
+    metrics = None
+    if flags["metrics"]:
+        from ..receiver.metrics import ReceiverMetrics
+
+        metrics = ReceiverMetrics()
     receiver = Receiver(
         store,
         token=token,
+        metrics=metrics,
         allowed_origins=flags["allowed_origins"],
         **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "max_uploads", "allow_delete", "page"),
     )
@@ -188,16 +205,29 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
 
 
 def _tell_what_arrives(server: Server, say: Any) -> None:
+    from ..receiver.server.wsgi import ENDED
+
     signals = server.receiver.signals
+    interrupted: set[str] = set()
 
     def received(receiver: object, record: UploadRecord) -> None:
         name = record.published or record.name
         say(styled(("received: ", "green"), f"{name}, {units.size(record.total_size)}"))
 
     def refused(receiver: object, status: int, sentence: str, record: UploadRecord | None) -> None:
+        if record is not None and sentence.startswith(ENDED):
+            # Once for an upload: a client that goes has several requests under way.
+            if record.identifier not in interrupted:
+                interrupted.add(record.identifier)
+                say(styled(("interrupted: ", "yellow"), record.relative_path or record.name))
+            return
         what = f" ({record.relative_path or record.name})" if record is not None else ""
         say(styled(("refused: ", "yellow"), f"{status} {sentence}{what}"))
 
+    def goes_on(receiver: object, record: UploadRecord, number: int) -> None:
+        interrupted.discard(record.identifier)
+
+    signals.chunk_received.connect(goes_on, weak=False)
     signals.file_received.connect(received, weak=False)
     signals.upload_refused.connect(refused, weak=False)
 
@@ -397,6 +427,25 @@ command.params.extend(
             show_default=True,
             section=LIMITS,
             help="Number of processes that answer requests.",
+        ),
+        Option(
+            "--metrics",
+            is_flag=True,
+            section=SERVER,
+            help="Count requests, bytes and times for Prometheus, at /metrics, behind the token if there is one.",
+        ),
+        Option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            section=OUTPUT,
+            help="What to log. With info each request is a line of JSON.  [default: warning; info with --log-file]",
+        ),
+        Option(
+            "--log-file",
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            section=OUTPUT,
+            help="Write the log to FILE, as lines of JSON, instead of the standard error.",
         ),
         Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Do not report uploads."),
     ]

@@ -36,6 +36,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..errors import OptionError
@@ -79,6 +80,9 @@ from .store.files import FileStore
 from .store.names import safe_name, tenant_folder
 from .sweeper import Sweeper
 
+if TYPE_CHECKING:
+    from .metrics import ReceiverMetrics
+
 __all__ = ["Receiver"]
 
 _log = logging.getLogger(__name__)
@@ -86,6 +90,8 @@ _log = logging.getLogger(__name__)
 _TESTS = ("GET", "HEAD")
 _UPLOADS = ("POST", "PUT", "PATCH")
 _DISCARD = "DELETE"
+_HEALTH = "/healthz"
+_METRICS = "/metrics"
 
 
 @dataclass
@@ -127,6 +133,8 @@ class Receiver:
     ``signals.file_received``, the application owns the published files: they count as stored, whatever becomes of them,
     until :meth:`forget`, unless the store says otherwise.
 
+    ``metrics`` counts what happens, for Prometheus, and is shown at ``/metrics``.
+
     Requests may be handled in any number of threads, and in any number of processes that share a directory.
     """
 
@@ -154,6 +162,7 @@ class Receiver:
         on_chunk_received: Callable[[UploadRecord, int], object] | None = None,
         on_file_received: Callable[[UploadRecord, Request], object] | Callable[[UploadRecord], object] | None = None,
         hook_deadline: float | None = 20.0,
+        metrics: ReceiverMetrics | None = None,
     ) -> None:
         self.store: Store = FileStore(store) if isinstance(store, (str, os.PathLike)) else store
         if dialect not in DIALECTS:
@@ -182,7 +191,14 @@ class Receiver:
         self._allow_delete = allow_delete
         self._page = page
         self._on_upload_started = on_upload_started
-        self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline)
+        self.metrics = metrics
+        if metrics is None:
+            self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline)
+        else:
+            if tenant is not None and token is None:
+                raise OptionError("metrics", metrics, "None unless there is a token: they are about all tenants")
+            metrics.follow(self.store, self.signals)
+            self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline, metrics.timed)
         if on_chunk_received is not None:
             self.signals.chunk_received.connect(
                 lambda sender, record, number: on_chunk_received(record, number), weak=False
@@ -267,6 +283,8 @@ class Receiver:
         return self._shared(request, self._refused(_Exchange(request), refusal))
 
     def _shared(self, request: Request, response: Response) -> Response:
+        if self.metrics is not None:
+            self.metrics.answered(request.method, response.status)
         return replace(response, headers=(*response.headers, *self._said, *self._access.shared(request)))
 
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
@@ -283,6 +301,9 @@ class Receiver:
 
     def _answer(self, exchange: _Exchange) -> Response:
         request = exchange.request
+        if request.path == _HEALTH and request.method in _TESTS:
+            # Load balancers ask for it by any name.
+            return sentence(200, "The receiver is running.")
         self._access.check_host(request)
         methods = self._methods(request)
         if request.method not in methods:
@@ -295,6 +316,8 @@ class Receiver:
         self._access.check_token(request)
         if request.method not in _TESTS:
             self._access.check_origin(request)
+        if request.path == _METRICS and self.metrics is not None:
+            return self.metrics.response()
         tenant = self._tenant(request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
             raise TypeError(f"tenant() must return a str, not {type(tenant).__name__}")
@@ -313,7 +336,9 @@ class Receiver:
         path, mount = request.path, request.mount.rstrip("/")
         if path in ("", "/"):
             return (*_TESTS, *_UPLOADS, *((_DISCARD,) if self._allow_delete else ()))
-        if path == "/uploads" or (self._page and page_response(path) is not None):
+        if path in ("/uploads", _HEALTH) or (path == _METRICS and self.metrics is not None):
+            return _TESTS
+        if self._page and page_response(path) is not None:
             return _TESTS
         raise Refusal(404, f"There is nothing at {mount + path!r}: send uploads to {mount + '/'!r}.")
 

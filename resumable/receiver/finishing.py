@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..errors import OptionError
@@ -37,10 +38,18 @@ class _HookRun(Future["UploadRecord | None"]):
 
 
 class Finisher:
-    """Finishes the uploads of one receiver; see :class:`~resumable.receiver.Receiver` for the hook and its deadline."""
+    """Finishes the uploads of one receiver; see :class:`~resumable.receiver.Receiver` for the hook and its deadline.
+
+    ``timed(step)`` measures a block: ``publish`` or ``hook``.
+    """
 
     def __init__(
-        self, store: Store, signals: ReceiverSignals, hook: Callable[..., object] | None, deadline: float | None
+        self,
+        store: Store,
+        signals: ReceiverSignals,
+        hook: Callable[..., object] | None,
+        deadline: float | None,
+        timed: Callable[[str], AbstractContextManager[None]] = lambda step: nullcontext(),
     ) -> None:
         if deadline is not None and not 0 < deadline <= threading.TIMEOUT_MAX:
             raise OptionError("hook_deadline", deadline, "more than 0 seconds, or None")
@@ -49,6 +58,7 @@ class Finisher:
         self._hook = hook
         self._capacity = None if hook is None else positional_capacity(hook, _ARGUMENTS)
         self._deadline = deadline
+        self._timed = timed
         self._lock = threading.Lock()
         self._forgotten: dict[UploadRecord, bool] = {}
         """The files whose hook is running, and whether they are to be forgotten after it."""
@@ -70,7 +80,8 @@ class Finisher:
         running = self._running.get(key)
         if running is None:
             try:
-                upload.publish(check_file)
+                with self._timed("publish"):
+                    upload.publish(check_file)
             except FileDiffers:
                 # Nobody can know which of the chunks is wrong.
                 upload.discard()
@@ -148,7 +159,8 @@ class Finisher:
             with self._lock:
                 self._forgotten[record] = False
             try:
-                return check_result(self._hook(*(record, request.without_body())[: self._capacity]))
+                with self._timed("hook"):
+                    return check_result(self._hook(*(record, request.without_body())[: self._capacity]))
             finally:
                 with self._lock:
                     forgotten = self._forgotten.pop(record)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
 import shlex
@@ -20,6 +22,7 @@ from support.command import ROOT, Run, tree
 from support.terminal import Terminal
 
 from resumable import UploadFailed, upload
+from resumable.cli.output.log_file import log_file
 from resumable.cli.params.command import Option
 from resumable.cli.serve import command
 
@@ -295,3 +298,17 @@ def test_a_directory_that_cannot_be_one_is_told_at_the_start(directory: str, run
     assert ran.code == 1
     assert ran.out == ""
     assert re.fullmatch(rf"failed: cannot receive into {directory}: .+\n", ran.err)
+
+
+def test_the_log_is_a_file_of_json_lines_from_the_level_on_that_was_chosen(tmp_path: Path) -> None:
+    handler = log_file(str(tmp_path / "log"))
+    logger = logging.getLogger("resumable.receiver.tried")
+    logger.addHandler(handler)
+    try:
+        logger.error("it %s", "failed")
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    facts = json.loads(line)
+    assert (facts["level"], facts["logger"], facts["message"]) == ("error", "resumable.receiver.tried", "it failed")

@@ -30,6 +30,7 @@ __all__ = ["Server"]
 _log = logging.getLogger(__name__)
 
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+_SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _BACKLOG = 128
 _PAUSE = 1.0
 _LAST = 3.0
@@ -64,6 +65,10 @@ class Server:
             raise OptionError("host", host, "a loopback address unless there is a token or insecure=True")
         if processes < 1 or (processes > 1 and not hasattr(os, "fork")):
             raise OptionError("processes", processes, "at least 1, and exactly 1 on systems without fork()")
+        if processes > 1 and self.receiver.metrics is not None and _SHARED_METRICS not in os.environ:
+            raise OptionError(
+                "processes", processes, f"1 with metrics, unless {_SHARED_METRICS} names an empty directory"
+            )
         if sweep_every <= 0:
             raise OptionError("sweep_every", sweep_every, "more than 0")
         self._bind = (host, port)

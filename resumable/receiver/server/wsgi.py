@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +15,12 @@ from ..app import Receiver
 from ..form import PIECE
 from ..messages import Refusal, Request, Response
 
-__all__ = ["Application"]
+__all__ = ["ENDED", "Application"]
+
+ENDED = "The connection ended"
+"""How the sentence begins if a client has left in the middle of a request."""
+
+_access_log = logging.getLogger("resumable.receiver.access")
 
 _LENGTH = re.compile("[0-9]{1,19}")
 _MOST_TO_DRAIN = 8 * 1024 * 1024
@@ -36,7 +44,10 @@ class Application:
         self, environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
     ) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
+        began = time.monotonic()
         response = self._respond(environ)
+        if _access_log.isEnabledFor(logging.INFO):
+            _access_log.info("%s", _access_line(environ, response, time.monotonic() - began))
         headers = list(response.headers)
         bodiless = response.status == 204
         if not bodiless:
@@ -80,6 +91,21 @@ class Application:
         return self.receiver.refuse(request, refusal)
 
 
+def _access_line(environ: Mapping[str, Any], response: Response, seconds: float) -> str:
+    """Return what the log says of a request: JSON in a line, without the query, which may have secrets in it."""
+    facts = {
+        "address": environ.get("REMOTE_ADDR", ""),
+        "method": environ["REQUEST_METHOD"],
+        "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+        "status": response.status,
+        "received": environ.get("CONTENT_LENGTH") or "0",
+        "sent": len(response.body),
+        "seconds": round(seconds, 4),
+        "agent": environ.get("HTTP_USER_AGENT", ""),
+    }
+    return json.dumps(facts)
+
+
 class _Body:
     """The body of one request: exactly as many bytes as its length says, or a refusal."""
 
@@ -102,7 +128,7 @@ class _Body:
         self._left -= len(piece)
         if not piece:
             self._broken = True
-            raise Refusal(400, f"The connection ended {self._left} bytes before the end of the body: try again.")
+            raise Refusal(400, f"{ENDED} {self._left} bytes before the end of the body: try again.")
         return piece
 
     def drain(self) -> None:
