@@ -23,7 +23,7 @@ import pytest
 from support.flood import AttackedServer, told
 from support.sample import Sample
 from support.sizes import sized
-from support.waiting import until_no_connection_is_served
+from support.waiting import eventually, until_no_connection_is_served
 
 from resumable.errors import OptionError
 from resumable.receiver import (
@@ -466,16 +466,19 @@ def test_17_more_connections_than_the_cap_are_told_to_come_back(attack: Attack) 
             stack.enter_context(closing(socket.create_connection(("127.0.0.1", attacked.server.port), timeout=60)))
             for _ in range(8)
         ]
+        # Their requests are under way: silent ones would make room.
+        for number, connection in enumerate(held):
+            sample = Sample(identifier=str(number), relative_path=str(number))
+            head = f"POST /?{sample.query(1)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n"
+            connection.sendall(f"{head}Content-Type: application/octet-stream\r\n\r\n0123".encode())
+        eventually(lambda: len(list(attacked.store.uploads())) == 8)
         query = f"GET /?{Sample().query(1)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        for connection in held:
-            connection.sendall(query)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 204 ")
         for _ in range(100):
             answer = attacked.raw(query)
             assert answer == b"" or (answer.startswith(b"HTTP/1.1 503 ") and b"Retry-After: " in answer)
         for connection in held:
-            connection.sendall(query)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 204 ")
+            connection.sendall(b"4567")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
     until_no_connection_is_served()
     assert attacked.raw(query).startswith(b"HTTP/1.1 204 ")
 
