@@ -23,7 +23,7 @@ ANSWERS = [
     (400, "ExpiredToken", 500, "have expired: renew them"),
     (403, "InvalidAccessKeyId", 500, "check the access key"),
     (404, "NoSuchBucket", 500, "create the bucket"),
-    (301, "PermanentRedirect", 503, "or it redirects"),
+    (301, "PermanentRedirect", 500, "set the region of the bucket"),
     (403, "RequestTimeTooSkewed", 500, "the clock of this machine is wrong"),
     (403, "SignatureDoesNotMatch", 500, "check the access key and its secret"),
     (501, "NotImplemented", 500, "NotImplemented"),
@@ -41,7 +41,19 @@ def detail_of(store: S3Store) -> str:
 
 
 @pytest.mark.parametrize(("status", "code", "told", "advice"), ANSWERS)
-def test_what_the_store_refuses_is_said_with_what_to_do_and_what_was_stored_stays(
+def test_what_the_store_refuses_is_said_with_what_to_do(status: int, code: str, told: int, advice: str) -> None:
+    from botocore.exceptions import ClientError
+
+    answer = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    failure = translate(ClientError(answer, "PutObject"), "write 'a'")
+    assert isinstance(failure, StoreFailure)
+    assert failure.status == told
+    assert ("Retry-After", "2") in failure.headers or told != 503
+    assert advice in failure.detail
+
+
+@pytest.mark.parametrize(("status", "code", "told", "advice"), [ANSWERS[2], ANSWERS[-1]])
+def test_while_the_store_refuses_everything_nothing_is_lost(
     object_store: ObjectStore,
     bucket: str,
     status: int,
@@ -50,22 +62,18 @@ def test_what_the_store_refuses_is_said_with_what_to_do_and_what_was_stored_stay
     advice: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    client = connect(object_store.url, attempts=1)
-    receiver = Receiver(a_store(object_store, bucket, client=client))
+    receiver = Receiver(a_store(object_store, bucket, client=connect(object_store.url, attempts=1)))
     sample = Sample(data=DATA, chunk_size=10_000)
     assert sample.send(receiver, 1) == [200]
-    # boto3 asks a bucket for its region when it is redirected.
-    object_store.before = lambda request: None if request.path.count("/") == 1 else (status, code)
+    object_store.before = lambda request: (status, code)
     answer = receiver.handle(sample.octet(2))
     assert answer.status == told
-    assert ("Retry-After", "2") in answer.headers or told != 503
     assert advice in caplog.text
     object_store.before = None
     assert sample.test(receiver, 1).status == 200
     assert sample.send(receiver, 2) == [201]
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
-    said = caplog.text + answer.body.decode()
-    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in said
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in caplog.text + answer.body.decode()
 
 
 def test_a_bucket_in_another_region_is_said(object_store: ObjectStore, bucket: str) -> None:
