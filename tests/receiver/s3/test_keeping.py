@@ -230,3 +230,14 @@ def test_nothing_is_stored_under_a_hash_that_another_request_contradicts(store: 
         with pytest.raises(Refusal) as refusal:
             upload.set_file_sha256("b" * 64)
         assert refusal.value.status == 409
+
+
+def test_a_multipart_upload_that_a_rule_of_the_bucket_has_ended_is_begun_again(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    receiver = Receiver(a_store(object_store, bucket))
+    assert SAMPLE.send(receiver, 1) == [200]
+    (begun,) = object_store.client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    object_store.client.abort_multipart_upload(Bucket=bucket, Key=begun["Key"], UploadId=begun["UploadId"])
+    assert SAMPLE.send(receiver, 2) == [201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
