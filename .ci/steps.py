@@ -213,7 +213,9 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     for position, other in enumerate(others):
         environment, tests = f"environment, Python {other}", f"tests, Python {other}"
         common = [f"PYTHON={found[other]}", f"VENV=.venv-{other}", "EXTRA=pythons"]
-        before = [f"tests, Python {others[position - AT_ONCE]}"] if position >= AT_ONCE else []
+        # One after another, for each is built in the project's own folder.
+        before = [f"environment, Python {others[position - 1]}"] if position else []
+        before += [f"tests, Python {others[position - AT_ONCE]}"] if position >= AT_ONCE else []
         planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
         # Without workers, which would each load all tests: meanwhile there is enough else to do.
         planned.append(Step(tests, ["make", "test", *common, "WORKERS=0", differing], after=[environment]))
