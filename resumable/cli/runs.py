@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-try:
+if sys.platform == "win32":
+    fcntl: Any = None
+else:
     import fcntl
-except ImportError:  # Windows: there is no such lock.
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["UnderWay", "exclusive"]
 
@@ -34,7 +35,8 @@ class UnderWay(Exception):
 def exclusive(target: str, paths: Iterable[str]) -> Iterator[None]:
     """Keep other uploads of any of these files to the target from beginning, within this block.
 
-    Raises UnderWay if there is one. If the directory for state cannot be used, nothing is kept from beginning.
+    Raises UnderWay if there is one. If the directory for state cannot be used, or on Windows, which has no such lock,
+    nothing is kept from beginning.
     """
     digests = {_digest(os.path.realpath(path)) for path in paths}
     held = _claim(_digest(target), digests) if digests and fcntl is not None else None

@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
-from weakref import WeakValueDictionary
 
 from .body import StreamedBody
 from .failures import Missing, PreconditionFailed, StoreFailure, translate
+from .key_locks import KeyLocks
 
 __all__ = ["Bucket", "ObjectFacts"]
 
@@ -51,7 +51,7 @@ class Bucket:
         self._conditions = conditions
         self._logs = logs
         self.copies = True
-        self._writing: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._writing = KeyLocks()
         self._connect = connect
         self._lock = threading.Lock()
         self._client: tuple[int, Any] | None = None
@@ -213,10 +213,7 @@ class Bucket:
         if self._conditions or not (new or etag):
             yield {"IfNoneMatch": "*"} if new else {} if etag is None else {"IfMatch": etag}
             return
-        with self._lock:
-            writing = threading.Lock()
-            writing = self._writing.setdefault(key, writing)
-        with writing:
+        with self._writing.holding(key):
             found = self.head(key)
             if found is not None if new else (found is None or found.etag != etag):
                 raise PreconditionFailed(key)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 from .chunks import ChunkList
+from .key_locks import KeyLocks
 from .state import Snapshot
 
 __all__ = ["Memory", "Remembrance"]
@@ -45,7 +44,7 @@ class Memory:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Remembrance] = OrderedDict()
         self._open: Counter[str] = Counter()
-        self._beginning: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._beginning = KeyLocks()
 
     def enter(self, key: str, change: int = 1) -> None:
         """Count a request of this process that has the upload open; one less with ``change=-1``."""
@@ -58,13 +57,9 @@ class Memory:
         """Return whether a request of this process has the upload open."""
         return key in self._open
 
-    @contextmanager
-    def beginning(self, key: str) -> Iterator[None]:
+    def beginning(self, key: str) -> AbstractContextManager[None]:
         """Let one thread of this process at a time begin an upload of this key: the others would do it in vain."""
-        with self._lock:
-            beginning = self._beginning.setdefault(key, threading.Lock())
-        with beginning:
-            yield
+        return self._beginning.holding(key)
 
     def recall(self, key: str) -> Remembrance | None:
         """Return what is remembered of an unfinished upload, None if that is too old to be trusted."""
