@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from .adapters.callback import OnProgress, follow
 from .dispatch.event_loop import in_thread
 from .errors import UploadCancelled, WaitTimeout
 from .session import Result, Resumable
 from .sources.base import expand_home
+from .sources.shard import Shard
 
 if TYPE_CHECKING:
     import threading
-    from pathlib import PurePath
 
     from typing_extensions import Unpack
 
@@ -36,6 +37,7 @@ def upload(
     target: str | Callable[[list[str]], str],
     *,
     relative_path: str | PurePath | None = None,
+    shard: tuple[int, int] | None = None,
     progress: bool | Plugin = False,
     on_progress: OnProgress | None = None,
     cancel: threading.Event | None = None,
@@ -43,15 +45,17 @@ def upload(
 ) -> Result:
     """Upload one source, or all in a list or tuple, and wait until they are uploaded. A directory stands for its files.
 
-    ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. ``progress``
-    draws a bar, with tqdm or rich if they are installed; it may be one of ``resumable.adapters``. ``on_progress`` is
-    called with each file that moves or has ended. If another thread sets ``cancel``, the upload ends. Returns the
-    result; raises UploadFailed if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
+    ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. With
+    ``shard=(2, 8)`` only the second of eight shards is uploaded: each file belongs to one of them, by its relative
+    path, so that eight machines share the files without a word to each other. ``progress`` draws a bar, with tqdm or
+    rich if they are installed; it may be one of ``resumable.adapters``. ``on_progress`` is called with each file that
+    moves or has ended. If another thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed if a
+    file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
     """
     session = _make_session(target, options, progress, on_progress)
     session._warn_of_blocking("upload()", "await resumable.upload_async(...)")
     with session:
-        _add(session, source, relative_path, cancel)
+        _add(session, source, relative_path, shard, cancel)
         while True:
             try:
                 return session.join(None if cancel is None else SLICE)
@@ -64,13 +68,14 @@ async def upload_async(
     target: str | Callable[[list[str]], str],
     *,
     relative_path: str | PurePath | None = None,
+    shard: tuple[int, int] | None = None,
     progress: bool | Plugin = False,
     on_progress: OnProgress | None = None,
     **options: Unpack[UploadOptions],
 ) -> Result:
     """Upload as :func:`upload` does, without blocking the asyncio loop. Cancelling the task cancels the upload."""
     async with _make_session(target, options, progress, on_progress) as session:
-        await in_thread(partial(_add, session, source, relative_path, None))
+        await in_thread(partial(_add, session, source, relative_path, shard, None))
         return await session.wait()
 
 
@@ -109,20 +114,38 @@ def _bar() -> Plugin:
         return ProgressLine()
 
 
-def _add(session: Resumable, source: Any, relative_path: str | PurePath | None, cancel: threading.Event | None) -> None:
+def _add(
+    session: Resumable,
+    source: Any,
+    relative_path: str | PurePath | None,
+    shard: tuple[int, int] | None,
+    cancel: threading.Event | None,
+) -> None:
     sources = source if isinstance(source, (list, tuple)) else [source]
     if relative_path is not None and len(sources) != 1:
         raise TypeError("relative_path names one source; for several, use add_file() of a session")
+    wanted = None if shard is None else Shard.of(shard)
     for item in sources:
         _raise_if_cancelled(cancel)
-        if isinstance(item, (str, os.PathLike)) and os.path.isdir(expand_home(os.fsdecode(os.fspath(item)))):
-            session.add_directory(item, select=lambda *_: not _raise_if_cancelled(cancel))
-        else:
-            session.add_file(item, relative_path)
+        path = os.path.abspath(expand_home(os.fsdecode(item))) if isinstance(item, (str, os.PathLike)) else None
+        name = None if path is None else os.path.basename(path)
+        if path is not None and os.path.isdir(path):
+
+            def select(below: str, is_directory: bool, name: str | None = name) -> bool:
+                _raise_if_cancelled(cancel)
+                return wanted is None or is_directory or wanted.takes(f"{name}/{below}" if name else below)
+
+            session.add_directory(item, select=select)
+            continue
+        if wanted is not None:
+            name = name if relative_path is None else PurePath(relative_path).as_posix()
+            if name is None:
+                raise TypeError("shard decides by the relative path of a file: pass relative_path for this source")
+            if not wanted.takes(name):
+                continue
+        session.add_file(item, relative_path)
 
 
-def _raise_if_cancelled(cancel: threading.Event | None) -> Literal[False]:
-    """Raise UploadCancelled if it is. Otherwise return False."""
+def _raise_if_cancelled(cancel: threading.Event | None) -> None:
     if cancel is not None and cancel.is_set():
         raise UploadCancelled("the upload was cancelled")
-    return False

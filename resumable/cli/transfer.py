@@ -83,6 +83,7 @@ class Transfer:
         self._stats = RunStats()
         self._errors: list[Exception] = []
         self._ignore_missing = False
+        self._may_be_empty = False
         self._missing = 0
         self._target = connection.target
         self._records = JsonEvents() if output.json else None
@@ -105,6 +106,7 @@ class Transfer:
         A source that cannot be read does not keep the others from being sent, unless the session fails fast.
         """
         self._ignore_missing = ignore_missing
+        self._may_be_empty = selection.shard is not None
         try:
             found = list(find(selection))
             if dry and found:
@@ -234,7 +236,7 @@ class Transfer:
         """Say that there is nothing to send, if nothing has been said about it yet, and return the exit code."""
         if self._errors:
             return code_of_all(self._errors, 0)
-        if self._missing:
+        if self._missing or self._may_be_empty:
             self._say(styled(("done: ", "bold green"), "there is nothing to upload"))
             return ExitCode.DONE
         self._say(report.failure("there is nothing to upload"), always=True)

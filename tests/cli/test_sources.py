@@ -15,6 +15,7 @@ from support.command import Run
 from resumable import SourceError
 from resumable.cli.params.sources import Found, Rules, Selection, find, is_missing
 from resumable.sources.directory import LinkedAgain
+from resumable.sources.shard import Shard
 
 Make = Callable[..., Path]
 
@@ -340,3 +341,23 @@ def test_a_tree_may_be_deeper_than_the_stack_of_the_interpreter() -> None:
         assert names(["top"]) == [f"top/{'d/' * 1199}d"]
     finally:
         subprocess.run(["rm", "-r", "top"], check=True)
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_shard_takes_its_files_by_the_names_at_the_server() -> None:
+    shards = [names(["photos"], prefix="2024", shard=Shard(number, 3)) for number in (1, 2, 3)]
+    assert sorted(name for shard in shards for name in shard) == names(["photos"], prefix="2024")
+    assert all(Shard(number, 3).takes(name) for number in (1, 2, 3) for name in shards[number - 1])
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_shard_without_files_is_done(run: Run) -> None:
+    empty = next(number for number in range(1, 100) if not names(["photos"], shard=Shard(number, 99)))
+    assert run("upload", "--shard", f"{empty}/99", "photos", TARGET).code == 0
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "/", "-1/3", "1/3/5"])
+def test_anything_else_is_no_shard(run: Run, text: str) -> None:
+    ran = run("upload", "--shard", text, "a.bin", TARGET)
+    assert ran.code == 2
+    assert "--shard" in ran.err

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ...errors import SourceError
+from ...sources.shard import Shard
 from .command import FILES, Option
 from .sources import STREAM, Rules, Selection
 from .stdio import standard_input
@@ -26,6 +27,15 @@ def folder(text: str) -> str:
     if ".." in parts or not text.isprintable():
         raise ValueError(f"{text!r} is not a folder; write it as photos/2024")
     return "/".join(parts)
+
+
+@usage_errors
+def shard(text: str) -> Shard:
+    """Read ``2/8``."""
+    number, slash, count = text.partition("/")
+    if not (slash and all(part.isascii() and part.isdecimal() for part in (number, count))):
+        raise ValueError(f"{text!r} is not a shard; write the second of eight as 2/8")
+    return Shard.of((int(number), int(count)))
 
 
 def selection_flags() -> list[click.Option]:
@@ -93,6 +103,15 @@ def selection_flags() -> list[click.Option]:
             help="Leave out sources that do not exist, instead of failing.",
         ),
         Option(
+            "--shard",
+            type=shard,
+            metavar="K/N",
+            section=FILES,
+            brief="Send only the files of shard K of N.",
+            help="Send only the files of shard K of N, from 1/N to N/N, so that N machines share the work. A file "
+            "belongs to one of them by its relative path.",
+        ),
+        Option(
             "--links",
             type=click.Choice(["follow", "skip", "error"]),
             default="follow",
@@ -136,7 +155,7 @@ def selection_of(
         raise click.BadParameter(error.message, context, param_hint="TARGET") from None
     prefix = "/".join(filter(None, (prefix, values["to"])))
     piped = STREAM in (*sources, file)
-    return Selection(sources, listed, rules, values["directory"], prefix, values["name"], piped)
+    return Selection(sources, listed, rules, values["directory"], prefix, values["name"], piped, values["shard"])
 
 
 def _names(file: str, null: bool, wait: Callable[[int], None]) -> Iterator[str]:

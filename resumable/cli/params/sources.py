@@ -13,6 +13,7 @@ import pathspec
 
 from ...errors import SourceError
 from ...sources.directory import walk
+from ...sources.shard import Shard
 
 __all__ = ["STREAM", "Found", "Rules", "Selection", "find", "is_missing"]
 
@@ -67,7 +68,7 @@ class Selection(NamedTuple):
 
     ``sources`` are files, directories, patterns or ``-``; ``listed`` are names as they are, of files and directories.
     Both are looked up in ``base``. Names at the server begin with ``prefix``, if it is not empty. ``piped``: one of the
-    sources, or the list, is the standard input.
+    sources, or the list, is the standard input. If there is a ``shard``, only its files are sent.
     """
 
     sources: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class Selection(NamedTuple):
     prefix: str = ""
     stream_name: str = "stdin"
     piped: bool = False
+    shard: Shard | None = None
 
 
 def is_missing(error: SourceError) -> bool:
@@ -92,8 +94,11 @@ def find(selection: Selection) -> Iterator[Found | SourceError]:
     source, keeps its path below that as its name.
     """
     for item in _find(selection):
-        if isinstance(item, Found) and selection.prefix:
-            item = item._replace(relative_path=f"{selection.prefix}/{item.relative_path}")
+        if isinstance(item, Found):
+            if selection.prefix:
+                item = item._replace(relative_path=f"{selection.prefix}/{item.relative_path}")
+            if selection.shard is not None and not selection.shard.takes(item.relative_path):
+                continue
         yield item
 
 
