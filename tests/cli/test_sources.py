@@ -326,7 +326,7 @@ def test_a_second_link_to_a_directory_is_named_and_is_no_failure(run: Run, make:
     (work / "top" / "second").symlink_to(work / "elsewhere")
     ran = run("upload", "--json", "-n", "top", "http://127.0.0.1:9/")
     assert ran.code == 0
-    assert [event["relative_path"] for event in ran.events[:-1]] == ["top/first/inner.txt"]
+    assert [event["relative_path"] for event in ran.events if "relative_path" in event] == ["top/first/inner.txt"]
     assert ran.events[-1]["skipped"] == 1
     assert "left out: 'top/second' is a link to a directory whose files are sent already" in ran.text
 

@@ -125,7 +125,8 @@ def test_the_application_refuses_an_upload_before_a_byte_of_it_is_read(root: Pat
         )
         connection.sendall(head.encode())
         # No "100 Continue" comes first: nothing of the body is wanted.
-        assert connection.makefile("rb").readline() == b"HTTP/1.1 422 Unprocessable Entity\r\n"
+        with connection.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 422 ")
     assert asked == [("dir/a b.bin", 100, "application/x-sample", "ada")]
     assert not root.exists()
 

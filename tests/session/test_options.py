@@ -348,6 +348,27 @@ def _(bench: Bench) -> None:
         assert file.bytes_skipped == 50 - 10 * len(numbers)
 
 
+@case("cancel_deletes")
+def _(bench: Bench) -> None:
+    ours = {"Resumable-Server": "1"}
+    begun = threading.Event()
+
+    def behave(request: Request) -> tuple[Any, ...] | None:
+        if request.method == "DELETE":
+            return (204, "", ours)
+        if request.chunk is None or request.number == 1:
+            return (404 if request.chunk is None else 200, "", ours)
+        begun.set()
+        return None
+
+    bench.wire.behave = behave
+    with bench.session(chunk_size=10, cancel_deletes=True) as session:
+        session.add_file(bench.make("a.bin", 30))
+        assert begun.wait(PATIENCE)
+        session.cancel()
+    assert "DELETE" in [request.method for request in bench.wire.requests]
+
+
 @case("preprocess_file")
 def _(bench: Bench) -> None:
     result = bench.send(preprocess_file=lambda file: b"x" * 25)
