@@ -95,6 +95,12 @@ DEVIATIONS = (
         rewriting.complete_with_the_result,
     ),
     Deviation(
+        "retry-says-why",
+        "Events: file_retry(file, error, attempt, delay)",
+        "file_retry has three arguments more: the error, how many attempts failed, and the seconds until the next.",
+        rewriting.say_why_it_is_tried_again,
+    ),
+    Deviation(
         "failure-in-silence",
         "Difference 3",
         "When a file fails its other requests are stopped, and no progress of 1 is told of it.",

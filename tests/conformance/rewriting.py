@@ -6,6 +6,7 @@ makes it, and leaves everything else alone, so that it explains nothing but that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 from typing import Any
@@ -230,6 +231,15 @@ def _next_step(lines: list[Line], label: str) -> int:
     send = next(at for at, line in enumerate(lines) if line.get("send") == label)
     steps = [at for at in range(send, len(lines)) if "step" in lines[at]]
     return [*steps, len(lines), len(lines)][1]
+
+
+def say_why_it_is_tried_again(case: Case) -> None:
+    """A retry has the error, how many attempts of the file failed, and the seconds until the next: none, in traces."""
+    failed: Counter[str] = Counter()
+    for line in case.lines:
+        if is_event(line, "fileRetry"):
+            failed[file_of(line)] += 1
+            line["args"] += [{"$other": "RetriesExhausted"}, failed[file_of(line)], 0]
 
 
 def complete_with_the_result(case: Case) -> None:

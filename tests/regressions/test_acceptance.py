@@ -236,7 +236,7 @@ def test_an_accepted_page_is_noted_once_also_in_json(wire: ScriptedServer, make:
     code, objects, text = command(wire, make(size=80))
     assert code == 0
     (note,) = [each for each in objects if each["event"] == "note"]
-    assert set(note) == {"event", "time", "text"}
+    assert set(note) == {"event", "time", "kind", "text"}
     assert "Files of Ann" in note["text"]
     assert text.count("note: ") == 1
 

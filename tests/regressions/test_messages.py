@@ -362,7 +362,7 @@ def test_a_hook_that_refuses_is_named_whoever_it_is_of() -> None:
         ("url", "did you mean 'target'?"),
         ("workers", "did you mean 'simultaneous_uploads'?"),
         ("file_success", "session.on('file_success', handler)"),
-        ("on_progress", "session.on('progress', handler)"),
+        ("on_complete", "session.on('complete', handler)"),
         ("fileSuccess", "session.on('file_success', handler)"),
     ],
 )

@@ -12,7 +12,8 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -687,32 +688,46 @@ async def longest_gap(work: Coroutine[Any, Any, Any] | None, seconds: float) -> 
     return longest
 
 
+@contextmanager
+def receiver_elsewhere(root: Path) -> Iterator[str]:
+    """The URL of a receiver whose threads are not of this process."""
+    command = [sys.executable, "-m", "resumable", "serve", "--quiet", "--fsync", "never", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
 @pytest.mark.alone
+@pytest.mark.unmeasured
 def test_an_upload_blocks_the_loop_no_longer_than_the_machine_does(
-    receiver_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path, received: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """A folder is walked, a large file is hashed and sent, a stream is copied, and the session is closed."""
     for number in range(100):
         (tmp_path / f"{number}.txt").write_bytes(os.urandom(100))
     (tmp_path / "large.bin").write_bytes(os.urandom(16 * 1024 * 1024))
 
-    async def upload() -> None:
+    async def upload(url: str) -> None:
         identify = resumable.identifiers.content
-        async with Resumable(receiver_url, generate_unique_identifier=identify) as session:
+        async with Resumable(url, generate_unique_identifier=identify) as session:
             await session.add_directory_async(tmp_path)
             await session.add_file_async(io.BytesIO(bytes(8 * 1024 * 1024)), "stream.bin")
             async for _ in session.events():
                 pass
 
-    async def main() -> list[tuple[float, float]]:
+    async def main(url: str) -> list[tuple[float, float]]:
         pairs = []
         for _ in range(20):
-            pairs.append((await longest_gap(None, 1.0), await longest_gap(upload(), 0)))
+            pairs.append((await longest_gap(None, 1.0), await longest_gap(upload(url), 0)))
             if pairs[-1][1] - pairs[-1][0] < 0.05:
                 break  # once is enough: others may keep the machine busy
         return pairs
 
-    pairs = run(main())
+    with receiver_elsewhere(received) as url:
+        pairs = run(main(url))
     shown = ", ".join(f"{1000 * busy:.0f} ms ({1000 * bare:.0f} ms bare)" for bare, busy in pairs)
     record_property("longest time without the loop", shown)
     bare, busy = pairs[-1]
