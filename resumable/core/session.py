@@ -281,10 +281,8 @@ class SessionCore:
         permission, file = Permission.SEND, record.file
         if record.state is ChunkState.TESTING:
             record.tested = True
-            current = record.epoch == file.epoch
-            if current:
-                self._tested(file, test)
-            doubted = current and file.doubted and not file.pending
+            self._tested(file, test)
+            doubted = file.doubted and not file.pending
             if not doubted and not file.may_finish(record.position):
                 permission = Permission.HOLD
             held = permission is Permission.HOLD and self._holds.begin(identifier, record, proven=test.lacking)
