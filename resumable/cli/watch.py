@@ -68,7 +68,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     if values["move_to"]:
         disposal = Move(root, values["move_to"])
     output = WatchOutput(values["quiet"], values["verbose"], values["json"], values["log_file"])
-    given = {**values, "files_from": None, "null": False, "name": ""}
+    given = {**values, "files_from": None, "null": False, "name": "", "shard": None}
     with InterruptGuard() as signals, certificates(connection.cacert):
         selection = selection_of(context, sources, given, connection.prefix, signals.wait)
         age = lambda version: time.time() - version.mtime_ns / 1e9  # noqa: E731
