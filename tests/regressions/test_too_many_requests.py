@@ -137,9 +137,20 @@ def test_a_server_that_turns_an_open_file_away_is_left_alone(wire: ScriptedServe
 
 def test_a_file_that_waits_for_others_is_not_failed_for_it(wire: ScriptedServer, make: Make) -> None:
     """While others get through, its retries do not count."""
-    crowded = wire.behave = Crowded(headers={"Retry-After": "0.05"})
+    crowded = Crowded(headers={"Retry-After": "0.05"})
+
+    def behave(request: Request) -> tuple[Any, ...] | None:
+        answer = crowded(request)
+        return None if answer == (200,) and request.number == 2 and not crowded.turned_away else answer
+
+    wire.behave = behave
     with Resumable(wire.url, chunk_size=10, max_chunk_retries=4, chunk_retry_interval=0, simultaneous_uploads=2) as s:
-        files = s.add_files([make("long.bin", 3000), make("waiting.bin", 20)])
+        long = s.add_file(make("long.bin", 3000))
+        wire.wait_held()
+        waiting = s.add_file(make("waiting.bin", 20))
+        wire.wait(lambda: len(crowded.turned_away) > 0, "a file that is turned away")
+        wire.release()
         s.join(PATIENCE)
-    assert all(file.is_complete() for file in files)
-    assert len(crowded.turned_away) > 0
+    assert long.is_complete()
+    assert waiting.is_complete()
+    assert set(crowded.turned_away) == {"waiting.bin"}
