@@ -67,7 +67,7 @@ bench: $(VENV)/all
 interop: $(VENV)/test
 	$(PYTEST) tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
 
-# Which checks of resumable conformance those servers pass: a table in docs/testing.rst.
+# Which checks of resumable conformance those servers pass: a table in docs/how-to/testing.rst.
 conformance: $(VENV)/test
 	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m interoperability.servers.conformance $(SERVERS)
 

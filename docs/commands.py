@@ -1,4 +1,4 @@
-"""The reference of the command line, written into command-line.rst from the commands themselves.
+"""The reference of the command line, written into reference/command-line.rst from the commands themselves.
 
 ``make tables`` runs this; a test fails when the page and the commands differ.
 """
@@ -78,9 +78,9 @@ def objects() -> str:
 
 def renewed() -> str:
     """The text of the page with the reference made anew."""
-    above, mark, _ = (DOCS / "command-line.rst").read_text(encoding="utf-8").partition(MARK)
+    above, mark, _ = (DOCS / "reference" / "command-line.rst").read_text(encoding="utf-8").partition(MARK)
     return above + mark + "\n" + "\n".join([exit_codes(), objects(), *map(reference, COMMANDS)])
 
 
 if __name__ == "__main__":
-    (DOCS / "command-line.rst").write_text(renewed(), encoding="utf-8")
+    (DOCS / "reference" / "command-line.rst").write_text(renewed(), encoding="utf-8")

@@ -115,11 +115,11 @@ def machines() -> str:
 
 
 TABLES = {
-    "options.rst": options,
-    "events.rst": events,
-    "states.rst": machines,
-    "statuses.rst": statuses,
-    "testing.rst": checks,
+    "reference/options.rst": options,
+    "reference/events.rst": events,
+    "explanation/states.rst": machines,
+    "reference/statuses.rst": statuses,
+    "how-to/testing.rst": checks,
 }
 
 

@@ -1,4 +1,4 @@
-"""The locks of the package are those of ``docs/architecture.rst``, and are taken in its order."""
+"""The locks of the package are those of ``docs/explanation/architecture.rst``, and are taken in its order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = ("Condition", "Lock", "RLock")
 
 def listed() -> dict[str, set[str]]:
     """Each lock of the page, and what may be taken under it."""
-    page = (ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "architecture.rst").read_text(encoding="utf-8")
     section = page.partition("\nLocks\n")[2].partition("\nGlossary\n")[0]
     rows = re.findall(
         r"^   \* - ``(.+?)``\n     - (?:.+\n)(?:       .+\n)*     - (.+\n(?:       .+\n)*)", section, re.MULTILINE

@@ -9,7 +9,7 @@ SNAPSHOT = public_api.SNAPSHOT.read_text(encoding="utf-8").splitlines()
 
 
 def test_nothing_public_is_removed_or_has_another_signature() -> None:
-    # If it has to be: deprecate it first, see docs/public.rst; after that, make api.
+    # If it has to be: deprecate it first, see docs/reference/public.rst; after that, make api.
     assert [line for line in SNAPSHOT if line not in PUBLIC] == []
 
 

@@ -61,7 +61,7 @@ PAGES = [
     "README.rst",
     "CONTRIBUTING.rst",
     "SECURITY.rst",
-    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst"))),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.rst")) if "_build" not in path.parts),
 ]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
@@ -189,18 +189,21 @@ def test_the_tables_are_those_of_the_rows() -> None:
     for page in tables.TABLES:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         assert text == tables.renewed(page), "make tables writes them anew"
-    for page, rows in (("options.rst", OPTIONS), ("events.rst", EVENTS)):
+    for page, rows in (("reference/options.rst", OPTIONS), ("reference/events.rst", EVENTS)):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         assert re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE) == list(rows)
 
 
 def test_every_page_is_in_one_part_of_the_documentation() -> None:
-    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
-    assert re.findall(r"^   :caption: (.+)$", index, re.MULTILINE) == [
-        "Tutorial", "How-to guides", "Reference", "Explanation"
-    ]  # fmt: skip
-    listed = re.findall(r"^   ([\w-]+)$", index, re.MULTILINE)
-    assert sorted(listed) == sorted({path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"})
+    docs = ROOT / "docs"
+    listed = []
+    for index in [docs / "index.rst", *docs.glob("*/index.rst")]:
+        for entry in re.findall(r"^   ([\w/*-]+)$", index.read_text(encoding="utf-8"), re.MULTILINE):
+            named = sorted(index.parent.glob(f"{entry}.rst"))
+            assert named, f"{index} names {entry}"
+            listed += [path for path in named if path != index and path not in listed]
+    pages = {ROOT / page for page in PAGES if page.startswith("docs/")} - {docs / "index.rst"}
+    assert set(listed) == pages
 
 
 def test_the_files_that_the_pages_name_exist() -> None:
@@ -211,13 +214,13 @@ def test_the_files_that_the_pages_name_exist() -> None:
 
 
 def test_every_difference_of_the_documentation_has_its_number() -> None:
-    text = (ROOT / "docs" / "differences.rst").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "differences.rst").read_text(encoding="utf-8")
     assert [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)] == list(range(1, 14))
 
 
 def test_the_readme_counts_the_differences_as_their_page_does() -> None:
     numbers = ["eleventh", "twelfth", "thirteenth", "fourteenth"]
-    text = (ROOT / "docs" / "differences.rst").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "differences.rst").read_text(encoding="utf-8")
     assert f"is a {numbers[len(re.findall(r'^[0-9]+[.] ', text, re.MULTILINE)) - 10]}," in text
     readme = " ".join((ROOT / "README.rst").read_text(encoding="utf-8").split())
     assert "thirteen deliberate differences" in readme

@@ -56,7 +56,7 @@ RESUMABLEJS_EXACT: Mapping[str, Any] = MappingProxyType(
         "auto_upload": False,
     }
 )
-"""resumable.js 1.1.2 except for ``docs/differences.rst``, also where that loses data: to compare, not to upload."""
+"""resumable.js 1.1.2 except for ``docs/explanation/differences.rst``, even if that loses data: only to compare."""
 
 FLOWJS_EXACT: Mapping[str, Any] = MappingProxyType(
     {

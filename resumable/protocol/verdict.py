@@ -2,8 +2,8 @@
 
 Client and receiver use it, for tests and for uploads. The rules are resumable.js 1.1.2's (200 and 201 are success,
 a listed status is permanent, anything else is worth another attempt; any other answer to a test means "send it"),
-with the differences that ``docs/differences.rst`` lists: redirects are refused. The body of an answer with a success
-status has the last word: see :mod:`.acceptance`.
+with the differences that ``docs/explanation/differences.rst`` lists: redirects are refused. The body of an answer with
+a success status has the last word: see :mod:`.acceptance`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Rules(NamedTuple):
     def upload(self, status: int) -> Verdict:
         """Return what an upload means that is answered with this status.
 
-        Redirects are final: see ``docs/differences.rst``, 6.
+        Redirects are final: see ``docs/explanation/differences.rst``, 6.
         """
         if status in self.success:
             return Verdict.STORED

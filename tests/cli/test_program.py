@@ -221,7 +221,7 @@ def test_the_shell_completes_commands_flags_and_files() -> None:
 def test_the_shell_gets_its_script(shell: str) -> None:
     script = python("-c", PROGRAM, _RESUMABLE_COMPLETE=f"{shell}_source").stdout
     assert "_RESUMABLE_COMPLETE" in script
-    page = (ROOT / "docs" / "command-line.rst").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "command-line.rst").read_text(encoding="utf-8")
     assert f"_RESUMABLE_COMPLETE={shell}_source resumable" in page
     if shutil.which(shell):
         subprocess.run([shell, "-n", "/dev/stdin"], input=script, text=True, check=True, timeout=60)
@@ -238,7 +238,7 @@ def module(path: Path) -> ModuleType:
 
 
 def test_the_reference_is_that_of_the_commands() -> None:
-    page = (ROOT / "docs" / "command-line.rst").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "command-line.rst").read_text(encoding="utf-8")
     assert page == module(ROOT / "docs" / "commands.py").renewed(), "make tables writes it anew"
 
 

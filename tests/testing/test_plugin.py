@@ -88,7 +88,7 @@ def test_the_fixture_is_a_receiver_of_the_test_alone(pytester: pytest.Pytester) 
 
 @pytest.mark.once
 def test_what_the_documentation_shows_passes(pytester: pytest.Pytester) -> None:
-    page = (ROOT / "docs" / "testing.rst").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "testing.rst").read_text(encoding="utf-8")
     shown = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)
     for number, block in enumerate(shown):
         (pytester.path / f"test_{number}.py").write_text(textwrap.dedent(block), encoding="utf-8")

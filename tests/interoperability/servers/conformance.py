@@ -1,4 +1,4 @@
-"""How the servers of others fare with the checks of ``resumable conformance``: a table in ``docs/testing.rst``.
+"""How the servers of others fare with the checks of ``resumable conformance``: a table in ``docs/how-to/testing.rst``.
 
 ``make conformance`` runs all of them, or those that SERVERS names, and writes the table with its date.
 """
@@ -18,7 +18,7 @@ from .registry import SERVERS
 
 __all__ = ["main"]
 
-PAGE = Path(__file__).parents[3] / "docs" / "testing.rst"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "testing.rst"
 BEGIN = ".. The table below is written by make conformance, from servers that run.\n"
 END = ".. That was the table of make conformance.\n"
 UNTOLD = ("path-stays-inside", "identifier-stays-inside")
