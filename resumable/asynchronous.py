@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
     from .core.records import Ending
+    from .dispatch.additions import Additions
     from .dispatch.dispatcher import Dispatcher
     from .dispatch.registry import FileEntry
     from .file import ResumableChunk, ResumableFile
@@ -131,6 +132,7 @@ class EventStream:
 class AsyncSession:
     """What can be awaited of a session."""
 
+    _additions: Additions
     _dispatcher: Dispatcher
     signals: Signals
     add_file: Callable[..., ResumableFile]
@@ -165,6 +167,8 @@ class AsyncSession:
         Every handler has returned then, and async ones are over; if this is awaited in one of those, they are not
         waited for. Cancelling this ends the waiting; leaving ``async with`` by a cancellation cancels the upload, too.
         """
+        if self._additions.under_way:
+            await in_thread(partial(self._additions.wait, None))
         ended = await self._dispatcher.join_in_loop(self.signals.wait_for_async_handlers)
         return self._concluded(ended, raise_errors)
 

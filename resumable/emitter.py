@@ -88,7 +88,7 @@ class Emitter:
                 arguments.append(next(extra))
         if row.terminal and self._signals.has_receivers(row.name):
             # A program that listens to this learns that the files have failed.
-            files = [file] if file is not None else arguments[0].failed
+            files = [file] if file is not None else getattr(arguments[0], "failed", ())
             self._dispatcher().acknowledge(each._entry.key for each in files)
         self._signals.emit(row.name, senders, tuple(arguments), self._dispatcher().recipients_fixed)
 

@@ -83,7 +83,14 @@ _ROWS = (
         "The file failed; file.error is the exception.",
         terminal=True,
     ),
-    Event("error", "error", "session", ("message", "file"), "A file failed.", terminal=True),
+    Event(
+        "error",
+        "error",
+        "session",
+        ("message", "file"),
+        "A file failed; or, with file None, add_in_background() could not read something.",
+        terminal=True,
+    ),
     Event(
         "complete",
         "complete",

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from .adder import FileAdder
 from .asynchronous import AsyncSession
 from .attempts.runner import LeaseRunner
+from .background import BackgroundAdding
 from .core.concurrency import FEW, MOST
 from .core.records import Ending
 from .core.retry import SessionPolicy
 from .core.states import FileState, SessionState
+from .dispatch.additions import Additions
 from .dispatch.delivery import running_loop
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import FileEntry
@@ -85,7 +87,7 @@ class Result(NamedTuple):
         return f"<table>{''.join(rows)}</table>" + (f"<ul>{''.join(shown)}</ul>" if shown else "")
 
 
-class Resumable(AsyncSession, Progress):
+class Resumable(AsyncSession, BackgroundAdding, Progress):
     """Uploads files in chunks, in parallel, to a server that speaks the protocol of resumable.js.
 
     ``target`` is the URL, or a callable that makes it. The other options are listed in the documentation, and all of
@@ -175,6 +177,7 @@ class Resumable(AsyncSession, Progress):
             self.signals,
             self._dispatcher,
         )
+        self._additions = Additions(self._dispatcher.adding)
         self._reported: dict[ResumableFile, Exception] = {}
         watch(self, self._dispatcher.unfinished)
         for plugin in plugins:
@@ -270,6 +273,7 @@ class Resumable(AsyncSession, Progress):
         With ``cancel_deletes`` a receiver of this package is asked to delete what it has of the unfinished ones, for at
         most 2 s. Raises StateError on a closed session.
         """
+        self._additions.end()
         with self._deleting(self._dispatcher.entries()):
             self._dispatcher.cancel()
 
@@ -291,7 +295,7 @@ class Resumable(AsyncSession, Progress):
         """
         self._warn_of_blocking("join()", "await session.wait()")
         try:
-            ended = self._dispatcher.join(timeout)
+            ended = self._dispatcher.join(self._additions.wait(timeout))
         except KeyboardInterrupt:
             if self._dispatcher.state is SessionState.UPLOADING:
                 self._dispatcher.pause()
@@ -314,6 +318,7 @@ class Resumable(AsyncSession, Progress):
         of them stays there, and a later session sends only the rest. Raises StateError in a handler or hook. Asking
         twice does nothing.
         """
+        self._additions.end()
         self._dispatcher.close()
         if self._owns_transport:
             self._transport.close()

@@ -23,7 +23,7 @@ import resumable
 import resumable.receiver
 import resumable.testing
 from resumable import dialects, errors, identifiers, units
-from resumable.adapters import callback, fsspec, line, rich, tqdm, truststore
+from resumable.adapters import callback, fsspec, line, qt, rich, tk, tqdm, truststore
 from resumable.cli.app import COMMANDS, group
 from resumable.cli.output.exit_codes import MEANINGS
 from resumable.cli.output.json_events import NAMES, fields_of
@@ -155,7 +155,7 @@ def public() -> list[str]:
             line
             for module in (
                 *(resumable, errors, resumable.receiver, resumable.testing, identifiers, dialects, units),
-                *(callback, fsspec, line, rich, tqdm, truststore),
+                *(callback, fsspec, line, qt, rich, tk, tqdm, truststore),
             )
             for line in names(module)
         ),

@@ -30,8 +30,8 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
-    "adder", "asynchronous", "attempts", "core", "dispatch", "emitter", "file", "hooks", "progress", "session",
-    "simple", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
+    "adder", "asynchronous", "attempts", "background", "core", "dispatch", "emitter", "file", "hooks", "progress",
+    "session", "simple", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -54,6 +54,7 @@ BELOW: dict[str, set[str]] = {
     "file": BASE | {"asynchronous", "protocol", "core", "dispatch", "signals", "progress", "units"},
     "emitter": BASE | {"core", "dispatch", "signals", "file"},
     "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
+    "background": BASE | {"adder", "core", "dispatch", "sources"},
     "unfinished": {"errors"},
     "session": BASE | CLIENT - {"session", "simple"} | {"protocol", "signals"},
     "adapters": BASE | {"core", "units"},

@@ -228,6 +228,8 @@ class ThreadDelivery(Delivery):
 class PostedDelivery(Delivery):
     """Runs handlers where ``post(function)`` calls its function, which may be at once, on the thread that posts."""
 
+    longest = 0.005
+
     def __init__(
         self,
         shared: SharedState,
@@ -314,8 +316,6 @@ class LoopDelivery(PostedDelivery):
 
     If the loop has ended, the next one in which the session is used takes its place.
     """
-
-    longest = 0.005
 
     def __init__(self, shared: SharedState, emit: Emit, returned: Callable[[], None], loop: Any) -> None:
         super().__init__(shared, emit, returned, self._post_to_loop)

@@ -104,7 +104,7 @@ def test_posted_notices_come_in_bounded_batches(wire: ScriptedServer, make: Make
             before = count[0]
             post.queue.get(timeout=PATIENCE)()
             sizes.append(count[0] - before)
-    assert max(sizes) == 64
+    assert max(sizes) <= 64
     assert sum(sizes) > 300
 
 
