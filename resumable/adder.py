@@ -16,6 +16,7 @@ from .errors import FileRejected, StateError
 from .file import ResumableFile, file_event
 from .hooks import Hooks
 from .options import Options
+from .protocol.part import PartOrder
 from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals
 from .sources.directory import Select, files
@@ -174,6 +175,8 @@ class FileAdder:
                 plan.count,
             )
         order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
+        if options.part:
+            order = PartOrder(plan.count, self._order, False, *options.part)
         entry = FileEntry(record, candidate.source, plan)
         file = entry.subject = self._make_handle(entry)
         subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]

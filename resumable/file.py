@@ -69,6 +69,11 @@ class ResumableFile(AsyncFile, Progress):
         return self._entry.record.size
 
     @property
+    def part_size(self) -> int:
+        """The bytes of the part that the session sends; those of the file without the option ``part``."""
+        return self._moved.size
+
+    @property
     def mime_type(self) -> str:
         """The MIME type that is sent to the server; empty if it is not known."""
         return self._entry.record.mime_type
@@ -126,6 +131,12 @@ class ResumableFile(AsyncFile, Progress):
         lower case), ``text`` and ``json()``; None before the first."""
         response: Reply | None = self._dispatcher.file_status(self._entry).response
         return response
+
+    @property
+    def whole(self) -> bool | None:
+        """Whether the server has the whole file, as it said last; None if it does not say, as only receivers of this
+        package do. With the option ``part`` a file that succeeded may still lack what is left to others."""
+        return self._dispatcher.file_status(self._entry).whole
 
     def is_complete(self) -> bool:
         """Return whether the server acknowledged every byte. A failed file is not complete."""
@@ -319,6 +330,7 @@ class ResumableFile(AsyncFile, Progress):
             record.size,
             record.mime_type,
             record.unique_identifier,
+            self.whole,
         )
 
 

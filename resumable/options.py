@@ -207,6 +207,13 @@ class Options:
         "How chunks of a file may overlap: bookends completes no other chunk while the first or the last is under way, "
         "strict sends those two alone, free allows everything, sequential nothing.",
     )
+    part: Any = _row(
+        None,
+        None,
+        validators.part(),
+        "Send only this part of each file: (2, 8) is the second of eight, which eight machines send at the same time. "
+        "For servers that take chunks in any order: those that say so, or with chunk_order='free' any.",
+    )
     test_chunks: bool = _row(
         True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
     )
@@ -438,6 +445,10 @@ class Options:
             raise OptionError("chunk_format", "base64", "'blob' if method is 'octet'")
         if options.prioritize_first_and_last_chunk and options.chunk_order == "sequential":
             raise OptionError("chunk_order", "sequential", "'free' if prioritize_first_and_last_chunk is True")
+        if options.part and options.prioritize_first_and_last_chunk:
+            raise OptionError("prioritize_first_and_last_chunk", True, "False if part is given")
+        if options.part and options.chunk_order not in ("bookends", "free"):
+            raise OptionError("chunk_order", options.chunk_order, "'free', or not given, if part is given")
         for name in ("target", "test_target"):
             url = getattr(options, name)
             # An adapter of the session knows what to do with http+unix:// and its kind, and requests does not.

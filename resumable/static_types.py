@@ -50,6 +50,7 @@ class SessionOptions(TypedDict, total=False):
     set_chunk_type_from_file: bool
     prioritize_first_and_last_chunk: bool
     chunk_order: Literal["bookends", "strict", "free", "sequential"]
+    part: tuple[int, int] | None
     test_every_chunk: bool
     trust_tests: bool
     success_statuses: Iterable[int]

@@ -27,6 +27,7 @@ __all__ = [
     "name_or",
     "one_of",
     "origins",
+    "part",
     "plugins",
     "seconds",
     "statuses",
@@ -301,6 +302,20 @@ def origins() -> Validator:
         return tuple(origin.rstrip("/").lower() for origin in origins)
 
     return check, "a sequence of origins such as 'https://host:8443'"
+
+
+def part() -> Validator:
+    """Check for the number of a part and how many parts there are."""
+
+    def check(value: Any) -> Any:
+        if value is None:
+            return None
+        number, count = value
+        if not (type(number) is type(count) is int and 1 <= number <= count):
+            raise Invalid
+        return number, count
+
+    return check, "a pair of integers (number, count), with 1 <= number <= count, or None"
 
 
 def deliver() -> Validator:

@@ -152,6 +152,7 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "set_chunk_type_from_file": FLAG,
     "prioritize_first_and_last_chunk": FLAG,
     "chunk_order": ([(mode, mode) for mode in ("bookends", "strict", "free", "sequential")], ["random", None]),
+    "part": ([(None, None), ((2, 8), (2, 8)), ([1, 1], (1, 1))], [(0, 8), (9, 8), (True, 2), (1.0, 2), (1,), 3, "2/8"]),
     "test_chunks": FLAG,
     "test_every_chunk": FLAG,
     "trust_tests": FLAG,
@@ -338,6 +339,8 @@ def test_no_secret_is_in_the_error_of_a_value_that_is_refused(name: str, value: 
     ("together", "option"),
     [
         ({"prioritize_first_and_last_chunk": True, "chunk_order": "sequential"}, "chunk_order"),
+        ({"prioritize_first_and_last_chunk": True, "part": (1, 2)}, "prioritize_first_and_last_chunk"),
+        ({"chunk_order": "strict", "part": (1, 2)}, "chunk_order"),
         ({"transport": SimpleNamespace(send=print, close=print), "session": requests.Session}, "session"),
     ],
 )

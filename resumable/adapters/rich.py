@@ -106,7 +106,7 @@ class UploadProgress(Progress):
             self.finish()
 
     def _look(self, subject: Any) -> None:
-        size = subject.get_size() if self._all else subject.size
+        size = subject.get_size() if self._all else subject.part_size
         self.update(self._rows[subject], total=size, completed=subject.bytes_transferred)
 
     def get_renderables(self) -> Any:

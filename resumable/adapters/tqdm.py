@@ -52,7 +52,7 @@ class Bars:
             self._seen += 1
         subject: Any = file.resumable_obj if self._total else file
         key = None if self._total else file
-        size = subject.get_size() if self._total else file.size
+        size = subject.get_size() if self._total else file.part_size
         if key not in self._bars:
             if state in TERMINAL:
                 return

@@ -139,6 +139,8 @@ class Attempt:
         """
         try:
             reply = self._send_renewing(self._own_test)
+            if self._options.part and not self._any_order and self._options.chunk_order != "free":
+                return self._outcomes.ordered(self._request, reply)
             if _is_ours(reply):
                 return self._confirmed(reply)
             if self._ours:
@@ -160,6 +162,7 @@ class Attempt:
     def _confirmed(self, reply: Reply) -> Outcome:
         """Return the outcome of what a receiver of this package says about the file."""
         if self._proof is Proof.WHOLE:
+            self._stored = ((0, self._facts.total_chunks),)
             return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
         if FILE_HEADER.lower() not in reply.headers and reply.status not in (200, 201, 204):
             permanent = self._context.rules.upload(reply.status) is Verdict.FATAL
@@ -168,7 +171,7 @@ class Attempt:
                 if permanent
                 else self._outcomes.again(self._request, reply)
             )
-        self._stored = self._stored_chunks(reply)
+        self._stored, self._listed = self._stored_chunks(reply), STORED_CHUNKS_HEADER.lower() in reply.headers
         status = _file_status(reply) or FileStatus(False, 0, self._facts.total_chunks)
         return Outcome(OutcomeKind.DENIED, reply.text, self._outcomes.incomplete(self._request, status), answered=True)
 

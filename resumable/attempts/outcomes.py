@@ -44,6 +44,8 @@ MOST_HOPS = 5
 
 OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had")
 
+_ORDERED = "the server does not say that it takes chunks in any order, so it may not be sent a file in parts"
+_SAY_FREE = "leave out part, or if it does take them so, add chunk_order='free'"
 _MOST_REFUSALS = 3
 _NAMED_AFTER = 3
 """Attempts after which the log names the option that lets a strange status count as success."""
@@ -115,6 +117,17 @@ class Outcomes:
         """Return the outcome of an answer that does not come from the receiver which answered before."""
         hint = "check whether another server or a proxy answers at this address"
         return self.again(request, reply, OTHER_SERVER.reason, hint)
+
+    def ordered(self, request: Request, reply: Reply) -> Outcome:
+        """Return the outcome of an answer that does not say, before a part of a file is sent, that chunks may come in
+        any order."""
+        if 300 <= reply.status < 400 or reply.status in (401, 403, 407):
+            return self.refused(request, reply)
+        if reply.status in (408, 429) or reply.status >= 500:
+            return self.again(request, reply)
+        what = messages.describe_response(request.method, request.url, reply, _ORDERED)
+        error = self._error(ServerRefused, "refused", what, reply, _SAY_FREE, again=False)
+        return Outcome(OutcomeKind.REFUSED, pages.without_markup(reply.text), error, answered=True)
 
     def again(self, request: Request, reply: Reply, reason: str | None = None, hint: str | None = None) -> Outcome:
         """Return the outcome of an answer after which another attempt may succeed."""
@@ -260,7 +273,9 @@ class Outcomes:
     ) -> UploadError:
         """Return the error of a failed attempt, which gets ``most`` attempts, if not as many as others."""
         subject = f"chunk {self._lease.index + 1}/{self._count} of {self._entry.record.relative_path!r}"
-        if self._lease.confirm:
+        if self._lease.confirm and self._options.part:
+            subject = f"the question what the server has of {self._entry.record.relative_path!r}"
+        elif self._lease.confirm:
             subject = f"the confirmation that {self._entry.record.relative_path!r} is whole"
         return cls(
             f"{subject} {verb}: {what}",

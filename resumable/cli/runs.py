@@ -32,13 +32,15 @@ class UnderWay(Exception):
 
 
 @contextmanager
-def exclusive(target: str, paths: Iterable[str]) -> Iterator[None]:
-    """Keep other uploads of any of these files to the target from beginning, within this block.
+def exclusive(target: str, paths: Iterable[str], part: tuple[int, int] | None = None) -> Iterator[None]:
+    """Keep other uploads of any of these files, or of this part of them, to the target from beginning, within this
+    block.
 
     Raises UnderWay if there is one. If the directory for state cannot be used, or on Windows, which has no such lock,
     nothing is kept from beginning.
     """
-    digests = {_digest(os.path.realpath(path)) for path in paths}
+    of = "part {}/{} of ".format(*part) if part else ""
+    digests = {_digest(f"{of}{os.path.realpath(path)}") for path in paths}
     held = _claim(_digest(target), digests) if digests and fcntl is not None else None
     try:
         yield

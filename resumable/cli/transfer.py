@@ -116,10 +116,11 @@ class Transfer:
             return self._end(stop.exit_code)
         if not found:
             return self._end(self._nothing())
+        part = self._session.options.part
         paths = [item.path for item in found if isinstance(item, Found) and item.path != STREAM]
         try:
             with (
-                exclusive(self._target, paths),
+                exclusive(self._target, paths, part),
                 self._session as session,
                 library_log(self._note, requests=self._output.verbose > 1, file=self._output.log_file),
             ):

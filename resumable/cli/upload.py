@@ -13,6 +13,7 @@ from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
 from .params.connection import connection_flags, connection_of, is_target, split_target
 from .params.selection import selection_flags, selection_of
+from .params.types import share
 from .transfer import OutputOptions, Transfer
 
 __all__ = ["command"]
@@ -62,6 +63,15 @@ command.params.extend(
             help="List what would be sent, without contacting the server.",
         ),
         *selection_flags(),
+        Option(
+            "--part",
+            type=share,
+            metavar="K/N",
+            section=FILES,
+            brief="Send only part K of N of each file.",
+            help="Send only part K of N of each file, from 1/N to N/N, so that N machines send one file together. For "
+            "servers that take chunks in any order: those that say so, or with --chunk-order free any.",
+        ),
         Option("--name", default="stdin", show_default=True, section=FILES, help="Name for the standard input (-)."),
         *connection_flags(),
         Option(

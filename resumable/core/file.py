@@ -194,6 +194,16 @@ class FileCore:
         self._split(plan, replace(self.order, count=plan.count))
 
     @property
+    def partial(self) -> bool:
+        """Whether chunks are left to others."""
+        return False
+
+    @property
+    def size(self) -> int:
+        """The bytes that are sent of the file, or stored already."""
+        return self.plan.size
+
+    @property
     def begun(self) -> bool:
         """Whether the server has anything of the file."""
         return self.done > 0 or self.done_ahead > 0
@@ -201,7 +211,12 @@ class FileCore:
     @property
     def complete(self) -> bool:
         """Whether the server has every chunk."""
-        return self.done + self.done_ahead == self.order.count
+        return self.done + self.done_ahead == self.order.length
+
+    @property
+    def known_whole(self) -> bool | None:
+        """Whether the server has the whole file, or None if it does not say."""
+        return self.whole if self.ours else None
 
     @property
     def unproven(self) -> bool:
@@ -224,7 +239,7 @@ class FileCore:
     def pending(self) -> int:
         """How many chunks are neither stored nor on their way."""
         under_way = sum(record.state is not ChunkState.STOPPING for record in self.live.values())
-        return self.order.count - self.done - self.done_ahead - under_way
+        return self.order.length - self.done - self.done_ahead - under_way
 
     @property
     def asked_enough(self) -> bool:
@@ -246,7 +261,7 @@ class FileCore:
     @property
     def exhausted(self) -> bool:
         """Whether every chunk is done or live."""
-        return not self.released and self.cursor == self.order.count
+        return not self.released and self.cursor == self.order.length
 
     def is_done(self, position: int) -> bool:
         """Whether the server has the chunk at this position."""
@@ -293,6 +308,11 @@ class FileCore:
         return any(map(self.order.exclusive, (self.next_position(), *self.live)))
 
     @property
+    def may_assemble(self) -> bool:
+        """Whether the server may put the file together on the chunk that was leased last."""
+        return self.exhausted
+
+    @property
     def may_be_early(self) -> bool:
         """Whether the next position may have its turn although it is blocked. It never had one, so it is asked for."""
         if not self.order.holds_ends or self.state is not FileState.UPLOADING or self.draining or self.confirming:
@@ -313,7 +333,7 @@ class FileCore:
             return False
         if self.cursor == 0:
             return True
-        return self.bytes_skipped > 0 and self.cursor < self.order.count - 1 and self.is_done(0)
+        return self.bytes_skipped > 0 and self.cursor < self.order.length - 1 and self.is_done(0)
 
     @property
     def lacking(self) -> int:
@@ -343,8 +363,7 @@ class FileCore:
 
     def size_of(self, position: int) -> int:
         """Return the bytes of the chunk at this position."""
-        start, end = self.plan.span(self.order.index(position))
-        return end - start
+        return self._bytes_in(position, position + 1)
 
     def take(self) -> ActiveChunk:
         """Return a new record: of the hooks if they have not run, of the confirmation if nothing else is left, or of
@@ -354,8 +373,7 @@ class FileCore:
             return ActiveChunk(self, self.epoch, 0, prepare=True)
         if self.complete or self.confirms_first:
             self.confirming = True
-            last = self.order.position(self.order.count - 1)
-            position = last if self.believed is None else self.believed[1] - 1
+            position = self.order.last if self.believed is None else self.believed[1] - 1
             return ActiveChunk(self, self.epoch, position, confirm=True)
         if not self.released:
             return self._advance()
@@ -391,7 +409,7 @@ class FileCore:
             end=end,
             retries=record.retries,
             test=record.state is ChunkState.TESTING,
-            final=self.exhausted,
+            final=self.may_assemble,
             confirm=record.confirm,
             ours=self.ours,
             awaited=awaited,
@@ -441,7 +459,7 @@ class FileCore:
 
         Indexes outside the file are ignored, and so are chunks on the wire: their own answer counts.
         """
-        count, positions = self.order.count, self.order.positions
+        count, positions = self.plan.count, self.order.positions
         # Read to the end first: if the ranges are bad, nothing is marked.
         spans = [span for start, stop in ranges for span in positions(max(start, 0), min(stop, count))]
         before = self.bytes_done
@@ -478,11 +496,10 @@ class FileCore:
         self._skip()
 
     def _bytes_in(self, first: int, last: int) -> int:
-        # Positions map to indexes one to one from 2 on, so a range of them is a range of bytes; the ends may not.
-        if not self.order.permuted:
-            return self.plan.length(first, last)
-        ends = [self.order.index(position) for position in range(first, min(last, 2))]
-        return sum(self.plan.length(index, index + 1) for index in ends) + self.plan.length(max(first, 2) - 1, last - 1)
+        # The last chunk has a size of its own; all others have the same.
+        plan = self.plan
+        ends = first <= self.order.position(plan.count - 1) < last
+        return (last - first) * plan.chunk_size + (plan.size - plan.count * plan.chunk_size if ends else 0)
 
     def _skip(self) -> None:
         if self.known_ranges and self.known_ranges[0][0] == self.cursor:
@@ -507,7 +524,7 @@ class FileCore:
     def withhold_last(self) -> None:
         """Leave the bytes of the last chunk out of the count, until :meth:`count_all`."""
         self.withheld = self.bytes_done, self.bytes_skipped
-        self.bytes_done -= self.plan.length(self.plan.count - 1, self.plan.count)
+        self.bytes_done -= self.size_of(self.order.last)
         self.bytes_skipped = min(self.bytes_skipped, self.bytes_done)
 
     def count_all(self) -> None:

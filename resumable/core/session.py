@@ -20,6 +20,7 @@ from .collector import EffectCollector
 from .concurrency import ConcurrencyController, Flow
 from .file import ActiveChunk, FileCore
 from .holds import HeldEnds
+from .part import make_file_core
 from .probes import Probes
 from .records import (
     Effects,
@@ -96,9 +97,9 @@ class SessionCore:
         if self.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
         self._keys += 1
-        file = FileCore(self._keys, plan, order, prepared=prepared, name=name)
+        file = make_file_core(self._keys, plan, order, prepared=prepared, name=name)
         self.files[file.key] = file
-        self.total_size += plan.size
+        self.total_size += file.size
         self._open += 1
         self.unfinished[file.key] = file.name
         self._queue.add(file)
@@ -485,7 +486,7 @@ class SessionCore:
         exhausted = self._retries.exhausted(record, outcome, now) if following is ChunkState.BACKOFF else None
         if exhausted and isinstance(outcome.error, UploadError):
             outcome.error.ending = exhausted
-        if denied or exhausted:
+        if (denied and not file.partial) or exhausted:
             following = record.following(ChunkEvent.REFUSED)
         record.state = following
         if following is ChunkState.BACKOFF:
@@ -558,20 +559,23 @@ class SessionCore:
 
     def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
         """Take in the answer to whether the server has the file, or still has what it said it has of it."""
-        file = record.file
+        file, denied = record.file, outcome.kind is OutcomeKind.DENIED
+        confirmed = record.state is ChunkState.DONE
         file.release(record)
-        if record.state is ChunkState.DONE:
-            file.settled = True
-            if file.complete:
-                self._count(file, file.count_all)
-                self.effects.progress(file)
-                self._finish(file, file.message)
-                return
-        elif outcome.kind is OutcomeKind.DENIED:
-            if outcome.proof is Proof.NONE:
-                self._count(file, file.forget_believed)
-            elif file.complete:
-                self._count(file, lambda: file.keep(outcome.stored))
+        file.settled = file.settled or confirmed
+        if denied and outcome.proof is Proof.NONE:
+            self._count(file, file.forget_believed)
+        elif denied and file.complete:
+            self._count(file, lambda: file.keep(outcome.stored))
+        elif file.partial and not file.complete:
+            # Before anything of a part is sent, the server says what it has of it.
+            self._mark(file, outcome.stored)
+        if file.complete and (confirmed or (denied and file.partial)):
+            self._count(file, file.count_all)
+            self.effects.progress(file)
+            self._finish(file, file.message)
+            return
+        if denied:
             self.effects.progress(file)
         self._queue.add(file)
         if record.state is ChunkState.FAILED:
@@ -643,10 +647,11 @@ class SessionCore:
         self.bytes_skipped += gained
 
     def _rechunk(self, file: FileCore, plan: ChunkPlan) -> None:
-        self.total_size += plan.size - file.plan.size
+        self.total_size -= file.size
         self.bytes_done -= file.bytes_done
         self.bytes_skipped -= file.bytes_skipped
         file.rechunk(plan)
+        self.total_size += file.size
         self._queue.add(file)
         self.effects.chunked(file)
 
@@ -689,7 +694,7 @@ class SessionCore:
     def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
         del self.files[file.key]
         self.unfinished.pop(file.key, None)
-        self.total_size -= file.plan.size
+        self.total_size -= file.size
         self.bytes_done -= file.bytes_done
         self.bytes_skipped -= file.bytes_skipped
         cancelled = self._transition(file, FileEvent.CANCEL)

@@ -63,7 +63,8 @@ if hasattr(os, "register_at_fork"):
 
 class FileStatus(NamedTuple):
     """The state of a file, its exception if it failed, the server's last answer about it, why it was cancelled,
-    what a receiver of this package told of the whole file, and that answer with its status and headers."""
+    what a receiver of this package told of the whole file, that answer with its status and headers, and whether the
+    server has the whole file, or None if it does not say."""
 
     state: FileState
     error: Exception | None
@@ -71,6 +72,7 @@ class FileStatus(NamedTuple):
     reason: str | None
     result: Mapping[str, Any] | None
     response: Any
+    whole: bool | None
 
 
 class Dispatcher:
@@ -505,7 +507,9 @@ class Dispatcher:
         with self._lock:
             core = entry.core
             self._core.acknowledge([entry.key])
-            return FileStatus(core.state, core.error, core.message, core.reason, core.result, core.response)
+            return FileStatus(
+                core.state, core.error, core.message, core.reason, core.result, core.response, core.known_whole
+            )
 
     def file_stats(self, entry: FileEntry) -> TransferStats:
         """Return how many bytes of the file moved."""

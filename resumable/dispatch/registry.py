@@ -22,13 +22,15 @@ __all__ = ["ChunkRecord", "FileEntry", "FileRecord", "FileRegistry", "RunResults
 
 class FileRecord(NamedTuple):
     """What is known of a file apart from its progress. ``size`` is bytes; ``unique_identifier`` is None until a
-    slow identifier has been made."""
+    slow identifier has been made. ``whole``: whether the server had the whole file when the handle was pickled; None if
+    it did not say."""
 
     file_name: str
     relative_path: str
     size: int
     mime_type: str
     unique_identifier: str | None
+    whole: bool | None = None
 
 
 class ChunkRecord(NamedTuple):

@@ -25,13 +25,7 @@ def missed_chunks(file: FileCore, coming: Iterable[Notice]) -> list[tuple[int, i
     """Return the ranges of indexes of the stored chunks of which none of the notices that are still to come is."""
     coming_indexes = sorted(n.index for n in coming if n.event == "chunk_success" and n.index is not None)
     order = file.order
-    ranges: list[tuple[int, int]] = []
-    for start, stop in file.stored():
-        if order.permuted:
-            # From position 2 on, an index is one less; the ends are elsewhere.
-            ranges.extend((order.index(p), order.index(p) + 1) for p in range(start, min(stop, 2)))
-            start, stop = max(start, 2) - 1, stop - 1
-        ranges.append((start, stop))
+    ranges = [found for start, stop in file.stored() for found in order.indexes(start, stop)]
     return _without(sorted(ranges), coming_indexes)
 
 

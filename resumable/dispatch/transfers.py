@@ -130,7 +130,7 @@ class Transfers:
     def of_file(self, entry: FileEntry, now: float, *, paused: bool) -> TransferStats:
         """Return how many bytes of the file moved. If it is paused, none move."""
         live = [transfer for transfer in self._live.values() if transfer.entry is entry]
-        stats = self._stats(entry.core, entry.core.plan.size, live, entry.meter, now, told=entry.told, paused=paused)
+        stats = self._stats(entry.core, entry.core.size, live, entry.meter, now, told=entry.told, paused=paused)
         entry.told = stats.transferred
         return stats
 

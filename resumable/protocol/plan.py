@@ -79,6 +79,16 @@ class ChunkOrder:
         """Whether position and index differ anywhere."""
         return self.first_and_last and self.count > 2
 
+    @property
+    def length(self) -> int:
+        """How many positions there are."""
+        return self.count
+
+    @property
+    def last(self) -> int:
+        """The position of the chunk that is last in the file."""
+        return self.position(self.count - 1)
+
     def index(self, position: int) -> int:
         """Return the index of the chunk that is sent at this position."""
         if not self.permuted or position == 0:
@@ -105,6 +115,16 @@ class ChunkOrder:
             yield 1, 2
         if max(start, 1) < min(stop, last):
             yield max(start, 1) + 1, min(stop, last) + 1
+
+    def indexes(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield the ranges of indexes that are sent at the positions of ``range(first, last)``."""
+        if self.permuted:
+            # From position 2 on, an index is one less; the ends are elsewhere.
+            for position in range(first, min(last, 2)):
+                yield self.index(position), self.index(position) + 1
+            first, last = max(first, 2) - 1, last - 1
+        if first < last:
+            yield first, last
 
     @property
     def holds_ends(self) -> bool:

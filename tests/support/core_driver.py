@@ -17,6 +17,7 @@ from resumable.core.records import (
 )
 from resumable.core.retry import SessionPolicy
 from resumable.core.session import SessionCore
+from resumable.protocol.part import PartOrder
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
 __all__ = ["Driver"]
@@ -38,10 +39,15 @@ class Driver:
         self.stopped: list[int] = []
         self.released: list[int] = []
 
-    def add(self, chunks: int, *, size: int | None = None, prepared: bool = True) -> FileCore:
-        """A file of so many chunks of 10 bytes, or of ``size`` bytes."""
+    def add(
+        self, chunks: int, *, size: int | None = None, prepared: bool = True, part: tuple[int, int] | None = None
+    ) -> FileCore:
+        """A file of so many chunks of 10 bytes, or of ``size`` bytes, or a part of it."""
         plan = ChunkPlan(chunks * 10 if size is None else size, 10)
-        key, effects = self.core.add(plan, ChunkOrder(plan.count, self.mode, self.first_and_last), prepared=prepared)
+        order = ChunkOrder(plan.count, self.mode, self.first_and_last)
+        if part is not None:
+            order = PartOrder(plan.count, self.mode, False, *part)
+        key, effects = self.core.add(plan, order, prepared=prepared)
         self.hear(effects)
         return self.core.files[key]
 

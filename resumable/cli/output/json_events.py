@@ -212,6 +212,7 @@ def _plain(value: Any) -> Any:
             "size": value.size,
             "unique_identifier": value.unique_identifier,
             "chunks": len(value.chunks),
+            "whole": value.whole,
             "result": value.result,
         }
     if isinstance(value, ResumableChunk):

@@ -57,7 +57,8 @@ def pace(subject: Resumable | ResumableFile, stats: RunStats) -> tuple[str, str]
 
 def fraction(file: ResumableFile) -> tuple[int, int]:
     """Return the bytes of a file that are confirmed or in transit, and its size."""
-    return min(file.bytes_skipped + file.bytes_sent, file.size), file.size
+    size = file.part_size
+    return min(file.bytes_skipped + file.bytes_sent, size), size
 
 
 def percent(moved: int, total: int, *, whole: bool) -> int:

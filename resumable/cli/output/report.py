@@ -74,7 +74,9 @@ def sending(found: Found) -> Text:
 def success(file: ResumableFile, then: str = "") -> Text:
     """Say that a file is at the server, and what was done with it then."""
     then = f"; {then}" if then else ""
-    return styled(("done: ", "green"), f"{file.relative_path}, {size(file.size)}{_there(file)}{then}")
+    part = file.resumable_obj.options.part
+    of = "part {} of {} of ".format(*part) if part else ""
+    return styled(("done: ", "green"), f"{of}{file.relative_path}, {size(file.part_size)}{_there(file)}{then}")
 
 
 def chunk(chunk: ResumableChunk) -> Text:
@@ -114,6 +116,9 @@ def summary(session: Resumable, stats: RunStats, result: Result, code: ExitCode,
         parts = [f"nothing was uploaded in {duration(seconds)}"]
     if sent:
         parts.append(f"{size(sent)} sent ({rate(sent / max(seconds, 0.001))})")
+    if session.options.part and result.succeeded:
+        whole = sum(file.whole is True for file in result.succeeded)
+        parts.append(f"{count(whole, 'file')} whole at the server, {count(len(result.succeeded) - whole)} not yet")
     if stats.chunks_there:
         parts.append(f"{count(stats.chunks_there)} of {count(stats.chunks, 'chunk')} already there")
     failed = len(result.failed) + refused

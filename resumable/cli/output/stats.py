@@ -101,7 +101,7 @@ class RunStats:
 
     def _added(self, file: ResumableFile) -> None:
         self.files += 1
-        self.chunks += len(file.chunks) if file.size else 0
+        self.chunks += _chunks_in(file, file.part_size)
 
     def _moved(self, file: ResumableFile) -> None:
         self.active.setdefault(file, time.monotonic())
@@ -135,8 +135,13 @@ class RunStats:
 
 def chunks_there(file: ResumableFile) -> int:
     """Return how many chunks of the file the server had already. All have the same size, but for the last."""
-    skipped, each = file.bytes_skipped, file.chunk_size
-    if not skipped:
+    return _chunks_in(file, file.bytes_skipped)
+
+
+def _chunks_in(file: ResumableFile, size: int) -> int:
+    """Return how many whole chunks of the file have so many bytes together."""
+    each = file.chunk_size
+    if not size:
         return 0
     last = file.chunks[-1].size
-    return skipped // each if skipped % each == 0 and last != skipped else (skipped - last) // each + 1
+    return size // each if size % each == 0 and last != size else (size - last) // each + 1

@@ -85,6 +85,7 @@ def connection_of(
             given[name] = _updated(endpoint.options[name], given[name])
     dialect = values["dialect"] or endpoint.dialect
     options = {**defaults, **DIALECTS.get(dialect or "", {}), **endpoint.options, **given, "auto_upload": False}
+    options["part"] = values.get("part")
     success = options.get("success_statuses", OPTIONS["success_statuses"].default)
     options["accept_response"] = accept_response(
         values["accept"] or endpoint.accept, values["reject"] or endpoint.reject, success

@@ -161,6 +161,7 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
     {
         "target": "it is the argument TARGET",
         "accept_response": "--accept and --reject are made for it",
+        "part": "the command upload alone has --part",
         **dict.fromkeys(
             (
                 "preprocess",
@@ -263,7 +264,7 @@ def _merged(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 # Options that are no flags, and the flags that do the same.
-_INSTEAD = {"accept_response": "--accept STATUS:PATTERN"}
+_INSTEAD = {"accept_response": "--accept STATUS:PATTERN", "part": "--part"}
 _NAMES = "|".join(name for name in (*FLAGS, *_INSTEAD) if "_" in name)
 _NAME = re.compile(rf"\b({_NAMES})(?:=(True|'[\w-]+'|[0-9]+))?(?!\w)")
 

@@ -15,7 +15,7 @@ from ...sources.shard import Shard
 from .command import FILES, Option
 from .sources import STREAM, Rules, Selection
 from .stdio import standard_input
-from .types import usage_errors
+from .types import share, usage_errors
 
 __all__ = ["selection_flags", "selection_of"]
 
@@ -31,11 +31,8 @@ def folder(text: str) -> str:
 
 @usage_errors
 def shard(text: str) -> Shard:
-    """Read ``2/8``."""
-    number, slash, count = text.partition("/")
-    if not (slash and all(part.isascii() and part.isdecimal() for part in (number, count))):
-        raise ValueError(f"{text!r} is not a shard; write the second of eight as 2/8")
-    return Shard.of((int(number), int(count)))
+    """Read ``2/8`` as a shard."""
+    return Shard.of(share(text))
 
 
 def selection_flags() -> list[click.Option]:

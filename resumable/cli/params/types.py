@@ -17,6 +17,7 @@ __all__ = [
     "header",
     "parameter",
     "retries",
+    "share",
     "size",
     "statuses",
     "timeout",
@@ -70,6 +71,16 @@ def uploads(text: str) -> int | str:
 
 
 @usage_errors
+def share(text: str) -> tuple[int, int]:
+    """Read ``2/8``."""
+    number, slash, count = text.partition("/")
+    numbers = slash and all(part.isascii() and part.isdecimal() for part in (number, count))
+    if not numbers or not 1 <= int(number) <= int(count):
+        raise ValueError(f"{text!r} is no share; write the second of eight as 2/8")
+    return int(number), int(count)
+
+
+@usage_errors
 def statuses(text: str) -> tuple[int, ...]:
     """Read ``200,201``, or nothing."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -109,6 +120,7 @@ METAVARS: dict[Any, str] = {
     int: "N",
     parameter: "NAME=VALUE",
     retries: "N",
+    share: "K/N",
     size: "SIZE",
     statuses: "STATUS,…",
     timeout: "TIME[,TIME]",
