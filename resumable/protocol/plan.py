@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 __all__ = ["ChunkOrder", "ChunkPlan"]
 
@@ -35,6 +36,7 @@ class ChunkPlan:
         object.__setattr__(self, "count", max(count, 1))
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of_count(cls, size: int, chunk_size: int, count: int) -> ChunkPlan:
         """Return the cut that has this many chunks, so that a server need not know which of the two a client uses.
 

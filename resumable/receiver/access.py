@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ..errors import OptionError
 from ..protocol.headers import (
@@ -177,6 +178,7 @@ def _origin(origin: str) -> str:
     return origin
 
 
+@lru_cache(maxsize=16)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Collection, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,7 +31,7 @@ except ImportError as error:
 
 __all__ = ["PIECE", "Fields", "parse_query", "read_body"]
 
-PIECE = 128 * 1024
+PIECE = 256 * 1024
 """How many bytes are read at once: enough to be fast, and few enough for hundreds of concurrent requests."""
 
 Fields = list[tuple[str, str]]
@@ -43,6 +44,8 @@ _LONGEST_PART_HEADER = 8192
 _LONGEST_BOUNDARY = 70
 _MOST_PARAMETER_BYTES = 64 * 1024
 _LONGEST_DATA_URL_PREFIX = 1024
+# The only header of a parameter, as all browsers write it, if its name needs no unquoting.
+_PLAIN_HEADER = re.compile(rb'Content-Disposition: form-data; name="([^"%\\\r\n]{1,1024})"\r\n\r\n')
 
 
 def parse_query(query: str) -> Fields:
@@ -85,24 +88,6 @@ def _too_long() -> Refusal:
 def _read_multipart(
     request: Request, content_type: str, file_fields: Collection[str]
 ) -> tuple[Fields, Iterator[bytes] | None]:
-    events = _events(request, content_type)
-    fields: Fields = []
-    room = _MOST_PARAMETER_BYTES
-    for event in events:
-        if event.name in file_fields:
-            return fields, _chunk(event, events, file_fields)
-        value = bytearray()
-        while piece := next(events):
-            value += piece
-            room -= len(piece)
-            if room < 0:
-                raise _too_long()
-        fields.append((event.name, value.decode("utf-8", "replace")))
-    return fields, None
-
-
-def _events(request: Request, content_type: str) -> Iterator[Any]:
-    """Yield each part as its header, its bytes in pieces, and None. Raises :class:`Refusal` if it is malformed."""
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if len(boundary) > _LONGEST_BOUNDARY:
         raise Refusal(400, f"The boundary of the form is longer than {_LONGEST_BOUNDARY} characters.")
@@ -112,11 +97,71 @@ def _events(request: Request, content_type: str) -> Iterator[Any]:
             max_header_size=_LONGEST_PART_HEADER,
             max_segment_count=_MOST_PARTS,
         )
-        while piece := request.read(PIECE):
+    except MultipartError as error:
+        raise _malformed(error) from error
+    fields: Fields = []
+    room = _MOST_PARAMETER_BYTES
+    first = request.read(PIECE)
+    place = 0
+    for name, value, end in islice(_plain_fields(first, parser.boundary), _MOST_PARTS):
+        if name in file_fields:
+            break
+        room -= len(value)
+        if room < 0:
+            raise _too_long()
+        fields.append((name, value.decode("utf-8", "replace")))
+        place = end
+    # The parser goes on at the part behind them, as if the form began there.
+    parser.max_segment_count -= len(fields)
+    events = _events(request, parser, first[place:])
+    for event in events:
+        if event.name in file_fields:
+            return fields, _chunk(event, events, file_fields)
+        text = bytearray()
+        while piece := next(events):
+            text += piece
+            room -= len(piece)
+            if room < 0:
+                raise _too_long()
+        fields.append((event.name, text.decode("utf-8", "replace")))
+    return fields, None
+
+
+def _plain_fields(piece: bytes, boundary: bytes) -> Iterator[tuple[str, bytes, int]]:
+    """Yield the parameters at the beginning of a form: name, value, and where the next part begins.
+
+    Finding them takes a tenth of the time that the parser takes. What is not as plain as browsers and this package
+    write it, or not whole in the piece, ends them, and is left to the parser.
+    """
+    end_of_value = b"\r\n--" + boundary
+    delimiter = end_of_value[2:] + b"\r\n"
+    begin = 0
+    while piece.startswith(delimiter, begin):
+        header = _PLAIN_HEADER.match(piece, begin + len(delimiter))
+        end = piece.find(end_of_value, header.end()) if header else -1
+        if header is None or end < 0 or not piece.startswith(delimiter, end + 2):
+            return
+        try:
+            name = header[1].decode()
+        except UnicodeDecodeError:
+            return
+        begin = end + 2
+        yield name, piece[header.end() : end], begin
+
+
+def _events(request: Request, parser: PushMultipartParser, piece: bytes) -> Iterator[Any]:
+    """Yield each part as its header, its bytes in pieces, and None. Raises :class:`Refusal` if it is malformed."""
+    try:
+        while piece:
             yield from parser.parse(piece)
+            piece = request.read(PIECE)
         parser.close()
     except MultipartError as error:
-        raise Refusal(400, f"The form is malformed: {error}.") from error
+        raise _malformed(error) from error
+
+
+def _malformed(error: MultipartError) -> Refusal:
+    return Refusal(400, f"The form is malformed: {error}.")
 
 
 def _chunk(segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from support.sample import request
 
 from resumable.protocol.form import encode_form
@@ -156,3 +157,100 @@ def test_without_the_form_library_the_import_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "pip install 'resumable[server]'" in done.stderr
+
+
+MARKS = [
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b"--",
+    b"b",
+    b"x",
+    b"--b",
+    b"--b\r\n",
+    b"\r\n--b",
+    b"\r\n--b\r\n",
+    b"\r\n--b--",
+    b'"',
+    b"%22",
+    b"\xff",
+]
+DISPOSITIONS = [
+    b'Content-Disposition: form-data; name="a"',
+    b'content-disposition: form-data; name="a"',
+    b"Content-Disposition: form-data; name=a",
+    b'Content-Disposition:form-data; name="a"',
+    b'Content-Disposition: form-data; name=""',
+    b'Content-Disposition: form-data; name="\xc3\xa9"',
+    b'Content-Disposition: form-data; name="\xff"',
+    b'Content-Disposition: form-data; name="a%22"',
+    b'Content-Disposition: form-data; name="a\\"',
+    b'Content-Disposition: form-data; name="a"; filename="x"',
+    b'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain',
+    b'Content-Disposition: form-data; name="a"\r\nContent-Length: 1',
+    b'Content-Disposition: form-data; name="file"; filename="x"',
+    b'Content-Disposition: form-data; name="file"',
+    b'Content-Disposition: form-data; name="' + b"a" * 1100 + b'"',
+    b'Content-Disposition: attachment; name="a"',
+    b"Content-Type: text/plain",
+    b"",
+]
+# Mostly as browsers write it, so that what comes behind is looked at, too.
+GAPS = st.sampled_from([b"\r\n\r\n"] * 40 + [b"\r\n", b"\n\n", b"\r\n\r\n\r\n", b""])
+LINES = st.sampled_from(
+    [b"\r\n--b\r\n"] * 40 + [b"\r\n--b", b"--b\r\n", b"\n--b\n", b"\r\n--b--\r\n", b"\r\n--bb\r\n", b""]
+)
+VALUES = st.lists(st.sampled_from(MARKS), max_size=5).map(b"".join)
+PARTS = st.tuples(st.sampled_from(DISPOSITIONS[:1] * 40 + DISPOSITIONS), GAPS, VALUES, LINES).map(b"".join)
+FILES = st.tuples(st.just(DISPOSITIONS[12]), GAPS, VALUES, LINES).map(b"".join)
+
+
+@st.composite
+def forms(draw: st.DrawFn) -> bytes:
+    """Forms of all kinds, most of them wrong somewhere."""
+    parts = b"".join([*draw(st.lists(PARTS, max_size=5)), *draw(st.lists(FILES, max_size=2))])
+    begin = draw(st.sampled_from([b"--b\r\n"] * 6 + [b"\r\n--b\r\n", b"x\r\n--b\r\n", b"--b--\r\n", b""]))
+    end = draw(st.sampled_from([b"--b--\r\n", b"", b"--b--", b"--b\r\n"]))
+    body = begin + parts.removesuffix(b"--b\r\n") + end
+    return body[: draw(st.integers(0, len(body)))] if draw(st.integers(0, 9)) == 0 else body
+
+
+def by_the_parser(body: bytes, piece: int) -> tuple[list[tuple[str, str]], bytes | None] | None:
+    """What the parser alone makes of a form that comes in such pieces; None if it is refused."""
+    parser = PushMultipartParser("b", max_header_size=8192, max_segment_count=64)
+    values: list[tuple[MultipartSegment, bytearray]] = []
+    try:
+        for start in range(0, len(body), piece):
+            for event in parser.parse(body[start : start + piece]):
+                if isinstance(event, MultipartSegment):
+                    values.append((event, bytearray()))
+                elif event is not None:
+                    values[-1][1].extend(event)
+        parser.close()
+    except MultipartError:
+        return None
+    names = [segment.name for segment, _ in values]
+    if names.count("file") > 1:
+        return None
+    first = names.index("file") if "file" in names else len(names)
+    fields = [(str(segment.name), value.decode("utf-8", "replace")) for segment, value in values[:first]]
+    return fields, bytes(values[first][1]) if first < len(values) else None
+
+
+@given(forms(), st.integers(1, 200))
+def test_a_form_is_what_the_parser_alone_makes_of_it(body: bytes, piece: int) -> None:
+    for size in (piece, len(body) or 1):
+        try:
+            read = parsed(body, piece=size)
+        except Refusal:
+            read = None  # type: ignore[assignment]
+        assert read == by_the_parser(body, size)
+
+
+def test_a_form_of_64_parameters_and_a_chunk_has_a_part_too_many() -> None:
+    fields = [part(str(number), b"") for number in range(64)]
+    assert len(parsed(b"".join(fields) + b"--b--")[0]) == 64
+    assert parsed(b"".join(fields[1:]) + file_part(b"x") + b"--b--")[1] == b"x"
+    for more in (file_part(b"x"), part("more", b"x" * 70000)):
+        with pytest.raises(Refusal, match="segment count"):
+            parsed(b"".join(fields) + more + b"--b--")

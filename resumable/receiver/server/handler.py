@@ -7,8 +7,10 @@ import io
 import logging
 import re
 import secrets
+import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -129,7 +131,8 @@ class _Gateway(Gateway_10):
         # The rest of a body, or a body without a length, must never be read as the next request.
         if self.req.body.left or status.startswith("411"):
             self.req.close_connection = True
-        return super().start_response(status, headers, exc_info)
+        # cheroot would format the same second again for each answer.
+        return super().start_response(status, [*headers, ("Date", _date(int(time.time())))], exc_info)
 
 
 class _Headers(HeaderReader):
@@ -218,6 +221,11 @@ class _Request(HTTPRequest):
         """Refuse a request that cheroot itself finds wrong."""
         code = int(status[:3])
         self.refuse(code, _SENTENCES.get(code) or msg or status[4:])
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _refusal(status: int, sentence: str, headers: str = "") -> bytes:

@@ -54,9 +54,7 @@ class Home:
             if state_fd is None:
                 self._check_place()
             else:
-                self._recognize(state_fd)
-                self._check_version(state_fd)
-                self._seen = _identity(state_fd)
+                self._seen = self._check(state_fd)
             return state_fd
 
     def make(self, *, durable: bool, lasting: bool) -> int:
@@ -64,9 +62,7 @@ class Home:
         with self._reaching():
             self._check_place()
             state_fd = make_state(self.root, durable=durable, lasting=lasting)
-            self._recognize(state_fd)
-            self._check_version(state_fd, write=True)
-            self._seen = _identity(state_fd)
+            self._seen = self._check(state_fd, write=True)
             return state_fd
 
     @contextmanager
@@ -80,19 +76,22 @@ class Home:
             _log.error("cannot reach %r; uploads are refused until it is back: %s", self.root, error)
             raise _unavailable() from error
 
-    def _recognize(self, state_fd: int) -> None:
+    def _check(self, state_fd: int, *, write: bool = False) -> tuple[int, int]:
+        """Return what identifies the state directory. If it is the wrong one, close it and raise."""
         found = os.fstat(state_fd)
         # A file system that is mounted again may have another device number, but its inodes stay the same.
         if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
             os.close(state_fd)
             raise self._away()
+        identity = found.st_dev, found.st_ino
+        self._check_version(state_fd, identity, write=write)
+        return identity
 
-    def _check_version(self, state_fd: int, *, write: bool = False) -> None:
+    def _check_version(self, state_fd: int, identity: tuple[int, int], *, write: bool) -> None:
         """Raise OSError, and close the state directory, if its layout is newer than this version knows.
 
         With ``write`` add the version to a store that has none. Each directory is checked only once.
         """
-        identity = _identity(state_fd)
         if identity == self._versioned or (identity == self._seen and not write):
             return
         try:
@@ -112,7 +111,7 @@ class Home:
             self._versioned = identity
 
     def _check_place(self) -> None:
-        """Check that a missing store is missing on the same device. If it exists, :meth:`_recognize` decides."""
+        """Check that a missing store is missing on the same device. If it exists, :meth:`_check` decides."""
         if self._seen is None:
             return
         place = self.root
@@ -127,11 +126,6 @@ class Home:
             self.root,
         )
         return _unavailable()
-
-
-def _identity(state_fd: int) -> tuple[int, int]:
-    found = os.fstat(state_fd)
-    return found.st_dev, found.st_ino
 
 
 def _read_version(state_fd: int) -> int | None:

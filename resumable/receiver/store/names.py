@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from ..messages import Refusal
 
@@ -29,6 +30,7 @@ _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[
 _IGNORED = re.compile("[\u200c\u200d\ufeff]")
 
 
+@lru_cache(maxsize=64)
 def safe_name(name: str) -> str:
     """Return a safe relative path for the file name or relative path that a client sent.
 

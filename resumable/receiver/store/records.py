@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from .base import UploadRecord
@@ -63,11 +65,23 @@ def read_open_record(fd: int) -> KeptRecord:
     while b"\n" not in line and (piece := os.pread(fd, _BLOCK, len(line))):
         line += piece
     length = line.find(b"\n") + 1 or len(line)
-    said = json.loads(line[:length])
+    kept = _parse(bytes(line[:length]))
+    record = kept.record
+    if not (record.metadata or record.result):
+        return kept
+    # A hook may change what it is given.
+    own = dataclasses.replace(record, metadata=copy.deepcopy(record.metadata), result=copy.deepcopy(record.result))
+    return dataclasses.replace(kept, record=own)
+
+
+@lru_cache(maxsize=64)
+def _parse(line: bytes) -> KeptRecord:
+    """Return what a line says. It is the same for all chunks of a file, and takes longer than to read it."""
+    said = json.loads(line)
     times = {field: said.pop(field, None) for field in _TIMES}
     sessions = tuple(said.pop("sessions", ()))
     superseded = said.pop("superseded", False)
-    return KeptRecord(UploadRecord(**said, sessions=sessions), **times, superseded=superseded, length=length)
+    return KeptRecord(UploadRecord(**said, sessions=sessions), **times, superseded=superseded, length=len(line))
 
 
 def read_digests(fd: int, kept: KeptRecord) -> Iterator[bytes]:
