@@ -197,7 +197,8 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
         token=token,
         metrics=metrics,
         allowed_origins=flags["allowed_origins"],
-        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "max_uploads", "allow_delete", "page"),
+        **chosen("dialect", "max_total_size", "max_chunks", "min_chunk_size", "max_uploads", "allow_delete"),
+        **chosen("page", "page_title"),
     )
     for host in flags["allowed_hosts"]:
         receiver.allow_host(host)
@@ -298,6 +299,7 @@ command.params.extend(
             help="Let clients remove their unfinished uploads. Requires a token.",
         ),
         Option("--page/--no-page", default=True, section=ACCESS, help="Serve a page for browsers at /.  [default: on]"),
+        Option("--page-title", metavar="TEXT", section=ACCESS, help="What the page is called.  [default: Uploads]"),
         Option(
             "--dialect",
             type=click.Choice(["resumablejs", "flowjs", "any"]),

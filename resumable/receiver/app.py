@@ -118,7 +118,7 @@ class Receiver:
     :class:`Refusal`. With ``allow_delete=True``, which needs a ``token`` or a ``tenant``, a client may remove its
     unfinished uploads with DELETE. ``allowed_hosts`` are the names of this server besides addresses, None for any name;
     ``allowed_origins`` are the origins of other sites whose pages may upload. ``page`` says whether to show a page for
-    people.
+    people, and ``page_title`` what it is called.
 
     ``max_total_size`` and ``min_chunk_size`` are in bytes; a file of a single chunk may be smaller than a chunk.
     ``max_uploads`` is how many requests at once a client of this package is asked to send at most, unless its user
@@ -155,6 +155,7 @@ class Receiver:
         allowed_origins: Iterable[str] = (),
         allow_delete: bool = False,
         page: bool = True,
+        page_title: str = "Uploads",
         max_total_size: int = 2**53 - 1,
         max_chunks: int = 1_000_000,
         min_chunk_size: int = 1,
@@ -190,6 +191,7 @@ class Receiver:
             raise OptionError("allow_delete", allow_delete, "False unless there is a token or a tenant")
         self._allow_delete = allow_delete
         self._page = page
+        self._page_title = page_title
         self._on_upload_started = on_upload_started
         self.metrics = metrics
         if metrics is None:
@@ -322,7 +324,7 @@ class Receiver:
         if not isinstance(tenant, str):
             raise TypeError(f"tenant() must return a str, not {type(tenant).__name__}")
         if request.path == "/uploads":
-            return listing(self.store.uploads(tenant, MOST_LISTED), self.names)
+            return listing(self.store.uploads(tenant, MOST_LISTED), self.names, self.limits.max_total_size)
         if request.method in _TESTS:
             return self._test(exchange, tenant)
         if request.method == _DISCARD:
@@ -338,7 +340,7 @@ class Receiver:
             return (*_TESTS, *_UPLOADS, *((_DISCARD,) if self._allow_delete else ()))
         if path in ("/uploads", _HEALTH) or (path == _METRICS and self.metrics is not None):
             return _TESTS
-        if self._page and page_response(path) is not None:
+        if self._page and page_response(path, self._page_title) is not None:
             return _TESTS
         raise Refusal(404, f"There is nothing at {mount + path!r}: send uploads to {mount + '/'!r}.")
 
@@ -355,7 +357,7 @@ class Receiver:
         if mount and not request.path:
             # The parts of the page have relative names, so its path must end with a slash.
             return Response(308, headers=(("Location", f"/{quote(mount)}/"),))
-        return page_response(request.path or "/")
+        return page_response(request.path or "/", self._page_title)
 
     def _test(self, exchange: _Exchange, tenant: str) -> Response:
         asked, _ = self._read(exchange, tenant)

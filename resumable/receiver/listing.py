@@ -15,8 +15,11 @@ MOST_LISTED = 200
 """The most uploads in one answer."""
 
 
-def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
-    """Return the uploads, in their order, and the parameter names that the page has to use for its own uploads."""
+def listing(uploads: Iterator[UploadStatus], names: ParameterNames, max_total_size: int | None) -> Response:
+    """Return the uploads, in their order, and the parameter names and limits of the page's own uploads.
+
+    The ``url`` of an upload is what the application has returned under this name when it was told of the file.
+    """
     listed = [
         {
             "name": upload.name,
@@ -27,6 +30,7 @@ def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
             "total_chunks": upload.total_chunks,
             "state": upload.state,
             "touched": upload.touched,
+            "url": _url(upload),
         }
         for upload in uploads
     ]
@@ -35,5 +39,10 @@ def listing(uploads: Iterator[UploadStatus], names: ParameterNames) -> Response:
         for field, name in names._asdict().items()
         if field not in ("file", "namespace")
     }
-    body = json.dumps({"uploads": listed, "parameters": parameters})
+    body = json.dumps({"uploads": listed, "parameters": parameters, "limits": {"total_size": max_total_size}})
     return Response(200, body.encode(), (("Content-Type", "application/json"),))
+
+
+def _url(upload: UploadStatus) -> str | None:
+    url = (upload.record.result or {}).get("url")
+    return url if isinstance(url, str) else None

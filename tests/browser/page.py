@@ -42,9 +42,18 @@ class Page:
         """Press the button of the first upload of this page."""
         self.chromium.element(f"#mine-open [data-action={action}]").click()
 
+    def buttons(self) -> list[str]:
+        """What the buttons of the first upload of this page say."""
+        shown = "[...document.querySelectorAll('#mine-open li:first-child .actions button')].filter(b => !b.hidden)"
+        return list(self.chromium.run(f"return {shown}.map(button => button.textContent)"))
+
     def detail(self, words: str) -> None:
         """The first upload of this page says so when this returns."""
         self.chromium.until(f"document.querySelector('#mine-open .detail')?.textContent.includes({words!r})")
+
+    def news(self, sentence: str) -> None:
+        """The page has said this when this returns."""
+        self.chromium.until(f"document.getElementById('news').textContent === {sentence!r}")
 
     def trouble(self, words: str) -> None:
         """The page tells of this trouble when this returns."""

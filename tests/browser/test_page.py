@@ -45,14 +45,41 @@ def test_a_directory_arrives_with_all_its_files(page: Page, sources: Path, how: 
     for number in range(120):  # browsers list a directory 100 at a time
         path = folder / f"part {number % 3}" / f"{number}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content(number))
+        path.write_bytes(content(number + 1))
+    page.site.hold(20)
     if how == "chosen":
         page.chromium.choose("#folder", folder)
     else:
         page.chromium.drop("#drop", folder)
-    wanted = files_below(sources)
-    page.done(*wanted)
-    assert files_below(page.site.root) == wanted
+    page.news("120 files added (7.1 KiB).")
+    page.detail("20 of 120 files · ")
+    page.chromium.until("document.getElementById('total-detail').textContent.startsWith('20 of 120 files · ')")
+    assert [name for name, _ in page.rows("#mine-open")] == ["folder/"]
+    page.site.let_in()
+    page.news("120 files uploaded.")
+    page.chromium.until("document.querySelectorAll('#done li').length === 1")
+    assert page.rows("#done") == [("folder/", "120 files · 7.1 KiB")]
+    assert files_below(page.site.root) == files_below(sources)
+
+
+def test_the_files_of_a_folder_are_paused_and_cancelled_together_and_seen_one_by_one(page: Page, sources: Path) -> None:
+    for number in range(5):
+        (sources / "folder").mkdir(exist_ok=True)
+        (sources / "folder" / f"{number}.bin").write_bytes(content(MIB))
+    page.site.hold(0)
+    page.chromium.drop("#drop", sources / "folder")
+    page.site.wait(stored=0, waiting=3)
+    page.press("pause")
+    page.chromium.element("#mine-open summary").click()
+    page.chromium.until("document.querySelectorAll('#mine-open .files li').length === 5")
+    assert {detail for _, detail in page.rows("#mine-open .files")} == {"Paused · 0 bytes of 1.0 MiB"}
+    page.chromium.element("#mine-open .files [data-action=cancel]").click()
+    page.chromium.until("document.querySelectorAll('#mine-open .files li').length === 4")
+    page.site.turn_away()
+    page.site.let_in()
+    page.press("resume")
+    page.news("4 files uploaded.")
+    page.chromium.until("document.querySelector('#done .detail')?.textContent === '4 files · 4.0 MiB'")
 
 
 def test_a_file_is_dropped_anywhere_on_the_page(page: Page, source: Path) -> None:
@@ -103,8 +130,9 @@ def test_a_file_that_is_there_is_not_sent_again(page: Page, source: Path) -> Non
     page.done("source.bin")
     page.chromium.driver.refresh()
     page.chromium.drop("#drop", source)
-    page.site.wait_for(lambda: page.site.tests == 2)
+    page.news("source.bin was already there, whole.")
     page.done("source.bin")
+    assert page.site.tests == 2
     assert page.site.uploads == 8
 
 

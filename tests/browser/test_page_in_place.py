@@ -25,13 +25,14 @@ from .material import content, digest, files_below
 from .page import MIB, Page
 from .site import Site
 
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 def test_the_page_asks_nobody_else(page: Page) -> None:
     page.chromium.until("performance.getEntriesByName(new URL('uploads', location)).length")
     asked = page.chromium.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
-    parts = {"page.css", "page.js", "queue.js", "words.js", "uploads"}
+    parts = {"page.css", "page.js", "queue.js", "rows.js", "words.js", "uploads"}
     assert {name for name in asked if not name.startswith("data:")} == {page.url + part for part in parts}
 
 
@@ -109,6 +110,26 @@ def flask(tmp_path: Path) -> Iterator[str]:
             process.kill()
 
 
+def test_a_file_is_a_link_if_the_application_gives_it_an_address(open_page: Callable[..., Page], sources: Path) -> None:
+    addresses = {
+        "away.bin": "https://media.example/away",
+        "here.bin": "/files/here",
+        "script.bin": "javascript:document.title='caught'",
+        "none.bin": 7,
+    }
+    page = open_page(
+        on_file_received=lambda record, request: {"url": addresses[record.name]}, page_title="Ada's <b>films</b>"
+    )
+    for name in addresses:
+        (sources / name).write_bytes(b"content of " + name.encode())
+    page.chromium.choose("#files", *(sources / name for name in addresses))
+    page.done(*addresses)
+    links = page.chromium.run("return [...document.querySelectorAll('#done a')].map(a => [a.textContent, a.href])")
+    assert dict(links) == {"away.bin": "https://media.example/away", "here.bin": page.url + "files/here"}
+    assert page.chromium.run("return document.title") == "Ada's <b>films</b>"
+    assert page.chromium.element("h1").text == "Ada's <b>films</b>"
+
+
 def test_the_page_works_inside_a_framework(chromium: Chromium, flask: str, tmp_path: Path, source: Path) -> None:
     chromium.open(flask)
     chromium.until("!document.getElementById('access').hidden")
@@ -156,19 +177,25 @@ def test_the_page_is_accessible(
     page.width(width)
     page.scheme(scheme)
     long = "a-very-long-name-without-any-place-to-break-it-" * 4
-    for name, size in ((long, 3 * MIB), ("done.bin", 1), ("large.bin", 21 * MIB)):
+    (sources / "folder").mkdir()
+    for name, size in (
+        (long, 3 * MIB), ("done.bin", 1), ("large.bin", 21 * MIB), ("folder/one.bin", MIB), ("folder/two.bin", MIB + 1)
+    ):  # fmt: skip
         (sources / name).write_bytes(content(size))
     page.chromium.choose("#files", sources / "done.bin")
     page.done("done.bin")
     page.site.hold(0)
     page.chromium.choose("#files", sources / "large.bin", sources / long)
+    page.chromium.drop("#drop", sources / "folder")
     page.detail("and this server takes at most")
-    page.chromium.until("document.querySelectorAll('#mine-open li').length === 2")
+    page.chromium.until("document.querySelectorAll('#mine-open li').length === 3")
+    page.chromium.element("#mine-open summary").click()
+    page.chromium.until("document.querySelectorAll('#mine-open li').length === 5")
     page.site.wait(stored=1)
     page.site.turn_away()
     page.trouble("Trying again")
     assert page.chromium.run("return document.documentElement.scrollWidth") <= width
     page.chromium.run(axe.read_text(encoding="utf-8"))
-    found = page.chromium.settled("axe.run(document, {resultTypes: ['violations']})")
-    assert {"button-name", "color-contrast", "label"} <= {rule["id"] for rule in found["passes"]}
+    found = page.chromium.settled(f"axe.run(document, {{runOnly: {[*WCAG, 'best-practice']}}})")
+    assert {"button-name", "color-contrast", "label", "target-size"} <= {rule["id"] for rule in found["passes"]}
     assert {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]} == {}

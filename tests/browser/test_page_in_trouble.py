@@ -94,6 +94,8 @@ def test_a_server_that_goes_away_and_comes_back_is_found_again(
         site.turn_away()
         site.hold(0)
     page.trouble("The server cannot be reached.")
+    # What was measured before says nothing now.
+    page.chromium.until("document.querySelector('#mine-open .detail').textContent === '37 % · 3.0 MiB of 8.0 MiB'")
     site.let_in()
     with Server(site, port=port):
         page.done("source.bin")
@@ -103,16 +105,49 @@ def test_a_server_that_goes_away_and_comes_back_is_found_again(
 
 def test_a_refused_file_says_why_and_does_not_stop_the_others(open_page: Callable[..., Page], sources: Path) -> None:
     page = open_page(max_total_size=2 * MIB)
+    page.chromium.until("document.getElementById('limits').textContent")
+    assert page.chromium.element("#limits").text == "A file may have 2.0 MiB at most."
     for name, size in (("large.bin", 2 * MIB + 1), ("small.bin", 2 * MIB)):
         (sources / name).write_bytes(content(size))
     page.chromium.drop("#drop", sources / "large.bin", sources / "small.bin")
-    page.detail("and this server takes at most")
+    page.detail("The file has 2097153 bytes, and this server takes at most 2097152 bytes.")
     page.chromium.until("document.querySelector('#done li')")
     assert files_below(page.site.root) == {"small.bin": digest(sources / "small.bin")}
-    tests = page.site.tests
-    page.press("retry")
-    page.site.wait_for(lambda: page.site.tests == tests + 1)
-    page.detail("and this server takes at most")
+    assert page.site.tests == 1
+    assert page.buttons() == ["Remove"]
+
+
+class Strict(Site):
+    """Refuses the first file with this status until it is told otherwise."""
+
+    status = 403
+
+    def handle(self, request: Request) -> Response:
+        """See :meth:`Receiver.handle`."""
+        if request.query and self.status:
+            return Response(self.status, b"Not now.\n", (("Content-Type", "text/plain"),))
+        return super().handle(request)
+
+
+@pytest.mark.parametrize("status", [403, 422])
+def test_a_refused_file_can_be_tried_again_if_that_can_help(
+    chromium: Chromium, tmp_path: Path, source: Path, status: int
+) -> None:
+    site = Strict(tmp_path / "received")
+    site.status = status
+    with Server(site) as server:
+        page = Page(chromium, site, server.url)
+        chromium.drop("#drop", source)
+        page.detail("Not now.")
+        site.status = 0
+        if status == 422:
+            assert page.buttons() == ["Remove"]
+            page.press("cancel")
+            assert page.rows("#mine-open") == []
+        else:
+            assert page.buttons() == ["Try again", "Cancel"]
+            page.press("retry")
+            page.done("source.bin")
 
 
 def test_a_file_for_which_there_is_no_room_does_not_keep_the_others_waiting(
@@ -163,3 +198,9 @@ def test_the_token_is_asked_for_and_sent_with_everything(open_page: Callable[...
     page.done("source.bin")
     assert not page.chromium.element("#access").is_displayed()
     assert files_below(page.site.root) == {"source.bin": digest(source)}
+    page.chromium.driver.refresh()
+    page.chromium.until("document.querySelector('#done li')")
+    assert not page.chromium.element("#access").is_displayed()
+    page.chromium.element("#forget").click()
+    page.chromium.until("document.getElementById('access')?.hidden === false")
+    assert page.chromium.run("return sessionStorage.length") == 0

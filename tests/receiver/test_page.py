@@ -15,13 +15,14 @@ PARTS = {
     "/": "text/html; charset=utf-8",
     "/page.css": "text/css; charset=utf-8",
     "/page.js": "text/javascript; charset=utf-8",
+    "/rows.js": "text/javascript; charset=utf-8",
     "/queue.js": "text/javascript; charset=utf-8",
     "/words.js": "text/javascript; charset=utf-8",
 }
 
 
 def text(path: str) -> str:
-    response = page_response(path)
+    response = page_response(path, "Uploads")
     assert response is not None
     return response.body.decode("utf-8")
 
@@ -52,7 +53,7 @@ def tags() -> Tags:
 
 @pytest.mark.parametrize("path", PARTS)
 def test_a_part_says_what_it_is_and_what_it_may(path: str) -> None:
-    response = page_response(path)
+    response = page_response(path, "Uploads")
     assert response is not None
     headers = dict(response.headers)
     assert response.status == 200
@@ -65,7 +66,7 @@ def test_a_part_says_what_it_is_and_what_it_may(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["", "/page.html", "/__init__.py", "/../page.js", "/PAGE.JS", "//", "page.js"])
 def test_nothing_else_is_a_part(path: str) -> None:
-    assert page_response(path) is None
+    assert page_response(path, "Uploads") is None
 
 
 def test_every_file_of_the_page_is_a_part() -> None:

@@ -7,7 +7,9 @@ other sites, frames around the page, and text that becomes markup.
 
 from __future__ import annotations
 
-from functools import cache
+import html
+import string
+from functools import lru_cache
 from importlib import resources
 
 from ..messages import Response
@@ -19,6 +21,7 @@ _PARTS = {
     "/page.css": "page.css",
     "/page.js": "page.js",
     "/queue.js": "queue.js",
+    "/rows.js": "rows.js",
     "/words.js": "words.js",
 }
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
@@ -28,18 +31,20 @@ _POLICY = (
 )
 
 
-def page_response(path: str) -> Response | None:
+def page_response(path: str, title: str) -> Response | None:
     """Return the page for the path ``/``, or one of its parts; None for other paths."""
-    return _response(_PARTS[path]) if path in _PARTS else None
+    return _response(_PARTS[path], title) if path in _PARTS else None
 
 
-@cache
-def _response(name: str) -> Response:
-    body = resources.files(__package__).joinpath(name).read_bytes()
+@lru_cache(64)
+def _response(name: str, title: str) -> Response:
+    content = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    if name == _PARTS["/"]:
+        content = string.Template(content).substitute(title=html.escape(title))
     content_type = f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8"
     return Response(
         200,
-        body,
+        content.encode(),
         (
             ("Content-Type", content_type),
             ("Content-Security-Policy", _POLICY),

@@ -1,12 +1,15 @@
 // The page of a receiver: a live list of uploads, and a place to drop files on.
 
 import { ask, Queue } from "./queue.js";
-import { SpeedMeter, ago, bytes, duration, percent, quantity } from "./words.js";
+import { FolderRow, MOST_ROWS, OwnRow, Row, arrange, grouped, progress } from "./rows.js";
+import { SpeedMeter, ago, bytes, percent, quantity } from "./words.js";
 
-const MOST_ROWS = 100;
+const MOST_NEWS = 3; // files whose ends are told of one by one
+const TOKEN = `resumable-token ${location.pathname}`;
 
 const find = (id) => document.getElementById(id);
 const queue = new Queue({ announce, changed, refused, stored, trouble });
+queue.token = sessionStorage.getItem(TOKEN) || "";
 
 
 // ---- Adding files ----------------------------------------------------------------------------------------------------
@@ -42,8 +45,14 @@ async function dropped(transfer) {
 }
 
 function add(files) {
-  if (files.length) announce(`${quantity(files.length, "file")} added.`);
-  queue.add(files);
+  if (!files.length) return;
+  const added = queue.add(files);
+  const known = files.length - added.length;
+  const size = added.reduce((sum, upload) => sum + upload.size, 0);
+  announce([
+    added.length && `${quantity(added.length, "file")} added (${bytes(size)}).`,
+    known && `${quantity(known, "file")} ${known === 1 ? "was" : "were"} in the list already.`,
+  ].filter(Boolean).join(" "));
   list();
 }
 
@@ -77,6 +86,8 @@ for (const field of [find("files"), find("folder")]) {
 // ---- The token -------------------------------------------------------------------------------------------------------
 
 function refused() {
+  sessionStorage.removeItem(TOKEN);
+  find("forget").hidden = true;
   if (!find("access").hidden) return;
   find("access").hidden = false;
   find("access-reason").textContent = queue.token ? "The token is wrong." : "This server requires a token.";
@@ -88,6 +99,11 @@ find("access").addEventListener("submit", (event) => {
   queue.token = find("token").value;
   find("access").hidden = true;
   list();
+});
+
+find("forget").addEventListener("click", () => {
+  sessionStorage.removeItem(TOKEN);
+  location.reload();
 });
 
 
@@ -103,101 +119,104 @@ function trouble(sentence) {
 }
 
 function stored(upload) {
-  announce(`${upload.path} was uploaded.`);
+  const { uploads } = queue;
+  if (uploads.length <= MOST_NEWS) {
+    announce(upload.unsent ? `${upload.path} was already there, whole.` : `${upload.path} was uploaded.`);
+  } else if (!queue.open) {
+    const done = uploads.filter((each) => each.state === "done");
+    const unsent = done.filter((each) => each.unsent).length;
+    const already = unsent ? ` ${unsent} of them ${unsent === 1 ? "was" : "were"} already there.` : "";
+    announce(`${quantity(done.length, "file")} uploaded.${already}`);
+  }
   list();
 }
 
 
-// ---- Rows ------------------------------------------------------------------------------------------------------------
+// ---- The lists -------------------------------------------------------------------------------------------------------
 
-const ACTIONS = {
-  waiting: ["pause", "cancel"],
-  sending: ["pause", "cancel"],
-  paused: ["resume", "cancel"],
-  failed: ["retry", "cancel"],
-  done: [],
-};
+const folders = new Map(); // the rows of the folders, by list and name
+const others = new Map(); // uploads of others by state, name and size, each with its row and its speed
+const listed = { open: [], done: [] }; // what the server said last
+let away = false; // the server did not answer
 
-function row(name) {
-  const element = find("row").content.firstElementChild.cloneNode(true);
-  element.querySelector(".name").textContent = name;
-  element.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);
-  for (const button of element.querySelectorAll("button")) {
-    button.setAttribute("aria-label", `${button.textContent} ${name}`);
+function act(uploads, action) {
+  for (const upload of uploads) {
+    if (action === "pause") upload.stop("paused");
+    else if (action === "cancel") upload.stop("cancelled");
+    else upload.resume();
   }
-  return element;
-}
-
-function show(element, ratio, details) {
-  element.querySelector("progress").value = ratio;
-  element.querySelector(".detail").textContent = details.filter(Boolean).join(" · ");
-}
-
-// The row of an upload of this page.
-function own(upload) {
-  if (!upload.row) {
-    upload.row = row(upload.path);
-    upload.row.addEventListener("click", (event) => act(upload, event.target.dataset.action));
-  }
-  const { state, size, ratio, rate } = upload;
-  const left = rate ? (size * (1 - ratio)) / rate : 0;
-  const skipped = upload.storedBytes - upload.sentBytes;
-  const already = skipped > 0 ? `${bytes(skipped)} already on the server` : "";
-  const sent = `${bytes(size * ratio)} of ${bytes(size)}`;
-  upload.row.classList.toggle("failed", state === "failed");
-  for (const button of upload.row.querySelectorAll("button")) {
-    button.hidden = !ACTIONS[state].includes(button.dataset.action);
-  }
-  show(upload.row, ratio, {
-    waiting: ["Waiting", bytes(size)],
-    sending: [percent(ratio), sent, already, rate >= 1 && `${bytes(rate)}/s`, left >= 1 && `${duration(left)} left`],
-    paused: ["Paused", sent],
-    failed: [upload.reason],
-    done: [bytes(size), already],
-  }[state]);
-  return upload.row;
-}
-
-function act(upload, action) {
-  if (!action) return;
-  if (action === "pause") upload.stop("paused");
-  else if (action === "cancel") upload.stop("cancelled");
-  else upload.resume();
   draw();
-  // The button that was pressed is hidden now, and has lost the focus.
-  (upload.row.isConnected ? upload.row.querySelector("button:not([hidden])") : find("files")).focus();
 }
 
 find("cancel-all").addEventListener("click", () => {
-  for (const upload of queue.uploads) {
-    if (upload.state !== "done") upload.stop("cancelled");
-  }
-  draw();
+  act(queue.uploads.filter((upload) => upload.state !== "done"), "cancel");
   find("files").focus();
 });
 
-// Make these the elements of the list, in this order. Those that stay are not touched: one may have the focus.
-function arrange(list, elements) {
-  const wanted = new Set(elements);
-  for (const element of [...list.children]) {
-    if (!wanted.has(element)) element.remove();
+function ownRow(upload) {
+  upload.row ||= new OwnRow(upload, act);
+  upload.row.update(upload, queue.troubled);
+  return upload.row;
+}
+
+// An upload of this page has a row of its own until the server lists the file as done.
+function rowOf(item) {
+  return item.other ? item.row : ownRow(item);
+}
+
+function folderRow(section, folder, items) {
+  const key = JSON.stringify([section, folder]);
+  if (!folders.has(key)) folders.set(key, new FolderRow(folder, section === "mine-open" ? act : null));
+  const row = folders.get(key);
+  const size = items.reduce((sum, item) => sum + item.size, 0);
+  if (section === "done") {
+    row.update(items, [quantity(items.length, "file"), bytes(size)], null, rowOf);
+  } else {
+    const { ratio, words } = progress(items, queue.troubled || away);
+    const done = items.filter((item) => item.state === "done").length;
+    row.update(items, [`${done} of ${quantity(items.length, "file")}`, ...words], ratio, rowOf);
   }
-  elements.forEach((element, place) => {
-    if (list.children[place] !== element) list.insertBefore(element, list.children[place] || null);
-  });
+  return row;
+}
+
+// Show the groups in a list, and return how many files there was no room for.
+function fill(section, groups) {
+  const rows = groups.slice(0, MOST_ROWS).map(([folder, items]) => (
+    folder ? folderRow(section, folder, items) : rowOf(items[0])
+  ));
+  arrange(find(section), rows.map((row) => row.element));
+  return groups.slice(MOST_ROWS).reduce((sum, [, items]) => sum + items.length, 0);
 }
 
 function draw() {
   queue.forget((upload) => upload.state === "cancelled");
-  const open = queue.uploads.filter((upload) => upload.state !== "done");
-  const done = queue.uploads.filter((upload) => upload.state === "done");
-  const more = open.length - MOST_ROWS;
-  arrange(find("mine-open"), open.slice(0, MOST_ROWS).map(own));
-  arrange(find("mine-done"), done.slice(-MOST_ROWS).map(own));
+  const { uploads } = queue;
+  const isPending = (upload) => upload.state !== "done";
+  const groups = grouped(uploads);
+  const more = fill("mine-open", groups.filter(([, items]) => items.some(isPending)));
   find("more").textContent = more > 0 ? `and ${quantity(more, "more file")} from this page` : "";
-  find("cancel-all").hidden = open.length < 2;
-  find("open-empty").hidden = !queue.ready || open.length > 0 || find("open").children.length > 0;
-  find("done-empty").hidden = !queue.ready || done.length > 0 || find("done").children.length > 0;
+  fill("open", grouped(listed.open));
+  const done = groups.filter(([, items]) => !items.some(isPending)).flatMap(([, items]) => items);
+  fill("done", grouped([...done.filter((upload) => !upload.isListed), ...listed.done]));
+  find("cancel-all").hidden = uploads.filter(isPending).length < 2;
+  find("open-empty").hidden = !queue.ready || uploads.some(isPending) || listed.open.length > 0;
+  find("done-empty").hidden = !queue.ready || find("done").children.length > 0;
+  total(uploads);
+}
+
+function total(uploads) {
+  find("total").hidden = uploads.length < 2;
+  if (uploads.length < 2) return;
+  const { ratio, words } = progress(uploads, queue.troubled);
+  const done = uploads.filter((upload) => upload.state === "done").length;
+  const failed = uploads.filter((upload) => upload.state === "failed").length;
+  const share = done === uploads.length ? 1 : ratio;
+  find("total").querySelector("progress").value = share;
+  find("total-detail").textContent = [
+    `${done} of ${quantity(uploads.length, "file")}`,
+    ...(share === 1 ? [percent(1), words[1]] : words),
+    failed && `${failed} failed`,
+  ].filter(Boolean).join(" · ");
 }
 
 let drawing = false;
@@ -212,13 +231,12 @@ function changed() {
 }
 
 setInterval(() => {
-  if (queue.uploads.length) changed();
+  if (queue.open) changed();
 }, 500);
 
 
-// ---- The list of the server ------------------------------------------------------------------------------------------
+// ---- What the server says --------------------------------------------------------------------------------------------
 
-const rows = new Map(); // by state, name and size of an upload: its element and its speed
 let listing = false;
 let timer = 0;
 
@@ -231,17 +249,22 @@ async function list() {
   listing = false;
   if (answer.status === 401) return queue.refused();
   const told = answer.status === 200 && parsed(answer.text);
+  away = !told;
   if (told) {
+    if (queue.token) sessionStorage.setItem(TOKEN, queue.token);
+    find("forget").hidden = !queue.token;
     Object.assign(queue.names, told.parameters); // they may have other names than those of resumable.js
+    limit(told.limits.total_size);
     queue.ready = true;
     present(told.uploads, (Date.parse(answer.header("Date")) || Date.now()) / 1000);
     if (!queue.troubled) trouble("");
     queue.work();
-  } else if (!queue.troubled) {
-    trouble(answer.sentence);
+  } else {
+    for (const { show } of others.values()) show();
+    if (!queue.troubled) trouble(answer.sentence);
   }
   // Ask a server less often if it takes long to answer.
-  const pause = queue.open || find("open").children.length ? 1000 : 3000;
+  const pause = queue.open || listed.open.length ? 1000 : 3000;
   if (!document.hidden) timer = setTimeout(list, Math.max(pause, 10 * (performance.now() - began)));
 }
 
@@ -253,39 +276,43 @@ function parsed(text) {
   }
 }
 
+function limit(size) {
+  queue.limit(size ?? Infinity);
+  find("limits").textContent = size === null ? "" : `A file may have ${bytes(size)} at most.`;
+}
+
 function present(found, now) {
-  const same = (mine, other) => mine.path === other.path && mine.size === other.total_size;
-  const done = found.filter((other) => other.state === "done");
-  // Uploads of this page have a row with more details, which goes when the server lists the file as done.
-  queue.forget((mine) => mine.state === "done" && done.some((other) => same(mine, other)));
-  const elements = { open: [], done: [] };
-  const before = new Map(rows);
-  rows.clear();
-  for (const upload of found) {
-    if (upload.state === "open" && queue.uploads.some((mine) => same(mine, upload))) continue;
-    let key = JSON.stringify([upload.state, upload.name, upload.total_size]);
-    while (rows.has(key)) key += "+";
-    rows.set(key, before.get(key) || { element: row(upload.name), speed: new SpeedMeter() });
-    const { element, speed } = rows.get(key);
-    describe(element, upload, speed.measure(upload.stored_bytes), now - upload.touched);
-    elements[upload.state].push(element);
+  const own = new Map(queue.uploads.map((upload) => [JSON.stringify([upload.path, upload.size]), upload]));
+  const before = new Map(others);
+  others.clear();
+  Object.assign(listed, { open: [], done: [] });
+  for (const told of found) {
+    const mine = own.get(JSON.stringify([told.path, told.total_size]));
+    if (told.state === "done" && mine?.state === "done") mine.isListed = true;
+    else if (told.state === "open" && mine) continue;
+    let key = JSON.stringify([told.state, told.name, told.total_size]);
+    while (others.has(key)) key += "+";
+    const other = before.get(key) || { other: true, row: new Row(told.name), speed: new SpeedMeter() };
+    others.set(key, other);
+    describe(other, told, now);
+    listed[told.state].push(other);
   }
-  arrange(find("open"), elements.open);
-  arrange(find("done"), elements.done);
   draw();
 }
 
-function describe(element, upload, rate, age) {
-  const { state, total_size: size, stored_bytes: stored } = upload;
-  element.querySelector(".actions")?.remove();
-  if (state === "done") {
-    element.querySelector("progress")?.remove();
-    element.querySelector(".detail").textContent = `${bytes(size)} · ${ago(age)}`;
-    return;
-  }
-  const ratio = size ? stored / size : 0;
-  const last = rate >= 1 && age < 10 ? `${bytes(rate)}/s` : `last chunk ${ago(age)}`;
-  show(element, ratio, [percent(ratio), `${bytes(stored)} of ${bytes(size)}`, last]);
+function describe(other, told, now) {
+  const age = now - told.touched;
+  const { total_size: size, stored_bytes: stored } = told;
+  const rate = other.speed.measure(stored);
+  Object.assign(other, { path: told.name, size, ratio: size ? stored / size : 0, rate });
+  other.state = told.state === "done" ? "done" : rate >= 1 && age < 10 ? "sending" : "open";
+  other.show = () => {
+    if (other.state === "done") return other.row.show(null, [bytes(size), ago(age)]);
+    const { ratio, words } = progress([other], away);
+    other.row.show(ratio, other.state === "sending" ? words : [...words, !away && `last chunk ${ago(age)}`]);
+  };
+  other.show();
+  other.row.link(told.url);
 }
 
 document.addEventListener("visibilitychange", () => {

@@ -1,13 +1,15 @@
 // Send files to the receiver with the protocol of resumable.js: the chunk as the body of a POST, the parameters in the
 // query, three requests at a time. One test for each file finds out what the server already has.
 
-import { SpeedMeter, quantity } from "./words.js";
+import { SpeedMeter, apart, quantity } from "./words.js";
 
 const CHUNK_SIZE = 1024 * 1024;
 const MOST_CHUNKS = 10000;
 const PARALLEL = 3;
 const LONGEST_REST = 30; // seconds
 const PERMANENT = new Set([400, 403, 404, 405, 409, 410, 411, 413, 415, 422, 500, 501]);
+// What no later attempt with the same file can change, unlike rights, names and room on the server.
+const HOPELESS = new Set([400, 405, 411, 415, 422]);
 const PENDING = 0, SENDING = 1, STORED = 2;
 
 // Send a request. Resolves to {status, text, sentence, header(name)}; the status is 0 if there is no answer.
@@ -39,6 +41,11 @@ function sentence(request) {
   return said || `The server answered ${request.status} ${request.statusText}`.trim() + ".";
 }
 
+// Whether a file is refused for what it is, and not because the server has no room now.
+function tooLarge(answer) {
+  return answer.status === 413 && ["file", "chunks", "request"].includes(answer.header("Resumable-Limit"));
+}
+
 async function readable(blob) {
   try {
     await blob.slice(0, 1).arrayBuffer();
@@ -62,6 +69,7 @@ class Upload {
     this.identifier = `${this.size}-${file.lastModified}-${path}`;
     this.state = "waiting";
     this.reason = "";
+    this.hopeless = false; // it has failed, and would fail again
     this.refusals = 0;
     this.tested = PENDING;
     this.listed = false;
@@ -70,12 +78,15 @@ class Upload {
     this.storedChunks = 0;
     this.storedBytes = 0;
     this.sentBytes = 0;
+    this.posted = 0; // chunks that this page has sent
     this.requests = new Map(); // the running requests, and how many bytes of each have been sent
     this.speed = new SpeedMeter();
   }
 
   get whole() { return this.storedChunks === this.chunks.length; }
   get open() { return this.state === "waiting" || this.state === "sending"; }
+  get skipped() { return this.storedBytes - this.sentBytes; }
+  get unsent() { return this.posted === 0; }
   get onTheWay() { return [...this.requests.values()].reduce((sum, loaded) => sum + loaded, 0); }
   get rate() { return this.speed.measure(this.sentBytes + this.onTheWay); }
 
@@ -148,6 +159,7 @@ class Upload {
       const answer = await this.exchange("POST", index, body);
       if (answer) {
         this.sentBytes += body.size;
+        this.posted += 1;
         this.published ||= answer.status === 201;
         this.keep(index);
       }
@@ -181,12 +193,12 @@ class Upload {
       return answer;
     }
     if (answer.status === 401) this.queue.refused();
-    else if (PERMANENT.has(answer.status)) this.fail(answer.sentence);
+    else if (PERMANENT.has(answer.status)) this.fail(answer.sentence, HOPELESS.has(answer.status) || tooLarge(answer));
     else if (answer.status || !body || (await readable(body))) {
       if (answer.status) this.refusals += 1;
       this.queue.rest(answer);
     }
-    else this.fail("The file has changed or cannot be read: add it again.");
+    else this.fail("The file has changed or cannot be read: add it again.", true);
     return null;
   }
 
@@ -209,9 +221,17 @@ class Upload {
     this.queue.hooks.changed();
   }
 
-  fail(reason) {
+  // Fail if the server takes no file of this size.
+  check() {
+    if (this.size <= this.queue.largest) return;
+    const [size, most] = apart(this.size, this.queue.largest);
+    this.fail(`The file has ${size}, and this server takes at most ${most}.`, true);
+  }
+
+  fail(reason, hopeless) {
     if (!this.open) return;
     this.reason = reason;
+    this.hopeless = hopeless;
     this.stop("failed");
     this.queue.hooks.announce(`${this.path} failed: ${reason}`);
   }
@@ -234,6 +254,7 @@ export class Queue {
   uploads = [];
   token = "";
   ready = false;
+  largest = Infinity; // the most bytes that a file may have
   names = {
     chunk_number: "resumableChunkNumber",
     chunk_size: "resumableChunkSize",
@@ -256,8 +277,11 @@ export class Queue {
   get open() { return this.uploads.some((upload) => upload.open); }
   get troubled() { return Boolean(this.#timer || (this.#attempts && this.open)); }
 
-  // Add [file, path] pairs. A file that was added before is resumed if it was stopped.
+  // Add [file, path] pairs, and return the new uploads. A file that was added before is resumed if it was stopped. If all
+  // that was added before is done, that is the end of its list.
   add(files) {
+    if (this.uploads.every((upload) => upload.state === "done")) this.forget((upload) => upload.isListed);
+    const added = [];
     const uploads = new Map(this.uploads.map((upload) => [upload.identifier, upload]));
     for (const [file, path] of files) {
       const upload = new Upload(this, file, path);
@@ -265,6 +289,8 @@ export class Queue {
       if (!before || before.state === "done") {
         uploads.delete(upload.identifier);
         uploads.set(upload.identifier, upload);
+        upload.check();
+        added.push(upload);
       } else if (!before.open) {
         before.resume();
       }
@@ -272,6 +298,13 @@ export class Queue {
     this.uploads = [...uploads.values()];
     this.hooks.changed();
     this.work();
+    return added;
+  }
+
+  // No file may have more bytes than this.
+  limit(largest) {
+    this.largest = largest;
+    for (const upload of this.uploads) upload.check();
   }
 
   // Remove the uploads for which the condition is true.
@@ -328,6 +361,7 @@ export class Queue {
   }
 
   recovered() {
+    if (this.#attempts) this.hooks.announce("");
     this.#attempts = 0;
     if (!this.#timer) this.hooks.trouble("");
   }

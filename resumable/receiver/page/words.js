@@ -11,6 +11,11 @@ export function bytes(count) {
   return `${count.toFixed(count < 100 ? 1 : 0)} ${units[power]}`;
 }
 
+// Two different sizes in words that differ.
+export function apart(one, other) {
+  return bytes(one) === bytes(other) ? [quantity(one, "byte"), quantity(other, "byte")] : [bytes(one), bytes(other)];
+}
+
 export function percent(ratio) {
   return `${Math.floor(100 * ratio)} %`;
 }
