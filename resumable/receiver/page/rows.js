@@ -13,8 +13,9 @@ const ACTIONS = {
   failed: ["retry", "cancel"],
 };
 
-// How much of these items has arrived, and how fast it comes: the end of a sentence about them.
-export function progress(items, quiet) {
+// How much of these items has arrived, and how fast it comes. What has failed is not waited for.
+export function progress(all, quiet) {
+  const items = all.length > 1 ? all.filter((item) => item.state !== "failed") : all;
   const size = items.reduce((sum, item) => sum + item.size, 0);
   const arrived = items.reduce((sum, item) => sum + item.size * item.ratio, 0);
   const rate = quiet ? 0 : items.reduce((sum, item) => sum + (item.state === "sending" ? item.rate : 0), 0);
