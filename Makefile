@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: environment test compiled quick nightly loop interop conformance oldest demo lint format docs tables api bench coverage fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop conformance oldest demo lint format docs tables pictures api bench coverage fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
@@ -54,6 +54,10 @@ docs: $(VENV)/cli,server,docs
 tables: $(VENV)/cli,server,docs
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/commands.py
+
+# The pictures of README and docs, from real runs. They want chromium and its driver.
+pictures: $(VENV)/all,test
+	cd tests && PYTHONPATH=..:. $(abspath $(BIN))/python ../docs/recording.py
 
 # The snapshot of all that is public: a test fails if something of it is gone.
 api: $(VENV)/test

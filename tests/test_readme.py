@@ -10,18 +10,20 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import docutils.core
 import pytest
+from interoperability.servers.registry import SERVERS
 
 from resumable.cli.app import COMMANDS, group
 from resumable.cli.params.config import read_endpoint
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
+from resumable.receiver import Receiver, Server
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -64,6 +66,8 @@ PAGES = [
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.rst")) if "_build" not in path.parts),
 ]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+PROGRAMS = list({block.code: block for block in BLOCKS if block.language == "python"}.values())
+"""Blocks that are the same run once."""
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
@@ -92,23 +96,30 @@ def test_a_unit_starts_a_command_that_there_is(block: Block) -> None:
     assert values["words"]
 
 
+@pytest.fixture
+def any_dialect(received: Path) -> Iterator[str]:
+    """The URL of a receiver for resumable.js and flow.js."""
+    with Server(Receiver(received, dialect="any")) as server:
+        yield server.url
+
+
 @pytest.mark.once
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
 def test_python_runs_against_a_real_receiver(
-    block: Block, receiver_url: str, received: Path, run: Run, tmp_path: Path
+    block: Block, any_dialect: str, received: Path, run: Run, tmp_path: Path
 ) -> None:
     video = bytes(range(256)) * 4096 * 3
     (tmp_path / "video.mp4").write_bytes(video)
     (tmp_path / "photos" / "summer").mkdir(parents=True)
     (tmp_path / "photos" / "summer" / "beach.jpg").write_bytes(b"sand" * 1000)
     program = tmp_path / "program.py"
-    program.write_text(block.code.replace(TARGET, receiver_url).replace("port=8080", "port=0"), encoding="utf-8")
+    program.write_text(block.code.replace(TARGET, any_dialect).replace("port=8080", "port=0"), encoding="utf-8")
     ran = run(program)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
     if "video.mp4" not in block.code:
         return
-    arrived = [*received.glob("video*.mp4"), *tmp_path.glob("uploads/video.mp4")]
+    arrived = [*received.glob("video*.mp4"), *tmp_path.glob("*/video.mp4")]
     assert arrived
     assert all(path.read_bytes() == video for path in arrived)
 
@@ -146,11 +157,12 @@ def test_nothing_is_installed_or_found_outside_a_virtual_environment(block: Bloc
 
 
 @pytest.mark.once
-def test_the_commands_of_the_readme_work_word_by_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.rst", "docs/tutorial/first-upload.rst"])
+def test_the_commands_of_the_first_upload_work_word_by_word(page: str, tmp_path: Path) -> None:
     serving, uploading = (
         block.code
         for block in BLOCKS
-        if block.page == "README.rst" and re.search("^resumable ", block.code, re.MULTILINE)
+        if block.page == page and block.language == "console" and re.search("^resumable ", block.code, re.MULTILINE)
     )
     venv.create(tmp_path / ".venv", with_pip=False)
     program = tmp_path / ".venv" / "bin" / "resumable"
@@ -158,6 +170,7 @@ def test_the_commands_of_the_readme_work_word_by_word(tmp_path: Path) -> None:
     program.chmod(0o755)
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(ROOT / "README.rst", tmp_path)
+    (tmp_path / "video.mp4").write_bytes(bytes(1024 * 1024))
     assert "--port 8000" in serving
     # Somebody else may have the port.
     script = serving.replace("--port 8000", "--port 0").replace("resumable serve", "exec resumable serve")
@@ -169,8 +182,8 @@ def test_the_commands_of_the_readme_work_word_by_word(tmp_path: Path) -> None:
             subprocess.run(["sh", "-ec", there], cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=100)
         finally:
             server.terminate()
-    assert (tmp_path / "incoming" / "README.rst").read_bytes() == (ROOT / "README.rst").read_bytes()
-    assert (tmp_path / "incoming" / "examples" / "demo.py").is_file()
+    sources = {"README.rst": ["README.rst", "examples/demo.py"]}.get(page, ["video.mp4"])
+    assert all((tmp_path / "incoming" / path).read_bytes() == (tmp_path / path).read_bytes() for path in sources)
 
 
 def test_the_readme_and_the_change_log_are_well_formed() -> None:
@@ -204,6 +217,17 @@ def test_every_page_is_in_one_part_of_the_documentation() -> None:
             listed += [path for path in named if path != index and path not in listed]
     pages = {ROOT / page for page in PAGES if page.startswith("docs/")} - {docs / "index.rst"}
     assert set(listed) == pages
+
+
+def test_every_server_that_is_tested_has_its_page_in_the_cookbook() -> None:
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "cookbook").glob("*.rst")}
+    tested = {path: re.findall(r"^:Tested with: (.*)$", text, re.MULTILINE) for path, text in pages.items()}
+    for record in SERVERS.values():
+        if record.name != "nginx":
+            having = [path for path, lines in tested.items() if any(record.package in line for line in lines)]
+            assert having, record.package
+            assert all(("dialects." in pages[path]) == bool(record.options) for path in having if path.stem != "node")
+    assert all(len(lines) == 1 for path, lines in tested.items() if path.stem != "index")
 
 
 def test_the_files_that_the_pages_name_exist() -> None:
