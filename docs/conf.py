@@ -12,5 +12,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"resumable {release}"
 highlight_language = "text"
+# They are what applications bring themselves.
+autodoc_mock_imports = ["django", "flask"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

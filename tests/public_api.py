@@ -29,6 +29,7 @@ from resumable.cli.output.exit_codes import MEANINGS
 from resumable.cli.output.json_events import NAMES, fields_of
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
+from resumable.receiver.frameworks import asgi
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOT = Path(__file__).with_suffix(".txt")
@@ -155,7 +156,7 @@ def public() -> list[str]:
             line
             for module in (
                 *(resumable, errors, resumable.receiver, resumable.testing, identifiers, dialects, units),
-                *(callback, fsspec, line, qt, rich, tk, tqdm, truststore),
+                *(callback, fsspec, line, qt, rich, tk, tqdm, truststore, asgi),
             )
             for line in names(module)
         ),

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Finished = subprocess.CompletedProcess[str]
 Example = Callable[..., Finished]
-MOUNTED = {"asgi_receiver", "django_receiver", "flask_receiver"}
+MOUNTED = {"django_receiver", "fastapi_receiver", "flask_receiver"}
 """Those that are tested in test_mounting.py."""
 
 TESTED = {"asyncio_upload", "custom_session", "demo", "events", "plugin", "progress_bar", "resume", "simple"}

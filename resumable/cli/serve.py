@@ -206,7 +206,7 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
 
 
 def _tell_what_arrives(server: Server, say: Any) -> None:
-    from ..receiver.server.wsgi import ENDED
+    from ..receiver.gateway import ENDED
 
     signals = server.receiver.signals
     interrupted: set[str] = set()

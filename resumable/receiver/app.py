@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -147,9 +147,9 @@ class Receiver:
         chunk_sha256_parameter_name: str | None = "resumableChunkSha256",
         file_sha256_parameter_name: str | None = "resumableFileSha256",
         token: str | None = None,
-        tenant: Callable[[Request], str] | None = None,
+        tenant: Callable[[Request], str | Awaitable[str]] | None = None,
         tenant_folders: bool = False,
-        publish_as: Callable[[UploadRecord, Request], str] | None = None,
+        publish_as: Callable[[UploadRecord, Request], str | Awaitable[str]] | None = None,
         on_upload_started: Callable[[UploadRecord, Request], object] | None = None,
         allowed_hosts: Iterable[str] | None = LOCAL_HOSTS,
         allowed_origins: Iterable[str] = (),
@@ -320,7 +320,7 @@ class Receiver:
             self._access.check_origin(request)
         if request.path == _METRICS and self.metrics is not None:
             return self.metrics.response()
-        tenant = self._tenant(request) if self._tenant is not None else ""
+        tenant = request.call(self._tenant, request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
             raise TypeError(f"tenant() must return a str, not {type(tenant).__name__}")
         if request.path == "/uploads":
@@ -433,14 +433,14 @@ class Receiver:
         """Create an upload, unless the application refuses it."""
         record = replace(record, name=self._name_for(record, request), sessions=(session,) if session else ())
         if self._on_upload_started is not None:
-            self._on_upload_started(record, request)
+            request.call(self._on_upload_started, record, request)
         self.store.create(key, record)
 
     def _name_for(self, record: UploadRecord, request: Request) -> str:
         """Return the relative path under which a new upload will be published."""
         name = record.name
         if self._publish_as is not None:
-            chosen = self._publish_as(record, request)
+            chosen = request.call(self._publish_as, record, request)
             if not isinstance(chosen, str):
                 raise TypeError(f"publish_as() must return a str, not {type(chosen).__name__}")
             name = safe_name(chosen)

@@ -160,7 +160,8 @@ class Finisher:
                 self._forgotten[record] = False
             try:
                 with self._timed("hook"):
-                    return check_result(self._hook(*(record, request.without_body())[: self._capacity]))
+                    arguments = (record, request.without_body())[: self._capacity]
+                    return check_result(request.call(self._hook, *arguments))
             finally:
                 with self._lock:
                     forgotten = self._forgotten.pop(record)

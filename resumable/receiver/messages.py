@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Refusal", "Request", "Response"]
+__all__ = ["Refusal", "Request", "Response", "call_hook"]
 
 _STREAMS = ("wsgi.input", "wsgi.errors")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def call_hook(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a hook of the application, and return what it returns.
+
+    Raises TypeError if that is a coroutine: nothing here could wait for it, and a check that never runs refuses nobody.
+    """
+    result = function(*arguments)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError(f"{function!r} is a coroutine function: only in an ASGI application may hooks be that")
+    return result
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,8 @@ class Request:
     string without the question mark, still percent-encoded; ``headers`` has lower-case names. ``read(size)`` returns at
     most ``size`` bytes of the body and ``b""`` at its end, and raises :class:`Refusal` if the body ends too early.
     ``content_length`` is in bytes, None if the request does not have it. ``environ`` is what the framework knows about
-    the request (in WSGI the environment of PEP 3333), for hooks that need to know who sent it.
+    the request (in WSGI the environment of PEP 3333, in ASGI the scope), for hooks that need to know who sent it.
+    ``call(function, *arguments)`` calls a hook of the application as its framework wants it, on whatever thread.
     """
 
     method: str
@@ -32,6 +46,7 @@ class Request:
     read: Callable[[int], bytes] = field(default=lambda size: b"", repr=False)
     mount: str = ""
     environ: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, repr=False)
+    call: Callable[..., Any] = field(default=call_hook, repr=False)
 
     def without_body(self) -> Request:
         """Return a copy that stays as it is after the request was answered, and whose body is empty."""

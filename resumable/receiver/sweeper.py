@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Sweeper", "sweep_or_log"]
+__all__ = ["ProcessSweeper", "Sweeper", "sweep_or_log"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,31 @@ class Sweeper:
         while not self._stopped.is_set():
             sweep_or_log(self._sweep)
             self._stopped.wait(self._seconds)
+
+
+class ProcessSweeper:
+    """Starts a :class:`Sweeper` in each process that asks for one, because threads do not survive a fork.
+
+    ``seconds`` is None if nothing is to be swept.
+    """
+
+    def __init__(self, sweep: Callable[[], object], seconds: float | None) -> None:
+        self._sweep = sweep
+        self._seconds = seconds
+        self._started: tuple[int, Sweeper] | None = None
+        if seconds is not None:
+            Sweeper(sweep, seconds)  # raises OptionError now, and not at the first request
+
+    def start(self) -> None:
+        """Start to sweep in this process, unless it has begun. Two threads at once may start two, which is no harm."""
+        if self._seconds is not None and (self._started is None or self._started[0] != os.getpid()):
+            self._started = os.getpid(), Sweeper(self._sweep, self._seconds).start()
+
+    def stop(self) -> None:
+        """Stop to sweep in this process, after waiting for a sweep that is running."""
+        started, self._started = self._started, None
+        if started is not None and started[0] == os.getpid():
+            started[1].stop()
 
 
 def sweep_or_log(sweep: Callable[[], object]) -> None:

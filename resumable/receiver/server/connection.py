@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from ...errors import OptionError
+from ..rate import RateCheck
 
 __all__ = ["Connection", "HeadTooLong", "Limits", "RequestBody", "TLSAttempt"]
 
@@ -75,28 +76,6 @@ class TLSAttempt(Exception):
     """Raised if a client speaks TLS, which this server does not."""
 
 
-class _RateCheck:
-    """Measures the bytes that were moved against the time that was spent waiting for the client."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._window = limits.rate_window
-        self._least = limits.min_rate * limits.rate_window
-        self._moved = 0
-        self.left = self._window
-
-    def moved(self, count: int) -> None:
-        self._moved += count
-
-    def waited(self, seconds: float) -> None:
-        """Raise TimeoutError if too few bytes were moved in a window that ends now."""
-        self.left -= seconds
-        if self.left <= 0:
-            if self._moved < self._least:
-                raise TimeoutError("the client is too slow")
-            self._moved = 0
-            self.left = self._window
-
-
 class Connection:
     """A connected socket that it owns, used by the one thread that serves it. Only :meth:`abort` is thread-safe."""
 
@@ -145,7 +124,7 @@ class Connection:
                 return b""
             received += piece
 
-    def read(self, size: int, rate: _RateCheck) -> bytes:
+    def read(self, size: int, rate: RateCheck) -> bytes:
         """Return at most ``size`` bytes, as many as there are; none if the client has finished. Raises OSError."""
         if self._received:
             piece = bytes(self._received[:size])
@@ -167,7 +146,7 @@ class Connection:
     def flush(self) -> None:
         """Send all that was written. Raises OSError or TimeoutError; nothing may be written after that."""
         answer, self._answer = self._answer, bytearray()
-        rate = _RateCheck(self.limits)
+        rate = RateCheck(self.limits.min_rate, self.limits.rate_window)
         with memoryview(answer) as view:
             sent = 0
             while sent < len(view):
@@ -212,7 +191,7 @@ class Connection:
                 if left <= 0 or not self._selector.select(left):
                     return None
 
-    def _wait(self, event: int, rate: _RateCheck) -> None:
+    def _wait(self, event: int, rate: RateCheck) -> None:
         began = time.monotonic()
         self._selector.modify(self._socket, event)
         self._selector.select(rate.left)
@@ -225,7 +204,7 @@ class RequestBody:
     def __init__(self, connection: Connection, length: int, *, expected: bool) -> None:
         self.left = length
         self._connection = connection
-        self._rate = _RateCheck(connection.limits)
+        self._rate = RateCheck(connection.limits.min_rate, connection.limits.rate_window)
         self._expected = expected
 
     def read(self, size: int) -> bytes:
