@@ -126,6 +126,12 @@ class ResumableFile(AsyncFile, Progress):
         return None if result is None else dict(result)
 
     @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the file in hexadecimal; None without ``file_checksum``, and before it is known."""
+        digest = self._entry.digest
+        return None if digest is None else digest.value
+
+    @property
     def response(self) -> Reply | None:
         """The server's last answer about the file or a chunk of it, with ``status``, ``headers`` (their names are in
         lower case), ``text`` and ``json()``; None before the first."""

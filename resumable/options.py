@@ -214,6 +214,20 @@ class Options:
         "Send only this part of each file: (2, 8) is the second of eight, which eight machines send at the same time. "
         "For servers that take chunks in any order: those that say so, or with chunk_order='free' any.",
     )
+    checksum: str | None = _row(
+        None,
+        None,
+        validators.checksum(),
+        "Send a hash of each chunk, by this algorithm of hashlib, such as sha256. A receiver of this package refuses a "
+        "chunk that arrives otherwise, and it is sent again.",
+    )
+    file_checksum: bool = _row(
+        False,
+        None,
+        validators.flag(),
+        "Compute the SHA-256 of each file, which is read once more for it, and send it with the last chunk. A receiver "
+        "of this package publishes no other file.",
+    )
     test_chunks: bool = _row(
         True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
     )

@@ -25,7 +25,7 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import FileEntry
 from .dispatch.transfers import SessionStats, TransferStats
 from .emitter import Emitter
-from .errors import FileRejected, UploadFailed, redact_url
+from .errors import FileRejected, OptionError, UploadFailed, redact_url
 from .events import EventName
 from .file import Registration, ResumableFile
 from .hooks import Hooks, resolve_plugins
@@ -129,6 +129,8 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         plugins = resolve_plugins(checked.plugins)
         slots, most = _slots(checked)
         self._hooks = Hooks(vars(checked), plugins)
+        if checked.file_checksum and self._hooks.has("preprocess"):
+            raise OptionError("file_checksum", True, "False if preprocess gives chunks other bytes than the file has")
         self.signals = Signals(
             self,
             loop=checked.loop,

@@ -51,6 +51,8 @@ class SessionOptions(TypedDict, total=False):
     prioritize_first_and_last_chunk: bool
     chunk_order: Literal["bookends", "strict", "free", "sequential"]
     part: tuple[int, int] | None
+    checksum: str | bool | None
+    file_checksum: bool
     test_every_chunk: bool
     trust_tests: bool
     success_statuses: Iterable[int]

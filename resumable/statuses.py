@@ -159,7 +159,7 @@ _ROWS = (
     Status(451, "Unavailable For Legal Reasons", _PERMANENT, "Waiting does not change it."),
     Status(
         460,
-        "The chunk differs from its SHA-256 (resumable)",
+        "The chunk differs from its hash (resumable)",
         _FEW,
         "Its bytes were changed on the way, which rarely happens twice.",
         "something between client and server changes the data",

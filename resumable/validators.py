@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 __all__ = [
     "Invalid",
     "Validator",
+    "checksum",
     "deliver",
     "flag",
     "headers",
@@ -327,6 +329,26 @@ def deliver() -> Validator:
         return value
 
     return check, "None, 'thread', 'manual', or a callable(function) that calls the function on your thread"
+
+
+def checksum() -> Validator:
+    """Check for a hash of hashlib, and make its name hashlib's own: ``sha256`` for ``SHA-256`` and for True."""
+
+    def check(value: Any) -> Any:
+        if value in (None, False):
+            return None
+        if value is True:
+            return "sha256"
+        if not isinstance(value, str):
+            raise Invalid
+        name = value.lower()
+        for spelling in (name, name.replace("-", "_"), name.replace("-", "")):
+            # Some that are listed are not there, because the system leaves them out: ValueError.
+            if spelling in hashlib.algorithms_available and hashlib.new(spelling, usedforsecurity=False).digest_size:
+                return spelling
+        raise Invalid
+
+    return check, "the name of a hash in hashlib with a fixed length, such as 'sha256', or None"
 
 
 def with_method(method: str, allowed: str, *, factory: bool = False) -> Validator:

@@ -153,6 +153,18 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "prioritize_first_and_last_chunk": FLAG,
     "chunk_order": ([(mode, mode) for mode in ("bookends", "strict", "free", "sequential")], ["random", None]),
     "part": ([(None, None), ((2, 8), (2, 8)), ([1, 1], (1, 1))], [(0, 8), (9, 8), (True, 2), (1.0, 2), (1,), 3, "2/8"]),
+    "checksum": (
+        [
+            ("sha256", "sha256"),
+            ("SHA-256", "sha256"),
+            ("sha3-256", "sha3_256"),
+            (True, "sha256"),
+            (False, None),
+            (None, None),
+        ],
+        ["", "crc32", "shake_128", "sha", 256, b"sha256", ["sha256"]],
+    ),
+    "file_checksum": FLAG,
     "test_chunks": FLAG,
     "test_every_chunk": FLAG,
     "trust_tests": FLAG,

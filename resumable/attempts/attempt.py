@@ -302,11 +302,22 @@ class Attempt:
             reader,
             self._span,
             final=self._lease.final,
-            stopped=lambda: self._control.stopped,
+            stopped=self._is_stopped,
+            file_sha256=self._file_sha256(),
         )
         if request.body is None or not self._control.holds_end:
             return request
         return request._replace(body=HeldBody(request.body, reader, self._control))
+
+    def _is_stopped(self) -> bool:
+        return self._control.stopped
+
+    def _file_sha256(self) -> str | None:
+        """Return the hash of the whole file, if it is known or this chunk may complete the file."""
+        if not self._options.file_checksum:
+            return None
+        digest = self._context.digest_of(self._entry)
+        return digest.wait(self._is_stopped) if self._lease.final else digest.value
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -427,7 +438,13 @@ class Attempt:
         return self._hooks.has("headers") or self._hooks.has("query")
 
     def completed(self, outcome: Outcome) -> Outcome:
-        """Return the outcome, with what else the answers of this attempt said. Raises HookError."""
+        """Return the outcome, with what else the answers of this attempt said. Raises HookError, and what
+        :meth:`upload` does."""
+        stored = outcome.kind in (OutcomeKind.PRESENT, OutcomeKind.ACCEPTED)
+        whole = stored and (self._lease.final or self._lease.confirm or self._proof is Proof.WHOLE)
+        if whole and self._options.file_checksum:
+            # The file may be there without a request that had its hash, which is promised all the same.
+            self._context.digest_of(self._entry).wait(self._is_stopped)
         if outcome.kind is OutcomeKind.RETRY:
             outcome = self._outcomes.postponed(outcome)
         proof = outcome.proof if self._proof is Proof.NONE else self._proof

@@ -10,10 +10,11 @@ from ..errors import HookError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import form, parameters
+from ..protocol.checksums import CHECKSUM_PARAMETER, FILE_SHA256_PARAMETER, digest_parameter, new_hash
 from ..protocol.parameters import ChunkFacts, ParameterNames
 from ..sources.base import Reader
-from ..transport.base import Body, Request
-from ..transport.body import ChunkBody, new_buffer
+from ..transport.base import Body, Request, Stopped
+from ..transport.body import PIECE, ChunkBody, new_buffer
 from ..transport.rate_limit import RateLimitedBody, RateLimiter
 from . import messages
 
@@ -34,6 +35,7 @@ class RequestBuilder:
         # A callable test_target makes the URLs of tests, whatever makes those of uploads.
         self._test_hooks = Hooks({"target": options.test_target})
         self._names = _names(options)
+        self._digest_name = options.parameter_namespace + digest_parameter(options.checksum or "")
         self._rate_limiter = RateLimiter(options.limit_rate)
         self._local = threading.local()
 
@@ -67,24 +69,39 @@ class RequestBuilder:
         *,
         final: bool,
         stopped: Callable[[], bool],
+        file_sha256: str | None = None,
     ) -> Request:
         """Return the request that sends the chunk: the bytes of ``span`` of what the reader reads. The server may
-        assemble the file on a ``final`` one, which takes longer. ``stopped`` ends the wait for a rate limit."""
+        assemble the file on a ``final`` one, which takes longer. ``stopped`` ends the wait for a rate limit, and the
+        reading for a checksum. ``file_sha256`` is that of the whole file, if it is known.
+
+        Raises Stopped, and SourceError if the chunk cannot be read for its checksum.
+        """
         options = self._options
-        pairs = parameters.for_upload(self._names, facts, self._hooks.merged("query", subjects))
+        in_form = options.method == "multipart" and options.params_in != "query"
         in_query = options.params_in != "form" or options.method == "octet"
+        pairs = parameters.for_upload(self._names, facts, self._hooks.merged("query", subjects))
+        if options.checksum is not None:
+            pairs += ((options.parameter_namespace + CHECKSUM_PARAMETER, options.checksum),)
+            if not in_form:
+                pairs += ((self._digest_name, self._digest(options.checksum, reader, span, stopped)),)
+        if file_sha256 is not None:
+            pairs += ((options.parameter_namespace + FILE_SHA256_PARAMETER, file_sha256),)
         url = _url(self._hooks, options.target, parameters.query_string(pairs if in_query else ()))
         headers = self._headers(subjects)
         base64 = options.chunk_format == "base64"
         made = None
         if options.method == "multipart":
-            made = self._form(facts, pairs, base64=base64)
+            digest_field = self._digest_name if in_form and options.checksum is not None else None
+            made = self._form(facts, pairs if in_form else (), base64=base64, digest_field=digest_field)
             # No other type will do: the boundary is in it.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
             headers["Content-Type"] = made.content_type
         elif "content-type" not in map(str.lower, headers):
             headers["Content-Type"] = "application/octet-stream"
-        body: Body = ChunkBody(reader, *span, buffer=self._buffer(), form=made, base64=base64)
+        body: Body = ChunkBody(
+            reader, *span, buffer=self._buffer(), form=made, base64=base64, algorithm=options.checksum or ""
+        )
         if self._rate_limiter.rate is not None:
             body = RateLimitedBody(body, self._rate_limiter, stopped)
         connect, read = options.timeout
@@ -93,18 +110,31 @@ class RequestBuilder:
             read = None if longest is None else max(read, longest)
         return Request(options.upload_method, url, headers, body, (connect, read), stall=options.timeout[1])
 
-    def _form(self, facts: ChunkFacts, pairs: parameters.Pairs, *, base64: bool) -> form.Form:
+    def _digest(self, algorithm: str, reader: Reader, span: tuple[int, int], stopped: Callable[[], bool]) -> str:
+        """Read the chunk, and return its hash in hexadecimal. It is read again, from memory, when it is sent."""
+        digest, buffer = new_hash(algorithm), self._buffer()
+        start, end = span
+        for offset in range(start, end, PIECE):
+            if stopped():
+                raise Stopped
+            piece = buffer[: min(PIECE, end - offset)]
+            reader.read_into(piece, offset)
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _form(self, facts: ChunkFacts, pairs: parameters.Pairs, *, base64: bool, digest_field: str | None) -> form.Form:
         options = self._options
         content_type = "application/octet-stream"
         if options.set_chunk_type_from_file and facts.type:
             content_type = facts.type
         return form.encode_form(
-            pairs if options.params_in != "query" else (),
+            pairs,
             file_field=options.parameter_namespace + options.file_parameter_name,
             file_name=None if base64 else facts.file_name,
             content_type=content_type,
             boundary=self._boundary(),
             prefix=form.base64_prefix(content_type) if base64 else "",
+            digest_field=digest_field,
         )
 
     def _headers(self, subjects: Subjects) -> dict[str, str]:

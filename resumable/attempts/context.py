@@ -6,6 +6,8 @@ import secrets
 import threading
 from collections.abc import Hashable
 
+from ..dispatch.file_digest import FileDigest
+from ..dispatch.registry import FileEntry
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol.verdict import Rules
@@ -37,12 +39,23 @@ class AttemptContext:
             frozenset(options.success_statuses), frozenset(options.permanent_errors), options.test_errors_are_permanent
         )
         self.auth_refresh_lock = threading.Lock()
+        self._digest_lock = threading.Lock()
         self._session = secrets.token_hex(12)
         self._noted: set[Hashable] = set()
 
     def session_of(self, file: int) -> str:
         """Return the name of this session to receivers of this package, for requests for the file with this key."""
         return f"{self._session}{file & 0xFFFFFFFF:08x}"
+
+    def digest_of(self, entry: FileEntry) -> FileDigest:
+        """Return what hashes the whole file, which begins now unless it has begun before."""
+        with self._digest_lock:
+            digest = entry.digest
+            if digest is not None and not digest.failed:
+                return digest
+            digest = entry.digest = FileDigest(entry.source)
+        digest.start()
+        return digest
 
     def first_time(self, what: Hashable) -> bool:
         """Return whether this is noted for the first time, which is when it is logged."""

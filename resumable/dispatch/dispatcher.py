@@ -287,7 +287,7 @@ class Dispatcher:
         self._workers.join(STOP_TIMEOUT)
         self._waiter.wait_delivered(end - time.monotonic())
         for entry in entries:
-            entry.source.close()
+            entry.close()
 
     # -- inside --------------------------------------------------------------------------------------------------
 

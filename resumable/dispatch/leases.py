@@ -188,7 +188,7 @@ class LeaseManager:
         follow_up.carry_out(hard=True)
         if left:
             # A hook may have given the file other bytes after it was removed.
-            entry.source.close()
+            entry.close()
         self._completion.consider()
         self._delivery.post()
 

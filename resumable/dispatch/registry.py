@@ -16,6 +16,7 @@ from ..core.states import FileState
 from ..errors import FileRejected
 from ..protocol.plan import ChunkPlan
 from ..sources.path import Source
+from .file_digest import FileDigest
 
 __all__ = ["ChunkRecord", "FileEntry", "FileRecord", "FileRegistry", "RunResults"]
 
@@ -46,7 +47,8 @@ class FileEntry:
     """One file. ``subject`` is the handle that users hold; ``key`` is that of the core, 0 until the file was added.
 
     ``record``, ``source`` and ``plan`` are facts that any thread may read. The worker that prepares the file replaces
-    them before its first request; ``replaced`` says that a hook gave other bytes.
+    them before its first request; ``replaced`` says that a hook gave other bytes. ``digest`` is what hashes the whole
+    file, if anything does.
 
     ``core``, ``meter``, ``transfers``, the number of leases under way, and ``told``, the bytes that users were told to
     be transferred, belong to the dispatcher: read them with the session's lock held.
@@ -57,12 +59,19 @@ class FileEntry:
         self.source = source
         self.plan = plan
         self.replaced = False
+        self.digest: FileDigest | None = None
         self.subject: Any = None
         self.key = 0
         self.core: FileCore
         self.meter = SpeedMeter()
         self.transfers = 0
         self.told = 0
+
+    def close(self) -> None:
+        """Read the file no more, and free what its source owns."""
+        if self.digest is not None:
+            self.digest.stop()
+        self.source.close()
 
 
 class FileRegistry:

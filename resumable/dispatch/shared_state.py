@@ -22,7 +22,6 @@ from ..core.records import Effects
 from ..core.retry import SessionPolicy
 from ..core.session import SessionCore
 from ..core.states import RUNNING
-from ..sources.path import Source
 from ..transport.base import RequestControl
 from .outbox import Outbox
 from .registry import FileEntry, FileRegistry
@@ -80,21 +79,21 @@ class Waiters:
 
 
 class FollowUp(NamedTuple):
-    """What remains to be done after a call to the core, without the lock: requests to stop, sources of files that left
-    the session to close, and requests whose ends are held no more."""
+    """What remains to be done after a call to the core, without the lock: requests to stop, files that left the session
+    to close, and requests whose ends are held no more."""
 
     controls: list[RequestControl]
-    sources: list[Source]
+    left: list[FileEntry]
     released: list[RequestControl]
 
     def carry_out(self, *, hard: bool) -> None:
-        """Stop the requests, those that wait for their answer only if ``hard``, and close the sources."""
+        """Stop the requests, those that wait for their answer only if ``hard``, and close the files."""
         for control in self.released:
             control.release()
         for control in self.controls:
             control.stop(hard=hard)
-        for source in self.sources:
-            source.close()
+        for entry in self.left:
+            entry.close()
 
 
 _NOTHING = FollowUp([], [], [])
@@ -146,7 +145,7 @@ class SharedState:
             return _NOTHING
         left = [self.registry.entries[key] for key in effects.ended if key not in self.core.files]
         stopped, released = map(self.transfers.controls, (effects.stopped, effects.released))
-        return FollowUp(stopped, [entry.source for entry in left], released)
+        return FollowUp(stopped, left, released)
 
     def has_work(self) -> bool:
         """Return whether there is something to do for threads, now or later. Takes the lock."""

@@ -20,11 +20,16 @@ _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 
 class Form(NamedTuple):
-    """A multipart form with a hole: ``head + the chunk + tail`` is the whole body, sent as ``content_type``."""
+    """A multipart form with a hole: ``head + the chunk + tail`` is the whole body, sent as ``content_type``.
+
+    With a ``trailer`` there is another hole behind the chunk, for its hash: ``head + the chunk + trailer + the hash +
+    tail``.
+    """
 
     content_type: str
     head: bytes
     tail: bytes
+    trailer: bytes = b""
 
 
 def boundary() -> str:
@@ -40,10 +45,12 @@ def encode_form(
     content_type: str,
     boundary: str,
     prefix: str = "",
+    digest_field: str | None = None,
 ) -> Form:
     """Return the form of one chunk.
 
-    If ``file_name`` is None, the last part is a plain field that begins with ``prefix`` (``chunkFormat: 'base64'``).
+    If ``file_name`` is None, the chunk is a plain field that begins with ``prefix`` (``chunkFormat: 'base64'``).
+    ``digest_field`` is the name of the field behind the chunk, for its hash.
     """
     lines = [_field(boundary, name, value) for name, value in fields]
     opening = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file_field)}"'
@@ -55,6 +62,7 @@ def encode_form(
         content_type=f"multipart/form-data; boundary={boundary}",
         head=_joined(lines),
         tail=f"\r\n--{boundary}--\r\n".encode("ascii"),
+        trailer=b"" if digest_field is None else _joined(("\r\n", _field(boundary, digest_field, "")))[:-2],
     )
 
 

@@ -20,7 +20,7 @@ resumable.js expects:
 411   the request has no Content-Length
 413   the request, the file or the number of its chunks exceeds a limit; ``Resumable-Limit`` says which
 429   there are too many unfinished uploads
-460   the chunk does not have the SHA-256 that the client sent; it is not stored
+460   the chunk does not have the hash that the client sent; it is not stored
 500   something failed here; the log says what, under the number in the sentence
 501   the directory is on a file system that cannot publish files; the log says what to do
 503   another request is still sending the same chunk, or the disk cannot be reached
@@ -53,7 +53,7 @@ from .answers import (
     whole,
 )
 from .finishing import Finisher
-from .form import parse_query, read_body
+from .form import Body, parse_query, read_body
 from .hashes import check_chunk
 from .identity import (
     check_frozen,
@@ -394,14 +394,15 @@ class Receiver:
     def _upload(self, exchange: _Exchange, tenant: str) -> Response:
         if exchange.request.content_length is None:
             raise Refusal(411, "The request has no Content-Length: send one.")
-        asked, pieces = self._read(exchange, tenant)
+        asked, body = self._read(exchange, tenant)
         record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
+        pieces = body.pieces
         if pieces is None:
             raise Refusal(
                 400, f"The request has no file: send the chunk as the body, or in the form field {self._file_field!r}."
             )
-        if asked.chunk_sha256 is not None:
-            pieces = check_chunk(pieces, asked.chunk_sha256)
+        if asked.checksum is not None:
+            pieces = check_chunk(pieces, asked, asked.checksum, body.behind)
         while True:
             upload = self.store.open(key)
             # Looked up again each time: what was open a moment ago may have taken its place.
@@ -488,13 +489,13 @@ class Receiver:
             past = again.published() if again is not None else None
             return whole(200, _stored(asked), past.record if past is not None else upload.record, request)
 
-    def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Iterator[bytes] | None]:
-        """Return what the request says about its chunk, and the bytes of the chunk."""
+    def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Body]:
+        """Return what the request says about its chunk, and its body."""
         query = parse_query(exchange.request.query)
-        form, pieces = read_body(exchange.request, self._file_fields)
-        asked = self._reader.describe(chain(query, form), tenant)
+        body = read_body(exchange.request, self._file_fields)
+        asked = self._reader.describe(chain(query, body.fields), tenant)
         exchange.record = asked.record
-        return asked, pieces
+        return asked, body
 
 
 def _stored_whole(past: PublishedUpload, request: Request) -> Response:

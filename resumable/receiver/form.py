@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Collection, Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from .messages import Refusal, Request
@@ -29,7 +29,7 @@ except ImportError as error:
         name="multipart",
     ) from error
 
-__all__ = ["PIECE", "Fields", "parse_query", "read_body"]
+__all__ = ["PIECE", "Body", "Fields", "parse_query", "read_body"]
 
 PIECE = 256 * 1024
 """How many bytes are read at once: enough to be fast, and few enough for hundreds of concurrent requests."""
@@ -44,6 +44,8 @@ _LONGEST_PART_HEADER = 8192
 _LONGEST_BOUNDARY = 70
 _MOST_PARAMETER_BYTES = 64 * 1024
 _LONGEST_DATA_URL_PREFIX = 1024
+_LONGEST_BEHIND = 1024
+"""The bytes that are kept of a field behind the chunk."""
 # The only header of a parameter, as all browsers write it, if its name needs no unquoting.
 _PLAIN_HEADER = re.compile(rb'Content-Disposition: form-data; name="([^"%\\\r\n]{1,1024})"\r\n\r\n')
 
@@ -56,8 +58,17 @@ def parse_query(query: str) -> Fields:
         raise Refusal(400, f"The request has more than {_MOST_PARAMETERS} parameters: send fewer.") from None
 
 
-def read_body(request: Request, file_fields: Collection[str]) -> tuple[Fields, Iterator[bytes] | None]:
-    """Return the parameters in the body and the bytes of the chunk, None if there is no chunk.
+class Body(NamedTuple):
+    """What is in the body of a request: the parameters, the bytes of the chunk in pieces, None if there is no chunk,
+    and the parameters behind the chunk, which are there once the pieces have been consumed."""
+
+    fields: Fields
+    pieces: Iterator[bytes] | None
+    behind: Fields
+
+
+def read_body(request: Request, file_fields: Collection[str]) -> Body:
+    """Return what is in the body.
 
     A multipart form is read up to the file part, the one whose name is in ``file_fields``; the rest is read and checked
     while the pieces are consumed. An urlencoded form has parameters only. Any other body is the chunk itself. Raises
@@ -68,8 +79,8 @@ def read_body(request: Request, file_fields: Collection[str]) -> tuple[Fields, I
     if kind == "multipart/form-data":
         return _read_multipart(request, content_type, file_fields)
     if kind == "application/x-www-form-urlencoded":
-        return parse_query(_read_short(request).decode("ascii", "replace")), None
-    return [], iter(lambda: request.read(PIECE), b"")
+        return Body(parse_query(_read_short(request).decode("ascii", "replace")), None, [])
+    return Body([], iter(lambda: request.read(PIECE), b""), [])
 
 
 def _read_short(request: Request) -> bytes:
@@ -85,9 +96,7 @@ def _too_long() -> Refusal:
     return Refusal(400, f"The parameters have more than {_MOST_PARAMETER_BYTES} bytes: send fewer or shorter ones.")
 
 
-def _read_multipart(
-    request: Request, content_type: str, file_fields: Collection[str]
-) -> tuple[Fields, Iterator[bytes] | None]:
+def _read_multipart(request: Request, content_type: str, file_fields: Collection[str]) -> Body:
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if len(boundary) > _LONGEST_BOUNDARY:
         raise Refusal(400, f"The boundary of the form is longer than {_LONGEST_BOUNDARY} characters.")
@@ -116,7 +125,8 @@ def _read_multipart(
     events = _events(request, parser, first[place:])
     for event in events:
         if event.name in file_fields:
-            return fields, _chunk(event, events, file_fields)
+            behind: Fields = []
+            return Body(fields, _chunk(event, events, file_fields, behind), behind)
         text = bytearray()
         while piece := next(events):
             text += piece
@@ -124,7 +134,7 @@ def _read_multipart(
             if room < 0:
                 raise _too_long()
         fields.append((event.name, text.decode("utf-8", "replace")))
-    return fields, None
+    return Body(fields, None, [])
 
 
 def _plain_fields(piece: bytes, boundary: bytes) -> Iterator[tuple[str, bytes, int]]:
@@ -164,12 +174,18 @@ def _malformed(error: MultipartError) -> Refusal:
     return Refusal(400, f"The form is malformed: {error}.")
 
 
-def _chunk(segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str]) -> Iterator[bytes]:
+def _chunk(
+    segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str], behind: Fields
+) -> Iterator[bytes]:
     pieces: Iterator[bytes] = iter(events.__next__, None)
     yield from pieces if segment.filename is not None else _decoded(pieces)
     for event in events:
-        if isinstance(event, MultipartSegment) and event.name in file_fields:
+        if event.name in file_fields:
             raise Refusal(400, "The form has more than one file: send one chunk in each request.")
+        value = b""
+        while piece := next(events):
+            value = (value + piece)[:_LONGEST_BEHIND]
+        behind.append((event.name, value.decode("utf-8", "replace")))
 
 
 def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Check the SHA-256 that a client may send with a chunk, and that of the whole file.
+"""Check the hash that a client may send with a chunk, and the SHA-256 of the whole file.
 
 Both are in hexadecimal. A chunk is hashed while it is received; a whole file is read once more before it is published.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from ..protocol.checksums import Checksum, label, new_hash
+from .form import Fields
 from .messages import Refusal
+from .parameters import ChunkDescription
 from .store.base import UploadRecord
 
 __all__ = ["FileDiffers", "check_chunk", "check_file"]
 
 CHUNK_DIFFERS = 460
-"""The status for a chunk with the wrong hash: not registered, but known from tus, and permanent for no client."""
+"""The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""
 
 
 class FileDiffers(Refusal):
@@ -32,17 +35,25 @@ class FileDiffers(Refusal):
         )
 
 
-def check_chunk(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
-    """Yield the same pieces. Raises :class:`Refusal` (460) behind the last one if their hash is wrong."""
-    digest = hashlib.sha256()
+def check_chunk(
+    pieces: Iterator[bytes], asked: ChunkDescription, checksum: Checksum, behind: Fields
+) -> Iterator[bytes]:
+    """Yield the same pieces. Raises :class:`Refusal` (460) behind the last one if their hash is not the one that the
+    request has, before the chunk or ``behind`` it."""
+    hashed = new_hash(checksum.algorithm)
     for piece in pieces:
-        digest.update(piece)
+        hashed.update(piece)
         yield piece
-    if digest.hexdigest() != sha256:
-        raise Refusal(
-            CHUNK_DIFFERS,
-            "The SHA-256 of the received chunk differs from the one in the request: send the chunk again.",
-        )
+    said = dict(behind).get(checksum.parameter) if checksum.digest is None else checksum.digest
+    if hashed.hexdigest() == (said or "").lower():
+        return
+    chunk, name = f"Chunk {asked.index + 1} of {asked.record.total_chunks}", label(checksum.algorithm)
+    if not said:
+        raise Refusal(CHUNK_DIFFERS, f"{chunk} arrived without its {name} ({checksum.parameter}): send it again.")
+    raise Refusal(
+        CHUNK_DIFFERS,
+        f"{chunk} arrived with the {name} {hashed.hexdigest()}, but was sent with {said:.128}: send it again.",
+    )
 
 
 def check_file(record: UploadRecord, pieces: Iterator[bytes]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import OptionError
 from ..protocol import dialects
+from ..protocol.checksums import CHECKSUM_PARAMETER, Checksum, digest_parameter, is_hash
 from ..protocol.headers import LIMIT_HEADER
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
@@ -69,11 +70,11 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class ChunkDescription:
-    """What a request says about its chunk: the upload, the index from 0, and its hash in lower-case hexadecimal."""
+    """What a request says about its chunk: the upload, the index from 0, and its hash, if it has one."""
 
     record: UploadRecord
     index: int
-    chunk_sha256: str | None
+    checksum: Checksum | None
 
 
 class ParameterReader:
@@ -94,6 +95,7 @@ class ParameterReader:
         self._sets: list[dict[str, str]] = []
         for each in names:
             own: dict[str, str | None] = {**each._asdict(), "chunk_sha256": chunk_sha256, "file_sha256": file_sha256}
+            own["checksum"] = CHECKSUM_PARAMETER if chunk_sha256 else None
             del own["file"], own["namespace"]
             self._sets.append({field: each.namespace + name for field, name in own.items() if name})
         self._fields = {name: field for names in self._sets for field, name in names.items()}
@@ -106,6 +108,7 @@ class ParameterReader:
         parameters = self._parameters(pairs)
         plan, index = self._plan(parameters)
         identifier = parameters.identifier()
+        checksum = _checksum(parameters, pairs)
         file_name = parameters.text("file_name", _LONGEST_NAME)
         relative_path = parameters.text("relative_path", _LONGEST_NAME)
         record = UploadRecord(
@@ -119,9 +122,9 @@ class ParameterReader:
             name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
             tenant=tenant,
             file_sha256=parameters.sha256("file_sha256"),
-            metadata=self._metadata(pairs),
+            metadata=self._metadata(pairs, but=None if checksum is None else checksum.parameter),
         )
-        return ChunkDescription(record, index, parameters.sha256("chunk_sha256"))
+        return ChunkDescription(record, index, checksum)
 
     def identifier(self, pairs: Iterable[tuple[str, str]]) -> str:
         """Return the identifier, of a request that is about a whole upload. Raises :class:`Refusal` (400)."""
@@ -145,11 +148,12 @@ class ParameterReader:
             _check_dialect(sent, names["chunk_number"])
         return _Parameters(values, names)
 
-    def _metadata(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """Return the parameters that are not the protocol's, without namespace. The first value of a name counts."""
+    def _metadata(self, pairs: Iterable[tuple[str, str]], but: str | None) -> dict[str, str]:
+        """Return the parameters that are not the protocol's, ``but`` the one of this name, without namespace. The first
+        value of a name counts."""
         metadata: dict[str, str] = {}
         for name, value in pairs:
-            if name in self._fields or name in self._files:
+            if name in self._fields or name in self._files or name == but:
                 continue
             for namespace in self._namespaces:
                 name = name.removeprefix(namespace)
@@ -241,6 +245,21 @@ class _Parameters:
 
     def name_of(self, field: str) -> str:
         return self.names.get(field, field)
+
+
+def _checksum(parameters: _Parameters, pairs: Iterable[tuple[str, str]]) -> Checksum | None:
+    """Return what the request says of the hash of its chunk. Raises :class:`Refusal` (400)."""
+    algorithm = parameters.values.get("checksum")
+    if algorithm is None:
+        digest = parameters.sha256("chunk_sha256")
+        return None if digest is None else Checksum("sha256", parameters.name_of("chunk_sha256"), digest)
+    if not is_hash(algorithm):
+        raise Refusal(400, f"This server has no checksum {algorithm!r}: use another one, such as 'sha256'.")
+    if algorithm == "sha256":
+        name = parameters.name_of("chunk_sha256")
+    else:
+        name = parameters.name_of("checksum").removesuffix(CHECKSUM_PARAMETER) + digest_parameter(algorithm)
+    return Checksum(algorithm, name, dict(pairs).get(name))
 
 
 def _check_dialect(sent: set[str], expected: str) -> None:

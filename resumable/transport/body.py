@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from ..protocol.checksums import new_hash
 from ..protocol.form import Form, base64_length
 from .base import Body, RequestControl, SourceFailure
 
@@ -40,7 +41,8 @@ class _Reader(Protocol):
 
 
 class ChunkBody:
-    """The bytes ``[start, end)`` of what ``reader`` reads, within ``form`` if there is one.
+    """The bytes ``[start, end)`` of what ``reader`` reads, within ``form`` if there is one. If that has a trailer, they
+    are hashed by ``algorithm`` while they are sent, and the hash follows.
 
     Iterating raises SourceFailure if the source cannot be read or has changed. Used by one thread.
     """
@@ -54,16 +56,19 @@ class ChunkBody:
         buffer: memoryview,
         form: Form | None = None,
         base64: bool = False,
+        algorithm: str = "",
     ) -> None:
         self._reader = reader
         self._start = start
         self._end = end
         self._buffer = buffer
+        self._form = form
         self._head = form.head if form else b""
-        self._tail = form.tail if form else b""
         self._base64 = base64
+        self._algorithm = algorithm
+        self._hash = new_hash(algorithm) if form and form.trailer else None
         size = end - start
-        self._length = len(self._head) + (base64_length(size) if base64 else size) + len(self._tail)
+        self._length = len(self._head) + (base64_length(size) if base64 else size) + len(self._tail())
 
     def __len__(self) -> int:
         return self._length
@@ -74,16 +79,26 @@ class ChunkBody:
         return min(encoded // 4 * 3 if self._base64 else encoded, self._end - self._start)
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
+        if self._hash is not None:
+            self._hash = new_hash(self._algorithm)
         return self._encoded() if self._base64 else self._plain()
+
+    def _tail(self) -> bytes:
+        """Return what follows the chunk, with the hash of what was read so far. It is always as long."""
+        if self._form is None:
+            return b""
+        if self._hash is None:
+            return self._form.tail
+        return b"%b%b%b" % (self._form.trailer, self._hash.hexdigest().encode("ascii"), self._form.tail)
 
     def _plain(self) -> Iterator[bytes | memoryview]:
         buffer = self._buffer
-        head, tail = len(self._head), len(self._tail)
-        if head + tail > _ROOM:
+        head, size = len(self._head), self._end - self._start
+        if self._length - size > _ROOM:
             yield self._head
             for offset in range(self._start, self._end, PIECE):
                 yield self._read(buffer[: min(PIECE, self._end - offset)], offset)
-            yield self._tail
+            yield self._tail()
             return
         buffer[:head] = self._head
         filled = head
@@ -96,8 +111,10 @@ class ChunkBody:
             if offset < self._end:
                 yield buffer[:filled]
                 filled = 0
-        buffer[filled : filled + tail] = self._tail
-        yield buffer[: filled + tail]
+        tail = self._tail()
+        end = filled + len(tail)
+        buffer[filled:end] = tail
+        yield buffer[:end]
 
     def _encoded(self) -> Iterator[bytes | memoryview]:
         # Whole groups of three bytes, so that the pieces join to the base64 of the chunk.
@@ -107,13 +124,15 @@ class ChunkBody:
         for offset in range(self._start, self._end, size):
             piece = self._read(self._buffer[: min(size, self._end - offset)], offset)
             yield binascii.b2a_base64(piece, newline=False)
-        yield self._tail
+        yield self._tail()
 
     def _read(self, buffer: memoryview, offset: int) -> memoryview:
         try:
             self._reader.read_into(buffer, offset)
         except Exception as error:
             raise SourceFailure(error) from error
+        if self._hash is not None:
+            self._hash.update(buffer)
         return buffer
 
 

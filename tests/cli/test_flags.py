@@ -44,6 +44,8 @@ SAMPLES: Mapping[str, tuple[list[str], Any]] = {
     "set_chunk_type_from_file": (["--set-chunk-type-from-file"], True),
     "prioritize_first_and_last_chunk": (["--prioritize-first-and-last-chunk"], True),
     "chunk_order": (["--chunk-order", "sequential"], "sequential"),
+    "checksum": (["--checksum", "md5"], "md5"),
+    "file_checksum": (["--file-checksum"], True),
     "test_chunks": (["--no-test-chunks"], False),
     "max_connections": (["--max-connections", "4"], 4),
     "test_every_chunk": (["--test-every-chunk"], True),

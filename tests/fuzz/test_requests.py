@@ -31,6 +31,8 @@ TEXTS = {
     "resumableFilename": st.text(max_size=8),
     "resumableRelativePath": st.text("./\\ax\0é", max_size=12),
     "resumableType": st.text(max_size=8),
+    "resumableChecksum": st.sampled_from(["sha256", "md5", "sha3_256", "shake_128", "", "x"]),
+    "resumableChunkMd5": st.text("0af", min_size=30, max_size=34),
     "resumableChunkSha256": st.text("0af", min_size=62, max_size=66),
     "resumableFileSha256": st.text("0af", min_size=62, max_size=66),
 }

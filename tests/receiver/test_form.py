@@ -19,7 +19,7 @@ FORM = "multipart/form-data; boundary=b"
 
 
 def parsed(body: bytes, content_type: str = FORM, piece: int = 1 << 20) -> tuple[list[tuple[str, str]], bytes | None]:
-    fields, pieces = read_body(request(body, {"content-type": content_type}, piece=piece), ("file",))
+    fields, pieces, _ = read_body(request(body, {"content-type": content_type}, piece=piece), ("file",))
     return fields, None if pieces is None else b"".join(pieces)
 
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Fault", "Ledger", "Proxy", "Scenario", "reset"]
+__all__ = ["Fault", "FlippingProxy", "Ledger", "Proxy", "Scenario", "reset"]
 
 PIECE = 65536
 
@@ -254,3 +254,22 @@ class Proxy:
             if delay and self._stopping.wait(delay):
                 raise OSError("the proxy stops")
             sink.sendall(piece)
+
+
+class FlippingProxy(Proxy):
+    """Flips one bit of the first byte with each of these values that passes, in whichever direction and connection.
+
+    What is in heads and fields is ASCII: values above 127 are bytes of a chunk.
+    """
+
+    def __init__(self, url: str, values: Sequence[int]) -> None:
+        super().__init__(url)
+        self.values = list(values)
+
+    def _forward(self, pair: _Pair, data: bytes, sink: socket.socket) -> None:
+        with self._lock:
+            for value in [value for value in self.values if value in data]:
+                self.values.remove(value)
+                where = data.index(value)
+                data = data[:where] + bytes([value ^ 1]) + data[where + 1 :]
+        super()._forward(pair, data, sink)

@@ -34,7 +34,7 @@ def current_frames() -> dict[int, FrameType]:
 
 def threads_of_sessions() -> list[threading.Thread]:
     """The threads that sessions have started and that are alive."""
-    names = ("resumable-worker", "resumable-events", "resumable-completion")
+    names = ("resumable-worker", "resumable-events", "resumable-completion", "resumable-checksum")
     return [thread for thread in threading.enumerate() if thread.name.startswith(names)]
 
 

@@ -76,6 +76,7 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "unique_identifier": "how the server identifies it, null until it is known",
             "chunks": "number of its chunks",
             "result": "what a receiver of this package said about the uploaded file, null before that",
+            "sha256": "its SHA-256 with --file-checksum, null before it is known",
         },
         "chunk": {
             "relative_path": "name of its file",
@@ -214,6 +215,7 @@ def _plain(value: Any) -> Any:
             "chunks": len(value.chunks),
             "whole": value.whole,
             "result": value.result,
+            "sha256": value.sha256,
         }
     if isinstance(value, ResumableChunk):
         path = value.file.relative_path

@@ -107,6 +107,8 @@ FLAGS: Mapping[str, Flag] = MappingProxyType(
         "set_chunk_type_from_file": Flag(("--set-chunk-type-from-file",), None, SERVER),
         "prioritize_first_and_last_chunk": Flag(("--prioritize-first-and-last-chunk",), None, TRANSFER),
         "chunk_order": Flag(("--chunk-order",), _choice("bookends", "strict", "free", "sequential"), TRANSFER),
+        "checksum": Flag(("--checksum",), str, TRANSFER, metavar="HASH"),
+        "file_checksum": Flag(("--file-checksum",), None, TRANSFER),
         "test_chunks": Flag(("--test-chunks/--no-test-chunks",), None, SERVER),
         "test_every_chunk": Flag(("--test-every-chunk",), None, SERVER),
         "trust_tests": Flag(("--trust-tests",), None, SERVER),
