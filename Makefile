@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: environment test compiled quick nightly loop interop conformance oldest demo lint format docs tables pictures api bench coverage fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop conformance oldest demo lint format docs tables pictures api bench coverage erased measured gates fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
@@ -76,9 +76,15 @@ conformance: $(VENV)/test
 	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m interoperability.servers.conformance $(SERVERS)
 
 # The gates: every branch of the protocol and of the core, and fail_under of setup.cfg for the whole.
-coverage: $(VENV)/test
+coverage: erased measured gates
+
+erased: $(VENV)/test
 	$(BIN)/python -m coverage erase
+
+measured: $(VENV)/test
 	$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) $(ARGS)
+
+gates: $(VENV)/test
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=100 --include='resumable/protocol/*,resumable/core/*'
 	$(BIN)/python -m coverage report
@@ -130,9 +136,10 @@ $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 	@touch '$@'
 
 .venv-oldest/oldest: setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null
 	$(PIP) install --no-compile --editable '.[pythons]' $(OLDEST)
 	@touch '$@'
 
+# The pip that comes with a Python is as old as that: a new one needs a third of the time to choose among versions.
 $(VENV)/pyvenv.cfg:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null

@@ -2,11 +2,15 @@
 
 The steps run beside each other. What a step says is shown in one piece when it has ended, and at the end there is one
 line for each. A step that takes too long is ended with all that it has started, and the others still run.
+
+If very few tests failed, and nothing else did, these are run once more when all else has ended. Whatever passes then is
+shown as flickering, with what it said when it failed.
 """
 
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -17,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +40,8 @@ FOREIGN = "node-sample python-resumable"
 PROGRAMS = {"chromium": "chromium", "chromedriver": "chromium-driver", "npm": "npm"}
 """The programs that tests in a browser need, and Debian's package with each."""
 BROWSER = "browser"
+FEW = 3
+"""The most tests that may fail, in all steps together, to be run again."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,10 @@ class Step:
     environment: Mapping[str, str] = field(default_factory=dict)
     limit: float = 3000
     """Seconds after which it is ended."""
+    failures: str = ""
+    """The file into which pytest writes the tests that failed and what they said, if that is all that went wrong."""
+    again: Sequence[str] = ()
+    """The command for those tests alone. The file with their names, one on each line, is to be added."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,15 @@ class Ended:
     worked: float
     output: str
 
+    flickered: Mapping[str, str] = field(default_factory=dict)
+    """The tests that failed and then passed, with what they said when they failed."""
+
+    @property
+    def passed(self) -> bool:
+        return self.status == 0 or bool(self.flickered)
+
     def __str__(self) -> str:
-        how = {0: "ok", None: "TIMEOUT"}.get(self.status, "FAILED")
+        how = "FLICKER" if self.flickered else {0: "ok", None: "TIMEOUT"}.get(self.status, "FAILED")
         counts = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed).*?) in [\d.]+s", self.output, re.MULTILINE)
         times = f"{self.seconds:5.0f} s {self.worked:5.0f} s"
         return "  ".join([f"{how:8}{times}  {self.step.name}", *(f"({count})" for count in counts[-1:])])
@@ -104,6 +121,8 @@ class Run:
 
     def _perform(self, step: Step) -> None:
         began = time.monotonic()
+        if step.failures:
+            (ROOT / step.failures).unlink(missing_ok=True)
         path = self._folder / re.sub(r"\W+", "-", step.name)
         with path.open("wb") as output:
             with self._lock:
@@ -136,6 +155,48 @@ class Run:
             self._stopped = True
             for pid in self._running:
                 signal_group(pid, signal.SIGTERM)
+
+
+def run_again(ended: Sequence[Ended], folder: Path) -> list[Ended]:
+    """Run the tests that failed once more, if they are few and nothing else failed, and return what became of all.
+
+    Call this when nothing else is running.
+    """
+    failed = {each.step.name: failures(each.step) for each in ended if not each.passed}
+    if not all(failed.values()) or sum(map(len, failed.values())) > FEW:
+        return list(ended)
+    results = []
+    for each in ended:
+        if tests := failed.get(each.step.name):
+            names = folder / "again"
+            names.write_text("\n".join(tests), encoding="utf-8")
+            *command, arguments = each.step.again
+            step = replace(
+                each.step, name=f"{each.step.name}, again", after=(), command=[*command, f"{arguments}@{names}"]
+            )
+            (second,) = Run([step], folder).go()
+            if second.status == 0:
+                each = replace(each, flickered=tests)
+            results.append(second)
+        results.append(each)
+    return results
+
+
+def failures(step: Step) -> dict[str, str]:
+    """The tests of the step that failed, with what they said; nothing if the tests did not come to their end."""
+    path = ROOT / step.failures
+    if not step.failures or not path.exists():
+        return {}
+    read: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return read
+
+
+def tell_flickers(ended: Sequence[Ended]) -> None:
+    """Print which tests failed at first and passed later, the order in which they ran, and what they said."""
+    order = f"RESUMABLE_SEED={os.environ['RESUMABLE_SEED']}" if "RESUMABLE_SEED" in os.environ else "in the usual order"
+    for each in ended:
+        for test, said in each.flickered.items():
+            print(f"\n!! flickered: {test}  ({each.step.name}, {order})\n{said}")
 
 
 def wait(process: subprocess.Popen[bytes], limit: float) -> tuple[int | None, float]:
@@ -205,20 +266,22 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
-        Step(tested, ["make", "coverage", python, "ARGS=--durations=15"], after=[made, BROWSER]),
+        tests(tested, ["erased", "measured"], [python], "--durations=15", after=[made, BROWSER]),
     ]
     # Those that run alone would wait for the end of all others.
-    few = "ARGS=-m 'not once and not alone' --first-and-last"
+    few = "-m 'not once and not alone' --first-and-last"
     differing = " ".join([few, *(f"tests/{name}" for name in DIFFERING)])
     for position, other in enumerate(others):
-        environment, tests = f"environment, Python {other}", f"tests, Python {other}"
+        environment = f"environment, Python {other}"
         common = [f"PYTHON={found[other]}", f"VENV=.venv-{other}", "EXTRA=pythons"]
         # One after another, for each is built in the project's own folder.
         before = [f"environment, Python {others[position - 1]}"] if position else []
         before += [f"tests, Python {others[position - AT_ONCE]}"] if position >= AT_ONCE else []
         planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
         # Without workers, which would each load all tests: meanwhile there is enough else to do.
-        planned.append(Step(tests, ["make", "test", *common, "WORKERS=0", differing], after=[environment]))
+        planned.append(
+            tests(f"tests, Python {other}", ["test"], [*common, "WORKERS=0"], differing, after=[environment])
+        )
     planned += [
         Step("lint and types", ["make", "lint", python], after=[made]),
         Step("documentation", ["make", "docs", python], after=["lint and types"]),
@@ -230,9 +293,22 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             environment={"RESUMABLE_SERVERS": "build/servers"},
         ),
         Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["servers of others"]),
-        Step("the oldest requests", ["make", "oldest", python, "WORKERS=0", few], after=["fuzz"]),
+        tests("the oldest requests", ["oldest"], [python, "WORKERS=0"], few, after=["fuzz"]),
     ]
     return planned
+
+
+def tests(name: str, targets: Sequence[str], settings: Sequence[str], arguments: str, after: Sequence[str]) -> Step:
+    """A step of tests, of which those that fail can be run again."""
+    failures = f"build/failed/{re.sub(r'[^0-9A-Za-z]+', '-', name)}.json"
+    again = {"erased": ["measured"], "oldest": ["test", "VENV=.venv-oldest", "EXTRA=oldest"]}.get(targets[0], targets)
+    return Step(
+        name,
+        ["make", *targets, *settings, f"ARGS={arguments} --failures={failures}"],
+        after=after,
+        failures=failures,
+        again=["make", *again, *settings, "WORKERS=0", "ARGS="],
+    )
 
 
 def browser() -> list[str]:
@@ -254,15 +330,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     planned = steps(found)
     with tempfile.TemporaryDirectory(prefix="resumable-ci-") as folder:
-        ended = Run(planned, Path(folder)).go()
+        ended = run_again(Run(planned, Path(folder)).go(), Path(folder))
+        gates = Step("the gates of coverage", ["make", "gates", f"PYTHON={next(iter(found.values()))}"])
+        ended += Run([gates], Path(folder)).go()
+    names = [step.name for step in planned]
     print(f"== summary: {'time':>6}, {'work':>5}")
-    for each in sorted(ended, key=lambda each: planned.index(each.step)):
+    for each in sorted(ended, key=lambda each: names.index(each.step.name) if each.step.name in names else len(names)):
         print(each)
+    tell_flickers(ended)
     for name in SUPPORTED:
         if name not in found:
             print(f"absent           tests, Python {name}")
     print(f"{'':8}{time.monotonic() - began:5.0f} s {sum(each.worked for each in ended):5.0f} s  in all")
-    return int(len(ended) < len(planned) or any(each.status != 0 for each in ended))
+    return int(len(ended) < len(planned) or not all(each.passed for each in ended))
 
 
 if __name__ == "__main__":

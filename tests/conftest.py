@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -57,6 +58,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--first-and-last",
         action="store_true",
         help="of each test with parameters, run the first set of them and the last, but all of core and protocol",
+    )
+    parser.addoption(
+        "--failures",
+        metavar="FILE",
+        help="if tests fail, and nothing else goes wrong, write which and what they said into this file, as JSON",
     )
 
 
@@ -144,6 +150,21 @@ def unmeasured() -> Iterator[None]:
     finally:
         if measuring:
             measuring.start()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write down which tests failed, unless that may not be all: a run that was broken off says nothing."""
+    path = session.config.getoption("--failures")
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    broken_off = exitstatus != pytest.ExitCode.TESTS_FAILED or session.shouldfail or session.shouldstop
+    if path is None or terminal is None or broken_off:
+        return
+    failed: dict[str, str] = {}
+    for report in (*terminal.stats.get("failed", ()), *terminal.stats.get("error", ())):
+        failed[report.nodeid] = failed.get(report.nodeid, "") + report.longreprtext + "\n"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(failed), encoding="utf-8")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,58 @@ def test_steps_run_beside_each_other(ci: ModuleType, tmp_path: Path) -> None:
     assert [ended.status for ended in ci.Run(steps, tmp_path).go()] == [0, 0]
 
 
+def failing_step(ci: ModuleType, tmp_path: Path, failing: dict[str, str], again: int) -> list[Any]:
+    """What becomes of a step with these failing tests, whose second run ends with the status ``again``."""
+    failures = tmp_path / "failures.json"
+    note = f"import pathlib, sys; pathlib.Path({str(failures)!r}).write_text({json.dumps(failing)!r}); sys.exit(1)"
+    second = f"import sys; print(open(sys.argv[1].partition('=@')[2]).read()); sys.exit({again})"
+    step = ci.Step("tests", program(note), failures=str(failures), again=[*program(second), "ARGS="])
+    fine = ci.Step("fine", program(""))
+    return list(ci.run_again(ci.Run([step, fine], tmp_path).go(), tmp_path))
+
+
+def test_a_test_that_fails_once_and_not_again_is_told_as_flickering(
+    ci: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = {each.step.name: each for each in failing_step(ci, tmp_path, {"a.py::one[x y]": "it said so"}, again=0)}
+    assert ended["tests, again"].output == "a.py::one[x y]\n"
+    assert all(each.passed for each in ended.values())
+    assert str(ended["tests"]).startswith("FLICKER")
+    capsys.readouterr()
+    ci.tell_flickers(list(ended.values()))
+    assert "flickered: a.py::one[x y]" in (said := capsys.readouterr().out)
+    assert "it said so" in said
+
+
+def test_a_test_that_fails_again_has_failed(ci: ModuleType, tmp_path: Path) -> None:
+    ended = {each.step.name: each for each in failing_step(ci, tmp_path, {"a.py::one": ""}, again=1)}
+    assert [name for name in sorted(ended) if not ended[name].passed] == ["tests", "tests, again"]
+    assert str(ended["tests"]).startswith("FAILED")
+
+
+@pytest.mark.parametrize("failing", [{}, dict.fromkeys("abcd", "")])
+def test_nothing_runs_again_if_many_tests_failed_or_something_else(
+    ci: ModuleType, tmp_path: Path, failing: dict[str, str]
+) -> None:
+    ended = {each.step.name: each for each in failing_step(ci, tmp_path, failing, again=0)}
+    assert set(ended) == {"tests", "fine"}
+    assert not ended["tests"].passed
+
+
+@pytest.mark.once
+def test_pytest_writes_down_what_failed_and_nothing_if_it_was_broken_off(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    (tmp_path / "test_sample.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('it', ['a b', 'c'])\ndef test_sample(it):\n    assert it == 'c'\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    for broken_off, names in (([], ["test_sample.py::test_sample[a b]"]), (["-x"], None)):
+        written = tmp_path / "build" / f"{len(broken_off)}.json"
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "1", f"--failures={written}", *broken_off]
+        assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True).returncode
+        assert (sorted(json.loads(written.read_text())) if written.exists() else None) == names
+
+
 def test_a_step_waits_only_for_steps_that_there_are(ci: ModuleType) -> None:
     steps = ci.steps(FOUND)
     names = [step.name for step in steps]
@@ -78,9 +132,9 @@ def test_a_step_waits_only_for_steps_that_there_are(ci: ModuleType) -> None:
 
 def test_all_tests_run_on_the_first_python_and_those_that_differ_on_each_other(ci: ModuleType) -> None:
     commands = [step.command for step in ci.steps(FOUND)]
-    (whole,) = (command for command in commands if "coverage" in command)
+    (whole,) = (command for command in commands if "measured" in command)
     assert "PYTHON=python3" in whole
-    assert not any("tests" in argument or "--first-and-last" in argument for argument in whole)
+    assert not any("tests/" in argument or "--first-and-last" in argument for argument in whole)
     for version in ("3.10", "3.14t"):
         (command,) = (command for command in commands if {"test", f"PYTHON=python{version}"} <= set(command))
         assert f"VENV=.venv-{version}" in command

@@ -374,8 +374,8 @@ def test_handlers_of_a_run_share_one_thread_with_what_belongs_to_it(wire: Script
     rows: list[tuple[str]] = []
     with Resumable(wire.url) as session:
 
-        @session.on("file_added")
-        def added(file: Any) -> None:
+        @session.on("upload_start")
+        def start() -> None:
             kept.append(sqlite3.connect(":memory:"))
             kept[0].execute("create table done (name text)")
 
