@@ -28,6 +28,8 @@ class Decision(Enum):
     """The chunk is sent again, a few times."""
     RETRY = "retry"
     """The chunk is sent again, ``max_chunk_retries`` times."""
+    ASK = "ask, then retry"
+    """The server is asked for the chunk, which is sent again if it is not there, ``max_chunk_retries`` times."""
     BUSY = "wait, then retry"
     """The chunk is sent again after ``Retry-After``, and others wait, too."""
 
@@ -42,7 +44,7 @@ class Status(NamedTuple):
     hint: str | None = None
 
 
-_STORED, _PERMANENT, _FEW, _RETRY, _BUSY = Decision
+_STORED, _PERMANENT, _FEW, _RETRY, _ASK, _BUSY = Decision
 
 _NO_SUCCESS = "It does not promise that the chunk is stored."
 _ADD_SUCCESS = "list it in success_statuses if this server means that the chunk is stored"
@@ -53,6 +55,7 @@ _CREDENTIALS = "check the credentials"
 _LOG_IN = "log in again, and send the new token or cookie"
 _OLD_LOGIN = "Headers that are made for each attempt may hold a newer log-in."
 _GATEWAY = "The server behind the proxy may come back."
+_LOST = "The server behind the proxy may have taken the chunk."
 _CONDITION = "It does not change as long as the headers stay the same."
 
 _ROWS = (
@@ -153,7 +156,7 @@ _ROWS = (
         f"{_IN_FORM}; send fewer headers and cookies",
     ),
     Status(440, "Login Time-out (IIS)", _FEW, _OLD_LOGIN, _LOG_IN),
-    Status(444, "No Response (nginx)", _RETRY, "The server closed the connection behind a proxy."),
+    Status(444, "No Response (nginx)", _ASK, "The server closed the connection behind a proxy."),
     Status(449, "Retry With (IIS)", _FEW, "It asks for something that the next attempt may have."),
     Status(450, "Blocked by Parental Controls", _PERMANENT, "Somebody has to allow it."),
     Status(451, "Unavailable For Legal Reasons", _PERMANENT, "Waiting does not change it."),
@@ -185,7 +188,7 @@ _ROWS = (
         "use https:// in the target",
     ),
     Status(498, "Invalid Token (Esri)", _FEW, _OLD_LOGIN, _LOG_IN),
-    Status(499, "Client Closed Request (nginx)", _RETRY, "The connection was cut behind a proxy."),
+    Status(499, "Client Closed Request (nginx)", _ASK, "The connection was cut behind a proxy."),
     Status(
         500,
         "Internal Server Error",
@@ -194,9 +197,9 @@ _ROWS = (
         "the log of the server says why; leave 500 out of permanent_errors to have it retried",
     ),
     Status(501, "Not Implemented", _PERMANENT, "As in resumable.js."),
-    Status(502, "Bad Gateway", _RETRY, _GATEWAY),
+    Status(502, "Bad Gateway", _ASK, _LOST),
     Status(503, "Service Unavailable", _BUSY, "The server says that it will be back."),
-    Status(504, "Gateway Timeout", _RETRY, _GATEWAY),
+    Status(504, "Gateway Timeout", _ASK, _LOST),
     Status(505, "HTTP Version Not Supported", _PERMANENT, "The version stays the same."),
     Status(
         506, "Variant Also Negotiates", _PERMANENT, "The server is misconfigured, and retrying does not change that."
@@ -212,24 +215,24 @@ _ROWS = (
         "After a log-in to the network it will work.",
         "log in to the network that you are connected to",
     ),
-    Status(520, "Unknown Error (Cloudflare)", _RETRY, _GATEWAY),
+    Status(520, "Unknown Error (Cloudflare)", _ASK, _LOST),
     Status(521, "Web Server Is Down (Cloudflare)", _RETRY, _GATEWAY),
-    Status(522, "Connection Timed Out (Cloudflare)", _RETRY, _GATEWAY),
+    Status(522, "Connection Timed Out (Cloudflare)", _ASK, _LOST),
     Status(523, "Origin Is Unreachable (Cloudflare)", _RETRY, _GATEWAY),
     Status(
         524,
         "A Timeout Occurred (Cloudflare)",
-        _RETRY,
-        "The server may be faster next time.",
+        _ASK,
+        "The server may have taken the chunk all the same.",
         "lower chunk_size if the server needs long for a chunk",
     ),
     Status(525, "TLS Handshake Failed (Cloudflare)", _RETRY, _GATEWAY),
     Status(526, "Invalid TLS Certificate (Cloudflare)", _FEW, "A certificate is rarely renewed in the meantime."),
-    Status(527, "Railgun Error (Cloudflare)", _RETRY, _GATEWAY),
+    Status(527, "Railgun Error (Cloudflare)", _ASK, _LOST),
     Status(529, "Site Is Overloaded", _RETRY, "It may be less busy later."),
     Status(530, "Site Is Frozen, or Its Name Is Unknown", _RETRY, _GATEWAY),
     Status(561, "Unauthorized (AWS)", _PERMANENT, "The credentials stay the same.", _CREDENTIALS),
-    Status(598, "Network Read Timeout", _RETRY, _GATEWAY),
+    Status(598, "Network Read Timeout", _ASK, _LOST),
     Status(599, "Network Connect Timeout", _RETRY, _GATEWAY),
 )
 

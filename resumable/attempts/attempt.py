@@ -28,7 +28,7 @@ from ..protocol.headers import (
 from ..protocol.parameters import ChunkFacts
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
 from ..sources.path import Reader, Source, make_source
-from ..transport.base import NetworkFailure, Reply, Request
+from ..transport.base import NetworkFailure, Reply, Request, Stopped
 from ..transport.body import HeldBody
 from . import messages
 from .context import AttemptContext
@@ -72,6 +72,7 @@ class Attempt:
         self._believed = False
         self._listed = False
         self._lacking = False
+        self._delivered = False
         self._any_order = False
         self._max_uploads: int | None = None
         self._question: tuple[str, ...] = ()
@@ -260,10 +261,12 @@ class Attempt:
     # -- upload --------------------------------------------------------------------------------------------------
 
     def upload(self) -> Outcome:
-        """Send the chunk, and return the outcome. Raises Stopped, SourceFailure, SourceError, HookError."""
+        """Send the chunk, and return the outcome. Raises SourceFailure, SourceError, HookError."""
         with self._source.open() as reader:
             try:
-                reply = self._send(self._chunk_request(reader))
+                reply = self._send_chunk(reader)
+                if reply is None:
+                    return Outcome(OutcomeKind.ACCEPTED, answered=True)
                 judgement = self._judge(reply)
                 if self._renewable(reply, judgement):
                     # The headers may have held a token that has just expired: made again, they get one more chance.
@@ -274,15 +277,29 @@ class Attempt:
                     reply = self._send(request._replace(renew=judgement is not None))
                     judgement = self._judge(reply)
             except NetworkFailure as failure:
-                return self._outcomes.failed(self._request, failure)
+                return self._outcomes.failed(self._request, failure)._replace(ambiguous=self._delivered)
+            except Stopped:
+                return Outcome(OutcomeKind.STOPPED, ambiguous=self._delivered)
         return (
             self._outcomes.answered(self._request, reply)
             if judgement is None
             else self._outcomes.judged(self._request, reply, judgement)
         )
 
+    def _send_chunk(self, reader: Reader) -> Reply | None:
+        """Send the chunk, and return the answer, or None if it was lost, and the server has the chunk.
+
+        An answer on a connection that was kept alive may be lost because nobody listened there any more.
+        """
+        try:
+            return self._send(self._chunk_request(reader)._replace(replay=not self._lease.askable))
+        except NetworkFailure as failure:
+            if not (failure.stale and self._delivered and self._lease.askable):
+                raise
+        return None if self.ask() is Verdict.STORED else self._send(self._chunk_request(reader))
+
     def ask(self) -> Verdict:
-        """Ask the server whether it has the chunk, after its answer to the chunk proved nothing.
+        """Ask the server whether it has the chunk, after its answer to the chunk was lost, or proved nothing.
 
         Return STORED, MISSING, or RETRY if its tests cannot tell. Raises NetworkFailure, Stopped, HookError.
         """
@@ -292,7 +309,8 @@ class Attempt:
             return Verdict.STORED if decided else Verdict.MISSING
         if self._present(reply) is not Verdict.STORED:
             return Verdict.MISSING if reply.status in _ABSENT else Verdict.RETRY
-        trusted = self._options.trust_tests or self._context.canary.passed(self._question, self._canary)
+        trusted = _is_ours(reply) or self._options.trust_tests
+        trusted = trusted or self._context.canary.passed(self._question, self._canary)
         return Verdict.STORED if trusted else Verdict.RETRY
 
     def _chunk_request(self, reader: Reader) -> Request:
@@ -348,6 +366,13 @@ class Attempt:
         return reply
 
     def _exchange(self, request: Request) -> Reply:
+        try:
+            return self._logged(request)
+        finally:
+            if request.body is not None:
+                self._delivered = self._control.whole
+
+    def _logged(self, request: Request) -> Reply:
         if not logger.isEnabledFor(logging.DEBUG):
             return self._context.transport.send(request, self._control)
         began = time.monotonic()

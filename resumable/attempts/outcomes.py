@@ -151,9 +151,18 @@ class Outcomes:
                 reply.status,
             )
         # A receiver of this package that says how far the file is speaks of this file alone.
-        busy = statuses.decide(reply.status) is Decision.BUSY and FILE_HEADER.lower() not in reply.headers
-        wait = _retry_after(reply)
-        return Outcome(OutcomeKind.RETRY, message, error, answered=True, busy=busy, retry_after=wait, limit=most)
+        decision = statuses.decide(reply.status)
+        busy = decision is Decision.BUSY and FILE_HEADER.lower() not in reply.headers
+        return Outcome(
+            OutcomeKind.RETRY,
+            message,
+            error,
+            answered=True,
+            ambiguous=decision is Decision.ASK or reason == OTHER_SERVER.reason,
+            busy=busy,
+            retry_after=_retry_after(reply),
+            limit=most,
+        )
 
     def refused(self, request: Request, reply: Reply) -> Outcome:
         """Return the outcome of a status that says no for good."""

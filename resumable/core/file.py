@@ -33,20 +33,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
+from .chunk import NO_ATTEMPTS, ActiveChunk, AttemptHistory
 from .records import Lease, Notice, Proof
-from .states import (
-    CHUNK,
-    CONFIRMATION,
-    ChunkEvent,
-    ChunkState,
-    FileState,
-    step,
-)
+from .states import ChunkState, FileState
 
-__all__ = ["ActiveChunk", "FileCore"]
+__all__ = ["FileCore"]
 
 _START, _STOP = itemgetter(0), itemgetter(1)
 
@@ -55,88 +49,6 @@ _FEW_LACKED = 3
 
 _MANY_LACKED = 16
 """The same for a file that was begun before: whoever sent so many chunks at once may have left as many holes."""
-
-
-class AttemptHistory(NamedTuple):
-    """What a released chunk keeps of its earlier attempts."""
-
-    retries: int = 0
-    tested: bool = False
-    limited: int = 0
-
-
-NO_ATTEMPTS = AttemptHistory()
-
-
-class ActiveChunk:
-    """The record of a slot that is taken. Owned by the session's core. ``prepare``: the slot is taken by the file's
-    hooks; ``confirm``: by the question whether the server has the file.
-
-    ``attempt`` is the number of its latest attempt. When that began, the server had nothing of the file (``new``),
-    and new files were held back although there might have been room (``speculative``). ``failed`` is the number of
-    the session's latest attempt at the time of the failure. The next attempt is ``due`` then, or ``earliest`` if
-    others get through. ``limited`` counts failures of the kinds that get few attempts. ``early``: the chunk got its
-    turn while others had to be acknowledged before it, see ``holds``; ``ahead``: it is only tested, see ``probes``;
-    ``flows``: bytes of its body are on their way. Its turn began at the time ``leased``.
-    """
-
-    __slots__ = (
-        "ahead",
-        "attempt",
-        "confirm",
-        "consecutive_failures",
-        "due",
-        "earliest",
-        "early",
-        "epoch",
-        "failed",
-        "file",
-        "flows",
-        "leased",
-        "limited",
-        "new",
-        "own_failures",
-        "position",
-        "prepare",
-        "retries",
-        "speculative",
-        "state",
-        "successes_seen",
-        "tested",
-    )
-
-    def __init__(
-        self,
-        file: FileCore,
-        epoch: int,
-        position: int,
-        history: AttemptHistory = NO_ATTEMPTS,
-        *,
-        prepare: bool = False,
-        confirm: bool = False,
-        state: ChunkState = ChunkState.PENDING,
-    ) -> None:
-        self.file = file
-        self.epoch = epoch
-        self.position = position
-        self.retries, self.tested, self.limited = history
-        self.prepare = prepare
-        self.confirm = confirm
-        self.state = state
-        self.due = self.earliest = self.leased = 0.0
-        self.attempt = self.failed = 0
-        self.new = self.speculative = self.early = self.ahead = self.flows = False
-        self.consecutive_failures = self.own_failures = 0
-        self.successes_seen = 0
-
-    def following(self, event: ChunkEvent) -> ChunkState:
-        """Return the state after the event. Raises StateError."""
-        return step(CONFIRMATION if self.confirm else CHUNK, self.state, event, "chunk")
-
-    def step(self, event: ChunkEvent) -> ChunkState:
-        """Change the state by the event, and return it. Raises StateError."""
-        self.state = self.following(event)
-        return self.state
 
 
 class FileCore:
@@ -251,7 +163,7 @@ class FileCore:
     @property
     def confirms_first(self) -> bool:
         """Whether the server is to be asked for doubted chunks before it gets the only one that it lacks."""
-        return self.doubted and self.pending == 1 and any(history.tested for history in self.released.values())
+        return self.doubted and self.pending == 1 and any(history.lacking for history in self.released.values())
 
     @property
     def wants_turn(self) -> bool:
@@ -338,7 +250,7 @@ class FileCore:
     @property
     def lacking(self) -> int:
         """How many chunks were tested and wait to be sent."""
-        return sum(history.tested for history in self.released.values())
+        return sum(history.lacking for history in self.released.values())
 
     def may_finish(self, position: int) -> bool:
         """Return whether everything is acknowledged that has to be before this position is whole at the server."""
@@ -393,8 +305,8 @@ class FileCore:
         self._skip()
         return record
 
-    def lease(self, record: ActiveChunk, identifier: int, *, awaited: bool = False) -> Lease:
-        """Return the lease of the record. ``awaited``: as in :class:`Lease`."""
+    def lease(self, record: ActiveChunk, identifier: int, *, awaited: bool = False, askable: bool = False) -> Lease:
+        """Return the lease of the record. ``awaited`` and ``askable`` as in :class:`Lease`."""
         if record.prepare:
             return Lease(identifier, self.key, record.epoch, prepare=True)
         index = self.order.index(record.position)
@@ -414,6 +326,7 @@ class FileCore:
             ours=self.ours,
             awaited=awaited,
             ahead=record.ahead,
+            askable=askable,
         )
 
     def store(self, position: int, size: int, *, skipped: bool, believed: bool = False) -> None:
@@ -440,16 +353,15 @@ class FileCore:
             self.confirming = False
         elif self.live.get(position) is record:
             del self.live[position]
-            self.released[position] = (
-                NO_ATTEMPTS if forget else AttemptHistory(record.retries, record.tested, record.limited)
-            )
+            history = record.history
+            self.released[position] = history.forgotten if forget else history
         else:
             self.draining -= 1
 
     def forget_attempts(self) -> None:
         """Let released chunks begin again: without retries, and with a test."""
         self.turned_away = 0
-        self.released = dict.fromkeys(self.released, NO_ATTEMPTS)
+        self.released = {position: history.forgotten for position, history in self.released.items()}
 
     # -- what the server has -------------------------------------------------------------------------------------
 

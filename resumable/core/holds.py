@@ -31,7 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .file import ActiveChunk, FileCore
+from .chunk import ActiveChunk
+from .file import FileCore
 from .retry import SessionPolicy
 from .states import ChunkEvent, ChunkState
 

@@ -24,6 +24,7 @@ class Lease(NamedTuple):
     ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
     one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
     ``awaited``: somebody wants to know when bytes of the chunk are on their way. ``ahead``: it is no more than a test.
+    ``askable``: the server may be asked for the chunk if nobody knows whether it took it.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Lease(NamedTuple):
     ours: bool = False
     awaited: bool = False
     ahead: bool = False
+    askable: bool = False
 
 
 class Permission(FastEnum):
@@ -97,6 +99,7 @@ class Outcome(NamedTuple):
     busy, not this one. ``limit``: attempts that a failure of this kind gets at most. ``delay``: seconds
     before the retry, if the user decides that. ``lacking``: the server said in so many words that it lacks the chunk.
     ``stored``: ranges of chunk indexes that the server said it has; ``listed``: and that these are all.
+    ``ambiguous``: all bytes of the chunk were sent, and nobody knows whether the server took them.
     ``believed``: there is only the word of a foreign server for what is present or stored. ``proof``: what the answers
     say of the whole file. ``result``: what a receiver of this package tells of it. ``response``: the last answer.
     ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many requests at once they say that
@@ -115,6 +118,7 @@ class Outcome(NamedTuple):
     lacking: bool = False
     stored: tuple[tuple[int, int], ...] = ()
     listed: bool = False
+    ambiguous: bool = False
     believed: bool = False
     proof: Proof = Proof.NONE
     result: Mapping[str, Any] | None = None

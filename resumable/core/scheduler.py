@@ -16,7 +16,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
-from .file import ActiveChunk, FileCore
+from .chunk import ActiveChunk
+from .file import FileCore
 from .states import ChunkEvent, ChunkState, FileState
 
 __all__ = ["FileQueue", "Slots"]

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 
 from ..errors import FileRejected, StateError, UploadError
 from ..protocol.plan import ChunkOrder, ChunkPlan
+from .chunk import ActiveChunk
 from .collector import EffectCollector
 from .concurrency import ConcurrencyController, Flow
-from .file import ActiveChunk, FileCore
+from .file import FileCore
 from .holds import HeldEnds
 from .part import make_file_core
 from .probes import Probes
@@ -246,7 +247,8 @@ class SessionCore:
         until = math.inf if due is None else retries.may_ask(due)
         if until <= now:
             record = slots.take_due()
-            record.step(ChunkEvent.DUE)
+            unsure = record.ambiguous and not record.confirm and self._may_ask_for_chunks(record.file)
+            record.step(ChunkEvent.TEST if unsure else ChunkEvent.DUE)
             return self._lease(record, now)
         if slots.free(fewer=retries.holds_back(now)) and self._probes.leave_room(len(slots.live)):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
@@ -283,7 +285,9 @@ class SessionCore:
         if record.state is ChunkState.TESTING:
             record.tested = True
             self._tested(file, test)
-            doubted = file.doubted and not file.pending
+            # A server that has put the file together with this chunk may have forgotten the others since.
+            doubted = file.doubted and not file.pending and not record.ambiguous
+            record.ambiguous = record.ambiguous and not test.answered
             if not doubted and not file.may_finish(record.position):
                 permission = Permission.HOLD
             held = permission is Permission.HOLD and self._holds.begin(identifier, record, proven=test.lacking)
@@ -328,6 +332,7 @@ class SessionCore:
             # again if there is another run.
             del self._slots.live[lease.id]
             self._retries.response_received(record, outcome, now)
+            record.ambiguous = record.ambiguous or outcome.ambiguous
             file.release(record, forget=True)
             self._queue.add(file)
         elif record.prepare:
@@ -394,11 +399,15 @@ class SessionCore:
         record = file.take()
         record.early = early
         if not record.prepare:
-            untested = record.tested or file.untested or not self.policy.test_chunks
-            if not untested and not early and not self.policy.test_every_chunk:
+            untested = (record.tested and not record.ambiguous) or not self._may_ask_for_chunks(file)
+            if not untested and not early and not record.ambiguous and not self.policy.test_every_chunk:
                 untested = file.asked_enough
             record.step(ChunkEvent.SEND if untested and not record.confirm else ChunkEvent.TEST)
         return record
+
+    def _may_ask_for_chunks(self, file: FileCore) -> bool:
+        """Return whether the server may be asked for chunks before they are sent."""
+        return self.policy.test_chunks and not file.untested
 
     def _lease(self, record: ActiveChunk, now: float) -> Lease:
         if not record.prepare:
@@ -411,7 +420,9 @@ class SessionCore:
         identifier = slots.take(record)
         if slots.taken >= slots.count:
             self._concurrency.busy(record.file.size_of(record.position))
-        return record.file.lease(record, identifier, awaited=self._holds.awaits(record, slots.count))
+        file = record.file
+        awaited = self._holds.awaits(record, slots.count)
+        return file.lease(record, identifier, awaited=awaited, askable=self._may_ask_for_chunks(file))
 
     def _tested(self, file: FileCore, test: Outcome) -> None:
         """Take in what the test of a chunk says of others, too, which it did not find itself."""
@@ -463,6 +474,7 @@ class SessionCore:
         if costless and record.state is not ChunkState.STOPPING and event not in _STORED:
             event = ChunkEvent.WITHDRAWN
         following = record.following(event)
+        record.ambiguous = record.ambiguous or outcome.ambiguous
         self._learn(record, event, lease, outcome, now)
         if following is ChunkState.SENDING:
             # It is sent in a later turn.
@@ -584,13 +596,14 @@ class SessionCore:
     def _store(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
         file, size = record.file, lease.end - lease.start
         skipped = outcome.kind is OutcomeKind.PRESENT
+        found = skipped and not record.ambiguous
         new = not file.begun
         if not skipped and outcome.proof is not Proof.UNFINISHED:
             # Answers of requests that are on the wire together come in any order: this one may be to the last chunk.
             file.finished = True
-        file.store(record.position, size, skipped=skipped, believed=skipped and outcome.believed)
+        file.store(record.position, size, skipped=found, believed=found and outcome.believed)
         self.bytes_done += size
-        if skipped:
+        if found:
             self.bytes_skipped += size
             self._probes.found()
         self.effects.stored(file, lease.index, outcome.message)

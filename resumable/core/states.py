@@ -160,6 +160,7 @@ CHUNK: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
     (ChunkState.SENDING, ChunkEvent.RETRY): ChunkState.BACKOFF,
     (ChunkState.SENDING, ChunkEvent.STOP): ChunkState.STOPPING,
     (ChunkState.SENDING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
+    (ChunkState.BACKOFF, ChunkEvent.TEST): ChunkState.TESTING,
     (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.SENDING,
     (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
     (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,

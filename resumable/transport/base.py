@@ -60,7 +60,8 @@ class Body(Protocol):
 class Request(NamedTuple):
     """One HTTP request. Times are seconds, or None for no limit: ``timeout`` is (connect, read), ``stall`` the longest
     wait until the network takes more bytes. ``renew``: the credentials of an earlier attempt were not accepted,
-    although the answer was not 401. What may be secret is not in its ``repr``."""
+    although the answer was not 401. ``replay``: if a connection that was kept alive breaks behind the whole body, that
+    may be sent again. What may be secret is not in its ``repr``."""
 
     method: str
     url: str
@@ -69,6 +70,7 @@ class Request(NamedTuple):
     timeout: tuple[float | None, float | None] = (10, 60)
     stall: float | None = 60
     renew: bool = False
+    replay: bool = True
 
     def __repr__(self) -> str:
         return f"Request(method={self.method!r}, timeout={self.timeout}, stall={self.stall})"
@@ -114,11 +116,13 @@ class NetworkFailure(Exception):
     """There was no usable answer.
 
     ``permanent``: another attempt cannot help. ``unreachable``: nor can it, unless the server was reached before.
-    ``reached``: somebody took the beginning of the request. ``status`` is that of a proxy's refusal, ``hint`` what to
+    ``reached``: somebody took the beginning of the request. ``stale``: the connection had been kept alive, and was
+    closed before it answered. ``status`` is that of a proxy's refusal, ``hint`` what to
     do.
     """
 
     reached = False
+    stale = False
 
     def __init__(
         self,
@@ -270,6 +274,11 @@ class RequestControl:
     def cut(self) -> bool:
         """Whether the request has begun but is not written to its end. One that was not seen is not cut."""
         return self._begun and self.body_pending
+
+    @property
+    def whole(self) -> bool:
+        """Whether a body has been written to its end, so that the server may have it."""
+        return self._begun and self._body is not None and not self.body_pending
 
     @property
     def body_pending(self) -> bool:

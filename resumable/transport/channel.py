@@ -55,6 +55,8 @@ __all__ = ["Channel"]
 class _Stale(NetworkFailure):
     """A reused connection was closed before it answered."""
 
+    stale = True
+
 
 class _Kept:
     """Keeps the answer as it came, whatever hooks make of it. Called as the first of them."""
@@ -112,7 +114,7 @@ class Channel:
             finally:
                 control.done()
                 self._noted.response = None
-            if stale == 0 or not isinstance(failure, _Stale):
+            if stale == 0 or not isinstance(failure, _Stale) or (control.whole and not request.replay):
                 raise failure
             stale -= 1
 

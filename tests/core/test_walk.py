@@ -8,7 +8,8 @@ import pytest
 from support.model import Violation, Walk
 from support.sizes import sized
 
-from resumable.core.file import ActiveChunk, FileCore
+from resumable.core.chunk import ActiveChunk
+from resumable.core.file import FileCore
 from resumable.core.holds import HeldEnds
 from resumable.core.records import (
     Effects,
@@ -76,6 +77,14 @@ def test_walks_ask_for_confirmations() -> None:
     assert sum(walk.asked for walk in walks) > 100
     assert sum(walk.denials for walk in walks) > 20
     assert sum(walk.put_back for walk in walks) > 5
+
+
+def test_walks_ask_again_for_chunks_that_may_be_stored() -> None:
+    """Some of them are there, others are sent again."""
+    walks = [Walk(seed) for seed in range(300)]
+    for walk in walks:
+        walk.go(length(walk.seed))
+    assert sum(walk.reasked for walk in walks) > 20
 
 
 def test_a_violation_tells_the_way_that_led_to_it() -> None:
@@ -409,6 +418,29 @@ class TestsAreRepeated(SessionCore):
         return super()._lease(record, now)
 
 
+class UncertainIsSentAgain(SessionCore):
+    """A chunk that may be stored is sent again without a question."""
+
+    def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
+        return super().report(lease, outcome._replace(ambiguous=False), now)
+
+
+class UncertaintyEndsWithTheTurn(SessionCore):
+    """A chunk that may be stored is taken for one that the server lacks once it has to wait for another turn."""
+
+    def _stop(self, file: FileCore, *, announce: bool = False) -> None:
+        super()._stop(file, announce=announce)
+        file.released = {position: kept._replace(ambiguous=False) for position, kept in file.released.items()}
+
+
+class UncertainTwiceCounted(SessionCore):
+    """What was sent and is there after all counts as skipped."""
+
+    def _store(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
+        record.ambiguous = False
+        super()._store(record, lease, outcome)
+
+
 class TestsAreSparedTooSoon(SessionCore):
     """One chunk that the server lacks is enough."""
 
@@ -581,6 +613,9 @@ BROKEN: list[type[SessionCore]] = [
     ReleasedHaveNoTurn,
     FinalIsTheHighest,
     TestsAreRepeated,
+    UncertainIsSentAgain,
+    UncertaintyEndsWithTheTurn,
+    UncertainTwiceCounted,
     TestsAreSparedTooSoon,
     TestsAreNeverSpared,
     NothingIsConfirmed,

@@ -38,9 +38,8 @@ DECISIONS = {
     Decision.FEW: {
         100, 101, 102, 103, 202, 203, 204, 205, 206, 207, 208, 226, 418, 419, 421, 424, 440, 449, 460, 498, 508, 526,
     },
-    Decision.RETRY: {
-        408, 420, 423, 425, 444, 499, 502, 504, 507, 509, 511, 520, 521, 522, 523, 524, 525, 527, 529, 530, 598, 599,
-    },
+    Decision.RETRY: {408, 420, 423, 425, 507, 509, 511, 521, 523, 525, 529, 530, 599},
+    Decision.ASK: {444, 499, 502, 504, 520, 522, 524, 527, 598},
     Decision.BUSY: {429, 503},
 }  # fmt: skip
 
@@ -101,7 +100,7 @@ def test_what_hardly_helps_is_tried_five_times(status: int) -> None:
     assert "of 101" not in str(run.error)
 
 
-@pytest.mark.parametrize("status", sorted(DECISIONS[Decision.RETRY] - {408} | {555}))
+@pytest.mark.parametrize("status", sorted((DECISIONS[Decision.RETRY] | DECISIONS[Decision.ASK]) - {408} | {555}))
 def test_what_passes_is_tried_more_often(status: int) -> None:
     with ScriptedServer(*[answer(status)] * (FEW_ATTEMPTS + 1), answer()) as server:
         run = upload(server.url, content(10), **BLIND)

@@ -89,8 +89,9 @@ class CutUp:
 
     ``whole``: the last word of a server that is ``ours``. ``claimed``: the turns of chunks for which there was the word
     of a foreign one, ``settled``: it need not be asked any more, ``denied``: ours lacked something once, ``sure``: no
-    test is believed any more. ``held``: all is stored, but the file waits to be confirmed. ``lacked``: how many chunks
-    the server lacked since it had one, ``listed``: it said all that it has.
+    test is believed any more. ``ambiguous``: chunks that were sent, and that the server may have. ``held``: all is
+    stored, but the file waits to be confirmed. ``lacked``: how many chunks the server lacked since it had one,
+    ``listed``: it said all that it has.
     """
 
     key: int
@@ -109,6 +110,7 @@ class CutUp:
     waiting: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
     tested: set[int] = field(default_factory=set)
+    ambiguous: set[int] = field(default_factory=set)
     trouble: dict[int, Outage] = field(default_factory=dict)
     turned_away: int = 0
     gains: int = 0
@@ -138,7 +140,7 @@ class CutUp:
             self.order.mode, {self.sequence[0], self.sequence[-1]}
         )
         self.drained += len(self.wire)
-        for kept in (self.stored, self.wire, self.tested, self.claimed):
+        for kept in (self.stored, self.wire, self.tested, self.claimed, self.ambiguous):
             kept.clear()
         self.waiting.clear()
         self.retries.clear()
@@ -166,7 +168,7 @@ class CutUp:
     @property
     def left(self) -> set[int]:
         """The chunks that the server said it lacks, and that have to wait for another turn."""
-        return self.tested - self.stored - self.wire - self.waiting.keys()
+        return self.tested - self.ambiguous - self.stored - self.wire - self.waiting.keys()
 
     def counted(self) -> tuple[int, int]:
         """The bytes that are told, and those of them that were there before. No file has all before it has ended."""
@@ -180,8 +182,8 @@ class CutUp:
         """The server lacks these after all, and whatever else is missing begins anew with them."""
         self.stored -= indexes
         self.bytes = sum(end - start for start, end in map(self.plan.span, self.stored))
-        self.claimed.clear()
-        self.tested.clear()
+        for kept in (self.claimed, self.tested, self.ambiguous):
+            kept.clear()
         self.retries.clear()
         self.held = False
 
@@ -189,6 +191,7 @@ class CutUp:
         """The server has the chunk."""
         start, end = self.plan.span(index)
         self.stored.add(index)
+        self.ambiguous.discard(index)
         self.bytes += end - start
         if skipped:
             self.bytes_skipped += end - start
@@ -255,7 +258,7 @@ class Walk:
         self.run = False
         self.runs = 0
         self.completions = 0
-        self.spared = self.ahead = 0
+        self.spared = self.ahead = self.reasked = 0
         self.asked = self.put_back = self.denials = 0
         self.early = self.released = self.recalled = self.withdrawn = 0
         self.offended = not (self.testing and self.held_bytes)
@@ -626,9 +629,11 @@ class Walk:
         self.need(file.waiting.get(index, 0.0) <= self.now, "no retry before its time")
         self.need(lease.retries == file.retries.get(index, 0), "the retries of the chunk are known")
         early = index not in file.waiting and self.may_be_early(file, lease)
-        wanted = self.testing and not file.sure and index not in file.tested and index not in file.waiting
+        again = index in file.ambiguous
+        self.reasked += again and lease.test
+        wanted = self.testing and not file.sure and (again or index not in file.tested | file.waiting.keys())
         last = file.doubted and len(file.stored | self.under_way(file) | {index}) == file.plan.count
-        if wanted and file.asked_enough and not (self.thorough or early or last):
+        if wanted and file.asked_enough and not (self.thorough or early or last or again):
             wanted = False
             self.spared += 1
         self.need(lease.test == wanted, "a test if and only if it is still to be done")
@@ -667,9 +672,10 @@ class Walk:
         lease = request.lease
         self.log.append(("begin_send", lease.id))
         file = self.known[lease.file]
+        again = lease.index in file.ambiguous
         if not request.told:
             file.tested.add(lease.index)
-        last = file.doubted and not request.told and len(file.stored | self.under_way(file)) == file.plan.count
+        last = False
         proven = self.random() < 0.8
         ours = self.server == "ours"
         test = Outcome(
@@ -687,7 +693,9 @@ class Walk:
                 self.allow_any_order(file)
             for start, stop in test.stored:
                 file.mark(start, stop)
-            last = file.doubted and len(file.stored | self.under_way(file)) == file.plan.count
+            last = file.doubted and not again and len(file.stored | self.under_way(file)) == file.plan.count
+            if test.answered:
+                file.ambiguous.discard(lease.index)
         expected = Permission.SEND
         if request.told or last:
             expected = Permission.STOP
@@ -750,6 +758,7 @@ class Walk:
             retry_after=(0.5, 2.0, 1e9)[self.below(3)] if busy and self.random() < 0.4 else None,
             stored=self.ranges(file) if self.random() < (0.5 if request.lease.confirm else 0.05) else (),
             listed=proof is not Proof.NONE and self.random() < 0.2,
+            ambiguous=request.sending and kind in (K.RETRY, K.STOPPED) and self.random() < 0.5,
             believed=self.claims(request, proof),
             proof=proof,
             any_order=proof is not Proof.NONE and self.random() < 0.3,
@@ -778,6 +787,8 @@ class Walk:
             file.wire.discard(request.index)
         self.reached = self.reached or outcome.answered
         wanted = not file.ended and lease.epoch == file.epoch and self.state is not SessionState.CLOSED
+        if outcome.ambiguous and not request.drained:
+            file.ambiguous.add(lease.index)
         if lease.prepare:
             file.hooks = False
             if wanted:
@@ -862,12 +873,12 @@ class Walk:
                 file.settled = True
                 self.end_if_stored(file)
                 return
-            file.store(index, skipped=outcome.kind is K.PRESENT)
-            if outcome.kind is K.PRESENT:
+            found = outcome.kind is K.PRESENT and index not in file.ambiguous
+            file.store(index, skipped=found)
+            if found:
                 file.lacked = 0
-            if outcome.kind is K.ACCEPTED:
-                file.settled = file.settled or file.complete
-            elif outcome.believed:
+            file.settled = file.settled or (file.complete and not found)
+            if found and outcome.believed:
                 file.claimed.add(file.sequence.index(index))
             self.expected.append(("chunk_success", file.key, index))
             self.end_if_stored(file)
