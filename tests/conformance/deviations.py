@@ -137,6 +137,12 @@ DEVIATIONS = (
         rewriting.forget_retries,
     ),
     Deviation(
+        "lost-answers-are-asked-about",
+        "Difference 11",
+        "A chunk whose answer was lost is asked for before it is sent again, because the server may have it.",
+        rewriting.ask_after_lost_answers,
+    ),
+    Deviation(
         "custom-fields-last",
         "Methods: one order of the parameters, resumable.js's",
         "Under the flow.js preset custom form fields come last, as in resumable.js, and not first.",

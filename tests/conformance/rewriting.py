@@ -379,6 +379,24 @@ def forget_retries(case: Case) -> None:
                 chunk["retries"] = 0
 
 
+def ask_after_lost_answers(case: Case) -> None:
+    """A chunk whose answer was lost, and that is sent once more, is asked for like the first time before."""
+    recorded = case.recorded.requests
+    lost = [label for label, request in recorded.items() if request["outcome"] in ("error", "timeout")]
+    sent_again = [label for label in lost if recorded[label]["body"] and _repetition(case, label)]
+    for number, label in enumerate(sent_again, 1):
+        chunk = recorded[label]["key"][2:]
+        asked = next((test for test in recorded.values() if not test["body"] and test["key"][2:] == chunk), None)
+        if asked is None:
+            continue
+        test = f"unrecorded {number}"
+        recorded[test] = asked | {"outcome": "load"}
+        sent = case.lines.index({"send": label})
+        told = next(at for at in range(sent, len(case.lines)) if is_event(case.lines[at], "fileRetry"))
+        status = case.trace.data["server"]["absent_chunk_status"]
+        case.lines[told + 1 : told + 1] = [{"send": test}, {"end": test, "outcome": "load", "status": status}]
+
+
 def put_custom_fields_last(case: Case) -> None:
     """In a form of flow.js, the custom fields, which are first there."""
     if not case.is_flow:
