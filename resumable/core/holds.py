@@ -31,8 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .chunk import ActiveChunk
-from .file import FileCore
+from .file import ActiveChunk, FileCore
 from .retry import SessionPolicy
 from .states import ChunkEvent, ChunkState
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .chunk import ActiveChunk
+from .file import ActiveChunk
 from .records import Outcome
 
 __all__ = ["RETRY_AFTER_CAP", "TWICE_WITHIN", "RetryController", "SessionPolicy"]

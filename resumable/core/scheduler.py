@@ -16,8 +16,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
-from .chunk import ActiveChunk
-from .file import FileCore
+from .file import ActiveChunk, FileCore
 from .states import ChunkEvent, ChunkState, FileState
 
 __all__ = ["FileQueue", "Slots"]

@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable
 
 from ..errors import FileRejected, StateError, UploadError
 from ..protocol.plan import ChunkOrder, ChunkPlan
-from .chunk import ActiveChunk
 from .collector import EffectCollector
 from .concurrency import ConcurrencyController, Flow
-from .file import FileCore
+from .file import ActiveChunk, FileCore
 from .holds import HeldEnds
 from .part import make_file_core
 from .probes import Probes

@@ -9,8 +9,7 @@ from itertools import product
 import pytest
 from support.core_driver import Driver
 
-from resumable.core.chunk import ActiveChunk
-from resumable.core.file import FileCore
+from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.records import Outcome, OutcomeKind
 from resumable.core.retry import SessionPolicy
 from resumable.core.session import SessionCore

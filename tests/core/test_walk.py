@@ -8,8 +8,7 @@ import pytest
 from support.model import Violation, Walk
 from support.sizes import sized
 
-from resumable.core.chunk import ActiveChunk
-from resumable.core.file import FileCore
+from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.holds import HeldEnds
 from resumable.core.records import (
     Effects,
