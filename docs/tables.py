@@ -12,12 +12,13 @@ from pathlib import Path
 
 from resumable.core import states
 from resumable.events import EVENTS
-from resumable.options import OPTIONS
+from resumable.hooks import HOOKS
+from resumable.options import OPTIONS, THEMES
 from resumable.statuses import STATUSES
 from resumable.testing import CHECKS
 
 DOCS = Path(__file__).parent
-MARK = ".. The table below is written by docs/tables.py from the rows of the code.\n"
+MARK = ".. What follows is written by docs/tables.py from the rows of the code.\n"
 
 
 def prose(text: str) -> str:
@@ -39,12 +40,16 @@ def table(widths: str, rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def options() -> str:
-    """The table of options."""
-    rows = [("option", "resumable.js", "default", "takes", "meaning")]
-    for row in OPTIONS.values():
-        default = "required" if row.name == "target" else literal(repr(row.default))
-        rows.append((literal(row.name), literal(row.js_name), default, prose(row.allowed), prose(row.help)))
-    return table("20 20 15 20 25", rows)
+    """The tables of options, one for each theme."""
+    parts = []
+    for theme in THEMES:
+        rows = [("option", "resumable.js", "default", "takes", "meaning")]
+        for row in OPTIONS.values():
+            if row.theme == theme:
+                default = "required" if row.name == "target" else literal(repr(row.default))
+                rows.append((literal(row.name), literal(row.js_name), default, prose(row.allowed), prose(row.help)))
+        parts.append(f"{theme}\n{'-' * len(theme)}\n\n{table('20 20 15 20 25', rows)}")
+    return "\n".join(parts)
 
 
 def events() -> str:
@@ -54,6 +59,14 @@ def events() -> str:
         arguments = literal(", ".join(row.arguments))
         rows.append((literal(row.name), literal(row.js_name), row.subject, arguments, prose(row.help)))
     return table("20 20 10 20 30", rows)
+
+
+def hooks() -> str:
+    """The table of hooks."""
+    rows = [("hook", "is called with", "meaning")]
+    for name, arguments in HOOKS.items():
+        rows.append((literal(name), literal(", ".join(arguments)), prose(OPTIONS[name].help)))
+    return table("25 20 55", rows)
 
 
 def statuses() -> str:
@@ -118,6 +131,7 @@ TABLES = {
     "reference/options.rst": options,
     "reference/events.rst": events,
     "explanation/states.rst": machines,
+    "reference/hooks.rst": hooks,
     "reference/statuses.rst": statuses,
     "how-to/testing.rst": checks,
 }

@@ -16,10 +16,23 @@ from .errors import OptionError, UnknownOption, redact_option
 from .events import EVENTS
 from .statuses import PERMANENT_ERRORS
 
-__all__ = ["OPTIONS", "Option", "Options"]
+__all__ = ["OPTIONS", "THEMES", "Option", "Options"]
 
 AUTO = "auto"
 MIB = 1024 * 1024
+
+THEMES = (
+    SERVER := "Where chunks are sent, and how",
+    CHUNKS := "How files are cut, and the order of chunks",
+    RESUMING := "Resuming",
+    INTEGRITY := "Hashes",
+    ANSWERS := "Answers and retries",
+    SPEED := "Speed",
+    NETWORK := "Network",
+    FILES := "Which files are accepted",
+    SESSION := "The session and its handlers",
+    NAMES := "Names of the parameters",
+)
 
 _ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
@@ -44,7 +57,8 @@ _ELSEWHERE: Mapping[str, str] = MappingProxyType(
 
 
 class Option(NamedTuple):
-    """One row: ``js_name`` is None if resumable.js has no such option, ``allowed`` says in words what is allowed."""
+    """One row. ``js_name`` is None if resumable.js has no such option, ``allowed`` says in words what is allowed, and
+    ``theme`` is the one of ``THEMES`` under which the documentation has it."""
 
     name: str
     js_name: str | None
@@ -52,11 +66,12 @@ class Option(NamedTuple):
     allowed: str
     check: Callable[[Any], Any]
     help: str
+    theme: str
 
 
-def _row(default: Any, js_name: str | None, kind: validators.Validator, help: str) -> Any:
+def _row(theme: str, default: Any, js_name: str | None, kind: validators.Validator, help: str) -> Any:
     check, allowed = kind
-    return Option("", js_name, default, allowed, check, help)
+    return Option("", js_name, default, allowed, check, help, theme)
 
 
 def _collected(options: type) -> dict[str, Option]:
@@ -73,29 +88,39 @@ def _collected(options: type) -> dict[str, Option]:
 class Options:
     """The options of one session, checked and normalised. They never change. Sizes are bytes, times are seconds."""
 
-    target: Any = _row(None, "target", validators.url(), "URL that chunks are sent to. Its query, if any, is kept.")
+    target: Any = _row(
+        SERVER, None, "target", validators.url(), "URL that chunks are sent to. Its query, if any, is kept."
+    )
     test_target: Any = _row(
-        None, "testTarget", validators.url(optional=True), "URL that tests are sent to, if it is not the target."
+        SERVER,
+        None,
+        "testTarget",
+        validators.url(optional=True),
+        "URL that tests are sent to, if it is not the target.",
     )
     chunk_size: int = _row(
+        CHUNKS,
         MIB,
         "chunkSize",
         validators.integer(1),
         "Bytes per chunk. The last chunk may be nearly twice as large, unless force_chunk_size=True.",
     )
     force_chunk_size: bool = _row(
+        CHUNKS,
         False,
         "forceChunkSize",
         validators.flag(),
         "Make no chunk larger than chunk_size: the last chunk is then the smallest, not the largest.",
     )
     simultaneous_uploads: int | str = _row(
+        SPEED,
         AUTO,
         "simultaneousUploads",
         validators.integer_or(AUTO, 1),
         "Number of chunks to upload at the same time. auto: begins with 3, and finds out how many are fastest.",
     )
     max_connections: int = _row(
+        SPEED,
         20,
         None,
         validators.integer(1),
@@ -103,104 +128,129 @@ class Options:
         "With one upload at a time there is one.",
     )
     file_parameter_name: str = _row(
-        "file", "fileParameterName", validators.text(), "Name of the form field that holds the bytes of the chunk."
+        NAMES,
+        "file",
+        "fileParameterName",
+        validators.text(),
+        "Name of the form field that holds the bytes of the chunk.",
     )
     chunk_number_parameter_name: str | None = _row(
+        NAMES,
         "resumableChunkNumber",
         "chunkNumberParameterName",
         validators.text(optional=True),
         "Name of the parameter for the number of the chunk, from 1.",
     )
     chunk_size_parameter_name: str | None = _row(
+        NAMES,
         "resumableChunkSize",
         "chunkSizeParameterName",
         validators.text(optional=True),
         "Name of the parameter for chunk_size.",
     )
     current_chunk_size_parameter_name: str | None = _row(
+        NAMES,
         "resumableCurrentChunkSize",
         "currentChunkSizeParameterName",
         validators.text(optional=True),
         "Name of the parameter for the bytes of this chunk.",
     )
     total_size_parameter_name: str | None = _row(
+        NAMES,
         "resumableTotalSize",
         "totalSizeParameterName",
         validators.text(optional=True),
         "Name of the parameter for the bytes of the file.",
     )
     type_parameter_name: str | None = _row(
-        "resumableType", "typeParameterName", validators.text(optional=True), "Name of the parameter for the MIME type."
+        NAMES,
+        "resumableType",
+        "typeParameterName",
+        validators.text(optional=True),
+        "Name of the parameter for the MIME type.",
     )
     identifier_parameter_name: str | None = _row(
+        NAMES,
         "resumableIdentifier",
         "identifierParameterName",
         validators.text(optional=True),
         "Name of the parameter for the unique identifier.",
     )
     file_name_parameter_name: str | None = _row(
+        NAMES,
         "resumableFilename",
         "fileNameParameterName",
         validators.text(optional=True),
         "Name of the parameter for the file name.",
     )
     relative_path_parameter_name: str | None = _row(
+        NAMES,
         "resumableRelativePath",
         "relativePathParameterName",
         validators.text(optional=True),
         "Name of the parameter for the path relative to the directory that was added.",
     )
     total_chunks_parameter_name: str | None = _row(
+        NAMES,
         "resumableTotalChunks",
         "totalChunksParameterName",
         validators.text(optional=True),
         "Name of the parameter for the number of chunks in the file.",
     )
     parameter_namespace: str = _row(
-        "", "parameterNamespace", validators.text(default=""), "Prefix for the names of all parameters."
+        NAMES, "", "parameterNamespace", validators.text(default=""), "Prefix for the names of all parameters."
     )
     query: Any = _row(
+        SERVER,
         None,
         "query",
         validators.mapping(),
         "Extra parameters. A callable is called for each attempt. Parameters with the value None are omitted.",
     )
-    headers: Any = _row(None, "headers", validators.headers(), "Extra headers. A callable is called for each attempt.")
+    headers: Any = _row(
+        SERVER, None, "headers", validators.headers(), "Extra headers. A callable is called for each attempt."
+    )
     method: str = _row(
+        SERVER,
         "multipart",
         "method",
         validators.one_of("multipart", "octet"),
         "Send chunks as a multipart form, or as the raw body of the request (octet).",
     )
-    upload_method: str = _row("POST", "uploadMethod", validators.method(), "HTTP method for uploading a chunk.")
+    upload_method: str = _row(SERVER, "POST", "uploadMethod", validators.method(), "HTTP method for uploading a chunk.")
     test_method: str = _row(
-        "GET", "testMethod", validators.method(), "HTTP method for testing whether a chunk is there."
+        SERVER, "GET", "testMethod", validators.method(), "HTTP method for testing whether a chunk is there."
     )
     params_in: str = _row(
+        SERVER,
         "both",
         None,
         validators.one_of("both", "query", "form"),
         "Where the parameters of a multipart upload go: query string, form, or both. Octet uploads use the query.",
     )
     chunk_format: str = _row(
+        SERVER,
         "blob",
         "chunkFormat",
         validators.one_of("blob", "base64"),
         "Send chunks as bytes (blob), or base64-encoded as data URLs.",
     )
     set_chunk_type_from_file: bool = _row(
+        SERVER,
         False,
         "setChunkTypeFromFile",
         validators.flag(),
         "Send the MIME type of the file as the content type of the chunk.",
     )
     prioritize_first_and_last_chunk: bool = _row(
+        CHUNKS,
         False,
         "prioritizeFirstAndLastChunk",
         validators.flag(),
         "Send the first and the last chunk first. Implies chunk_order='free'.",
     )
     chunk_order: str = _row(
+        CHUNKS,
         "bookends",
         None,
         validators.one_of("bookends", "strict", "free", "sequential"),
@@ -208,6 +258,7 @@ class Options:
         "strict sends those two alone, free allows everything, sequential nothing.",
     )
     part: Any = _row(
+        CHUNKS,
         None,
         None,
         validators.part(),
@@ -215,6 +266,7 @@ class Options:
         "For servers that take chunks in any order: those that say so, or with chunk_order='free' any.",
     )
     checksum: str | None = _row(
+        INTEGRITY,
         None,
         None,
         validators.checksum(),
@@ -222,6 +274,7 @@ class Options:
         "chunk that arrives otherwise, and it is sent again.",
     )
     file_checksum: bool = _row(
+        INTEGRITY,
         False,
         None,
         validators.flag(),
@@ -229,24 +282,34 @@ class Options:
         "of this package publishes no other file.",
     )
     test_chunks: bool = _row(
-        True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
+        RESUMING, True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
     )
     test_every_chunk: bool = _row(
+        RESUMING,
         False,
         None,
         validators.flag(),
         "Ask for each chunk before it is sent, as resumable.js does, also if the server lacked several in a row.",
     )
     trust_tests: bool = _row(
-        False, None, validators.flag(), "Skip the probe that detects servers which answer 'yes' to every test."
+        RESUMING,
+        False,
+        None,
+        validators.flag(),
+        "Skip the probe that detects servers which answer 'yes' to every test.",
     )
     success_statuses: tuple[int, ...] = _row(
-        (200, 201), None, validators.statuses(), "Statuses that mean that the chunk is stored."
+        ANSWERS, (200, 201), None, validators.statuses(), "Statuses that mean that the chunk is stored."
     )
     test_errors_are_permanent: bool = _row(
-        False, None, validators.flag(), "Fail the file on a permanent error in answer to a test, as flow.js does."
+        RESUMING,
+        False,
+        None,
+        validators.flag(),
+        "Fail the file on a permanent error in answer to a test, as flow.js does.",
     )
     preprocess: Any = _row(
+        CHUNKS,
         None,
         "preprocess",
         validators.hook(),
@@ -254,6 +317,7 @@ class Options:
         "sent.",
     )
     preprocess_file: Any = _row(
+        FILES,
         None,
         "preprocessFile",
         validators.hook(),
@@ -261,6 +325,7 @@ class Options:
         "file.",
     )
     find_uploaded: Any = _row(
+        RESUMING,
         None,
         None,
         validators.hook(),
@@ -268,84 +333,101 @@ class Options:
         "Called in a worker thread before the first request of a file.",
     )
     generate_unique_identifier: Any = _row(
+        RESUMING,
         None,
         "generateUniqueIdentifier",
         validators.hook(),
         "callable(path, relative_path) that returns the identifier. By default it is made of size, name and a hash.",
     )
     max_files: int | None = _row(
+        FILES,
         None,
         "maxFiles",
         validators.integer(1, optional=True),
         "Maximum number of files in a session. If it is 1, a new file replaces the previous one.",
     )
     max_files_error_callback: Any = _row(
+        FILES,
         None,
         "maxFilesErrorCallback",
         validators.hook(),
         "callable(files, count) that is called if there are too many files.",
     )
     min_file_size: int = _row(
+        FILES,
         0,
         "minFileSize",
         validators.zero_for_none(validators.integer(0)),
         "Reject files smaller than this many bytes (resumable.js: 1).",
     )
     min_file_size_error_callback: Any = _row(
+        FILES,
         None,
         "minFileSizeErrorCallback",
         validators.hook(),
         "callable(file, count) that is called if a file is too small.",
     )
     max_file_size: int | None = _row(
-        None, "maxFileSize", validators.integer(0, optional=True), "Reject files larger than this many bytes."
+        FILES, None, "maxFileSize", validators.integer(0, optional=True), "Reject files larger than this many bytes."
     )
     max_file_size_error_callback: Any = _row(
+        FILES,
         None,
         "maxFileSizeErrorCallback",
         validators.hook(),
         "callable(file, count) that is called if a file is too large.",
     )
     file_type: tuple[str, ...] = _row(
-        (), "fileType", validators.types(), "Accept only files with these extensions or MIME types; () accepts all."
+        FILES,
+        (),
+        "fileType",
+        validators.types(),
+        "Accept only files with these extensions or MIME types; () accepts all.",
     )
     file_type_error_callback: Any = _row(
+        FILES,
         None,
         "fileTypeErrorCallback",
         validators.hook(),
         "callable(file, count) that is called if a file is of another type.",
     )
     max_chunk_retries: int | None = _row(
+        ANSWERS,
         100,
         "maxChunkRetries",
         validators.integer(0, optional=True),
         "Maximum number of retries for a chunk. None: no limit.",
     )
     chunk_retry_interval: Any = _row(
+        ANSWERS,
         None,
         "chunkRetryInterval",
         validators.interval(),
         "Seconds to wait before a retry. None: exponential backoff with jitter, at most 60 s.",
     )
     retry_for: float | None = _row(
+        ANSWERS,
         None,
         None,
         validators.seconds(optional=True),
         "Give up on a file if no chunk has got through for this many seconds.",
     )
     permanent_errors: tuple[int, ...] = _row(
+        ANSWERS,
         PERMANENT_ERRORS,
         "permanentErrors",
         validators.statuses(),
         "Statuses that fail the file at once. By default those that a retry cannot change.",
     )
     should_retry: Any = _row(
+        ANSWERS,
         None,
         None,
         validators.hook(),
         "callable(error, attempt) that returns whether to retry, or None for the default decision.",
     )
     accept_response: Any = _row(
+        ANSWERS,
         None,
         None,
         validators.hook(),
@@ -354,6 +436,7 @@ class Options:
         "for the default decision.",
     )
     chunk_exists: Any = _row(
+        RESUMING,
         None,
         None,
         validators.hook(),
@@ -361,30 +444,38 @@ class Options:
         "default decision.",
     )
     limit_rate: int | None = _row(
-        None, None, validators.integer(1, optional=True), "Maximum bytes per second, all chunks together."
+        SPEED, None, None, validators.integer(1, optional=True), "Maximum bytes per second, all chunks together."
     )
     congestion_control: str | None = _row(
+        SPEED,
         "auto",
         None,
         validators.name_or("auto", "bbr", "cubic"),
         "Congestion control of own connections; auto: bbr if Linux allows it; None: what the system has.",
     )
     timeout: tuple[float | None, float | None] = _row(
-        (10, 60), "xhrTimeout", validators.timeout(), "Seconds to wait for a connection, and for the server to respond."
+        NETWORK,
+        (10, 60),
+        "xhrTimeout",
+        validators.timeout(),
+        "Seconds to wait for a connection, and for the server to respond.",
     )
     final_chunk_timeout: float | None = _row(
+        NETWORK,
         300,
         None,
         validators.limit(),
         "Seconds to wait for the response to the last chunk of a file, when servers assemble it.",
     )
     throttle_progress_callbacks: float = _row(
+        SESSION,
         0.5,
         "throttleProgressCallbacks",
         validators.zero_for_none(validators.seconds()),
         "Minimum time between two progress events of a chunk, in seconds.",
     )
     session: Any = _row(
+        NETWORK,
         None,
         "withCredentials",
         validators.with_method("send", "a requests.Session, a callable() that returns one", factory=True),
@@ -392,31 +483,39 @@ class Options:
         "request.",
     )
     transport: Any = _row(
+        NETWORK,
         None,
         None,
         validators.with_method("send", "an object with the methods of Transport"),
         "Object that sends the requests instead of the requests library.",
     )
     redirect_origins: tuple[str, ...] = _row(
-        (), None, validators.origins(), "Other origins ('https://host') that a redirect with 307 or 308 may lead to."
+        ANSWERS,
+        (),
+        None,
+        validators.origins(),
+        "Other origins ('https://host') that a redirect with 307 or 308 may lead to.",
     )
     auto_upload: bool = _row(
-        True, None, validators.flag(), "Start uploading as soon as a file is added. False waits for upload()."
+        SESSION, True, None, validators.flag(), "Start uploading as soon as a file is added. False waits for upload()."
     )
     completion_delay: float = _row(
+        SESSION,
         0.25,
         None,
         validators.seconds(),
         "Seconds of idleness after which a run that started by itself ends, outside a with block.",
     )
-    fail_fast: bool = _row(False, None, validators.flag(), "Cancel all other files as soon as one has failed.")
+    fail_fast: bool = _row(SESSION, False, None, validators.flag(), "Cancel all other files as soon as one has failed.")
     cancel_deletes: bool = _row(
+        SESSION,
         False,
         None,
         validators.flag(),
         "Let cancel() delete what a receiver of this package has of unfinished files, if it allows that.",
     )
     deliver: Any = _row(
+        SESSION,
         None,
         None,
         validators.deliver(),
@@ -424,14 +523,15 @@ class Options:
         "the session, 'thread' always that thread, 'manual' process_events(), a callable your thread.",
     )
     loop: Any = _row(
+        SESSION,
         None,
         None,
         validators.with_method("call_soon_threadsafe", "an asyncio event loop"),
         "asyncio event loop that runs async handlers. None: the one that runs where the session is made or the handler "
         "connected.",
     )
-    plugins: Any = _row((), None, validators.plugins(), "Plugins to attach to the session.")
-    clock: Any = _row(None, None, validators.hook(), "callable() that returns monotonic seconds, for tests.")
+    plugins: Any = _row(SESSION, (), None, validators.plugins(), "Plugins to attach to the session.")
+    clock: Any = _row(SESSION, None, None, validators.hook(), "callable() that returns monotonic seconds, for tests.")
 
     def __init__(self, **values: Any) -> None:
         vars(self).update({name: row.default for name, row in OPTIONS.items()}, **values)

@@ -204,7 +204,15 @@ def test_the_tables_are_those_of_the_rows() -> None:
         assert text == tables.renewed(page), "make tables writes them anew"
     for page, rows in (("reference/options.rst", OPTIONS), ("reference/events.rst", EVENTS)):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        assert re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE) == list(rows)
+        assert sorted(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == sorted(rows)
+
+
+def test_every_argument_of_an_event_is_explained() -> None:
+    text = (ROOT / "docs" / "reference" / "events.rst").read_text(encoding="utf-8")
+    terms = re.findall(r"^(``.*)\n    ", text, re.MULTILINE)
+    explained = [name for term in terms for name in re.findall(r"``(\w+)``", term)]
+    arguments = {name for row in EVENTS.values() for name in row.arguments if name.isidentifier()}
+    assert sorted(explained) == sorted(arguments)
 
 
 def test_every_page_is_in_one_part_of_the_documentation() -> None:
