@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["MIB", "ROOT", "Contest", "Row", "Sample", "Server", "ratios", "serving", "table"]
+__all__ = ["HERE", "MIB", "QUIETLY", "ROOT", "Contest", "Row", "Sample", "Server", "ratios", "serving", "table"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -37,13 +37,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: `figures` holds one number a round, whose median has to be what it `must` be."""
+    """One line of the table: `figures` holds one number a round, whose median has to be what it `must` be, if anything,
+    and is to become what is `aimed` at."""
 
     measure: str
     sense: str
-    must: float
+    must: float | None
     unit: str
     figures: Sequence[float]
+    aimed: float | None = None
 
     @property
     def figure(self) -> float:
@@ -53,18 +55,19 @@ class Row:
     @property
     def passed(self) -> bool:
         """Whether the figure is what it must be."""
-        return self.figure >= self.must if self.sense == "≥" else self.figure <= self.must
+        return self.must is None or self._reaches(self.must)
+
+    def _reaches(self, bound: float) -> bool:
+        return self.figure >= bound if self.sense == "≥" else self.figure <= bound
 
     def cells(self) -> tuple[str, ...]:
         """The texts of the line."""
         low, high = min(self.figures), max(self.figures)
-        return (
-            self.measure,
-            f"{self.sense} {self.must:g} {self.unit}",
-            f"{self.figure:.3g} {self.unit}",
-            f"{low:.3g} to {high:.3g}",
-            "pass" if self.passed else "FAIL",
-        )
+        must, aimed = (f"{self.sense} {bound:g} {self.unit}" if bound else "–" for bound in (self.must, self.aimed))
+        verdict = "pass" if self.passed else "FAIL"
+        if self.aimed is not None and self._reaches(self.aimed):
+            verdict = "aim"
+        return (self.measure, must, aimed, f"{self.figure:.3g} {self.unit}", f"{low:.3g} to {high:.3g}", verdict)
 
 
 class Server:
@@ -170,8 +173,8 @@ def ratios(samples: dict[str, list[Sample]], first: str, second: str, figure: st
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as a table in reStructuredText."""
-    lines = [("measure", "must", "measured", "range", ""), *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    lines = [("measure", "must", "aim", "measured", "range", ""), *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
     rule = "  ".join("=" * max(width, 4) for width in widths)
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([rule, texts[0], rule, *texts[1:], rule])

@@ -21,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 
 from contest import MIB, ROOT, Contest, Row, ratios, serving, table
+from long_link import long_link_rows
+from receiving import receiver_rows
 
 PEER = "resumable==0.1.1"
 """The peer, installed with the dependencies of this library, whose own code is taken from the checkout."""
@@ -48,17 +50,17 @@ def throughput(contest: Contest) -> list[Row]:
         )
     samples = contest.alternate(contenders, received=size)
     rows = [
-        Row("throughput over 0.1.1, tests off", "≥", 3.0, "×", ratios(samples, "0.1.1", "ours", "seconds")),
-        Row("whole process over 0.1.1, wall", "≤", 0.38, "×", ratios(samples, "ours", "0.1.1", "wall")),
+        Row("throughput over 0.1.1, tests off", "≥", 3.0, "×", ratios(samples, "0.1.1", "ours", "seconds"), 5.0),
+        Row("whole process over 0.1.1, wall", "≤", 0.38, "×", ratios(samples, "ours", "0.1.1", "wall"), 0.25),
     ]
     if "curl -T" in samples:
         rows += [
-            Row("whole process over curl -T, wall", "≤", 1.75, "×", ratios(samples, "ours", "curl -T", "wall")),
-            Row("whole process over curl -Z -F, wall", "≤", 1.05, "×", ratios(samples, "ours", "curl -F", "wall")),
+            Row("whole process over curl -T, wall", "≤", 1.75, "×", ratios(samples, "ours", "curl -T", "wall"), 1.15),
+            Row("whole process over curl -Z -F, wall", "≤", 1.05, "×", ratios(samples, "ours", "curl -F", "wall"), 0.7),
         ]
     rows += [
-        Row("processor time per chunk over 0.1.1", "≤", 0.40, "×", ratios(samples, "ours", "0.1.1", "cpu")),
-        Row("peak memory, 3 × 1 MiB", "≤", 38, "MiB", [sample.peak for sample in samples["ours"]]),
+        Row("processor time per chunk over 0.1.1", "≤", 0.40, "×", ratios(samples, "ours", "0.1.1", "cpu"), 0.25),
+        Row("peak memory, 3 × 1 MiB", "≤", 38, "MiB", [sample.peak for sample in samples["ours"]], 35),
     ]
     return rows
 
@@ -93,7 +95,7 @@ def tests(contest: Contest) -> list[Row]:
     size = 1024 * MIB
     arguments = (f"{contest.server.url}/up", contest.file("large", size), "--chunks", size // MIB, "--test-chunks")
     samples = contest.alternate(contest.both(*arguments), received=size)
-    return [Row("throughput over 0.1.1, tests on", "≥", 2.5, "×", ratios(samples, "0.1.1", "ours", "seconds"))]
+    return [Row("throughput over 0.1.1, tests on", "≥", 2.5, "×", ratios(samples, "0.1.1", "ours", "seconds"), 4.5)]
 
 
 @measure
@@ -102,7 +104,7 @@ def memory(contest: Contest) -> list[Row]:
     size = 256 * MIB
     arguments = (f"{contest.server.url}/up", contest.file("medium", size), "--chunk-size", 16 * MIB, "--chunks", 16)
     samples = contest.alternate({"ours": contest.ours("upload.py", *arguments)}, received=size)
-    return [Row("peak memory, 3 × 16 MiB", "≤", 45, "MiB", [sample.peak for sample in samples["ours"]])]
+    return [Row("peak memory, 3 × 16 MiB", "≤", 45, "MiB", [sample.peak for sample in samples["ours"]], 36)]
 
 
 @measure
@@ -114,7 +116,7 @@ def resume(contest: Contest) -> list[Row]:
     samples = contest.alternate(contest.both(*arguments))
     if contest.server.counters()["post"] != before["post"]:
         raise SystemExit("a chunk was sent that is there")
-    return [Row("tests a second over 0.1.1", "≥", 2.2, "×", ratios(samples, "0.1.1", "ours", "seconds"))]
+    return [Row("tests a second over 0.1.1", "≥", 2.2, "×", ratios(samples, "0.1.1", "ours", "seconds"), 6)]
 
 
 @measure
@@ -131,7 +133,7 @@ def files(contest: Contest) -> list[Row]:
         received=count * 1024,
     )
     measure = f"{count:,} files of 1 KiB over 0.1.1, ulimit -n 256"
-    return [Row(measure, "≥", 2.2, "×", ratios(samples, "0.1.1", "ours", "seconds"))]
+    return [Row(measure, "≥", 2.2, "×", ratios(samples, "0.1.1", "ours", "seconds"), 5)]
 
 
 @measure
@@ -152,9 +154,9 @@ def tls(contest: Contest) -> list[Row]:
         if shutil.which("curl"):
             contenders["curl -T"] = contest.curl("--cacert", authority, "--upload-file", path, f"{server.url}/up")
         samples = contest.alternate(contenders)
-    rows = [Row("TLS 1.3, throughput over 0.1.1", "≥", 1.8, "×", ratios(samples, "0.1.1", "ours", "seconds"))]
+    rows = [Row("TLS 1.3, throughput over 0.1.1", "≥", 1.8, "×", ratios(samples, "0.1.1", "ours", "seconds"), 2.5)]
     if "curl -T" in samples:
-        rows.append(Row("TLS 1.3, wall over curl -T", "≤", 1.35, "×", ratios(samples, "ours", "curl -T", "wall")))
+        rows.append(Row("TLS 1.3, wall over curl -T", "≤", 1.35, "×", ratios(samples, "ours", "curl -T", "wall"), 1.1))
     return rows
 
 
@@ -167,7 +169,7 @@ def bookkeeping(contest: Contest) -> list[Row]:
     chunks = 10000
     samples = contest.alternate({"ours": contest.ours("bookkeeping.py", "chunks", "--chunks", chunks)})
     figures = [(sample.cpu - sample.performing) * 1e6 / chunks for sample in samples["ours"]]
-    return [Row("own bookkeeping per chunk", "≤", 60, "µs", figures)]
+    return [Row("own bookkeeping per chunk", "≤", 60, "µs", figures, 25)]
 
 
 @measure
@@ -188,6 +190,7 @@ def growth(contest: Contest) -> list[Row]:
             16,
             "MiB",
             [last.peak - first.peak for first, _, last in pairs],
+            2,
         ),
         Row(
             f"time per chunk, {sizes[2]:,} over {sizes[1]:,} chunks",
@@ -195,6 +198,7 @@ def growth(contest: Contest) -> list[Row]:
             1.10,
             "×",
             [(last.cpu / sizes[2]) / (middle.cpu / sizes[1]) for _, middle, last in pairs],
+            1.05,
         ),
     ]
 
@@ -207,8 +211,27 @@ def start(contest: Contest) -> list[Row]:
     )
     times = [sample.seconds * 1000 for sample in samples["ours"]]
     return [
-        Row("import over requests and blinker", "≤", 15, "ms", [min(times[i : i + 3]) for i in range(0, len(times), 3)])
+        Row(
+            "import over requests and blinker",
+            "≤",
+            15,
+            "ms",
+            [min(times[i : i + 3]) for i in range(0, len(times), 3)],
+            5,
+        )
     ]
+
+
+@measure
+def receiver(contest: Contest) -> list[Row]:
+    """What ``resumable serve`` takes, beside nginx."""
+    return receiver_rows(contest)
+
+
+@measure
+def long_link(contest: Contest) -> list[Row]:
+    """Links with a delay and a loss, in network namespaces of their own."""
+    return long_link_rows(contest)
 
 
 def peer_interpreter() -> Path:
@@ -238,8 +261,8 @@ def main() -> int:
     """Measure, print the table, and return 1 when a figure is not what it must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measures", nargs="*", metavar="measure", help=f"any of: {', '.join(MEASURES)}")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, less material: a look, not a verdict")
-    parser.add_argument("--rounds", type=int, help="how many pairs (default 7, with --quick 3)")
+    parser.add_argument("--quick", action="store_true", help="less material: a look, not a verdict")
+    parser.add_argument("--rounds", type=int, default=3, help="how many pairs (default 3)")
     parser.add_argument("--directory", help="where the files to send are made (default: memory, else the disk)")
     arguments = parser.parse_args()
     if unknown := set(arguments.measures) - set(MEASURES):
@@ -248,8 +271,7 @@ def main() -> int:
     rows: list[Row] = []
     with serving() as server, material_directory(arguments.directory) as material:
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        rounds = arguments.rounds or (3 if arguments.quick else 7)
-        contest = Contest(rounds, arguments.quick, server, material, peer, environment)
+        contest = Contest(arguments.rounds, arguments.quick, server, material, peer, environment)
         try:
             for name, function in MEASURES.items():
                 if not arguments.measures or name in arguments.measures:
@@ -258,7 +280,9 @@ def main() -> int:
                     print(file=sys.stderr)
         finally:
             versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("requests", "urllib3", "blinker"))
-            print(f"CPython {platform.python_version()}, {versions}, {os.cpu_count()} cores, {rounds} rounds\n")
+            print(
+                f"CPython {platform.python_version()}, {versions}, {os.cpu_count()} cores, {arguments.rounds} rounds\n"
+            )
             print(table(rows))
     return 0 if all(row.passed for row in rows) else 1
 

@@ -193,12 +193,14 @@ def serve_tls(listener: socket.socket, counters: Counters, certificate: str) -> 
 
 
 def main() -> None:
-    """Listen on a free port of the loopback, print the port, serve."""
+    """Listen, print the port, serve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tls", metavar="CERTIFICATE", help="a PEM file with the private key and the chain")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="any free one by default")
     arguments = parser.parse_args()
     counters = Counters()
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+    with socket.create_server((arguments.host, arguments.port), backlog=128) as listener:
         print(listener.getsockname()[1], flush=True)
         if arguments.tls:
             serve_tls(listener, counters, arguments.tls)

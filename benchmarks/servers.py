@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -33,6 +33,7 @@ ROOT = HERE.parent
 MIB = 1024 * 1024
 THREADS = "32"
 TICKS = os.sysconf("SC_CLK_TCK")
+NEEDED = ("cheroot", "multipart", "requests", "blinker", "click", "rich")
 PEERS = ("cheroot", "waitress", "granian", "gunicorn")
 LONGEST = 45.0
 """Seconds for which a slow client is watched."""
@@ -98,8 +99,10 @@ class Running:
         """A connection to it."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=LONGEST)
 
-    def load(self, kind: str, connections: int, count: int, size: int) -> dict[str, float]:
-        """What ``load.py`` says, and `cpu`, the seconds of processor time that the server used."""
+    def load(self, kind: str, connections: int, count: int, size: int, *, keep: bool = False) -> dict[str, float]:
+        """What ``load.py`` says, and `cpu`, the seconds of processor time that the server used.
+
+        What was stored is removed afterwards, unless it is to `keep` it."""
         identifier = f"{kind}-{time.monotonic_ns()}"
         command = [sys.executable, str(HERE / "load.py"), str(self.port), kind, str(connections), str(count), str(size)]
         before = self.cpu()
@@ -107,21 +110,32 @@ class Running:
         if done.returncode:
             raise SystemExit(f"exit status {done.returncode} of {' '.join(command)} against {self.name}")
         cpu = self.cpu() - before
-        shutil.rmtree(self.uploads)
-        self.uploads.mkdir()
+        if not keep:
+            shutil.rmtree(self.uploads)
+            self.uploads.mkdir()
         return {**json.loads(done.stdout), "cpu": cpu}
 
 
 @contextmanager
-def running(name: str, python: Path, material: Path) -> Iterator[Running]:
-    """Start a server; it ends with the block."""
+def running(
+    name: str,
+    python: Path,
+    material: Path,
+    commands: Mapping[str, tuple[str, ...]] = COMMANDS,
+    prepare: Callable[[int, Path], None] | None = None,
+) -> Iterator[Running]:
+    """Start a server, after `prepare` with its port and its directory; it ends with the block."""
     uploads = Path(tempfile.mkdtemp(dir=material))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    command = [str(python), *(part.format(port=port, uploads=uploads) for part in COMMANDS[name])]
+    if prepare is not None:
+        prepare(port, uploads)
+    words = [part.format(port=port, uploads=uploads) for part in commands[name]]
+    command = words if os.path.isabs(words[0]) else [str(python), *words]
     environment = {**os.environ, "UPLOADS": str(uploads), "PYTHONPATH": f"{ROOT}:{material}", "TMPDIR": str(material)}
-    log = None if COMMANDS[name][: len(OURS)] == OURS else subprocess.DEVNULL
-    with subprocess.Popen(command, env=environment, cwd=material, stdout=subprocess.DEVNULL, stderr=log) as process:
+    with subprocess.Popen(
+        command, env=environment, cwd=material, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         server = Running(name, process.pid, port, uploads)
         deadline = time.monotonic() + 30
         while True:
@@ -272,7 +286,7 @@ def interpreter() -> Path:
     python = directory / "bin" / "python"
     done = directory / "done"
     if not done.exists():
-        same = [f"{name}=={metadata.version(name)}" for name in ("cheroot", "multipart", "requests", "blinker")]
+        same = [f"{name}=={metadata.version(name)}" for name in NEEDED]
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *same, *PEERS[1:]], check=True)
         done.touch()

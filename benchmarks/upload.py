@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--chunk-size", type=int, default=1024 * 1024)
     parser.add_argument("--test-chunks", action="store_true")
     parser.add_argument("--open-files", type=int)
+    parser.add_argument("--congestion-control", help="what this library chooses, or none")
     arguments = parser.parse_args()
     if arguments.open_files:
         open_files(arguments.open_files)
@@ -28,6 +29,9 @@ def main() -> None:
     options: dict[str, Any] = {"chunk_size": arguments.chunk_size, "test_chunks": arguments.test_chunks}
     first = resumable.__version__ == "0.1.1"
     if not first:
+        if arguments.congestion_control:
+            control = arguments.congestion_control
+            options["congestion_control"] = None if control == "none" else control
         options["trust_tests"] = True  # the server says that every chunk is there, also the one that cannot be
     reported = itertools.count()
 
