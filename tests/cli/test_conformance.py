@@ -17,6 +17,8 @@ from support.scripted_server import Answer, Request, ScriptedServer, answer
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.testing import CHECKS
 
+pytestmark = pytest.mark.once
+
 ONE = "--only", "small-file"
 
 

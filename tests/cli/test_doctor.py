@@ -19,6 +19,8 @@ from support.terminal import Terminal
 
 from resumable.receiver import FileStore, Receiver, Server
 
+pytestmark = pytest.mark.once
+
 MIB = 1024 * 1024
 
 
@@ -107,7 +109,6 @@ def test_a_question_never_sends_a_chunk(run: Run) -> None:
         assert {request.method for request in server.requests} == {"GET"}
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("serve", "what", "prescription"),
     [
@@ -325,7 +326,6 @@ def limited(most: int, serve: Step, *, cut: bool = False) -> Step:
     return step
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize(
     ("most", "rules", "typed", "prescription"),

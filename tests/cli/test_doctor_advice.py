@@ -23,6 +23,8 @@ from support.scripted_server import Answer, Request, ScriptedServer, Step, answe
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.receiver.server.wsgi import Application
 
+pytestmark = pytest.mark.once
+
 Make = Callable[..., Path]
 
 KIB = 1024
@@ -87,7 +89,6 @@ class Foreign:
         return 200
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("settings", "storing", "most", "flags", "size"),
     [

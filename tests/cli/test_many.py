@@ -80,7 +80,7 @@ def test_memory_does_not_grow_with_the_file(work: Path, sink: str, memory: Memor
 
 
 def test_memory_for_thousands_of_files_is_that_of_their_names(work: Path, sink: str, memory: Memory) -> None:
-    files = sized(2000, 10_000)
+    files = sized(1000, 10_000)
     for folder, count in (("few", 100), ("many", files)):
         (work / folder).mkdir()
         for number in range(count):
@@ -92,7 +92,7 @@ def test_memory_for_thousands_of_files_is_that_of_their_names(work: Path, sink: 
 
 
 def test_the_screen_keeps_moving_while_thousands_of_files_arrive(work: Path, server: Server, received: Path) -> None:
-    count = sized(500, 10_000)
+    count = sized(300, 10_000)
     files = {f"many/{number:05}.txt": b"%d" % number for number in range(count)}
     (work / "many").mkdir()
     for name, content in files.items():

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.scripted_server import PATIENCE, ScriptedServer
+from support.sizes import sized
 
 import resumable
 from resumable import (
@@ -539,12 +540,12 @@ def test_receivers_come_and_go_on_other_threads_while_signals_are_sent(wire: Scr
             thread.start()
         session.on("chunk_success", lambda chunk: heard.append(chunk.index))
         try:
-            session.add_file(make(size=300)).wait(PATIENCE)
+            session.add_file(make(size=100)).wait(PATIENCE)
         finally:
             over.set()
             for thread in threads:
                 thread.join()
-    assert sorted(heard) == list(range(300))
+    assert sorted(heard) == list(range(100))
 
 
 # -- late handlers -------------------------------------------------------------------------------------------------
@@ -595,7 +596,7 @@ def test_a_late_handler_is_told_that_a_file_was_cancelled(wire: ScriptedServer, 
 
 
 def test_a_late_handler_is_told_of_the_stored_chunks_first_and_of_each_once(wire: ScriptedServer, make: Make) -> None:
-    for trial in range(15):
+    for trial in range(sized(5, 15)):
         heard: list[int] = []
         order: list[str] = []
         with Resumable(wire.url, chunk_size=10, simultaneous_uploads=4, test_chunks=False) as session:

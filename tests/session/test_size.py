@@ -24,7 +24,7 @@ from resumable.transport.body import ChunkBody
 MEBIBYTE = 1 << 20
 TEBIBYTE = 1 << 40
 
-COUNT = int(os.environ.get("RESUMABLE_CHUNKS", "20000"))
+COUNT = int(os.environ.get("RESUMABLE_CHUNKS", "10000"))
 """Chunks of the largest file that is sent here; RESUMABLE_CHUNKS=1000000 takes minutes."""
 FEW = 5_000
 """Chunks of the file that it is compared with."""
