@@ -14,6 +14,7 @@ from .errors import UploadCancelled, WaitTimeout
 from .session import Result, Resumable
 from .sources.base import expand_home
 from .sources.shard import Shard
+from .sources.url import find_urls, is_url
 
 if TYPE_CHECKING:
     import threading
@@ -127,6 +128,9 @@ def _add(
     wanted = None if shard is None else Shard.of(shard)
     for item in sources:
         _raise_if_cancelled(cancel)
+        if is_url(item):
+            _add_urls(session, item, relative_path, wanted)
+            continue
         path = os.path.abspath(expand_home(os.fsdecode(item))) if isinstance(item, (str, os.PathLike)) else None
         name = None if path is None else os.path.basename(path)
         if path is not None and os.path.isdir(path):
@@ -144,6 +148,13 @@ def _add(
             if not wanted.takes(name):
                 continue
         session.add_file(item, relative_path)
+
+
+def _add_urls(session: Resumable, url: str, relative_path: str | PurePath | None, wanted: Shard | None) -> None:
+    found = [(url, relative_path)] if relative_path is not None else [(one, path) for one, path, _ in find_urls(url)]
+    for one, path in found:
+        if wanted is None or wanted.takes(PurePath(path).as_posix()):
+            session.add_file(one, path)
 
 
 def _raise_if_cancelled(cancel: threading.Event | None) -> None:

@@ -104,8 +104,8 @@ class Restrictions:
         identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
         if identifier is not None:
             return _checked_identifier(identifier)
-        if source.mtime_ns:
-            return identifiers.default(source.size, path, source.mtime_ns)
+        if source.version:
+            return identifiers.default(source.size, path, source.version)
         # Only its content tells a source without a time from another one of its name and size.
         return identifiers.without_time(source.path, path) if isinstance(source, BytesSource) else None
 

@@ -230,6 +230,11 @@ class Source(ABC):
     mtime_ns: int
     path: Any
 
+    @property
+    def version(self) -> int | str:
+        """What tells this version from others of the same name and size; 0 if nothing but the content does."""
+        return self.mtime_ns
+
     @abstractmethod
     def open(self) -> Reader:
         """Open a reader for the calling thread. Raises SourceChanged, or SourceError if the source is gone."""

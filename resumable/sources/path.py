@@ -1,4 +1,4 @@
-"""What is uploaded: a path, an object with open() and stat(), a binary file, bytes, or a stream.
+"""What is uploaded: a path, a URL, an object with open() and stat(), a binary file, bytes, or a stream.
 
 :func:`make_source` examines a source once, and refuses at once what cannot be uploaded. A path is opened when it is
 first read and closed after, so that thousands of files need few descriptors. A stream of unknown length is copied to
@@ -29,6 +29,7 @@ from .base import (
     refuse_unless_countable,
 )
 from .stream import BytesSource, file_source, seek_and_read
+from .url import is_url, url_source
 
 __all__ = ["Reader", "Source", "make_source"]
 
@@ -50,8 +51,8 @@ _KINDS = {
 
 
 def make_source(source: Any, *, name: str | None = None) -> Source:
-    """Make the source for a path (text or os.PathLike), an object with ``open()`` and ``stat()``, a binary file, bytes,
-    or a binary stream.
+    """Make the source for a path (text or os.PathLike), a URL that fsspec reads, an object with ``open()`` and
+    ``stat()``, a binary file, bytes, or a binary stream.
 
     ``~`` is the user's home. A seekable file is uploaded from its first byte, wherever its position is, and must not be
     used by others meanwhile; a stream is read from where it is to its end, now; ``bytearray`` and ``memoryview`` are
@@ -63,6 +64,8 @@ def make_source(source: Any, *, name: str | None = None) -> Source:
     with as_source_errors(name or kind):
         if isinstance(source, (bytes, bytearray, memoryview)):
             return BytesSource(named(name, source), bytes(source))
+        if is_url(source):
+            return url_source(source, name)
         if isinstance(source, (str, os.PathLike)) and not is_remote(source):
             return _path_source(source, name)
         if callable(getattr(source, "read", None)):

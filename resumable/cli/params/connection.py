@@ -66,7 +66,10 @@ def split_target(context: click.Context, words: Sequence[str]) -> tuple[tuple[st
 
 def is_target(word: str) -> bool:
     """Return whether the word is a URL, or the name of an endpoint."""
-    return "://" in word or (split_endpoint(word) is not None and not os.path.lexists(word))
+    if "://" in word:
+        # The scheme of a target may name a transport: http+unix. Others are those of sources.
+        return word.partition("://")[0].partition("+")[0].lower() in ("http", "https")
+    return split_endpoint(word) is not None and not os.path.lexists(word)
 
 
 def connection_of(

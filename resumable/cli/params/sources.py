@@ -14,6 +14,7 @@ import pathspec
 from ...errors import SourceError
 from ...sources.directory import walk
 from ...sources.shard import Shard
+from ...sources.url import find_urls, is_url
 
 __all__ = ["STREAM", "Found", "Rules", "Selection", "find", "is_missing"]
 
@@ -127,6 +128,10 @@ def _typed(source: str, selection: Selection) -> Iterator[Found | SourceError]:
     path = source if base is None or source == "" else os.path.join(base, source)
     if source == STREAM:
         yield Found(STREAM, selection.stream_name, None)
+    elif is_url(source):
+        for url, name, size in find_urls(source):
+            if not rules.excludes(name):
+                yield Found(url, name, size)
     elif not os.path.lexists(path) and glob.has_magic(source):
         yield from _matches(source, selection)
     elif base is None:
