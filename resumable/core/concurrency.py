@@ -10,11 +10,13 @@ have left this machine, and a little for each answer, so that small files count,
 some windows, of which the first does not count, and compares the rates. More uploads stay only if they bring a part of
 what they would if each brought as much as those before: a quarter up to the usual number, half beyond it. Otherwise as
 many stay as their gain is worth. The first trials double the number. Later ones, after a rest that grows while nothing
-is found, try a few more and a few less in turn, with longer windows.
+is found, try a few more and a few less in turn, with longer windows. If packets wait before a full line then, more
+uploads have to bring half, too: what they gain there, others who use the line may lose.
 
 * Few are few enough for everybody, so less than that is tried only if answers come so quickly that it is the threads of
   this process that wait for each other; and less stays only if it is not slower.
-* The number never exceeds what the server said, or else what browsers do. If the way is long and loses packets, it may.
+* The number never exceeds what the server said, or else what browsers do. If the way is long and loses packets although
+  the line is not full, it may.
 * If a chunk would take so long that servers lose their patience, because so many share a slow line, there are no more.
 * If the server has too much to do, or a request is lost while others get through, the number falls at once, and for a
   while it stays below what was too much.
@@ -70,6 +72,12 @@ LATER = 4
 FADING = 0.7
 """How much of what earlier windows brought counts in the next."""
 
+QUEUE = 0.25
+"""The part of a round trip that packets wait in a queue before the line if that is full."""
+
+LEAST_QUEUE = 0.005
+"""Seconds in a queue that nobody minds."""
+
 NOTICEABLE = 1.05
 """By how much a few uploads have to be faster than fewer."""
 
@@ -88,11 +96,17 @@ TWICE_WITHIN = 10.0
 
 class Flow(NamedTuple):
     """What the connections tell. ``departed``: bytes of chunks under way that have left this machine. ``round_trip``:
-    seconds, None if nobody knows. ``lossy``: packets were lost."""
+    seconds at best, None if nobody knows; now each takes ``queue`` seconds longer. ``lossy``: packets were lost."""
 
     departed: int = 0
     round_trip: float | None = None
     lossy: bool = False
+    queue: float = 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether packets wait before the line because that has no room for more."""
+        return self.queue >= max(LEAST_QUEUE, QUEUE * (self.round_trip or 0.0))
 
 
 class ConcurrencyController:
@@ -111,7 +125,7 @@ class ConcurrencyController:
         self._got_through = False
         self._lost_at = -math.inf
         self._round_trip: float | None = None
-        self._lossy = False
+        self._lossy = self._full = False
         self._size = 0
         self._pace = 0.0
         # The window.
@@ -180,6 +194,7 @@ class ConcurrencyController:
     def measure(self, flow: Flow, now: float) -> None:
         """Take in what the connections tell, and perhaps change the number."""
         self._lossy = self._lossy or flow.lossy
+        self._full = flow.full
         self._round_trip = flow.round_trip or self._round_trip
         work = self._work + flow.departed
         quick = self._seconds < QUICK * self._answers
@@ -246,7 +261,7 @@ class ConcurrencyController:
         most = MOST
         if self._said is not None:
             most = self._said
-        elif not self._lossy or self._round_trip is None or self._round_trip < LONG_WAY:
+        elif not self._lossy or self._full or self._round_trip is None or self._round_trip < LONG_WAY:
             most = USUAL
         if now < self._too_many_until:
             most = min(most, self._too_many - 1)
@@ -257,10 +272,10 @@ class ConcurrencyController:
         assert self._before is not None
         (number, before), tried = self._before, self.slots
         if tried > number:
-            kept = _worth(number, tried, rate / before)
+            kept = self._worth(number, tried, rate / before)
         else:
             # Fewer are kept if the others were not worth anything.
-            kept = tried if _worth(tried, number, before / rate) == tried else number
+            kept = tried if self._worth(tried, number, before / rate) == tried else number
         if kept == tried:
             self._change(tried)
             self._rest = REST
@@ -285,10 +300,10 @@ class ConcurrencyController:
         self._try_at = now + self._rest
         self._rest = min(2 * self._rest, 8 * REST)
 
-
-def _worth(few: int, many: int, gain: float) -> int:
-    """Return how many uploads are worth it, if ``many`` of them are ``gain`` times as fast as ``few``."""
-    if many <= FEW:
-        return many if gain >= NOTICEABLE else few
-    part = 4 if many <= USUAL else 2
-    return max(few, min(many, int(few * (1 + part * (gain - 1)) + 1e-9)))
+    def _worth(self, few: int, many: int, gain: float) -> int:
+        """Return how many uploads are worth it, if ``many`` of them are ``gain`` times as fast as ``few``."""
+        if many <= FEW:
+            return many if gain >= NOTICEABLE else few
+        contended = self._full and not self._doubling
+        part = 2 if many > USUAL or contended else 4
+        return max(few, min(many, int(few * (1 + part * (gain - 1)) + 1e-9)))

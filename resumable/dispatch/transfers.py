@@ -116,12 +116,14 @@ class Transfers:
     def flow(self) -> Flow:
         """Return what the connections of the transfers tell."""
         controls = [transfer.control for transfer in self._live.values()]
+        departed = sum(control.departed for control in controls)
         known = [info for info in map(RequestControl.tcp_info, controls) if info is not None]
-        return Flow(
-            departed=sum(control.departed for control in controls),
-            round_trip=min((info.least_round_trip for info in known), default=None),
-            lossy=any(info.segments_resent for info in known),
-        )
+        if not known:
+            return Flow(departed)
+        least = min(info.least_round_trip for info in known)
+        # A queue before the line is the same for all: what makes one of them wait is something else.
+        queue = max(min(info.round_trip for info in known) - least, 0.0)
+        return Flow(departed, least, any(info.segments_resent for info in known), queue)
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
         """Return the controls of these leases, without those that are over."""

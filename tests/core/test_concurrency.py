@@ -82,6 +82,7 @@ def test_it_doubles_while_that_pays_up_to_the_usual_number(bench: Bench) -> None
         (16, None, Flow(0, 0.05, lossy=True)),
         (10, None, Flow(0, 0.05, lossy=True)),
         (6, None, Flow(0, 0.05)),
+        (6, None, Flow(0, 0.05, lossy=True, queue=0.05)),
         (6, None, Flow(0, 0.01, lossy=True)),
         (6, None, Flow(0, None, lossy=True)),
         (4, 4, Flow(0, 0.05, lossy=True)),
@@ -115,6 +116,16 @@ def test_beyond_the_usual_number_each_brings_half_of_its_part(bench: Bench) -> N
     assert bench.window(2) == 12
     bench.window(2)
     assert bench.window(2.6) == 9
+
+
+@pytest.mark.parametrize(("queue", "kept"), [(0.0, 6), (0.004, 6), (0.02, 3), (0.05, 3)])
+def test_on_a_full_line_each_has_to_bring_half_of_its_part_later(bench: Bench, queue: float, kept: int) -> None:
+    """Three others use the line, and lose what more uploads gain. A short queue is nothing to anybody."""
+    flow = Flow(round_trip=0.05, queue=queue)
+    bench.window(1, flow=flow)
+    seen = [bench.window(2 / (1 + 3 / bench.controller.slots), flow=flow) for _ in range(60)]
+    assert seen[0] == 6
+    assert max(seen[30:], key=seen[30:].count) == kept
 
 
 def test_later_a_few_are_taken_away_to_see_whether_they_are_missed(bench: Bench) -> None:
@@ -258,6 +269,16 @@ def test_a_long_line_of_which_the_system_tells_nothing_gets_the_usual_number() -
     """Nobody knows that it loses packets."""
     run = Simulation(Line(rate=FAST, each=0.47e6, lossy=True, told=False), MIB).run(60)
     assert run.most == USUAL
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+@pytest.mark.parametrize(("rate", "round_trip"), [(FAST, 0.01), (FAST, 0.05), (5e6, 0.05), (2.5e6, 0.15)])
+def test_another_who_uses_the_line_keeps_a_quarter(rate: float, round_trip: float, lossy: bool) -> None:
+    """After a minute. It gets as much as one upload, and loses packets when they make the line full."""
+    run = Simulation(Line(rate=rate, others=1, round_trip=round_trip, lossy=lossy), MIB).run(60)
+    before = run.taken
+    run.run(120)
+    assert run.taken - before >= 0.245 * rate * 120
 
 
 def test_a_satellite_gets_the_usual_number() -> None:

@@ -21,14 +21,16 @@ BACKOFF = 0.5
 class Line:
     """What lies between. Rates are bytes a second, times are seconds.
 
-    ``rate``: what all uploads share; ``each``: what one connection gets at most. ``round_trip``, of which a chunk waits
-    for two. ``work``: what a chunk takes of this process, one at a time, and ``quarrel``: how much longer that takes
-    for each other upload. ``workers`` of the server take ``service`` for a chunk; one more than ``busy_above`` chunks
-    at once is refused, one more than ``broken_above`` is cut off; a chunk that takes longer than ``patience`` is lost.
-    ``told``: the system tells of round trips and losses. ``step`` is the time between two looks.
+    ``rate``: what all uploads share, and ``others`` with them, each of which takes as much as an upload; ``each``: what
+    one connection gets at most. If the rate is used up, a queue of a round trip waits before the line. ``round_trip``,
+    of which a chunk waits for two. ``work``: what a chunk takes of this process, one at a time, and ``quarrel``: how
+    much longer that takes for each other upload. ``workers`` of the server take ``service`` for a chunk; one more than
+    ``busy_above`` chunks at once is refused, one more than ``broken_above`` is cut off; a chunk that takes longer than
+    ``patience`` is lost. ``told``: the system tells of round trips and losses. ``step`` is the time between two looks.
     """
 
     rate: float = math.inf
+    others: int = 0
     each: float = math.inf
     round_trip: float = 0.05
     lossy: bool = False
@@ -55,7 +57,7 @@ class _Upload:
 
 class Simulation:
     """Uploads of chunks of ``size`` over the line, as many as the controller wants. ``numbers`` is how many there were
-    by time, ``failures`` how many failed, ``done`` the bytes that arrived."""
+    by time, ``failures`` when some failed, ``done`` the bytes that arrived, ``taken`` those of others."""
 
     def __init__(self, line: Line, size: int, *, most: int | None = 16, first: int = 3) -> None:
         self.line = line
@@ -65,6 +67,7 @@ class Simulation:
         self.numbers: list[tuple[float, int]] = []
         self.failures: list[float] = []
         self.done = 0
+        self.taken = 0.0
         self._attempts = 0
         self._live: list[_Upload] = []
         self._seen = False
@@ -78,8 +81,10 @@ class Simulation:
             self.now += self.line.step
             if self.now >= self.controller.measure_at and self._seen:
                 departed = sum(int(upload.sent) for upload in self._live)
-                told = self.line.round_trip if self.line.told else None
-                self.controller.measure(Flow(departed, told, self.line.lossy and self.line.told), self.now)
+                line, told = self.line, self.line.told
+                least = line.round_trip if told else None
+                queue = line.round_trip if told and self._full else 0.0
+                self.controller.measure(Flow(departed, least, line.lossy and told, queue), self.now)
             number = self.controller.slots
             if not self.numbers or self.numbers[-1][1] != number:
                 self.numbers.append((self.now, number))
@@ -103,6 +108,12 @@ class Simulation:
             if low <= number <= high:
                 inside += max(end - max(start, since), 0.0)
         return inside / (self.now - since)
+
+    @property
+    def _full(self) -> bool:
+        """Whether more is sent than the line takes, so that a queue as long as a round trip waits before it."""
+        takers = sum(upload.stage == "send" for upload in self._live) + self.line.others
+        return takers > 0 and self.line.rate < takers * self.line.each
 
     def _fill(self) -> None:
         while len(self._live) < self.controller.slots:
@@ -129,6 +140,8 @@ class Simulation:
         step, self._seen = line.step, False
         self._work(step / (1 + line.quarrel * (len(live) - 1)))
         sending = [upload for upload in live if upload.stage == "send"]
+        if line.others:
+            self.taken += line.others * step * min(line.each, line.rate / (len(sending) + line.others))
         for upload in list(live):
             if upload.stage in ("wait", "failed"):
                 upload.left -= step
@@ -138,7 +151,7 @@ class Simulation:
                     live.remove(upload)
         for upload in sending:
             self._seen = True
-            upload.sent += step * min(line.each, line.rate / len(sending))
+            upload.sent += step * min(line.each, line.rate / (len(sending) + line.others))
             if upload.sent >= upload.size:
                 upload.sent, upload.stage, upload.left = upload.size, "serve", line.service
         served = [upload for upload in live if upload.stage == "serve"]
