@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from .adder import FileAdder
 from .asynchronous import AsyncSession
+from .attempts.messages import origin
 from .attempts.runner import LeaseRunner
 from .background import BackgroundAdding
 from .core.concurrency import FEW, MOST
@@ -168,6 +169,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             wanted=self.signals.has_receivers,
             deliver=checked.deliver,
             clock=clock,
+            place=origin(checked.target) if isinstance(checked.target, str) else "",
             throttle=checked.throttle_progress_callbacks,
             completion_delay=checked.completion_delay,
             handling=self.signals.handling,

@@ -17,6 +17,7 @@ uploads have to bring half, too: what they gain there, others who use the line m
   this process that wait for each other; and less stays only if it is not slower.
 * The number never exceeds what the server said, or else what browsers do. If the way is long and loses packets although
   the line is not full, it may.
+* Sessions of a process that upload to the same place share that.
 * If a chunk would take so long that servers lose their patience, because so many share a slow line, there are no more.
 * If the server has too much to do, or a request is lost while others get through, the number falls at once, and for a
   while it stays below what was too much.
@@ -96,12 +97,14 @@ TWICE_WITHIN = 10.0
 
 class Flow(NamedTuple):
     """What the connections tell. ``departed``: bytes of chunks under way that have left this machine. ``round_trip``:
-    seconds at best, None if nobody knows; now each takes ``queue`` seconds longer. ``lossy``: packets were lost."""
+    seconds at best, None if nobody knows; now each takes ``queue`` seconds longer. ``lossy``: packets were lost.
+    ``sessions``: how many share the number, this one included."""
 
     departed: int = 0
     round_trip: float | None = None
     lossy: bool = False
     queue: float = 0.0
+    sessions: int = 1
 
     @property
     def full(self) -> bool:
@@ -126,6 +129,7 @@ class ConcurrencyController:
         self._lost_at = -math.inf
         self._round_trip: float | None = None
         self._lossy = self._full = False
+        self._sessions = 1
         self._size = 0
         self._pace = 0.0
         # The window.
@@ -195,6 +199,7 @@ class ConcurrencyController:
         """Take in what the connections tell, and perhaps change the number."""
         self._lossy = self._lossy or flow.lossy
         self._full = flow.full
+        self._share(flow.sessions, now)
         self._round_trip = flow.round_trip or self._round_trip
         work = self._work + flow.departed
         quick = self._seconds < QUICK * self._answers
@@ -210,6 +215,13 @@ class ConcurrencyController:
         self._answers, self._seconds = 0, 0.0
         length = QUICK_WINDOW if quick else max(WINDOW, ROUND_TRIPS * (self._round_trip or 0.0))
         self.measure_at = now + min(length if self._doubling else LATER * length, LONGEST_WINDOW)
+
+    def _share(self, sessions: int, now: float) -> None:
+        """Keep to a part of the number if other sessions need it, too."""
+        self._sessions = sessions
+        most = self._ceiling(now)
+        if sessions > 1 and self.slots > most:
+            self._change(most)
 
     @property
     def _steady(self) -> bool:
@@ -265,7 +277,7 @@ class ConcurrencyController:
             most = USUAL
         if now < self._too_many_until:
             most = min(most, self._too_many - 1)
-        return min(most, self._most)
+        return min(max(most // self._sessions, 1), self._most)
 
     def _conclude(self, rate: float, now: float) -> None:
         """End the trial: keep as many as are worth it, and go on in the same direction if all of them are."""

@@ -76,8 +76,8 @@ class FileStatus(NamedTuple):
 
 
 class Dispatcher:
-    """Commands and facts of one session. ``perform`` does one lease's work, ``emit`` emits one notice. Every method may
-    be called by any thread, and raises StateError in the child of a fork.
+    """Commands and facts of one session. ``perform`` does one lease's work, ``emit`` emits one notice; ``place`` is
+    where requests go. Every method may be called by any thread, and raises StateError in the child of a fork.
 
     A command that takes an ``entry`` is for that file, or without one for the session.
     """
@@ -91,6 +91,7 @@ class Dispatcher:
         wanted: Callable[[str], bool],
         deliver: Any,
         clock: Callable[[], float],
+        place: str,
         throttle: float,
         completion_delay: float,
         handling: Callable[[], bool],
@@ -108,6 +109,7 @@ class Dispatcher:
             shared,
             self._delivery,
             self._completion,
+            place=place,
             throttle=throttle,
             need_workers=lambda: self._workers.grow(),
         )

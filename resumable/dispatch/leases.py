@@ -20,6 +20,7 @@ from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected
 from .completion import Completion
 from .delivery import LINGER, Delivery
+from .neighbours import Neighbours
 from .registry import FileEntry
 from .shared_state import SharedState
 from .transfers import Transfer
@@ -37,8 +38,9 @@ Perform = Callable[[Transfer, BeginSend], Outcome]
 
 
 class LeaseManager:
-    """The half of a session that its workers call. ``throttle`` is the minimum seconds between two notices of progress
-    while the bytes of one chunk flow. ``need_workers()`` is called when there may be too few of them."""
+    """The half of a session that its workers call. ``place`` is where it uploads to, ``throttle`` the minimum seconds
+    between two notices of progress while the bytes of one chunk flow. ``need_workers()`` is called when there may be
+    too few of them."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class LeaseManager:
         delivery: Delivery,
         completion: Completion,
         *,
+        place: str,
         throttle: float,
         need_workers: Callable[[], None],
     ) -> None:
@@ -58,6 +61,7 @@ class LeaseManager:
         self._transfers = shared.transfers
         self._delivery = delivery
         self._completion = completion
+        self._neighbours = Neighbours(place)
         self._throttle = throttle
         self._need_workers = need_workers
         self._waiting = 0
@@ -144,7 +148,8 @@ class LeaseManager:
         """Let the core see how fast bytes flow, and return whether there are more slots then. The caller holds the
         lock."""
         slots = self._core.slots
-        self._core.measure(self._transfers.flow(), now)
+        flow = self._transfers.flow()._replace(sessions=self._neighbours.sharing(now))
+        self._core.measure(flow, now)
         if self._core.slots <= slots:
             return False
         self._shared.work.notify_all()

@@ -107,6 +107,15 @@ def test_as_many_stay_as_are_worth_it(bench: Bench, gain: float, kept: int) -> N
     assert bench.window(gain) == kept
 
 
+@pytest.mark.parametrize(("sessions", "most"), [(1, 6), (2, 3), (3, 2), (6, 1), (100, 1)])
+def test_sessions_share_what_one_would_have(bench: Bench, sessions: int, most: int) -> None:
+    """Those that come later, and at its next look the one that had all."""
+    flow = Flow(sessions=sessions)
+    assert max(bench.window(bench.controller.slots) for _ in range(5)) == 6
+    assert [bench.window(bench.controller.slots, flow=flow) for _ in range(3)] == [most] * 3
+    assert max(bench.window(bench.controller.slots) for _ in range(100)) == 6
+
+
 def test_beyond_the_usual_number_each_brings_half_of_its_part(bench: Bench) -> None:
     """From 6 to 12 that is half as much again."""
     bench.controller.limit(MOST)

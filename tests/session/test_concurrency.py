@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from support.pool_server import PoolServer
 from support.scripted_server import PATIENCE, ScriptedServer, holding, lacking
+from support.waiting import eventually
 
 from resumable import Resumable, dialects
+from resumable.dispatch.neighbours import Neighbours
 from resumable.receiver import Receiver, Server
 
 CHUNK = 1000
@@ -90,6 +92,33 @@ def test_a_server_that_takes_few_at_a_time_is_not_crowded(workers: int) -> None:
         upload(server, chunks=60, max_chunk_retries=0)
         assert server.most_at_once <= workers
         assert server.broken == 0
+
+
+def test_sessions_of_a_process_share_the_number() -> None:
+    """The second leaves it to the first to fall to its part."""
+    target = PoolServer(think=lambda number: 0.1, keep_alive=True)
+    with (
+        target as server,
+        Resumable(server.url, chunk_size=10) as first,
+        Resumable(server.url, chunk_size=10) as second,
+    ):
+        first.add_file(bytes(50_000), relative_path="a.bin")
+        eventually(lambda: first.stats.simultaneous_uploads > 3)
+        second.add_file(bytes(50_000), relative_path="b.bin")
+        eventually(lambda: first.stats.simultaneous_uploads <= 3 and second.stats.active > 0)
+        assert second.stats.simultaneous_uploads <= 3
+        for session in (first, second):
+            session.cancel()
+
+
+def test_only_sessions_count_that_were_there_a_moment_ago() -> None:
+    """And that upload to the same place, if that is known."""
+    first, second, elsewhere = Neighbours("http://here:1"), Neighbours("http://here:1"), Neighbours("http://there:1")
+    assert [each.sharing(0.0) for each in (first, second, elsewhere)] == [1, 2, 1]
+    assert first.sharing(10.0) == 2
+    assert first.sharing(16.0) == 1
+    assert second.sharing(17.0) == 2
+    assert [Neighbours("").sharing(17.0) for _ in range(2)] == [1, 1]
 
 
 class Counted(Receiver):
