@@ -13,6 +13,7 @@ from .. import __version__
 from .interruption import Interrupted
 from .output import json_events, report, stats
 from .output.resume_command import program
+from .params import usage
 
 __all__ = ["COMMANDS", "group", "run"]
 
@@ -56,7 +57,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = group.main(typed, prog_name=program(), standalone_mode=False, obj=typed)
-    except click.ClickException as error:
+    except click.ClickException as clicks:
+        error = usage.worded(clicks)
         error.show()
         return _never_begun(typed, error.exit_code, error.format_message())
     except click.Abort:

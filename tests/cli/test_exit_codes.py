@@ -213,7 +213,7 @@ def test_7_or_it_is_by_a_file_that_a_flag_names(run: Run, make: Make, work: Path
     for command in (("upload", "a.bin"), ("doctor",)):
         ran = run(*command, "--cacert", "empty.pem", server.url)
         assert ran.code == 2
-        assert "Invalid value for --cacert: 'empty.pem' cannot be used: it contains no certificate" in ran.text
+        assert "Error: --cacert: 'empty.pem' cannot be used: it contains no certificate" in ran.text
 
 
 @pytest.mark.parametrize(

@@ -151,10 +151,10 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--chunk-size", "big"], "'--chunk-size': 'big' is not a size; write bytes, or 512K, 8M, 1.5G"),
+        (["--chunk-size", "big"], "--chunk-size: 'big' is not a size; write bytes, or 512K, 8M, 1.5G"),
         (["--chunk-size", "0"], "--chunk-size must be an integer ≥ 1, got 0"),
         (["-j", "0"], "--simultaneous-uploads must be an integer ≥ 1 or 'auto', got 0"),
-        (["--retry-for", "soon"], "'--retry-for': 'soon' is not a time; write seconds, or 90s, 5m, 2h, 1d"),
+        (["--retry-for", "soon"], "--retry-for: 'soon' is not a time; write seconds, or 90s, 5m, 2h, 1d"),
         (["--timeout", "1,2,3"], "neither one time nor two"),
         (["--retries", "-1"], "'-1' is not a number; write one, or 'unlimited'"),
         (["--permanent-errors", "4xx"], "'4xx' is not a list of statuses; write them as 200,201"),
@@ -173,7 +173,12 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
         (["--token-file", "nowhere"], "--token-file: No such file or directory: 'nowhere'"),
         (["--token-file", "empty"], "--token-file: the first line of 'empty' is empty"),
         (["--token-file", "x", "--token-env", "HOME"], "pass either --token-file or --token-env, not both"),
-        (["--no-such-flag"], "No such option"),
+        (["--no-such-flag"], "Error: --no-such-flag: there is no such flag"),
+        (["--chunk-sise", "1M"], "Error: --chunk-sise: there is no such flag; did you mean --chunk-size"),
+        (["--chunk-size", "foo"], "Error: --chunk-size: 'foo' is not a size"),
+        (["-j", "foo"], "Error: --simultaneous-uploads: 'foo' is not a number"),
+        (["--progress", "foo"], "Error: --progress: 'foo' is not one of"),
+        (["--yes=3"], "Error: --yes: there is no such flag"),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error_that_says_what_is_allowed(

@@ -294,3 +294,18 @@ def test_doctor_saves_an_endpoint_that_an_upload_takes(run: Run, make: Any, serv
     assert (received / "a.bin").read_bytes() == content
     assert run("doctor", "--yes", "--save", "lab", server.url).code == 2
     assert run("doctor", "--yes", "--save", "lab-2", f"{server.url}?token=s3cret").code == 2
+
+
+def test_doctor_examines_an_endpoint_and_names_it_in_the_command_to_type(
+    run: Run, configure: Configure, work: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "lab-token").write_text("of-lab\n", encoding="utf-8")
+    with Server(Receiver(FileStore(tmp_path / "in", fsync="never"), token="of-lab")) as server:
+        configure(f'[endpoint.lab]\nurl = "{server.url}"\ntoken_file = "{tmp_path}/lab-token"\n')
+        ran = run("doctor", "--yes", "lab:")
+        assert ran.code == 0, ran.text
+        assert "FILE lab:" in ran.text
+        assert "of-lab" not in ran.text
+        ran = run("doctor", "--yes", "--save", "other", "lab:")
+        assert ran.code == 2
+        assert "--save: 'lab:' is an endpoint already" in ran.text

@@ -11,7 +11,6 @@ import click
 
 from ... import OptionError, Resumable
 from ...errors import redact_url
-from ...options import OPTIONS
 from ...transport import congestion
 from ..interruption import InterruptGuard
 from ..output.exit_codes import ExitCode, option_in_words
@@ -19,11 +18,9 @@ from ..output.resume_command import LEFT_OUT, command_again
 from ..output.units import size
 from ..params import types
 from ..params.auth import (
-    authorised,
     certificate_flag,
     certificates,
     token_flags,
-    typed_token,
 )
 from ..params.command import (
     OTHER,
@@ -33,9 +30,10 @@ from ..params.command import (
     console,
     styled,
 )
-from ..params.config import check_new, config_flag, config_path, save_endpoint
-from ..params.flags import DIALECTS, dialect_flag, option_flags, options_from_context
-from ..params.responses import accept_response, response_flags
+from ..params.config import check_new, config_flag, config_path, save_endpoint, split_endpoint
+from ..params.connection import connection_of
+from ..params.flags import dialect_flag, option_flags
+from ..params.responses import response_flags
 from .connectivity import look_at_the_way
 from .diagnosis import Diagnosis
 from .endpoint import settings_of
@@ -65,22 +63,23 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     With --measure it sends chunks for so long instead, and says how fast that is and what limits it. Only a receiver of
     this package is measured: it discards them.
     """
-    options = {**DIALECTS.get(values["dialect"], {}), **options_from_context(context, values)}
-    success = options.get("success_statuses", OPTIONS["success_statuses"].default)
-    options["accept_response"] = accept_response(values["accept"], values["reject"], success)
+    endpoint = split_endpoint(target)
     try:
-        options["headers"] = authorised(options.get("headers", {}), typed_token(context, values))
-        Resumable(target, **options).close()
+        connection = connection_of(context, target, values, {})
+        options = {name: value for name, value in connection.options.items() if name not in ("auto_upload", "part")}
+        Resumable(connection.target, **options).close()
     except OptionError as error:
         raise click.UsageError(option_in_words(error), context) from None
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error), context) from None
     if values["save"]:
         check_new(config_path(values["config"]), values["save"])
+        if endpoint is not None:
+            raise click.UsageError(f"--save: {target!r} is an endpoint already; pass its URL to save another", context)
         if redact_url(target) != target:
             raise click.UsageError("--save: the URL has a secret in it; pass that with --token-file instead", context)
-    with InterruptGuard(), certificates(values["cacert"]):
-        doctor = Doctor(target, options, _typed(context))
+    with InterruptGuard(), certificates(connection.cacert):
+        doctor = Doctor(connection.target, options, _typed(context), target)
         if values["measure"] is not None:
             return doctor.measure(values["measure"])
         code = doctor.run(agreed=values["yes"])
@@ -107,10 +106,11 @@ def _typed(context: click.Context) -> dict[str, list[str]]:
 
 
 class Doctor:
-    """One examination. Findings are printed as they are made."""
+    """One examination. Findings are printed as they are made. ``named`` is how the user calls the target."""
 
-    def __init__(self, target: str, options: dict[str, Any], typed: dict[str, list[str]]) -> None:
+    def __init__(self, target: str, options: dict[str, Any], typed: dict[str, list[str]], named: str) -> None:
         self._target = target
+        self._named = named
         self._options = options
         self._typed = typed
         self._prober = Prober(target, options)
@@ -185,7 +185,7 @@ class Doctor:
     def _again(self, name: str, *words: str, target: str | None = None) -> str:
         """Return a command line with the flags that were typed and these words."""
         given = [word for written in self._typed.values() for word in written]
-        return command_again([name, *given, *words, target or self._target])
+        return command_again([name, *given, *words, target or self._named])
 
     def save(self, path: Path, name: str) -> None:
         """Write what works into the configuration file, without secrets. Raises UsageError if it cannot be written."""
@@ -214,7 +214,7 @@ class Doctor:
         which = "Uploads of small files" if self._diagnosis.limited else "Uploads"
         what = f"{which} work with {'these flags' if flags else 'the defaults'}. Type:"
         words = [word for written in flags.values() for word in written]
-        again = command_again(["upload", *words, "FILE", self._target])
+        again = command_again(["upload", *words, "FILE", self._named])
         secret = f"   (with what belongs in place of {LEFT_OUT})" if LEFT_OUT in again else ""
         self._console.print(styled((what, "bold"), f" {again}{secret}"), soft_wrap=True)
 

@@ -1,0 +1,25 @@
+"""Word the errors of usage alike: the flag that is wrong, a colon, and what is wrong with it."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["worded"]
+
+
+def worded(error: click.ClickException) -> click.ClickException:
+    """Return an error of click in the words of this program; one that has them already as it is."""
+    flag, text = "", error.message
+    if isinstance(error, click.NoSuchOption):
+        flag, text = error.option_name, "there is no such flag"
+        if error.possibilities:
+            text += f"; did you mean {' or '.join(error.possibilities)}?"
+    elif isinstance(error, click.BadOptionUsage):
+        needs = error.message.endswith("requires an argument.")
+        flag, text = error.option_name, "it needs a value" if needs else error.message
+    elif isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+        hint = error.param_hint or (error.param.get_error_hint(error.ctx) if error.param is not None else "")
+        flag = (hint if isinstance(hint, str) else " / ".join(hint)).rpartition(" / ")[2].strip("'")
+    if not flag or not isinstance(error, click.UsageError):
+        return error
+    return click.UsageError(f"{flag}: {text}", error.ctx)
