@@ -8,9 +8,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from resumable.receiver import Receiver, Server
@@ -23,7 +26,17 @@ Example = Callable[..., Finished]
 MOUNTED = {"django_receiver", "fastapi_receiver", "flask_receiver"}
 """Those that are tested in test_mounting.py."""
 
-TESTED = {"asyncio_upload", "custom_session", "demo", "events", "plugin", "progress_bar", "resume", "simple"}
+TESTED = {
+    "asyncio_upload",
+    "custom_session",
+    "dask_cluster",
+    "demo",
+    "events",
+    "plugin",
+    "progress_bar",
+    "resume",
+    "simple",
+}
 
 
 @pytest.fixture
@@ -160,3 +173,45 @@ def test_the_notebook_runs_in_a_kernel_and_shows_what_it_promises(tmp_path: Path
 def test_demo_ends_with_the_hashes_compared(example: Example) -> None:
     ran = example("demo")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_dask_sends_files_and_parts_though_a_worker_is_killed_on_the_way(tmp_path: Path) -> None:
+    """Its workers are held at their first chunks until one of them is dead."""
+    large, small = tmp_path / "large.bin", tmp_path / "small.bin"
+    large.write_bytes(os.urandom(9 * 1024 * 1024 + 5))
+    small.write_bytes(b"small")
+    begun, killed = threading.Event(), threading.Event()
+    published: list[str] = []
+
+    def hold(record: Any, request: Any) -> None:
+        begun.set()
+        assert killed.wait(60)
+
+    def note(record: Any, request: Any) -> None:
+        published.append(record.relative_path)
+
+    receiver = Receiver(tmp_path / "in", on_upload_started=hold, on_file_received=note)
+    with Server(receiver) as server:
+        command = [sys.executable, str(EXAMPLES / "dask_cluster.py"), server.url, "large.bin", "small.bin"]
+        program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        try:
+            assert begun.wait(100)
+            workers = [
+                process
+                for process in psutil.Process(program.pid).children(recursive=True)
+                if "spawn_main" in " ".join(process.cmdline())
+            ]
+            assert len(workers) == 2
+            workers[0].kill()
+            killed.set()
+            assert program.communicate(timeout=200)[0].splitlines() == [
+                "large.bin: 2 of its parts sent, whole at the server",
+                "small.bin: 1 of its parts sent, whole at the server",
+            ]
+        finally:
+            killed.set()
+            program.kill()
+            program.wait()
+    for path in (large, small):
+        assert (tmp_path / "in" / path.name).read_bytes() == path.read_bytes()
+    assert sorted(published) == ["large.bin", "small.bin"]
