@@ -58,6 +58,7 @@ tables: $(VENV)/cli,server,docs
 # The pictures of README and docs, from real runs. They want chromium and its driver.
 pictures: $(VENV)/all,test
 	cd tests && PYTHONPATH=..:. $(abspath $(BIN))/python ../docs/recording.py
+	cd tests && PYTHONPATH=..:. $(abspath $(BIN))/python ../docs/screenshot.py
 
 # The snapshot of all that is public: a test fails if something of it is gone.
 api: $(VENV)/test

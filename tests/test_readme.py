@@ -13,6 +13,7 @@ import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import click
 import docutils.core
@@ -71,6 +72,7 @@ PROGRAMS = list({block.code: block for block in BLOCKS if block.language == "pyt
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    assert all(block.code.strip() for block in BLOCKS), "a block is indented by four spaces"
     assert {block.language for block in BLOCKS} <= {"console", "html", "ini", "python", "text", "toml"}
 
 
@@ -205,6 +207,14 @@ def test_the_tables_are_those_of_the_rows() -> None:
     for page, rows in (("reference/options.rst", OPTIONS), ("reference/events.rst", EVENTS)):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         assert sorted(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == sorted(rows)
+
+
+def test_the_recording_shows_an_upload_that_is_interrupted_and_resumed() -> None:
+    picture = ElementTree.parse(ROOT / "docs" / "_static" / "terminal.svg")
+    shown = [text for text in picture.itertext() if text.strip()]
+    assert any("Ctrl-C" in text for text in shown)
+    assert any("of 100 chunks" in text for text in shown)
+    assert shown.count("$ resumable upload --limit-rate 20M video.mp4 http://127.0.0.1:8000/") >= 2
 
 
 def test_every_argument_of_an_event_is_explained() -> None:
