@@ -73,6 +73,7 @@ class Attempt:
         self._listed = False
         self._lacking = False
         self._delivered = False
+        self._crowded = False
         self._any_order = False
         self._max_uploads: int | None = None
         self._question: tuple[str, ...] = ()
@@ -109,6 +110,7 @@ class Attempt:
             if self._context.canary.failed(self._question) and not self._ours:
                 return unknown
             reply = self._send_renewing(self._own_test, request)
+            self._crowded = reply.status == 429
             decision = self._present(reply)
             self._lacking = decision is Verdict.MISSING and reply.status in _ABSENT
             if decision is Verdict.FATAL:
@@ -475,6 +477,7 @@ class Attempt:
         proof = outcome.proof if self._proof is Proof.NONE else self._proof
         return outcome._replace(
             lacking=self._lacking,
+            crowded=self._crowded,
             stored=self._stored,
             listed=self._listed,
             believed=self._believed,

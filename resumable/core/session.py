@@ -469,7 +469,7 @@ class SessionCore:
     def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
         file = record.file
         event = _ANSWERS[outcome.kind]
-        costless = record.early or (record.ahead and event is not ChunkEvent.ABSENT)
+        costless = record.early or (record.ahead and (event is not ChunkEvent.ABSENT or outcome.crowded))
         if costless and record.state is not ChunkState.STOPPING and event not in _STORED:
             event = ChunkEvent.WITHDRAWN
         following = record.following(event)
@@ -535,15 +535,15 @@ class SessionCore:
     def _learn(self, record: ActiveChunk, event: ChunkEvent, lease: Lease, outcome: Outcome, now: float) -> None:
         """Take in what the outcome says of how many chunks may be on their way."""
         concurrency = self._concurrency
-        if record.ahead:
-            pass
-        elif event in _STORED:
-            size = lease.end - lease.start if event is ChunkEvent.ACCEPTED else 0
-            concurrency.answered(size, now - record.leased)
-        elif event is ChunkEvent.RETRY:
-            concurrency.failed(record.attempt, self._retries.attempts, now, busy=outcome.busy)
-        else:
-            concurrency.idle()
+        busy = outcome.busy or outcome.crowded
+        if not record.ahead:
+            if busy or event is ChunkEvent.RETRY:
+                concurrency.failed(record.attempt, self._retries.attempts, now, busy=busy)
+            if event in _STORED:
+                size = lease.end - lease.start if event is ChunkEvent.ACCEPTED else 0
+                concurrency.answered(size, now - record.leased)
+            else:
+                concurrency.idle()
         self._slots.count = concurrency.slots
         if outcome.max_uploads is not None:
             self.limit(outcome.max_uploads)

@@ -11,6 +11,7 @@ from support.link_model import Line, Simulation
 
 from resumable.core.concurrency import CAUTION, FEW, MOST, USUAL, ConcurrencyController, Flow
 from resumable.core.records import Lease
+from resumable.core.states import ChunkState
 
 MIB = 1024 * 1024
 NOTHING = Flow()
@@ -395,6 +396,24 @@ def test_a_server_says_how_many_it_likes() -> None:
     assert driver.wait() is None
     driver.answer(leases[2])
     assert len(driver.leases()) == 1
+
+
+def test_a_test_that_is_too_much_for_the_server_is_a_sign() -> None:
+    """There are fewer uploads after one in its turn, and fewer tests after one ahead of it."""
+    driver = Driver(slots=4, most_slots=4, test_chunks=True, connections=6)
+    driver.add(40)
+    driver.upload()
+    driver.answer(driver.lease(), "present")
+    leases = driver.leases()
+    sent = next(lease for lease in leases if not lease.ahead)
+    ahead = next(lease for lease in leases if lease.ahead)
+    driver.answer(ahead, "absent", crowded=True)
+    assert driver.core.slots == 4
+    assert not driver.core.files[1].is_tested(ahead.index)
+    driver.send(sent)
+    driver.answer(sent, "accepted", crowded=True)
+    assert driver.core.slots == 3
+    assert driver.core.chunk_state(1, sent.index)[0] is ChunkState.DONE
 
 
 def test_a_session_that_has_too_little_to_do_learns_nothing() -> None:

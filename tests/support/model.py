@@ -758,6 +758,7 @@ class Walk:
             retry_after=(0.5, 2.0, 1e9)[self.below(3)] if busy and self.random() < 0.4 else None,
             stored=self.ranges(file) if self.random() < (0.5 if request.lease.confirm else 0.05) else (),
             listed=proof is not Proof.NONE and self.random() < 0.2,
+            crowded=not request.sending and self.random() < 0.2,
             ambiguous=request.sending and kind in (K.RETRY, K.STOPPED) and self.random() < 0.5,
             believed=self.claims(request, proof),
             proof=proof,
@@ -848,7 +849,7 @@ class Walk:
             self.allow_any_order(file)
         if outcome.kind is K.ACCEPTED:
             self.slow = self.now - request.leased > 2
-        costless = request.early or (request.lease.ahead and outcome.kind is not K.ABSENT)
+        costless = request.early or (request.lease.ahead and (outcome.kind is not K.ABSENT or outcome.crowded))
         if costless and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
             self.offended = self.offended or request.early
             self.withdrawn += 1
