@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         HookError,
         IncompleteUpload,
         OptionError,
+        PluginError,
         RedirectRefused,
         ResumableError,
         RetriesExhausted,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .file import ResumableChunk, ResumableFile
+    from .hooks import Plugin
     from .protocol import dialects, identifiers
     from .session import Result, Resumable
     from .signals import Subscription
@@ -53,6 +55,8 @@ __all__ = [
     "HookError",
     "IncompleteUpload",
     "OptionError",
+    "Plugin",
+    "PluginError",
     "RedirectRefused",
     "Result",
     "Resumable",
@@ -90,6 +94,7 @@ __version__ = "1.0.0.dev0"
 _HOMES = {
     "ChunkState": ".core.states",
     "FileState": ".core.states",
+    "Plugin": ".hooks",
     "Result": ".session",
     "Resumable": ".session",
     "ResumableChunk": ".file",

@@ -7,6 +7,7 @@
     │   ├── OptionError (ValueError)        an option has a value that is not allowed
     │   ├── UnknownOption (TypeError)       there is no option of this name
     │   ├── UnknownEvent (ValueError)       there is no event of this name
+    │   ├── PluginError (RuntimeError)      a plugin cannot be imported, made or attached
     │   └── StateError (RuntimeError)       the call is not possible in this state; nothing was changed
     ├── FileRejected (ValueError)           a file that the options refuse was not added
     ├── SourceError (OSError)               a source is missing, unreadable, or not a file
@@ -43,6 +44,7 @@ __all__ = [
     "HookError",
     "IncompleteUpload",
     "OptionError",
+    "PluginError",
     "RedirectRefused",
     "ResumableError",
     "RetriesExhausted",
@@ -145,6 +147,17 @@ class UnknownEvent(UsageError, ValueError):
     def __init__(self, event: str, near: Sequence[str] = ()) -> None:
         super().__init__(f"there is no event {event!r}" + _did_you_mean(near))
         self.event = event
+
+
+class PluginError(UsageError, RuntimeError):
+    """A plugin cannot be imported, made or attached. ``plugin`` is its name, ``package`` the package that has it,
+    with its version, None if none has; ``__cause__`` is what it raised, if it did."""
+
+    def __init__(self, plugin: str, package: str | None, problem: str) -> None:
+        whose, advice = (f" of {package}", f"update {package}") if package else ("", "mend it")
+        super().__init__(f"the plugin {plugin!r}{whose} {problem}; {advice}, or leave the plugin out")
+        self.plugin = plugin
+        self.package = package
 
 
 class StateError(UsageError, RuntimeError):
@@ -260,11 +273,13 @@ class IncompleteUpload(UploadError):
 
 
 class HookError(UploadError):
-    """A hook raised, or returned a value that is not allowed. ``__cause__`` is what it raised; ``hook`` is its name."""
+    """A hook raised, or returned a value that is not allowed. ``__cause__`` is what it raised; ``hook`` is its name,
+    and ``plugin`` that of the plugin which raised, None for one of the options."""
 
-    def __init__(self, message: str, *, hook: str, **facts: Any) -> None:
+    def __init__(self, message: str, *, hook: str, plugin: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.hook = hook
+        self.plugin = plugin
 
 
 class UploadFailed(ResumableError):

@@ -5,25 +5,24 @@ worker, and returns a value; the first that returns something other than None de
 HookError of that file, except a SourceError, which says more.
 
 A plugin has a ``name``, a method ``attach(session)`` in which it connects to signals, and any of the hooks as methods.
-Packages offer plugins in the entry-point group ``resumable.plugins``; a session attaches those only when told to
-(``plugins="installed"``).
+See ``plugins`` for where they come from.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from .errors import HookError, OptionError, SourceError
 from .tracebacks import describe_raised
-from .validators import is_async
 
-__all__ = ["HOOKS", "Hooks", "Plugin", "installed_plugins", "resolve_plugins", "run", "takes"]
+__all__ = ["ENTRY_POINT_GROUP", "HOOKS", "Hooks", "Plugin", "package_of", "run", "takes", "version_of"]
 
 ENTRY_POINT_GROUP = "resumable.plugins"
+"""The group in which packages offer plugins."""
 
 HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -56,7 +55,7 @@ def takes(hook: Callable[..., Any], name: str) -> bool:
 
 
 class Plugin(Protocol):
-    """The least that a plugin has; hooks are further methods."""
+    """The least that a plugin has; hooks are further methods, with the signatures in :mod:`resumable.static_types`."""
 
     name: str
 
@@ -71,6 +70,7 @@ class Hooks:
         # What an option gives and what plugins do is replaced in one step, because workers look at it meanwhile.
         self._hooks: dict[str, list[tuple[str, Any]]] = {}
         self._attached: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
+        self._owners = {f"{plugin.name}.{name}": plugin for name in HOOKS for plugin in plugins}
         for name in HOOKS:
             self._attached[name] = [
                 (f"{plugin.name}.{name}", getattr(plugin, name))
@@ -102,7 +102,7 @@ class Hooks:
     def decide(self, name: str, *arguments: Any) -> tuple[Any, str]:
         """Return what :meth:`call` returns, and the label of the hook that decided."""
         for label, hook in self._hooks[name]:
-            value = run(label, hook, *arguments)
+            value = self._run(label, hook, *arguments)
             if value is not None:
                 return value, label
         return None, ""
@@ -112,13 +112,25 @@ class Hooks:
         are made only if there is a hook."""
         values: dict[str, Any] = {}
         for label, hook in self._hooks[name]:
-            value = run(label, hook, *arguments()) if callable(hook) else hook
+            value = self._run(label, hook, *arguments()) if callable(hook) else hook
             if value is None:
                 continue
             if not isinstance(value, Mapping):
                 raise HookError(f"hook {label} returned {type(value).__name__}, not a mapping", hook=label)
             values.update(value)
         return values
+
+    def _run(self, label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
+        """Call :func:`run`. The error of a plugin names its package."""
+        try:
+            return run(label, hook, *arguments)
+        except HookError as error:
+            owner = self._owners.get(label)
+            if owner is not None:
+                error.plugin = owner.name
+                package = package_of(owner)
+                error.hint = f"{f'update {package}' if package else 'mend it'}, or leave the plugin {owner.name!r} out"
+            raise
 
 
 def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
@@ -139,38 +151,19 @@ def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
     return value
 
 
-def installed_plugins() -> list[Plugin]:
-    """Make a plugin of each kind that installed packages offer, in the order of their names.
-
-    An entry point names a class, or a function without arguments, that makes the plugin.
-    """
-    points = sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
-    return [point.load()() for point in points]
-
-
-def resolve_plugins(given: Any) -> list[Plugin]:
-    """Return the plugins that the option asks for, all checked. Raises OptionError for an object that is no plugin."""
-    plugins: Iterable[Plugin] = installed_plugins() if given == "installed" else given
-    checked = list(plugins)
-    for plugin in checked:
-        _check(plugin)
-    return checked
+def package_of(plugin: Any) -> str | None:
+    """Return the installed package that has the plugin, with its version, or None. Takes some milliseconds."""
+    top = type(plugin).__module__.partition(".")[0]
+    for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        package = getattr(point, "dist", None)
+        if package is not None and point.module.partition(".")[0] == top:
+            return version_of(package)
+    try:
+        return version_of(metadata.distribution(metadata.packages_distributions()[top][0]))
+    except (KeyError, metadata.PackageNotFoundError):
+        return None
 
 
-def _check(plugin: Any) -> None:
-    label = getattr(plugin, "name", None)
-    if (
-        not isinstance(label, str)
-        or not label
-        or isinstance(plugin, type)
-        or not callable(getattr(plugin, "attach", None))
-    ):
-        shown = plugin.__qualname__ if isinstance(plugin, type) else type(plugin).__name__
-        raise OptionError("plugins", shown, "objects with a name and a method attach(session)")
-    for hook, arguments in HOOKS.items():
-        method = getattr(plugin, hook, None)
-        if method is not None and not (callable(method) and takes(method, hook)):
-            wanted = f"objects whose hooks take these arguments: {hook}({', '.join(arguments)})"
-            raise OptionError("plugins", label, wanted)
-        if is_async(method):
-            raise OptionError("plugins", label, f"objects whose hooks are not async: {hook}")
+def version_of(package: Any) -> str:
+    """Return name and version of a package."""
+    return f"{package.name} {package.version}"

@@ -530,7 +530,13 @@ class Options:
         "asyncio event loop that runs async handlers. None: the one that runs where the session is made or the handler "
         "connected.",
     )
-    plugins: Any = _row(SESSION, (), None, validators.plugins(), "Plugins to attach to the session.")
+    plugins: Any = _row(
+        SESSION,
+        (),
+        None,
+        validators.plugins(),
+        "Plugins to attach to the session; installed ones by name, or all of them ('installed').",
+    )
     clock: Any = _row(SESSION, None, None, validators.hook(), "callable() that returns monotonic seconds, for tests.")
 
     def __init__(self, **values: Any) -> None:

@@ -29,8 +29,9 @@ from .emitter import Emitter
 from .errors import FileRejected, OptionError, UploadFailed, redact_url
 from .events import EventName
 from .file import Registration, ResumableFile
-from .hooks import Hooks, resolve_plugins
+from .hooks import Hooks
 from .options import Options
+from .plugins import attach, resolve_plugins
 from .progress import Progress
 from .signals import Signals, Subscription
 from .transport.http import RequestsTransport
@@ -185,7 +186,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         self._reported: dict[ResumableFile, Exception] = {}
         watch(self, self._dispatcher.unfinished)
         for plugin in plugins:
-            plugin.attach(self)
+            attach(plugin, self)
 
     # -- adding --------------------------------------------------------------------------------------------------
 

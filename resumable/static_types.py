@@ -17,17 +17,42 @@ if TYPE_CHECKING:
     from .hooks import Plugin
     from .transport.base import Reply, Transport
 
-__all__ = ["Extra", "SessionOptions", "UploadOptions"]
+__all__ = [
+    "AcceptResponse",
+    "ChunkExists",
+    "Extra",
+    "FindUploaded",
+    "GenerateUniqueIdentifier",
+    "MakeExtra",
+    "MakeTarget",
+    "Preprocess",
+    "PreprocessFile",
+    "SessionOptions",
+    "ShouldRetry",
+    "UploadOptions",
+]
 
 Bytes: TypeAlias = "bytes | bytearray | memoryview"
-Extra: TypeAlias = "Mapping[str, Any] | Callable[[ResumableFile, ResumableChunk], Mapping[str, Any] | None] | None"
+
+# The hooks, as options and as methods of plugins. MakeExtra is the one of query and headers, MakeTarget of target.
+AcceptResponse: TypeAlias = "Callable[[Reply], bool | None]"
+ChunkExists: TypeAlias = "Callable[[Reply], bool | None]"
+FindUploaded: TypeAlias = "Callable[[ResumableFile], Iterable[tuple[int, int]] | None]"
+GenerateUniqueIdentifier: TypeAlias = "Callable[[Any, str], str | None]"
+MakeExtra: TypeAlias = "Callable[[ResumableFile, ResumableChunk], Mapping[str, Any] | None]"
+MakeTarget: TypeAlias = "Callable[[list[str]], str]"
+Preprocess: TypeAlias = "Callable[[ResumableChunk], Bytes | None]"
+PreprocessFile: TypeAlias = "Callable[[ResumableFile], Any]"
+ShouldRetry: TypeAlias = "Callable[[Exception, int], bool | None]"
+
+Extra: TypeAlias = "Mapping[str, Any] | MakeExtra | None"
 Callback: TypeAlias = "Callable[[Any, int], object] | None"
 
 
 class SessionOptions(TypedDict, total=False):
     """The options of :class:`~resumable.Resumable` that are given by keyword only."""
 
-    test_target: str | Callable[[list[str]], str] | None
+    test_target: str | MakeTarget | None
     force_chunk_size: bool
     max_connections: int
     file_parameter_name: str
@@ -57,10 +82,10 @@ class SessionOptions(TypedDict, total=False):
     trust_tests: bool
     success_statuses: Iterable[int]
     test_errors_are_permanent: bool
-    preprocess: Callable[[ResumableChunk], Bytes | None] | None
-    preprocess_file: Callable[[ResumableFile], Any] | None
-    find_uploaded: Callable[[ResumableFile], Iterable[tuple[int, int]] | None] | None
-    generate_unique_identifier: Callable[[Any, str], str | None] | None
+    preprocess: Preprocess | None
+    preprocess_file: PreprocessFile | None
+    find_uploaded: FindUploaded | None
+    generate_unique_identifier: GenerateUniqueIdentifier | None
     max_files: int | None
     max_files_error_callback: Callback
     min_file_size: int
@@ -71,9 +96,9 @@ class SessionOptions(TypedDict, total=False):
     file_type_error_callback: Callback
     chunk_retry_interval: float | Callable[[int], float] | None
     retry_for: float | None
-    should_retry: Callable[[Exception, int], bool | None] | None
-    accept_response: Callable[[Reply], bool | None] | None
-    chunk_exists: Callable[[Reply], bool | None] | None
+    should_retry: ShouldRetry | None
+    accept_response: AcceptResponse | None
+    chunk_exists: ChunkExists | None
     limit_rate: int | None
     congestion_control: str | None
     timeout: float | tuple[float | None, float | None] | None
@@ -88,7 +113,7 @@ class SessionOptions(TypedDict, total=False):
     cancel_deletes: bool
     deliver: Literal["manual", "thread"] | Callable[[Callable[[], None]], object] | None
     loop: asyncio.AbstractEventLoop | None
-    plugins: Sequence[Plugin] | Literal["installed"]
+    plugins: Sequence[Plugin | str] | Literal["installed"]
     clock: Callable[[], float] | None
 
 

@@ -364,7 +364,7 @@ def with_method(method: str, allowed: str, *, factory: bool = False) -> Validato
 
 
 def plugins() -> Validator:
-    """Check for plugins."""
+    """Check for plugins and their names."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str):
@@ -373,4 +373,4 @@ def plugins() -> Validator:
             return value
         return tuple(value or ())
 
-    return check, "a sequence of plugins, or 'installed'"
+    return check, "a sequence of plugins and names of installed ones, or 'installed' for all of these"

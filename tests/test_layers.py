@@ -30,8 +30,8 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
-    "adder", "asynchronous", "attempts", "background", "core", "dispatch", "emitter", "file", "hooks", "progress",
-    "session", "simple", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
+    "adder", "asynchronous", "attempts", "background", "core", "dispatch", "emitter", "file", "hooks", "plugins",
+    "progress", "session", "simple", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -45,7 +45,8 @@ BELOW: dict[str, set[str]] = {
     "core": BASE | {"protocol"},
     "sources": BASE | {"protocol"},
     "transport": BASE | {"protocol", "sources"},
-    "hooks": {"errors", "tracebacks", "validators"},
+    "hooks": {"errors", "tracebacks"},
+    "plugins": {"errors", "hooks", "tracebacks", "validators"},
     "dispatch": BASE | {"protocol", "core", "sources", "transport", "hooks"},
     "attempts": BASE | {"protocol", "core", "sources", "transport", "hooks", "dispatch"},
     "progress": {"dispatch"},

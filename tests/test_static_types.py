@@ -68,6 +68,21 @@ def main(url: str, account: requests.Session) -> Result:
     return resumable.upload(["a.bin", "b.bin"], url, simultaneous_uploads=2, file_type="bin", query={"a": 1})
 
 
+class Labels:
+    name = "labels"
+
+    def attach(self, session: Resumable) -> None: ...
+
+    def query(self, file: ResumableFile, chunk: resumable.ResumableChunk) -> dict[str, str]:
+        return {}
+
+
+def plug(url: str) -> None:
+    plugin: resumable.Plugin = Labels()
+    hook: resumable.static_types.MakeExtra = Labels().query
+    Resumable(url, plugins=[plugin, "sha256"], query=hook)
+
+
 async def window(url: str, loop: asyncio.AbstractEventLoop) -> None:
     session = Resumable(url, deliver=loop.call_soon_threadsafe, loop=loop)
     session.add_file("a.bin")
@@ -83,6 +98,7 @@ BAD = {
     'resumable.upload("a", "http://h/", chunk_sizee=5)': "chunk_sizee",
     'resumable.upload("a", "http://h/", chunk_size="1M")': "chunk_size",
     "resumable.uplaod": "uplaod",
+    'Resumable("http://h/", plugins=[object()])': "Plugin",
 }
 
 

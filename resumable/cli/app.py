@@ -17,7 +17,7 @@ from .params import usage
 
 __all__ = ["COMMANDS", "group", "run"]
 
-COMMANDS = ("upload", "status", "watch", "serve", "demo", "doctor", "conformance", "setup")
+COMMANDS = ("upload", "status", "watch", "serve", "demo", "doctor", "conformance", "plugins", "setup")
 
 
 class Group(click.Group):

@@ -199,7 +199,7 @@ class Transfer:
             self._refuse(error)
             return False
         except HookError as error:
-            self._fail(error)
+            self._fail(error, explain(error))
             return False
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -49,21 +50,26 @@ class NotMade(Broken):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [(NotAttached, "KeyError: 'setting'"), (NotMade, "ModuleNotFoundError: No module named")]
+    ("kind", "said", "without"),
+    [
+        (NotAttached, "KeyError: 'setting'", "--no-plugins"),
+        (NotMade, "ModuleNotFoundError: No module named", "--no-plugin=broken"),
+    ],
 )
 def test_a_plugin_that_cannot_be_attached_is_named_and_how_to_go_without(
-    kind: type[Broken], said: str, run: Run, make: Make, server: Server, install: Install, received: Path
+    kind: type[Broken], said: str, without: str, run: Run, make: Make, server: Server, install: Install, received: Path
 ) -> None:
     make()
     install(kind)
     ran = run("upload", "--json", "a.bin", server.url)
     assert ran.code == 2
-    assert f"a plugin failed with {said}" in ran.text
-    assert "(test_plugins.py, line " in ran.text
-    assert "--no-plugins leaves plugins out" in ran.text
+    assert "the plugin 'broken' cannot be " in ran.text
+    assert said in ran.text
+    assert "(test_plugins.py:" in ran.text
+    assert "leave the plugin out with --no-plugin broken" in ran.text
     assert "Traceback" not in ran.err
     assert [event["event"] for event in ran.events] == ["result"]
-    assert run("upload", "--no-plugins", "a.bin", server.url).code == 0
+    assert run("upload", without, "a.bin", server.url).code == 0
     assert list(tree(received)) == ["a.bin"]
 
 
@@ -81,6 +87,7 @@ def test_a_hook_that_raises_fails_its_file(
     ran = run("upload", "--json", *flags, "a.bin", server.url)
     assert ran.code == 1
     assert "ValueError: no database" in ran.text
+    assert "leave the plugin 'broken' out with --no-plugin broken" in ran.text
     assert "Traceback" not in ran.err
     result = ran.events[-1]
     assert (result["event"], result["failed"], len(result["errors"])) == ("result", 1, 1)
@@ -105,3 +112,60 @@ def test_a_handler_that_raises_is_a_note_with_what_it_raised(
     assert "ValueError: no room" in ran.text
     assert "Traceback" not in ran.err
     assert any("ValueError: no room" in event["text"] for event in ran.events if event["event"] == "note")
+
+
+def test_plugins_are_listed_with_what_they_do_and_what_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Labels(Identifies):
+        """Label \x1b[1mwhat is sent.
+
+        More of it.
+        """
+
+        def query(self, file: object, chunk: object) -> None: ...
+
+    package = SimpleNamespace(name="shipped", version="1.0")
+    points = [
+        SimpleNamespace(name="labels", load=lambda: Labels, dist=package),
+        SimpleNamespace(name="broken", load=lambda: NotMade, dist=package),
+    ]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points)
+    ran = run("plugins")
+    assert ran.code == 1
+    assert ran.out.splitlines()[0] == "broken (shipped 1.0)"
+    assert ran.out.splitlines()[2:] == [
+        "labels (shipped 1.0)",
+        "    Label \ufffd[1mwhat is sent.",
+        "    hooks: generate_unique_identifier, query",
+    ]
+    assert "No module named 'missing'" in ran.out
+    broken, labels = map(json.loads, run("plugins", "--json").out.splitlines())
+    assert (broken["name"], broken["package"], broken["hooks"]) == ("broken", "shipped 1.0", [])
+    assert (labels["hooks"], labels["error"]) == (["generate_unique_identifier", "query"], None)
+    del points[1]
+    assert run("plugins").code == 0
+    del points[0]
+    assert "No installed package offers a plugin" in run("plugins").out
+
+
+class Tells(Broken):
+    def attach(self, session: Resumable) -> None:
+        session.on("file_success", lambda file: print(self.name, file.file_name))
+
+
+def test_plugins_are_chosen_by_name(run: Run, make: Make, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*flags: str) -> set[str]:
+        ran = run("upload", "-q", *flags, "a.bin", server.url)
+        assert ran.code == 0, ran.err
+        return {line.split()[0] for line in ran.out.splitlines()}
+
+    make()
+    kinds = {name: type(name, (Tells,), {"name": name}) for name in ("one", "two", "three")}
+    points = [SimpleNamespace(name=name, load=lambda kind=kind: kind) for name, kind in kinds.items()]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points)
+    assert told() == {"one", "two", "three"}
+    assert told("--plugin", "one", "--plugin", "two") == {"one", "two"}
+    assert told("--no-plugin", "one") == {"two", "three"}
+    assert told("--no-plugins", "--plugin", "three") == {"three"}
+    for flag in ("--plugin", "--no-plugin"):
+        ran = run("upload", flag, "four", "a.bin", server.url)
+        assert (ran.code, "installed are one, three, two" in ran.err) == (2, True)

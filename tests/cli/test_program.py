@@ -65,7 +65,7 @@ def test_the_short_help_fits_on_a_screen_and_names_the_full_one(name: str, run: 
 
 @pytest.mark.parametrize("name", ["upload", "status", "watch"])
 def test_the_examples_of_the_help_are_commands(name: str) -> None:
-    context = click.Context(group)
+    context = click.Context(group, help_option_names=["-h", "--help"])
     command = group.get_command(context, name)
     assert isinstance(command, Command)
     for example in command.examples:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import gc
+import hashlib
 import socket
 import threading
 import time
@@ -289,6 +290,32 @@ def _(bench: Bench) -> None:
                 bench.wire.settle()
                 assert {request.number for request in bench.wire.held} == group
                 bench.wire.release()
+
+
+@case("part")
+def _(bench: Bench) -> None:
+    sent = []
+    for part in (None, (1, 2), (2, 2)):
+        before = len(bench.wire.uploads)
+        bench.send(size=100, part=part, chunk_order="free", test_chunks=False)
+        sent.append(sorted(request.number for request in bench.wire.uploads[before:]))
+    assert sent == [[*range(1, 11)], [*range(1, 11, 2)], [*range(2, 11, 2)]]
+
+
+@case("checksum")
+def _(bench: Bench) -> None:
+    assert "resumableChecksum" not in bench.sent().fields
+    request = bench.sent(checksum="md5")
+    assert request.chunk is not None
+    assert request.fields["resumableChunkMd5"] == hashlib.md5(request.chunk).hexdigest()
+
+
+@case("file_checksum")
+def _(bench: Bench) -> None:
+    assert "resumableFileSha256" not in bench.sent().fields
+    request = bench.sent(file_checksum=True)
+    assert request.chunk is not None
+    assert request.fields["resumableFileSha256"] == hashlib.sha256(request.chunk).hexdigest()
 
 
 @case("test_chunks")

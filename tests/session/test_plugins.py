@@ -16,6 +16,7 @@ from resumable import (
     FileState,
     HookError,
     OptionError,
+    PluginError,
     Result,
     Resumable,
     ResumableFile,
@@ -23,7 +24,8 @@ from resumable import (
     SourceChanged,
     SourceError,
 )
-from resumable.hooks import HOOKS, installed_plugins
+from resumable.hooks import HOOKS
+from resumable.plugins import installed_plugins
 
 Make = Callable[..., Path]
 
@@ -165,7 +167,8 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
     assert isinstance(error, HookError)
     assert error.hook == label
     line = broken.__code__.co_firstlineno + 12
-    assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose (test_plugins.py:{line})"
+    advice = "; mend it, or leave the plugin 'one' out" if way == "plugin" else ""
+    assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose (test_plugins.py:{line}){advice}"
     assert isinstance(error.__cause__, ZeroDivisionError)
 
 
@@ -379,10 +382,79 @@ def test_installed_plugins_are_attached_when_told_to_and_new_for_each_session(wi
     assert "x-stamp" not in wire.uploads[1].headers
 
 
-def test_an_installed_plugin_that_cannot_be_loaded_says_so(installed: Path, wire: ScriptedServer) -> None:
-    (installed / "shipped.py").write_text("import does_not_exist\n")
-    with pytest.raises(ModuleNotFoundError, match="does_not_exist"):
-        Resumable(wire.url, plugins="installed")
+@pytest.mark.usefixtures("installed")
+def test_installed_plugins_are_attached_by_name_beside_others(wire: ScriptedServer, make: Make) -> None:
+    with Resumable(wire.url, plugins=["stamp", Whole()]) as session:
+        session.add_file(make())
+    assert not hasattr(session, "audit")
+    assert wire.uploads[0].headers["x-stamp"] == "stamp"
+    with Resumable(wire.url, plugins=["installed", Whole()]) as session:
+        assert hasattr(session, "audit")
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(("name", "said"), [("audti", "did you mean 'audit'?"), ("x", "there are 'audit', 'stamp'")])
+def test_a_plugin_that_is_not_installed_is_refused_with_those_that_are(
+    wire: ScriptedServer, name: str, said: str
+) -> None:
+    with pytest.raises(OptionError, match="plugins must be names of installed plugins") as caught:
+        Resumable(wire.url, plugins=[name])
+    assert said in str(caught.value)
+
+
+BROKEN = {
+    "import": "import does_not_exist\n",
+    "name": "",
+    "constructor": "class Audit:\n    def __init__(self):\n        raise KeyError('setting')\n",
+    "protocol": "class Audit:\n    pass\n",
+    "signature": (
+        "class Audit:\n    name = 'audit'\n    def attach(self, session):\n        pass\n"
+        "    def headers(self):\n        pass\n"
+    ),
+    "attach": (
+        "class Audit:\n    name = 'audit'\n    def attach(self, session):\n        raise ValueError('no \\n room')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", BROKEN)
+def test_an_installed_plugin_that_fails_is_named_with_its_package_and_what_to_do(
+    installed: Path, wire: ScriptedServer, where: str
+) -> None:
+    (installed / "shipped.py").write_text(BROKEN[where])
+    with pytest.raises(PluginError) as caught:
+        Resumable(wire.url, plugins=["audit"])
+    error = caught.value
+    assert (error.plugin, error.package) == ("audit", "shipped 1.0")
+    assert str(error).startswith("the plugin 'audit' of shipped 1.0 ")
+    assert str(error).endswith("; update shipped 1.0, or leave the plugin out")
+    assert "\n" not in str(error)
+    assert (error.__cause__ is None) == (where in ("protocol", "signature"))
+
+
+def test_a_hook_of_an_installed_plugin_that_raises_names_the_package_and_what_to_do(
+    installed: Path, wire: ScriptedServer, make: Make
+) -> None:
+    (installed / "shipped.py").write_text(
+        "class Audit:\n    name = 'audit'\n    def attach(self, session):\n        pass\n"
+        "    def headers(self, file, chunk):\n        raise ValueError('no token')\n"
+    )
+    with Resumable(wire.url, plugins=["audit"]) as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert isinstance(file.error, HookError)
+    assert (file.error.hook, file.error.plugin) == ("audit.headers", "audit")
+    assert "no token" in str(file.error)
+    assert str(file.error).endswith("; update shipped 1.0, or leave the plugin 'audit' out")
+
+
+def test_a_plugin_of_the_program_that_fails_is_named(wire: ScriptedServer) -> None:
+    class Bad(Whole):
+        def attach(self, session: Any) -> None:
+            raise ValueError("no room")
+
+    with pytest.raises(PluginError, match=r"^the plugin 'whole' cannot be attached: ValueError: no room .*; mend it"):
+        Resumable(wire.url, plugins=[Bad()])
 
 
 def test_a_missing_source_made_by_a_hook_fails_the_file(wire: ScriptedServer, make: Make) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import traceback
 from collections.abc import Iterable
 from enum import IntEnum
 
 from ... import (
     AuthenticationRefused,
+    HookError,
     IncompleteUpload,
     OptionError,
+    PluginError,
     RetriesExhausted,
     ServerRefused,
     SourceChanged,
@@ -20,6 +20,7 @@ from ... import (
     UploadError,
 )
 from ...protocol.pages import is_web_page
+from ...tracebacks import describe_raised
 from ...transport.base import TLSFailure
 from ..params.flags import as_flags, flag_of
 from ..params.stdio import UNWRITABLE
@@ -126,7 +127,9 @@ def explain(error: BaseException) -> str:
         start = f"{start.removesuffix(f'({error.ending})')}({as_flags(error.ending)})"
     if isinstance(error, ServerRefused):
         start = start.replace("refused by accept_response", "refused by --reject", 1)
-    if isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
+    if isinstance(error, HookError) and error.plugin is not None and advice:
+        advice = f"{advice} with --no-plugin {error.plugin}"
+    elif isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
         advice = TRUST
     elif isinstance(error, AuthenticationRefused) and "credentials" in advice and error.status != 407:
         advice = f"{advice}; pass them with --token-file, --token-env, --header @FILE or ~/.netrc"
@@ -145,7 +148,8 @@ def option_in_words(error: OptionError) -> str:
 
 
 def plugin_in_words(error: Exception) -> str:
-    """Say what an installed plugin raised when it was loaded or attached, and where."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(where.filename)}, line {where.lineno}"
-    return f"a plugin failed with {type(error).__name__}: {error} ({place}); --no-plugins leaves plugins out"
+    """Return what is wrong with a plugin, and how to go on without it."""
+    if isinstance(error, PluginError):
+        return f"{error} with --no-plugin {error.plugin}"
+    # One that was made may still undo what was checked.
+    return f"the session cannot be made: {describe_raised(error)}; --no-plugins leaves plugins out"

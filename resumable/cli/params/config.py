@@ -208,7 +208,7 @@ def _value(option: str, value: Any, where: str) -> Any:
             raise click.UsageError(f"{where}: there are {', '.join(IDENTIFIERS)}")
         return IDENTIFIERS[value]
     if option == "plugins":
-        return "installed" if value else ()
+        return tuple(value) if isinstance(value, list) else "installed" if value else ()
     if isinstance(value, str) and callable(kind) and not isinstance(kind, (type, click.ParamType)):
         try:
             return kind(value)

@@ -19,6 +19,7 @@ from ..output.exit_codes import option_in_words
 from .auth import NO_TOKEN, Token, authorised, certificate_flag, token_flags, typed_token
 from .config import Endpoint, config_flag, config_path, read_endpoint, split_endpoint
 from .flags import DEFAULTS, DIALECTS, dialect_flag, flag_of, option_flags, options_from_context
+from .plugins import chosen_plugins, plugin_flags
 from .responses import accept_response, response_flags
 
 __all__ = ["URL", "Connection", "connection_flags", "connection_of", "is_target", "split_target"]
@@ -44,6 +45,7 @@ def connection_flags(defaults: Mapping[str, Any] = DEFAULTS) -> list[click.Optio
         config_flag(),
         dialect_flag(),
         *option_flags(defaults),
+        *plugin_flags(),
         *response_flags(),
     ]
 
@@ -82,7 +84,7 @@ def connection_of(
     if named is not None:
         name, prefix = named
         endpoint = read_endpoint(config_path(values["config"]), name)
-    given = options_from_context(context, values)
+    given = {**options_from_context(context, values), **chosen_plugins(values)}
     for name in ("headers", "query"):
         if name in given and name in endpoint.options:
             given[name] = _updated(endpoint.options[name], given[name])

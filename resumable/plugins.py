@@ -1,0 +1,118 @@
+"""Find, load and attach plugins, and say of which package one is that fails.
+
+A plugin has a ``name``, a method ``attach(session)`` in which it connects to signals, and any of the hooks as methods.
+Packages offer plugins in the entry-point group ``resumable.plugins``; a session attaches those that it is told to by
+name, or all of them (``plugins="installed"``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from .errors import OptionError, PluginError
+from .hooks import ENTRY_POINT_GROUP, HOOKS, Plugin, package_of, takes, version_of
+from .tracebacks import describe_raised
+from .validators import is_async
+
+__all__ = ["INSTALLED", "Offer", "attach", "installed_plugins", "offers", "resolve_plugins"]
+
+INSTALLED = "installed"
+"""Stands for all plugins that packages offer."""
+
+
+class Offer(NamedTuple):
+    """A plugin that an installed package offers: its ``name``, and ``package`` with its version, None if
+    that is not known."""
+
+    name: str
+    package: str | None
+    point: Any
+
+    def make(self) -> Plugin:
+        """Import the package and make the plugin. Raises PluginError if that fails, or if it is no plugin.
+
+        An entry point names a class, or a function without arguments, that makes the plugin.
+        """
+        try:
+            factory = self.point.load()
+        except Exception as error:
+            raise self._failed("cannot be imported", error) from error
+        try:
+            plugin: Plugin = factory()
+        except Exception as error:
+            raise self._failed("cannot be made", error) from error
+        if wanted := _lacking(plugin):
+            raise PluginError(self.name, self.package, f"is no plugin: it must be {wanted}")
+        return plugin
+
+    def _failed(self, what: str, error: Exception) -> PluginError:
+        return PluginError(self.name, self.package, f"{what}: {describe_raised(error)}")
+
+
+def offers() -> list[Offer]:
+    """Return what installed packages offer, in the order of the names. Nothing of it is imported."""
+    points = sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
+    return [Offer(point.name, _package(point), point) for point in points]
+
+
+def installed_plugins() -> list[Plugin]:
+    """Make a plugin of each kind that installed packages offer, in the order of their names. Raises PluginError."""
+    return [offer.make() for offer in offers()]
+
+
+def resolve_plugins(given: Any) -> list[Plugin]:
+    """Return the plugins that the option asks for, all checked. Raises PluginError for one that is installed but cannot
+    be made, and OptionError for a name that is not installed and for an object that is no plugin."""
+    asked: Iterable[Any] = (INSTALLED,) if given == INSTALLED else given
+    return [plugin for each in asked for plugin in _resolved(each)]
+
+
+def _resolved(asked: Any) -> Iterator[Plugin]:
+    if not isinstance(asked, str):
+        if wanted := _lacking(asked):
+            label = getattr(asked, "name", None)
+            shown = asked.__qualname__ if isinstance(asked, type) else type(asked).__name__
+            raise OptionError("plugins", label if isinstance(label, str) and label else shown, wanted)
+        yield asked
+        return
+    there = offers()
+    chosen = there if asked == INSTALLED else [offer for offer in there if offer.name == asked]
+    if not chosen and asked != INSTALLED:
+        names = [offer.name for offer in there]
+        near = difflib.get_close_matches(asked, names, 1)
+        known = f"there are {', '.join(map(repr, names))}" if names else "there are none"
+        meant = f"did you mean {near[0]!r}?" if near else f"{known}; install the package that has it"
+        raise OptionError("plugins", asked, f"names of installed plugins ({meant})")
+    yield from (offer.make() for offer in chosen)
+
+
+def attach(plugin: Plugin, session: Any) -> None:
+    """Attach the plugin to the session. Raises PluginError if the plugin raises."""
+    try:
+        plugin.attach(session)
+    except Exception as error:
+        what = f"cannot be attached: {describe_raised(error)}"
+        raise PluginError(plugin.name, package_of(plugin), what) from error
+
+
+def _package(point: Any) -> str | None:
+    package = getattr(point, "dist", None)
+    return None if package is None else version_of(package)
+
+
+def _lacking(plugin: Any) -> str:
+    """Return what is wanted of a plugin that this is not; empty if it is one."""
+    label = getattr(plugin, "name", None)
+    named = isinstance(label, str) and label and not isinstance(plugin, type)
+    if not named or not callable(getattr(plugin, "attach", None)):
+        return "objects with a name and a method attach(session)"
+    for hook, arguments in HOOKS.items():
+        method = getattr(plugin, hook, None)
+        if method is not None and not (callable(method) and takes(method, hook)):
+            return f"objects whose hooks take these arguments: {hook}({', '.join(arguments)})"
+        if is_async(method):
+            return f"objects whose hooks are not async: {hook}"
+    return ""
