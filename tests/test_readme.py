@@ -210,7 +210,7 @@ def test_the_tables_are_those_of_the_rows() -> None:
 
 
 def test_the_recording_shows_an_upload_that_is_interrupted_and_resumed() -> None:
-    picture = ElementTree.parse(ROOT / "docs" / "_static" / "terminal.svg")
+    picture = ElementTree.parse(ROOT / "docs" / "_static" / "terminal.svg").getroot()
     shown = [text for text in picture.itertext() if text.strip()]
     assert any("Ctrl-C" in text for text in shown)
     assert any("of 100 chunks" in text for text in shown)
