@@ -1,7 +1,7 @@
-"""``python -m support.crash_points SCENARIO FSYNC DIRECTORY``: die in the middle of one request, over and over.
+"""``python -m support.crash_points SCENARIO FSYNC EVERY DIRECTORY``: die in the middle of one request, over and over.
 
 A child process does what the scenario says, and kills itself with SIGKILL before its first call of the system; the next
-one does it from the beginning, in another directory, and dies before its second call; and so on, until one survives.
+one does it from the beginning, in another directory, and dies EVERY calls later; and so on, until one survives.
 Written is a line for each: where it died, as the function that made the call and the call, and nothing for the last.
 """
 
@@ -160,7 +160,7 @@ def die_at(number: int, told: int) -> None:
     sys.setprofile(count)
 
 
-def main(name: str, fsync: str, directory: Path) -> None:
+def main(name: str, fsync: str, every: int, directory: Path) -> None:
     scenario = SCENARIOS[name]
     number, died = 0, True
     while died:
@@ -170,7 +170,7 @@ def main(name: str, fsync: str, directory: Path) -> None:
         receiver = receiver_of(store_in(root, fsync, scenario.existing), directory / f"{number}.told")
         child = os.fork()
         if child == 0:
-            die_at(number, sys.stdout.fileno())
+            die_at(1 + every * (number - 1), sys.stdout.fileno())
             scenario.act(receiver, root)
             sys.setprofile(None)
             os._exit(0)
@@ -181,4 +181,4 @@ def main(name: str, fsync: str, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
