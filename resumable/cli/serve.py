@@ -152,6 +152,8 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
             with server:
                 click.echo(server.url)
                 shown.print(_how(directory, server.url, flags), soft_wrap=True)
+                if flags["metrics_port"] is not None:
+                    shown.print(styled(("metrics: ", "green"), server.metrics_url), soft_wrap=True)
                 signals.wait()
         except Interrupted:
             pass
@@ -188,10 +190,10 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
     except OSError as error:
         raise _NoDirectory(f"cannot receive into {directory}: {error.strerror or error}") from error
     metrics = None
-    if flags["metrics"]:
+    if flags["metrics"] or flags["metrics_port"] is not None:
         from ..receiver.metrics import ReceiverMetrics
 
-        metrics = ReceiverMetrics()
+        metrics = ReceiverMetrics(private=not flags["metrics"])
     receiver = Receiver(
         store,
         token=token,
@@ -202,7 +204,7 @@ def _server(directory: str, token: str | None, flags: dict[str, Any]) -> Server:
     )
     for host in flags["allowed_hosts"]:
         receiver.allow_host(host)
-    return Server(receiver, **chosen("host", "port", "processes", "insecure"))
+    return Server(receiver, **chosen("host", "port", "processes", "insecure", "certfile", "keyfile", "metrics_port"))
 
 
 def _tell_what_arrives(server: Server, say: Any) -> None:
@@ -252,8 +254,9 @@ def _how(directory: str, url: str, flags: dict[str, Any]) -> Text:
     if made:
         text.append("\nThe token is for this run only; pass --token-file or --token-env to choose one.")
     if flags["host"] in ("", "0.0.0.0", "::"):
-        port = url.rstrip("/").rpartition(":")[2]
-        text.append(f"\nOthers reach it as http://{strip_control(socket.gethostname())}:{port}/")
+        scheme, _, address = url.rstrip("/").partition("://")
+        port = address.rpartition(":")[2]
+        text.append(f"\nOthers reach it as {scheme}://{strip_control(socket.gethostname())}:{port}/")
     return text
 
 
@@ -274,6 +277,20 @@ command.params.extend(
             default=0,
             section=ACCESS,
             help="Port to listen on.  [default: any]",
+        ),
+        Option(
+            "--certfile",
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            section=ACCESS,
+            help="Speak TLS with this certificate and its chain, in PEM. It is read again when it has changed.",
+        ),
+        Option(
+            "--keyfile",
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            section=ACCESS,
+            help="The key of the certificate, if that file does not have it.",
         ),
         Option("--insecure", is_flag=True, section=ACCESS, help="Accept uploads without a token."),
         Option(
@@ -299,7 +316,14 @@ command.params.extend(
             help="Let clients remove their unfinished uploads. Requires a token.",
         ),
         Option("--page/--no-page", default=True, section=ACCESS, help="Serve a page for browsers at /.  [default: on]"),
-        Option("--page-title", metavar="TEXT", section=ACCESS, help="What the page is called.  [default: Uploads]"),
+        Option(
+            "--page-title",
+            metavar="TEXT",
+            default="Uploads",
+            show_default=True,
+            section=ACCESS,
+            help="What the page is called.",
+        ),
         Option(
             "--dialect",
             type=click.Choice(["resumablejs", "flowjs", "any"]),
@@ -435,6 +459,13 @@ command.params.extend(
             is_flag=True,
             section=SERVER,
             help="Count requests, bytes and times for Prometheus, at /metrics, behind the token if there is one.",
+        ),
+        Option(
+            "--metrics-port",
+            type=click.IntRange(0, 65535),
+            metavar="N",
+            section=SERVER,
+            help="Show /metrics at another port of --host, without token and TLS, and not at --port.",
         ),
         Option(
             "--log-level",

@@ -133,7 +133,7 @@ class Receiver:
     ``signals.file_received``, the application owns the published files: they count as stored, whatever becomes of them,
     until :meth:`forget`, unless the store says otherwise.
 
-    ``metrics`` counts what happens, for Prometheus, and is shown at ``/metrics``.
+    ``metrics`` counts what happens, for Prometheus, and is shown at ``/metrics``, unless it is private.
 
     Requests may be handled in any number of threads, and in any number of processes that share a directory.
     """
@@ -197,8 +197,10 @@ class Receiver:
         if metrics is None:
             self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline)
         else:
-            if tenant is not None and token is None:
-                raise OptionError("metrics", metrics, "None unless there is a token: they are about all tenants")
+            if tenant is not None and token is None and not metrics.private:
+                raise OptionError(
+                    "metrics", metrics, "private, or None, unless there is a token: they are about all tenants"
+                )
             metrics.follow(self.store, self.signals)
             self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline, metrics.timed)
         if on_chunk_received is not None:
@@ -318,7 +320,7 @@ class Receiver:
         self._access.check_token(request)
         if request.method not in _TESTS:
             self._access.check_origin(request)
-        if request.path == _METRICS and self.metrics is not None:
+        if request.path == _METRICS and self.metrics is not None and not self.metrics.private:
             return self.metrics.response()
         tenant = request.call(self._tenant, request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
@@ -338,7 +340,9 @@ class Receiver:
         path, mount = request.path, request.mount.rstrip("/")
         if path in ("", "/"):
             return (*_TESTS, *_UPLOADS, *((_DISCARD,) if self._allow_delete else ()))
-        if path in ("/uploads", _HEALTH) or (path == _METRICS and self.metrics is not None):
+        if path in ("/uploads", _HEALTH) or (
+            path == _METRICS and self.metrics is not None and not self.metrics.private
+        ):
             return _TESTS
         if self._page and page_response(path, self._page_title) is not None:
             return _TESTS

@@ -50,11 +50,15 @@ _REASONS = {
 class ReceiverMetrics:
     """What a receiver counts, in the ``registry`` of prometheus_client that it makes.
 
+    With ``private=True`` the receiver does not show it at ``/metrics``: a :class:`~resumable.receiver.Server` does at
+    its ``metrics_port``, and :meth:`response` returns it.
+
     One belongs to one receiver. If several processes serve it, ``PROMETHEUS_MULTIPROC_DIR`` has to name an empty
     directory before the program starts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, private: bool = False) -> None:
+        self.private = private
         self.registry = prometheus_client.CollectorRegistry()
         given: dict[str, Any] = {"registry": self.registry}
         self._requests = prometheus_client.Counter(

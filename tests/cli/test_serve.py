@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import trustme
 from support.command import ROOT, Run, tree
 from support.terminal import Terminal
 
@@ -312,3 +314,19 @@ def test_the_log_is_a_file_of_json_lines_from_the_level_on_that_was_chosen(tmp_p
     (line,) = (tmp_path / "log").read_text().splitlines()
     facts = json.loads(line)
     assert (facts["level"], facts["logger"], facts["message"]) == ("error", "resumable.receiver.tried", "it failed")
+
+
+def test_it_speaks_tls_and_shows_its_metrics_at_another_port(start: Start, work: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(work / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(work / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(work / "cert.pem")
+    process = start("serve", "--certfile", "cert.pem", "--keyfile", "key.pem", "--metrics-port", "0", "incoming")
+    url = url_of(process)
+    assert url.startswith("https://127.0.0.1:")
+    page = requests.get(url, verify=str(work / "ca.pem"), timeout=60)
+    assert "<title>Uploads</title>" in page.text
+    metrics = lines(process, 3)[-1].removeprefix("metrics: ")
+    assert "resumable_requests_total" in requests.get(metrics, timeout=60).text
+    assert requests.get(f"{url}metrics", verify=str(work / "ca.pem"), timeout=60).status_code == 404

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.client import content, upload
 from support.sample import Sample
 
-from resumable import OptionError
+from resumable import OptionError, StateError
 from resumable.receiver import FileStore, Receiver, Refusal, Request, Server
 from resumable.receiver.metrics import ReceiverMetrics
 
@@ -105,3 +105,21 @@ def test_each_request_is_a_line_of_json_in_the_log_without_its_query(
     assert (facts["method"], facts["path"], facts["status"], facts["received"]) == ("POST", "/", 200, "8")
     assert facts["address"] == "127.0.0.1"
     assert "s3cret" not in line
+
+
+def test_metrics_may_have_a_port_of_their_own(root: Path) -> None:
+    receiver = Receiver(root, tenant=lambda request: "ada", metrics=ReceiverMetrics(private=True))
+    with Server(receiver, metrics_port=0) as server:
+        assert requests.get(f"{server.url}metrics", timeout=PATIENCE).status_code == 404
+        scraped = requests.get(server.metrics_url, timeout=PATIENCE)
+        assert [family.name for family in text_string_to_metric_families(scraped.text)]
+        assert requests.head(server.metrics_url, timeout=PATIENCE).text == ""
+        assert requests.post(server.metrics_url, timeout=PATIENCE).status_code == 405
+        assert requests.get(server.metrics_url.removesuffix("metrics"), timeout=PATIENCE).status_code == 404
+    with pytest.raises(StateError):
+        _ = server.metrics_url
+
+
+def test_a_port_for_metrics_wants_metrics(root: Path) -> None:
+    with pytest.raises(OptionError, match="metrics_port"):
+        Server(root, metrics_port=0)

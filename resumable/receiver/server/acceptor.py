@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from contextlib import closing
@@ -11,8 +12,10 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from .connection import Connection, Limits
+from .exposition import MetricsApplication
 from .handler import Environment, Handler, answer_busy
 from .pressure import Peer, longest_silent
+from .tls import Certificate
 from .wsgi import Application
 
 __all__ = ["Acceptor"]
@@ -31,11 +34,21 @@ _COMPLAIN_EVERY = 60.0
 
 
 class Acceptor:
-    """Serves the connections to ``listening``, a non-blocking socket that several processes may share."""
+    """Serves the connections to ``listening``, a non-blocking socket that several processes may share.
 
-    def __init__(self, listening: socket.socket, application: Application, limits: Limits) -> None:
+    With a ``certificate`` they speak TLS.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        application: Application | MetricsApplication,
+        limits: Limits,
+        certificate: Certificate | None = None,
+    ) -> None:
         self._listening = listening
         self._limits = limits
+        self._certificate = certificate
         self._receiver = application.receiver
         self._environment = Environment(application, listening.getsockname()[:2], lambda: self._stopping)
         self._environment.timeout = int(limits.idle_timeout)
@@ -80,7 +93,10 @@ class Acceptor:
                 sock.close()
                 return True
             self._running[served] += 1
-        thread = threading.Thread(target=self._serve, args=(sock, address, served), name="resumable-connection")
+        context = self._certificate.context() if self._certificate is not None else None
+        thread = threading.Thread(
+            target=self._serve, args=(sock, address, served, context), name="resumable-connection"
+        )
         thread.daemon = True
         try:
             thread.start()
@@ -107,9 +123,9 @@ class Acceptor:
             self._complained = time.monotonic()
             _log.error("cannot accept connections: %s; trying again every %s s", error, _PAUSE)
 
-    def _serve(self, sock: socket.socket, address: Any, served: bool) -> None:
+    def _serve(self, sock: socket.socket, address: Any, served: bool, context: ssl.SSLContext | None) -> None:
         try:
-            with sock, closing(Connection(sock, self._limits)) as connection:
+            with sock, closing(Connection(sock, self._limits, context)) as connection:
                 self._handle(connection, address, served)
         except OSError as error:
             _log.debug("lost the connection to %s: %s", address[0], error)

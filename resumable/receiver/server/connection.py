@@ -6,11 +6,13 @@ import math
 import re
 import selectors
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 
 from ...errors import OptionError
 from ..rate import RateCheck
+from .tls import TLSSocket
 
 __all__ = ["Connection", "HeadTooLong", "Limits", "RequestBody", "TLSAttempt"]
 
@@ -77,23 +79,27 @@ class TLSAttempt(Exception):
 
 
 class Connection:
-    """A connected socket that it owns, used by the one thread that serves it. Only :meth:`abort` is thread-safe."""
+    """A connected socket that it owns, used by the one thread that serves it. Only :meth:`abort` is thread-safe.
 
-    def __init__(self, sock: socket.socket, limits: Limits) -> None:
+    With a ``context`` it speaks TLS.
+    """
+
+    def __init__(self, sock: socket.socket, limits: Limits, context: ssl.SSLContext | None = None) -> None:
         self.limits = limits
-        self._socket = sock
+        self.secure = context is not None
         self._selector = _Selector()
         self._received = bytearray()
         self._answer = bytearray()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(sock, selectors.EVENT_READ)
+        self._socket = sock if context is None else TLSSocket(sock, context)
+        self._selector.register(self._socket, selectors.EVENT_READ)
 
     def read_head(self, patience: float) -> bytes:
         """Read the request line and the header fields, up to and with the empty line behind them.
 
         Return nothing if the client has left, or if no byte arrives within ``patience`` seconds. Raises TimeoutError if
-        the rest does not arrive in time, :class:`HeadTooLong`, and :class:`TLSAttempt`.
+        the rest does not arrive in time, :class:`HeadTooLong`, :class:`TLSAttempt`, and with TLS ``PlainAttempt``.
         """
         received = self._received
         deadline = time.monotonic() + patience
@@ -133,8 +139,8 @@ class Connection:
         while True:
             try:
                 piece = self._socket.recv(size)
-            except BlockingIOError:
-                self._wait(selectors.EVENT_READ, rate)
+            except BlockingIOError as error:
+                self._wait(getattr(error, "event", selectors.EVENT_READ), rate)
             else:
                 rate.moved(len(piece))
                 return piece
@@ -152,8 +158,8 @@ class Connection:
             while sent < len(view):
                 try:
                     count = self._socket.send(view[sent:])
-                except BlockingIOError:
-                    self._wait(selectors.EVENT_WRITE, rate)
+                except BlockingIOError as error:
+                    self._wait(getattr(error, "event", selectors.EVENT_WRITE), rate)
                 else:
                     sent += count
                     rate.moved(count)
@@ -162,7 +168,10 @@ class Connection:
         """Signal the end of the answer, and drop what the client sends until it has finished or time is up."""
         deadline = time.monotonic() + self.limits.linger
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            if isinstance(self._socket, TLSSocket):
+                self._socket.finish()
+            else:
+                self._socket.shutdown(socket.SHUT_WR)
             while time.monotonic() < deadline and self._receive_until(deadline, _DROPPED):
                 pass
         except OSError:
@@ -185,8 +194,8 @@ class Connection:
         while True:
             try:
                 return self._socket.recv(size)
-            except BlockingIOError:
-                self._selector.modify(self._socket, selectors.EVENT_READ)
+            except BlockingIOError as error:
+                self._selector.modify(self._socket, getattr(error, "event", selectors.EVENT_READ))
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._selector.select(left):
                     return None

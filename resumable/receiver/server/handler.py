@@ -26,6 +26,8 @@ except ImportError as error:
 
 from ...protocol.headers import SERVER_HEADER, WIRE_VERSION
 from .connection import Connection, HeadTooLong, RequestBody, TLSAttempt
+from .exposition import MetricsApplication
+from .tls import PlainAttempt
 from .wsgi import Application
 
 __all__ = ["Environment", "Handler", "answer_busy"]
@@ -50,7 +52,9 @@ class Environment(_Server):
     ``stopping()`` says whether the next answer is the last one on its connection.
     """
 
-    def __init__(self, application: Application, address: tuple[str, int], stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, application: Application | MetricsApplication, address: tuple[str, int], stopping: Callable[[], bool]
+    ) -> None:
         super().__init__(address, application, server_name="resumable")
         self.software = "resumable"
         self._stopping = stopping
@@ -103,6 +107,9 @@ class Handler:
             except TLSAttempt:
                 _log.warning("%s tried to connect with TLS; this port speaks HTTP only: use http://", self.remote_addr)
                 request.refuse(400, "This port does not speak TLS: use an http:// URL instead of https://.")
+            except PlainAttempt:
+                _log.warning("%s connected without TLS; this port speaks HTTPS only: use https://", self.remote_addr)
+                request.refuse(400, "This port speaks TLS only: use an https:// URL instead of http://.")
             else:
                 if not head or not self._idle(False):
                     return
@@ -177,6 +184,8 @@ class _Request(HTTPRequest):
     def __init__(self, server: Environment, handler: Handler) -> None:
         super().__init__(server, handler)
         self.header_reader = _Headers(handler.connection.limits.header_count)
+        if handler.connection.secure:
+            self.scheme = b"https"
 
     def answer(self) -> None:
         """Answer the request whose head is in ``rfile`` of the handler."""

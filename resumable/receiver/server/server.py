@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import wait
 from types import TracebackType
@@ -19,11 +20,15 @@ from ...errors import OptionError, StateError
 from ..app import Receiver
 from ..sweeper import sweep_or_log
 from .connection import Limits
+from .exposition import MetricsApplication
 from .processes import Processes
+from .tls import Certificate
 from .wsgi import Application
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .acceptor import Acceptor
 
 __all__ = ["Server"]
 
@@ -32,6 +37,9 @@ _log = logging.getLogger(__name__)
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _BACKLOG = 128
+_SCRAPERS = 16
+"""Connections to the port of the metrics."""
+
 _PAUSE = 1.0
 _LAST = 3.0
 
@@ -42,6 +50,10 @@ class Server:
     ``host`` and ``port`` are where it listens; port 0 is any free one. An address that other machines can reach raises
     OptionError unless the receiver has a token or ``insecure=True`` says that none is wanted. ``limits`` says how much
     clients may use. The store is swept at the start, every ``sweep_every`` seconds, and at the end.
+
+    For TLS, ``certfile`` is a file of PEM with the certificate and its chain, and ``keyfile`` that with its key,
+    unless it is in the same file. Both are read again within a minute after they have changed. At ``metrics_port`` of
+    the same host, ``/metrics`` is shown without a token and without TLS, for metrics that are private or not.
 
     With more than one of ``processes``, requests are answered by that many children, which share the socket and the
     store. They are forked, so start the server before threads that may hold a lock; callbacks of the receiver run in
@@ -58,6 +70,9 @@ class Server:
         processes: int = 1,
         limits: Limits | None = None,
         sweep_every: float = 3600.0,
+        certfile: str | os.PathLike[str] | None = None,
+        keyfile: str | os.PathLike[str] | None = None,
+        metrics_port: int | None = None,
     ) -> None:
         self.receiver = receiver if isinstance(receiver, Receiver) else Receiver(receiver)
         self.limits = limits or Limits()
@@ -71,6 +86,15 @@ class Server:
             )
         if sweep_every <= 0:
             raise OptionError("sweep_every", sweep_every, "more than 0")
+        if keyfile is not None and certfile is None:
+            raise OptionError("keyfile", os.fspath(keyfile), "given only with a certfile")
+        if metrics_port is not None and self.receiver.metrics is None:
+            raise OptionError("metrics_port", metrics_port, "given only for a receiver with metrics")
+        self._certificate: Certificate | None = None
+        if certfile is not None:
+            self._certificate = Certificate(os.fspath(certfile), None if keyfile is None else os.fspath(keyfile))
+        self._metrics_bind = None if metrics_port is None else (host, metrics_port)
+        self._metrics_listening: socket.socket | None = None
         self._bind = (host, port)
         self._processes = processes
         self._sweep_every = sweep_every
@@ -89,20 +113,45 @@ class Server:
     @property
     def url(self) -> str:
         """The URL for uploads from this machine. Raises StateError if it is not running."""
+        return self._url("http" if self._certificate is None else "https", self.port)
+
+    @property
+    def metrics_url(self) -> str:
+        """The URL of the metrics. Raises StateError if it is not running, or has no ``metrics_port``."""
+        if self._metrics_listening is None:
+            raise StateError("return the URL of the metrics", "they are not served")
+        return self._url("http", int(self._metrics_listening.getsockname()[1])) + "metrics"
+
+    def _url(self, scheme: str, port: int) -> str:
         host = _WILDCARDS.get(self._bind[0], self._bind[0])
-        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+        return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
     def start(self) -> Self:
-        """Start to accept connections. Raises OSError if it cannot listen on the address."""
+        """Start to accept connections.
+
+        Raises OSError if it cannot listen on the address, and OptionError if the certificate cannot be read.
+        """
         if self._listening is not None:
             raise StateError("start the server", "it is running")
         from .acceptor import Acceptor  # needs cheroot, which the rest of the package does not
 
-        self._listening = _listen(*self._bind)
+        if self._certificate is not None:
+            self._certificate.context()
+        listening = _listen(*self._bind)
+        if self._metrics_bind is not None:
+            try:
+                self._metrics_listening = _listen(*self._metrics_bind)
+            except BaseException:
+                listening.close()
+                raise
+        self._listening = listening
         self._life, self._ours = socket.socketpair()
         self._allow_names()
-        connections = Acceptor(self._listening, Application(self.receiver), self.limits)
-        serve = partial(connections.run, self._life)
+        acceptors = [Acceptor(listening, Application(self.receiver), self.limits, self._certificate)]
+        if self._metrics_listening is not None and self.receiver.metrics is not None:
+            shown = MetricsApplication(self.receiver, self.receiver.metrics)
+            acceptors.append(Acceptor(self._metrics_listening, shown, replace(self.limits, max_connections=_SCRAPERS)))
+        serve = partial(_serve, acceptors, self._life)
 
         def serve_as_child() -> None:
             # The end that only the parent keeps is closed when the parent dies, however it dies.
@@ -138,9 +187,10 @@ class Server:
         self._running.clear()
         sweep_or_log(self.receiver.sweep)
         atexit.unregister(self.stop)
-        for sock in (self._ours, self._life, self._listening):
-            sock.close()
-        self._listening = None
+        for sock in (self._ours, self._life, self._listening, self._metrics_listening):
+            if sock is not None:
+                sock.close()
+        self._listening = self._metrics_listening = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -186,6 +236,16 @@ class Server:
             children.fork()
         except OSError:
             _log.exception("cannot start a server process")
+
+
+def _serve(acceptors: list[Acceptor], life: socket.socket) -> None:
+    """Serve all of them until the other end of ``life`` is closed."""
+    others = [threading.Thread(target=each.run, args=(life,), daemon=True) for each in acceptors[1:]]
+    for thread in others:
+        thread.start()
+    acceptors[0].run(life)
+    for thread in others:
+        thread.join()
 
 
 def _is_loopback(host: str) -> bool:
