@@ -131,7 +131,7 @@ def main() -> None:
         load = os.getloadavg()[0]
         figures = measure(arguments.rounds)
         said = (
-            f"200 Mbit/s, files of 4 to 64 MiB, medians of {arguments.rounds} rounds, {time.strftime('%Y-%m-%d')}, "
+            f"200 Mbit/s, files of 4 to 64 MiB, rounds: {arguments.rounds}, {time.strftime('%Y-%m-%d')}, "
             f"{os.cpu_count()} cores, load {load:.1f} at the beginning"
         )
         FIGURES.write_text(json.dumps({"said": said, "figures": figures}, indent=1) + "\n")

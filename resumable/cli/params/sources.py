@@ -7,14 +7,15 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
-
-import pathspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import SourceError
 from ...sources.directory import walk
 from ...sources.shard import Shard
 from ...sources.url import find_urls, is_url
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 __all__ = ["STREAM", "Found", "Rules", "Selection", "find", "is_missing"]
 
@@ -36,18 +37,17 @@ class Rules:
     """
 
     def __init__(self, exclude: Iterable[str] = (), links: str = "follow", include: Iterable[str] = ()) -> None:
-        self._excluded = pathspec.GitIgnoreSpec.from_lines(exclude)
-        included = pathspec.GitIgnoreSpec.from_lines(include)
-        self._included = included if len(included) else None
+        self._excluded = _spec(exclude)
+        self._included = _spec(include)
         self._links = links
 
     def excludes(self, relative_path: str, *, directory: bool = False) -> bool:
         """Return whether the path is left out, and if it is a directory all that is in it."""
         if not directory:
             left_out = self._included is not None and not self._included.match_file(relative_path)
-            return left_out or self._excluded.match_file(relative_path)
+            return left_out or (self._excluded is not None and self._excluded.match_file(relative_path))
         # The walk asks about the directory itself: the last rule for it decides, as with "*", "!*/", "!*.jpg".
-        for pattern in reversed([*self._excluded.patterns]):
+        for pattern in reversed([*self._excluded.patterns] if self._excluded is not None else []):
             if pattern.include is not None and pattern.match_file(f"{relative_path}/"):
                 return pattern.include
         return False
@@ -62,6 +62,17 @@ class Rules:
         if self._links == "error":
             raise SourceError(path, "it is a link, and --links is error")
         return False
+
+
+def _spec(lines: Iterable[str]) -> GitIgnoreSpec | None:
+    """Return the rules in these lines, None if there are none."""
+    lines = [*lines]
+    if not lines:
+        return None
+    import pathspec  # most uploads have no rules, and need not wait for it
+
+    spec = pathspec.GitIgnoreSpec.from_lines(lines)
+    return spec if len(spec) else None
 
 
 class Selection(NamedTuple):
