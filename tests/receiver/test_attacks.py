@@ -12,6 +12,7 @@ import socket
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -81,18 +82,13 @@ def attacked(attack: Attack) -> AttackedServer:
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
     """What the calls return, made by as many threads that begin together."""
     barrier = threading.Barrier(len(calls))
-    results: list[Any] = [None] * len(calls)
 
-    def run(position: int, call: Callable[[], Any]) -> None:
+    def run(call: Callable[[], Any]) -> Any:
         barrier.wait(60)
-        results[position] = call()
+        return call()
 
-    threads = [threading.Thread(target=run, args=numbered) for numbered in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return results
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
 
 
 def test_01_an_identifier_is_never_a_path(attacked: AttackedServer) -> None:
@@ -221,7 +217,7 @@ def test_05_a_directory_that_turns_into_a_link_in_between_is_not_followed(attack
     try:
         answers = [
             attacked.send(Sample(identifier=str(number), relative_path=f"folder/{number}"))[-1]
-            for number in range(sized(60, 200))
+            for number in range(sized(20, 200))
         ]
     finally:
         stop.set()
@@ -325,7 +321,7 @@ def test_11_what_the_first_request_said_cannot_be_changed(attacked: AttackedServ
 
 @pytest.mark.once
 def test_12_the_last_two_chunks_at_once_finish_the_file_once(attacked: AttackedServer) -> None:
-    rounds = sized(150, 1000)
+    rounds = sized(40, 1000)
     received: list[str] = []
     attacked.receiver.signals.file_received.connect(
         lambda sender, record: received.append(record.identifier), weak=False

@@ -27,7 +27,7 @@ from resumable.receiver import FileStore, Receiver, Request
 
 pytestmark = pytest.mark.unmeasured
 
-ROUNDS = sized(100, 1000)
+ROUNDS = sized(40, 1000)
 """How often the shortest of the races are run."""
 
 
@@ -90,7 +90,7 @@ def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
     store = FileStore(root, fsync="never", stale_after=0)
     receiver = Receiver(store)
     swept = 0
-    for attempt in range(sized(30, 100)):
+    for attempt in range(sized(15, 100)):
         sample = Sample(os.urandom(100), 20, identifier=f"{attempt}", relative_path=f"{attempt}")
         assert sample.send(receiver, 1) == [200]
 

@@ -128,7 +128,7 @@ def run_module(name: str, *arguments: str, before: Sequence[str] = ()) -> str:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         encoding="utf-8",
-        timeout=100,
+        timeout=280,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
