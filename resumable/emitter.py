@@ -79,6 +79,7 @@ class Emitter:
                 assert notice.index is not None
                 chunk = file._chunk(notice.index)
                 chunk._message = notice.message or ""
+                chunk._response = notice.response
                 arguments.append(chunk)
                 senders = (chunk, *senders)
             elif argument == "ratio":

@@ -348,12 +348,13 @@ class ResumableChunk:
     and raise IndexError for a chunk that is not in it.
     """
 
-    __slots__ = ("__weakref__", "_message", "file", "index")
+    __slots__ = ("__weakref__", "_message", "_response", "file", "index")
 
     def __init__(self, file: ResumableFile, index: int) -> None:
         self.file = file
         self.index = index
         self._message = ""
+        self._response: Reply | None = None
 
     @property
     def start(self) -> int:
@@ -444,6 +445,12 @@ class ResumableChunk:
     def message(self) -> str:
         """Return the server's last answer about the chunk, if this handle existed when it came; else an empty text."""
         return self._message
+
+    @property
+    def response(self) -> Reply | None:
+        """The server's last answer about the chunk, with ``status``, ``headers`` (their names are in lower case),
+        ``text`` and ``json()``, if this handle existed when it came, as in handlers; else None."""
+        return self._response
 
     def progress(self, relative: bool = False) -> float:
         """Return which part of the chunk is sent, 0 to 1; 1 only if the server has it, and 0 if it failed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .file import FileCore
 from .records import Effects, Notice
@@ -23,9 +24,9 @@ class EffectCollector:
         self._released: list[int] = []
 
     def add(self, event: str, file: FileCore | None = None, index: int | None = None, *,
-             message: str | None = None, extra: tuple[object, ...] = ()) -> None:  # fmt: skip
+             message: str | None = None, extra: tuple[object, ...] = (), response: Any = None) -> None:  # fmt: skip
         """Add a notice of the event."""
-        self._notices.append(Notice(event, None if file is None else file.key, index, message, extra))
+        self._notices.append(Notice(event, None if file is None else file.key, index, message, extra, response))
 
     def progress(self, file: FileCore | None = None) -> None:
         """Add that bytes of the file, and so of the session, moved or stopped moving; without a file, the session's."""
@@ -33,10 +34,10 @@ class EffectCollector:
             self._notices.append(file.progress)
         self._notices.append(_PROGRESS)
 
-    def stored(self, file: FileCore, index: int, message: str | None) -> None:
-        """Add that the server has the chunk."""
+    def stored(self, file: FileCore, index: int, message: str | None, response: Any = None) -> None:
+        """Add that the server has the chunk, as it said in its response."""
         self._notices += (
-            Notice("chunk_success", file.key, index, message),
+            Notice("chunk_success", file.key, index, message, response=response),
             file.progress if message is None else Notice("file_progress", file.key, None, message),
             _PROGRESS,
         )

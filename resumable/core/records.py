@@ -130,13 +130,15 @@ class Outcome(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """An event to emit, and the file and chunk that it is about. ``extra`` are further arguments."""
+    """An event to emit, and the file and chunk that it is about. ``extra`` are further arguments, ``response`` the
+    answer that brought it about."""
 
     event: str
     file: int | None = None
     index: int | None = None  # type: ignore[assignment]
     message: str | None = None
     extra: tuple[object, ...] = ()
+    response: Any = None
 
 
 class Ending(NamedTuple):

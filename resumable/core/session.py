@@ -510,7 +510,8 @@ class SessionCore:
                 due = self._retries.may_ask(record.due)
             facts = outcome.error, max(record.retries, 1), max(due - now, 0.0)
             if not record.confirm:
-                self.effects.add("chunk_retry", file, lease.index, message=outcome.message, extra=facts)
+                said = {"message": outcome.message, "response": outcome.response}
+                self.effects.add("chunk_retry", file, lease.index, extra=facts, **said)
             self.effects.add("file_retry", file, extra=facts)
             return
         del self._slots.live[lease.id]
@@ -605,7 +606,7 @@ class SessionCore:
         if found:
             self.bytes_skipped += size
             self._probes.found()
-        self.effects.stored(file, lease.index, outcome.message)
+        self.effects.stored(file, lease.index, outcome.message, outcome.response)
         if new:
             self._queue.add(file)
         if file.unfinished and (file.asked or not skipped):
@@ -696,7 +697,7 @@ class SessionCore:
         self._end(file, refused=not outcome.busy)
         self._stop(file)
         if index is not None:
-            self.effects.add("chunk_error", file, index, message=outcome.message)
+            self.effects.add("chunk_error", file, index, message=outcome.message, response=outcome.response)
         for event in ("file_error", "error"):
             self.effects.add(event, file, message=outcome.message)
         if self.policy.fail_fast:

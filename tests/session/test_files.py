@@ -18,6 +18,7 @@ from resumable import (
     FileState,
     OptionError,
     Resumable,
+    ResumableChunk,
     ResumableFile,
     RetriesExhausted,
     ServerRefused,
@@ -577,3 +578,28 @@ def test_a_file_has_the_answer_with_its_status_and_headers(wire: ScriptedServer,
         session.join(PATIENCE, raise_errors=False)
     assert failed.response is not None
     assert (failed.response.status, failed.response.text) == (403, "no")
+
+
+def test_a_chunk_has_the_answer_to_it_in_its_handlers(wire: ScriptedServer, make: Make) -> None:
+    statuses = iter([503, 200, 200, 403])
+    wire.behave = lambda request: (next(statuses), '{"n": 1}', {"X-Number": str(request.number)})
+    heard: list[tuple[str, int, int, Any, str]] = []
+
+    def hear(event: str, chunk: ResumableChunk) -> None:
+        assert chunk.response is not None
+        answer = chunk.response
+        heard.append((event, chunk.number, answer.status, answer.json(), answer.headers["x-number"]))
+
+    options: dict[str, Any] = {"test_chunks": False, "simultaneous_uploads": 1, "chunk_retry_interval": 0}
+    with Resumable(wire.url, chunk_size=5, **options) as session:
+        for event in ("chunk_success", "chunk_retry", "chunk_error"):
+            session.on(event, lambda chunk, *_, event=event: hear(event, chunk))
+        file = session.add_file(make(size=15))
+        session.join(PATIENCE, raise_errors=False)
+    assert heard == [
+        ("chunk_retry", 1, 503, {"n": 1}, "1"),
+        ("chunk_success", 1, 200, {"n": 1}, "1"),
+        ("chunk_success", 2, 200, {"n": 1}, "2"),
+        ("chunk_error", 3, 403, {"n": 1}, "3"),
+    ]
+    assert file.chunks[0].response is None, "this handle was not there when it came"
