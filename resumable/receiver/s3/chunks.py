@@ -12,6 +12,7 @@ from ..store.tombstone import with_offsets
 from .body import StreamedBody, new_digest
 from .bucket import Bucket
 from .failures import Missing, PreconditionFailed
+from .recent import RecentChunks, copied
 
 __all__ = ["DIGEST_SIZE", "ChunkList", "Chunks", "differing"]
 
@@ -73,9 +74,13 @@ class ChunkList:
 
 
 class Chunks:
-    """The chunk objects of one upload. ``home`` is the prefix of all objects of its key."""
+    """The chunk objects of one upload. ``home`` is the prefix of all objects of its key. With ``recent`` the bytes of
+    chunks that are stored are kept there for a while."""
 
-    def __init__(self, bucket: Bucket, home: str, generation: str, plan: ChunkPlan) -> None:
+    def __init__(
+        self, bucket: Bucket, home: str, generation: str, plan: ChunkPlan, recent: RecentChunks | None = None
+    ) -> None:
+        self._recent = recent
         self._bucket = bucket
         self._home = home
         self._plan = plan
@@ -103,7 +108,24 @@ class Chunks:
         If there was one, the bytes go nowhere, and may differ from those of that chunk.
         """
         start, end = self._plan.span(index)
-        body = StreamedBody(piece for _, piece in with_offsets(self._plan, index, pieces))
+        checked = (piece for _, piece in with_offsets(self._plan, index, pieces))
+        recent = self._recent
+        if recent is None or not recent.reserve(end - start):
+            return self._put(index, StreamedBody(checked))
+        copy: list[bytes] = []
+        kept = False
+        try:
+            stored = self._put(index, StreamedBody(copied(checked, copy)))
+            kept = stored[1]
+            if kept:
+                recent.keep(self.key(index), copy)
+            return stored
+        finally:
+            if not kept:
+                recent.release(end - start)
+
+    def _put(self, index: int, body: StreamedBody) -> tuple[str, bool]:
+        start, end = self._plan.span(index)
         try:
             if start == end:
                 body.drain()  # boto3 does not read an empty body, so that errors would go unnoticed
@@ -134,6 +156,18 @@ class Chunks:
         for index in range(start, stop):
             if self._plan.length(index, index + 1):
                 yield from self._bucket.pieces(self.key(index))
+
+    def recent_pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes of the chunks of a range, read only as far as they are not kept here. Raises
+        :class:`Missing` if one is gone that has to be read."""
+        for index in range(start, stop):
+            kept = None if self._recent is None else self._recent.pieces(self.key(index))
+            yield from self.pieces(index, index + 1) if kept is None else kept
+
+    def forget_recent(self, start: int, stop: int) -> None:
+        """Keep the bytes of the chunks of a range no longer."""
+        if self._recent is not None:
+            self._recent.drop(map(self.key, range(start, stop)))
 
     def delete(self, indexes: Iterator[int] | None = None) -> None:
         """Delete the objects of these chunks, or of all."""

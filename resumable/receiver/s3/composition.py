@@ -70,8 +70,10 @@ class Parts:
         where = (self._target, self._upload_id, part + 1)
         if stop - start == 1 and self._bucket.copies:
             return self._bucket.copy_part(*where, self._chunks.key(start))
-        body = StreamedBody(self._chunks.pieces(start, stop))
-        return self._bucket.put_part(*where, body, self._plan.size(part))
+        body = StreamedBody(self._chunks.recent_pieces(start, stop))
+        etag = self._bucket.put_part(*where, body, self._plan.size(part))
+        self._chunks.forget_recent(start, stop)
+        return etag
 
     def make_all(self) -> list[str]:
         """Make all parts that are missing, and return the ETags of all."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ..store.base import UploadRecord
 from .bucket import Bucket
 from .quotas import OpenUploads
+from .recent import RecentChunks
 
 __all__ = ["ObjectPolicy"]
 
@@ -23,6 +24,7 @@ class ObjectPolicy:
     collected: bool | None
     part_size: int
     open_uploads: OpenUploads
+    recent: RecentChunks
 
     def located(self, record: UploadRecord) -> UploadRecord:
         """Return the record with the URL of its object (``s3://…``), if that is published."""

@@ -77,7 +77,7 @@ class Publication:
         new = self._existing != "replace"
         if state.upload_id is None:
             size = self._plan.plan.size
-            body = StreamedBody(self._chunks.pieces(0, self._plan.plan.count)) if size else b""
+            body = StreamedBody(self._chunks.recent_pieces(0, self._plan.plan.count)) if size else b""
             return self._bucket.put(state.target, body, size, new=new, metadata={UPLOAD: self._mark})
         parts = Parts(self._bucket, self._chunks, self._plan, state.target, state.upload_id)
         return self._bucket.complete(state.target, state.upload_id, parts.make_all(), new=new)

@@ -30,6 +30,7 @@ from .policy import ObjectPolicy
 from .probe import probe
 from .publication import free_name, taken
 from .quotas import OpenUploads
+from .recent import RecentChunks
 from .state import UploadState
 from .sweeping import ObjectSweep
 from .tombstone import ObjectTombstone
@@ -101,7 +102,15 @@ class S3Store:
         self.stale_after = stale_after
         self._open_uploads = OpenUploads(self._bucket, max_open_uploads, max_bytes)
         self._policy = ObjectPolicy(
-            self._bucket, existing, patience, lease, forget_after, collected, part_size, self._open_uploads
+            self._bucket,
+            existing,
+            patience,
+            lease,
+            forget_after,
+            collected,
+            part_size,
+            self._open_uploads,
+            RecentChunks(),
         )
 
     def prepare(self) -> None:

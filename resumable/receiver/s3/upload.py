@@ -48,7 +48,8 @@ class ObjectUpload:
         self._home = home_of(key)
         self.record = policy.located(snapshot.state.record)
         self._plan = PartPlan(self.record.plan, policy.part_size)
-        self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan)
+        recent = policy.recent if self._plan.width > 1 else None
+        self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan, recent)
         self._lease = Lease(
             self._bucket,
             f"{self._home}record",

@@ -35,8 +35,9 @@ def test_a_chunk_costs_few_requests(
     parts = chunks if chunk_size == PART_SIZE else chunks // 4
     assert asked["UploadPart"] == parts
     assert asked["PUT"] <= chunks + 10
-    # How many chunks share a list, and for how long a record is trusted, depends on the machine.
+    # How many chunks share a list, and for how long a record is trusted, depends on the machine. Chunks are not read
+    # back, but for those of a part that is made twice.
     assert asked["List"] <= chunks + 10
-    assert asked["GET"] <= chunks + 20
+    assert asked["GET"] <= (chunks + 20 if chunk_size == PART_SIZE else 2 * chunks // 3)
     each = sum(asked.values()) / chunks
     record_property("requests", f"{each:.2f} for each of {chunks} chunks of {chunk_size}: {dict(asked)}")
