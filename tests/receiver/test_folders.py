@@ -18,6 +18,7 @@ from support.sample import Sample
 from support.stored_uploads import entries
 
 from resumable.receiver import FileStore, Receiver, Refusal, Request, Server, UploadRecord
+from resumable.receiver.store import reservation
 from resumable.receiver.store.names import safe_name, tenant_folder
 
 PATIENCE = 60.0
@@ -272,3 +273,30 @@ def test_a_reader_of_a_file_that_is_replaced_over_and_over_sees_whole_files_only
     assert list(published(root)) == ["a"]
     # The last one of them is the file; all others were replaced.
     assert [ask(server, sample) for sample in samples] == [[200] * 5] * 24
+
+
+def test_a_free_name_belongs_to_the_upload_that_began_first(root: Path) -> None:
+    receiver = Receiver(FileStore(root, fsync="never", existing="refuse"))
+    first, second = Sample(identifier="first"), Sample(identifier="second")
+    assert first.send(receiver, 1) == [200]
+    assert second.send(receiver, 1, 2) == [409, 409]
+    assert [status.record.identifier for status in receiver.uploads()] == ["first"]
+    assert Sample(identifier="other", relative_path="other.bin").send(receiver, 1) == [200]
+    assert first.send(receiver, 2) == [201]
+    assert second.send(receiver, 1) == [409]
+
+
+def test_an_upload_that_nobody_continues_keeps_no_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver(FileStore(root, fsync="never", existing="refuse"))
+    first, second, third = (Sample(identifier=name) for name in ("first", "second", "third"))
+    assert first.send(receiver, 1) == [200]
+    monkeypatch.setattr(reservation, "_HELD_FOR", 0.0)
+    assert second.send(receiver, 1) == [200]
+    monkeypatch.undo()
+    assert third.send(receiver, 1) == [409]
+    (record,) = [status.record for status in receiver.uploads() if status.record.identifier == "second"]
+    assert receiver.discard(record)
+    assert third.send(receiver, 1) == [200]
+    assert first.send(receiver, 2) == [201]
+    assert third.send(receiver, 2) == [409]
+    receiver.sweep()

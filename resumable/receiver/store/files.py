@@ -14,7 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import NoReturn
 
@@ -37,6 +37,7 @@ from .publication import check_free
 from .quotas import QUOTA_FILE, Quotas, check_reserve
 from .records import read_kept, read_record
 from .replacement import NAME, forget_publisher
+from .reservation import reserving
 from .safe_files import (
     closing_fd,
     closing_lock,
@@ -78,9 +79,9 @@ class FileStore:
     published file (of an unfinished upload, the chunks received since the last :meth:`sweep` are lost, and known to be
     missing); with ``"never"`` nothing needs to. ``existing`` says what happens if the name of a file is taken:
     ``"number"`` publishes it as ``name (1)``, ``"replace"`` replaces the file at once and as a whole, and ``"refuse"``
-    answers the first chunk with 409. ``stale_after`` and ``forget_after`` are the seconds after which an unfinished
-    upload, and the record of a finished one, may be removed. A request waits up to ``patience`` seconds for another one
-    that sends the same chunk.
+    answers the first chunk with 409, also while another upload to that name goes on. ``stale_after`` and
+    ``forget_after`` are the seconds after which an unfinished upload, and the record of a finished one, may be removed.
+    A request waits up to ``patience`` seconds for another one that sends the same chunk.
 
     A finished file that is deleted or changed may be uploaded again. With ``collected=True`` it counts as stored, even
     if it was moved or deleted, until it is forgotten; None means True for files that a hook or a handler of the
@@ -163,7 +164,8 @@ class FileStore:
         with closing_fd(self._make_state()) as state_fd:
             if exists(key, state_fd):
                 return
-            if self._policy.existing == "refuse":
+            refuse = self._policy.existing == "refuse"
+            if refuse:
                 check_free(self.root, record.name)
             if self._policy.reserve:
                 check_reserve(state_fd, self._policy.reserve, record.total_size)
@@ -175,7 +177,8 @@ class FileStore:
                     fcntl.flock(directory_fd, fcntl.LOCK_EX)
                     create_files(directory_fd, record, durable=durable)
                     self._try_links(directory_fd)
-                    with self._quotas.beginning(record, state_fd):
+                    reserved = reserving(self.root, record.name, key, state_fd) if refuse else nullcontext()
+                    with reserved, self._quotas.beginning(record, state_fd):
                         os.rename(new, key, src_dir_fd=state_fd, dst_dir_fd=state_fd)
                     if durable:
                         os.fsync(state_fd)

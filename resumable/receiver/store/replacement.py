@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
 from .base import Discarded
@@ -19,7 +19,7 @@ from .policy import FilePolicy
 from .records import read_kept, write_record
 from .safe_files import closing_lock, exists, open_file
 
-__all__ = ["NAME", "forget_publisher", "replacing"]
+__all__ = ["NAME", "forget_publisher", "name_locked", "read_key", "replacing"]
 
 NAME = "name-"
 """How the names of these files begin."""
@@ -33,10 +33,9 @@ def replacing(policy: FilePolicy, key: str, name: str, state_fd: int) -> Iterato
 
     Raises :class:`Refusal` (503) if the upload before is still being finished.
     """
-    file = NAME + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_KEY_LENGTH]
-    with _locked(file, state_fd) as fd:
+    with name_locked(name, state_fd) as fd:
         yield
-        before = _read(fd)
+        before = read_key(fd)
         if before not in (key, ""):
             _supersede(policy, before, name, state_fd)
         os.pwrite(fd, key.encode(), 0)
@@ -47,9 +46,14 @@ def replacing(policy: FilePolicy, key: str, name: str, state_fd: int) -> Iterato
 def forget_publisher(file: str, state_fd: int) -> None:
     """Remove one of these files if its upload is gone."""
     with _locked(file, state_fd) as fd:
-        key = _read(fd)
+        key = read_key(fd)
         if not key or not exists(key, state_fd):
             os.unlink(file, dir_fd=state_fd)
+
+
+def name_locked(name: str, state_fd: int) -> AbstractContextManager[int]:
+    """Lock the file of a name, for a block that gets it open."""
+    return _locked(NAME + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_KEY_LENGTH], state_fd)
 
 
 @contextmanager
@@ -63,7 +67,8 @@ def _locked(file: str, state_fd: int) -> Iterator[int]:
                 return
 
 
-def _read(fd: int) -> str:
+def read_key(fd: int) -> str:
+    """Return the key in the file of a name; nothing if there is none."""
     return os.pread(fd, _KEY_LENGTH, 0).decode("ascii", "replace")
 
 
