@@ -108,6 +108,7 @@ def test_posted_notices_come_in_bounded_batches(wire: ScriptedServer, make: Make
     assert sum(sizes) > 300
 
 
+@pytest.mark.once
 @pytest.mark.unmeasured
 def test_join_on_the_thread_that_is_posted_to_waits_for_the_transfers_alone(wire: ScriptedServer, make: Make) -> None:
     # More chunks than notices may wait: nobody takes them, and the transfers must not wait for that.
@@ -191,6 +192,7 @@ def test_a_handler_that_takes_in_what_was_posted_does_not_spin(wire: ScriptedSer
     assert all(heard), "nothing is posted while a handler runs"
 
 
+@pytest.mark.once
 @pytest.mark.unmeasured
 @pytest.mark.usefixtures("failures")
 def test_a_post_that_raises_stops_no_transfer(wire: ScriptedServer, make: Make) -> None:

@@ -520,6 +520,7 @@ def test_a_muted_signal_tells_nobody(wire: ScriptedServer, make: Make) -> None:
     assert heard == []
 
 
+@pytest.mark.once
 def test_receivers_come_and_go_on_other_threads_while_signals_are_sent(wire: ScriptedServer, make: Make) -> None:
     over = threading.Event()
     heard = []
@@ -595,6 +596,7 @@ def test_a_late_handler_is_told_that_a_file_was_cancelled(wire: ScriptedServer, 
     assert heard == [file]
 
 
+@pytest.mark.once
 def test_a_late_handler_is_told_of_the_stored_chunks_first_and_of_each_once(wire: ScriptedServer, make: Make) -> None:
     for trial in range(sized(5, 15)):
         heard: list[int] = []

@@ -118,6 +118,7 @@ def test_handlers_never_overlap_and_come_in_the_order_of_the_transitions(
         assert b"".join(chunks) == bytes(index % 251 for index in range(250))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("test_chunks", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
 def test_no_request_begins_after_pause_has_returned(

@@ -85,6 +85,7 @@ def test_a_tebibyte_is_added_in_the_time_and_memory_of_a_sixty_fourth(tmp_path: 
     session.close()
 
 
+@pytest.mark.once
 def test_what_is_missing_of_a_tebibyte_is_sent(wire: ScriptedServer, tmp_path: Path) -> None:
     with Resumable(wire.url, auto_upload=False, test_chunks=False) as session:
         file = session.add_file(sparse(tmp_path / "large", TEBIBYTE))
