@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: environment test compiled quick nightly loop interop conformance oldest demo lint format docs tables pictures api bench coverage erased measured gates fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop conformance oldest windows screenshots demo lint format docs tables pictures api bench coverage erased measured gates fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
@@ -96,6 +96,17 @@ oldest: VENV = .venv-oldest
 oldest: .venv-oldest/oldest
 	$(PYTEST) tests/transport tests/session $(ARGS)
 
+# The windows of the examples, on a screen in memory (Xvfb): those of Tk, and of Qt with each package that brings it.
+TOOLKITS ?= tk PySide6 PyQt6
+windows: VENV = .venv-windows
+windows: .venv-windows/windows
+	for toolkit in $(TOOLKITS); do $(PYTEST) tests/windows --toolkit $$toolkit $(ARGS) || exit; done
+
+# The pictures of these windows in docs.
+screenshots: VENV = .venv-windows
+screenshots: .venv-windows/windows
+	cd tests && PYTHONPATH=.. $(abspath .venv-windows/bin/python) -m windows.screenshots
+
 # The tests in one other order after another; RESUMABLE_SEED=3 make test repeats the third.
 TIMES ?= 20
 loop: $(VENV)/test
@@ -139,6 +150,11 @@ $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 .venv-oldest/oldest: setup.cfg pyproject.toml
 	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null
 	$(PIP) install --no-compile --editable '.[pythons]' $(OLDEST)
+	@touch '$@'
+
+.venv-windows/windows: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --no-compile --only-binary PySide6-Essentials,PyQt6 --editable '.[pythons,windows]'
 	@touch '$@'
 
 # The pip that comes with a Python is as old as that: a new one needs a third of the time to choose among versions.

@@ -37,8 +37,13 @@ AT_ONCE = 3
 """Other Pythons that are tested at once. More would take the processors from tests that wait for a browser."""
 FOREIGN = "node-sample python-resumable"
 """The servers of others to upload to: one in JavaScript, one in Python; ``make nightly`` takes all."""
-PROGRAMS = {"chromium": "chromium", "chromedriver": "chromium-driver", "npm": "npm"}
-"""The programs that tests in a browser need, and Debian's package with each."""
+PROGRAMS = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "npm": "npm",
+    "Xvfb": "xvfb libegl1 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0",
+}
+"""The programs that tests in a browser and of windows need, and Debian's packages with each and what it needs."""
 BROWSER = "browser"
 FEW = 3
 """The most tests that may fail, in all steps together, to be run again."""
@@ -292,7 +297,8 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             # Not what an earlier run has left: they have to be installed.
             environment={"RESUMABLE_SERVERS": "build/servers"},
         ),
-        Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["servers of others"]),
+        Step("windows", ["make", "windows", python, "WORKERS=0"], after=["servers of others"]),
+        Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["windows"]),
         tests("the oldest requests", ["oldest"], [python, "WORKERS=0"], few, after=["fuzz"]),
     ]
     return planned

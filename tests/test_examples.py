@@ -26,6 +26,9 @@ Example = Callable[..., Finished]
 MOUNTED = {"django_receiver", "fastapi_receiver", "flask_receiver"}
 """Those that are tested in test_mounting.py."""
 
+WINDOWS = {"qt_window", "tk_window"}
+"""Those that are tested in the folder windows."""
+
 TESTED = {
     "asyncio_upload",
     "custom_session",
@@ -60,7 +63,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def test_there_is_a_test_for_every_example() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == TESTED | MOUNTED
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == TESTED | MOUNTED | WINDOWS
 
 
 @pytest.mark.parametrize("name", sorted(TESTED - {"demo"}))

@@ -37,11 +37,11 @@ class QtLoop:
             raise RuntimeError("a QtLoop is made on the thread of the application, and this is another one")
         self._functions: deque[Callable[[], Any]] = deque()
         # The application deletes it, on its own thread, as no other thread may.
-        self._timer = timer = core.QTimer(application)
+        timer = core.QTimer(application)
         timer.setSingleShot(True)
         timer.timeout.connect(self._turn)
-        # By a queue of Qt to the thread of the timer. The emit() of a signal would do it, too, but that of PySide6 6.12
-        # counts the references to True wrongly, which ends the program after some thousands.
+        # By a queue of Qt to the thread of the timer. emit() would do it, too, but with PySide6 6.12.0 before
+        # Python 3.12 each call of that loses a reference to True, and the program aborts in the end.
         self._start = partial(core.QMetaObject.invokeMethod, timer, "start", core.Qt.ConnectionType.QueuedConnection)
 
     def __call__(self, function: Callable[[], Any]) -> None:
@@ -60,7 +60,7 @@ class QtLoop:
                 self._functions.popleft()()
         finally:
             if self._functions:
-                self._timer.start()
+                self._start()
 
 
 def _binding() -> str:
