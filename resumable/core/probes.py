@@ -6,6 +6,8 @@ own. What the server has is done then, and what it lacks waits to be sent withou
 
 * It is done for a file of which the server had something, because in a new one few tests are needed, and for the first
   chunk of files whose turn is near.
+* The first chunks of new files are tested in their turn while chunks are answered quickly: then a request of its own
+  costs this process more than the wait.
 * There are only as many probes that some chunks are ready to be sent at any time. As long as the server has all that it
   is asked for, that means all that are possible: with each such answer there may be one more, up to the limit of
   connections, which the uploads share.
@@ -18,9 +20,17 @@ How long an answer is waited for is up to whoever performs the test.
 
 from __future__ import annotations
 
+import math
+
 from .retry import SessionPolicy
 
 __all__ = ["Probes"]
+
+QUICK = 0.005
+"""Seconds from the lease of a chunk to its answer, below which nothing is gained by a test ahead of it."""
+
+FADING = 0.8
+"""How much of what earlier answers took counts with the next."""
 
 
 class Probes:
@@ -31,10 +41,16 @@ class Probes:
         self._most = self._connections
         self._window = policy.slots
         self._live: dict[int, bool] = {}
+        self._pace = math.inf
 
     def free(self, live: int) -> bool:
         """Return whether another one may begin beside so many requests, probes among them."""
         return live < self._connections and len(self._live) < min(self._window, self._most)
+
+    @property
+    def pay_for_new_files(self) -> bool:
+        """Whether the first chunks of new files may be tested ahead."""
+        return self._pace >= QUICK
 
     def leave_room(self, live: int) -> bool:
         """Return whether an upload may begin beside so many requests, probes among them."""
@@ -63,6 +79,7 @@ class Probes:
             self._most = min(self._window, self._most) // 2
             self._window = 0
 
-    def progressed(self) -> None:
-        """Note that something is stored."""
+    def progressed(self, seconds: float) -> None:
+        """Note that something is stored, so many seconds after its lease."""
         self._window = self._window or 1
+        self._pace = seconds if self._pace == math.inf else FADING * self._pace + (1 - FADING) * seconds

@@ -267,7 +267,7 @@ class SessionCore:
             self._concurrency.idle()
         ahead = self._next_ahead(now)
         if ahead is not None:
-            return self._lease_ahead(ahead)
+            return self._lease_ahead(ahead, now)
         return Wait(None if until == math.inf else until)
 
     def may_probe(self, now: float) -> bool:
@@ -437,12 +437,13 @@ class SessionCore:
         retries = self._retries
         if not self._probes.free(len(self._slots.live)) or retries.may_ask(now) > now:
             return None
-        new = retries.may_begin(now) <= now and not retries.holds_back(now)
+        new = self._probes.pay_for_new_files and retries.may_begin(now) <= now and not retries.holds_back(now)
         return self._queue.ahead(new=new, most=self._slots.count - self._probes.lacking)
 
-    def _lease_ahead(self, file: FileCore) -> Lease:
+    def _lease_ahead(self, file: FileCore, now: float) -> Lease:
         self._transition(file, FileEvent.LEASE)
         record = file.take_ahead()
+        record.leased = now
         record.step(ChunkEvent.TEST)
         identifier = self._slots.take(record)
         self._probes.begin(identifier, lacking=not file.bytes_skipped)
@@ -517,7 +518,7 @@ class SessionCore:
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
             self._retries.progressed(record, now)
-            self._probes.progressed()
+            self._probes.progressed(now - record.leased)
             self._slots.wake(record.attempt)
         if outcome.response is not None:
             file.response = outcome.response

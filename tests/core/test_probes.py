@@ -19,7 +19,7 @@ def test_there_are_half_as_many_after_some_had_no_answer_however_many_they_were(
     for identifier in (2, 3):
         probes.end(identifier)
     assert not probes.free(0)
-    probes.progressed()
+    probes.progressed(0.1)
     assert probes.free(0)
     for _ in range(10):
         probes.found()
@@ -27,6 +27,17 @@ def test_there_are_half_as_many_after_some_had_no_answer_however_many_they_were(
     assert probes.free(1)
     probes.begin(5, lacking=False)
     assert not probes.free(2)
+
+
+def test_new_files_are_tested_ahead_unless_answers_are_quick() -> None:
+    """A chunk that took long says so for a while."""
+    probes = Probes(SessionPolicy(slots=3, connections=16))
+    paid = []
+    for seconds in (0.1, *[0.001] * 20, 0.1):
+        paid.append(probes.pay_for_new_files)
+        probes.progressed(seconds)
+    assert paid[:2] == [True, True]
+    assert (paid[-1], probes.pay_for_new_files) == (False, True)
 
 
 def test_they_leave_room_for_uploads_and_take_none_from_them() -> None:
