@@ -35,7 +35,7 @@ def plugin_flags() -> list[Option]:
 
 def chosen_plugins(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the option ``plugins``, if these flags were typed. Raises UsageError for a name that is not installed."""
-    wanted, unwanted = values["plugin"], values["no_plugin"]
+    wanted, unwanted = values.get("plugin", ()), values.get("no_plugin", ())
     if not wanted and not unwanted:
         return {}
     names = [offer.name for offer in offers()]
