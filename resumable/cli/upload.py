@@ -68,7 +68,6 @@ command.params.extend(
             type=share,
             metavar="K/N",
             section=FILES,
-            brief="Send only part K of N of each file.",
             help="Send only part K of N of each file, from 1/N to N/N, so that N machines send one file together. For "
             "servers that take chunks in any order: those that say so, or with --chunk-order free any.",
         ),
