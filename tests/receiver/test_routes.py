@@ -93,6 +93,7 @@ def test_the_uploads_are_listed_the_newest_first(receiver: Receiver) -> None:
             "stored_chunks": 2,
             "total_chunks": 2,
             "state": "done",
+            "url": None,
         },
         {
             "name": "open",
@@ -102,6 +103,7 @@ def test_the_uploads_are_listed_the_newest_first(receiver: Receiver) -> None:
             "stored_chunks": 2,
             "total_chunks": 3,
             "state": "open",
+            "url": None,
         },
     ]
     times = [float(str(upload["touched"])) for upload in listed()]

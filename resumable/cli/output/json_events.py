@@ -76,6 +76,7 @@ PARTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "unique_identifier": "how the server identifies it, null until it is known",
             "chunks": "number of its chunks",
             "result": "what a receiver of this package said about the uploaded file, null before that",
+            "whole": "whether the server has all of it, null if it does not say; for --part",
             "sha256": "its SHA-256 with --file-checksum, null before it is known",
         },
         "chunk": {
