@@ -95,13 +95,30 @@ def test_the_page_works_below_a_prefix(chromium: Chromium, tmp_path: Path, sourc
     assert files_below(site.root) == {"source.bin": digest(source)}
 
 
+FLASK = """
+from flask_receiver import app
+from werkzeug.serving import make_server
+server = make_server("127.0.0.1", 0, app, threaded=True)
+print(f"http://127.0.0.1:{server.port}/upload/", flush=True)
+server.serve_forever()
+"""
+
+
 @pytest.fixture
 def flask(tmp_path: Path) -> Iterator[str]:
     """The address at which the example with Flask takes uploads; it knows ada by her token."""
-    command = [sys.executable, str(EXAMPLES / "flask_receiver.py"), str(tmp_path / "received")]
-    tokens = {**os.environ, "UPLOAD_TOKENS": "ada=open-sesame"}
+    settings = {
+        **os.environ,
+        "PYTHONPATH": str(EXAMPLES),
+        "UPLOADS": str(tmp_path / "received"),
+        "UPLOAD_TOKENS": "ada=open-sesame",
+    }
     with subprocess.Popen(
-        command, env=tokens, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
+        [sys.executable, "-c", FLASK],
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
     ) as process:
         assert process.stdout is not None
         try:
@@ -136,7 +153,9 @@ def test_the_page_works_inside_a_framework(chromium: Chromium, flask: str, tmp_p
     chromium.drop("#drop", source)
     chromium.element("#token").send_keys("open-sesame" + Keys.ENTER)
     chromium.until("document.querySelector('#done li')")
-    assert files_below(tmp_path / "received") == {"source.bin": digest(source)}
+    assert files_below(tmp_path / "received") == {"ada/source.bin": digest(source)}
+    link = chromium.run("return document.querySelector('#done a').pathname")
+    assert link == "/files/ada/source.bin"
 
 
 def test_the_page_uses_the_names_of_the_parameters_that_its_receiver_has(
