@@ -634,6 +634,7 @@ BROKEN: list[type[SessionCore]] = [
 
 
 @pytest.mark.once
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_rule_that_is_broken_on_purpose_is_noticed(broken: type[SessionCore]) -> None:
     """By one of the first walks, each of which the core itself has passed."""
