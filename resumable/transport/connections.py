@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .base import RequestControl
+from .packet_pacing import spread_packets
 from .response import (
     PromptStream,
     content_length,
@@ -201,7 +202,7 @@ class _Watched:
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self._resumable_loan.control.opened()
+        _opened(self, self._resumable_loan.control)
 
     def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
         loan = self._resumable_loan
@@ -221,6 +222,11 @@ class _Watched:
             self._resumable_loan.control.write(self.sock, data)
         else:
             super().send(data)  # type: ignore[misc]
+
+
+def _opened(connection: Any, control: RequestControl) -> None:
+    spread_packets(connection.sock)
+    control.opened()
 
 
 class _Lending:
@@ -345,7 +351,7 @@ def borrow(pool: Any, control: RequestControl, timeout: float | None) -> Any:
             pool._validate_conn(connection)
             if connection.sock is None:
                 connection.connect()
-            control.opened()
+            _opened(connection, control)
     except BaseException:
         connection.close()
         pool._put_conn(None)
