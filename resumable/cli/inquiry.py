@@ -103,7 +103,8 @@ class _Line:
         """Send the request if it is a test. Raises NetworkFailure, also if there is nothing more to find out."""
         if request.body is not None:
             self.sent += 1
-            self.doubtful = self.doubtful or self._present
+            # A receiver of this package says with one test what it has of all chunks, and no others are tested.
+            self.doubtful = self.doubtful or (self._present and not self._ours)
             self.interrupted = self._ours or self.error is not None
             if self.interrupted:
                 raise NetworkFailure("nothing is sent", permanent=True)

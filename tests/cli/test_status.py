@@ -38,6 +38,14 @@ def test_a_receiver_of_this_package_says_what_it_has(run: Run, make: Make, serve
     assert states(run, "--exclude", "none.bin", "top", server.url)[0] == 0
 
 
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_a_receiver_of_this_package_has_the_first_chunks(
+    chunks: int, run: Run, make: Make, server: Server, begin: Callable[..., None]
+) -> None:
+    begin(server.url, make("part.bin", 4000), chunks, chunk_size=1000)
+    assert states(run, "part.bin", server.url) == (1, {"part.bin": ("partial", chunks)})
+
+
 @pytest.mark.parametrize("there", [(1,), (1, 2, 4), (2, 3, 4)])
 def test_a_foreign_server_is_asked_for_each_chunk(there: tuple[int, ...], run: Run, make: Make) -> None:
     make("part.bin", 4000)
