@@ -46,6 +46,7 @@ TOGETHER = (
     "tests/interoperability/test_predecessor.py",
     "tests/test_mounting.py",
     "tests/test_packaging.py",
+    "tests/test_pages.py",
 )
 """Tests that share what takes long to make, such as a browser: one worker runs all that begin with the same."""
 

@@ -1,174 +1,64 @@
-"""What the documentation shows runs, and what its tables say is what the code has."""
+"""What the documentation says is what the code has; test_pages runs what it shows."""
 
 from __future__ import annotations
 
 import configparser
 import importlib.util
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree
 
-import click
 import docutils.core
 import pytest
 from interoperability.servers.registry import SERVERS
+from support.pages import BLOCKS, PAGES
 
-from resumable.cli.app import COMMANDS, group
-from resumable.cli.params.config import read_endpoint
 from resumable.events import EVENTS
 from resumable.options import OPTIONS
-from resumable.receiver import Receiver, Server
 
 ROOT = Path(__file__).parent.parent
-Run = Callable[..., subprocess.CompletedProcess[str]]
-TARGET = "https://example.com/upload"
 
 
-class Block(NamedTuple):
-    """One block of code of a page, its first line counted from 1."""
-
-    page: str
-    line: int
-    language: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-def blocks(page: str) -> list[Block]:
-    """Every block of code of a page, also those that have no language."""
-    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
-    found = []
-    for number, line in enumerate(lines):
-        opening = re.fullmatch(r"( *)(?:\.\. code-block::\s*(\S*)|.*(?<!^\.\.)::)", line)
-        if opening is None or (line.lstrip().startswith("..") and "code-block" not in line):
-            continue
-        body = []
-        for following in lines[number + 1 :]:
-            if following.strip() and not following.startswith(opening[1] + "    "):
-                break
-            body.append(following[len(opening[1]) + 4 :])
-        found.append(Block(page, number + 1, opening[2] or "", "\n".join(body).strip() + "\n"))
-    return found
-
-
-PAGES = [
-    "README.rst",
-    "CONTRIBUTING.rst",
-    "SECURITY.rst",
-    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.rst")) if "_build" not in path.parts),
+COMMANDS = [
+    (block, line) for block in BLOCKS if block.language == "console" for line in block.code.splitlines() if line
 ]
-BLOCKS = [block for page in PAGES for block in blocks(page)]
-WITH_WINDOWS = {"docs/how-to/windows.rst"}
-"""Pages whose programs open windows: the tests of windows run them."""
-PROGRAMS = list(
-    {block.code: block for block in BLOCKS if block.language == "python" and block.page not in WITH_WINDOWS}.values()
-)
-"""Blocks that are the same run once."""
 
 
-def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    assert all(block.code.strip() for block in BLOCKS), "a block is indented by four spaces"
-    assert {block.language for block in BLOCKS} <= {"console", "html", "ini", "python", "text", "toml"}
-
-
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "toml"], ids=str)
-def test_a_configuration_names_an_endpoint_that_can_be_read(block: Block, tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text(block.code, encoding="utf-8")
-    path.chmod(0o600)
-    assert read_endpoint(path, "lab").url.startswith("https://")
-
-
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "ini"], ids=str)
-def test_a_unit_starts_a_command_that_there_is(block: Block) -> None:
-    unit = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string(block.code)
-    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
-    assert Path(program).name == "resumable"
-    context = click.Context(group)
-    command = group.get_command(context, arguments[0])
-    assert command is not None
-    values, _, _ = command.make_parser(context).parse_args(arguments[1:])
-    assert values["words"]
-
-
-@pytest.fixture
-def any_dialect(received: Path) -> Iterator[str]:
-    """The URL of a receiver for resumable.js and flow.js."""
-    with Server(Receiver(received, dialect="any")) as server:
-        yield server.url
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("block", PROGRAMS, ids=str)
-def test_python_runs_against_a_real_receiver(
-    block: Block, any_dialect: str, received: Path, run: Run, tmp_path: Path
-) -> None:
-    video = bytes(range(256)) * 4096 * 3
-    (tmp_path / "video.mp4").write_bytes(video)
-    (tmp_path / "photos" / "summer").mkdir(parents=True)
-    (tmp_path / "photos" / "summer" / "beach.jpg").write_bytes(b"sand" * 1000)
-    program = tmp_path / "program.py"
-    program.write_text(block.code.replace(TARGET, any_dialect).replace("port=8080", "port=0"), encoding="utf-8")
-    ran = run(program)
-    assert ran.returncode == 0, ran.stderr
-    assert "Traceback" not in ran.stderr
-    if "video.mp4" not in block.code:
-        return
-    arrived = [*received.glob("video*.mp4"), *tmp_path.glob("*/video.mp4")]
-    assert arrived
-    assert all(path.read_bytes() == video for path in arrived)
-
-
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
-def test_a_command_names_what_there_is(block: Block) -> None:
+def test_make_and_pip_are_asked_for_what_there_is() -> None:
     extras = configparser.ConfigParser()
     extras.read(ROOT / "setup.cfg", encoding="utf-8")
-    for line in block.code.splitlines():
-        program, *arguments = shlex.split(line)
-        if program == "make":
-            assert set(arguments) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)), line
-        elif program == ".":
-            assert arguments == [".venv/bin/activate"], line
-        elif program == "resumable":
-            assert arguments[0] in COMMANDS, line
-        elif arguments[0] == "-m":
-            assert importlib.util.find_spec(arguments[1]), line
-            if arguments[1] == "pip":
-                named = re.fullmatch(r"\.(?:\[([\w,]+)\])?", arguments[-1])
-                assert named, line
-                assert set(filter(None, (named[1] or "").split(","))) <= set(extras["options.extras_require"]), line
-        else:
-            assert Path(program).name.startswith("python"), line
-            assert (ROOT / arguments[0]).is_file(), line
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for block, line in COMMANDS:
+        if line.startswith("make "):
+            assert set(line.split()[1:]) <= targets, block
+        if "-m pip install" in line:
+            named = re.search(r"\.(?:\[([\w,]+)\])?'?$", line)
+            assert named, block
+            assert set(filter(None, (named[1] or "").split(","))) <= set(extras["options.extras_require"]), block
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=str)
-def test_nothing_is_installed_or_found_outside_a_virtual_environment(block: Block) -> None:
-    active = False
-    for line in block.code.splitlines():
-        active = active or line == ". .venv/bin/activate"
-        needed = line.startswith("resumable ") or (" pip " in line and not line.startswith(".venv/"))
-        assert active or not needed, line
+def test_nothing_is_installed_or_found_outside_a_virtual_environment() -> None:
+    active = None
+    for block, line in COMMANDS:
+        if line == ". .venv/bin/activate":
+            active = block
+        first_steps = block.page == "README.rst" or "tutorial" in block.page
+        needed = (line.startswith("resumable ") and first_steps) or line.startswith(("pip ", "python3 -m pip"))
+        assert active == block or not needed, block
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("page", ["README.rst", "docs/tutorial/first-upload.rst"])
-def test_the_commands_of_the_first_upload_work_word_by_word(page: str, tmp_path: Path) -> None:
+def test_the_commands_of_the_first_upload_work_word_by_word(tmp_path: Path) -> None:
     serving, uploading = (
         block.code
         for block in BLOCKS
-        if block.page == page and block.language == "console" and re.search("^resumable ", block.code, re.MULTILINE)
+        if block.page == "README.rst"
+        and block.language == "console"
+        and re.search("^resumable ", block.code, re.MULTILINE)
     )
     venv.create(tmp_path / ".venv", with_pip=False)
     program = tmp_path / ".venv" / "bin" / "resumable"
@@ -176,7 +66,6 @@ def test_the_commands_of_the_first_upload_work_word_by_word(page: str, tmp_path:
     program.chmod(0o755)
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(ROOT / "README.rst", tmp_path)
-    (tmp_path / "video.mp4").write_bytes(bytes(1024 * 1024))
     assert "--port 8000" in serving
     # Somebody else may have the port.
     script = serving.replace("--port 8000", "--port 0").replace("resumable serve", "exec resumable serve")
@@ -188,8 +77,8 @@ def test_the_commands_of_the_first_upload_work_word_by_word(page: str, tmp_path:
             subprocess.run(["sh", "-ec", there], cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=100)
         finally:
             server.terminate()
-    sources = {"README.rst": ["README.rst", "examples/demo.py"]}.get(page, ["video.mp4"])
-    assert all((tmp_path / "incoming" / path).read_bytes() == (tmp_path / path).read_bytes() for path in sources)
+    for path in ("README.rst", "examples/demo.py"):
+        assert (tmp_path / "incoming" / path).read_bytes() == (tmp_path / path).read_bytes()
 
 
 def test_the_readme_and_the_change_log_are_well_formed() -> None:

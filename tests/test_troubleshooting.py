@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from support.certificates import server_context
+from support.pages import blocks
 from support.scripted_server import Answer, Request, ScriptedServer, holding
 
 from resumable import Resumable, UploadFailed
@@ -18,7 +19,6 @@ from resumable.receiver import Receiver, Server
 
 pytestmark = pytest.mark.once
 
-PAGE = Path(__file__).parent.parent / "docs" / "troubleshooting.rst"
 NGINX = "<html><head><title>413 Request Entity Too Large</title></head><body><hr>nginx</body></html>"
 SHOP = "<!DOCTYPE html><html><head><title>Welcome to our shop</title></head><body>Hello</body></html>"
 LOG_IN = "<!DOCTYPE html><html><head><title>Log in</title></head><body><form><input type=password></form></body></html>"
@@ -34,12 +34,7 @@ def in_one_line(text: str) -> str:
     return re.sub(r"\bchunk \d+/", "chunk 1/", text)
 
 
-MESSAGES = [
-    in_one_line(block)
-    for block in re.findall(
-        r"^\.\. code-block:: text\n\n((?:    .*\n)+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE
-    )
-]
+MESSAGES = [in_one_line(block.code) for block in blocks("docs/troubleshooting.rst") if block.language == "text"]
 
 
 @pytest.fixture
@@ -158,6 +153,11 @@ def test_what_is_said_in_a_case_is_on_the_page(
     wanted = {"begin": begin, "silent_port": silent_port}
     asked = [name for name in wanted if name in case.__annotations__]
     assert in_one_line(case(video, **{name: wanted[name] for name in asked})) in MESSAGES
+
+
+def test_the_message_in_the_readme_is_one_of_these() -> None:
+    (message,) = (block.code for block in blocks("README.rst") if block.language == "text")
+    assert in_one_line(message) in MESSAGES
 
 
 def test_the_warning_about_tests_is_on_the_page(video: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,163 @@
+"""Run programs of Python from one warm process that forks for each, so that none waits for Python to start.
+
+``Warm()`` starts it. ``write_programs(folder, name)`` puts a command into a folder that hands its arguments, streams,
+directory and environment to the warm process, and ends as the program does. Linux only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import logging
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+__all__ = ["Warm", "ask"]
+
+PRELOADED = (
+    "asyncio",
+    "cheroot.wsgi",
+    "encodings.ascii",
+    "more_itertools",
+    "netrc",
+    "platformdirs",
+    "resumable.cli.doctor",
+    "resumable.cli.output.display",
+    "resumable.cli.params.plugins",
+    "resumable.cli.params.responses",
+    "resumable.cli.serve",
+    "resumable.cli.status",
+    "resumable.cli.upload",
+    "resumable.cli.watch",
+    "resumable.receiver.server.acceptor",
+    "resumable.simple",
+    "rich.progress",
+    "tqdm",
+)
+"""What most programs import."""
+
+PROGRAM = """\
+#!{python} -SE
+import sys
+sys.path.append({folder!r})
+import warm
+sys.exit(warm.ask({address!r}, [{name!r}, *sys.argv[1:]]))
+"""
+
+
+class Warm:
+    """A warm process, until the end of the ``with`` block."""
+
+    def __init__(self) -> None:
+        self.address = f"\0resumable-warm-{os.getpid()}-{id(self)}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-X", "utf8", "-W", "error", __file__, self.address[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
+        )
+
+    def __enter__(self) -> Warm:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"warm\n"
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def write_programs(self, folder: Path, *names: str) -> None:
+        """Put commands of these names into a folder: ``resumable``, or others that are Python itself."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            text = PROGRAM.format(
+                python=sys.executable, folder=os.path.dirname(__file__), address=self.address, name=name
+            )
+            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).chmod(0o755)
+
+
+def ask(address: str, arguments: list[str]) -> int:
+    """Have the warm process run a program with the streams, directory and environment of this one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.connect(address)
+        request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()
+        socket.send_fds(connection, [request], [0, 1, 2])
+        running = int(connection.recv(100))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: os.kill(running, number))
+        return int(connection.recv(100))
+
+
+def _serve(address: str) -> None:
+    for name in PRELOADED:
+        __import__(name)
+    gc.freeze()  # what is not looked at in a fork is not copied there
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen(100)
+        print("warm", flush=True)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                return _answer(connection)
+            connection.close()
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run the program in another fork, and tell how it ended. That fork returns, and ends as programs do."""
+    request, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    running = os.fork()
+    if running:
+        connection.send(str(running).encode())
+        connection.send(str(os.waitstatus_to_exitcode(os.waitpid(running, 0)[1])).encode())
+        os._exit(0)
+    connection.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.argv, folder, environment = json.loads(request)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    os._exit(_run())
+
+
+def _run() -> int:
+    """Be the program of ``sys.argv``, and return its exit code. Taking Python to pieces at the end would take long."""
+    logging.basicConfig()  # handlers that raise are logged and nothing else
+    code: object = 1
+    try:
+        if sys.argv[0] == "resumable":
+            from resumable.__main__ import main
+
+            code = main()
+        else:
+            del sys.argv[0]
+            sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code if isinstance(code, int) else 1
+
+
+if __name__ == "__main__":
+    _serve(f"\0{sys.argv[1]}")
