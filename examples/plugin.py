@@ -16,7 +16,7 @@ from resumable import Resumable, ResumableChunk, ResumableFile
 
 
 class Journal:
-    """Writes one line of JSON for each file that was uploaded or failed, and sends a label with every chunk."""
+    """Writes a line of JSON for each file that was uploaded, failed or was given up, and labels every chunk."""
 
     name = "journal"
 
@@ -30,6 +30,9 @@ class Journal:
 
     def query(self, file: ResumableFile, chunk: ResumableChunk) -> Mapping[str, str]:
         return {"label": self.label}
+
+    def on_abort(self, file: ResumableFile) -> None:
+        self.write("given up", file)
 
     def write(self, what: str, file: ResumableFile) -> None:
         entry = {"at": time.time(), "what": what, "file": file.relative_path, "bytes": file.bytes_confirmed}

@@ -106,7 +106,8 @@ class Emitter:
             call(subscription.event, subscription.receive, chunk, (chunk, None))
 
     def report_failure(self, event: str, handler: Any, error: BaseException) -> None:
-        """Queue ``handler_error`` for an async handler that failed, on the thread of its loop."""
+        """Queue ``handler_error`` for what failed on another thread than that of the handlers: an async handler, or the
+        hook ``on_abort``."""
         self._dispatcher().notify(Notice("handler_error", extra=(event, handler, error)))
 
 

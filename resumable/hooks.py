@@ -2,7 +2,8 @@
 
 A hook is an option or a method of a plugin. It runs with no lock held, all but ``generate_unique_identifier`` on a
 worker, and returns a value; the first that returns something other than None decides. What it raises becomes a
-HookError of that file, except a SourceError, which says more.
+HookError of that file, except a SourceError, which says more. ``after_file`` and ``on_abort`` decide nothing: all of
+them are called.
 
 A plugin has a ``name``, a method ``attach(session)`` in which it connects to signals, and any of the hooks as methods.
 See ``plugins`` for where they come from.
@@ -11,7 +12,7 @@ See ``plugins`` for where they come from.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -27,10 +28,12 @@ ENTRY_POINT_GROUP = "resumable.plugins"
 HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "accept_response": ("response",),
+        "after_file": ("file",),
         "chunk_exists": ("response",),
         "find_uploaded": ("file",),
         "generate_unique_identifier": ("path", "relative_path"),
         "headers": ("file", "chunk"),
+        "on_abort": ("file",),
         "preprocess": ("chunk",),
         "preprocess_file": ("file",),
         "query": ("file", "chunk"),
@@ -106,6 +109,19 @@ class Hooks:
             if value is not None:
                 return value, label
         return None, ""
+
+    def each(self, name: str, *arguments: Any) -> None:
+        """Call all hooks of this name, whatever they return. Raises HookError at the first that raises."""
+        for label, hook in self._hooks[name]:
+            self._run(label, hook, *arguments)
+
+    def attempt_each(self, name: str, *arguments: Any) -> Iterator[tuple[Callable[..., Any], Exception]]:
+        """Call all hooks of this name, and yield those that raise, with the error."""
+        for label, hook in self._hooks[name]:
+            try:
+                self._run(label, hook, *arguments)
+            except (HookError, SourceError) as error:
+                yield hook, error
 
     def merged(self, name: str, arguments: Callable[[], tuple[Any, ...]]) -> dict[str, Any]:
         """Merge the mapping of the option and those that all hooks of this name return; later ones win. The arguments

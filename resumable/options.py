@@ -443,6 +443,22 @@ class Options:
         "callable(response) that returns whether the answer to a test means that the chunk is there, or None for the "
         "default decision.",
     )
+    after_file: Any = _row(
+        SESSION,
+        None,
+        None,
+        validators.hook(),
+        "callable(file) that is called when the server has the file, before file_success. Called in a worker thread. "
+        "If it raises, the file fails; a retry calls it again, and sends nothing that the server has.",
+    )
+    on_abort: Any = _row(
+        SESSION,
+        None,
+        None,
+        validators.hook(),
+        "callable(file) that is called when the upload of a file was given up: cancelled, removed, replaced, or "
+        "dropped by fail_fast. Called once, in a thread, and not for what close() leaves unfinished.",
+    )
     limit_rate: int | None = _row(
         SPEED, None, None, validators.integer(1, optional=True), "Maximum bytes per second, all chunks together."
     )

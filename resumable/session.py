@@ -161,11 +161,14 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             fail_fast=checked.fail_fast,
             first_and_last=checked.prioritize_first_and_last_chunk,
             held_bytes=HELD_BYTES if checked.limit_rate is None and self._owns_transport else 0,
+            after_file=self._hooks.has("after_file"),
+            on_abort=self._hooks.has("on_abort"),
             delay=_delay(checked.chunk_retry_interval),
         )
         self._dispatcher = Dispatcher(
             policy,
             perform=self._runner.perform,
+            abandon=lambda entry: self._runner.abandon(entry, self._emitter.report_failure),
             emit=self._emitter.emit,
             wanted=self.signals.has_receivers,
             deliver=checked.deliver,

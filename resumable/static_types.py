@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcceptResponse",
+    "AfterFile",
     "ChunkExists",
     "Extra",
     "FindUploaded",
     "GenerateUniqueIdentifier",
     "MakeExtra",
     "MakeTarget",
+    "OnAbort",
     "Preprocess",
     "PreprocessFile",
     "SessionOptions",
@@ -36,11 +38,13 @@ Bytes: TypeAlias = "bytes | bytearray | memoryview"
 
 # The hooks, as options and as methods of plugins. MakeExtra is the one of query and headers, MakeTarget of target.
 AcceptResponse: TypeAlias = "Callable[[Reply], bool | None]"
+AfterFile: TypeAlias = "Callable[[ResumableFile], object]"
 ChunkExists: TypeAlias = "Callable[[Reply], bool | None]"
 FindUploaded: TypeAlias = "Callable[[ResumableFile], Iterable[tuple[int, int]] | None]"
 GenerateUniqueIdentifier: TypeAlias = "Callable[[Any, str], str | None]"
 MakeExtra: TypeAlias = "Callable[[ResumableFile, ResumableChunk], Mapping[str, Any] | None]"
 MakeTarget: TypeAlias = "Callable[[list[str]], str]"
+OnAbort: TypeAlias = "Callable[[ResumableFile], object]"
 Preprocess: TypeAlias = "Callable[[ResumableChunk], Bytes | None]"
 PreprocessFile: TypeAlias = "Callable[[ResumableFile], Any]"
 ShouldRetry: TypeAlias = "Callable[[Exception, int], bool | None]"
@@ -99,6 +103,8 @@ class SessionOptions(TypedDict, total=False):
     should_retry: ShouldRetry | None
     accept_response: AcceptResponse | None
     chunk_exists: ChunkExists | None
+    after_file: AfterFile | None
+    on_abort: OnAbort | None
     limit_rate: int | None
     congestion_control: str | None
     timeout: float | tuple[float | None, float | None] | None

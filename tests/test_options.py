@@ -189,6 +189,8 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "should_retry": HOOK,
     "accept_response": HOOK,
     "chunk_exists": HOOK,
+    "after_file": HOOK,
+    "on_abort": HOOK,
     "limit_rate": ([(1, 1), (None, None)], [0, -1, 1.5, "1M"]),
     "congestion_control": (
         [("auto", "auto"), ("bbr", "bbr"), ("cubic", "cubic"), (None, None)],

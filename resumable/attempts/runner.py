@@ -6,8 +6,9 @@ Runs on a worker with no lock held. Whatever is raised becomes an Outcome, excep
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import index
+from typing import Any
 
 from ..core.records import Outcome, OutcomeKind
 from ..dispatch.leases import BeginSend
@@ -46,6 +47,9 @@ class LeaseRunner:
         the test did not find, with the outcome of the test, and says whether the chunk may be sent."""
         entry, lease = transfer.entry, transfer.lease
         try:
+            if lease.after:
+                self._context.hooks.each("after_file", entry.subject)
+                return Outcome(OutcomeKind.PREPARED)
             if lease.prepare:
                 return self._prepare(entry)
             attempt = Attempt(self._context, transfer)
@@ -73,6 +77,12 @@ class LeaseRunner:
     def delete(self, entries: Iterable[FileEntry]) -> None:
         """Ask the receivers of this package for the deletion of these cancelled files, for at most 2 s."""
         Deletion(self._context, entries).run()
+
+    def abandon(self, entry: FileEntry, failed: Callable[[str, Any, BaseException], None]) -> None:
+        """Call the hooks of a file that was given up. Those that raise are logged, and reported to ``failed``."""
+        for hook, error in self._context.hooks.attempt_each("on_abort", entry.subject):
+            logger.error("%r was given up, but %s", entry.record.relative_path, error, exc_info=error.__cause__)
+            failed("on_abort", hook, error)
 
     def _prepare(self, entry: FileEntry) -> Outcome:
         options = self._options

@@ -158,6 +158,8 @@ class Transfer:
             self._display.stop()
             text = report.stopped(stop, session, command_again(self._typed), piped=piped)
             self._say(text, always=True, whole=True)
+            # Not given up: the same command goes on with it.
+            session.close()
             raise
         finally:
             self._display.stop()

@@ -22,6 +22,7 @@ class EffectCollector:
         self._stopped: list[int] = []
         self._ended: list[int] = []
         self._released: list[int] = []
+        self._abandoned: list[int] = []
 
     def add(self, event: str, file: FileCore | None = None, index: int | None = None, *,
              message: str | None = None, extra: tuple[object, ...] = (), response: Any = None) -> None:  # fmt: skip
@@ -59,13 +60,22 @@ class EffectCollector:
         """Add leases whose ends are held no more."""
         self._released += leases
 
+    def abandon(self, file: FileCore) -> None:
+        """Add that the upload of the file was given up."""
+        self._abandoned.append(file.key)
+
     def flush(self) -> Effects:
         """Return what was collected since the last call."""
-        if not self._notices and not self._stopped and not self._ended and not self._released:
+        collected: tuple[list[Any], ...] = self._notices, self._stopped, self._ended, self._released, self._abandoned
+        if not any(collected):
             return _NOTHING
-        effects = Effects(tuple(self._notices), tuple(self._stopped), tuple(self._ended), tuple(self._released))
-        self._released.clear()
-        self._notices.clear()
-        self._stopped.clear()
-        self._ended.clear()
+        effects = Effects(
+            tuple(self._notices),
+            tuple(self._stopped),
+            tuple(self._ended),
+            tuple(self._released),
+            tuple(self._abandoned),
+        )
+        for each in collected:
+            each.clear()
         return effects

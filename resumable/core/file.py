@@ -24,6 +24,8 @@ sent. If it had one of these after all, that costs its bytes and nothing else.
 
 A foreign server may delete the chunks when it has put the file together. So it is asked for *doubted* chunks before it
 gets the last one, not afterwards.
+
+A file is *taken* when the server has it, and only the hook ``after_file`` is still to run.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from ..protocol.plan import ChunkOrder, ChunkPlan
 from .history import NO_ATTEMPTS, AttemptHistory
 from .records import Lease, Notice, Proof
 from .states import CHUNK, CONFIRMATION, ChunkEvent, ChunkState, FileState, step
+from .taken import Taken
 
 __all__ = ["ActiveChunk", "FileCore"]
 
@@ -148,13 +151,28 @@ class FileCore:
         self.message: str | None = None
         self.result: Mapping[str, Any] | None = None
         self.response: Any = None
+        self.taken: Taken | None = None
         self.progress = Notice("file_progress", key)
         self._split(plan, order)
+
+    def begin_again(self) -> None:
+        """Begin a new epoch of a failed file, which is asked about again, unless it was taken by a foreign server: that
+        may have forgotten the chunks, and is taken at its word."""
+        taken = self.taken
+        self.begin_epoch()
+        self.forget_attempts()
+        if taken is not None and not self.unproven:
+            self.take_in(taken)
+
+    def take_in(self, taken: Taken) -> None:
+        """Note that the server has the file, and what it said."""
+        self.taken = taken
+        self.message, self.result, self.response = taken
 
     def begin_epoch(self) -> None:
         """Forget what went wrong, and let outcomes of what is on the wire change nothing."""
         self.epoch += 1
-        self.error = self.message = self.result = self.response = None
+        self.error = self.message = self.result = self.response = self.taken = None
         self.whole = self.asked = self.untested = self.finished = self.listed = False
         self.lacked = 0
 
@@ -173,6 +191,7 @@ class FileCore:
         self.successes_seen = 0
         self.withheld: tuple[int, int] | None = None
         self.believed: tuple[int, int] | None = None
+        self.taken = None
         self.ours = self.whole = self.asked = self.untested = self.settled = self.finished = self.listed = False
         self.lacked = 0
 
@@ -319,7 +338,7 @@ class FileCore:
         last may be early."""
         if self.state not in (FileState.READY, FileState.UPLOADING) or not self.prepared or not self.order.tests_ahead:
             return False
-        if self.draining or self.confirming or self.untested or self.asked_enough:
+        if self.draining or self.confirming or self.untested or self.asked_enough or self.complete:
             return False
         if self.cursor == 0:
             return True
@@ -356,9 +375,9 @@ class FileCore:
         return self._bytes_in(position, position + 1)
 
     def take(self) -> ActiveChunk:
-        """Return a new record: of the hooks if they have not run, of the confirmation if nothing else is left, or of
-        the next position."""
-        if not self.prepared:
+        """Return a new record: of the hooks that are to run before the first chunk or after the last, of the
+        confirmation if nothing else is left, or of the next position."""
+        if not self.prepared or self.taken is not None:
             self.preparing = True
             return ActiveChunk(self, self.epoch, 0, prepare=True)
         if self.complete or self.confirms_first:
@@ -386,7 +405,7 @@ class FileCore:
     def lease(self, record: ActiveChunk, identifier: int, *, awaited: bool = False, askable: bool = False) -> Lease:
         """Return the lease of the record. ``awaited`` and ``askable`` as in :class:`Lease`."""
         if record.prepare:
-            return Lease(identifier, self.key, record.epoch, prepare=True)
+            return Lease(identifier, self.key, record.epoch, prepare=True, after=self.taken is not None)
         index = self.order.index(record.position)
         start, end = self.plan.span(index)
         return Lease(

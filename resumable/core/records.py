@@ -19,7 +19,8 @@ __all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Pe
 class Lease(NamedTuple):
     """One piece of work. ``id`` is unique in the session; offsets are bytes; ``retries`` counts failed attempts.
 
-    ``prepare`` leases ask for a file's hooks to be run, not for a chunk. ``confirm`` leases ask whether the server has
+    ``prepare`` leases ask for a file's hooks to be run, not for a chunk: those before its first request, or, ``after``
+    the server has it, the one that runs then. ``confirm`` leases ask whether the server has
     the file, all chunks of which are taken for stored, or still has what it said it has of it; the chunk is the one to
     ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
     one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
@@ -31,6 +32,7 @@ class Lease(NamedTuple):
     file: int
     epoch: int
     prepare: bool = False
+    after: bool = False
     position: int = 0
     index: int = 0  # type: ignore[assignment]  # it hides tuple.index, which nobody wants of a lease
     start: int = 0
@@ -150,12 +152,13 @@ class Ending(NamedTuple):
 
 class Effects(NamedTuple):
     """What a call to the core brought about: notices to deliver in order, leases whose requests must stop, files that
-    have ended or left the session, and leases whose ends are held no more."""
+    have ended or left the session, leases whose ends are held no more, and files that were given up."""
 
     notices: tuple[Notice, ...] = ()
     stopped: tuple[int, ...] = ()
     ended: tuple[int, ...] = ()
     released: tuple[int, ...] = ()
+    abandoned: tuple[int, ...] = ()
 
 
 class Wait(NamedTuple):

@@ -25,7 +25,8 @@ class SessionPolicy(NamedTuple):
     session begins that finds out by itself how many it needs. ``test_every_chunk``: a server is also asked for chunks
     that it very probably lacks; with more ``connections`` than slots, chunks are tested ahead of their turn, too.
     ``retry_for`` is seconds without progress. ``held_bytes`` is the most that early chunks have together, 0 if there
-    are none; each has at least ``smallest_held`` bytes."""
+    are none; each has at least ``smallest_held`` bytes. ``after_file`` and ``on_abort``: there is
+    such a hook."""
 
     slots: int = 3
     most_slots: int | None = None
@@ -38,6 +39,8 @@ class SessionPolicy(NamedTuple):
     first_and_last: bool = False
     held_bytes: int = 0
     smallest_held: int = 65536
+    after_file: bool = False
+    on_abort: bool = False
     delay: Callable[[int, int], float] = lambda retries, failures: 0.0
 
 

@@ -49,6 +49,7 @@ from .states import (
     SessionState,
     step,
 )
+from .taken import Taken
 
 __all__ = ["SessionCore"]
 
@@ -148,8 +149,7 @@ class SessionCore:
         """Let a failed file wait for its turn again, with what is stored kept. An idle session begins a run."""
         file = self._file(key, "retry the file")
         if self._transition(file, FileEvent.RETRY):
-            file.begin_epoch()
-            file.forget_attempts()
+            file.begin_again()
             self._reopen(file)
             if self.state is SessionState.IDLE:
                 self._begin(now, open_ended=False)
@@ -336,7 +336,7 @@ class SessionCore:
             self._queue.add(file)
         elif record.prepare:
             del self._slots.live[lease.id]
-            self._prepared(record, outcome)
+            self._prepared(record, lease, outcome)
         else:
             self._answered(record, lease, outcome, now)
         self._probes.end(lease.id)
@@ -450,11 +450,14 @@ class SessionCore:
         self._queue.add(file)
         return file.lease(record, identifier)
 
-    def _prepared(self, record: ActiveChunk, outcome: Outcome) -> None:
+    def _prepared(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
         file = record.file
         file.release(record)
         if outcome.kind is OutcomeKind.REFUSED:
             self._fail(file, outcome, None)
+            return
+        if outcome.kind is OutcomeKind.PREPARED and lease.after:
+            self._finish(file, file.message)
             return
         if outcome.kind is OutcomeKind.PREPARED:
             self._transition(file, FileEvent.PREPARED)
@@ -584,9 +587,8 @@ class SessionCore:
             # Before anything of a part is sent, the server says what it has of it.
             self._mark(file, outcome.stored)
         if file.complete and (confirmed or (denied and file.partial)):
-            self._count(file, file.count_all)
             self.effects.progress(file)
-            self._finish(file, file.message)
+            self._conclude(file, file.message)
             return
         if denied:
             self.effects.progress(file)
@@ -683,10 +685,22 @@ class SessionCore:
                 self._count(file, file.withhold_last)
             self._queue.add(file)
         else:
-            self._count(file, file.count_all)
+            self._conclude(file, message)
+
+    def _conclude(self, file: FileCore, message: str | None) -> None:
+        """End the file, which the server has, or let its hook run first, once."""
+        if not self.policy.after_file:
             self._finish(file, message)
+        elif file.taken is None:
+            file.take_in(Taken(message, file.result, file.response))
+            if file.withheld is None:
+                self._count(file, file.withhold_last)
+            self._queue.add(file)
 
     def _finish(self, file: FileCore, message: str | None) -> None:
+        if file.withheld is not None:
+            self._count(file, file.count_all)
+            self.effects.progress(file)
         self._transition(file, FileEvent.FINISH)
         file.message = message
         self._end(file)
@@ -706,6 +720,8 @@ class SessionCore:
                 self._cancel(other, "fail_fast")
 
     def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
+        if self.policy.on_abort and file.state is not FileState.SUCCESS and self.state is not SessionState.CLOSED:
+            self.effects.abandon(file)
         del self.files[file.key]
         self.unfinished.pop(file.key, None)
         self.total_size -= file.size

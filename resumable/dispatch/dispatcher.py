@@ -27,8 +27,9 @@ from ..core.states import (
 )
 from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder
+from .abandonment import Abandonment
 from .completion import Completion
-from .delivery import Emit, make_delivery
+from .delivery import Emit, make_delivery, running_loop
 from .event_loop import LoopWaiter
 from .leases import LeaseManager, Perform
 from .registry import FileEntry, RunResults
@@ -48,6 +49,9 @@ HANDLER_TIMEOUT = 0.4
 
 BEFORE_CANCEL_TIMEOUT = 1.0
 """Seconds that cancelling waits for the handlers of before_cancel to return."""
+
+ABORT_TIMEOUT = 2.0
+"""Seconds that cancelling waits for the hook on_abort, at most."""
 
 _process = object()
 
@@ -76,8 +80,9 @@ class FileStatus(NamedTuple):
 
 
 class Dispatcher:
-    """Commands and facts of one session. ``perform`` does one lease's work, ``emit`` emits one notice; ``place`` is
-    where requests go. Every method may be called by any thread, and raises StateError in the child of a fork.
+    """Commands and facts of one session. ``perform`` does one lease's work, ``abandon`` calls the hook for a file that
+    was given up, ``emit`` emits one notice; ``place`` is where requests go. Every method may be called by any thread,
+    and raises StateError in the child of a fork.
 
     A command that takes an ``entry`` is for that file, or without one for the session.
     """
@@ -87,6 +92,7 @@ class Dispatcher:
         policy: SessionPolicy,
         *,
         perform: Perform,
+        abandon: Callable[[FileEntry], None],
         emit: Emit,
         wanted: Callable[[str], bool],
         deliver: Any,
@@ -105,16 +111,18 @@ class Dispatcher:
         self._transfers = shared.transfers
         self._delivery = make_delivery(deliver, shared, emit, lambda: self._completion.consider())
         self._completion = Completion(shared, self._delivery, handling, delay=completion_delay)
+        self._abandonment = Abandonment(shared, abandon)
         lease_manager = LeaseManager(
             shared,
             self._delivery,
             self._completion,
+            self._abandonment,
             place=place,
             throttle=throttle,
             need_workers=lambda: self._workers.grow(),
         )
         self._workers = Workers(lease_manager, perform, shared.has_work)
-        self._waiter = Waiter(shared, self._delivery, self._workers)
+        self._waiter = Waiter(shared, self._delivery, self._in_hook)
         self._loop_waiter = LoopWaiter(shared, self._delivery, self._waiter)
         self._results = RunResults(shared.core)
         self._process = _process
@@ -227,12 +235,15 @@ class Dispatcher:
             self._command(self._core.resume_file, entry.key)
 
     def cancel(self, entry: FileEntry | None = None, reason: str = "cancelled", *, announce: bool = True) -> None:
-        """Remove the file, or all, and cut off their requests. ``announce``: progress of the file is announced, too."""
+        """Remove the file, or all, cut off their requests, and wait for ``on_abort``, 2 s at most, and not in a hook
+        or an asyncio loop. ``announce``: progress of the file is announced, too."""
         if entry is None:
             self._deliver_before_cancel()
             self._command(self._cancel, reason, hard=True)
         else:
             self._command(self._core.cancel_file, entry.key, reason, announce=announce, hard=True)
+        if not self._in_hook() and running_loop() is None:
+            self._abandonment.wait(ABORT_TIMEOUT)
 
     def _deliver_before_cancel(self) -> None:
         """Emit ``before_cancel`` while the files are still there, and wait a moment for its handlers.
@@ -287,11 +298,15 @@ class Dispatcher:
         self._command(self._core.close, hard=True)
         end = time.monotonic() + STOP_TIMEOUT + HANDLER_TIMEOUT
         self._workers.join(STOP_TIMEOUT)
+        self._abandonment.wait(end - time.monotonic() - HANDLER_TIMEOUT)
         self._waiter.wait_delivered(end - time.monotonic())
         for entry in entries:
             entry.close()
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _in_hook(self) -> bool:
+        return self._workers.inside or self._abandonment.inside
 
     @property
     def in_forked_child(self) -> bool:
@@ -321,6 +336,7 @@ class Dispatcher:
 
     def consider(self) -> None:
         """End the run if that is due, and have waiting notices delivered. Called when something may have ended."""
+        self._abandonment.begin()
         self._completion.consider()
         self._delivery.post()
 
@@ -352,7 +368,7 @@ class Dispatcher:
             return self._report()
 
     def _run_is_over(self) -> bool:
-        return self._core.state not in RUNNING
+        return self._core.state not in RUNNING and self._abandonment.over
 
     def _report(self) -> Ending:
         with self._lock:

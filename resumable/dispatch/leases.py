@@ -18,6 +18,7 @@ from ..core.records import (
 )
 from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected
+from .abandonment import Abandonment
 from .completion import Completion
 from .delivery import LINGER, Delivery
 from .neighbours import Neighbours
@@ -47,6 +48,7 @@ class LeaseManager:
         shared: SharedState,
         delivery: Delivery,
         completion: Completion,
+        abandonment: Abandonment,
         *,
         place: str,
         throttle: float,
@@ -61,6 +63,7 @@ class LeaseManager:
         self._transfers = shared.transfers
         self._delivery = delivery
         self._completion = completion
+        self._abandonment = abandonment
         self._neighbours = Neighbours(place)
         self._throttle = throttle
         self._need_workers = need_workers
@@ -194,6 +197,7 @@ class LeaseManager:
         if left:
             # A hook may have given the file other bytes after it was removed.
             entry.close()
+        self._abandonment.begin()
         self._completion.consider()
         self._delivery.post()
 

@@ -108,7 +108,7 @@ class SharedState:
     thread is ``announcing``, no request begins. While any is ``adding``, or there is a ``block`` at whose end the
     session is joined, no run ends by itself, unless a task is ``listening``: it waits for the next event instead of for
     the end of the block. ``used``: something was added, or was to be. ``silent_since`` is when silence began, None if
-    there is none.
+    there is none. ``abandoned`` are files that were given up, for which the hook ``on_abort`` has not begun yet.
     """
 
     def __init__(self, policy: SessionPolicy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
@@ -128,6 +128,7 @@ class SharedState:
         self.silent_since: float | None = None
         self.waiting = 0
         self.awaited: list[FileEntry] = []
+        self.abandoned: list[FileEntry] = []
 
     @property
     def held_open(self) -> bool:
@@ -141,6 +142,7 @@ class SharedState:
         self.work.notify_all()
         if self.core.state not in RUNNING or (effects.ended and self.awaited):
             self.waiters.notify_all()
+        self.abandoned += [self.registry.entries[key] for key in effects.abandoned]
         if not effects.stopped and not effects.ended and not effects.released:
             return _NOTHING
         left = [self.registry.entries[key] for key in effects.ended if key not in self.core.files]

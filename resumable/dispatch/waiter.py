@@ -8,7 +8,6 @@ from collections.abc import Callable
 from ..errors import StateError, WaitTimeout
 from .delivery import Delivery
 from .shared_state import SharedState
-from .workers import Workers
 
 __all__ = ["SLICE", "Waiter"]
 
@@ -17,18 +16,19 @@ SLICE = 0.2
 
 
 class Waiter:
-    """Waits on behalf of threads that are not the session's. Called without the lock."""
+    """Waits on behalf of threads that are not the session's. Called without the lock. ``in_hook()`` says whether the
+    calling thread is in a hook."""
 
-    def __init__(self, shared: SharedState, delivery: Delivery, workers: Workers) -> None:
+    def __init__(self, shared: SharedState, delivery: Delivery, in_hook: Callable[[], bool]) -> None:
         self._shared = shared
         self._delivery = delivery
-        self._workers = workers
+        self._in_hook = in_hook
 
     def refuse_inside(self, call: str) -> None:
         """Raise StateError on a thread that is in a handler or a hook of the session, which would wait for itself."""
         if self._delivery.inside:
             raise StateError(call, "a handler is running on this thread, and it would wait for itself")
-        if self._workers.inside:
+        if self._in_hook():
             raise StateError(call, "a hook is running on this thread, and it would wait for itself")
 
     def wait_for(self, over: Callable[[], bool], timeout: float | None, what: str, *, others: bool) -> None:

@@ -382,6 +382,7 @@ HOOKS: dict[str, Any] = {
     "preprocess": lambda chunk: 1 / 0,
     "preprocess_file": lambda file: 1 / 0,
     "find_uploaded": lambda file: 1 / 0,
+    "after_file": lambda file: 1 / 0,
     "headers": lambda file, chunk: 1 / 0,
     "query": lambda file, chunk: 1 / 0,
     "target": lambda parameters: 1 / 0,
@@ -402,7 +403,7 @@ def test_a_hook_that_raises_fails_its_file_and_no_other(hook: str) -> None:
     assert run.error.hook == ("target" if hook == "test_target" else hook)
     assert type(run.error.__cause__) is ZeroDivisionError
     assert run.error.file is run.files[0]
-    assert (run.error.chunk is None) == (hook in ("preprocess_file", "find_uploaded"))
+    assert (run.error.chunk is None) == (hook in ("preprocess_file", "find_uploaded", "after_file"))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_an_identifier_to_wait_for_is_never_sent(wire: ScriptedServer, make: Mak
 
 
 @pytest.mark.parametrize(
-    "name", ["query", "headers", "preprocess", "preprocess_file", "find_uploaded", "accept_response"]
+    "name", ["query", "headers", "preprocess", "preprocess_file", "find_uploaded", "accept_response", "after_file"]
 )
 def test_a_hook_whose_result_has_to_be_awaited_fails_the_file(wire: ScriptedServer, make: Make, name: str) -> None:
     with Resumable(wire.url, **{name: a_coroutine}) as session:

@@ -396,6 +396,26 @@ def _(bench: Bench) -> None:
     assert "DELETE" in [request.method for request in bench.wire.requests]
 
 
+@case("after_file")
+def _(bench: Bench) -> None:
+    told: list[str] = []
+
+    def after_file(file: Any) -> None:
+        told.append(f"{len(bench.wire.uploads)} of {len(file.chunks)}")
+
+    assert bench.send(30, after_file=after_file).succeeded
+    assert told == ["3 of 3"]
+
+
+@case("on_abort")
+def _(bench: Bench) -> None:
+    told: list[str] = []
+    with bench.session(auto_upload=False, on_abort=lambda file: told.append(file.file_name)) as session:
+        session.add_file(bench.make())
+        session.cancel()
+        assert told == ["a.bin"]
+
+
 @case("preprocess_file")
 def _(bench: Bench) -> None:
     result = bench.send(preprocess_file=lambda file: b"x" * 25)

@@ -40,7 +40,10 @@ CHOICES: dict[str, Callable[..., Any]] = {
     "query": lambda file, chunk: {"hook": f"{file.file_name}-{chunk.number}"},
     "should_retry": lambda error, attempt: attempt < 3,
 }
-"""A hook of each kind whose work shows on the wire, but for target, which needs the URL."""
+"""A hook of each kind whose work shows on the wire, but for target, which needs the URL. after_file and on_abort decide
+nothing: see test_last_hooks."""
+
+DECIDING = [name for name in HOOKS if name not in ("after_file", "on_abort")]
 
 
 def choice(name: str, url: str) -> Callable[..., Any]:
@@ -115,7 +118,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("way", ["option", "plugin"])
-@pytest.mark.parametrize("name", HOOKS)
+@pytest.mark.parametrize("name", DECIDING)
 def test_a_hook_decides(wire: ScriptedServer, make: Make, name: str, way: str) -> None:
     path = make()
     assert shows(name, wire, path, {}) != EXPECTED[name]
@@ -123,12 +126,12 @@ def test_a_hook_decides(wire: ScriptedServer, make: Make, name: str, way: str) -
 
 
 @pytest.mark.parametrize("way", ["option", "plugin"])
-@pytest.mark.parametrize("name", HOOKS)
+@pytest.mark.parametrize("name", [*DECIDING, "after_file"])
 def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Make, name: str, way: str) -> None:
     def broken(*arguments: Any) -> Any:
         if name == "generate_unique_identifier":
             bad = arguments[1] == "bad"
-        elif name in ("preprocess_file", "find_uploaded", "headers", "query"):
+        elif name in ("preprocess_file", "find_uploaded", "headers", "query", "after_file"):
             bad = arguments[0].file_name == "bad"
         elif name == "preprocess" or name == "should_retry":
             bad = arguments[0].file.file_name == "bad"
@@ -161,7 +164,9 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
             assert result.failed == (bad,)
             error = bad.error
             assert error.file is bad
-            assert error.chunk == (None if name in ("preprocess_file", "find_uploaded") else bad.chunks[0])
+            assert error.chunk == (
+                None if name in ("preprocess_file", "find_uploaded", "after_file") else bad.chunks[0]
+            )
         session.join(PATIENCE, raise_errors=False)
         assert good.state is FileState.SUCCESS
     assert isinstance(error, HookError)

@@ -175,6 +175,8 @@ WITHOUT: Mapping[str, str] = MappingProxyType(
                 "file_type_error_callback",
                 "should_retry",
                 "chunk_exists",
+                "after_file",
+                "on_abort",
                 "session",
                 "transport",
                 "loop",
