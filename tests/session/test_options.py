@@ -410,8 +410,10 @@ def _(bench: Bench) -> None:
 @case("on_abort")
 def _(bench: Bench) -> None:
     told: list[str] = []
-    with bench.session(auto_upload=False, on_abort=lambda file: told.append(file.file_name)) as session:
+    bench.wire.behave = lambda request: None
+    with bench.session(on_abort=lambda file: told.append(file.file_name)) as session:
         session.add_file(bench.make())
+        bench.wire.wait(lambda: bool(bench.wire.requests))
         session.cancel()
         assert told == ["a.bin"]
 
