@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,17 +31,13 @@ from ..transport.base import NetworkFailure, Reply, Request, Stopped
 from ..transport.body import HeldBody
 from . import messages
 from .context import AttemptContext
-from .outcomes import MOST_HOPS, OTHER_SERVER, Outcomes
+from .outcomes import MOST_HOPS, OTHER_SERVER, SILENT, Outcomes
 
 __all__ = ["Attempt"]
 
 logger = logging.getLogger("resumable")
 
 _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
-
-# These say nothing about a chunk: the credentials are not known, or the server has no time.
-_SILENT = frozenset({401, 407, 429, 502, 503, 504})
-
 
 _AHEAD_TIMEOUT = 5.0
 """Seconds for the answer to a test ahead: a server may have no thread for so many connections."""
@@ -131,7 +126,7 @@ class Attempt:
         self._believed = not known and not self._options.trust_tests
         if decision is Verdict.STORED:
             return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
-        answered = self._lacking or (400 <= reply.status < 500 and reply.status not in _SILENT)
+        answered = self._lacking or (400 <= reply.status < 500 and reply.status not in SILENT)
         return Outcome(OutcomeKind.ABSENT, answered=answered)
 
     def confirm(self) -> Outcome:
@@ -153,7 +148,7 @@ class Attempt:
                     if elsewhere
                     else self._outcomes.unknown(self._request, reply)
                 )
-            if reply.status in _SILENT:
+            if reply.status in SILENT:
                 return self._outcomes.again(self._request, reply)
             decision = self._present(reply)
             self._context.canary.forget(self._question)
@@ -235,7 +230,7 @@ class Attempt:
         reply = self._send_renewing(lambda: self._test_request(facts))
         decision = self._present(reply)
         if decision is not Verdict.STORED:
-            silent = reply.status in _SILENT or self._strange(reply, self._context.rules.test(reply.status))
+            silent = reply.status in SILENT or self._strange(reply, self._context.rules.test(reply.status))
             return None if silent else True
         logger.warning(
             "the server says 'present' for a chunk that cannot exist (%s): its tests are not believed and "
@@ -369,26 +364,10 @@ class Attempt:
 
     def _exchange(self, request: Request) -> Reply:
         try:
-            return self._logged(request)
+            return self._context.send(request, self._control)
         finally:
             if request.body is not None:
                 self._delivered = self._control.whole
-
-    def _logged(self, request: Request) -> Reply:
-        if not logger.isEnabledFor(logging.DEBUG):
-            return self._context.transport.send(request, self._control)
-        began = time.monotonic()
-        came: object = "stopped"
-        try:
-            reply = self._context.transport.send(request, self._control)
-            came = reply.status
-            return reply
-        except NetworkFailure as failure:
-            came = failure
-            raise
-        finally:
-            seconds = time.monotonic() - began
-            logger.debug("%s %s → %s in %.3f s", request.method, messages.redacted(request.url), came, seconds)
 
     def _remember(self, reply: Reply) -> None:
         """Remember what a receiver of this package said about the whole file."""
@@ -486,6 +465,7 @@ class Attempt:
             response=self._reply,
             any_order=self._any_order,
             max_uploads=self._max_uploads,
+            takes_questions=(self._max_uploads is not None and self._context.requests.may_ask) or None,
         )
 
 

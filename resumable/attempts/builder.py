@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
+from ..dispatch.registry import FileEntry
 from ..errors import HookError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import form, parameters
 from ..protocol.checksums import CHECKSUM_PARAMETER, FILE_SHA256_PARAMETER, digest_parameter, new_hash
 from ..protocol.parameters import ChunkFacts, ParameterNames
+from ..protocol.question import QUESTION_PARAMETER, FileQuestion, format_question
 from ..sources.base import Reader
 from ..transport.base import Body, Request, Stopped
-from ..transport.body import PIECE, ChunkBody, new_buffer
+from ..transport.body import PIECE, ChunkBody, TextBody, new_buffer
 from ..transport.rate_limit import RateLimitedBody, RateLimiter
 from . import messages
 
@@ -53,6 +56,59 @@ class RequestBuilder:
             hooks, target = self._test_hooks, options.test_target
         url = _url(hooks, target, parameters.query_string(pairs))
         return Request(options.test_method, url, self._headers(subjects), None, options.timeout)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the tests of many files may be one question. They may not if each has an address of its own, or if a
+        hook or the transport of the user wants to see it."""
+        options, hooks = self._options, self._hooks
+        return not (
+            callable(options.target)
+            or options.test_target is not None
+            or options.transport is not None
+            or options.file_checksum
+            or any(map(hooks.has, ("target", "chunk_exists", "preprocess")))
+        )
+
+    def question(self, entries: Sequence[FileEntry], stopped: Callable[[], bool]) -> tuple[Request, list[FileQuestion]]:
+        """Return the request that asks for all chunks of the first of these files, and which these are: those whose
+        tests would have the same headers and parameters of the user, as many as one question may have. ``stopped`` as
+        in :meth:`upload`."""
+        options, names = self._options, self._names
+        headers, custom = self._shared(entries[0])
+        if custom is None:
+            entries = ()
+        elif any(map(self._hooks.has, ("headers", "query"))):
+            entries = list(takewhile(lambda entry: self._shared(entry) == (headers, custom), entries))
+        asked = [
+            FileQuestion(
+                entry.record.unique_identifier or "",
+                entry.record.size,
+                options.chunk_size,
+                entry.plan.count,
+                entry.record.file_name if names.file_name else "",
+                entry.record.relative_path if names.relative_path else "",
+            )
+            for entry in entries
+        ]
+        text, count = format_question(asked)
+        body: Body = TextBody(text)
+        if self._rate_limiter.rate is not None:
+            body = RateLimitedBody(body, self._rate_limiter, stopped)
+        query = parameters.query_string(((QUESTION_PARAMETER, ""), *(custom or ())))
+        url = parameters.with_query(options.target, query)
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        headers["Content-Type"] = "application/json"
+        return Request("POST", url, headers, body, options.timeout, stall=options.timeout[1]), asked[:count]
+
+    def _shared(self, entry: FileEntry) -> tuple[dict[str, str], parameters.Pairs | None]:
+        """Return the headers and the parameters of the user for requests about the first chunk of a file."""
+
+        def subjects() -> tuple[Any, Any]:
+            return entry.subject, entry.subject.chunks[0]
+
+        custom = parameters.for_question(self._names, self._hooks.merged("query", subjects))
+        return self._headers(subjects), custom
 
     def deletion(self, facts: ChunkFacts, subjects: Subjects, timeout: float) -> Request:
         """Return the request that asks the server to delete what it has of the file."""

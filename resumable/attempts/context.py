@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
+import time
 from collections.abc import Hashable
 
 from ..dispatch.file_digest import FileDigest
@@ -11,12 +13,15 @@ from ..dispatch.registry import FileEntry
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol.verdict import Rules
-from ..transport.base import Transport
+from ..transport.base import NetworkFailure, Reply, Request, RequestControl, Transport
+from . import messages
 from .answers import Answers
 from .builder import RequestBuilder
 from .canary import Canary
 
 __all__ = ["AttemptContext"]
+
+logger = logging.getLogger("resumable")
 
 _MOST_NOTED = 1000
 
@@ -46,6 +51,23 @@ class AttemptContext:
     def session_of(self, file: int) -> str:
         """Return the name of this session to receivers of this package, for requests for the file with this key."""
         return f"{self._session}{file & 0xFFFFFFFF:08x}"
+
+    def send(self, request: Request, control: RequestControl) -> Reply:
+        """Send the request, log what came of it, and return the answer. Raises what the transport raises."""
+        if not logger.isEnabledFor(logging.DEBUG):
+            return self.transport.send(request, control)
+        began = time.monotonic()
+        came: object = "stopped"
+        try:
+            reply = self.transport.send(request, control)
+            came = reply.status
+            return reply
+        except NetworkFailure as failure:
+            came = failure
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            logger.debug("%s %s → %s in %.3f s", request.method, messages.redacted(request.url), came, seconds)
 
     def digest_of(self, entry: FileEntry) -> FileDigest:
         """Return what hashes the whole file, which begins now unless it has begun before."""

@@ -37,10 +37,13 @@ from ..statuses import Decision
 from ..transport.base import NetworkFailure, Reply, Request
 from . import hints, messages
 
-__all__ = ["MOST_HOPS", "OTHER_SERVER", "Outcomes"]
+__all__ = ["MOST_HOPS", "OTHER_SERVER", "SILENT", "Outcomes"]
 
 MOST_HOPS = 5
 """Redirects that are followed in a row."""
+
+SILENT = frozenset({401, 407, 429, 502, 503, 504})
+"""These say nothing about a chunk: the credentials are not known, or the server has no time."""
 
 OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had")
 

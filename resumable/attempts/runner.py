@@ -25,6 +25,7 @@ from ..transport.base import SourceFailure, Stopped, Transport
 from .attempt import Attempt
 from .context import AttemptContext
 from .deletion import Deletion
+from .question import Question
 
 __all__ = ["LeaseRunner"]
 
@@ -52,6 +53,8 @@ class LeaseRunner:
                 return Outcome(OutcomeKind.PREPARED)
             if lease.prepare:
                 return self._prepare(entry)
+            if lease.files:
+                return Question(self._context, transfer).ask()
             attempt = Attempt(self._context, transfer)
             if lease.position == 0 and not (lease.retries or lease.confirm or lease.ahead):
                 size, count = entry.record.size, entry.plan.count
@@ -71,7 +74,9 @@ class LeaseRunner:
             error = failure.cause if isinstance(failure, SourceFailure) else failure
             if isinstance(error, UploadError) and error.file is None:
                 error.file = entry.subject
-                error.chunk = None if lease.prepare or lease.confirm else entry.subject.chunks[lease.index]
+                error.chunk = (
+                    None if lease.prepare or lease.confirm or lease.files else entry.subject.chunks[lease.index]
+                )
             return Outcome(OutcomeKind.REFUSED, message=str(error), error=error)
 
     def delete(self, entries: Iterable[FileEntry]) -> None:

@@ -142,6 +142,7 @@ class FileCore:
         self.prepared = prepared
         self.preparing = False
         self.confirming = False
+        self.asking = self.asked_about = False
         self.epoch = 0
         self.queue_key: tuple[bool, bool, bool, int] | None = None
         self.draining = 0
@@ -265,7 +266,13 @@ class FileCore:
     @property
     def wants_turn(self) -> bool:
         """Whether there is something to do that is not under way."""
-        return not (self.preparing or self.confirming) and (not self.exhausted or self.complete)
+        return not (self.preparing or self.confirming or self.asking) and (not self.exhausted or self.complete)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for any chunk of the file, or sent one."""
+        ready = self.state is FileState.READY and self.prepared
+        return ready and not (self.epoch or self.begun or self.cursor or self.asked_about or self.partial)
 
     @property
     def exhausted(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import FileRejected
 from ..protocol.plan import ChunkPlan
+from ..protocol.question import FileAnswer
 from .states import FastEnum, FileState
 
 __all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Permission", "Proof", "Wait"]
@@ -25,7 +26,8 @@ class Lease(NamedTuple):
     ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
     one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
     ``awaited``: somebody wants to know when bytes of the chunk are on their way. ``ahead``: it is no more than a test.
-    ``askable``: the server may be asked for the chunk if nobody knows whether it took it.
+    ``askable``: the server may be asked for the chunk if nobody knows whether it took it. ``files``: it is about no
+    chunk, but one question about all of these files, of which ``file`` is the first.
     """
 
     id: int
@@ -45,6 +47,7 @@ class Lease(NamedTuple):
     awaited: bool = False
     ahead: bool = False
     askable: bool = False
+    files: tuple[int, ...] = ()
 
 
 class Permission(FastEnum):
@@ -77,6 +80,8 @@ class OutcomeKind(FastEnum):
     """It was stopped before it was answered."""
     PREPARED = "prepared"
     """The file's hooks have run."""
+    TOLD = "told"
+    """The question about many files was answered, in some way."""
 
 
 class Proof(FastEnum):
@@ -105,7 +110,9 @@ class Outcome(NamedTuple):
     there is only the word of a foreign server for what is present or stored. ``proof``: what the answers say of the
     whole file. ``result``: what a receiver of this package tells of it. ``response``: the last answer.
     ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many requests at once they say that
-    the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file.
+    the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file. ``takes_questions``: whether the
+    server answers questions about many files, as far as that is known. ``answers``: what it said of the first of these
+    files; None is a file of which it said nothing.
     """
 
     kind: OutcomeKind
@@ -129,6 +136,8 @@ class Outcome(NamedTuple):
     any_order: bool = False
     max_uploads: int | None = None
     plan: ChunkPlan | None = None
+    takes_questions: bool | None = None
+    answers: tuple[FileAnswer | None, ...] = ()
 
 
 class Notice(NamedTuple):

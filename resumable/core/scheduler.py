@@ -8,7 +8,8 @@ lease by then.
 
 Slots: each is taken by the record of a chunk, or of a file whose hooks run, from the lease until the report. A retry
 that waits keeps its slot, so that a server in trouble does not get other chunks meanwhile. A request that has to stop
-keeps it, too: it stays on the wire until its worker reports.
+keeps it, too: it stays on the wire until its worker reports. A question about many files takes one slot, and keeps it
+until it is answered, or until none of its files is open any more.
 """
 
 from __future__ import annotations
@@ -72,6 +73,29 @@ class FileQueue:
             heapq.heappush(heap, key)
         return found
 
+    def take_untouched(self, fewest: int, most: int) -> list[FileCore]:
+        """Remove the first new files as long as they are untouched, and return them; none if there are too few.
+
+        Files that have nothing to do now do not count.
+        """
+        taken: list[FileCore] = []
+        heap = self._new
+        while heap and len(taken) < most:
+            key = heap[0]
+            file = self._files.get(key[-1])
+            if file is not None and file.queue_key is key:
+                if file.untouched:
+                    taken.append(file)
+                elif file.state in _OPEN and file.wants_turn:
+                    break
+                file.queue_key = None
+            heapq.heappop(heap)
+        if len(taken) >= fewest:
+            return taken
+        for file in taken:
+            self.add(file)
+        return []
+
     def _first(self, heap: list[_QueueKey]) -> FileCore | None:
         blocked = []
         found = None
@@ -109,11 +133,12 @@ class Slots:
         self._leases = 0
         self._waiting: dict[int, ActiveChunk] = {}
         self.live: dict[int, ActiveChunk] = {}
+        self.questions: dict[int, list[tuple[FileCore, int]]] = {}
 
     @property
     def taken(self) -> int:
-        """How many records have a slot: all but those of chunks that are only tested."""
-        return sum(not record.ahead for record in self.live.values())
+        """How many slots are taken: by questions, and by all records but those of chunks that are only tested."""
+        return sum(not record.ahead for record in self.live.values()) + len(self.questions)
 
     def free(self, *, fewer: bool) -> bool:
         """Return whether another record fits, also if there is one slot ``fewer``, unless it is the only one."""
@@ -123,6 +148,12 @@ class Slots:
         """Give the record a slot, unless it is only tested, and return the id of its new lease."""
         self._leases += 1
         self.live[self._leases] = record
+        return self._leases
+
+    def ask(self, files: list[FileCore]) -> int:
+        """Give a slot to a question about these files, and return the id of its lease."""
+        self._leases += 1
+        self.questions[self._leases] = [(file, file.epoch) for file in files]
         return self._leases
 
     def keep(self, identifier: int) -> None:
@@ -170,4 +201,7 @@ class Slots:
             else:
                 del self.live[identifier], self._waiting[identifier]
                 file.release(record)
+        for identifier, files in self.questions.items():
+            if file.asking and not any(other.state in _OPEN for other, _ in files):
+                stopped.append(identifier)
         return stopped, fresh

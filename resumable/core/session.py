@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable
 
 from ..errors import FileRejected, StateError, UploadError
 from ..protocol.plan import ChunkOrder, ChunkPlan
+from ..protocol.question import FileAnswer
 from .collector import EffectCollector
 from .concurrency import ConcurrencyController, Flow
 from .file import ActiveChunk, FileCore
 from .holds import HeldEnds
 from .part import make_file_core
 from .probes import Probes
+from .questions import Questions
 from .records import (
     Effects,
     Ending,
@@ -89,6 +91,7 @@ class SessionCore:
         self._retries = RetryController(policy)
         self._holds = HeldEnds(policy)
         self._probes = Probes(policy)
+        self._questions = Questions(policy)
         self.effects = EffectCollector()
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -208,6 +211,7 @@ class SessionCore:
             self.state = step(SESSION, self.state, SessionEvent.PAUSE, "session")
             for file in self._slots.files():
                 self._stop(file, announce=True)
+            self.effects.stop(self._slots.questions)
             self.effects.add("pause")
         return self.effects.flush()
 
@@ -256,13 +260,16 @@ class SessionCore:
             if file is None:
                 file = early = self._holds.next(slots.files())
             if file is not None and asks <= now:
+                asked = self._questions.about(file, self._queue)
+                if asked:
+                    return self._ask(asked)
                 record = self._take(file, early=early is not None)
                 return self._lease(record, now)
             if file is not None:
                 until = min(until, asks)
             elif begins > now and self._queue.next(new=True) is not None:
                 until = min(until, begins)
-            elif not slots.live:
+            elif not (slots.live or slots.questions):
                 retries.pause_clock()
             self._concurrency.idle()
         ahead = self._next_ahead(now)
@@ -280,6 +287,7 @@ class SessionCore:
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return Permission.STOP, self.effects.flush()
+        self._questions.learn(test.takes_questions)
         permission, file = Permission.SEND, record.file
         if record.state is ChunkState.TESTING:
             record.tested = True
@@ -319,6 +327,11 @@ class SessionCore:
 
         Raises StateError, and changes nothing, if the outcome is impossible in the chunk's state.
         """
+        self._questions.learn(outcome.takes_questions)
+        if lease.files:
+            self._told(lease, outcome, now)
+            self._complete_if_idle()
+            return self.effects.flush()
         record = self._slots.live.get(lease.id)
         if record is None:
             return self.effects.flush()
@@ -357,7 +370,8 @@ class SessionCore:
         if self.state is not SessionState.UPLOADING or (not self._open if file is None else file.state in _HALTED):
             return None
         records = [record for record in self._slots.live.values() if file is None or record.file is file]
-        if any(record.prepare or record.state is not ChunkState.BACKOFF for record in records):
+        asking = bool(self._slots.questions) if file is None else file.asking
+        if asking or any(record.prepare or record.state is not ChunkState.BACKOFF for record in records):
             return None
         if records:
             return self._retries.may_ask(min(record.due for record in records))
@@ -384,12 +398,12 @@ class SessionCore:
     @property
     def finished(self) -> bool:
         """Whether nothing is open and no slot is taken."""
-        return not self._open and not self._slots.live
+        return not (self._open or self._slots.live or self._slots.questions)
 
     @property
     def has_work(self) -> bool:
         """Whether a run is under way, perhaps paused, with something to do for threads, now or later."""
-        return self.state in RUNNING and bool(self._open or self._slots.live)
+        return self.state in RUNNING and not self.finished
 
     # -- inside: leases and what comes of them -------------------------------------------------------------------
 
@@ -438,6 +452,7 @@ class SessionCore:
         if not self._probes.free(len(self._slots.live)) or retries.may_ask(now) > now:
             return None
         new = self._probes.pay_for_new_files and retries.may_begin(now) <= now and not retries.holds_back(now)
+        new = new and not self._questions.answered
         return self._queue.ahead(new=new, most=self._slots.count - self._probes.lacking)
 
     def _lease_ahead(self, file: FileCore, now: float) -> Lease:
@@ -449,6 +464,40 @@ class SessionCore:
         self._probes.begin(identifier, lacking=not file.bytes_skipped)
         self._queue.add(file)
         return file.lease(record, identifier)
+
+    def _ask(self, files: list[FileCore]) -> Lease:
+        """Return the lease of a question about these files, which have no turn until it is answered."""
+        for file in files:
+            file.asking = True
+        self._concurrency.idle()
+        return Lease(self._slots.ask(files), files[0].key, files[0].epoch, files=tuple(file.key for file in files))
+
+    def _told(self, lease: Lease, outcome: Outcome, now: float) -> None:
+        """Take in the answer to a question. Files of which it said nothing have their turn as ever, unless it was
+        cut."""
+        files = self._slots.questions.pop(lease.id, [])
+        # If nothing came of it, nothing may come of the next one.
+        asked = len(files) if outcome.kind is OutcomeKind.REFUSED else len(outcome.answers)
+        for place, (file, epoch) in enumerate(files):
+            file.asking = False
+            file.asked_about = file.asked_about or place < asked
+            answer = outcome.answers[place] if place < len(outcome.answers) else None
+            if answer is not None and file.state not in TERMINAL and file.epoch == epoch:
+                self._retries.start(now)
+                self._answer(file, answer, outcome)
+            else:
+                self._queue.add(file)
+
+    def _answer(self, file: FileCore, answer: FileAnswer, outcome: Outcome) -> None:
+        file.record_proof(Proof.WHOLE if answer.whole else Proof.PARTIAL)
+        file.listed = True
+        if outcome.any_order:
+            file.allow_any_order()
+        self._mark(file, [(0, file.plan.count)] if answer.whole else answer.stored)
+        if file.complete:
+            file.result = answer.result
+            self.effects.progress(file)
+            self._complete(file, None)
 
     def _prepared(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
         file = record.file

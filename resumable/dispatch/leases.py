@@ -99,7 +99,9 @@ class LeaseManager:
                         self._measure(now)
                     lease = core.lease(now)
                     if isinstance(lease, Lease):
-                        transfer = self._transfers.begin(lease, self._registry.entries[lease.file], now)
+                        entries = self._registry.entries
+                        transfer = self._transfers.begin(lease, entries[lease.file], now)
+                        transfer.asked = tuple(map(entries.__getitem__, lease.files))
                         self._outbox.extend(core.effects.flush().notices)
                         more = not self._waiting and core.may_probe(now)
                         self._wanted = len(self._transfers) + more
@@ -192,7 +194,7 @@ class LeaseManager:
             if outcome.plan is not None:
                 entry.plan = entry.core.plan
             left = core.state is SessionState.CLOSED or not self._registry.has(entry)
-        _log(effects.notices, entry, outcome)
+        self._log(effects.notices, entry, outcome)
         follow_up.carry_out(hard=True)
         if left:
             # A hook may have given the file other bytes after it was removed.
@@ -201,15 +203,14 @@ class LeaseManager:
         self._completion.consider()
         self._delivery.post()
 
-
-def _log(notices: Iterable[Notice], entry: FileEntry, outcome: Outcome) -> None:
-    """Log how a file has ended, or that a chunk of it is sent again."""
-    if not logger.isEnabledFor(logging.INFO):
-        return
-    for notice in notices:
-        if notice.event == "file_success":
-            logger.info("uploaded %r", entry.record.relative_path)
-        elif notice.event == "file_retry":
-            logger.info("trying again: %s", outcome.error)
-        elif notice.event == "file_error" and notice.file == entry.key:
-            logger.info("failed: %s", outcome.error)
+    def _log(self, notices: Iterable[Notice], entry: FileEntry, outcome: Outcome) -> None:
+        """Log how files have ended, or that a chunk is sent again."""
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        for notice in notices:
+            if notice.event == "file_success":
+                logger.info("uploaded %r", self._registry.entries[notice.file].record.relative_path)
+            elif notice.event == "file_retry":
+                logger.info("trying again: %s", outcome.error)
+            elif notice.event == "file_error" and notice.file == entry.key:
+                logger.info("failed: %s", outcome.error)

@@ -19,6 +19,7 @@ __all__ = [
     "Pairs",
     "ParameterNames",
     "encode",
+    "for_question",
     "for_test",
     "for_upload",
     "query_string",
@@ -110,6 +111,15 @@ def _custom(query: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[tuple[
 def for_test(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any]) -> Pairs:
     """Return the parameters of a test, in order: the custom ones, then the nine."""
     pairs = (*_custom(query), *names.standard(facts))
+    return tuple((names.namespace + name, value) for name, value in pairs)
+
+
+def for_question(names: ParameterNames, query: Mapping[str, Any]) -> Pairs | None:
+    """Return the parameters in the query of a question about many files: the custom ones. None if one of them has the
+    name of one of the nine, and so might change which file is meant."""
+    pairs = _custom(query)
+    if any(name in names for name, _ in pairs):
+        return None
     return tuple((names.namespace + name, value) for name, value in pairs)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "progress",
     "sentence",
     "stored_chunks",
+    "stored_ranges",
     "whole",
 ]
 
@@ -113,13 +114,19 @@ def all_chunks(count: int) -> tuple[tuple[str, str], ...]:
 
 def stored_chunks(upload: StoredUpload, below: int) -> tuple[tuple[str, str], ...]:
     """Return the header that lists all stored chunks, or no header if they are in too many ranges for one."""
+    ranges = stored_ranges(upload, below)
+    return () if ranges is None else ((STORED_CHUNKS_HEADER, format_ranges(iter(ranges))),)
+
+
+def stored_ranges(upload: StoredUpload, below: int) -> tuple[tuple[int, int], ...] | None:
+    """Return the ranges of indexes of all stored chunks, or None if they are too many for an answer."""
     ranges: list[tuple[int, int]] = []
     for start, stop in upload.ranges():
         if len(ranges) == _MOST_RANGES:
-            return ()
+            return None
         if start < below:
             ranges.append((start, min(stop, below)))
-    return ((STORED_CHUNKS_HEADER, format_ranges(iter(ranges))),)
+    return tuple(ranges)
 
 
 def _partial(stored: int, total: int) -> tuple[str, str]:

@@ -22,7 +22,8 @@ resumable.js expects:
 429   there are too many unfinished uploads
 460   the chunk does not have the hash that the client sent; it is not stored
 500   something failed here; the log says what, under the number in the sentence
-501   the directory is on a file system that cannot publish files; the log says what to do
+501   the directory is on a file system that cannot publish files; the log says what to do. To a question about many
+      files: the store can only be asked about one at a time
 503   another request is still sending the same chunk, or the disk cannot be reached
 507   the disk or the quota of unfinished uploads is full
 ====  =================================================================================================
@@ -42,6 +43,7 @@ from urllib.parse import quote
 from ..errors import OptionError
 from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERVER_HEADER, WIRE_VERSION
 from ..protocol.parameters import ParameterNames
+from ..protocol.question import is_question
 from .access import LOCAL_HOSTS, Access
 from .answers import (
     all_chunks,
@@ -67,6 +69,7 @@ from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
 from .parameters import DIALECTS, ChunkDescription, ParameterReader, UploadLimits
+from .questions import answer_question
 from .signals import ReceiverSignals
 from .store.base import (
     Discarded,
@@ -334,6 +337,8 @@ class Receiver:
             if not self._discard(key_for(tenant, identifier)):
                 raise Refusal(404, "There is no unfinished upload with this identifier.")
             return Response(204)
+        if request.method == "POST" and is_question(request.query):
+            return answer_question(request, tenant, self.store, self._reader, collected=self._finisher.owns_files)
         return self._upload(exchange, tenant)
 
     def _methods(self, request: Request) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from ..protocol.headers import CHUNK_SIZE_HEADER, SESSION_HEADER
 from .messages import Refusal, Request
 from .store.base import PublishedUpload, StoredUpload, UploadRecord, other_hash
 
-__all__ = ["Remembered", "check_frozen", "is_repeat", "key_for", "key_of", "remembered", "session_of"]
+__all__ = ["Remembered", "check_frozen", "counted", "is_repeat", "key_for", "key_of", "remembered", "session_of"]
 
 _FILE = {"total_size": "bytes", "file_name": "name", "relative_path": "path"}
 _SESSION = re.compile("[0-9a-f]{32}")
@@ -87,8 +87,11 @@ def remembered(upload: StoredUpload, said: UploadRecord, session: str, *, collec
     Raises what :meth:`PublishedUpload.stands` raises.
     """
     past = upload.published()
-    if past is None:
-        return Remembered(False, None)
+    return Remembered(False, None) if past is None else counted(past, said, session, collected=collected)
+
+
+def counted(past: PublishedUpload, said: UploadRecord, session: str, *, collected: bool) -> Remembered:
+    """Return what :func:`remembered` returns for a published upload."""
     if not past.record.announced:
         stands = past.stands(collected=collected)
         return Remembered(not stands, past if stands and _is_same_file(past.record, said) else None)

@@ -18,6 +18,7 @@ from ..protocol.checksums import CHECKSUM_PARAMETER, Checksum, digest_parameter,
 from ..protocol.headers import LIMIT_HEADER
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
+from ..protocol.question import FileQuestion
 from .messages import Refusal
 from .store.base import UploadRecord
 from .store.names import safe_name
@@ -107,11 +108,17 @@ class ParameterReader:
         pairs = list(pairs)
         parameters = self._parameters(pairs)
         plan, index = self._plan(parameters)
-        identifier = parameters.identifier()
         checksum = _checksum(parameters, pairs)
+        metadata = self._metadata(pairs, but=None if checksum is None else checksum.parameter)
+        return ChunkDescription(self._record(parameters, plan, tenant, metadata), index, checksum)
+
+    def _record(
+        self, parameters: _Parameters, plan: ChunkPlan, tenant: str, metadata: Mapping[str, str]
+    ) -> UploadRecord:
+        identifier = parameters.identifier()
         file_name = parameters.text("file_name", _LONGEST_NAME)
         relative_path = parameters.text("relative_path", _LONGEST_NAME)
-        record = UploadRecord(
+        return UploadRecord(
             identifier=identifier,
             file_name=file_name,
             relative_path=relative_path,
@@ -122,9 +129,23 @@ class ParameterReader:
             name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
             tenant=tenant,
             file_sha256=parameters.sha256("file_sha256"),
-            metadata=self._metadata(pairs, but=None if checksum is None else checksum.parameter),
+            metadata=metadata,
         )
-        return ChunkDescription(record, index, checksum)
+
+    def describe_file(self, asked: FileQuestion, tenant: str) -> UploadRecord:
+        """Return what a question says of a file. Raises what :meth:`describe` raises."""
+        said = {
+            "chunk_number": "1",
+            "total_size": str(asked.size),
+            "chunk_size": str(asked.chunk_size),
+            "total_chunks": str(asked.total_chunks),
+            "identifier": asked.identifier,
+            "file_name": asked.file_name,
+            "relative_path": asked.relative_path,
+        }
+        parameters = _Parameters({field: _NEWLINE.sub("\n", value) for field, value in said.items()}, self._sets[0])
+        plan, _ = self._plan(parameters)
+        return self._record(parameters, plan, tenant, {})
 
     def identifier(self, pairs: Iterable[tuple[str, str]]) -> str:
         """Return the identifier, of a request that is about a whole upload. Raises :class:`Refusal` (400)."""

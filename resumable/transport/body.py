@@ -15,7 +15,7 @@ from ..protocol.checksums import new_hash
 from ..protocol.form import Form, base64_length
 from .base import Body, RequestControl, SourceFailure
 
-__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "new_buffer"]
+__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "TextBody", "new_buffer"]
 
 HOLD_LIMIT = 4.0
 """Seconds after which a request whose end is held is given up: there are servers that take 5 s for a whole request."""
@@ -134,6 +134,24 @@ class ChunkBody:
         if self._hash is not None:
             self._hash.update(buffer)
         return buffer
+
+
+class TextBody:
+    """A body of bytes that are no chunk."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def __len__(self) -> int:
+        return len(self._text)
+
+    def payload(self, written: int) -> int:
+        """Return 0: none of the bytes are of a chunk."""
+        return 0
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        view = memoryview(self._text)
+        return (view[start : start + PIECE] for start in range(0, len(view), PIECE))
 
 
 class HeldBody:

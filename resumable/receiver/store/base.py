@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
@@ -17,7 +17,17 @@ from ..messages import Refusal
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Discarded", "PublishedUpload", "Store", "StoredUpload", "UploadRecord", "UploadStatus", "other_hash"]
+__all__ = [
+    "Discarded",
+    "Look",
+    "PublishedUpload",
+    "QuickStore",
+    "Store",
+    "StoredUpload",
+    "UploadRecord",
+    "UploadStatus",
+    "other_hash",
+]
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,28 @@ class StoredUpload(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+Look = Callable[[str], "PublishedUpload | None"]
+"""Returns what is remembered of the published upload of a key, valid until the next call; None if there is no upload.
+
+Raises LookupError if it can tell only when the upload is opened.
+"""
+
+
+@runtime_checkable
+class QuickStore(Protocol):
+    """A store that can tell of many published uploads for much less than it costs to open each of them.
+
+    One that cannot is not asked about many files at once.
+    """
+
+    def looking(self) -> AbstractContextManager[Look]:
+        """Return, for a ``with`` block, what looks for published uploads. Locks and changes nothing.
+
+        What it returns may raise LookupError where it would have to read or write a file. Raises OSError, and
+        :class:`Refusal` (503).
+        """
 
 
 class Store(Protocol):

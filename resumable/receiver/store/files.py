@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from ...errors import OptionError
 from ..messages import Refusal
-from .base import Discarded, UploadRecord, UploadStatus
+from .base import Discarded, Look, UploadRecord, UploadStatus
 from .home import LAYOUT, Home
 from .layout import (
     NEW,
@@ -150,6 +150,31 @@ class FileStore:
                 with closing_lock(directory_fd):
                     self._remove_if_damaged(key, state_fd, directory_fd)
             return None
+
+    @contextmanager
+    def looking(self) -> Iterator[Look]:
+        """See :meth:`QuickStore.looking`."""
+        with ExitStack() as closing:
+            state_fd = self._home.open()
+            if state_fd is None:
+                yield lambda key: None
+                return
+            closing.enter_context(closing_fd(state_fd))
+            root_fd = closing.enter_context(closing_fd(open_directory("..", state_fd)))
+            opened = closing.enter_context(ExitStack())
+
+            def look(key: str) -> Tombstone | None:
+                opened.close()
+                record_fd = open_if_there(f"{key}/record", os.O_RDONLY, state_fd)
+                if record_fd is None:
+                    return None
+                opened.enter_context(closing_fd(record_fd))
+                past = Tombstone(self._policy, root_fd, record_fd, _raise_unknown)
+                if past.record.published is None:
+                    _raise_unknown()
+                return past
+
+            yield look
 
     def prepare(self) -> None:
         """Create the directory for uploads now, to notice errors before the first upload. Raises OSError."""
@@ -340,6 +365,11 @@ class FileStore:
         if bitmap is not None:
             bitmap.close()
         return False
+
+
+def _raise_unknown() -> NoReturn:
+    """Raise LookupError: only an open upload can tell."""
+    raise LookupError
 
 
 def _raise_discarded() -> NoReturn:

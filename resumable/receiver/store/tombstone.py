@@ -60,11 +60,7 @@ class Tombstone:
         self._record_fd = record_fd
         self._updating = updating
         self._kept = read_open_record(record_fd)
-
-    @property
-    def record(self) -> UploadRecord:
-        """See :attr:`PublishedUpload.record`."""
-        return self._policy.located(self._kept.record)
+        self.record: UploadRecord = policy.located(self._kept.record)
 
     def finished_by(self, session: str) -> bool:
         """See :meth:`PublishedUpload.finished_by`."""

@@ -1,0 +1,47 @@
+"""Questions about many files: one request instead of a test for each of them.
+
+They are only for a receiver of this package, which says so in its answers to the tests of the first files. A question
+has the turn of the first new file, if many follow of which nobody has asked for a chunk. What the server has of them is
+stored then, and what it lacks is sent without a test.
+
+If a question is not answered, the server does not know it: it is not asked again.
+"""
+
+from __future__ import annotations
+
+from ..protocol.question import MOST_FILES
+from .file import FileCore
+from .retry import SessionPolicy
+from .scheduler import FileQueue
+
+__all__ = ["FEWEST_FILES", "Questions"]
+
+FEWEST_FILES = 16
+"""Files from which on they are asked for in one question. The tests of fewer are as fast: they go side by side."""
+
+
+class Questions:
+    """Whether there may be questions, and about which files. Owned by the session's core."""
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        self._possible = policy.test_chunks and not policy.test_every_chunk
+        self._known = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server answers questions, as far as is known."""
+        return self._possible and self._known
+
+    def learn(self, takes_questions: bool | None) -> None:
+        """Note whether the server answers questions; None says nothing, and once it does not, it never does."""
+        if takes_questions is None:
+            return
+        self._known = True
+        self._possible = self._possible and takes_questions
+
+    def about(self, first: FileCore, queue: FileQueue) -> list[FileCore]:
+        """Remove the files from the queue that are to be asked for together, and return them; none if the first, whose
+        turn it is, has to be tested alone."""
+        if not self.answered or not first.untouched:
+            return []
+        return queue.take_untouched(FEWEST_FILES, MOST_FILES)
