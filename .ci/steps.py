@@ -45,7 +45,7 @@ PROGRAMS = {
 }
 """The programs that tests in a browser and of windows need, and Debian's packages with each and what it needs."""
 BROWSER = "browser"
-FEW = 3
+FEW = 10
 """The most tests that may fail, in all steps together, to be run again."""
 
 

@@ -48,7 +48,8 @@ def test_tests_marked_alone_run_last_and_beside_no_other(tmp_path: Path) -> None
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = alone\naddopts = --strict-markers\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--timeout", "100"]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", "-n", "2"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     lines = (tmp_path / "log").read_text().splitlines()
     assert {line.split()[0] for line in lines[:4]} == {"beside"}

@@ -99,7 +99,7 @@ def test_a_test_that_fails_again_has_failed(ci: ModuleType, tmp_path: Path) -> N
     assert str(ended["tests"]).startswith("FAILED")
 
 
-@pytest.mark.parametrize("failing", [{}, dict.fromkeys("abcd", "")])
+@pytest.mark.parametrize("failing", [{}, dict.fromkeys("abcdefghijk", "")])
 def test_nothing_runs_again_if_many_tests_failed_or_something_else(
     ci: ModuleType, tmp_path: Path, failing: dict[str, str]
 ) -> None:
@@ -115,9 +115,10 @@ def test_pytest_writes_down_what_failed_and_nothing_if_it_was_broken_off(tmp_pat
         "import pytest\n@pytest.mark.parametrize('it', ['a b', 'c'])\ndef test_sample(it):\n    assert it == 'c'\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    for broken_off, names in (([], ["test_sample.py::test_sample[a b]"]), (["-x"], None)):
-        written = tmp_path / "build" / f"{len(broken_off)}.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "1", f"--failures={written}", *broken_off]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for arguments, names in ((["-n", "1"], ["test_sample.py::test_sample[a b]"]), (["-n", "0", "-x"], None)):
+        written = tmp_path / "build" / f"{len(arguments)}.json"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", f"--failures={written}", *arguments]
         assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True).returncode
         assert (sorted(json.loads(written.read_text())) if written.exists() else None) == names
 
@@ -219,11 +220,11 @@ def test_the_gate_counts_what_programs_run_and_fails_for_a_line_of_the_core_that
         path.write_text(content)
     (tmp_path / "tests" / "test_core.py").write_text(TESTS)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "PYTEST_"))}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
     def coverage(arguments: str) -> subprocess.CompletedProcess[str]:
         stamp = f"{sys.prefix}/test"
-        # The plugin of pytest is one of the package that this tree stands in for.
-        arguments += " -p no:resumable"
+        arguments += " -p xdist.plugin -p pytest_timeout"
         command = ["make", "coverage", "-o", stamp, f"VENV={sys.prefix}", "WORKERS=1", f"ARGS={arguments}"]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 

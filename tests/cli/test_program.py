@@ -15,6 +15,7 @@ from types import ModuleType
 import click
 import pytest
 from support.command import ROOT, Run
+from support.sizes import sized
 
 import resumable
 from resumable.__main__ import main
@@ -264,7 +265,7 @@ def test_the_demo_is_the_one_of_the_examples(run: Run) -> None:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"][: sized(1, 2)])
 def test_no_encoding_of_a_terminal_stops_the_demo(encoding: str) -> None:
     ran = python(str(ROOT / "examples" / "demo.py"), PYTHONIOENCODING=encoding)
     assert ran.returncode == 0, ran.stderr

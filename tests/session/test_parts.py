@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.scripted_server import ScriptedServer
+from support.sizes import sized
 
 import resumable
 from resumable import OptionError, ServerRefused, UploadFailed
@@ -21,12 +22,15 @@ from resumable.receiver import Receiver, Server
 
 Make = Callable[..., Path]
 
+PARTS = sized(2, 4)
+"""So many processes send one file."""
+
 WORKER = """
 import sys
 import resumable
 
-path, target, number = sys.argv[1:]
-with resumable.Resumable(target, chunk_size=1000, limit_rate=20_000, part=(int(number), 4)) as session:
+path, target, *part = sys.argv[1:]
+with resumable.Resumable(target, chunk_size=1000, limit_rate=20_000, part=tuple(map(int, part))) as session:
     session.on("chunk_success", lambda chunk, *_: print(chunk.number, flush=True))
     session.add_file(path)
 print("done", flush=True)
@@ -34,7 +38,7 @@ print("done", flush=True)
 
 
 def worker(path: Path, url: str, number: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WORKER, str(path), url, str(number)]
+    command = [sys.executable, "-c", WORKER, str(path), url, str(number), str(PARTS)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -130,9 +134,7 @@ def test_the_result_of_a_part_says_elsewhere_whether_the_file_is_whole(make: Mak
 @pytest.mark.once
 @pytest.mark.programs
 @pytest.mark.skipif(os.name == "nt", reason="processes end otherwise there")
-def test_four_processes_that_are_killed_on_the_way_send_one_file_and_publish_it_once(
-    tmp_path: Path,
-) -> None:
+def test_processes_that_are_killed_on_the_way_send_one_file_and_publish_it_once(tmp_path: Path) -> None:
     path = tmp_path / "big.bin"
     path.write_bytes(os.urandom(60_500))
     received: list[str] = []
@@ -141,9 +143,9 @@ def test_four_processes_that_are_killed_on_the_way_send_one_file_and_publish_it_
         received.append(record.relative_path)
 
     with Server(Receiver(tmp_path / "in", on_file_received=note)) as server:
-        running = [worker(path, server.url, number) for number in (1, 2, 3, 4)]
+        running = [worker(path, server.url, number) for number in range(1, PARTS + 1)]
         try:
-            sent: list[list[str]] = [[], [], [], []]
+            sent: list[list[str]] = [[] for _ in running]
             for part, process in enumerate(running):
                 assert process.stdout is not None
                 sent[part] += [process.stdout.readline().strip() for _ in range(2)]
@@ -159,7 +161,7 @@ def test_four_processes_that_are_killed_on_the_way_send_one_file_and_publish_it_
             for process in running:
                 process.kill()
                 process.wait()
-        (file,) = resumable.upload(path, server.url, part=(1, 4), chunk_size=1000).succeeded
+        (file,) = resumable.upload(path, server.url, part=(1, PARTS), chunk_size=1000).succeeded
         assert (file.whole, file.bytes_sent) == (True, 0)
     published = (tmp_path / "in" / "big.bin").read_bytes()
     assert hashlib.sha256(published).digest() == hashlib.sha256(path.read_bytes()).digest()

@@ -116,7 +116,7 @@ def test_an_interruption_while_a_thread_is_started_leaves_a_session_that_can_go_
 def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, error: BaseException) -> None:
     class Broken:
         def send(self, request: Request, control: RequestControl) -> Reply:
-            if "bad" in request.url:
+            if "wrong" in request.url:  # no identifier of hexadecimal digits has that in it
                 raise error
             return Reply(200, {}, "")
 
@@ -125,10 +125,10 @@ def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, er
     with Resumable(
         "http://127.0.0.1:1/", transport=Broken(), simultaneous_uploads=1, test_chunks=False, auto_upload=False
     ) as session:
-        bad, good = session.add_files([make("bad"), make("good")])
+        wrong, right = session.add_files([make("wrong"), make("right")])
         result = session.join(PATIENCE, raise_errors=False)
-    assert (result.failed, result.succeeded) == ((bad,), (good,))
-    assert "broken" in str(bad.error)
+    assert (result.failed, result.succeeded) == ((wrong,), (right,))
+    assert "broken" in str(wrong.error)
 
 
 @pytest.mark.usefixtures("failures")

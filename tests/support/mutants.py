@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .scripted_server import PATIENCE, Answer, Request, ScriptedServer
 
-__all__ = ["MUTATIONS", "RightServer"]
+__all__ = ["MUTATIONS", "Racing", "RightServer"]
 
 MISSING = 204
 

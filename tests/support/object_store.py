@@ -103,6 +103,8 @@ def running() -> Iterator[ObjectStore]:
     """A store on a free port."""
     import logging
 
+    import botocore.loaders
+    import botocore.session
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -113,6 +115,9 @@ def running() -> Iterator[ObjectStore]:
             pass
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # Every client reads the description of S3 again, which takes longer than most tests: they share one.
+    new_loader, loader = botocore.session.create_loader, botocore.loaders.create_loader()
+    botocore.session.create_loader = lambda *paths: loader
     store = ObjectStore()
     application = DomainDispatcherApplication(create_backend_app)
     atomic = threading.Lock()
@@ -149,6 +154,7 @@ def running() -> Iterator[ObjectStore]:
     try:
         yield store
     finally:
+        botocore.session.create_loader = new_loader
         server.shutdown()
         thread.join()
         server.server_close()
