@@ -145,6 +145,15 @@ class Lease:
             self.abandon()
             raise _lost() from None
 
+    def check(self) -> None:
+        """Ask the store whether this request still has the right. Raises :class:`Refusal` (503) if it has lost it."""
+        with self._lock:
+            found = self._records.read(self._name)
+            lost = found is None or found.etag != self.snapshot.etag
+        if lost:
+            self.abandon()
+            raise _lost()
+
     def release(self, state: UploadState | None = None) -> None:
         """Give the right back, and replace the record by ``state`` in the same request."""
         if self.held:

@@ -191,15 +191,17 @@ class ObjectUpload:
         with self._kept():
             listed = self._chunks.listed()
             state = self._lease.state
-            if not listed.complete:
-                raise OSError(errno.EIO, "a chunk of the upload is missing")
-            if verify is not None:
-                verify(state.record, self._chunks.pieces(0, self._plan.plan.count))
             mark, existing = f"{self._key}-{state.generation}", self._policy.existing
             publication = Publication(self._bucket, self._chunks, self._plan, mark, existing, self._lease.write)
             try:
+                if not listed.complete:
+                    raise Missing
+                if verify is not None:
+                    verify(state.record, self._chunks.pieces(0, self._plan.plan.count))
                 state = publication.publish(state)
             except Missing:
+                # Whoever takes over from a request that seems to have died removes the chunks when it has finished.
+                self._lease.check()
                 raise OSError(errno.EIO, "a chunk of the upload is missing") from None
             digests = listed.digests
             self._bucket.put(_digests(self._home, state), digests, len(digests))

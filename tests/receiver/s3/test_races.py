@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -95,3 +96,34 @@ def test_a_name_that_is_taken_by_another_program_at_the_last_moment_stays(
     assert sample.send(receiver) == [200, 200, 200, 201]
     assert object_store.objects(bucket) == {"in/sample.bin": b"theirs", "in/sample (1).bin": DATA}
     assert not list(object_store.client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_server_that_was_taken_for_dead_while_it_finished_sends_the_client_to_the_other(
+    object_store: ObjectStore, bucket: str, hashed: bool
+) -> None:
+    told: list[str | None] = []
+    extra = {"resumableFileSha256": hashlib.sha256(DATA).hexdigest()} if hashed else {}
+    sample = Sample(data=DATA, chunk_size=4096, extra=extra)
+    slow, other = (
+        Receiver(a_store(object_store, bucket, lease=0), on_file_received=lambda record: told.append(record.published))
+        for _ in range(2)
+    )
+    sample.send(slow, 1, 2, 3)
+    taken_over: list[int] = []
+
+    def finish_elsewhere(request: StoreRequest) -> None:
+        # The first request after the one that took the right to finish.
+        if any(each.operation == "PUT" and each.path.endswith("/record") for each in object_store.requests[:-1]):
+            if hashed and "/c/" not in request.path:
+                return
+            object_store.before = None
+            taken_over.append(other.handle(sample.octet(4)).status)
+
+    object_store.forget()
+    object_store.before = finish_elsewhere
+    assert slow.handle(sample.octet(4)).status == 503
+    assert taken_over == [201]
+    assert slow.handle(sample.octet(4)).status == 200
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+    assert told == ["sample.bin"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -20,43 +21,54 @@ from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
 from support.sizes import sized
 
 from resumable import Resumable
+from resumable.receiver.s3.layout import PROBE
 
 pytestmark = pytest.mark.once
 
 SUPPORT = Path(__file__).parents[2] / "support"
 
 
-class Replica:
-    """A server that is started again when it was killed."""
+class Replicas:
+    """Servers that are killed and succeeded by others, one at a time."""
 
     def __init__(self, store: ObjectStore, bucket: str, told: Path) -> None:
-        self._command = [sys.executable, str(SUPPORT / "replica.py"), store.url, bucket, str(told)]
-        self.start()
-
-    def start(self) -> None:
+        command = [sys.executable, str(SUPPORT / "replica.py"), store.url, bucket, str(told)]
         environment = {**os.environ, **CREDENTIALS}
-        self.process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        self._parent = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        assert self.process.stdout is not None
-        url = urlsplit(self.process.stdout.readline())
-        assert url.hostname
-        assert url.port
-        self.address = url.hostname, url.port
+        self._processes: list[int] = []
+        self.addresses: list[tuple[str, int]] = []
 
-    def restart(self) -> None:
-        self.kill()
-        self.start()
+    def close(self) -> None:
+        self._parent.communicate()
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+    def add(self) -> None:
+        process, address = self._started()
+        self._processes.append(process)
+        self.addresses.append(address)
+
+    def kill(self, number: int) -> None:
+        os.kill(self._processes[number], signal.SIGKILL)
+
+    def replace(self, number: int) -> None:
+        self._processes[number], self.addresses[number] = self._started()
+
+    def _started(self) -> tuple[int, tuple[str, int]]:
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        print(file=self._parent.stdin, flush=True)
+        process, url = self._parent.stdout.readline().split()
+        address = urlsplit(url)
+        assert address.hostname
+        assert address.port
+        return int(process), (address.hostname, address.port)
 
 
 class Balancer:
     """Gives each connection to the next of the servers that can be reached."""
 
-    def __init__(self, replicas: list[Replica]) -> None:
+    def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
         self._turn = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -87,20 +99,21 @@ class Balancer:
                     other[key.fileobj].sendall(piece)  # type: ignore[index]
 
     def _server(self) -> socket.socket:
-        for _ in self._replicas:
+        addresses = list(self._replicas.addresses)
+        for _ in addresses:
             self._turn += 1
             with suppress(OSError):
-                return socket.create_connection(self._replicas[self._turn % len(self._replicas)].address, 5)
+                return socket.create_connection(addresses[self._turn % len(addresses)], 5)
         raise ConnectionRefusedError
 
 
 @contextmanager
-def balanced(store: ObjectStore, bucket: str, told: Path, count: int) -> Iterator[tuple[str, list[Replica]]]:
+def balanced(store: ObjectStore, bucket: str, told: Path, count: int) -> Iterator[tuple[str, Replicas]]:
     with ExitStack() as ending:
-        replicas = []
+        replicas = Replicas(store, bucket, told)
+        ending.callback(replicas.close)
         for _ in range(count):
-            replicas.append(Replica(store, bucket, told))
-            ending.callback(replicas[-1].kill)
+            replicas.add()
         balancer = Balancer(replicas)
         ending.callback(balancer.close)
         yield balancer.url, replicas
@@ -112,21 +125,26 @@ def test_servers_that_are_killed_while_files_come_lose_nothing(
     told = tmp_path / "told"
     chance = random.Random(5)
     sources = {f"{number}.bin": chance.randbytes(chance.randrange(20_000)) for number in range(sized(6, 50))}
-    kills = sized(4, 60)
-    doomed = iter(sorted(chance.sample(range(20, 20 * len(sources)), kills)))
+    count, kills = sized(2, 3), sized(4, 60)
+    # Each file needs more requests than these to the store, so that each death comes.
+    doomed = iter(sorted(chance.sample(range(10, 7 * len(sources)), kills)))
 
-    with balanced(object_store, bucket, told, sized(2, 3)) as (url, replicas), ThreadPoolExecutor(1) as killer:
+    with balanced(object_store, bucket, told, count) as (url, replicas), ThreadPoolExecutor(1) as successor:
         killed: list[Future[None]] = []
         next_death = next(doomed)
+        seen = 0
 
         def kill(request: StoreRequest) -> None:
-            nonlocal next_death
-            if len(object_store.requests) >= next_death:
+            nonlocal next_death, seen
+            seen += PROBE not in request.path
+            if seen >= next_death:
                 next_death = next(doomed, sys.maxsize)
-                killed.append(killer.submit(replicas[len(killed) % len(replicas)].restart))
+                number = len(killed) % count
+                replicas.kill(number)
+                killed.append(successor.submit(replicas.replace, number))
 
         object_store.before = kill
-        with Resumable(url, chunk_size=3000, retry_for=60, simultaneous_uploads=4) as session:
+        with Resumable(url, chunk_size=3000, retry_for=None, simultaneous_uploads=4) as session:
             for name, data in sources.items():
                 session.add_file(data, relative_path=name)
             session.join(240)
