@@ -5,7 +5,9 @@ slow by itself. So more of them are faster, up to a number that nobody knows bef
 is, wait in a queue at the server, or get in each other's way in this process. Servers may also refuse what is too much.
 So the number is found by trying.
 
-The session begins with a few. While all of them are busy, time is cut into windows, and each has a rate: the bytes that
+The session begins with a few. If the way is long, every round trip until the first answer is worth more: once the first
+bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. While all of
+them are busy, time is cut into windows, and each has a rate: the bytes that
 have left this machine, and a little for each answer, so that small files count, too. A *trial* changes the number for
 some windows, of which the first does not count, and compares the rates. More uploads stay only if they bring a part of
 what they would if each brought as much as those before: a quarter up to the usual number, half beyond it. Otherwise as
@@ -76,6 +78,9 @@ FADING = 0.7
 QUEUE = 0.25
 """The part of a round trip that packets wait in a queue before the line if that is full."""
 
+FULL_FOR = 2.0
+"""Seconds for which a line counts as full that was seen so: what keeps it full comes in bursts."""
+
 LEAST_QUEUE = 0.005
 """Seconds in a queue that nobody minds."""
 
@@ -128,7 +133,10 @@ class ConcurrencyController:
         self._got_through = False
         self._lost_at = -math.inf
         self._round_trip: float | None = None
-        self._lossy = self._full = False
+        self._lossy = False
+        self._full_until = -math.inf
+        self._full = False
+        self._opening = True
         self._sessions = 1
         self._size = 0
         self._pace = 0.0
@@ -145,6 +153,8 @@ class ConcurrencyController:
         self._spent = 0.0
         self._upwards: bool | None = None
         self._doubling = True
+        # Where the search upwards ended only because there may be no more.
+        self._capped = MOST
         self._try_at = -math.inf
         self._rest = REST
 
@@ -167,6 +177,7 @@ class ConcurrencyController:
         self._answers += 1
         self._seconds += seconds
         self._got_through = True
+        self._opening = False
 
     def failed(self, attempt: int, newest: int, now: float, *, busy: bool) -> None:
         """Note that an attempt failed. Attempts are numbered as they begin; ``newest`` is the last. ``busy``: the
@@ -198,7 +209,9 @@ class ConcurrencyController:
     def measure(self, flow: Flow, now: float) -> None:
         """Take in what the connections tell, and perhaps change the number."""
         self._lossy = self._lossy or flow.lossy
-        self._full = flow.full
+        if flow.full:
+            self._full_until = now + FULL_FOR
+        self._full = now < self._full_until
         self._share(flow.sessions, now)
         self._round_trip = flow.round_trip or self._round_trip
         work = self._work + flow.departed
@@ -207,14 +220,20 @@ class ConcurrencyController:
             self._pace = self._seconds / self._answers
         if self._opened is not None:
             seconds, done = now - self._opened, work - self._work_then
-            if self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
+            if self._opening and self._long:
+                self._open(done / max(seconds, 1e-9), now)
+            elif self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
                 self.measure_at = now + WINDOW
                 return
-            self._judge(done, seconds, now, quick=quick)
+            else:
+                self._judge(done, seconds, now, quick=quick)
         self._opened, self._work_then = now, work
         self._answers, self._seconds = 0, 0.0
         length = QUICK_WINDOW if quick else max(WINDOW, ROUND_TRIPS * (self._round_trip or 0.0))
-        self.measure_at = now + min(length if self._doubling else LATER * length, LONGEST_WINDOW)
+        if self._opening and self._long:
+            length = self._round_trip or 0.0
+        later = not self._doubling and self._capped == MOST
+        self.measure_at = now + min(LATER * length if later else length, LONGEST_WINDOW)
 
     def _share(self, sessions: int, now: float) -> None:
         """Keep to a part of the number if other sessions need it, too."""
@@ -222,14 +241,30 @@ class ConcurrencyController:
         most = self._ceiling(now)
         if sessions > 1 and self.slots > most:
             self._change(most)
+            self._capped = most
+
+    @property
+    def _long(self) -> bool:
+        """Whether the way is known to be long."""
+        return self._round_trip is not None and self._round_trip >= LONG_WAY
 
     @property
     def _steady(self) -> bool:
         """Whether bytes flow all the time."""
-        way = self._round_trip or 0.0
-        return way >= LONG_WAY and self._pace >= STEADY * way
+        return self._long and self._pace >= STEADY * (self._round_trip or 0.0)
 
     # -- what comes of it ----------------------------------------------------------------------------------------
+
+    def _open(self, rate: float, now: float) -> None:
+        """Go on with the usual number before the first answer, if a line that is not full takes that at this rate."""
+        number = min(USUAL, self._ceiling(now))
+        if not self._full and number > self.slots and self._in_time(rate) >= number:
+            self._change(number)
+            self._opening = False
+
+    def _in_time(self, rate: float) -> int:
+        """Return how many chunks at once arrive before servers lose their patience."""
+        return int(PATIENCE * rate / max(self._size, 1))
 
     def _judge(self, done: int, seconds: float, now: float, *, quick: bool) -> None:
         """Take in what a window brought."""
@@ -242,6 +277,9 @@ class ConcurrencyController:
             # The threads that were too many for quick answers do not get in each other's way now.
             self._restart(few)
         elif self._before is None:
+            if self._ceiling(now) > self._capped:
+                # More are allowed now, as where losses were seen only now, and nobody has tried them yet.
+                self._upwards, self._doubling, self._try_at = True, True, -math.inf
             if self._got_through and now >= self._try_at:
                 self._begin(self._done / self._spent, now, quick=quick)
         elif quick or self._windows > (1 if self._doubling else 2):
@@ -253,15 +291,18 @@ class ConcurrencyController:
             self._upwards = not quick
         number = self._more(rate, now) if self._upwards else self._less(quick=quick)
         if number == self.slots:
+            if self._upwards and number == self._ceiling(now):
+                self._capped = number
             self._settle(number, now)
         else:
+            self._capped = MOST
             before = self.slots, rate
             self._change(number)
             self._before = before
 
     def _more(self, rate: float, now: float) -> int:
         step = self.slots if self._doubling else max(1, self.slots // 4)
-        most = min(self._ceiling(now), int(PATIENCE * rate / max(self._size, 1)))
+        most = min(self._ceiling(now), self._in_time(rate))
         return max(self.slots, min(max(self.slots + step, FEW), most))
 
     def _less(self, *, quick: bool) -> int:
@@ -273,7 +314,7 @@ class ConcurrencyController:
         most = MOST
         if self._said is not None:
             most = self._said
-        elif not self._lossy or self._full or self._round_trip is None or self._round_trip < LONG_WAY:
+        elif not self._lossy or self._full or not self._long:
             most = USUAL
         if now < self._too_many_until:
             most = min(most, self._too_many - 1)
@@ -303,6 +344,7 @@ class ConcurrencyController:
         """Begin to search anew."""
         self._change(number)
         self._upwards, self._doubling, self._try_at, self._rest = None, True, -math.inf, REST
+        self._capped = MOST
 
     def _settle(self, number: int, now: float) -> None:
         """Rest before the next trial, which goes in the other direction."""

@@ -64,7 +64,8 @@ class ActiveChunk:
     others get through. ``limited`` counts failures of the kinds that get few attempts. ``early``: the chunk got its
     turn while others had to be acknowledged before it, see ``holds``; ``ahead``: it is only tested, see ``probes``;
     ``flows``: bytes of its body are on their way. ``ambiguous``: all of its bytes were sent, and nobody knows whether
-    the server took them. Its turn began at the time ``leased``.
+    the server took them. Its turn began at the time ``leased``, and the latest chunk of its connection took ``pace``
+    seconds, 0 if that is not known.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class ActiveChunk:
         "limited",
         "new",
         "own_failures",
+        "pace",
         "position",
         "prepare",
         "retries",
@@ -111,7 +113,7 @@ class ActiveChunk:
         self.prepare = prepare
         self.confirm = confirm
         self.state = state
-        self.due = self.earliest = self.leased = 0.0
+        self.due = self.earliest = self.leased = self.pace = 0.0
         self.attempt = self.failed = 0
         self.new = self.speculative = self.early = self.ahead = self.flows = False
         self.consecutive_failures = self.own_failures = 0

@@ -57,13 +57,10 @@ class HeldEnds:
             return None
         return next((file for file in files if file.may_be_early and self._fits(file, file.next_position())), None)
 
-    def awaits(self, record: ActiveChunk, slots: int) -> bool:
-        """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow.
-        ``slots``: how many chunks may be on their way."""
-        file = record.file
-        if not self._possible or not file.order.holds_ends:
-            return False
-        return record.position == 0 or file.order.count - file.cursor <= slots
+    def awaits(self, record: ActiveChunk) -> bool:
+        """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow. On
+        a slow connection any may be under way when the last begins."""
+        return self._possible and record.file.order.holds_ends
 
     def begin(self, identifier: int, record: ActiveChunk, *, proven: bool) -> bool:
         """Return whether the early chunk may be sent, with its end held. ``proven``: the server answered its test."""

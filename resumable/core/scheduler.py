@@ -96,6 +96,15 @@ class FileQueue:
             self.add(file)
         return []
 
+    def waiting(self, most: int) -> int:
+        """Return how many chunks wait for their turn, or ``most`` if there are more."""
+        keys = [*self._begun, *self._new]
+        if len(keys) > most:
+            return most
+        files = [self._files.get(key[-1]) for key in keys]
+        count = sum(file.pending for file, key in zip(files, keys, strict=True) if file and file.queue_key is key)
+        return min(count, most)
+
     def _first(self, heap: list[_QueueKey]) -> FileCore | None:
         blocked = []
         found = None

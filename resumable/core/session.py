@@ -21,6 +21,7 @@ from .collector import EffectCollector
 from .concurrency import ConcurrencyController, Flow
 from .file import ActiveChunk, FileCore
 from .holds import HeldEnds
+from .last_chunks import wait_for_others
 from .part import make_file_core
 from .probes import Probes
 from .questions import Questions
@@ -240,8 +241,9 @@ class SessionCore:
 
     # -- work ----------------------------------------------------------------------------------------------------
 
-    def lease(self, now: float) -> Lease | Wait:
-        """Return the next lease, or how long there is none. Its effects wait in ``effects``."""
+    def lease(self, now: float, pace: float = 0.0) -> Lease | Wait:
+        """Return the next lease, or how long there is none. Its effects wait in ``effects``. ``pace`` as in
+        ``last_chunks``."""
         if self.state is not SessionState.UPLOADING:
             return Wait()
         slots, retries = self._slots, self._retries
@@ -263,8 +265,12 @@ class SessionCore:
                 asked = self._questions.about(file, self._queue)
                 if asked:
                     return self._ask(asked)
-                record = self._take(file, early=early is not None)
-                return self._lease(record, now)
+                others = wait_for_others(pace, slots.live.values(), self._queue, now)
+                if others is None:
+                    record = self._take(file, early=early is not None)
+                    record.pace = pace
+                    return self._lease(record, now)
+                asks = others
             if file is not None:
                 until = min(until, asks)
             elif begins > now and self._queue.next(new=True) is not None:
@@ -434,7 +440,7 @@ class SessionCore:
         if slots.taken >= slots.count:
             self._concurrency.busy(record.file.size_of(record.position))
         file = record.file
-        awaited = self._holds.awaits(record, slots.count)
+        awaited = self._holds.awaits(record)
         return file.lease(record, identifier, awaited=awaited, askable=self._may_ask_for_chunks(file))
 
     def _tested(self, file: FileCore, test: Outcome) -> None:

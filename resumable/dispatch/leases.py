@@ -80,8 +80,9 @@ class LeaseManager:
         """How many workers there was work for when a lease was last acquired."""
         return max(self.slots, self._wanted)
 
-    def acquire(self) -> Transfer | None:
-        """Return the next lease as a transfer, once there is one, or None if the thread shall end."""
+    def acquire(self, pace: float) -> Transfer | None:
+        """Return the next lease as a transfer, once there is one, or None if the thread shall end. ``pace``: how many
+        seconds the latest chunk of this thread took, which mostly gets the same connection again; 0 before."""
         core, work = self._core, self._shared.work
         with self._lock:
             while True:
@@ -97,7 +98,7 @@ class LeaseManager:
                     now = self._clock()
                     if now >= core.measure_at:
                         self._measure(now)
-                    lease = core.lease(now)
+                    lease = core.lease(now, pace)
                     if isinstance(lease, Lease):
                         entries = self._registry.entries
                         transfer = self._transfers.begin(lease, entries[lease.file], now)
@@ -175,8 +176,9 @@ class LeaseManager:
         self._delivery.post()
         return permission is not Permission.STOP
 
-    def complete(self, transfer: Transfer, outcome: Outcome) -> None:
-        """Report the outcome. The lease is over then, and requests of files that ended with it are cut off."""
+    def complete(self, transfer: Transfer, outcome: Outcome) -> float:
+        """Report the outcome. The lease is over then, and requests of files that ended with it are cut off. Return how
+        many seconds the chunk took, 0 if that says nothing of the connection."""
         core, entry = self._core, transfer.entry
         # Each holds the other: every chunk would be left to the garbage collector.
         transfer.control.forget_progress()
@@ -202,6 +204,8 @@ class LeaseManager:
         self._abandonment.begin()
         self._completion.consider()
         self._delivery.post()
+        sent = outcome.kind is OutcomeKind.ACCEPTED and not transfer.control.holds_end
+        return now - transfer.began if sent else 0.0
 
     def _log(self, notices: Iterable[Notice], entry: FileEntry, outcome: Outcome) -> None:
         """Log how files have ended, or that a chunk is sent again."""

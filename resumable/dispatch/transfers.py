@@ -46,18 +46,18 @@ class Transfer:
     """A lease under way: the file that it is about, and the control of its requests.
 
     ``metered`` counts the bytes that the speed knows of; ``announced_at`` is when progress was announced last, or the
-    lease began. ``awaited``: the core is still to be told that bytes of the chunk are on their way. ``asked`` are all
-    files of a question.
+    lease ``began``. ``awaited``: the core is still to be told that bytes of the chunk are on their way. ``asked`` are
+    all files of a question.
     """
 
-    __slots__ = ("announced_at", "asked", "awaited", "control", "entry", "lease", "metered")
+    __slots__ = ("announced_at", "asked", "awaited", "began", "control", "entry", "lease", "metered")
 
     def __init__(self, lease: Lease, entry: FileEntry, now: float) -> None:
         self.lease = lease
         self.entry = entry
         self.control = RequestControl()
         self.metered = 0
-        self.announced_at = now
+        self.announced_at = self.began = now
         self.awaited = lease.awaited
         self.asked: tuple[FileEntry, ...] = ()
 

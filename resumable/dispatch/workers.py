@@ -97,7 +97,8 @@ class Workers:
     def _work(self) -> None:
         """Work until there is no run any more."""
         leases = self._lease_manager
-        while (transfer := leases.acquire()) is not None:
+        pace = 0.0
+        while (transfer := leases.acquire(pace)) is not None:
             self.grow()
             try:
                 outcome = self._perform(transfer, leases.begin_send)
@@ -107,7 +108,7 @@ class Workers:
                 cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
             try:
-                leases.complete(transfer, outcome)
+                pace = leases.complete(transfer, outcome) or pace
             except BaseException:
                 # Handlers may run here, if deliver= calls at once, and want to end the program.
                 logger.exception("the outcome of a request could not be reported")

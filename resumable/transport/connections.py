@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .base import RequestControl
+from .idle_connections import put_widest_first
 from .packet_pacing import spread_packets
 from .response import (
     PromptStream,
@@ -339,6 +340,7 @@ def borrow(pool: Any, control: RequestControl, timeout: float | None) -> Any:
     Raises what urllib3 raises if the connection cannot be opened in ``timeout`` seconds.
     """
     try:
+        put_widest_first(pool)
         connection = pool._get_conn()
     except (AttributeError, TypeError):
         return None

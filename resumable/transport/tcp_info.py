@@ -20,7 +20,8 @@ _LONGEST_NAME = 16
 
 class TcpInfo(NamedTuple):
     """Facts of one connection. Times are seconds: the mean and the least ``round_trip``, how long something was on its
-    way (``busy``), and how long of that the receiver had no room for more (``window_limited``)."""
+    way (``busy``), and how long of that the receiver had no room for more (``window_limited``). ``window``: how many
+    bytes the congestion control lets be on their way."""
 
     round_trip: float
     least_round_trip: float
@@ -29,6 +30,7 @@ class TcpInfo(NamedTuple):
     busy: float
     window_limited: float
     congestion_control: str
+    window: int
 
 
 if sys.platform == "linux":
@@ -48,6 +50,7 @@ if sys.platform == "linux":
             busy=fields[35] / 1e6,
             window_limited=fields[36] / 1e6,
             congestion_control=control.partition(b"\0")[0].decode("ascii", "replace"),
+            window=fields[2] * fields[18],
         )
 
 else:

@@ -9,7 +9,7 @@ import pytest
 from support.core_driver import Driver
 from support.link_model import Line, Simulation
 
-from resumable.core.concurrency import CAUTION, FEW, MOST, USUAL, ConcurrencyController, Flow
+from resumable.core.concurrency import CAUTION, FEW, FULL_FOR, MOST, REST, USUAL, ConcurrencyController, Flow
 from resumable.core.records import Lease
 from resumable.core.states import ChunkState
 
@@ -188,7 +188,8 @@ def test_what_was_too_much_is_not_tried_again_for_a_while(bench: Bench) -> None:
     refused = bench.now
     seen: list[tuple[float, int]] = []
     while bench.now < refused + 5 * CAUTION:
-        seen.append((bench.now, bench.window(bench.controller.slots)))
+        number = bench.window(bench.controller.slots)
+        seen.append((bench.now, number))
     assert max(number for now, number in seen if now < refused + CAUTION) == 5
     assert max(number for _, number in seen) == 6
 
@@ -236,6 +237,60 @@ def test_nothing_is_learnt_while_a_slot_is_idle(bench: Bench) -> None:
     bench.controller.measure(Flow(), 0.0)
     bench.controller.idle()
     assert bench.controller.measure_at == math.inf
+
+
+LONG = Flow(round_trip=0.05)
+
+
+def opened(size: int, *departed: int, flow: Flow = LONG, said: int = MOST) -> int:
+    """How many there are if so many bytes have left by one round trip after the other, before the first answer."""
+    controller = ConcurrencyController(FEW, MOST)
+    controller.limit(said)
+    controller.busy(size)
+    controller.measure(flow, 0.0)
+    for total in departed:
+        controller.measure(flow._replace(departed=total), controller.measure_at)
+    return controller.slots
+
+
+def test_on_a_long_way_the_usual_number_begins_before_the_first_answer() -> None:
+    """As soon as the first bytes show that as many chunks arrive in time."""
+    assert opened(MIB, 10_000) == FEW
+    assert opened(MIB, 10_000, 31_000) == USUAL
+    assert opened(MIB, 100_000) == USUAL
+    assert opened(10 * MIB, 100_000) == FEW
+    assert opened(10 * MIB, 100_000, 310_000) == USUAL
+
+
+def test_a_line_that_is_full_or_short_begins_with_a_few() -> None:
+    """So does one of which the system tells nothing, and a server that likes no more."""
+    assert opened(MIB, 100_000, flow=Flow(round_trip=0.05, queue=0.02)) == FEW
+    assert opened(MIB, 100_000, flow=Flow(round_trip=0.01)) == FEW
+    assert opened(MIB, 100_000, flow=Flow()) == FEW
+    assert opened(MIB, 100_000, said=2) == 2
+    assert opened(MIB, 100_000, said=4) == 4
+
+
+def test_a_line_that_was_full_a_moment_ago_is_full() -> None:
+    """Its own queue comes and goes, and what it loses then is no reason for more uploads."""
+    bench = Bench(ConcurrencyController(USUAL, MOST))
+    lossy = LONG._replace(lossy=True)
+    bench.window(flow=lossy._replace(queue=0.05))
+    full = bench.now
+    while bench.window(flow=lossy) == USUAL:
+        assert bench.now < full + 2 * FULL_FOR
+    assert bench.now >= full + FULL_FOR
+
+
+def test_losses_that_are_seen_later_are_made_up_for_at_once() -> None:
+    """A session that has the usual number does not rest before it tries more, once."""
+    bench = Bench(ConcurrencyController(USUAL, MOST))
+    assert [bench.window(flow=LONG) for _ in range(3)] == [USUAL] * 3
+    lossy = LONG._replace(lossy=True)
+    seen = [bench.window(flow=lossy) for _ in range(6)]
+    assert seen[:2] == [12, 12]
+    assert seen[2:] == [USUAL] * 4
+    assert bench.now < REST
 
 
 def test_a_window_waits_for_answers(bench: Bench) -> None:

@@ -322,3 +322,22 @@ def test_the_order_that_the_user_chose_stays() -> None:
     driver.upload()
     assert driver.ask(driver.lease(), any_order=True) is Permission.SEND
     assert driver.leases() == []
+
+
+def test_the_last_chunk_is_early_also_beside_one_that_began_long_ago() -> None:
+    """A slow connection may send a chunk of the middle while others send all that comes behind it."""
+    driver, file = fresh(chunks=20)
+    first = begin_first(driver)
+    driver.answer(first)
+    slow = driver.lease()
+    driver.ask(slow)
+    driver.core.flow(slow.id)
+    while file.pending > 1:
+        lease = driver.lease()
+        assert not lease.test or driver.send(lease)
+        driver.answer(lease)
+    last = driver.lease()
+    assert last.index == 19
+    assert driver.ask(last) is Permission.HOLD
+    driver.answer(slow)
+    assert driver.released == [last.id]

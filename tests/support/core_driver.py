@@ -66,9 +66,9 @@ class Driver:
         """A run is under way."""
         return self.do(self.core.upload, self.now, open_ended=open_ended)
 
-    def lease(self) -> Lease:
-        """The next lease, which there is."""
-        found = self.core.lease(self.now)
+    def lease(self, pace: float = 0.0) -> Lease:
+        """The next lease, which there is, for a connection of this pace."""
+        found = self.core.lease(self.now, pace)
         assert isinstance(found, Lease)
         self.hear(self.core.effects.flush())
         return found
@@ -85,9 +85,9 @@ class Driver:
         """The chunk indexes of all leases that there are now."""
         return [lease.index for lease in self.leases()]
 
-    def wait(self) -> float | None:
-        """Until when there is no lease."""
-        found = self.core.lease(self.now)
+    def wait(self, pace: float = 0.0) -> float | None:
+        """Until when there is no lease for a connection of this pace."""
+        found = self.core.lease(self.now, pace)
         assert isinstance(found, Wait)
         return found.until
 

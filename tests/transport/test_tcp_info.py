@@ -27,6 +27,7 @@ def test_linux_tells_of_a_connection() -> None:
     assert 0 <= info.window_limited <= info.busy + 0.001
     assert info.congestion_control.isascii()
     assert info.congestion_control
+    assert info.window > 0
 
 
 def test_of_anything_else_nothing_is_told() -> None:

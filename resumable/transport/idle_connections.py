@@ -1,0 +1,33 @@
+"""Choose among the connections that a pool keeps.
+
+A pool of urllib3 lends the one that came back last. While all are in use that is one's own; but if some wait for the
+end of a slow chunk, it is the slowest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .tcp_info import read_tcp_info
+
+__all__ = ["put_widest_first"]
+
+
+def put_widest_first(pool: Any) -> None:
+    """Have the pool lend next the idle connection that may have most bytes on its way, if the system tells that.
+
+    Raises AttributeError if it is another kind of pool.
+    """
+    connections = pool.pool
+    with connections.mutex:
+        idle = connections.queue
+        if sum(connection is not None for connection in idle) > 1:
+            idle.sort(key=_window)
+
+
+def _window(connection: Any) -> int:
+    if connection is None:
+        # A place for a connection that is still to be opened.
+        return -1
+    info = None if connection.sock is None else read_tcp_info(connection.sock)
+    return 0 if info is None else info.window
