@@ -405,11 +405,11 @@ class Receiver:
             raise Refusal(411, "The request has no Content-Length: send one.")
         asked, body = self._read(exchange, tenant)
         record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
-        pieces = body.pieces
-        if pieces is None:
+        if body.pieces is None:
             raise Refusal(
                 400, f"The request has no file: send the chunk as the body, or in the form field {self._file_field!r}."
             )
+        pieces = body.pieces(record.plan.length(asked.index, asked.index + 1))
         if asked.checksum is not None:
             pieces = check_chunk(pieces, asked, asked.checksum, body.behind)
         while True:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -48,6 +49,11 @@ _LONGEST_BEHIND = 1024
 """The bytes that are kept of a field behind the chunk."""
 # The only header of a parameter, as all browsers write it, if its name needs no unquoting.
 _PLAIN_HEADER = re.compile(rb'Content-Disposition: form-data; name="([^"%\\\r\n]{1,1024})"\r\n\r\n')
+# The headers of a file, as all browsers write them.
+_PLAIN_FILE = re.compile(
+    rb'Content-Disposition: form-data; name="([^"%\\\r\n]{1,1024})"; filename="[^"\r\n]{0,4096}"\r\n'
+    rb"(?:Content-Type: [^\r\n]{1,255}\r\n)?\r\n"
+)
 
 
 def parse_query(query: str) -> Fields:
@@ -59,11 +65,15 @@ def parse_query(query: str) -> Fields:
 
 
 class Body(NamedTuple):
-    """What is in the body of a request: the parameters, the bytes of the chunk in pieces, None if there is no chunk,
-    and the parameters behind the chunk, which are there once the pieces have been consumed."""
+    """What is in the body of a request: the parameters, the chunk, None if there is no chunk, and the parameters behind
+    it, which are there once it has been consumed.
+
+    ``pieces(length)`` yields the bytes of the chunk, which must have this length. If there are more or fewer, it
+    raises :class:`Refusal`, or yields them.
+    """
 
     fields: Fields
-    pieces: Iterator[bytes] | None
+    pieces: Callable[[int], Iterator[bytes]] | None
     behind: Fields
 
 
@@ -80,7 +90,7 @@ def read_body(request: Request, file_fields: Collection[str]) -> Body:
         return _read_multipart(request, content_type, file_fields)
     if kind == "application/x-www-form-urlencoded":
         return Body(parse_query(_read_short(request).decode("ascii", "replace")), None, [])
-    return Body([], iter(lambda: request.read(PIECE), b""), [])
+    return Body([], lambda length: iter(lambda: request.read(PIECE), b""), [])
 
 
 def _read_short(request: Request) -> bytes:
@@ -122,11 +132,15 @@ def _read_multipart(request: Request, content_type: str, file_fields: Collection
         place = end
     # The parser goes on at the part behind them, as if the form began there.
     parser.max_segment_count -= len(fields)
+    behind: Fields = []
+    header = _plain_file(first, place, parser.boundary) if len(fields) < _MOST_PARTS else None
+    if header and header[1].decode("utf-8", "replace") in file_fields:
+        rest = first[header.end() :]
+        return Body(fields, partial(_chunk_of_length, request, parser, rest, file_fields, behind), behind)
     events = _events(request, parser, first[place:])
     for event in events:
         if event.name in file_fields:
-            behind: Fields = []
-            return Body(fields, _chunk(event, events, file_fields, behind), behind)
+            return Body(fields, partial(_chunk, event, events, file_fields, behind), behind)
         text = bytearray()
         while piece := next(events):
             text += piece
@@ -159,6 +173,12 @@ def _plain_fields(piece: bytes, boundary: bytes) -> Iterator[tuple[str, bytes, i
         yield name, piece[header.end() : end], begin
 
 
+def _plain_file(piece: bytes, begin: int, boundary: bytes) -> re.Match[bytes] | None:
+    """Return the headers of the part that begins there, if they are those of a file, plain and whole in the piece."""
+    delimiter = b"--" + boundary + b"\r\n"
+    return _PLAIN_FILE.match(piece, begin + len(delimiter)) if piece.startswith(delimiter, begin) else None
+
+
 def _events(request: Request, parser: PushMultipartParser, piece: bytes) -> Iterator[Any]:
     """Yield each part as its header, its bytes in pieces, and None. Raises :class:`Refusal` if it is malformed."""
     try:
@@ -175,10 +195,45 @@ def _malformed(error: MultipartError) -> Refusal:
 
 
 def _chunk(
-    segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str], behind: Fields
+    segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str], behind: Fields, length: int
 ) -> Iterator[bytes]:
+    """Yield the bytes of the chunk up to the boundary, which is looked for in them, whatever the ``length``."""
     pieces: Iterator[bytes] = iter(events.__next__, None)
     yield from pieces if segment.filename is not None else _decoded(pieces)
+    _read_behind(events, file_fields, behind)
+
+
+def _chunk_of_length(
+    request: Request,
+    parser: PushMultipartParser,
+    rest: bytes,
+    file_fields: Collection[str],
+    behind: Fields,
+    length: int,
+) -> Iterator[bytes]:
+    """Yield the bytes of the chunk, the first of which are in ``rest``. The boundary is looked for behind them only: to
+    look for it in all of them takes a tenth of the time of a request."""
+    piece, rest = rest[:length], rest[length:]
+    left = length - len(piece)
+    if piece:
+        yield piece
+    while left:
+        piece = request.read(min(PIECE, left))
+        if not piece:
+            raise Refusal(400, f"The form ends before the {length} bytes that its chunk must have.")
+        left -= len(piece)
+        yield piece
+    end = b"\r\n--" + parser.boundary
+    while len(rest) < len(end) + 2 and (piece := request.read(PIECE)):
+        rest += piece
+    if not rest.startswith(end):
+        raise Refusal(400, f"The boundary of the form is not behind the {length} bytes that its chunk must have.")
+    parser.max_segment_count -= 1
+    _read_behind(_events(request, parser, rest[2:]), file_fields, behind)
+
+
+def _read_behind(events: Iterator[Any], file_fields: Collection[str], behind: Fields) -> None:
+    """Read the parameters behind the chunk. Raises :class:`Refusal` if there is another chunk."""
     for event in events:
         if event.name in file_fields:
             raise Refusal(400, "The form has more than one file: send one chunk in each request.")

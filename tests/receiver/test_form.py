@@ -4,6 +4,7 @@ import base64
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -18,9 +19,11 @@ from resumable.receiver.messages import Refusal
 FORM = "multipart/form-data; boundary=b"
 
 
-def parsed(body: bytes, content_type: str = FORM, piece: int = 1 << 20) -> tuple[list[tuple[str, str]], bytes | None]:
+def parsed(
+    body: bytes, content_type: str = FORM, piece: int = 1 << 20, *, length: int = 1
+) -> tuple[list[tuple[str, str]], bytes | None]:
     fields, pieces, _ = read_body(request(body, {"content-type": content_type}, piece=piece), ("file",))
-    return fields, None if pieces is None else b"".join(pieces)
+    return fields, None if pieces is None else b"".join(pieces(length))
 
 
 def part(name: str, value: bytes, extra: str = "") -> bytes:
@@ -42,11 +45,25 @@ def test_a_form_is_the_same_however_it_comes_in_pieces(piece: int) -> None:
         boundary="boundary",
     )
     body = b"preamble\r\n" + encoded.head + chunk + encoded.tail + b"epilogue"
-    assert parsed(body, encoded.content_type, piece) == ([("a", "1"), ("né", "写\r\n")], chunk)
+    fields = [("a", "1"), ("né", "写\r\n")]
+    assert parsed(body, encoded.content_type, piece, length=len(chunk)) == (fields, chunk)
+    assert parsed(body.removeprefix(b"preamble\r\n"), encoded.content_type, piece, length=len(chunk)) == (fields, chunk)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("extra", ["", "\r\nX-Other: 1"], ids=["of known length", "by the parser"])
+def test_only_a_chunk_of_its_own_length_is_read_as_one(extra: str, piece: int) -> None:
+    chunk = b"\r\n--" * 20
+    body = part("a", b"1") + part("file", chunk, f'; filename="x"{extra}') + part("b", b"2") + b"--b--\r\n"
+    assert parsed(body, piece=piece, length=80) == ([("a", "1")], chunk)
+    for length in (0, 79, 81, 90, 200):
+        with suppress(Refusal):
+            assert len(parsed(body, piece=piece, length=length)[1] or b"") != length
 
 
 def test_parts_behind_the_chunk_are_read_and_dropped() -> None:
-    assert parsed(part("a", b"1") + file_part(b"chunk") + part("b", b"2") + b"--b--") == ([("a", "1")], b"chunk")
+    body = part("a", b"1") + file_part(b"chunk") + part("b", b"2") + b"--b--"
+    assert parsed(body, length=5) == ([("a", "1")], b"chunk")
 
 
 def test_a_form_without_a_file_has_no_chunk() -> None:
@@ -55,7 +72,7 @@ def test_a_form_without_a_file_has_no_chunk() -> None:
 
 def test_two_chunks_in_a_form_are_refused() -> None:
     with pytest.raises(Refusal, match="more than one file") as caught:
-        parsed(file_part(b"one") + file_part(b"two") + b"--b--")
+        parsed(file_part(b"one") + file_part(b"two") + b"--b--", length=3)
     assert caught.value.status == 400
 
 
@@ -240,11 +257,12 @@ def by_the_parser(body: bytes, piece: int) -> tuple[list[tuple[str, str]], bytes
 @given(forms(), st.integers(1, 200))
 def test_a_form_is_what_the_parser_alone_makes_of_it(body: bytes, piece: int) -> None:
     for size in (piece, len(body) or 1):
+        said = by_the_parser(body, size)
         try:
-            read = parsed(body, piece=size)
+            read = parsed(body, piece=size, length=len(said[1] or b"") if said else 1)
         except Refusal:
             read = None  # type: ignore[assignment]
-        assert read == by_the_parser(body, size)
+        assert read == said
 
 
 def test_a_form_of_64_parameters_and_a_chunk_has_a_part_too_many() -> None:
