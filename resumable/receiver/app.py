@@ -292,7 +292,8 @@ class Receiver:
     def _shared(self, request: Request, response: Response) -> Response:
         if self.metrics is not None:
             self.metrics.answered(request.method, response.status)
-        return replace(response, headers=(*response.headers, *self._said, *self._access.shared(request)))
+        headers = (*response.headers, *self._said, *self._access.shared(request))
+        return Response(response.status, response.body, headers)
 
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
         request, status, text = exchange.request, refusal.status, refusal.sentence

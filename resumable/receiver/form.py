@@ -158,19 +158,18 @@ def _plain_fields(piece: bytes, boundary: bytes) -> Iterator[tuple[str, bytes, i
     write it, or not whole in the piece, ends them, and is left to the parser.
     """
     end_of_value = b"\r\n--" + boundary
-    delimiter = end_of_value[2:] + b"\r\n"
-    begin = 0
-    while piece.startswith(delimiter, begin):
-        header = _PLAIN_HEADER.match(piece, begin + len(delimiter))
-        end = piece.find(end_of_value, header.end()) if header else -1
-        if header is None or end < 0 or not piece.startswith(delimiter, end + 2):
+    behind = len(end_of_value)
+    begin = behind if piece.startswith(end_of_value[2:] + b"\r\n") else len(piece)
+    while header := _PLAIN_HEADER.match(piece, begin):
+        end = piece.find(end_of_value, header.end())
+        begin = end + behind + 2
+        if end < 0 or piece[begin - 2 : begin] != b"\r\n":
             return
         try:
             name = header[1].decode()
         except UnicodeDecodeError:
             return
-        begin = end + 2
-        yield name, piece[header.end() : end], begin
+        yield name, piece[header.end() : end], end + 2
 
 
 def _plain_file(piece: bytes, begin: int, boundary: bytes) -> re.Match[bytes] | None:
@@ -218,7 +217,8 @@ def _chunk_of_length(
     if piece:
         yield piece
     while left:
-        piece = request.read(min(PIECE, left))
+        # The first piece is what came with the head: all others are written to whole pages.
+        piece = request.read(min(PIECE - (length - left) % PIECE, left))
         if not piece:
             raise Refusal(400, f"The form ends before the {length} bytes that its chunk must have.")
         left -= len(piece)

@@ -161,7 +161,7 @@ class ParameterReader:
             if field is None:
                 continue
             # A browser turns the line breaks of a form, but not those of a query, into CR LF.
-            value = well_formed(_NEWLINE.sub("\n", value))
+            value = well_formed(_NEWLINE.sub("\n", value) if "\r" in value else value)
             if values.setdefault(field, value) != value:
                 raise Refusal(400, f"The parameter {name} was sent twice, with two different values.")
         names = max(self._sets, key=lambda names: len(sent.intersection(names.values())))

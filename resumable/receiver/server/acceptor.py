@@ -53,7 +53,8 @@ class Acceptor:
         self._environment = Environment(application, listening.getsockname()[:2], lambda: self._stopping)
         self._environment.timeout = int(limits.idle_timeout)
         self._stopping = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._open: dict[Connection, Peer] = {}
         """All connections, and who is at their other ends."""
         self._leaving = 0
@@ -138,7 +139,7 @@ class Acceptor:
         peer = Peer(connection, address[0])
 
         def idle(state: bool) -> bool:
-            with self._changed:
+            with self._lock:
                 self._open[connection] = peer
                 peer.silent_since = time.monotonic() if state else None
                 return not self._stopping
@@ -150,7 +151,7 @@ class Acceptor:
             else:
                 Handler(connection, self._environment, address, idle).run()
         finally:
-            with self._changed:
+            with self._lock:
                 self._open.pop(connection, None)
                 self._leaving -= peer.leaving
 

@@ -94,6 +94,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock if context is None else TLSSocket(sock, context)
         self._selector.register(self._socket, selectors.EVENT_READ)
+        self._event = selectors.EVENT_READ
 
     def read_head(self, patience: float) -> bytes:
         """Read the request line and the header fields, up to and with the empty line behind them.
@@ -195,16 +196,21 @@ class Connection:
             try:
                 return self._socket.recv(size)
             except BlockingIOError as error:
-                self._selector.modify(self._socket, getattr(error, "event", selectors.EVENT_READ))
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._selector.select(left):
+                if left <= 0 or not self._select(getattr(error, "event", selectors.EVENT_READ), left):
                     return None
 
     def _wait(self, event: int, rate: RateCheck) -> None:
         began = time.monotonic()
-        self._selector.modify(self._socket, event)
-        self._selector.select(rate.left)
+        self._select(event, rate.left)
         rate.waited(time.monotonic() - began)
+
+    def _select(self, event: int, patience: float) -> bool:
+        """Wait for the event, and return whether it has come."""
+        if event != self._event:
+            self._selector.modify(self._socket, event)
+            self._event = event
+        return bool(self._selector.select(patience))
 
 
 class RequestBody:

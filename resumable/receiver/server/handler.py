@@ -133,13 +133,27 @@ class _Gateway(Gateway_10):
     def __init__(self, request: _Request) -> None:
         super().__init__(request)
         self.env["wsgi.input"] = request.body
+        self._head = b""
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+    def respond(self) -> None:
+        """Send the answer of the application, which has a Content-Length unless it has no body, in one piece."""
+        body = b"".join(self.req.server.wsgi_app(self.env, self.start_response))
+        self.req.sent_headers = True
+        self.req.conn.write(self._head + body)
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        """Make the head of the answer."""
+        request = self.req
         # The rest of a body, or a body without a length, must never be read as the next request.
-        if self.req.body.left or status.startswith("411"):
-            self.req.close_connection = True
-        # cheroot would format the same second again for each answer.
-        return super().start_response(status, [*headers, ("Date", _date(int(time.time())))], exc_info)
+        if request.body.left or status.startswith(("411", "413")) or not request.server.can_add_keepalive_connection:
+            request.close_connection = True
+        lines = [f"HTTP/1.1 {status}", *map(": ".join, headers)]
+        if request.close_connection:
+            lines.append("Connection: close")
+        elif request.response_protocol == "HTTP/1.0":
+            lines += ["Connection: Keep-Alive", f"Keep-Alive: timeout={request.server.timeout}"]
+        lines += [f"Date: {_date(int(time.time()))}", f"Server: {request.server.server_name}\r\n\r\n"]
+        self._head = "\r\n".join(lines).encode("latin-1")
 
 
 class _Headers(HeaderReader):

@@ -28,13 +28,19 @@ __all__ = [
 ]
 
 
-@contextmanager
-def closing_fd(fd: int) -> Iterator[int]:
+class closing_fd:  # noqa: N801  # used like contextlib.closing
     """Close the descriptor after the block."""
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._fd)
 
 
 @contextmanager
