@@ -85,7 +85,7 @@ def command(context: click.Context, /, target: str | None, **values: Any) -> int
     if values["remove"] and values["files"] is None:
         raise click.UsageError("--remove needs --files: there is no other way to delete", context)
     if target is None:
-        raise click.UsageError("Missing argument 'TARGET'.", context)
+        raise click.UsageError("TARGET is missing: the URL of the server to check", context)
     try:
         checks = select(values["only"])
     except KeyError as error:

@@ -45,8 +45,10 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     """
     sources, target = split_target(context, words)
     if not sources and values["files_from"] is None:
-        missing = "'SOURCE…'." if is_target(target) else f"'TARGET': the URL to ask about {target!r}."
-        raise click.UsageError(f"Missing argument {missing}", context)
+        missing = (
+            ("SOURCE", "what to look for") if is_target(target) else ("TARGET", f"the URL to ask about {target!r}")
+        )
+        raise click.UsageError("{} is missing: {}".format(*missing), context)
     if STREAM in sources:
         raise click.UsageError("the standard input has no status: a server knows it only by what was sent", context)
     connection = connection_of(context, target, values)

@@ -42,8 +42,8 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     sources, target = split_target(context, words)
     if not sources and values["files_from"] is None:
         # The last argument is the target, also if it is the only one.
-        missing = "'SOURCE…'." if is_target(target) else f"'TARGET': the URL to upload {target!r} to."
-        raise click.UsageError(f"Missing argument {missing}", context)
+        missing = ("SOURCE", "what to upload") if is_target(target) else ("TARGET", f"the URL to upload {target!r} to")
+        raise click.UsageError("{} is missing: {}".format(*missing), context)
     output = OutputOptions(values["progress"], values["quiet"], values["verbose"], values["json"], values["log_file"])
     connection = connection_of(context, target, values)
     with InterruptGuard() as signals, certificates(connection.cacert):

@@ -57,15 +57,31 @@ def test_1_files_failed_for_different_reasons(run: Run, make: Make, work: Path, 
 def test_2_the_source_is_missing(run: Run) -> None:
     ran = run("upload", "http://127.0.0.1:9/")
     assert ran.code == 2
-    assert "Missing argument 'SOURCE…'" in ran.text
+    assert "SOURCE is missing: what to upload" in ran.text
 
 
 def test_2_the_target_is_missing(run: Run, make: Make) -> None:
     make("video.mp4")
     ran = run("upload", "video.mp4")
     assert ran.code == 2
-    assert "Missing argument 'TARGET': the URL to upload 'video.mp4' to." in ran.text
-    assert run("upload").code == 2
+    assert "TARGET is missing: the URL to upload 'video.mp4' to" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("upload", "SOURCE and TARGET are"),
+        ("status", "SOURCE and TARGET are"),
+        ("watch", "DIRECTORY and TARGET are"),
+        ("doctor", "TARGET is"),
+        ("serve", "DIRECTORY|s3://BUCKET/PREFIX is"),
+        ("conformance", "TARGET is"),
+    ],
+)
+def test_2_everything_is_missing(command: str, missing: str, run: Run) -> None:
+    ran = run(command)
+    assert ran.code == 2
+    assert f"Error: {missing} missing" in ran.text
 
 
 def test_2_there_is_one_standard_input(run: Run) -> None:

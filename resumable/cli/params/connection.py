@@ -59,7 +59,9 @@ def split_target(context: click.Context, words: Sequence[str]) -> tuple[tuple[st
     if words and (not default or is_target(words[-1])):
         return tuple(words[:-1]), words[-1]
     if not default:
-        raise click.UsageError("Missing argument 'SOURCE…'.", context)
+        (argument,) = (each for each in context.command.params if isinstance(each, click.Argument))
+        names = argument.make_metavar(context).replace("…", "").split()
+        raise click.UsageError(f"{' and '.join(names)} are missing", context)
     if not is_target(default):
         allowed = "an http:// or https:// URL, or an endpoint as in lab:"
         raise click.UsageError(f"{URL} must be {allowed}; got {redact_url(default)!r}", context)

@@ -17,6 +17,8 @@ def worded(error: click.ClickException) -> click.ClickException:
     elif isinstance(error, click.BadOptionUsage):
         needs = error.message.endswith("requires an argument.")
         flag, text = error.option_name, "it needs a value" if needs else error.message
+    elif isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument) and error.ctx:
+        return click.UsageError(f"{error.param.make_metavar(error.ctx)} is missing", error.ctx)
     elif isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
         hint = error.param_hint or (error.param.get_error_hint(error.ctx) if error.param is not None else "")
         flag = (hint if isinstance(hint, str) else " / ".join(hint)).rpartition(" / ")[2].strip("'")
