@@ -55,6 +55,7 @@ NOT_CODE = {
     "docs/how-to/serving.rst": "a configuration for Caddy",
     "docs/how-to/testing.rst": "what resumable conformance says, below",
     "docs/reference/command-line.rst": "written by docs/commands.py",
+    "docs/reference/wire.rst": "a request in HTTP; the tests of the receiver send such requests",
     "docs/troubleshooting.rst": "messages: test_troubleshooting",
 }
 """Pages that have blocks of ``text``, and what these are."""
