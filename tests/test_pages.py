@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import pytest
 import trustme
+from support.mutants import MUTATIONS
 from support.pages import BLOCKS, Block
+from support.scripted_server import ScriptedServer
 from support.sizes import FULL_SIZE
 from support.warm import Warm
 
@@ -269,6 +271,15 @@ def test_the_matching_of_output_finds_a_difference() -> None:
     assert matches("done: 400 MiB in 8 s", "done: 3 B in 0.2 s")
     assert not matches("done: … files\n", "done: 3 file")
     assert not matches("one\ntwo\n", "one")
+
+
+def test_the_command_says_of_a_server_what_is_shown(desk: Desk, received: Path) -> None:
+    (shown,) = (block.code for block in kind("text") if block.page == "docs/how-to/testing.rst")
+    server = MUTATIONS["long-last-chunk"](received)
+    checks = [f"--only={line.split()[1]}" for line in shown.splitlines() if not line.startswith(" ")]
+    with ScriptedServer(otherwise=server) as server.server:
+        ran = desk.run("resumable", "conformance", *checks, server.server.url)
+    assert matches(f"{shown}…", ran.stdout), ran.stdout
 
 
 @pytest.mark.parametrize("block", kind("bash"), ids=str)
