@@ -6,19 +6,22 @@ directory and environment to the warm process, and ends as the program does. Lin
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
-import logging
 import os
-import runpy
 import signal
 import socket
-import subprocess
 import sys
-import threading
-import traceback
-from pathlib import Path
+
+if __name__ != "warm":  # the commands, which import it by this name, do without the rest
+    import atexit
+    import gc
+    import logging
+    import runpy
+    import subprocess
+    import tempfile
+    import threading
+    import traceback
+    from pathlib import Path
 
 __all__ = ["Warm", "ask"]
 
@@ -74,6 +77,17 @@ class Warm:
         self._process.kill()
         self._process.communicate()
 
+    def run(self, program: Path, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+        """Run a program of Python, and return its exit code and what it said."""
+        with open(os.devnull, "rb") as nothing, tempfile.TemporaryFile() as output:
+            streams = [nothing.fileno(), output.fileno(), output.fileno()]
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.settimeout(100)
+                _begin(connection, self.address, ["python3", str(program)], str(folder), environment, streams)
+                code = int(connection.recv(100))
+            output.seek(0)
+            return code, output.read().decode()
+
     def write_programs(self, folder: Path, *names: str) -> None:
         """Put commands of these names into a folder: ``resumable``, or others that are Python itself."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,13 +102,24 @@ class Warm:
 def ask(address: str, arguments: list[str]) -> int:
     """Have the warm process run a program with the streams, directory and environment of this one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.connect(address)
-        request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()
-        socket.send_fds(connection, [request], [0, 1, 2])
-        running = int(connection.recv(100))
+        running = _begin(connection, address, arguments, os.getcwd(), dict(os.environ), [0, 1, 2])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: os.kill(running, number))
         return int(connection.recv(100))
+
+
+def _begin(
+    connection: socket.socket,
+    address: str,
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    streams: list[int],
+) -> int:
+    """Have a program begin, and return its process id. Its exit code is the next message."""
+    connection.connect(address)
+    socket.send_fds(connection, [json.dumps([arguments, folder, environment]).encode()], streams)
+    return int(connection.recv(100))
 
 
 def _serve(address: str) -> None:
