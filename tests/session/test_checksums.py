@@ -62,6 +62,45 @@ def _decoded(chunk: bytes) -> bytes:
     return base64.b64decode(chunk.partition(b",")[2]) if chunk.startswith(b"data:") else chunk
 
 
+class Counted:
+    """A source that counts how many bytes are read of it."""
+
+    name = "counted.bin"
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.read = 0
+
+    def stat(self) -> Any:
+        return SimpleNamespace(st_size=self.size)
+
+    def open(self, mode: str) -> Any:
+        source = self
+
+        class Handle(io.BytesIO):
+            def readinto(self, buffer: Any) -> int:
+                count = super().readinto(buffer)
+                source.read += count
+                return count
+
+        return Handle(bytes(self.size))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("params_in", "reads"), [("both", 1), ("query", 2)])
+def test_a_hash_costs_no_request_and_in_a_form_no_second_read(wire: ScriptedServer, params_in: str, reads: int) -> None:
+    requests = []
+    for checksum in (None, "sha256"):
+        source = Counted(2500)
+        # One at a time, so that how often the server is asked does not depend on who is faster.
+        options: dict[str, Any] = {"params_in": params_in, "checksum": checksum, "simultaneous_uploads": 1}
+        with Resumable(wire.url, chunk_size=1000, **options) as session:
+            session.add_file(source, unique_identifier="counted")
+        requests.append(len(wire.requests) - sum(requests))
+        assert source.read == source.size * (1 if checksum is None else reads)
+    assert requests[0] == requests[1]
+
+
 def test_a_chunk_that_is_replaced_has_the_hash_of_what_is_sent(wire: ScriptedServer, make: Make) -> None:
     upload(wire.url, make(), checksum="sha256", preprocess=lambda chunk: b"other " + chunk.read())
     (request,) = wire.uploads
