@@ -368,7 +368,8 @@ class Dispatcher:
             return self._report()
 
     def _run_is_over(self) -> bool:
-        return self._core.state not in RUNNING and self._abandonment.over
+        state = self._core.state
+        return state is SessionState.CLOSED or (state not in RUNNING and self._abandonment.over)
 
     def _report(self) -> Ending:
         with self._lock:

@@ -321,6 +321,21 @@ def test_on_abort_does_not_block_the_loop_in_which_a_file_is_cancelled(wire: Scr
     assert slow.calls == ["a.bin"]
 
 
+def test_a_hook_that_does_not_end_keeps_no_closed_session(wire: ScriptedServer, make: Make) -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        session.add_file(make())
+        session.cancel()
+
+    session = Resumable(wire.url, auto_upload=False, on_abort=slow)
+    asyncio.run(main())
+    session.close()
+    session.join(PATIENCE)
+    assert slow.calls == []
+    slow.goes.set()
+
+
 @pytest.mark.usefixtures("failures")
 def test_what_on_abort_raises_is_logged_and_told_and_keeps_no_other_hook_from_it(
     wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
