@@ -221,7 +221,8 @@ class ConcurrencyController:
         if self._opened is not None:
             seconds, done = now - self._opened, work - self._work_then
             if self._opening and self._long:
-                self._open(done / max(seconds, 1e-9), now)
+                if not flow.full:
+                    self._open(done / max(seconds, 1e-9), now)
             elif self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
                 self.measure_at = now + WINDOW
                 return
@@ -256,9 +257,9 @@ class ConcurrencyController:
     # -- what comes of it ----------------------------------------------------------------------------------------
 
     def _open(self, rate: float, now: float) -> None:
-        """Go on with the usual number before the first answer, if a line that is not full takes that at this rate."""
+        """Go on with the usual number before the first answer, if the line takes that at this rate."""
         number = min(USUAL, self._ceiling(now))
-        if not self._full and number > self.slots and self._in_time(rate) >= number:
+        if number > self.slots and self._in_time(rate) >= number:
             self._change(number)
             self._opening = False
 
