@@ -113,11 +113,12 @@ class ParameterReader:
         return ChunkDescription(self._record(parameters, plan, tenant, metadata), index, checksum)
 
     def _record(
-        self, parameters: _Parameters, plan: ChunkPlan, tenant: str, metadata: Mapping[str, str]
+        self, parameters: _Parameters, plan: ChunkPlan, tenant: str, metadata: Mapping[str, str], *, named: bool = True
     ) -> UploadRecord:
         identifier = parameters.identifier()
         file_name = parameters.text("file_name", _LONGEST_NAME)
         relative_path = parameters.text("relative_path", _LONGEST_NAME)
+        name = relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()
         return UploadRecord(
             identifier=identifier,
             file_name=file_name,
@@ -126,14 +127,17 @@ class ParameterReader:
             total_size=plan.size,
             chunk_size=plan.chunk_size,
             total_chunks=plan.count,
-            name=safe_name(relative_path or file_name or hashlib.sha256(identifier.encode()).hexdigest()),
+            name=safe_name(name) if named else "",
             tenant=tenant,
             file_sha256=parameters.sha256("file_sha256"),
             metadata=metadata,
         )
 
     def describe_file(self, asked: FileQuestion, tenant: str) -> UploadRecord:
-        """Return what a question says of a file. Raises what :meth:`describe` raises."""
+        """Return what a question says of a file, without the name under which it would be published.
+
+        Raises what :meth:`describe` raises.
+        """
         said = {
             "chunk_number": "1",
             "total_size": str(asked.size),
@@ -145,7 +149,7 @@ class ParameterReader:
         }
         parameters = _Parameters({field: _NEWLINE.sub("\n", value) for field, value in said.items()}, self._sets[0])
         plan, _ = self._plan(parameters)
-        return self._record(parameters, plan, tenant, {})
+        return self._record(parameters, plan, tenant, {}, named=False)
 
     def identifier(self, pairs: Iterable[tuple[str, str]]) -> str:
         """Return the identifier, of a request that is about a whole upload. Raises :class:`Refusal` (400)."""

@@ -41,15 +41,17 @@ def answer_question(
         raise Refusal(501, "This server cannot answer for many files at once: ask file by file.")
     files = _read(request)
 
-    def answers() -> Iterator[FileAnswer | None]:
-        deadline = time.monotonic() + _SECONDS
-        with store.looking() as look:
-            for file in files:
-                yield _answer(file, tenant, store, reader, look, collected=collected)
-                if time.monotonic() > deadline:
-                    return
+    deadline = time.monotonic() + _SECONDS
 
-    return Response(200, format_answer(files, answers()) + b"\n", (("Content-Type", "application/json"),))
+    def answers(look: Look) -> Iterator[FileAnswer | None]:
+        for file in files:
+            yield _answer(file, tenant, store, reader, look, collected=collected)
+            if time.monotonic() > deadline:
+                return
+
+    with store.looking() as look:
+        said = format_answer(files, answers(look))
+    return Response(200, said + b"\n", (("Content-Type", "application/json"),))
 
 
 def _read(request: Request) -> list[FileQuestion]:

@@ -199,11 +199,12 @@ def test_a_file_that_was_touched_ends_the_question_before_it() -> None:
     assert driver.lease().files == keys(files[:FEWEST_FILES])
 
 
-def test_a_file_that_is_paused_or_waits_for_its_hooks_is_not_asked_for() -> None:
-    driver, files = begun(FEWEST_FILES + 1, slots=2)
+def test_a_file_that_is_paused_or_gone_or_waits_for_its_hooks_is_not_asked_for() -> None:
+    driver, files = begun(FEWEST_FILES + 2, slots=2)
     driver.add(2, prepared=False)
     driver.do(driver.core.pause_file, files[3].key)
-    assert driver.lease().files == keys([*files[:3], *files[4:]])
+    driver.do(driver.core.cancel_file, files[7].key)
+    assert driver.lease().files == keys([*files[:3], *files[4:7], *files[8:]])
 
 
 def test_the_answer_to_a_question_is_progress() -> None:

@@ -161,20 +161,25 @@ class FileStore:
                 return
             closing.enter_context(closing_fd(state_fd))
             root_fd = closing.enter_context(closing_fd(open_directory("..", state_fd)))
-            opened = closing.enter_context(ExitStack())
+            opened: list[int] = []
 
             def look(key: str) -> Tombstone | None:
-                opened.close()
+                while opened:
+                    os.close(opened.pop())
                 record_fd = open_if_there(f"{key}/record", os.O_RDONLY, state_fd)
                 if record_fd is None:
                     return None
-                opened.enter_context(closing_fd(record_fd))
+                opened.append(record_fd)
                 past = Tombstone(self._policy, root_fd, record_fd, _raise_unknown)
                 if past.record.published is None:
                     _raise_unknown()
                 return past
 
-            yield look
+            try:
+                yield look
+            finally:
+                for record_fd in opened:
+                    os.close(record_fd)
 
     def prepare(self) -> None:
         """Create the directory for uploads now, to notice errors before the first upload. Raises OSError."""
