@@ -182,6 +182,7 @@ class FileCore:
     def _split(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         self.plan = plan
         self.order = order
+        self.length = order.length
         self.cursor = 0
         self.done = 0
         self.live: dict[int, ActiveChunk] = {}
@@ -223,7 +224,7 @@ class FileCore:
     @property
     def complete(self) -> bool:
         """Whether the server has every chunk."""
-        return self.done + self.done_ahead == self.order.length
+        return self.done + self.done_ahead == self.length
 
     @property
     def known_whole(self) -> bool | None:
@@ -251,7 +252,7 @@ class FileCore:
     def pending(self) -> int:
         """How many chunks are neither stored nor on their way."""
         under_way = sum(record.state is not ChunkState.STOPPING for record in self.live.values())
-        return self.order.length - self.done - self.done_ahead - under_way
+        return self.length - self.done - self.done_ahead - under_way
 
     @property
     def asked_enough(self) -> bool:
@@ -279,7 +280,7 @@ class FileCore:
     @property
     def exhausted(self) -> bool:
         """Whether every chunk is done or live."""
-        return not self.released and self.cursor == self.order.length
+        return not self.released and self.cursor == self.length
 
     def is_done(self, position: int) -> bool:
         """Whether the server has the chunk at this position."""
@@ -351,7 +352,7 @@ class FileCore:
             return False
         if self.cursor == 0:
             return True
-        return self.bytes_skipped > 0 and self.cursor < self.order.length - 1 and self.is_done(0)
+        return self.bytes_skipped > 0 and self.cursor < self.length - 1 and self.is_done(0)
 
     @property
     def lacking(self) -> int:

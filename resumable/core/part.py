@@ -29,7 +29,7 @@ class PartCore(FileCore):
     @property
     def size(self) -> int:
         """The bytes of the part."""
-        return self._bytes_in(0, self.order.length)
+        return self._bytes_in(0, self.length)
 
     @property
     def unfinished(self) -> bool:
@@ -59,7 +59,7 @@ class PartCore(FileCore):
 
     def _split(self, plan: ChunkPlan, order: ChunkOrder) -> None:
         super()._split(plan, order)
-        if not order.length:
+        if not self.length:
             # There is nothing to lease but the preparation, which ends it.
             self.prepared = False
 

@@ -25,23 +25,16 @@ class Questions:
 
     def __init__(self, policy: SessionPolicy) -> None:
         self._possible = policy.test_chunks and not policy.test_every_chunk
-        self._known = False
-
-    @property
-    def answered(self) -> bool:
+        self.answered = False
         """Whether the server answers questions, as far as is known."""
-        return self._possible and self._known
 
-    def learn(self, takes_questions: bool | None) -> None:
-        """Note whether the server answers questions; None says nothing, and once it does not, it never does."""
-        if takes_questions is None:
-            return
-        self._known = True
-        self._possible = self._possible and takes_questions
+    def learn(self, takes_questions: bool) -> None:
+        """Note whether the server answers questions. Once it does not, it never does."""
+        self.answered = self._possible = self._possible and takes_questions
 
     def about(self, first: FileCore, queue: FileQueue) -> list[FileCore]:
         """Remove the files from the queue that are to be asked for together, and return them; none if the first, whose
         turn it is, has to be tested alone."""
-        if not self.answered or not first.untouched:
+        if not first.untouched:
             return []
         return queue.take_untouched(FEWEST_FILES, MOST_FILES)

@@ -262,7 +262,7 @@ class SessionCore:
             if file is None:
                 file = early = self._holds.next(slots.files())
             if file is not None and asks <= now:
-                asked = self._questions.about(file, self._queue)
+                asked = self._questions.about(file, self._queue) if self._questions.answered else []
                 if asked:
                     return self._ask(asked)
                 others = wait_for_others(pace, slots.live.values(), self._queue, now)
@@ -293,7 +293,8 @@ class SessionCore:
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return Permission.STOP, self.effects.flush()
-        self._questions.learn(test.takes_questions)
+        if test.takes_questions is not None:
+            self._questions.learn(test.takes_questions)
         permission, file = Permission.SEND, record.file
         if record.state is ChunkState.TESTING:
             record.tested = True
@@ -333,7 +334,8 @@ class SessionCore:
 
         Raises StateError, and changes nothing, if the outcome is impossible in the chunk's state.
         """
-        self._questions.learn(outcome.takes_questions)
+        if outcome.takes_questions is not None:
+            self._questions.learn(outcome.takes_questions)
         if lease.files:
             self._told(lease, outcome, now)
             self._complete_if_idle()
@@ -409,7 +411,7 @@ class SessionCore:
     @property
     def has_work(self) -> bool:
         """Whether a run is under way, perhaps paused, with something to do for threads, now or later."""
-        return self.state in RUNNING and not self.finished
+        return self.state in RUNNING and bool(self._open or self._slots.live or self._slots.questions)
 
     # -- inside: leases and what comes of them -------------------------------------------------------------------
 
