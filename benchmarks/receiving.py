@@ -1,9 +1,10 @@
-"""``resumable serve`` beside nginx with its DAV module, in one run: a measure of ``run.py``."""
+"""``resumable serve`` beside nginx with its DAV module, and a Flask sample, in one run: a measure of ``run.py``."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,36 @@ http {{
     server {{ listen 127.0.0.1:{port}; root {uploads}; location / {{ dav_methods PUT; create_full_put_path on; }} }}
 }}
 """
+FLASK = ("flask==3.1.3", "gunicorn==27.0.1", "python-resumable==0.1.2")
+FLASK_SAMPLE = """
+import os
+
+import flask
+from python_resumable.uploader import UploaderFlask
+
+application = flask.Flask(__name__)
+parts, whole = os.environ["UPLOADS"] + "/parts", os.environ["UPLOADS"]
+
+
+@application.get("/")
+def test():
+    return "", 404
+
+
+@application.post("/")
+def upload():
+    os.makedirs(parts, exist_ok=True)
+    uploader = UploaderFlask(flask.request.form, whole, parts, flask.request.files["file"])
+    uploader.upload_chunk()
+    if uploader.check_status():
+        uploader.assemble_chunks()
+        uploader.cleanup()
+    return "stored"
+"""
+GUNICORN = (
+    *("-m", "gunicorn", "--worker-class", "gthread", "--threads", "32", "--workers", "1"),
+    *("--bind", "127.0.0.1:{port}", "--log-level", "error", "flask_sample:application"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +78,7 @@ def receiver_rows(contest: Contest) -> list[Row]:
         "finish": lambda: _load("finish", _disk(), "forms", 3, count, MIB),
         "files": lambda: _load("never", contest.material, "files", 3, files, 1024),
         "slow": lambda: _load("never", contest.material, "slow", 64, slow, MIB),
+        "flask": lambda: _load("flask", contest.material, "forms", 3, count, MIB),
     }
     if nginx:
         runs |= {
@@ -72,6 +104,8 @@ def receiver_rows(contest: Contest) -> list[Row]:
         Row("receiver, bodies of 1 MiB, processor", "≤", 1.5, "ms/MiB", each("octets", "per_mib")),
         Row("receiver, files of 1 KiB, processor", "≤", None, "ms", each("files", "per_request")),
         Row("receiver, 64 slow clients, processor", "≤", None, "ms/MiB", each("slow", "per_mib")),
+        Row("Flask sample, forms of 1 MiB, processor", "≤", None, "ms/MiB", each("flask", "per_mib")),
+        Row("receiver over Flask sample, forms of 1 MiB", "≥", None, "×", ratio("forms", "flask")),
     ]
     if nginx:
         rows += [
@@ -86,7 +120,7 @@ def receiver_rows(contest: Contest) -> list[Row]:
 def _load(
     how: str, directory: Path, kind: str, connections: int, count: int, size: int, *, synced: bool = False
 ) -> Load:
-    """One run against ``resumable serve`` with `how` it calls fsync, or against the nginx at that path.
+    """One run against ``resumable serve`` with `how` it calls fsync, the nginx at that path, or the sample in Flask.
 
     `synced` counts what it takes to put the stored files on the disk, too.
     """
@@ -117,10 +151,25 @@ def _serving(how: str, directory: Path) -> Iterator[Running]:
 
             with running("nginx", Path(how), material, commands, prepare) as server:
                 yield server
+        elif how == "flask":
+            (material / "flask_sample.py").write_text(FLASK_SAMPLE)
+            with running("flask", _flask(), material, {"flask": GUNICORN}) as server:
+                yield server
         else:
             commands = {"Server": (*OURS[:-1], how)}
             with running("Server", Path(sys.executable), material, commands) as server:
                 yield server
+
+
+def _flask() -> Path:
+    """The interpreter of a virtual environment with gunicorn and python-resumable; made when it is not there yet."""
+    directory = _disk() / f"flask-{sys.version_info.major}.{sys.version_info.minor}"
+    python, done = directory / "bin" / "python", directory / "done"
+    if not done.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *FLASK], check=True)
+        done.touch()
+    return python
 
 
 def _disk() -> Path:

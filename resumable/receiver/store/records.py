@@ -100,7 +100,7 @@ def read_digest(fd: int, kept: KeptRecord, index: int) -> int:
 
 def write_record(directory_fd: int, kept: KeptRecord, *, durable: bool, digests: Iterable[bytes] | None = None) -> None:
     """Replace the record in an open directory, atomically. Without ``digests`` those of the old record are kept."""
-    said = dataclasses.asdict(kept.record) | {field: getattr(kept, field) for field in (*_TIMES, "superseded")}
+    said = vars(kept.record) | {field: getattr(kept, field) for field in (*_TIMES, "superseded")}
     del said["path"]  # it changes if the directory is moved
     for field in _LATER:
         if not said[field]:
