@@ -26,15 +26,18 @@ CREDENTIALS = {
 """The environment of whoever uses the store."""
 
 _UPLOAD = re.compile("uploadId=")
+# All stores of a process have the same buckets.
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
 class StoreRequest:
-    """One request, as the store saw it."""
+    """One request, as the store saw it. ``date`` is when it was signed, by the clock of whoever sent it."""
 
     method: str
     path: str
     query: str
+    date: str = ""
 
     @property
     def operation(self) -> str:
@@ -61,7 +64,6 @@ class ObjectStore:
     requests: list[StoreRequest] = field(default_factory=list)
     before: Callable[[StoreRequest], tuple[int, str] | None] | None = None
     ignored: set[str] = field(default_factory=set)
-    _names: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def operations(self) -> Counter[str]:
@@ -81,7 +83,7 @@ class ObjectStore:
 
     def bucket(self) -> str:
         """Create an empty bucket, and return its name."""
-        name = f"bucket-{os.getpid()}-{next(self._names)}"
+        name = f"bucket-{os.getpid()}-{next(_numbers)}"
         self.client.create_bucket(Bucket=name)
         return name
 
@@ -123,7 +125,12 @@ def running() -> Iterator[ObjectStore]:
     atomic = threading.Lock()
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        request = StoreRequest(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
+        request = StoreRequest(
+            environ["REQUEST_METHOD"],
+            environ["PATH_INFO"],
+            environ["QUERY_STRING"],
+            environ.get("HTTP_X_AMZ_DATE", ""),
+        )
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
         if len(body) < length:

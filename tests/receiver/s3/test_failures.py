@@ -52,7 +52,7 @@ def test_what_the_store_refuses_is_said_with_what_to_do(status: int, code: str, 
     assert advice in failure.detail
 
 
-@pytest.mark.parametrize(("status", "code", "told", "advice"), [ANSWERS[2], ANSWERS[-1]])
+@pytest.mark.parametrize(("status", "code", "told", "advice"), [ANSWERS[2], ANSWERS[4], ANSWERS[6], ANSWERS[-1]])
 def test_while_the_store_refuses_everything_nothing_is_lost(
     object_store: ObjectStore,
     bucket: str,
