@@ -28,6 +28,8 @@ from resumable.cli.output.log_file import log_file
 from resumable.cli.params.command import Option
 from resumable.cli.serve import command
 
+pytestmark = pytest.mark.once
+
 Make = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[str]"]
 

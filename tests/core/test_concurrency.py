@@ -13,6 +13,8 @@ from resumable.core.concurrency import CAUTION, FEW, FULL_FOR, MOST, REST, USUAL
 from resumable.core.records import Lease
 from resumable.core.states import ChunkState
 
+pytestmark = pytest.mark.once
+
 MIB = 1024 * 1024
 NOTHING = Flow()
 FAST = 25e6

@@ -12,7 +12,7 @@ from support.sizes import sized
 from resumable.core.file import FileCore
 from resumable.core.records import Lease, Outcome, OutcomeKind
 
-pytestmark = pytest.mark.unmeasured
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
 SLOTS = 4
 MANY = sized(4_000, 30_000)
@@ -47,7 +47,6 @@ def drive(driver: Driver, chunks: int) -> None:
         core.report(lease, ACCEPTED, 0.0)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("mode", ["free", "bookends"])
 def test_a_file_of_a_million_chunks_needs_no_more_memory_than_its_slots(mode: str) -> None:
     """No container grows beyond the slots, through a whole upload with pauses."""
@@ -78,7 +77,6 @@ def test_the_time_of_a_chunk_does_not_depend_on_how_many_there_are() -> None:
     assert fastest(1_000_000, 999_000) < 3 * fastest(1_000, 0)
 
 
-@pytest.mark.once
 def test_ranges_ahead_are_found_without_walking_them() -> None:
     """Half of two hundred thousand chunks, every other one, marked, asked for and sent: nothing is quadratic."""
     driver = Driver(slots=SLOTS)

@@ -16,6 +16,8 @@ from resumable import Resumable, dialects
 from resumable.dispatch.neighbours import Neighbours
 from resumable.receiver import Receiver, Server
 
+pytestmark = pytest.mark.once
+
 CHUNK = 1000
 
 
