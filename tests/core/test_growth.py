@@ -22,7 +22,8 @@ ACCEPTED = Outcome(OutcomeKind.ACCEPTED, answered=True)
 
 def sizes(driver: Driver, file: FileCore) -> int:
     """The size of the largest container that the core holds."""
-    holders = [driver.core, file, driver.core._slots, driver.core._queue, driver.core.effects]
+    core = driver.core
+    holders = [core, file, core._slots, core._ledger, core._ledger.queue, core.effects]
     values = [value for holder in holders for value in vars(holder).values()]
     return max(len(value) for value in values if type(value) in (dict, list, set, tuple))
 

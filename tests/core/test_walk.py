@@ -10,6 +10,7 @@ from support.sizes import sized
 
 from resumable.core.file import ActiveChunk, FileCore
 from resumable.core.holds import HeldEnds
+from resumable.core.ledger import FileLedger
 from resumable.core.records import (
     Effects,
     Lease,
@@ -19,6 +20,7 @@ from resumable.core.records import (
     Permission,
     Proof,
 )
+from resumable.core.reports import Reports
 from resumable.core.retry import RetryController, SessionPolicy
 from resumable.core.scheduler import FileQueue, Slots
 from resumable.core.session import SessionCore
@@ -29,6 +31,7 @@ from resumable.core.states import (
     FileState,
     SessionState,
 )
+from resumable.core.turns import Turns
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
 WALKS = sized(4000, 100_000)
@@ -95,7 +98,19 @@ def test_a_violation_tells_the_way_that_led_to_it() -> None:
 # -- rules that are broken on purpose ------------------------------------------------------------------------------
 
 
-class SlotOfTheStoppedIsFree(SessionCore):
+class Broken(SessionCore):
+    """A core some of whose parts are of the classes that are nested in this one, and that break a rule."""
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        super().__init__(policy)
+        ledger = self._ledger
+        for part in (ledger, ledger.queue, self._slots, self._retries, self._holds, self._turns, self._reports):
+            for nested in vars(type(self)).values():
+                if isinstance(nested, type) and issubclass(nested, type(part)):
+                    part.__class__ = nested
+
+
+class SlotOfTheStoppedIsFree(Broken):
     """What was told to stop loses its slot before its worker has reported."""
 
     class Stops(Slots):
@@ -105,12 +120,8 @@ class SlotOfTheStoppedIsFree(SessionCore):
                 file.release(self.live.pop(identifier))
             return told, fresh
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._slots = self.Stops(policy.slots)
 
-
-class ReleasedWhileOnTheWire(SessionCore):
+class ReleasedWhileOnTheWire(Broken):
     """What was told to stop keeps its slot, but its chunk may have another turn at once."""
 
     class Stops(Slots):
@@ -119,10 +130,6 @@ class ReleasedWhileOnTheWire(SessionCore):
             for identifier in told:
                 file.release(self.live[identifier])
             return told, fresh
-
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._slots = self.Stops(policy.slots)
 
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
         record = self._slots.live[lease.id]
@@ -175,7 +182,7 @@ class CompleteBeforeTheWireIsClear(SessionCore):
 
     @property
     def finished(self) -> bool:
-        return not self._open
+        return not self._ledger.open
 
 
 class HeldRunEnds(SessionCore):
@@ -225,40 +232,38 @@ class PauseForgetsRetries(SessionCore):
         return effects
 
 
-class MarkedOnTheWireCountsTwice(SessionCore):
+class MarkedOnTheWireCountsTwice(Broken):
     """A chunk that is marked while it is sent counts then, and again when it is stored."""
 
-    def _mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
-        ranges = list(ranges)
-        super()._mark(file, ranges, believed=believed)
-        for record in file.live.values():
-            index = file.order.index(record.position)
-            if any(start <= index < stop for start, stop in ranges):
-                file.bytes_done += file.plan.length(index, index + 1)
+    class Ledger(FileLedger):
+        def mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
+            ranges = list(ranges)
+            super().mark(file, ranges, believed=believed)
+            for record in file.live.values():
+                index = file.order.index(record.position)
+                if any(start <= index < stop for start, stop in ranges):
+                    file.bytes_done += file.plan.length(index, index + 1)
 
 
-class NewCutKeepsTheOldBytes(SessionCore):
+class NewCutKeepsTheOldBytes(Broken):
     """The bytes that were stored of the old cut stay in the session's sum."""
 
-    def _rechunk(self, file: FileCore, plan: ChunkPlan) -> None:
-        before = self.bytes_done
-        super()._rechunk(file, plan)
-        self.bytes_done = before
+    class Ledger(FileLedger):
+        def rechunk(self, file: FileCore, plan: ChunkPlan) -> None:
+            before = self.bytes_done
+            super().rechunk(file, plan)
+            self.bytes_done = before
 
 
-class SlotOfTheWaitingIsFree(SessionCore):
+class SlotOfTheWaitingIsFree(Broken):
     """A retry that waits lets another chunk have its slot."""
 
     class Generous(Slots):
         def free(self, *, fewer: bool) -> bool:
             return len(self.live) - len(self._waiting) < self.count
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._slots = self.Generous(policy.slots)
 
-
-class RetriesDoNotWait(SessionCore):
+class RetriesDoNotWait(Broken):
     """As in resumable.js: a retry comes at once."""
 
     class Hasty(RetryController):
@@ -266,66 +271,47 @@ class RetriesDoNotWait(SessionCore):
             super().schedule_retry(record, outcome, now)
             record.due = now
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._retries = self.Hasty(policy)
 
-
-class RetryAfterIgnored(SessionCore):
+class RetryAfterIgnored(Broken):
     """The server is not left alone."""
 
     class Deaf(RetryController):
         def response_received(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
             super().response_received(record, outcome._replace(retry_after=None), now)
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._retries = self.Deaf(policy)
 
-
-class NewFilesPushIn(SessionCore):
+class NewFilesPushIn(Broken):
     """New files begin though the server has turned one away."""
 
     class Eager(RetryController):
         def may_begin(self, now: float) -> float:
             return self.may_ask(now)
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._retries = self.Eager(policy)
 
-
-class TurnedAwayKeepsItsSlot(SessionCore):
+class TurnedAwayKeepsItsSlot(Broken):
     """A file that was turned away keeps others from their end."""
 
-    def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
-        self._retries.schedule_retry(record, outcome, 0.0)
-        self._slots.keep(lease.id)
+    class OtherReports(Reports):
+        def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
+            self._retries.schedule_retry(record, outcome, 0.0)
+            self._slots.keep(lease.id)
 
 
-class SuccessWakesNobody(SessionCore):
+class SuccessWakesNobody(Broken):
     """What waits has its whole backoff, also when the server is well again."""
 
     class Drowsy(Slots):
         def wake(self, attempt: int) -> None:
             pass
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._slots = self.Drowsy(policy.slots)
 
-
-class SuccessWakesAtOnce(SessionCore):
+class SuccessWakesAtOnce(Broken):
     """Each success of others is another attempt for what the server does not want."""
 
     class Wakeful(Slots):
         def wake(self, attempt: int) -> None:
             for record in self._waiting.values():
                 record.due = 0.0
-
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._slots = self.Wakeful(policy.slots)
 
 
 class StoppedIsSentAfterAll(SessionCore):
@@ -335,13 +321,14 @@ class StoppedIsSentAfterAll(SessionCore):
         return Permission.SEND, super().begin_send(identifier, test)[1]
 
 
-class StoppedFailureFails(SessionCore):
+class StoppedFailureFails(Broken):
     """A request that fails because it was stopped fails its file."""
 
-    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
-        if record.state is ChunkState.STOPPING and outcome.kind is OutcomeKind.REFUSED:
-            record.state = ChunkState.SENDING
-        super()._answered(record, lease, outcome, now)
+    class OtherReports(Reports):
+        def answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+            if record.state is ChunkState.STOPPING and outcome.kind is OutcomeKind.REFUSED:
+                record.state = ChunkState.SENDING
+            super().answered(record, lease, outcome, now)
 
 
 class CancelKeepsFiles(SessionCore):
@@ -362,13 +349,14 @@ class CancelIsACompletion(SessionCore):
         return Effects((*effects.notices, Notice("complete")), effects.stopped)
 
 
-class EndedFilesAreHeard(SessionCore):
+class EndedFilesAreHeard(Broken):
     """As in resumable.js: progress is told of a file that has ended, when it is removed."""
 
-    def _cancel(self, file: FileCore, reason: str, *, announce: bool = True) -> None:
-        if file.state in TERMINAL:
-            self.effects.progress(file)
-        super()._cancel(file, reason, announce=announce)
+    class Ledger(FileLedger):
+        def cancel(self, file: FileCore, reason: str, *, announce: bool = True, abandon: bool = True) -> None:
+            if file.state in TERMINAL:
+                self._effects.progress(file)
+            super().cancel(file, reason, announce=announce, abandon=abandon)
 
 
 class PausedFilesAreLeased(SessionCore):
@@ -380,11 +368,11 @@ class PausedFilesAreLeased(SessionCore):
         effects = super().pause_file(key, aborted=aborted)
         if file is not None and before is not FileState.PAUSED and file.state is FileState.PAUSED:
             file.state = FileState.READY
-            self._queue.add(file)
+            self._ledger.queue.add(file)
         return effects
 
 
-class ReleasedHaveNoTurn(SessionCore):
+class ReleasedHaveNoTurn(Broken):
     """A file that had all its turns has no further one, though chunks of it were stopped."""
 
     class Once(FileQueue):
@@ -392,29 +380,27 @@ class ReleasedHaveNoTurn(SessionCore):
             if file.cursor < file.order.count:
                 super().add(file)
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._queue = self.Once(self.files, first_and_last=policy.first_and_last)
 
-
-class FinalIsTheHighest(SessionCore):
+class FinalIsTheHighest(Broken):
     """The final chunk is taken to be the one with the highest number."""
 
-    def _lease(self, record: ActiveChunk, now: float) -> Lease:
-        lease = super()._lease(record, now)
-        return lease if lease.prepare else lease._replace(final=lease.index == record.file.plan.count - 1)
+    class OtherTurns(Turns):
+        def _lease(self, record: ActiveChunk, now: float) -> Lease:
+            lease = super()._lease(record, now)
+            return lease if lease.prepare else lease._replace(final=lease.index == record.file.plan.count - 1)
 
 
-class TestsAreRepeated(SessionCore):
+class TestsAreRepeated(Broken):
     """A retry asks again whether the server has the chunk."""
 
     __test__ = False
 
-    def _lease(self, record: ActiveChunk, now: float) -> Lease:
-        if self.policy.test_chunks and record.retries:
-            record.state = ChunkState.PENDING
-            record.step(ChunkEvent.TEST)
-        return super()._lease(record, now)
+    class OtherTurns(Turns):
+        def _lease(self, record: ActiveChunk, now: float) -> Lease:
+            if self._policy.test_chunks and record.retries:
+                record.state = ChunkState.PENDING
+                record.step(ChunkEvent.TEST)
+            return super()._lease(record, now)
 
 
 class UncertainIsSentAgain(SessionCore):
@@ -424,66 +410,73 @@ class UncertainIsSentAgain(SessionCore):
         return super().report(lease, outcome._replace(ambiguous=False), now)
 
 
-class UncertaintyEndsWithTheTurn(SessionCore):
+class UncertaintyEndsWithTheTurn(Broken):
     """A chunk that may be stored is taken for one that the server lacks once it has to wait for another turn."""
 
-    def _stop(self, file: FileCore, *, announce: bool = False) -> None:
-        super()._stop(file, announce=announce)
-        file.released = {position: kept._replace(ambiguous=False) for position, kept in file.released.items()}
+    class Ledger(FileLedger):
+        def stop(self, file: FileCore, *, announce: bool = False) -> None:
+            super().stop(file, announce=announce)
+            file.released = {position: kept._replace(ambiguous=False) for position, kept in file.released.items()}
 
 
-class UncertainTwiceCounted(SessionCore):
+class UncertainTwiceCounted(Broken):
     """What was sent and is there after all counts as skipped."""
 
-    def _store(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
-        record.ambiguous = False
-        super()._store(record, lease, outcome)
+    class OtherReports(Reports):
+        def _store(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
+            record.ambiguous = False
+            super()._store(record, lease, outcome)
 
 
-class TestsAreSparedTooSoon(SessionCore):
+class TestsAreSparedTooSoon(Broken):
     """One chunk that the server lacks is enough."""
 
     __test__ = False
 
-    def _tested(self, file: FileCore, test: Outcome) -> None:
-        super()._tested(file, test._replace(listed=True))
+    class OtherReports(Reports):
+        def tested(self, file: FileCore, test: Outcome) -> None:
+            super().tested(file, test._replace(listed=True))
 
 
-class TestsAreNeverSpared(SessionCore):
+class TestsAreNeverSpared(Broken):
     """The server is asked for each chunk."""
 
     __test__ = False
 
-    def _take(self, file: FileCore, *, early: bool) -> ActiveChunk:
-        file.asked, asked = True, file.asked
-        try:
-            return super()._take(file, early=early)
-        finally:
-            file.asked = asked
+    class OtherTurns(Turns):
+        def _take(self, file: FileCore, *, early: bool) -> ActiveChunk:
+            file.asked, asked = True, file.asked
+            try:
+                return super()._take(file, early=early)
+            finally:
+                file.asked = asked
 
 
-class NothingIsConfirmed(SessionCore):
+class NothingIsConfirmed(Broken):
     """A file is a success as soon as all its chunks are taken for stored."""
 
-    def _complete(self, file: FileCore, message: str | None) -> None:
-        self._finish(file, message)
+    class Ledger(FileLedger):
+        def complete(self, file: FileCore, message: str | None) -> None:
+            self.finish(file, message)
 
 
-class WholeIsWholeForEver(SessionCore):
+class WholeIsWholeForEver(Broken):
     """That the server had the whole file once is held against its last word."""
 
-    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
-        if record.file.whole and outcome.proof is Proof.PARTIAL:
-            outcome = outcome._replace(proof=Proof.WHOLE)
-        super()._answered(record, lease, outcome, now)
+    class OtherReports(Reports):
+        def answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+            if record.file.whole and outcome.proof is Proof.PARTIAL:
+                outcome = outcome._replace(proof=Proof.WHOLE)
+            super().answered(record, lease, outcome, now)
 
 
-class UnconfirmedBytesCount(SessionCore):
+class UnconfirmedBytesCount(Broken):
     """A file that waits to be confirmed has all its bytes, as if it were done."""
 
-    def _complete(self, file: FileCore, message: str | None) -> None:
-        super()._complete(file, message)
-        self._count(file, file.count_all)
+    class Ledger(FileLedger):
+        def complete(self, file: FileCore, message: str | None) -> None:
+            super().complete(file, message)
+            self.count(file, file.count_all)
 
 
 class LastIsSentWithOthersInDoubt(SessionCore):
@@ -498,30 +491,33 @@ class LastIsSentWithOthersInDoubt(SessionCore):
             record.file.believed = claimed
 
 
-class DeniedWithoutEnd(SessionCore):
+class DeniedWithoutEnd(Broken):
     """A server that lacks something each time gets it each time."""
 
-    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
-        record.file.asked = False
-        super()._answered(record, lease, outcome, now)
+    class OtherReports(Reports):
+        def answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+            record.file.asked = False
+            super().answered(record, lease, outcome, now)
 
 
-class DeniedIsTestedAgain(SessionCore):
+class DeniedIsTestedAgain(Broken):
     """A server that did not stand by its tests is believed again."""
 
-    def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
-        super()._confirmed(record, outcome)
-        record.file.untested = False
+    class OtherReports(Reports):
+        def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
+            super()._confirmed(record, outcome)
+            record.file.untested = False
 
 
-class DeniedIsStillStored(SessionCore):
+class DeniedIsStillStored(Broken):
     """What the server does not stand by is not sent, and it is not asked again."""
 
-    def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
-        if outcome.kind is OutcomeKind.DENIED and outcome.proof is Proof.NONE:
-            record.step(ChunkEvent.TEST)
-            record.step(ChunkEvent.PRESENT)
-        super()._confirmed(record, outcome)
+    class OtherReports(Reports):
+        def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
+            if outcome.kind is OutcomeKind.DENIED and outcome.proof is Proof.NONE:
+                record.step(ChunkEvent.TEST)
+                record.step(ChunkEvent.PRESENT)
+            super()._confirmed(record, outcome)
 
 
 class EndIsNotHeld(SessionCore):
@@ -532,7 +528,7 @@ class EndIsNotHeld(SessionCore):
         return Permission.SEND if permission is Permission.HOLD else permission, effects
 
 
-class EndIsReleasedTooEarly(SessionCore):
+class EndIsReleasedTooEarly(Broken):
     """By any answer, not by that to the first chunk."""
 
     class Hasty(HeldEnds):
@@ -541,21 +537,13 @@ class EndIsReleasedTooEarly(SessionCore):
             self._held.clear()
             return released, []
 
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._holds = self.Hasty(policy)
 
-
-class EndIsHeldForEver(SessionCore):
+class EndIsHeldForEver(Broken):
     """Also when its turn has come."""
 
     class Forgetful(HeldEnds):
         def review(self) -> tuple[list[int], list[int]]:
             return [], super().review()[1]
-
-    def __init__(self, policy: SessionPolicy) -> None:
-        super().__init__(policy)
-        self._holds = self.Forgetful(policy)
 
 
 class EarlyWithoutProof(SessionCore):
@@ -565,21 +553,23 @@ class EarlyWithoutProof(SessionCore):
         return super().begin_send(identifier, test._replace(lacking=True))
 
 
-class EarlyFailureCounts(SessionCore):
+class EarlyFailureCounts(Broken):
     """What goes wrong with an early chunk goes wrong with its file."""
 
-    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
-        record.early = record.early and outcome.kind is OutcomeKind.STOPPED
-        super()._answered(record, lease, outcome, now)
+    class OtherReports(Reports):
+        def answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+            record.early = record.early and outcome.kind is OutcomeKind.STOPPED
+            super().answered(record, lease, outcome, now)
 
 
-class StoppedQuestionIsNotAskedAgain(SessionCore):
+class StoppedQuestionIsNotAskedAgain(Broken):
     """A question that was told to stop is not asked again."""
 
-    def _answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
-        super()._answered(record, lease, outcome, now)
-        if record.confirm and record.state is ChunkState.PENDING and outcome.kind is OutcomeKind.STOPPED:
-            record.file.confirming = True
+    class OtherReports(Reports):
+        def answered(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+            super().answered(record, lease, outcome, now)
+            if record.confirm and record.state is ChunkState.PENDING and outcome.kind is OutcomeKind.STOPPED:
+                record.file.confirming = True
 
 
 BROKEN: list[type[SessionCore]] = [
