@@ -33,7 +33,7 @@ DIFFERING = ("core", "protocol", "session", "transport", "receiver", "cli", "tes
 
 Those with parameters vary the data, which Pythons treat alike: the first and the last of them run on each.
 """
-AT_ONCE = 3
+AT_ONCE = 2
 """Other Pythons that are tested at once. More would take the processors from tests that wait for a browser."""
 FOREIGN = "node-sample python-resumable"
 """The servers of others to upload to: one in JavaScript, one in Python; ``make nightly`` takes all."""

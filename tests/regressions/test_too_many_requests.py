@@ -100,11 +100,12 @@ def test_an_open_file_goes_on_though_the_only_slot_was_given_to_one_that_was_tur
     wire: ScriptedServer, make: Make
 ) -> None:
     wire.behave = Crowded()
-    with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1) as session:
+    with Resumable(wire.url, chunk_size=10, simultaneous_uploads=1, auto_upload=False) as session:
         first = session.add_file(make("first.bin", 40))
         session.on("chunk_success", lambda chunk, message: first.pause() if chunk.index == 0 else None)
         session.on("chunk_retry", lambda chunk, message: first.resume() if chunk.file is not first else None)
         second = session.add_file(make("second.bin", 40))
+        session.upload()
         session.join(PATIENCE)
     assert first.is_complete()
     assert second.is_complete()

@@ -62,9 +62,11 @@ def test_parts_make_the_whole_and_each_sends_its_own_bytes_only(make: Make, tmp_
 def test_a_part_that_begins_again_sends_what_is_missing(make: Make, tmp_path: Path) -> None:
     path = make("big.bin", 20_000)
     with Server(tmp_path / "in") as server:
-        with resumable.Resumable(server.url, part=(2, 2), chunk_size=1000, simultaneous_uploads=1) as session:
+        options: dict[str, Any] = {"part": (2, 2), "chunk_size": 1000, "simultaneous_uploads": 1}
+        with resumable.Resumable(server.url, auto_upload=False, **options) as session:
             file = session.add_file(path)
             file.on("chunk_success", lambda chunk, *_: session.cancel() if chunk.number == 6 else None)
+            session.upload()
             with pytest.raises(resumable.UploadCancelled):
                 file.wait()
         (file,) = resumable.upload(path, server.url, part=(2, 2), chunk_size=1000).succeeded

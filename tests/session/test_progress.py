@@ -135,12 +135,13 @@ def test_while_a_server_is_down_there_is_no_speed_and_the_next_attempt_is_known(
         return (200,) if request.number < 6 else (503,)
 
     wire.behave = behave
-    options: dict[str, Any] = {"chunk_size": 10, "test_chunks": False, "simultaneous_uploads": 1}
+    options: dict[str, Any] = {"chunk_size": 10, "test_chunks": False, "simultaneous_uploads": 1, "auto_upload": False}
     session = Resumable(wire.url, clock=lambda: now[0], chunk_retry_interval=60, completion_delay=0, **options)
     assert session.retry_in is None
     file = session.add_file(make(size=100))
     failed = threading.Event()
     file.on("retry", lambda: failed.set())
+    session.upload()
     assert failed.wait(PATIENCE)
     assert file.retry_in == session.retry_in == 60
     assert file.speed > 0, "it was there a moment ago"
