@@ -173,7 +173,9 @@ class Transfer:
             try:
                 return session.join(self._display.interval, raise_errors=False)
             except WaitTimeout:
-                self._display.draw()
+                # Bars that are interrupted halfway are drawn twice.
+                with self._signals.held():
+                    self._display.draw()
 
     def _add(self, session: Resumable, found: Iterable[Found | SourceError]) -> None:
         added: set[str] = set()
