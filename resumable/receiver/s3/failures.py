@@ -97,7 +97,8 @@ def _without_answer(error: Exception, doing: str) -> StoreFailure:
         return _broken(f"the credentials for the object store cannot be had ({error}): renew them")
     if kind in ("ParamValidationError", "InvalidBucketName"):
         return _broken(f"{doing} is not possible: {error}")
-    if kind == "RecursionError":  # boto3 follows a redirect by asking for the region, and that was redirected, too
+    if kind == "RecursionError" or "maximum recursion depth" in str(error):
+        # boto3 follows a redirect by asking for the region, and that was redirected, too.
         return _broken(f"the object store redirects {doing}: {_CHECK_ENDPOINT}, and {_CHECK_REGION}")
     if kind == "UnseekableStreamError":
         return _busy(f"the object store asked to {doing} once more: it is busy, or it redirects")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from botocore.exceptions import HTTPClientError
 from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
 from support.sample import Sample
 
@@ -81,8 +82,11 @@ def test_a_bucket_in_another_region_is_said(object_store: ObjectStore, bucket: s
     assert "set the region of the bucket" in detail_of(S3Store(bucket, client=object_store.client))
 
 
-def test_an_endpoint_that_redirects_everything_is_said() -> None:
-    failure = translate(RecursionError(), "write 'a'")
+@pytest.mark.parametrize(
+    "error", [RecursionError(), HTTPClientError(error=RecursionError("maximum recursion depth exceeded"))]
+)
+def test_an_endpoint_that_redirects_everything_is_said(error: Exception) -> None:
+    failure = translate(error, "write 'a'")
     assert isinstance(failure, StoreFailure)
     assert "redirects" in failure.detail
 
