@@ -51,6 +51,26 @@ TOGETHER = (
 """Tests that share what takes long to make, such as a browser: one worker runs all that begin with the same."""
 
 
+UNMEASURED = (
+    "tests/browser/",
+    "tests/conformance/",
+    "tests/faults/",
+    "tests/interoperability/",
+    "tests/receiver/s3/test_replicas.py",
+    "tests/receiver/s3/test_requests.py",
+    "tests/receiver/test_attacks.py",
+    "tests/regressions/test_retry_deadline.py",
+    "tests/regressions/test_same_identifier.py",
+    "tests/regressions/test_statuses.py",
+    "tests/regressions/test_too_many_requests.py",
+    "tests/session/test_concurrency.py",
+    "tests/session/test_parts.py",
+    "tests/test_mounting.py",
+    "tests/testing/test_checks.py",
+)
+"""Tests that coverage leaves alone, as if they were marked ``unmeasured``: they do much, and what they reach others do,
+too."""
+
 WHOLE = ("tests/core/", "tests/protocol/")
 """Tests that take so little time that --first-and-last leaves none of them out."""
 
@@ -118,7 +138,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             around.enter_context(turn(alone=is_alone(item)))
         if item.get_closest_marker("programs") is None:
             around.enter_context(programs_unmeasured())
-        if item.get_closest_marker("unmeasured") is not None:
+        if item.get_closest_marker("unmeasured") is not None or item.nodeid.startswith(UNMEASURED):
             around.enter_context(unmeasured())
         return (yield)
 

@@ -62,6 +62,15 @@ def test_content_is_one_for_equal_bytes_under_any_name(tmp_path: Path) -> None:
     assert identified == {f"{len(content)}-{hashlib.sha256(content).hexdigest()}"}
 
 
+def test_what_has_no_time_of_change_is_identified_by_what_is_in_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"same")
+    second.write_bytes(b"same")
+    found = identifiers.without_time(first, "name")
+    assert found == identifiers.without_time(second, "name")
+    assert found == identifiers.default(4, "name", identifiers.content(first, "name"))
+
+
 def test_an_identifier_of_what_is_missing_is_an_error(tmp_path: Path) -> None:
     for identify in (identifiers.resumablejs, identifiers.content):
         with pytest.raises(OSError, match="No such file"):

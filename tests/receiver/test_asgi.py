@@ -141,10 +141,11 @@ def test_what_a_client_that_has_left_did_not_send_is_not_stored(application: ASG
 
 def test_a_request_that_is_cancelled_stores_nothing_and_ends_its_thread(root: Path) -> None:
     sample = Sample()
-    begun, ended = threading.Event(), threading.Event()
+    begun, left, ended = threading.Event(), threading.Event(), threading.Event()
 
     def started(record: object, request: object) -> None:
         begun.set()
+        assert left.wait(60)
 
     receiver = Receiver(FileStore(root, fsync="never"), on_upload_started=started)
     receiver.signals.upload_refused.connect(lambda *_, **__: ended.set(), weak=False)
@@ -156,6 +157,7 @@ def test_a_request_that_is_cancelled_stores_nothing_and_ends_its_thread(root: Pa
         )
         await asyncio.to_thread(begun.wait, 60)
         running.cancel()
+        left.set()
         with pytest.raises(asyncio.CancelledError):
             await running
 

@@ -100,7 +100,7 @@ def controls(port: int) -> set[bytes]:
     found = set()
     for each in gc.get_objects():
         if (
-            isinstance(each, socket.socket)
+            issubclass(type(each), socket.socket)
             and each.fileno() >= 0
             and (each.family, each.type) == (socket.AF_INET, socket.SOCK_STREAM)
         ):
