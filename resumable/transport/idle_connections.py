@@ -22,7 +22,10 @@ def put_widest_first(pool: Any) -> None:
     with connections.mutex:
         idle = connections.queue
         if sum(connection is not None for connection in idle) > 1:
-            idle.sort(key=_window)
+            # A list in urllib3 2, a deque in urllib3 1.
+            ordered = sorted(idle, key=_window)
+            idle.clear()
+            idle.extend(ordered)
 
 
 def _window(connection: Any) -> int:
