@@ -15,7 +15,7 @@ import pytest
 from support.breaking_proxy import Proxy, Scenario
 from support.command import Run, tree
 from support.scripted_server import Request, ScriptedServer, answer, hold
-from support.terminal import Terminal
+from support.terminal import COLUMNS, Terminal
 
 from resumable.receiver import Server
 
@@ -128,7 +128,8 @@ def test_ctrl_c_leaves_a_clean_screen_and_the_command_to_type(work: Path, make: 
             first, *command = terminal.text.splitlines()
             assert first == "stopped: Ctrl-C; 0 B of 2.00 MiB are at the server. To go on:"
             # Nothing else is on the screen, and what the terminal breaks into lines is copied as one.
-            assert re.fullmatch(rf"  \S*python\S* -m resumable {re.escape(' '.join(arguments))}", "".join(command))
+            copied = "".join(line.ljust(COLUMNS) for line in command).rstrip()
+            assert re.fullmatch(rf"  \S*python\S* -m resumable {re.escape(' '.join(arguments))}", copied)
 
 
 def test_a_server_that_is_down_is_said_under_the_bar(work: Path, make: Make) -> None:
