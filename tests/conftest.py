@@ -54,7 +54,9 @@ TOGETHER = (
 UNMEASURED = (
     "tests/browser/",
     "tests/conformance/",
-    "tests/faults/",
+    "tests/faults/test_lost_answers.py",
+    "tests/faults/test_network.py",
+    "tests/faults/test_sizes.py",
     "tests/interoperability/",
     "tests/receiver/s3/test_replicas.py",
     "tests/receiver/s3/test_requests.py",
