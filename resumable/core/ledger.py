@@ -72,7 +72,7 @@ class FileLedger:
             self._effects.progress(file)
 
     def mark(self, file: FileCore, ranges: Iterable[tuple[int, int]], *, believed: bool = False) -> None:
-        """Take the chunks at these ranges for stored, in a place that the server had, not this session."""
+        """Take the chunks at these ranges for stored: the server had them already."""
         gained = file.mark(ranges, believed=believed)
         self.queue.add(file)
         self.bytes_done += gained
