@@ -483,3 +483,9 @@ def test_a_session_that_has_too_little_to_do_learns_nothing() -> None:
     driver.answer(leases[0])
     assert driver.wait() is None
     assert driver.core.measure_at == math.inf
+
+
+def test_a_session_has_no_more_slots_than_the_server_likes() -> None:
+    driver = Driver(slots=3, most_slots=16)
+    driver.core.limit(2)
+    assert driver.core.slots == 2

@@ -10,7 +10,7 @@ from support.core_driver import Driver
 
 from resumable.core.file import FileCore
 from resumable.core.questions import FEWEST_FILES
-from resumable.core.records import Lease, Proof
+from resumable.core.records import Lease, Outcome, OutcomeKind, Proof
 from resumable.core.states import ChunkState, FileState, SessionState
 from resumable.errors import UploadError
 from resumable.protocol.question import MOST_FILES, FileAnswer
@@ -223,3 +223,14 @@ def test_new_files_are_not_tested_ahead_where_they_can_be_asked_for() -> None:
     driver, files = begun(FEWEST_FILES, connections=16)
     assert driver.lease().files == keys(files)
     assert not driver.core.may_probe(driver.now)
+
+
+def test_a_test_that_found_nothing_says_too_whether_files_can_be_asked_for_together() -> None:
+    driver = Driver(test_chunks=True, slots=1)
+    driver.add(1)
+    files = [driver.add(2) for _ in range(FEWEST_FILES)]
+    driver.upload()
+    lease = driver.lease()
+    driver.core.begin_send(lease.id, Outcome(OutcomeKind.ABSENT, takes_questions=True))
+    driver.answer(lease)
+    assert driver.lease().files == keys(files)

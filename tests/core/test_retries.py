@@ -11,6 +11,7 @@ from support.core_driver import Driver
 from resumable.core.records import Lease
 from resumable.core.retry import RETRY_AFTER_CAP
 from resumable.core.states import ChunkState, FileState
+from resumable.errors import UploadError
 
 
 def test_a_retry_keeps_its_slot_and_comes_when_it_is_due() -> None:
@@ -639,3 +640,44 @@ def test_a_chunk_is_tested_from_the_answer_to_its_test_on() -> None:
     assert not file.is_tested(1)
     driver.do(driver.core.mark_file, file.key, [(1, 2)])
     assert file.is_tested(1)
+
+
+def test_an_error_that_ends_a_file_knows_why_there_was_no_further_attempt() -> None:
+    driver = Driver(max_chunk_retries=0)
+    driver.add(1)
+    driver.upload()
+    error = UploadError("busy")
+    driver.answer(driver.lease(), "retry", error=error)
+    assert error.ending
+
+
+def test_a_file_whose_only_retry_is_not_due_waits_for_it() -> None:
+    driver = Driver(slots=1, delay=lambda retries, failures: 4.0)
+    file = driver.add(1)
+    assert driver.core.waits_until(0.0) is None, "before the run"
+    driver.upload()
+    assert driver.core.waits_until(0.0) is None, "nothing holds back the first attempt"
+    driver.answer(driver.lease(), "retry")
+    assert driver.core.waits_until(0.0) == driver.core.waits_until(0.0, file) == 4.0
+    driver.now = 4.0
+    lease = driver.lease()
+    assert driver.core.waits_until(4.0) is None, "an attempt is under way"
+    driver.answer(lease)
+    assert driver.core.waits_until(4.0) is driver.core.waits_until(4.0, file) is None, "it has ended"
+
+
+def test_a_new_file_waits_while_no_new_one_may_begin_and_an_open_one_does_not() -> None:
+    driver = Driver(slots=2)
+    begun, new = driver.add(2), driver.add(1)
+    driver.upload()
+    first, other = driver.lease(), driver.lease()
+    assert first.file == other.file == begun.key
+    driver.answer(first)
+    turned_away = driver.lease()
+    assert turned_away.file == new.key
+    driver.answer(turned_away, "retry", busy=True, retry_after=3.0, answered=True)
+    driver.do(driver.core.pause_file, begun.key)
+    driver.answer(other, "stopped")
+    driver.do(driver.core.resume_file, begun.key)
+    assert driver.core.waits_until(1.0, begun) is None
+    assert driver.core.waits_until(1.0, new) == 3.0

@@ -352,3 +352,28 @@ def test_effects_name_the_files_that_ended_or_left_the_session() -> None:
     assert driver.core.cancel_file(good.key).ended == (good.key,)
     assert driver.core.cancel_file(good.key).ended == ()
     assert driver.core.cancel().ended == (bad.key,)
+
+
+def test_a_run_has_work_until_its_last_answer_is_there_though_it_is_paused() -> None:
+    driver = Driver()
+    driver.add(1)
+    assert not driver.core.has_work
+    driver.upload()
+    lease = driver.lease()
+    driver.do(driver.core.pause)
+    assert driver.core.has_work
+    driver.upload()
+    driver.answer(lease)
+    assert not driver.core.has_work
+
+
+def test_bytes_that_moved_in_vain_are_no_speed() -> None:
+    meter = SpeedMeter()
+    meter.start(0.0)
+    meter.add(1000, 1.0)
+    speed = meter.speed
+    meter.add(1000, 2.0)
+    meter.take_back(1000)
+    assert 0 < meter.speed < speed
+    meter.take_back(5000)
+    assert meter.speed == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resumable.protocol.headers import FileStatus, format_file_status, parse_file_status
+from resumable.protocol.headers import FileStatus, format_file_status, parse_file_status, parse_max_uploads
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_a_file_status_is_written_and_read(value: str, status: FileStatus) -> No
 )
 def test_a_file_status_that_is_not_well_formed_says_nothing(value: str) -> None:
     assert parse_file_status(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("1", 1), (" 16 ", 16), ("0", None), ("-1", None), ("1.5", None), ("", None), ("many", None)]
+)
+def test_the_number_of_uploads_is_one_from_1_on_or_says_nothing(value: str, number: int | None) -> None:
+    assert parse_max_uploads(value) == number

@@ -15,6 +15,7 @@ from resumable.protocol.parameters import (
     ChunkFacts,
     ParameterNames,
     encode,
+    for_question,
     for_test,
     for_upload,
     query_string,
@@ -160,3 +161,9 @@ def test_a_query_string_parses_to_the_pairs(pairs: list[tuple[str, str]]) -> Non
 )
 def test_a_query_is_added_behind_the_one_that_a_target_has(url: str, query: str, together: str) -> None:
     assert with_query(url, query) == together
+
+
+def test_a_question_has_the_custom_parameters_unless_one_could_change_which_file_is_meant() -> None:
+    names = ParameterNames(namespace="x-")
+    assert for_question(names, {"token": 7, "gone": None}) == (("x-token", "7"),)
+    assert for_question(names, {"resumableIdentifier": "another"}) is None

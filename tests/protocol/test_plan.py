@@ -121,6 +121,27 @@ def test_a_range_of_chunks_maps_to_ascending_ranges_of_just_their_positions(
 
 
 @pytest.mark.parametrize(
+    ("first", "last", "ranges"),
+    [
+        (0, 5, [(0, 1), (4, 5), (1, 4)]),
+        (0, 1, [(0, 1)]),
+        (1, 2, [(4, 5)]),
+        (2, 4, [(1, 3)]),
+        (3, 3, []),
+    ],
+)
+def test_the_ranges_at_some_positions_when_the_first_and_the_last_go_first(
+    first: int, last: int, ranges: list[tuple[int, int]]
+) -> None:
+    assert list(ChunkOrder(5, "free", first_and_last=True).indexes(first, last)) == ranges
+
+
+def test_the_length_of_a_range_is_that_of_its_chunks() -> None:
+    plan = ChunkPlan(45, 10)
+    assert [plan.length(start, stop) for start, stop in [(0, 4), (1, 3), (3, 4), (2, 2)]] == [45, 20, 15, 0]
+
+
+@pytest.mark.parametrize(
     ("start", "stop", "ranges"),
     [
         (0, 5, [(0, 1), (1, 2), (2, 5)]),
