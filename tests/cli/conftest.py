@@ -9,10 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support import program
 from support.command import ROOT, Ran, Run
+from support.program import Program
 
 from resumable.cli import main
 from resumable.receiver import FileStore, Receiver, Server
@@ -53,27 +56,17 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def start(work: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(work: Path) -> Iterator[Callable[..., Program | subprocess.Popen[str]]]:
     """``start(*arguments)`` starts the command in a process of its own, which does not outlive the test."""
-    started: list[subprocess.Popen[str]] = []
+    with ExitStack() as started:
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "resumable", *arguments],
-            cwd=work,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def begin(*arguments: str, **environment: str) -> Program | subprocess.Popen[str]:
+            process = program.start(*arguments, cwd=work, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+            started.enter_context(process)
+            started.callback(process.kill)
+            return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield begin
 
 
 @pytest.fixture

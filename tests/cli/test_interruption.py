@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from support.breaking_proxy import Proxy, Scenario
 from support.command import ROOT, Run, tree
+from support.program import Program
 from support.scripted_server import Request, ScriptedServer, answer, hold
 
 from resumable.cli.interruption import Interrupted, InterruptGuard
@@ -28,7 +29,7 @@ from resumable.cli.params.stdio import Piped, standard_input
 from resumable.receiver import Server
 
 Make = Callable[..., Path]
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Program]
 MIB = 1024 * 1024
 LIMIT = 2.0
 
@@ -45,7 +46,7 @@ def hung(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
         yield server
 
 
-def interrupted(process: subprocess.Popen[str], number: int, *, leave: float = 3.0) -> tuple[int, str]:
+def interrupted(process: Program, number: int, *, leave: float = 3.0) -> tuple[int, str]:
     """The exit code, and what was said, of a process that is sent a signal. Other programs share the machine."""
     began = time.monotonic()
     process.send_signal(number)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.command import Run
+from support.program import Program
 from support.scripted_server import PATIENCE, ScriptedServer, answer, holding
 from support.waiting import eventually
 
@@ -58,7 +58,7 @@ def test_without_a_directory_for_state_uploads_begin(tmp_path: Path) -> None:
 
 @pytest.mark.programs
 def test_a_second_upload_of_the_same_files_says_so_until_the_first_has_ended(
-    start: Callable[..., subprocess.Popen[str]], run: Run, make: Make
+    start: Callable[..., Program], run: Run, make: Make
 ) -> None:
     make()
     with ScriptedServer() as server:
@@ -99,7 +99,7 @@ def test_very_verbose_shows_requests_and_no_line_twice(run: Run, make: Make, ser
 @pytest.mark.once
 @pytest.mark.programs
 def test_a_reader_that_stops_reading_does_not_stop_the_upload(
-    start: Callable[..., subprocess.Popen[str]], make: Make, server: Server, received: Path
+    start: Callable[..., Program], make: Make, server: Server, received: Path
 ) -> None:
     # The events are far more than a pipe holds.
     content = make("a.bin", 120_000).read_bytes()

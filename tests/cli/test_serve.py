@@ -21,6 +21,7 @@ import pytest
 import requests
 import trustme
 from support.command import ROOT, Run, tree
+from support.program import Program
 from support.terminal import Terminal
 
 from resumable import UploadFailed, upload
@@ -31,16 +32,16 @@ from resumable.cli.serve import command
 pytestmark = pytest.mark.once
 
 Make = Callable[..., Path]
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Program]
 
 
-def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+def lines(process: Program, count: int) -> list[str]:
     """The next lines of what it says to a person."""
     assert process.stderr is not None
     return [process.stderr.readline().rstrip("\n") for _ in range(count)]
 
 
-def url_of(process: subprocess.Popen[str]) -> str:
+def url_of(process: Program) -> str:
     """The one line of its standard output."""
     assert process.stdout is not None
     return process.stdout.readline().strip()

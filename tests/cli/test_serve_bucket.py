@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,11 +10,12 @@ from pathlib import Path
 import pytest
 from support.command import Run
 from support.object_store import CREDENTIALS, ObjectStore, StoreRequest, running
+from support.program import Program
 
 import resumable
 from resumable.cli.output.exit_codes import ExitCode
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Program]
 
 pytestmark = pytest.mark.once
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.command import Run
+from support.program import Program
 from support.scripted_server import Request, ScriptedServer, answer, raw
 
 from resumable.receiver import Receiver, Server
@@ -38,7 +38,7 @@ def test_the_advice_does_not_depend_on_the_name_of_the_file(run: Run, make: Make
 
 
 def test_a_server_that_is_down_is_named_at_the_first_failure(
-    start: Callable[..., subprocess.Popen[str]], make: Make, silent_port: int
+    start: Callable[..., Program], make: Make, silent_port: int
 ) -> None:
     make()
     process = start("upload", "a.bin", f"http://me:s3cret@127.0.0.1:{silent_port}/there?token=s3cret")

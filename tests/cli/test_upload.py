@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.breaking_proxy import Fault, Proxy, Scenario
 from support.command import ROOT, Run, tree
+from support.program import Program
 from support.scripted_server import ScriptedServer, answer
 
 import resumable
@@ -166,9 +167,7 @@ def test_json_says_what_failed(run: Run, make: Make, received: Path) -> None:
 
 
 @pytest.mark.once
-def test_nobody_reading_the_json_stops_no_upload(
-    start: Callable[..., subprocess.Popen[str]], make: Make, server: Server
-) -> None:
+def test_nobody_reading_the_json_stops_no_upload(start: Callable[..., Program], make: Make, server: Server) -> None:
     make("a.bin", 20 * MIB)
     process = start("upload", "--json", "--progress", "none", "--chunk-size", "64K", "a.bin", server.url)
     assert process.stdout is not None
@@ -285,7 +284,7 @@ def test_names_that_no_terminal_should_see_are_shown_harmless(run: Run, make: Ma
 
 
 def test_a_progress_line_comes_every_five_seconds_without_a_terminal(
-    start: Callable[..., subprocess.Popen[str]], make: Make, server: Server
+    start: Callable[..., Program], make: Make, server: Server
 ) -> None:
     make("a.bin", 3 * MIB)
     with Proxy(server.url, Scenario(bandwidth=100_000)) as proxy:

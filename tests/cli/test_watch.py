@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.command import Run, tree
+from support.program import Program
 from support.scripted_server import PATIENCE, Answer, Request, ScriptedServer, Store
 
 from resumable.cli.disposal import Keep, Mark, Move
@@ -196,7 +196,7 @@ def test_a_signal_ends_it_with_the_command_that_goes_on(
 
 @pytest.mark.programs
 def test_killed_and_started_again_it_sends_the_rest_and_nothing_twice(
-    start: Callable[..., subprocess.Popen[str]], run: Run, make: Make, work: Path
+    start: Callable[..., Program], run: Run, make: Make, work: Path
 ) -> None:
     contents = {name: make(f"top/{name}", 8000).read_bytes() for name in ("a.bin", "b.bin")}
     store, stored = Store(), threading.Event()
@@ -227,7 +227,7 @@ def test_killed_and_started_again_it_sends_the_rest_and_nothing_twice(
 
 @pytest.mark.programs
 def test_a_server_that_is_away_is_waited_for_and_files_keep_coming(
-    start: Callable[..., subprocess.Popen[str]], make: Make, received: Path, silent_port: int
+    start: Callable[..., Program], make: Make, received: Path, silent_port: int
 ) -> None:
     contents = {"top/a.bin": make("top/a.bin").read_bytes()}
     url = f"http://127.0.0.1:{silent_port}/"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import struct
 import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +15,9 @@ from types import TracebackType
 
 import pexpect
 import pyte
+from pexpect import fdpexpect
+
+from .program import Program, can_fork
 
 __all__ = ["COLUMNS", "LINES", "Terminal"]
 
@@ -23,23 +29,28 @@ ROOT = str(Path(__file__).parent.parent.parent)
 class Terminal:
     """``resumable``, or another program, in a terminal. ``output`` is every byte that it wrote until now."""
 
-    def __init__(
-        self, arguments: Sequence[str], cwd: Path, *, program: Sequence[str] = COMMAND, **environment: str
-    ) -> None:
+    def __init__(self, arguments: Sequence[str], cwd: Path, *, program: Sequence[str] = (), **environment: str) -> None:
         self.screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
         self.output = b""
         self.shots: list[str] = []
         inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         inherited.pop("NO_COLOR", None)
-        self._child = pexpect.spawn(
-            program[0],
-            [*program[1:], *arguments],
-            cwd=str(cwd),
-            dimensions=(LINES, COLUMNS),
-            timeout=60,
-            env={**inherited, "TERM": "xterm-256color", "PYTHONPATH": ROOT, **environment},
-        )
+        environment = {**inherited, "TERM": "xterm-256color", "PYTHONPATH": ROOT, **environment}
+        self._forked: Program | None = None
+        if not program and can_fork(environment):
+            ours, theirs = os.openpty()
+            try:
+                fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+                self._forked = Program(*arguments, cwd=cwd, env=environment, terminal=theirs)
+            finally:
+                os.close(theirs)
+            self._child = fdpexpect.fdspawn(ours)
+        else:
+            name, *first = program or COMMAND
+            self._child = pexpect.spawn(
+                name, [*first, *arguments], cwd=str(cwd), dimensions=(LINES, COLUMNS), env=environment
+            )
 
     def __enter__(self) -> Terminal:
         return self
@@ -47,7 +58,12 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._child.close(force=True)
+        if self._forked:
+            self._forked.kill()
+            self._forked.wait(60)
+            self._child.close()
+        else:
+            self._child.close(force=True)
 
     @property
     def text(self) -> str:
@@ -82,7 +98,7 @@ class Terminal:
 
     def press(self, key: str) -> None:
         """Press Ctrl and this key; ``"c"`` is Ctrl-C."""
-        self._child.sendcontrol(key)
+        self._child.send(bytes([ord(key) - ord("a") + 1]))
 
     def type(self, text: str) -> None:
         """A line is typed."""
@@ -92,6 +108,8 @@ class Terminal:
         """The exit code, once it has ended."""
         while self.read():
             pass
+        if self._forked:
+            return self._forked.wait(60)
         self._child.close()
         code: int | None = self._child.exitstatus
         return -int(self._child.signalstatus) if code is None else code

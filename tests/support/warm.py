@@ -1,7 +1,8 @@
 """Run programs of Python from one warm process that forks for each, so that none waits for Python to start.
 
 ``Warm()`` starts it. ``write_programs(folder, name)`` puts a command into a folder that hands its arguments, streams,
-directory and environment to the warm process, and ends as the program does. Linux only.
+directory and environment to the warm process, and ends as the program does. ``program`` starts ``resumable`` this way.
+Linux only.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ import sys
 
 if __name__ != "warm":  # the commands, which import it by this name, do without the rest
     import atexit
+    import fcntl
     import gc
     import logging
     import runpy
+    import select
     import subprocess
     import tempfile
+    import termios
     import threading
     import traceback
     from pathlib import Path
+    from typing import NoReturn
 
-__all__ = ["Warm", "ask"]
+__all__ = ["Warm", "ask", "begin"]
 
 PRELOADED = (
     "asyncio",
@@ -57,13 +62,13 @@ sys.exit(warm.ask({address!r}, [{name!r}, *sys.argv[1:]]))
 
 
 class Warm:
-    """A warm process, until the end of the ``with`` block."""
+    """A warm process, until the end of the ``with`` block, or of this process."""
 
     def __init__(self) -> None:
         self.address = f"\0resumable-warm-{os.getpid()}-{id(self)}"
         self._process = subprocess.Popen(
             [sys.executable, "-X", "utf8", "-W", "error", __file__, self.address[1:]],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
         )
@@ -74,7 +79,6 @@ class Warm:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._process.kill()
         self._process.communicate()
 
     def run(self, program: Path, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -83,7 +87,7 @@ class Warm:
             streams = [nothing.fileno(), output.fileno(), output.fileno()]
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.settimeout(100)
-                _begin(connection, self.address, ["python3", str(program)], str(folder), environment, streams)
+                begin(connection, self.address, ["python3", str(program)], str(folder), environment, streams)
                 code = int(connection.recv(100))
             output.seek(0)
             return code, output.read().decode()
@@ -102,23 +106,28 @@ class Warm:
 def ask(address: str, arguments: list[str]) -> int:
     """Have the warm process run a program with the streams, directory and environment of this one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        running = _begin(connection, address, arguments, os.getcwd(), dict(os.environ), [0, 1, 2])
+        running = begin(connection, address, arguments, os.getcwd(), dict(os.environ), [0, 1, 2])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: os.kill(running, number))
         return int(connection.recv(100))
 
 
-def _begin(
+def begin(
     connection: socket.socket,
     address: str,
     arguments: list[str],
     folder: str,
     environment: dict[str, str],
     streams: list[int],
+    *,
+    terminal: bool = False,
 ) -> int:
-    """Have a program begin, and return its process id. Its exit code is the next message."""
+    """Have a program begin, and return its process id. Its exit code is the next message.
+
+    With ``terminal``, its standard input is one, which becomes the terminal of the program and of no other.
+    """
     connection.connect(address)
-    socket.send_fds(connection, [json.dumps([arguments, folder, environment]).encode()], streams)
+    socket.send_fds(connection, [json.dumps([arguments, folder, environment, terminal]).encode()], streams)
     return int(connection.recv(100))
 
 
@@ -126,25 +135,28 @@ def _serve(address: str) -> None:
     for name in PRELOADED:
         __import__(name)
     gc.freeze()  # what is not looked at in a fork is not copied there
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen(100)
         print("warm", flush=True)
-        while True:
+        running: set[int] = set()
+        while sys.stdin.fileno() not in select.select([listener, sys.stdin.fileno()], [], [])[0]:
             connection, _ = listener.accept()
-            if os.fork() == 0:
+            child = os.fork()
+            if child == 0:
                 listener.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                return _answer(connection)
+                _answer(connection)
             connection.close()
+            running = {child for child in {*running, child} if os.waitpid(child, os.WNOHANG) == (0, 0)}
 
 
-def _answer(connection: socket.socket) -> None:
-    """Run the program in another fork, and tell how it ended. That fork returns, and ends as programs do."""
+def _answer(connection: socket.socket) -> NoReturn:
+    """Run the program in another fork, and tell how it ended. Neither fork returns."""
     request, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
     running = os.fork()
     if running:
+        for stream in streams:
+            os.close(stream)
         connection.send(str(running).encode())
         connection.send(str(os.waitstatus_to_exitcode(os.waitpid(running, 0)[1])).encode())
         os._exit(0)
@@ -152,7 +164,11 @@ def _answer(connection: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.argv, folder, environment = json.loads(request)
+    sys.argv, folder, environment, terminal = json.loads(request)
+    if terminal:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -161,14 +177,19 @@ def _answer(connection: socket.socket) -> None:
 
 def _run() -> int:
     """Be the program of ``sys.argv``, and return its exit code. Taking Python to pieces at the end would take long."""
-    logging.basicConfig()  # handlers that raise are logged and nothing else
     code: object = 1
     try:
-        if sys.argv[0] == "resumable":
+        if sys.argv[0] == "-m":
+            del sys.argv[0]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+            code = 0
+        elif sys.argv[0] == "resumable":
+            logging.basicConfig()  # handlers that raise are logged and nothing else
             from resumable.__main__ import main
 
             code = main()
         else:
+            logging.basicConfig()
             del sys.argv[0]
             sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
             runpy.run_path(sys.argv[0], run_name="__main__")
