@@ -7,8 +7,12 @@ VENV ?= .venv
 EXTRA ?= test
 WORKERS ?= auto
 BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
+
+# uv, if it is there, needs a fifth of the time. pip knows more places to look in.
+INSTALL = install() { $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python "$$@" ||) \
+	$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile "$$@"; }; install
 
 # Without compiled files every worker would compile all tests again, which takes longer than most of them.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +25,7 @@ test: $(VENV)/$(EXTRA)
 
 # What tests, lint and docs need, in one run of pip and not in three.
 environment: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
-	$(PIP) install --no-compile --editable '.[all,test,lint,docs]'
+	$(INSTALL) --editable '.[all,test,lint,docs]'
 	@cd '$(VENV)' && touch all test all,test,lint cli,server,docs
 
 # What all workers would do at once the first time: compile the tests.
@@ -131,7 +135,7 @@ release-check: $(VENV)/test
 # Requests that are made up, guided by the code of the receiver that they reach; see tests/fuzz.
 FOR ?= 60
 fuzz: $(VENV)/test
-	$(PIP) install --only-binary :all: 'atheris>=2.3'
+	$(INSTALL) --only-binary :all: 'atheris>=2.3'
 	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m fuzz $(FOR)
 
 clean:
@@ -144,19 +148,17 @@ clean:
 $(VENV)/test: EXTRAS = test
 $(VENV)/%: EXTRAS = $*
 $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
-	$(PIP) install --no-compile --editable '.[$(EXTRAS)]'
+	$(INSTALL) --editable '.[$(EXTRAS)]'
 	@touch '$@'
 
-.venv-oldest/oldest: setup.cfg pyproject.toml
-	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null
-	$(PIP) install --no-compile --editable '.[pythons]' $(OLDEST)
+.venv-oldest/oldest: setup.cfg pyproject.toml | .venv-oldest/pyvenv.cfg
+	$(INSTALL) --editable '.[pythons]' $(OLDEST)
 	@touch '$@'
 
-.venv-windows/windows: setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --no-compile --only-binary PySide6-Essentials,PyQt6 --editable '.[pythons,windows]'
+.venv-windows/windows: setup.cfg pyproject.toml | .venv-windows/pyvenv.cfg
+	$(INSTALL) --only-binary PySide6-Essentials --only-binary PyQt6 --editable '.[pythons,windows]'
 	@touch '$@'
 
 # The pip that comes with a Python is as old as that: a new one needs a third of the time to choose among versions.
-$(VENV)/pyvenv.cfg:
-	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null
+$(sort $(addsuffix /pyvenv.cfg,$(VENV) .venv-oldest .venv-windows)):
+	$(if $(UV),$(UV) venv --quiet --seed --clear --python '$(PYTHON)' $(@D),$(PYTHON) -m venv --upgrade-deps $(@D) >/dev/null)
