@@ -326,7 +326,7 @@ def browser() -> list[str]:
 
 
 def bring_uv(python: str) -> None:
-    """Put uv on the path if it is not there and can be had. Without it make takes pip, which needs five times the time."""
+    """Put uv on the path, if it can be had. Without it make takes pip, which needs five times as long."""
     if shutil.which("uv") is not None:
         return
     folder = ROOT / "build" / "uv"
