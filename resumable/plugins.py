@@ -45,7 +45,7 @@ class Offer(NamedTuple):
         except Exception as error:
             raise self._failed("cannot be made", error) from error
         if wanted := _lacking(plugin):
-            raise PluginError(self.name, self.package, f"is no plugin: it must be {wanted}")
+            raise PluginError(self.name, self.package, f"is not a plugin: it must be {wanted}")
         return plugin
 
     def _failed(self, what: str, error: Exception) -> PluginError:

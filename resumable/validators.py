@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
+    "HEADER_NAME",
     "Invalid",
     "Validator",
     "checksum",
@@ -46,6 +47,8 @@ Validator = tuple[Callable[[Any], Any], str]
 that follow "NAME must be"."""
 
 _NAME = re.compile("[a-z][a-z0-9_-]{0,14}")
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""What a header may be called."""
 
 
 class Invalid(Exception):
@@ -233,11 +236,14 @@ def headers() -> Validator:
                 text.encode("latin-1")
                 if "\r" in text or "\n" in text:
                     raise Invalid
+            name = line[0].decode("latin-1") if isinstance(line[0], bytes) else str(line[0])
+            if not HEADER_NAME.fullmatch(name):
+                raise Invalid
         return headers
 
     return (
         check,
-        "a mapping of Latin-1 text without line breaks, or a callable(file, chunk) that returns one",
+        "a mapping of names to Latin-1 text without line breaks, or a callable(file, chunk) that returns one",
     )
 
 

@@ -122,7 +122,7 @@ def smaller_chunks(lease: Lease) -> str | None:
     """Return how to make this chunk smaller; there is no use in that if it is small already."""
     size = lease.end - lease.start
     if size < _SMALL:
-        return f"it is no matter of chunk_size, as this chunk has {size} bytes: {_RAISE}"
+        return f"a smaller chunk_size does not help, as this chunk has {size} bytes: {_RAISE}"
     apart = "; another identifier (generate_unique_identifier) keeps it apart from the chunks that are stored already"
     return f"{statuses.hint(413)}{apart if lease.index else ''}"
 

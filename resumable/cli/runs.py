@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 if sys.platform == "win32":
     fcntl: Any = None
@@ -41,13 +42,22 @@ def exclusive(target: str, paths: Iterable[str], part: tuple[int, int] | None = 
     """
     of = "part {}/{} of ".format(*part) if part else ""
     digests = {_digest(f"{of}{os.path.realpath(path)}") for path in paths}
-    held = _claim(_digest(target), digests) if digests and fcntl is not None else None
+    held = _claim(_digest(_normal(target)), digests) if digests and fcntl is not None else None
     try:
         yield
     finally:
         if held is not None:
             held[1].unlink(missing_ok=True)
             os.close(held[0])
+
+
+def _normal(target: str) -> str:
+    """Return the URL as all that mean the same write it."""
+    parts = urlsplit(target)
+    access, at, _ = parts.netloc.rpartition("@")
+    host = (parts.hostname or "").lower()
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return urlunsplit((parts.scheme, f"{access}{at}{host}:{port}", parts.path or "/", parts.query, ""))
 
 
 def _digest(text: str) -> str:

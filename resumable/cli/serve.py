@@ -115,7 +115,9 @@ def _log_shown(show: Callable[[Text], object], level: str, file: str | None) -> 
     """Show what the receiver logs from this level on, or write it to a file, for a block. Raises OSError."""
     logger = logging.getLogger("resumable.receiver")
     before = logger.level
-    handler = _LogHandler(show) if file is None else log_file(file)
+    handler = (
+        _LogHandler(show) if file is None else log_file(file, lambda text: show(styled(("warning: ", "yellow"), text)))
+    )
     handler.setLevel(level)
     logger.addHandler(handler)
     logger.setLevel(level)

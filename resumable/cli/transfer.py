@@ -84,6 +84,7 @@ class Transfer:
         self._errors: list[Exception] = []
         self._ignore_missing = False
         self._may_be_empty = False
+        self._chosen = False
         self._missing = 0
         self._target = connection.target
         self._records = JsonEvents() if output.json else None
@@ -107,6 +108,7 @@ class Transfer:
         """
         self._ignore_missing = ignore_missing
         self._may_be_empty = selection.shard is not None
+        self._chosen = not selection.rules.empty
         try:
             found = list(find(selection))
             if dry and found:
@@ -233,9 +235,10 @@ class Transfer:
 
     def _fail(self, error: Exception, text: str = "") -> None:
         """Count and show the error of something that does not even become a file of the session."""
+        text = text or str(error).replace("open it and pass the stream", "pipe its content to - instead")
         self._errors.append(error)
-        self._say(report.failure(text or str(error)), always=True)
-        self._tell("failed", text or str(error))
+        self._say(report.failure(text), always=True)
+        self._tell("failed", text)
 
     def _nothing(self) -> ExitCode:
         """Say that there is nothing to send, if nothing has been said about it yet, and return the exit code."""
@@ -244,7 +247,8 @@ class Transfer:
         if self._missing or self._may_be_empty:
             self._say(styled(("done: ", "bold green"), "there is nothing to upload"))
             return ExitCode.DONE
-        self._say(report.failure("there is nothing to upload"), always=True)
+        after = " after --include and --exclude" if self._chosen else ""
+        self._say(report.failure(f"there is nothing to upload{after}"), always=True)
         return ExitCode.SOURCE
 
     def _end(self, code: int, skipped: int = 0) -> int:

@@ -12,7 +12,7 @@ from .output.library_log import log_flag
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
 from .params.connection import connection_flags, connection_of, is_target, split_target
-from .params.selection import selection_flags, selection_of
+from .params.selection import selection_flags, selection_of, stream_name
 from .params.types import share
 from .transfer import OutputOptions, Transfer
 
@@ -71,7 +71,15 @@ command.params.extend(
             help="Send only part K of N of each file, from 1/N to N/N, so that N machines send one file together. For "
             "servers that take chunks in any order: those that say so, or with --chunk-order free any.",
         ),
-        Option("--name", default="stdin", show_default=True, section=FILES, help="Name for the standard input (-)."),
+        Option(
+            "--name",
+            type=stream_name,
+            metavar="TEXT",
+            default="stdin",
+            show_default=True,
+            section=FILES,
+            help="Name for the standard input (-).",
+        ),
         *connection_flags(),
         Option(
             "--progress",

@@ -58,7 +58,8 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         raise click.UsageError("pass one directory to watch, and the URL to upload to", context)
     root = os.path.join(values["directory"] or "", sources[0])
     if not os.path.isdir(root):
-        raise click.UsageError(f"{root!r} is no directory", context)
+        what = "is not a directory" if os.path.lexists(root) else "does not exist"
+        raise click.UsageError(f"{root!r} {what}", context)
     if values["move_to"] and values["mark"]:
         raise click.UsageError("pass either --move-to or --mark, not both", context)
     if importlib.util.find_spec("watchfiles") is None:

@@ -63,7 +63,7 @@ def files(
     with as_source_errors(str(root)):
         mode = root.stat().st_mode
     if not stat.S_ISDIR(mode):
-        raise SourceError(str(root), "it is no directory; add_file() adds a file")
+        raise SourceError(str(root), "it is not a directory; add_file() adds a file")
     name = os.path.basename(os.path.abspath(root))
 
     def unlinked(path: str, is_directory: bool) -> bool:
@@ -89,7 +89,7 @@ def _universal(root: Any, select: Select) -> Iterator[tuple[Any, str]]:
     """Yield the files below a universal path, sorted, with their relative paths."""
     with as_source_errors(str(root)):
         if not root.is_dir():
-            raise SourceError(str(root), "it is no directory; add_file() adds a file")
+            raise SourceError(str(root), "it is not a directory; add_file() adds a file")
 
     def found(directory: Any, above: str) -> Iterator[tuple[Any, str]]:
         with as_source_errors(str(directory)):

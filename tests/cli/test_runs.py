@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from support.program import Program
 from support.scripted_server import PATIENCE, ScriptedServer, answer, holding
 from support.waiting import eventually
 
+from resumable.cli.output.log_file import LogFile
 from resumable.cli.runs import UnderWay, exclusive
 from resumable.receiver import Server
 
@@ -126,3 +128,63 @@ def test_notes_for_programs_say_what_they_are_about(run: Run, make: Make) -> Non
         ran = run("upload", *flags, *sources, server.url)
     kinds = [event["kind"] for event in ran.events if event["event"] == "note"]
     assert sorted(kinds) == ["failed", "left_out", "waiting"]
+
+
+def test_a_full_disk_of_the_log_does_not_stop_the_upload(run: Run, make: Make, server: Server, received: Path) -> None:
+    make("a.bin")
+    ran = run("upload", "--log-file", "/dev/full", "a.bin", server.url)
+    assert ran.code == 0
+    assert ran.err.count("cannot write to the log file '/dev/full': No space left on device") == 1
+    assert "Traceback" not in ran.err
+    assert (received / "a.bin").is_file()
+
+
+def test_a_log_whose_place_is_gone_is_given_up(make: Make) -> None:
+    warnings: list[str] = []
+    folder = Path("logs")
+    folder.mkdir()
+    handler = LogFile("logs/log", warnings.append)
+    handler.emit(logging.makeLogRecord({"msg": "one"}))
+    assert (folder / "log").read_text() == "one\n"
+    folder.rename("elsewhere")
+    handler.emit(logging.makeLogRecord({"msg": "two"}))
+    handler.emit(logging.makeLogRecord({"msg": "three"}))
+    handler.close()
+    assert len(warnings) == 1
+    assert "'logs/log': No such file or directory; nothing more is logged" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--log-file", "-"], "--log-file: '-' is not the name of a file"),
+        (["-C", "one", "-C", "two"], "--directory: give it once"),
+        (["--header", "X y: 1"], "--header: write a header as 'Name: value'"),
+        (["--header", "@nowhere"], "--header: No such file or directory: 'nowhere'"),
+        (["--name", "../a"], "--name: '../a' cannot be the name of a file at the server"),
+        (["--name", ""], "--name: '' cannot be the name of a file at the server"),
+        (["--to", "a/.."], "--to: 'a/..' cannot be a folder at the server"),
+    ],
+)
+def test_a_flag_that_cannot_be_meant_is_refused(words: list[str], text: str, run: Run, make: Make) -> None:
+    make("a.bin")
+    Path("one").mkdir()
+    Path("two").mkdir()
+    ran = run("upload", *words, "a.bin", "http://127.0.0.1:9/")
+    assert ran.code == 2
+    assert text in ran.text
+
+
+def test_patterns_that_leave_nothing_are_named(run: Run, make: Make) -> None:
+    make("a.bin")
+    ran = run("upload", "--include", "*.txt", "a.bin", "http://127.0.0.1:9/")
+    assert ran.code == 3
+    assert "there is nothing to upload after --include and --exclude" in ran.err
+
+
+@pytest.mark.parametrize("same", ["http://ONE", "http://one:80/", "http://one/#top"])
+def test_one_server_has_several_urls(same: str) -> None:
+    with exclusive("http://one/", ["a.bin"]):
+        assert not begins(same, "a.bin")
+        assert begins("https://one/", "a.bin")
+        assert begins(f"{same.partition('#')[0].rstrip('/')}/other", "a.bin")

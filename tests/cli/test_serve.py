@@ -306,7 +306,7 @@ def test_a_directory_that_cannot_be_one_is_told_at_the_start(directory: str, run
 
 
 def test_the_log_is_a_file_of_json_lines_from_the_level_on_that_was_chosen(tmp_path: Path) -> None:
-    handler = log_file(str(tmp_path / "log"))
+    handler = log_file(str(tmp_path / "log"), pytest.fail)
     logger = logging.getLogger("resumable.receiver.tried")
     logger.addHandler(handler)
     try:

@@ -161,6 +161,9 @@ def test_a_wrong_variable_is_named(
         ("[endpoint.lab]", "{path}: [endpoint.lab]: url is missing"),
         ("[endpoint.lab]\nurl = 'ftp://h/'", "[endpoint.lab] url must be an http:// or https:// URL"),
         ("[endpoint.lab]\nurl = 3", "[endpoint.lab] url must be a text in quotes"),
+        ("[endpoint.lab]\nURL = 'http://h/'", "no setting 'URL'; did you mean 'url'?"),
+        ("[endpoint.lab]\nurl = 'http://h/'\ntest_chunks = 'no'", "test_chunks must be true or false, got 'no'"),
+        ("[endpoint.lab]\nurl = 'http://h/'\nheaders = {'X y' = 'a'}", "headers must be a table of names"),
         ("[endpoint.lab]\nurl = 'http://h/'\nchunksize = 3", "no setting 'chunksize'; did you mean 'chunk_size'?"),
         ("[endpoint.lab]\nurl = 'http://h/'\nchunk-size = 'x'", "[endpoint.lab] chunk-size: 'x' is not a size"),
         (
@@ -239,7 +242,7 @@ def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:
         "chunk_size": 5,
         "test_chunks": False,
         "success_statuses": (200, 202),
-        "headers": {"X-A": 'a "b" \\ \x7f', "odd name": "ü"},
+        "headers": {"X-A": 'a "b" \\ \x7f', "odd.name": "ü"},
     }
     save_endpoint(path, "lab", {"url": TARGET, **options})
     save_endpoint(path, "lab-2", {"url": TARGET})

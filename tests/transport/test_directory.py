@@ -117,7 +117,7 @@ def test_what_is_missing_or_no_directory_is_refused_at_once(root: Path) -> None:
     with pytest.raises(SourceError, match="No such file") as caught:
         files(root / "none")
     assert caught.value.errno == errno.ENOENT
-    with pytest.raises(SourceError, match="it is no directory; add_file"):
+    with pytest.raises(SourceError, match="it is not a directory; add_file"):
         files(root / "a.txt")
     with pytest.raises(SourceError, match="ValueError"):
         files("nul\0inside")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ... import OptionError, Resumable
 from ...errors import redact_url
@@ -31,7 +32,7 @@ from ..params.command import (
     styled,
 )
 from ..params.config import check_new, config_flag, config_path, save_endpoint, split_endpoint
-from ..params.connection import connection_of
+from ..params.connection import URL, connection_of
 from ..params.flags import dialect_flag, option_flags
 from ..params.responses import response_flags
 from .connectivity import look_at_the_way
@@ -50,7 +51,7 @@ __all__ = ["command"]
     short_help="Check the way to a server, and what it understands.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("target", metavar="TARGET")
+@click.argument("target", metavar="TARGET", envvar=URL)
 @click.pass_context
 def command(context: click.Context, /, target: str, **values: Any) -> int:
     """Check the way to TARGET and how the server there speaks the protocol, and say what to type to upload to it.
@@ -84,7 +85,8 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
             return doctor.measure(values["measure"])
         code = doctor.run(agreed=values["yes"])
         if values["save"] and code == ExitCode.DONE:
-            doctor.save(config_path(values["config"]), values["save"])
+            typed = context.get_parameter_source("config") is ParameterSource.COMMANDLINE
+            doctor.save(config_path(values["config"]), values["save"], ["--config", values["config"]] if typed else [])
         return code
 
 
@@ -187,14 +189,17 @@ class Doctor:
         given = [word for written in self._typed.values() for word in written]
         return command_again([name, *given, *words, target or self._named])
 
-    def save(self, path: Path, name: str) -> None:
-        """Write what works into the configuration file, without secrets. Raises UsageError if it cannot be written."""
+    def save(self, path: Path, name: str, flags: Sequence[str] = ()) -> None:
+        """Write what works into the configuration file, without secrets. ``flags`` are those that name this file.
+
+        Raises UsageError if it cannot be written.
+        """
         settings, secret = settings_of(self._target, self._flags())
         try:
             save_endpoint(path, name, settings)
         except OSError as error:
             raise click.UsageError(f"--save: {error.strerror}: {str(path)!r}") from None
-        text = f"[endpoint.{name}] in {str(path)!r}; type: {command_again(['upload', 'FILE', f'{name}:'])}"
+        text = f"[endpoint.{name}] in {str(path)!r}; type: {command_again(['upload', *flags, 'FILE', f'{name}:'])}"
         self._console.print(styled(("saved ", "green"), text), soft_wrap=True)
         if secret:
             left_out = f"left out, because it may be secret: {', '.join(secret)}; a token belongs into token_file"

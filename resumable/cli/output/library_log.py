@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..params.command import OUTPUT, Option, styled
 from ..params.flags import as_flags
+from .log_file import LogFile
 
 __all__ = ["describe", "library_log", "log_flag", "log_line"]
 
@@ -34,11 +35,20 @@ def log_flag() -> Option:
     return Option(
         "--log-file",
         type=click.Path(dir_okay=False),
+        callback=_named,
         envvar="RESUMABLE_LOG_FILE",
         show_envvar=True,
         section=OUTPUT,
         help="Append to this file, with times, what is reported and every request.",
     )
+
+
+def _named(context: click.Context, flag: click.Parameter, value: str | None) -> str | None:
+    if value in ("", "-"):
+        raise click.BadParameter(
+            f"{value!r} is not the name of a file; -vv shows requests on the terminal", context, flag
+        )
+    return value
 
 
 @contextmanager
@@ -53,9 +63,10 @@ def library_log(
     handlers: list[logging.Handler] = [_Handler(show, requests=requests)]
     if file is not None:
         try:
-            handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
+            handlers.append(LogFile(file, lambda text: show(_warning(text))))
         except OSError as error:
-            raise click.UsageError(f"--log-file: {error.strerror}: {file!r}") from None
+            text = f"{error.strerror}: {file!r}"
+            raise click.BadParameter(text, click.get_current_context(), log_flag()) from None
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     before = logger.level
     for handler in handlers:
@@ -68,6 +79,10 @@ def library_log(
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def _warning(text: str) -> logging.LogRecord:
+    return logging.makeLogRecord({"levelno": logging.WARNING, "msg": text})
 
 
 def log_line(text: str) -> None:

@@ -116,6 +116,8 @@ def _read(path: Path) -> dict[str, Any]:
             content = tomllib.load(file)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path} is not TOML: it has to be text in UTF-8") from None
     except ValueError as error:
         raise click.UsageError(f"{path} is not TOML: {error}") from None
     for key in content:
@@ -163,7 +165,7 @@ def _endpoint(table: Mapping[str, Any], where: str, directory: Path) -> Endpoint
         elif key == "token":
             raise click.UsageError(f"{where} token: put the token into a file of its own, and name that as token_file")
         else:
-            near = _near(key, (*_OWN_KEYS, "accept", "reject", *_OPTION_OF))
+            near = _near(key.lower(), (*_OWN_KEYS, "accept", "reject", *_OPTION_OF))
             raise click.UsageError(f"{where}: there is no setting {written!r}" + (f"; {near}" if near else ""))
     if "url" not in own:
         raise click.UsageError(f"{where}: url is missing")
@@ -179,11 +181,16 @@ def _endpoint(table: Mapping[str, Any], where: str, directory: Path) -> Endpoint
     try:
         Options.checked(target=own["url"], **options)
     except OptionError as error:
-        text = str(error)
-        if error.option == "target":
-            text = f"url{text.removeprefix('target')}"
-        raise click.UsageError(f"{where} {text}") from None
+        raise click.UsageError(f"{where} {_in_toml(error)}") from None
     return Endpoint(options=options, token=token, **own)
+
+
+def _in_toml(error: OptionError) -> str:
+    """Return what is wrong with an option, as one can write it here: without functions, and with TOML's words."""
+    text = re.sub(r", or a callable\([^)]*\)( that returns one)?", "", str(error), count=1)
+    for python, toml in (("a mapping", "a table"), ("True or False", "true or false"), ("(None or 0:", "(0:")):
+        text = text.replace(python, toml)
+    return f"url{text.removeprefix('target')}" if error.option == "target" else text
 
 
 def _text(value: Any, where: str) -> str:
@@ -225,7 +232,7 @@ def _near(name: str, known: Any) -> str:
 def check_new(path: Path, name: str) -> None:
     """Raise UsageError if the name cannot be that of an endpoint, or is taken."""
     if split_endpoint(f"{name}:") is None:
-        raise click.UsageError(f"{name!r} is no name of an endpoint; use two or more letters, digits, - and _")
+        raise click.UsageError(f"{name!r} cannot be the name of an endpoint; use two or more letters, digits, - and _")
     if path.exists() and name in _read(path):
         raise click.UsageError(f"there is an endpoint {name!r} in {str(path)!r} already; choose another name")
 

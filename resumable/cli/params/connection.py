@@ -126,5 +126,6 @@ def _in_words(context: click.Context, error: OptionError) -> str:
     text = option_in_words(error)
     if context.get_parameter_source(error.option) is ParameterSource.ENVIRONMENT:
         parameter = next(each for each in context.command.params if each.name == error.option)
-        return f"{parameter.envvar}{text.removeprefix(flag_of(error.option))}"
+        name = "TARGET" if error.option == "target" else flag_of(error.option)
+        return f"{parameter.envvar}{text.removeprefix(name)}"
     return text

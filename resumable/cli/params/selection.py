@@ -17,7 +17,7 @@ from .sources import STREAM, Rules, Selection
 from .stdio import standard_input
 from .types import share, usage_errors
 
-__all__ = ["selection_flags", "selection_of"]
+__all__ = ["selection_flags", "selection_of", "stream_name"]
 
 
 @usage_errors
@@ -25,8 +25,24 @@ def folder(text: str) -> str:
     """Read the path of a folder at the server, in which ``..`` has no place."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts or not text.isprintable():
-        raise ValueError(f"{text!r} is not a folder; write it as photos/2024")
+        raise ValueError(f"{text!r} cannot be a folder at the server; write it as photos/2024, without '..'")
     return "/".join(parts)
+
+
+@usage_errors
+def stream_name(text: str) -> str:
+    """Read the name for the standard input, which may begin with folders."""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or text.endswith("/") or not text.isprintable():
+        raise ValueError(f"{text!r} cannot be the name of a file at the server; write it as backup/photos.tar")
+    return "/".join(parts)
+
+
+def _only(context: click.Context, flag: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """Return the value of a flag that may be given once: tar takes -C again and again, so one would be missed."""
+    if len(values) > 1:
+        raise click.BadParameter("give it once: it is for all sources", context, flag)
+    return values[0] if values else None
 
 
 @usage_errors
@@ -80,6 +96,8 @@ def selection_flags() -> list[click.Option]:
             "-C",
             "--directory",
             metavar="DIR",
+            multiple=True,
+            callback=_only,
             type=click.Path(exists=True, file_okay=False),
             section=FILES,
             help="Look up the sources in this directory, and name them by their paths below it.",
@@ -164,7 +182,7 @@ def _names(file: str, null: bool, wait: Callable[[int], None]) -> Iterator[str]:
     except OSError as error:
         raise SourceError(file, error.strerror or str(error), errno=error.errno) from error
     if not null and b"\0" in content:
-        raise SourceError(file, "its names end with NUL characters; add -0")
+        raise SourceError(file, "the names in it end with NUL characters; add -0")
     for line in content.split(b"\0") if null else content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         name = line if null else line.removesuffix(b"\r")
         if name:

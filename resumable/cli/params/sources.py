@@ -41,6 +41,11 @@ class Rules:
         self._included = _spec(include)
         self._links = links
 
+    @property
+    def empty(self) -> bool:
+        """Whether there are no patterns."""
+        return self._excluded is None and self._included is None
+
     def excludes(self, relative_path: str, *, directory: bool = False) -> bool:
         """Return whether the path is left out, and if it is a directory all that is in it."""
         if not directory:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ...validators import HEADER_NAME
 from ..output import units
 
 __all__ = [
@@ -35,7 +36,9 @@ def usage_errors(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     def convert(text: str) -> Value:
         try:
             return parse(text)
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            raise click.BadParameter(f"{error.strerror or error}: {error.filename!r}") from None
+        except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
     return convert
@@ -76,7 +79,7 @@ def share(text: str) -> tuple[int, int]:
     number, slash, count = text.partition("/")
     numbers = slash and all(part.isascii() and part.isdecimal() for part in (number, count))
     if not numbers or not 1 <= int(number) <= int(count):
-        raise ValueError(f"{text!r} is no share; write the second of eight as 2/8")
+        raise ValueError(f"{text!r} is not a share; write the second of eight as 2/8")
     return int(number), int(count)
 
 
@@ -96,7 +99,7 @@ def header(text: str) -> dict[str, str]:
     headers = {}
     for line in filter(str.strip, lines):
         name, colon, value = line.partition(":")
-        if not colon or not name.strip():
+        if not colon or not HEADER_NAME.fullmatch(name.strip()):
             raise ValueError("write a header as 'Name: value', or '@FILE' for a file of such lines")
         headers[name.strip()] = value.strip()
     return headers
