@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
-    "HEADER_NAME",
     "Invalid",
     "Validator",
     "checksum",
@@ -47,8 +46,7 @@ Validator = tuple[Callable[[Any], Any], str]
 that follow "NAME must be"."""
 
 _NAME = re.compile("[a-z][a-z0-9_-]{0,14}")
-HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""What a header may be called."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Invalid(Exception):
@@ -237,7 +235,7 @@ def headers() -> Validator:
                 if "\r" in text or "\n" in text:
                     raise Invalid
             name = line[0].decode("latin-1") if isinstance(line[0], bytes) else str(line[0])
-            if not HEADER_NAME.fullmatch(name):
+            if not _HEADER_NAME.fullmatch(name):
                 raise Invalid
         return headers
 
