@@ -44,6 +44,7 @@ TOGETHER = (
     "tests/cli/test_installation.py",
     "tests/conformance/test_traces.py",
     "tests/interoperability/test_predecessor.py",
+    "tests/test_layers.py",
     "tests/test_mounting.py",
     "tests/test_packaging.py",
     "tests/test_pages.py",

@@ -6,8 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,21 +106,6 @@ def test_nothing_runs_again_if_many_tests_failed_or_something_else(
     assert not ended["tests"].passed
 
 
-@pytest.mark.once
-def test_pytest_writes_down_what_failed_and_nothing_if_it_was_broken_off(tmp_path: Path) -> None:
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
-    (tmp_path / "test_sample.py").write_text(
-        "import pytest\n@pytest.mark.parametrize('it', ['a b', 'c'])\ndef test_sample(it):\n    assert it == 'c'\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    for arguments, names in ((["-n", "1"], ["test_sample.py::test_sample[a b]"]), (["-n", "0", "-x"], None)):
-        written = tmp_path / "build" / f"{len(arguments)}.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", f"--failures={written}", *arguments]
-        assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True).returncode
-        assert (sorted(json.loads(written.read_text())) if written.exists() else None) == names
-
-
 def test_a_step_waits_only_for_steps_that_there_are(ci: ModuleType) -> None:
     steps = ci.steps(FOUND)
     names = [step.name for step in steps]
@@ -170,65 +153,3 @@ def test_a_python_counts_only_if_it_runs(ci: ModuleType, tmp_path: Path) -> None
     assert ci.version(str(stub)) == ""
     assert ci.version(str(tmp_path / "nowhere")) == ""
     assert re.fullmatch(r"3\.\d+t?", ci.version(sys.executable))
-
-
-CORE = """
-def half(number):
-    if number % 2:
-        raise ValueError("it is odd")
-    return number // 2
-"""
-TESTS = """
-import subprocess
-import sys
-
-import pytest
-
-from resumable.core import half
-
-
-def test_half():
-    assert half(4) == 2
-
-
-@pytest.mark.unmeasured
-def test_three():
-    with pytest.raises(ValueError):
-        half(3)
-
-
-@pytest.mark.programs
-def test_odd():
-    program = "from resumable.core import half; half(3)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 1
-"""
-
-
-@pytest.mark.once
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_the_gate_counts_what_programs_run_and_fails_for_a_line_of_the_core_that_nothing_runs(tmp_path: Path) -> None:
-    for path in ("Makefile", "setup.cfg", "tests/conftest.py"):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / path, tmp_path / path)
-    for name, content in {
-        "__init__": "HookError = Resumable = None\n",
-        "core/__init__": CORE,
-        "protocol/__init__": "",
-    }.items():
-        path = tmp_path / "resumable" / f"{name}.py"
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(content)
-    (tmp_path / "tests" / "test_core.py").write_text(TESTS)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "PYTEST_"))}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-
-    def coverage(arguments: str) -> subprocess.CompletedProcess[str]:
-        stamp = f"{sys.prefix}/test"
-        arguments += " -p xdist.plugin -p pytest_timeout"
-        command = ["make", "coverage", "-o", stamp, f"VENV={sys.prefix}", "WORKERS=1", f"ARGS={arguments}"]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-
-    assert coverage("").returncode == 0
-    untested = coverage("-k 'not odd'")
-    assert untested.returncode != 0
-    assert re.search(r"^resumable/core/__init__\.py .* 4$", untested.stdout, re.MULTILINE), untested.stdout

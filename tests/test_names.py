@@ -32,57 +32,65 @@ def is_module(package: ModuleType, name: str) -> bool:
     return f"{package.__name__}.{name}" in NAMES or isinstance(getattr(package, name), ModuleType)
 
 
-@pytest.fixture(params=[name for name in NAMES if name != "resumable.__main__"])
-def module(request: pytest.FixtureRequest) -> ModuleType:
-    return importlib.import_module(request.param)
+@pytest.fixture(scope="module")
+def modules() -> dict[str, ModuleType]:
+    """Every module of the package by its full name, but for the one that runs the command."""
+    return {name: importlib.import_module(name) for name in NAMES if name != "resumable.__main__"}
 
 
-def test_a_module_has_a_docstring_and_its_list_of_names_is_sorted_and_true(module: ModuleType) -> None:
-    assert module.__doc__
-    names = getattr(module, "__all__", None)
-    if names is None:
-        # The __init__ of a part may be a docstring and nothing else.
-        body = ast.parse(inspect.getsource(module)).body
-        assert len(body) == 1, f"{module.__name__} has no __all__"
-        return
-    assert list(names) == sorted(set(names), key=order)
-    assert all(hasattr(module, name) for name in names)
-
-
-def test_what_a_module_takes_from_another_is_in_the_list_of_that(module: ModuleType) -> None:
-    unlisted = []
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if not isinstance(node, ast.ImportFrom) or not node.level:
+def test_a_module_has_a_docstring_and_its_list_of_names_is_sorted_and_true(modules: dict[str, ModuleType]) -> None:
+    wrong = set()
+    for module in modules.values():
+        if not module.__doc__:
+            wrong.add(f"{module.__name__} has no docstring")
+        names = getattr(module, "__all__", None)
+        if names is None:
+            # The __init__ of a part may be a docstring and nothing else.
+            if len(ast.parse(inspect.getsource(module)).body) != 1:
+                wrong.add(f"{module.__name__} has no __all__")
             continue
+        if list(names) != sorted(set(names), key=order):
+            wrong.add(f"{module.__name__}.__all__ is not sorted")
+        wrong.update(f"{module.__name__} has no {name}" for name in names if not hasattr(module, name))
+    assert not wrong
+
+
+def test_what_a_module_takes_from_another_is_in_the_list_of_that(modules: dict[str, ModuleType]) -> None:
+    unlisted = set()
+    for module in modules.values():
         package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
-        source = importlib.import_module("." * node.level + (node.module or ""), package)
-        listed = getattr(source, "__all__", ())
-        unlisted += [
-            f"{source.__name__}.{alias.name}"
-            for alias in node.names
-            if alias.name not in listed and not is_module(source, alias.name)
-        ]
-    assert [name for name in unlisted if not name.endswith(".__version__")] == []
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if not isinstance(node, ast.ImportFrom) or not node.level:
+                continue
+            source = importlib.import_module("." * node.level + (node.module or ""), package)
+            listed = getattr(source, "__all__", ())
+            unlisted |= {
+                f"{source.__name__}.{alias.name}, taken by {module.__name__}"
+                for alias in node.names
+                if alias.name not in (*listed, "__version__") and not is_module(source, alias.name)
+            }
+    assert not unlisted
 
 
-def test_every_public_class_function_and_method_says_what_it_does(module: ModuleType) -> None:
-    silent = []
-    for name in getattr(module, "__all__", ()):
-        value = getattr(module, name)
-        if get_origin(value) or not (inspect.isclass(value) or inspect.isfunction(value)):
-            continue  # what stands for a type, such as Callable[[], None], passes for a class on Python 3.10
-        if not value.__doc__:
-            silent.append(name)
-        if inspect.isclass(value):
-            fields = getattr(value, "__dataclass_fields__", {})  # the docstring of the class speaks of them
-            silent += [
-                f"{name}.{attribute}"
-                for attribute, member in vars(value).items()
-                if not attribute.startswith("_")
-                and attribute not in fields
-                and _is_described(member)
-                and not inspect.getdoc(getattr(value, attribute))
-            ]
+def test_every_public_class_function_and_method_says_what_it_does(modules: dict[str, ModuleType]) -> None:
+    silent = set()
+    for module in modules.values():
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if get_origin(value) or not (inspect.isclass(value) or inspect.isfunction(value)):
+                continue  # what stands for a type, such as Callable[[], None], passes for a class on Python 3.10
+            if not value.__doc__:
+                silent.add(f"{module.__name__}.{name}")
+            if inspect.isclass(value):
+                fields = getattr(value, "__dataclass_fields__", {})  # the docstring of the class speaks of them
+                silent |= {
+                    f"{module.__name__}.{name}.{attribute}"
+                    for attribute, member in vars(value).items()
+                    if not attribute.startswith("_")
+                    and attribute not in fields
+                    and _is_described(member)
+                    and not inspect.getdoc(getattr(value, attribute))
+                }
     assert not silent
 
 
