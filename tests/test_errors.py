@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.texts import LETTERS, texts
 
 from resumable import errors
 from resumable.errors import (
@@ -265,7 +266,7 @@ def test_the_names_that_smell_of_a_secret(name: str) -> None:
     assert redact_url(f"http://h/?{name}=c0ffee") == f"http://h/?{name}=***"
 
 
-@given(st.text() | st.from_regex(r"https?://[a-z:@/?#&=]*"))
+@given(texts() | st.from_regex(r"https?://[a-z:@/?#&=]*", alphabet=LETTERS))
 def test_any_text_can_be_shown(url: str) -> None:
     once = redact_url(url)
     assert len(once) <= len(url) + 3 * (url.count("=") + 1)

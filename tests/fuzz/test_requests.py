@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.texts import texts
 
 from resumable.protocol.plan import ChunkPlan
 
@@ -27,10 +28,10 @@ SMALL = {
     "resumableCurrentChunkSize": st.integers(0, 9).map(str),
 }
 TEXTS = {
-    "resumableIdentifier": st.text(max_size=8),
-    "resumableFilename": st.text(max_size=8),
+    "resumableIdentifier": texts(max_size=8),
+    "resumableFilename": texts(max_size=8),
     "resumableRelativePath": st.text("./\\ax\0é", max_size=12),
-    "resumableType": st.text(max_size=8),
+    "resumableType": texts(max_size=8),
     "resumableChecksum": st.sampled_from(["sha256", "md5", "sha3_256", "shake_128", "", "x"]),
     "resumableChunkMd5": st.text("0af", min_size=30, max_size=34),
     "resumableChunkSha256": st.text("0af", min_size=62, max_size=66),

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support.texts import texts
 
 from resumable.protocol.completion import format_completion, format_name, parse_completion, parse_name
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+@given(texts(min_size=1))
 def test_a_name_comes_back_in_a_header_that_any_server_can_send(name: str) -> None:
     value = format_name(name)
     assert value.isascii()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.texts import texts
 
 from resumable.protocol.question import (
     LARGEST_ANSWER,
@@ -30,7 +31,7 @@ SAID = {
     "relativePath": "d/a.bin",
 }
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NAMES = texts(max_size=20)
 NUMBERS = st.integers(0, 10**19 - 1)
 FILES = st.lists(st.builds(FileQuestion, NAMES, NUMBERS, NUMBERS, NUMBERS, NAMES, NAMES), min_size=1, max_size=5)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support.texts import texts
 
 from resumable.protocol.retry_after import parse_http_date, parse_retry_after
 
@@ -53,7 +53,7 @@ def test_what_a_value_says(value: str, seconds: float | None) -> None:
     assert parse_retry_after(value, NOW) == seconds
 
 
-@given(st.text())
+@given(texts())
 def test_whatever_a_server_says_is_no_time_or_a_time_to_come(value: str) -> None:
     found = parse_retry_after(value, NOW)
     assert found is None or found >= 0

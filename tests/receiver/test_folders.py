@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.sample import Sample
 from support.stored_uploads import entries
+from support.texts import texts
 
 from resumable.receiver import FileStore, Receiver, Refusal, Request, Server, UploadRecord
 from resumable.receiver.store import reservation
@@ -161,7 +162,7 @@ def test_a_folder_and_a_name_of_the_application_go_together(root: Path, serve: S
     assert published(root) == {"ada/inbox/a.bin": FILE.data}
 
 
-TENANTS = st.text(st.sampled_from("aA./\\ _:-0é\u202e\ud800\n~"), max_size=8) | st.text(max_size=300)
+TENANTS = st.text(st.sampled_from("aA./\\ _:-0é\u202e\ud800\n~"), max_size=8) | texts(max_size=300)
 
 
 @given(TENANTS, TENANTS)
