@@ -10,7 +10,7 @@ from typing import Any
 from .core.records import Notice
 from .core.states import SessionState
 from .dispatch.dispatcher import Dispatcher
-from .dispatch.registry import FileEntry
+from .dispatch.registry import Addition, FileEntry
 from .dispatch.restrictions import Candidate, Restrictions, shown
 from .errors import FileRejected, StateError
 from .file import ResumableFile, file_event
@@ -27,6 +27,10 @@ logger = logging.getLogger("resumable")
 
 MANY_CHUNKS = 9999
 """Some servers name the files of chunks with four digits."""
+
+AT_ONCE = 256
+"""Files that are added together: many, so that what each of them costs is little, and so few that nobody waits for the
+session's lock for long."""
 
 
 class FileAdder:
@@ -105,16 +109,18 @@ class FileAdder:
                     skip(source, error)
             with self._dispatcher.announcing():
                 while examined:
-                    candidate = examined[0]
-                    try:
-                        added.append(self._add(candidate, ()))
-                    except FileRejected as error:
+                    additions = [self._addition(candidate) for candidate in examined[:AT_ONCE]]
+                    refusals = self._dispatcher.add(additions, most=self._options.max_files)
+                    for candidate, addition, refusal in zip(examined, additions, refusals, strict=False):
+                        if refusal is None:
+                            added.append(addition.entry.subject)
+                            continue
                         if self._is_there(candidate):
                             skipped.append(candidate.given)
                         else:
-                            skip(candidate.given, error)
+                            skip(candidate.given, refusal)
                         candidate.source.close()
-                    del examined[0]
+                    del examined[:AT_ONCE]
                 self._dispatcher.skip(reasons)
                 self._announce(added, skipped)
         finally:
@@ -166,6 +172,20 @@ class FileAdder:
             self._dispatcher.begin([file._entry for file in added])
 
     def _add(self, candidate: Candidate, handlers: Iterable[tuple[str, Callable[..., Any]]]) -> ResumableFile:
+        addition = self._addition(candidate)
+        file: ResumableFile = addition.entry.subject
+        subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
+        try:
+            (refusal,) = self._dispatcher.add([addition], most=self._options.max_files)
+            if refusal is not None:
+                raise refusal
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.off()
+            raise
+        return file
+
+    def _addition(self, candidate: Candidate) -> Addition:
         options, record = self._options, candidate.record
         plan = ChunkPlan(record.size, options.chunk_size, options.force_chunk_size)
         if plan.count > MANY_CHUNKS:
@@ -178,17 +198,9 @@ class FileAdder:
         if options.part:
             order = PartOrder(plan.count, self._order, False, *options.part)
         entry = FileEntry(record, candidate.source, plan)
-        file = entry.subject = self._make_handle(entry)
-        subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
+        entry.subject = self._make_handle(entry)
         hooked = self._hooks.has("preprocess_file") or self._hooks.has("find_uploaded")
-        prepared = record.unique_identifier is not None and not hooked
-        try:
-            self._dispatcher.add(entry, order, prepared=prepared, most=options.max_files)
-        except BaseException:
-            for subscription in subscriptions:
-                subscription.off()
-            raise
-        return file
+        return Addition(entry, order, record.unique_identifier is not None and not hooked)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -6,7 +6,8 @@ a callable, so that something other than our threads could perform the work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ..errors import FileRejected
@@ -14,7 +15,7 @@ from ..protocol.plan import ChunkPlan
 from ..protocol.question import FileAnswer
 from .states import FastEnum, FileState
 
-__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Permission", "Proof", "Wait"]
+__all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Permission", "Proof", "Wait", "joined"]
 
 
 class Lease(NamedTuple):
@@ -168,6 +169,11 @@ class Effects(NamedTuple):
     ended: tuple[int, ...] = ()
     released: tuple[int, ...] = ()
     abandoned: tuple[int, ...] = ()
+
+
+def joined(effects: Iterable[Effects]) -> Effects:
+    """Return what several calls to the core brought about, one after the other, as if it had been one call."""
+    return Effects(*(tuple(chain.from_iterable(each)) for each in zip(*effects, strict=True)))
 
 
 class Wait(NamedTuple):

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ..core.records import Effects, Ending, Notice
+from ..core.records import Effects, Ending, Notice, joined
 from ..core.retry import SessionPolicy
 from ..core.states import (
     RUNNING,
@@ -26,13 +26,12 @@ from ..core.states import (
     SessionState,
 )
 from ..errors import FileRejected, StateError
-from ..protocol.plan import ChunkOrder
 from .abandonment import Abandonment
 from .completion import Completion
 from .delivery import Emit, make_delivery, running_loop
 from .event_loop import LoopWaiter
 from .leases import LeaseManager, Perform
-from .registry import FileEntry, RunResults
+from .registry import Addition, FileEntry, RunResults
 from .replay import missed, missed_chunks
 from .shared_state import SharedState
 from .transfers import SessionStats, TransferStats
@@ -129,29 +128,40 @@ class Dispatcher:
 
     # -- adding --------------------------------------------------------------------------------------------------
 
-    def add(self, entry: FileEntry, order: ChunkOrder, *, prepared: bool, most: int | None) -> None:
-        """Add the file, which then waits for its turn. If the session holds ``most`` files at most, and that is one,
-        the file replaces it.
+    def add(self, additions: Iterable[Addition], *, most: int | None) -> list[FileRejected | None]:
+        """Add the files, which then wait for their turns, and return why each of them was refused, if it was: there is
+        no room, or its identifier is taken. If the session holds ``most`` files at most, and that is one, a file
+        replaces it.
 
-        Raises FileRejected if there is no room or the identifier is taken, StateError on a closed session.
+        Raises StateError on a closed session.
         """
         with self._lock:
-            core, path = self._core, entry.record.relative_path
-            if most is not None and len(core.files) >= most > 1:
-                reason = f"max_files is {most}, and there are {len(core.files)} already"
-                raise FileRejected(path, "max_files", reason)
-            if core.state is SessionState.CLOSED:
+            if self._core.state is SessionState.CLOSED:
                 raise StateError("add a file", "the session is closed")
-            self._registry.reserve_identifier(entry, anyway=most == 1)
-            others = list(core.files) if most == 1 else []
-            key, added = core.add(entry.plan, order, prepared=prepared, name=path)
-            self._registry.add(key, entry)
-            # After the new file is there, so that its run does not end in between, but announced before.
-            removed = [core.cancel_file(other, "replaced", announce=False) for other in others]
-            follow_ups = [self._shared.apply(effects) for effects in (*removed, added)]
-        for follow_up in follow_ups:
-            follow_up.carry_out(hard=True)
+            effects: list[Effects] = []
+            refusals: list[FileRejected | None] = []
+            for addition in additions:
+                try:
+                    effects += self._add(addition, most)
+                    refusals.append(None)
+                except FileRejected as refusal:
+                    refusals.append(refusal)
+            follow_up = self._shared.apply(joined(effects))
+        follow_up.carry_out(hard=True)
         self.consider()
+        return refusals
+
+    def _add(self, addition: Addition, most: int | None) -> list[Effects]:
+        core, entry = self._core, addition.entry
+        path = entry.record.relative_path
+        if most is not None and len(core.files) >= most > 1:
+            raise FileRejected(path, "max_files", f"max_files is {most}, and there are {len(core.files)} already")
+        self._registry.reserve_identifier(entry, anyway=most == 1)
+        others = list(core.files) if most == 1 else []
+        key, added = core.add(entry.plan, addition.order, prepared=addition.prepared, name=path)
+        self._registry.add(key, entry)
+        # After the new file is there, so that its run does not end in between, but announced before.
+        return [*(core.cancel_file(other, "replaced", announce=False) for other in others), added]
 
     def keep_open(self) -> None:
         """Keep runs that began by themselves open until :meth:`join`, which is called at the end of a block."""

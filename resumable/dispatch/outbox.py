@@ -56,9 +56,12 @@ class Outbox:
 
     def extend(self, notices: Iterable[Notice]) -> None:
         """Queue the notices for delivery, behind those that wait already."""
+        kept: dict[str, bool] = {}
         for notice in notices:
             event = notice.event
-            if not self._wanted(event) and event not in _TERMINAL:
+            if event not in kept:
+                kept[event] = event in _TERMINAL or self._wanted(event)
+            if not kept[event]:
                 continue
             if event in _COALESCED:
                 key = (event, notice.file)

@@ -14,11 +14,11 @@ from ..core.session import SessionCore
 from ..core.speed import SpeedMeter
 from ..core.states import FileState
 from ..errors import FileRejected
-from ..protocol.plan import ChunkPlan
+from ..protocol.plan import ChunkOrder, ChunkPlan
 from ..sources.path import Source
 from .file_digest import FileDigest
 
-__all__ = ["ChunkRecord", "FileEntry", "FileRecord", "FileRegistry", "RunResults"]
+__all__ = ["Addition", "ChunkRecord", "FileEntry", "FileRecord", "FileRegistry", "RunResults"]
 
 
 class FileRecord(NamedTuple):
@@ -72,6 +72,14 @@ class FileEntry:
         if self.digest is not None:
             self.digest.stop()
         self.source.close()
+
+
+class Addition(NamedTuple):
+    """A file to add, and the order of its chunks. ``prepared``: no hook has to run before its first request."""
+
+    entry: FileEntry
+    order: ChunkOrder
+    prepared: bool
 
 
 class FileRegistry:

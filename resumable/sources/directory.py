@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +177,19 @@ def _selector(pattern: str, exclude: str | Iterable[str]) -> Select:
     patterns = set(_opened([part for part in pattern.split("/") if part not in ("", ".")]))
     excluded = [exclude] if isinstance(exclude, str) else list(exclude)
 
-    def select(path: str, is_directory: bool) -> bool:
-        parts = path.split("/")
-        if any(fnmatchcase(path, each) or fnmatchcase(parts[-1], each) for each in excluded):
-            return False
+    @lru_cache(maxsize=64)
+    def behind(path: str) -> Patterns:
         rest = patterns
-        for part in parts:
+        for part in path.split("/") if path else ():
             rest = _behind(rest, part)
+        return rest
+
+    def select(path: str, is_directory: bool) -> bool:
+        above, _, name = path.rpartition("/")
+        if any(fnmatchcase(path, each) or fnmatchcase(name, each) for each in excluded):
+            return False
+        # The files of a directory come one after the other.
+        rest = _behind(behind(above), name)
         return bool(rest) if is_directory else () in rest
 
     return select

@@ -15,6 +15,7 @@ from resumable.core.records import (
     Outcome,
     OutcomeKind,
     Wait,
+    joined,
 )
 from resumable.core.speed import SpeedMeter
 from resumable.core.states import FileState, SessionState
@@ -377,3 +378,9 @@ def test_bytes_that_moved_in_vain_are_no_speed() -> None:
     assert 0 < meter.speed < speed
     meter.take_back(5000)
     assert meter.speed == 0
+
+
+def test_the_effects_of_several_calls_are_joined_in_their_order() -> None:
+    first, second = Effects((Notice("file_added", 1),), ended=(1,)), Effects((Notice("file_added", 2),), stopped=(5,))
+    assert joined([first, second]) == Effects((*first.notices, *second.notices), stopped=(5,), ended=(1,))
+    assert joined([]) == Effects()

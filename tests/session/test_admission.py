@@ -381,3 +381,16 @@ def test_a_path_in_the_home_is_found_and_one_of_that_very_name_first(
     with Resumable(wire.url) as session:
         assert session.add_file("~/a.bin").size == 10
         assert session.add_file(Path("~/b.bin")).size == 20
+
+
+def test_of_many_sources_each_that_is_there_already_is_skipped(wire: ScriptedServer) -> None:
+    told: list[Any] = []
+    sources = [(b"%d" % number, f"{number}.bin") for number in range(600)]
+    again = sources[300:350]
+    with Resumable(wire.url, auto_upload=False) as session:
+        session.on("files_added", lambda files, skipped: told.append((files, skipped)))
+        files = session.add_files([*sources[:320], *again, *sources[320:]])
+        session.cancel()
+    # The first of two that are the same is taken.
+    assert [file.file_name for file in files] == [name for _, name in sources]
+    assert told == [(files, [source for source, _ in again])]
