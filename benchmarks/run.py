@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 
 from contest import MIB, ROOT, Contest, Row, ratios, serving, table
-from long_link import long_link_rows
+from long_link import crowded_link_rows, long_link_rows
 from receiving import receiver_rows
 
 PEER = "resumable==0.1.1"
@@ -232,6 +232,12 @@ def receiver(contest: Contest) -> list[Row]:
 def long_link(contest: Contest) -> list[Row]:
     """Links with a delay and a loss, in network namespaces of their own."""
     return long_link_rows(contest)
+
+
+@measure
+def crowded_link(contest: Contest) -> list[Row]:
+    """Links, servers and neighbours that many uploads at once would be too much for."""
+    return crowded_link_rows(contest)
 
 
 def peer_interpreter() -> Path:

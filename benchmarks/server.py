@@ -3,6 +3,9 @@
 ``/up``    GET 404 (nothing is there yet), POST 200
 ``/have``  GET 200 (everything is there), POST 200
 ``/204``   GET 204, POST 200
+``/sixteen``  as ``/up``, and says that one client may send so many at once
+``/four``  as ``/up``, but 429 to each chunk beside which four are under way
+``/six``   as ``/up``, but cuts each chunk off beside which six are under way
 ``/__stats``  the counters as JSON: connections, get, post, put, body (bytes)
 
 One process, one thread, one epoll. The kernel drops bodies with ``recv(MSG_TRUNC)`` without copying them, which only
@@ -30,6 +33,8 @@ _EXPECT = re.compile(rb"\r\nexpect: *100-continue", re.IGNORECASE)
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SIXTEEN = b"\r\nResumable-Max-Uploads: 16\r\n"
+TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
 PRESENT = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 ABSENT = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 NOTHING = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -39,10 +44,24 @@ class Counters:
     """What has been received since the start."""
 
     def __init__(self) -> None:
-        self.connections = self.get = self.post = self.put = self.body = 0
+        self.connections = self.get = self.post = self.put = self.body = self.under_way = self.refused = 0
+
+    def begin(self, head: bytes) -> bool:
+        """Whether a chunk may begin with this head. Raises OSError, which ends the connection, if it is cut off."""
+        if head.startswith(b"POST /six") and self.under_way >= 6:
+            self.refused += 1
+            raise OSError("there are six already")
+        if head.startswith(b"POST /four") and self.under_way >= 4:
+            self.refused += 1
+            return False
+        return True
 
     def answer(self, head: bytes, length: int) -> bytes:
         """The response to the request that begins with `head`, whose body of `length` bytes has been read."""
+        said = self._answer(head, length)
+        return said.replace(b"\r\n", SIXTEEN, 1) if b" /sixteen" in head[:16] else said
+
+    def _answer(self, head: bytes, length: int) -> bytes:
         self.body += length
         if head.startswith(b"POST"):
             self.post += 1
@@ -76,6 +95,7 @@ class Connection:
         self.head = b""
         self.length = 0
         self.left = 0
+        self.welcome = True
 
 
 def _advance(connection: Connection, counters: Counters, span: memoryview) -> bool:
@@ -94,7 +114,9 @@ def _advance(connection: Connection, counters: Counters, span: memoryview) -> bo
             head, found, rest = connection.buffer.partition(b"\r\n\r\n")
             if not found:
                 continue
+            connection.welcome = counters.begin(head)
             connection.head = head
+            counters.under_way += connection.welcome and head.startswith(b"POST")
             connection.length = _length(head)
             connection.left = connection.length - len(rest)
             connection.buffer = b""
@@ -111,8 +133,14 @@ def _advance(connection: Connection, counters: Counters, span: memoryview) -> bo
             if not dropped:
                 return False
             connection.left -= dropped
-        sock.send(counters.answer(connection.head, connection.length))
-        connection.head = b""
+        sock.send(counters.answer(connection.head, connection.length) if connection.welcome else TOO_MANY)
+        _end(connection, counters)
+
+
+def _end(connection: Connection, counters: Counters) -> None:
+    """The request is over."""
+    counters.under_way -= connection.welcome and connection.head.startswith(b"POST")
+    connection.head = b""
 
 
 def serve(listener: socket.socket, counters: Counters) -> None:
@@ -140,6 +168,7 @@ def serve(listener: socket.socket, counters: Counters) -> None:
                 except OSError:
                     alive = False
                 if not alive:
+                    _end(connections[number], counters)
                     poll.unregister(number)
                     connections.pop(number).sock.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import time
 from typing import Any
 
 from figures import measured, open_files, paths_below
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--test-chunks", action="store_true")
     parser.add_argument("--open-files", type=int)
     parser.add_argument("--congestion-control", help="what this library chooses, or none")
+    parser.add_argument("--uploads", type=int, help="how many at once, if not as many as the library wants")
     arguments = parser.parse_args()
     if arguments.open_files:
         open_files(arguments.open_files)
@@ -32,19 +34,28 @@ def main() -> None:
         if arguments.congestion_control:
             control = arguments.congestion_control
             options["congestion_control"] = None if control == "none" else control
+        if arguments.uploads:
+            options["simultaneous_uploads"] = arguments.uploads
         options["trust_tests"] = True  # the server says that every chunk is there, also the one that cannot be
     reported = itertools.count()
+    failed: list[float] = []
 
     def count(*subject: object) -> None:
         next(reported)
 
-    with measured(), Resumable(arguments.target, **options) as session:
-        if first:
-            session.chunk_completed.register(count)
-        else:
-            session.on("chunk_success", count)
-        for path in paths:
-            session.add_file(path)
+    def note(*subject: object, **facts: object) -> None:
+        failed.append(time.perf_counter())
+
+    with measured() as figures:
+        with Resumable(arguments.target, **options) as session:
+            if first:
+                session.chunk_completed.register(count)
+            else:
+                session.on("chunk_success", count)
+                session.on("chunk_retry", note)
+            for path in paths:
+                session.add_file(path)
+        figures.update(failures=len(failed), failing=failed[-1] - failed[0] if failed else 0.0)
     if (chunks := next(reported)) != arguments.chunks:
         raise SystemExit(f"{chunks} chunks were reported, not {arguments.chunks}")
 
