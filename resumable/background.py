@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal
@@ -21,8 +23,11 @@ __all__ = ["BackgroundAdding"]
 
 logger = logging.getLogger("resumable")
 
-BATCH = 256
+BATCH = 16
 """Files that are added together."""
+
+REST = 0.005
+"""The most seconds of rest after a batch."""
 
 Found = tuple[Any, "str | None"]
 """A file and its relative path, None for that of a file which was given by itself."""
@@ -60,29 +65,34 @@ class BackgroundAdding:
         if self._dispatcher.state is SessionState.CLOSED:
             raise StateError("add files", "the session is closed")
 
-        def add(wanted: Callable[[], bool]) -> None:
+        def add(unwanted: threading.Event) -> None:
             def chosen(path: str, is_directory: bool) -> bool:
-                if not wanted():
+                if unwanted.is_set():
                     raise _Unwanted
                 return select is None or select(path, is_directory)
 
-            self._add_all(given, wanted, pattern=pattern, exclude=exclude, select=chosen, links=links)
+            self._add_all(given, unwanted, pattern=pattern, exclude=exclude, select=chosen, links=links)
 
         self._additions.begin(add)
 
-    def _add_all(self, paths: list[Any], wanted: Callable[[], bool], **options: Any) -> None:
+    def _add_all(self, paths: list[Any], unwanted: threading.Event, **options: Any) -> None:
         dead: list[FileRejected] = []
         found = self._find(paths, options, dead)
         try:
+            begun = time.monotonic()
             while (batch := list(islice(found, BATCH))) or dead:
                 if dead:
                     self._adder.several([], dead)
                     dead.clear()
                 added = self._add_batch(batch) if batch else []
-                if not wanted():
+                if unwanted.is_set():
                     for file in added:
                         file.cancel()
                     return
+                # The window needs the interpreter, too, for every cell that it draws, and gets it within milliseconds
+                # each time only if nothing else runs.
+                unwanted.wait(min(time.monotonic() - begun, REST))
+                begun = time.monotonic()
         except (_Unwanted, StateError):
             # All was cancelled, or the session was closed.
             pass

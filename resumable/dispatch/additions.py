@@ -21,16 +21,16 @@ class Additions:
         self._adding = adding
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._ended = 0
+        self._unwanted = threading.Event()
 
-    def begin(self, add: Callable[[Callable[[], bool]], None]) -> None:
-        """Call ``add(wanted)`` on a thread. ``wanted()`` says whether its files are still wanted."""
-        began = self._ended
+    def begin(self, add: Callable[[threading.Event], None]) -> None:
+        """Call ``add(unwanted)`` on a thread. The event is set once its files are not wanted any more."""
+        unwanted = self._unwanted
         adding = ExitStack()
 
         def run() -> None:
             with adding:
-                add(lambda: began == self._ended)
+                add(unwanted)
 
         thread = threading.Thread(target=run, name="resumable-add", daemon=True)
         # From here on, so that no run ends before the thread has begun.
@@ -46,7 +46,8 @@ class Additions:
     def end(self) -> None:
         """Let the files not be wanted any more that are being looked for."""
         with self._lock:
-            self._ended += 1
+            self._unwanted.set()
+            self._unwanted = threading.Event()
 
     @property
     def under_way(self) -> list[threading.Thread]:

@@ -109,7 +109,9 @@ class LeaseManager:
                         break
                     until = lease.until
                 if len(self._transfers) + self._waiting >= core.slots:
-                    # It was there for tests ahead, or for slots that are gone. To wake it with each chunk is not cheap.
+                    # It was there for tests ahead, or for slots that are gone. To wake it with each chunk is not cheap,
+                    # and neither is to start another one whenever a file is added.
+                    self._wanted = len(self._transfers)
                     return None
                 self._waiting += 1
                 try:

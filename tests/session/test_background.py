@@ -12,6 +12,7 @@ import pytest
 from support.scripted_server import PATIENCE, ScriptedServer
 
 from resumable import Resumable, StateError, WaitTimeout
+from resumable.background import BATCH
 
 
 def tree(root: Path, count: int) -> Path:
@@ -46,7 +47,7 @@ def test_files_and_directories_come_in_batches_while_the_caller_goes_on(wire: Sc
     assert "photos/0/0.bin" in names
     assert not names & {"photos/3/3.bin", "photos/5/5.bin"}
     assert sum(batches) == len(names) == 600 + 1 - 1 - len([n for n in range(600) if n % 7 == 5])
-    assert len(batches) == 3
+    assert max(batches) <= BATCH < sum(batches)
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_is_added(wire: ScriptedServer, tmp_path: Path, failures: Any) -> None:

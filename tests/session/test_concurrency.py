@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,27 @@ def test_there_are_as_many_threads_as_uploads(above: int, least: int, most: int)
     late = seen[len(seen) // 2 : -6]
     assert max(seen) <= 6
     assert least <= max(late) <= most
+
+
+def test_files_that_are_added_while_no_more_can_be_sent_start_no_threads(wire: ScriptedServer) -> None:
+    wire.behave = holding
+    started: list[str] = []
+
+    def begun(frame: Any, event: str, argument: Any) -> None:
+        sys.setprofile(None)
+        if threading.current_thread().name.startswith("resumable-worker"):
+            started.append(threading.current_thread().name)
+
+    threading.setprofile(begun)
+    try:
+        with Resumable(wire.url) as session:
+            for number in range(100):
+                session.add_file(b"0123456789", f"{number}.bin")
+            wire.wait(lambda: len(wire.uploads) >= 3, "three uploads")
+            before = len(started)
+            for number in range(100, 200):
+                session.add_file(b"0123456789", f"{number}.bin")
+            assert len(started) < before + 50
+            session.cancel()
+    finally:
+        threading.setprofile(None)  # type: ignore[arg-type]
