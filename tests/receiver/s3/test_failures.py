@@ -7,6 +7,7 @@ import socket
 import pytest
 from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
 from support.sample import Sample
+from support.scripted_server import ScriptedServer, answer
 
 from resumable.errors import OptionError
 from resumable.receiver import Receiver, S3Store
@@ -103,6 +104,23 @@ def test_an_endpoint_at_which_nobody_listens_is_said(object_store: ObjectStore, 
     assert "check the endpoint URL" in detail
 
 
+@pytest.mark.parametrize("status", [200, 401, 404, 405])
+def test_an_endpoint_that_is_no_object_store_is_said(object_store: ObjectStore, status: int) -> None:
+    page = answer(status, b"<html><title>Welcome</title></html>", Content_Type="text/html")
+    with ScriptedServer(otherwise=page) as server:
+        assert "check the endpoint URL" in detail_of(S3Store("bucket", endpoint_url=server.url))
+
+
+@pytest.mark.parametrize(("name", "value"), [("AWS_DEFAULT_REGION", "us east"), ("AWS_PROFILE", "no-such-profile")])
+def test_settings_that_are_wrong_are_said(
+    object_store: ObjectStore, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    detail = detail_of(S3Store("bucket", endpoint_url=object_store.url))
+    assert value in detail
+    assert "correct the region or the profile" in detail
+
+
 def test_an_endpoint_that_never_answers_is_said(object_store: ObjectStore) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = connect(f"http://127.0.0.1:{server.getsockname()[1]}", patience=0.5, attempts=1)
@@ -170,6 +188,7 @@ def test_the_connection_to_the_store_may_break_in_the_middle(object_store: Objec
         {"patience": -0.1},
         {"lease": -1},
         {"part_size": 0},
+        {"endpoint_url": "objects.example.com"},
     ],
 )
 def test_an_unknown_policy_is_refused(option: dict[str, object]) -> None:

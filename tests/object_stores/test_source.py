@@ -13,8 +13,6 @@ from resumable import SourceChanged, UploadFailed
 from resumable.receiver import Server
 from resumable.sources.path import make_source
 
-pytest.importorskip("s3fs", reason="s3fs is installed apart: it holds botocore back")
-pytestmark = pytest.mark.once
 MIB = 1 << 20
 
 
