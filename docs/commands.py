@@ -32,7 +32,7 @@ def title(text: str, line: str) -> str:
 
 def escaped(text: str) -> str:
     """The text with what reStructuredText would read as markup escaped."""
-    return "".join(f"\\{letter}" if letter in "\\*`|_" else letter for letter in text)
+    return "".join(f"\\{letter}" if letter in "\\*`|_" else letter for letter in text).replace("://", r"\://")
 
 
 def flags(rows: Iterable[tuple[str, str]]) -> str:

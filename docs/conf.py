@@ -16,3 +16,5 @@ highlight_language = "text"
 autodoc_mock_imports = ["django", "flask"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# Examples, which are nowhere.
+linkcheck_ignore = [r"https?://(127\.0\.0\.1|localhost|\w+\.invalid|(\w+\.)?example(\.com)?)([:/]|$)"]

@@ -23,7 +23,7 @@ MARK = ".. What follows is written by docs/tables.py from the rows of the code.\
 
 def prose(text: str) -> str:
     """The text with what reStructuredText would read as markup escaped."""
-    return re.sub(r"[\\*`|]|(?<=\w)_(?!\w)", r"\\\g<0>", text)
+    return re.sub(r"[\\*`|]|://|(?<=\w)_(?!\w)", r"\\\g<0>", text)
 
 
 def literal(text: str | None) -> str:

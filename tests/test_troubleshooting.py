@@ -66,6 +66,8 @@ ANSWERS: Mapping[str, Answer] = {
     "forged": (403, CSRF, HTML),
     "method": (405,),
     "bad request": (400,),
+    "error": (500,),
+    "away": (503,),
 }
 
 
