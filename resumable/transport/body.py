@@ -23,6 +23,9 @@ HOLD_LIMIT = 4.0
 PIECE = 1 << 20
 """Bytes that are read at once."""
 
+_HASHED_FIRST = 1 << 17
+"""The size of a chunk up to which it is better to send all of it at once, with its hash."""
+
 _END = 1024
 _ROOM = 16384
 _WATCHED = 1 << 18
@@ -94,27 +97,32 @@ class ChunkBody:
     def _plain(self) -> Iterator[bytes | memoryview]:
         buffer = self._buffer
         head, size = len(self._head), self._end - self._start
-        if self._length - size > _ROOM:
+        together = self._length - size <= _ROOM
+        filled = 0
+        if together:
+            buffer[:head] = self._head
+            filled = head
+        else:
             yield self._head
-            for offset in range(self._start, self._end, PIECE):
-                yield self._read(buffer[: min(PIECE, self._end - offset)], offset)
-            yield self._tail()
-            return
-        buffer[:head] = self._head
-        filled = head
+        # Once a piece is sent there is time for its hash: the network and the receiver are busy with it.
+        late = self._hash if size > _HASHED_FIRST else None
         offset = self._start
         while offset < self._end:
             size = min(PIECE, self._end - offset)
-            self._read(buffer[filled : filled + size], offset)
+            piece = self._read(buffer[filled : filled + size], offset, hashed=late is None)
             offset += size
             filled += size
-            if offset < self._end:
+            if offset < self._end or late is not None or not together:
                 yield buffer[:filled]
                 filled = 0
+            if late is not None:
+                late.update(piece)
         tail = self._tail()
-        end = filled + len(tail)
-        buffer[filled:end] = tail
-        yield buffer[:end]
+        if filled:
+            buffer[filled : filled + len(tail)] = tail
+            yield buffer[: filled + len(tail)]
+        else:
+            yield tail
 
     def _encoded(self) -> Iterator[bytes | memoryview]:
         # Whole groups of three bytes, so that the pieces join to the base64 of the chunk.
@@ -126,12 +134,12 @@ class ChunkBody:
             yield binascii.b2a_base64(piece, newline=False)
         yield self._tail()
 
-    def _read(self, buffer: memoryview, offset: int) -> memoryview:
+    def _read(self, buffer: memoryview, offset: int, *, hashed: bool = True) -> memoryview:
         try:
             self._reader.read_into(buffer, offset)
         except Exception as error:
             raise SourceFailure(error) from error
-        if self._hash is not None:
+        if hashed and self._hash is not None:
             self._hash.update(buffer)
         return buffer
 

@@ -62,6 +62,22 @@ def _decoded(chunk: bytes) -> bytes:
     return base64.b64decode(chunk.partition(b",")[2]) if chunk.startswith(b"data:") else chunk
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("size", [1 << 17, (1 << 17) + 1, 1 << 20, (1 << 20) + 1])
+@pytest.mark.parametrize("query", [{}, {"long": "x" * 20_000}])
+def test_large_chunks_and_long_parameters_change_nothing_of_that(
+    wire: ScriptedServer, size: int, query: dict[str, str]
+) -> None:
+    data = content(size)
+    # Twice, so that the second chunk is read into a buffer that has been used.
+    run = upload(wire.url, data + data, chunk_size=size, test_chunks=False, checksum="sha256", query=query)
+    assert run.result
+    for request in wire.uploads:
+        assert request.chunk == data
+        assert request.fields["resumableChunkSha256"] == hashlib.sha256(data).hexdigest()
+    assert len(wire.uploads) == 2
+
+
 class Counted:
     """A source that counts how many bytes are read of it."""
 
