@@ -304,12 +304,12 @@ class UploadCancelled(ResumableError):
 
 
 class WaitTimeout(ResumableError, TimeoutError):
-    """The time was over before what was waited for. Nothing was changed, except that a run that was joined ends when
-    no file is open any more."""
+    """``timeout`` seconds passed, and what was waited for has not happened. Nothing was changed, except that a run that
+    was joined ends when no file is open any more."""
 
 
 class BlockedLoop(ResumableError, RuntimeWarning):
-    """The warning that a call blocks the asyncio loop which runs on its thread; it names what to await instead."""
+    """A warning: a call blocks the asyncio loop of its thread. The message names what to await instead."""
 
 
 class UnfinishedUpload(ResumableError, RuntimeWarning):

@@ -194,7 +194,10 @@ class ResumableFile(AsyncFile, Progress):
     # -- commands ------------------------------------------------------------------------------------------------
 
     def pause(self, paused: bool = True) -> None:
-        """Pause the file: no request for it begins, and bodies stop. ``pause(False)`` resumes it."""
+        """Pause the file, until :meth:`resume`. ``pause(False)`` resumes it.
+
+        When this has returned, no request for the file starts, and no more bytes of it are sent.
+        """
         if paused:
             self._dispatcher.pause(self._entry)
         else:
@@ -220,25 +223,25 @@ class ResumableFile(AsyncFile, Progress):
             self._dispatcher.cancel(self._entry)
 
     def retry(self) -> None:
-        """Go on with a failed file, from what is stored. Does nothing to one that has not ended.
+        """Retry a failed file. Only the chunks that the server lacks are sent. Does nothing if the file has not ended.
 
-        Raises StateError if it has succeeded or was removed from the session, or if that is closed.
+        Raises StateError if the file has succeeded or was removed from the session, or if the session is closed.
         """
         self._dispatcher.retry(self._entry)
 
     def bootstrap(self) -> None:
-        """Cut the file again, and take nothing of it for stored (resumable.js ``bootstrap``).
+        """Begin the file anew: cut it into chunks again, none of which counts as stored (resumable.js ``bootstrap``).
 
-        Raises StateError if it was removed from the session, or if that is closed.
+        Raises StateError if the file was removed from the session, or if the session is closed.
         """
         self._dispatcher.bootstrap(self._entry)
 
     def mark_chunks_completed(self, chunks: int | Iterable[int]) -> None:
-        """Take the first so many chunks, or those at these indexes, for stored (resumable.js ``markChunksCompleted``,
-        which takes a count).
+        """Mark chunks as stored: the first ``chunks`` of them, or those at these indexes, counted from 0.
 
-        They are neither tested nor sent, unless a receiver of this package says at the end that it lacks them. Raises
-        StateError if the file has ended or was removed from the session, or if that is closed.
+        They are neither tested nor sent, unless a receiver of this package says at the end that it lacks them. In
+        resumable.js it is ``markChunksCompleted``, which takes a count. Raises StateError if the file has ended or was
+        removed from the session, or if the session is closed.
         """
         count = self._entry.plan.count
         if isinstance(chunks, int):

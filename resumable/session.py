@@ -248,14 +248,14 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
     # -- commands ------------------------------------------------------------------------------------------------
 
     def upload(self) -> None:
-        """Begin a run, or resume a paused one: the files are sent, and ``complete`` fires when nothing is open.
+        """Start sending the files, or resume a paused session. ``complete`` fires when every file has ended.
 
         Raises StateError on a closed session.
         """
         self._dispatcher.upload()
 
     def retry_failed(self) -> list[ResumableFile]:
-        """Go on with every file that has failed, from what is stored, and return them.
+        """Retry all failed files, and return them. Only the chunks that the server lacks are sent.
 
         Raises StateError on a closed session.
         """
@@ -265,9 +265,10 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         return failed
 
     def pause(self) -> None:
-        """Pause the session: no request begins, and bodies stop. A request that waits for its answer may finish.
+        """Pause the session, until :meth:`resume` or :meth:`upload`.
 
-        Raises StateError on a closed session.
+        When this has returned, no request starts, and no more bytes of a file are sent. A request that only waits for
+        its answer may finish. Raises StateError on a closed session.
         """
         self._dispatcher.pause()
 
@@ -276,7 +277,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         self._dispatcher.resume()
 
     def cancel(self) -> None:
-        """Remove all files and cut off their requests. ``complete`` does not fire.
+        """Cancel all files: abort their requests, and remove them from the session. ``complete`` does not fire.
 
         With ``cancel_deletes`` a receiver of this package is asked to delete what it has of the unfinished ones, for at
         most 2 s. Raises StateError on a closed session.
@@ -286,9 +287,9 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             self._dispatcher.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
-        """Wait until everything is uploaded, and return what became of the files. No more files come.
+        """Wait until all files are uploaded, and return what became of them.
 
-        The run is over then, and every handler has returned. Files that were added and not sent are sent. A run that a
+        This ends the run: every handler has returned by then. Files that were added but not sent yet are sent. A run that a
         handler begins meanwhile is waited for, too, and the result also has the files of earlier runs that were not
         joined. A paused session is waited for until it is resumed. Files that were open when it was closed count as
         cancelled. Afterwards the session can be used for another run.
@@ -320,11 +321,11 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         return result
 
     def close(self) -> None:
-        """End the session for good: requests are cut off, threads gone, connections closed. At most 2 s.
+        """Close the session for good: abort its requests, end its threads, close its connections. At most 2 seconds.
 
         Files that have not ended are cancelled, with ``file_cancelled`` and the reason ``closed``; what the server has
-        of them stays there, and a later session sends only the rest. Raises StateError in a handler or hook. Asking
-        twice does nothing.
+        of them stays there, and a later session sends only the rest. A second call does nothing. Raises StateError in a
+        handler or hook.
         """
         self._additions.end()
         self._dispatcher.close()
@@ -355,7 +356,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             self._dispatcher.cancel(reason="closed")
 
     def process_events(self) -> int:
-        """Call the handlers of waiting events, for ``deliver="manual"``, and return how many events these were.
+        """Call the handlers of waiting events, for ``deliver="manual"``, and return how many events there were.
 
         At most 1024 in one call, so that a window that calls this from a timer does not freeze. Raises StateError if
         the handlers are called in another way.
@@ -363,7 +364,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         return self._dispatcher.process_events()
 
     def remove_file(self, file: ResumableFile) -> None:
-        """Remove the file from the session (resumable.js ``removeFile``), and cut off its requests."""
+        """Remove the file from the session (resumable.js ``removeFile``), and abort its requests."""
         self._dispatcher.cancel(file._entry, "removed", announce=False)
 
     def update_query(self, query: Any) -> None:
@@ -382,8 +383,10 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
 
     @property
     def limit_rate(self) -> int | None:
-        """The option ``limit_rate``, which can be set at any time. Requests that are under way follow another limit at
-        once, and, if there was none, the next ones do. Raises OptionError."""
+        """The most bytes per second, None for no limit. It can be set at any time, and raises OptionError.
+
+        Running requests follow a new limit at once; if there was none before, later requests do.
+        """
         return self._options.limit_rate
 
     @limit_rate.setter

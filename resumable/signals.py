@@ -169,7 +169,7 @@ if not TYPE_CHECKING:  # else every misspelt name would be a signal
 
 
 class Subscription:
-    """A handler that listens. ``off()`` ends that; so does leaving it as a context manager.
+    """A connected handler. ``off()`` disconnects it; so does leaving it as a context manager.
 
     It can be called like the handler, so that ``on`` can be used as a decorator.
     """

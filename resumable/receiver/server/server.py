@@ -127,7 +127,7 @@ class Server:
         return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
     def start(self) -> Self:
-        """Start to accept connections.
+        """Start accepting connections.
 
         Raises OSError if it cannot listen on the address, and OptionError if the certificate cannot be read.
         """
@@ -173,7 +173,7 @@ class Server:
         return self
 
     def stop(self) -> None:
-        """Stop to accept connections, and wait until the running requests have ended. May be called more than once.
+        """Stop accepting connections, and wait until running requests have ended. May be called more than once.
 
         Takes at most 3 seconds more than ``limits.grace``, the rest of a running sweep, and a last sweep: with
         ``fsync="finish"`` all that was received is on the disk after that.
