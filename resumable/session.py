@@ -289,9 +289,9 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """Wait until all files are uploaded, and return what became of them.
 
-        This ends the run: every handler has returned by then. Files that were added but not sent yet are sent. A run that a
-        handler begins meanwhile is waited for, too, and the result also has the files of earlier runs that were not
-        joined. A paused session is waited for until it is resumed. Files that were open when it was closed count as
+        This ends the run: every handler has returned by then. Files that were added but not sent yet are sent. A run
+        that a handler begins meanwhile is waited for, too, and the result also has the files of earlier runs that were
+        not joined. A paused session is waited for until it is resumed. Files that were open when it was closed count as
         cancelled. Afterwards the session can be used for another run.
 
         With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited

@@ -34,7 +34,6 @@ NOT_RUN = {
     r"\S*python3? -m pytest$": "it would run itself",
     r"\S*python examples/\w+\.py": "test_examples and the tests of windows run the examples",
     r"make ": "test_readme compares the names with the Makefile",
-    r"python benchmarks/": "it takes minutes, and a machine of its own",
     r"sysctl ": "it is about the machine, and wants root to change that",
     r"pytest ": "tests/testing runs pytest with these flags",
     r"gunicorn ": "test_mounting runs applications under gunicorn",
