@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.crash_points import SCENARIOS, key_in, receiver_of, store_in
 from support.sample import Sample
 from support.sizes import sized
-from support.stored_uploads import a_record, begun, entries, key_of, memory_directory, older, run_module
+from support.stored_uploads import a_record, begun, entries, key_of, memory_directory, module_running, older
 
 from resumable.receiver.messages import Refusal
+
+DiedIn = Callable[[str, str], list[str]]
 
 pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
@@ -28,9 +32,29 @@ EVERY = {"always": 1, "finish": sized(3, 1)}
 """How many calls of the system are between the deaths: with less on the disk every third is tried, and all at night."""
 
 
-def died_in(scenario: str, fsync: str, directory: Path) -> list[str]:
-    """Where a process died, for each directory ``1``, ``2``, … that there is now; in the last one it did not."""
-    return run_module("crash_points", scenario, fsync, str(EVERY[fsync]), str(directory)).splitlines()
+@pytest.fixture(scope="module")
+def dying() -> Iterator[subprocess.Popen[str]]:
+    """A program whose children die. It has imported all that they need."""
+    with module_running("crash_points") as process:
+        yield process
+
+
+@pytest.fixture
+def died_in(dying: subprocess.Popen[str], directory: Path) -> DiedIn:
+    """``died_in(scenario, fsync)`` is where processes died, one for each directory ``1``, ``2``, … that there is now.
+
+    In the last directory none died.
+    """
+
+    def died_in(scenario: str, fsync: str) -> list[str]:
+        assert dying.stdin
+        assert dying.stdout
+        print(json.dumps([scenario, fsync, EVERY[fsync], str(directory)]), file=dying.stdin, flush=True)
+        steps = [line.strip() for line in iter(dying.stdout.readline, "\n")]
+        assert dying.poll() is None
+        return steps
+
+    return died_in
 
 
 NAMED = """
@@ -43,16 +67,16 @@ unlock_and_close close
 """Steps of storing and finishing, as the function that takes it and the call of the system."""
 
 
-def test_it_dies_at_every_step_of_storing_and_finishing(directory: Path) -> None:
-    assert set(NAMED.replace("\n", " ").strip().split(", ")) <= set(died_in("a file of one chunk", "always", directory))
+def test_it_dies_at_every_step_of_storing_and_finishing(died_in: DiedIn) -> None:
+    assert set(NAMED.replace("\n", " ").strip().split(", ")) <= set(died_in("a file of one chunk", "always"))
 
 
 @pytest.mark.parametrize("fsync", ["always", "finish"])
 @pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if not scenario.older])
 def test_a_receiver_that_dies_at_any_call_of_the_system_goes_on_after_it(
-    directory: Path, name: str, fsync: str
+    died_in: DiedIn, directory: Path, name: str, fsync: str
 ) -> None:
-    steps = died_in(name, fsync, directory)
+    steps = died_in(name, fsync)
     assert len(steps) > 12 // EVERY[fsync]
     scenario = SCENARIOS[name]
     kept = scenario.acknowledged if scenario.kept else ()
@@ -61,9 +85,11 @@ def test_a_receiver_that_dies_at_any_call_of_the_system_goes_on_after_it(
 
 
 @pytest.mark.parametrize("fsync", ["always", "finish"])
-def test_a_receiver_that_dies_while_it_replaces_a_file_goes_on_after_it(directory: Path, fsync: str) -> None:
+def test_a_receiver_that_dies_while_it_replaces_a_file_goes_on_after_it(
+    died_in: DiedIn, directory: Path, fsync: str
+) -> None:
     name = "the last chunk of a file that replaces another"
-    steps = died_in(name, fsync, directory)
+    steps = died_in(name, fsync)
     assert "_replace replace" in steps or EVERY[fsync] > 1
     scenario = SCENARIOS[name]
     sample, older = scenario.sample, scenario.older

@@ -1,13 +1,17 @@
-"""``python -m support.crash_points SCENARIO FSYNC EVERY DIRECTORY``: die in the middle of one request, over and over.
+"""``python -m support.crash_points``: die in the middle of one request, over and over.
 
+Each line that it reads is a list in JSON: a scenario, ``fsync``, the calls between two deaths, and a directory.
 A child process does what the scenario says, and kills itself with SIGKILL before its first call of the system; the next
-one does it from the beginning, in another directory, and dies EVERY calls later; and so on, until one survives.
-Written is a line for each: where it died, as the function that made the call and the call, and nothing for the last.
+one does it from the beginning, in another directory, and dies so many calls later; and so on, until one survives.
+Written is a line for each: where it died, as the function that made the call and the call, and an empty one at the end.
 """
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -15,12 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from types import FrameType
+from types import BuiltinFunctionType
 
 from resumable.receiver import FileStore, Receiver
 
 from .sample import Sample
-from .stored_uploads import aged, directory_of, marks_of, restarted, write_at
+from .stored_uploads import aged, directory_of, marks_of, memory_directory, restarted, write_at
 
 SAMPLE = Sample(Random(0).randbytes(3000), 1000, relative_path="dir/sample.bin", identifier="sample")
 HASHED = replace(SAMPLE, extra={"resumableFileSha256": hashlib.sha256(SAMPLE.data).hexdigest()})
@@ -140,27 +144,37 @@ SCENARIOS = {
 """By what is done."""
 
 
-def die_at(number: int, told: int) -> None:
-    """This process kills itself before the call of the system with this number, and says where."""
-    left = number
+def count_calls() -> Callable[[int, int], None]:
+    """Count the calls of the system from now on. ``die_at(number, told)`` has this process kill itself before the one
+    with this number, and say where."""
+    left = 0
+    said = -1
+    write, kill, process = os.write, os.kill, os.getpid
 
-    def count(frame: FrameType, event: str, function: object) -> None:
-        nonlocal left
-        if (
-            event != "c_call"
-            or getattr(function, "__module__", None) not in ("posix", "fcntl")
-            or function is os.fspath
-        ):
-            return
-        left -= 1
-        if left == 0:
-            os.write(told, f"{frame.f_code.co_name} {function.__name__}\n".encode())  # type: ignore[attr-defined]
-            os.kill(os.getpid(), signal.SIGKILL)
+    def counted(call: Callable[..., object]) -> Callable[..., object]:
+        def count(*arguments: object, **options: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                write(said, f"{sys._getframe(1).f_code.co_name} {call.__name__}\n".encode())
+                kill(process(), signal.SIGKILL)
+            return call(*arguments, **options)
 
-    sys.setprofile(count)
+        return count
+
+    def die_at(number: int, told: int) -> None:
+        nonlocal left, said
+        left, said = number, told
+
+    for module in (os, fcntl):
+        for name, call in list(vars(module).items()):
+            ours = isinstance(call, BuiltinFunctionType) and call.__module__ in ("posix", "fcntl")
+            if ours and call not in (os.fspath, os._exit):
+                setattr(module, name, counted(call))
+    return die_at
 
 
-def main(name: str, fsync: str, every: int, directory: Path) -> None:
+def main(die_at: Callable[[int, int], None], name: str, fsync: str, every: int, directory: Path) -> None:
     scenario = SCENARIOS[name]
     number, died = 0, True
     while died:
@@ -172,13 +186,19 @@ def main(name: str, fsync: str, every: int, directory: Path) -> None:
         if child == 0:
             die_at(1 + every * (number - 1), sys.stdout.fileno())
             scenario.act(receiver, root)
-            sys.setprofile(None)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         died = os.WIFSIGNALED(status)
         if not died and os.waitstatus_to_exitcode(status) != 0:
             sys.exit("the scenario failed")
+    print(flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    with memory_directory() as directory:  # what the children import is imported once
+        SMALL.send(receiver_of(store_in(directory, "never"), directory / "told"))
+    gc.freeze()
+    die_at = count_calls()
+    for line in sys.stdin:
+        name, fsync, every, root = json.loads(line)
+        main(die_at, name, fsync, every, Path(root))

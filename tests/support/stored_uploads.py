@@ -121,14 +121,33 @@ def memory_directory() -> Iterator[Path]:
 
 def run_module(name: str, *arguments: str, before: Sequence[str] = ()) -> str:
     """What a program beside this module writes, in a process of its own; ``before`` are words before its command."""
-    tests = Path(__file__).parent.parent
-    path = os.pathsep.join([str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")])
     ran = subprocess.run(
-        [*before, sys.executable, "-W", "error", "-m", f"{Path(__file__).parent.name}.{name}", *arguments],
-        env={**os.environ, "PYTHONPATH": path},
+        [*before, *_command(name), *arguments],
+        env=_environment(),
         capture_output=True,
         encoding="utf-8",
         timeout=280,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
+
+
+@contextmanager
+def module_running(name: str) -> Iterator[subprocess.Popen[str]]:
+    """A program beside this module in a process of its own, which reads lines and writes lines until there are none."""
+    with subprocess.Popen(
+        _command(name), env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        yield process
+        process.communicate()
+    assert process.returncode == 0
+
+
+def _command(name: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", f"{Path(__file__).parent.name}.{name}"]
+
+
+def _environment() -> dict[str, str]:
+    tests = Path(__file__).parent.parent
+    path = os.pathsep.join([str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
