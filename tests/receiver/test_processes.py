@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from support import program
+from support.program import Program
 from support.sample import Sample
 from support.waiting import PATIENCE, eventually
 
@@ -53,6 +55,15 @@ def running(*command: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.wait(PATIENCE)
         process.stdout.close()
         process.stdin.close()
+
+
+@contextmanager
+def serving(root: Path, *arguments: str) -> Iterator[tuple[Program, str]]:
+    with program.start("serve", "-q", str(root), *arguments) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def children(pid: int) -> set[int]:
@@ -123,7 +134,7 @@ def test_processes_share_the_work_on_one_upload(root: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_children_end_with_their_parent(root: Path, number: signal.Signals) -> None:
-    with running("-m", "resumable", "serve", "-q", str(root), "--processes", "3") as (process, url):
+    with serving(root, "--processes", "3") as (process, url):
         workers = children(process.pid)
         assert len(workers) == 3
         assert requests.get(url, params=Sample(bytes(9), 9).pairs(1)).status_code == 204
@@ -137,7 +148,7 @@ def test_children_end_with_their_parent(root: Path, number: signal.Signals) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_group_lets_requests_finish(root: Path, number: signal.Signals) -> None:
     sample = Sample(bytes(100_000), 100_000)
-    with running("-m", "resumable", "serve", "-q", str(root), "--processes", "2", "--fsync", "never") as (
+    with serving(root, "--processes", "2", "--fsync", "never") as (
         process,
         url,
     ):
@@ -166,7 +177,7 @@ def test_a_program_that_forgets_to_stop_ends_nevertheless(root: Path) -> None:
 
 
 def test_a_child_that_dies_is_replaced(root: Path) -> None:
-    with running("-m", "resumable", "serve", "-q", str(root), "--processes", "2") as (process, url):
+    with serving(root, "--processes", "2") as (process, url):
         first = children(process.pid)
         for pid in first:
             os.kill(pid, signal.SIGKILL)

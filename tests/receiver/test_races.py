@@ -3,8 +3,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import subprocess
-import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -20,6 +18,8 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import program
+from support.program import Program
 from support.sample import Sample
 from support.sizes import sized
 
@@ -112,16 +112,12 @@ def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
 
 
 @contextmanager
-def process(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "resumable", "serve", "--quiet", str(root), *arguments]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    try:
-        yield running, running.stdout.readline().strip()
-    finally:
-        running.kill()
-        running.wait(60)
-        running.stdout.close()
+def process(root: Path, *arguments: str) -> Iterator[tuple[Program, str]]:
+    with program.start("serve", "--quiet", str(root), *arguments) as running:
+        try:
+            yield running, running.stdout.readline().strip()
+        finally:
+            running.kill()
 
 
 def posted(session: requests.Session, url: str, sample: Sample, number: int) -> int:
@@ -231,7 +227,7 @@ def test_a_receiver_that_is_killed_keeps_what_it_acknowledged_and_nothing_else(r
         numbers = range(1, sample.count + 1)
         return {n for n in numbers if session.get(url, params=sample.pairs(n)).status_code != 200}
 
-    def send_and_kill(running: subprocess.Popen[str], url: str, number: int) -> None:
+    def send_and_kill(running: Program, url: str, number: int) -> None:
         chunk = sample.chunk(number)
         cut = random.randrange(len(chunk))
         with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:

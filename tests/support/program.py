@@ -33,8 +33,11 @@ def can_fork(environment: Mapping[str, str]) -> bool:
     return sys.platform == "linux" and not any(name.startswith("COVERAGE_") for name in environment)
 
 
-def start(*arguments: str, cwd: Path, env: dict[str, str]) -> Program | subprocess.Popen[str]:
+def start(
+    *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Program | subprocess.Popen[str]:
     """Start ``python -m resumable``. If coverage is to measure it, or this is no Linux, it is not forked."""
+    cwd, env = cwd or Path.cwd(), env or dict(os.environ)
     if can_fork(env):
         return Program(*arguments, cwd=cwd, env=env)
     return subprocess.Popen(
