@@ -89,6 +89,7 @@ class Foreign:
         return 200
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("settings", "storing", "most", "flags", "size"),
     [
@@ -197,6 +198,7 @@ def test_a_server_that_fails_at_the_end_is_not_tried_in_other_ways(run: Run, rec
     assert name in findings(ran.err)["left there"]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("server", "flags"),
     [
@@ -219,6 +221,7 @@ def test_what_is_advised_for_a_server_of_others_works(server: Foreign, flags: st
     assert path.read_bytes() in server.files
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("status", [400, 403, 500, 502, 504])
 def test_whatever_is_said_to_large_chunks_only_is_a_limit(status: int, run: Run, make: Make) -> None:
     foreign = Foreign()
