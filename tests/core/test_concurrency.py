@@ -326,6 +326,7 @@ def test_nobody_waits_too_long_on_a_slow_line(bench: Bench) -> None:
 # -- whole uploads -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 def test_a_long_clean_line_gets_the_usual_number() -> None:
     """And keeps it, or one less."""
     run = Simulation(Line(rate=FAST, each=FAST / 2), MIB).run(60)
@@ -333,6 +334,7 @@ def test_a_long_clean_line_gets_the_usual_number() -> None:
     assert run.share(5, 6, since=2) > 0.99
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("each", [0.47e6, 1.8e6])
 def test_a_long_line_that_loses_packets_gets_all(each: float) -> None:
     """Within seconds, for each connection is slow by itself."""
@@ -340,12 +342,14 @@ def test_a_long_line_that_loses_packets_gets_all(each: float) -> None:
     assert run.share(MOST, MOST, since=8) > 0.8
 
 
+@pytest.mark.unmeasured
 def test_a_long_line_of_which_the_system_tells_nothing_gets_the_usual_number() -> None:
     """Nobody knows that it loses packets."""
     run = Simulation(Line(rate=FAST, each=0.47e6, lossy=True, told=False), MIB).run(60)
     assert run.most == USUAL
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("lossy", [False, True])
 @pytest.mark.parametrize(("rate", "round_trip"), [(FAST, 0.01), (FAST, 0.05), (5e6, 0.05), (2.5e6, 0.15)])
 def test_another_who_uses_the_line_keeps_a_quarter(rate: float, round_trip: float, lossy: bool) -> None:
@@ -356,11 +360,13 @@ def test_another_who_uses_the_line_keeps_a_quarter(rate: float, round_trip: floa
     assert run.taken - before >= 0.245 * rate * 120
 
 
+@pytest.mark.unmeasured
 def test_a_satellite_gets_the_usual_number() -> None:
     run = Simulation(Line(rate=2.5e6, round_trip=0.3), MIB).run(60)
     assert run.share(5, 6, since=6) > 0.99
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("rate", [125e3, 250e3, 500e3])
 def test_a_slow_line_keeps_a_few(rate: float) -> None:
     """More would only share it, and none is lost."""
@@ -369,6 +375,7 @@ def test_a_slow_line_keeps_a_few(rate: float) -> None:
     assert run.failures == []
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("above", "lossy"), [(4, False), (2, False), (1, False), (4, True), (9, True)])
 def test_a_server_that_refuses_too_many_gets_what_it_takes(above: int, lossy: bool) -> None:
     """Within seconds, and with few refusals afterwards."""
@@ -377,6 +384,7 @@ def test_a_server_that_refuses_too_many_gets_what_it_takes(above: int, lossy: bo
     assert len(run.failures) <= 12
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("above", [4, 6, 10])
 def test_a_server_that_cuts_off_too_many_gets_what_it_takes(above: int) -> None:
     run = Simulation(Line(rate=FAST, each=1e6, broken_above=above, lossy=True), MIB).run(120)
@@ -384,6 +392,7 @@ def test_a_server_that_cuts_off_too_many_gets_what_it_takes(above: int) -> None:
     assert len(run.failures) <= 12
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("workers", "low", "high"), [(1, 3, 4), (2, 3, 4), (4, 4, 6)])
 def test_a_small_server_is_not_crowded(workers: int, low: int, high: int) -> None:
     """Its queue brings nothing."""
@@ -392,6 +401,7 @@ def test_a_small_server_is_not_crowded(workers: int, low: int, high: int) -> Non
     assert run.share(low, high, since=20) > 0.9
 
 
+@pytest.mark.unmeasured
 def test_small_files_nearby_are_sent_one_at_a_time() -> None:
     """Because threads that want the interpreter wait for each other."""
     line = Line(round_trip=0.00002, work=0.0004, quarrel=0.35, step=0.0001)
@@ -399,6 +409,7 @@ def test_small_files_nearby_are_sent_one_at_a_time() -> None:
     assert run.share(1, 1, since=0.2) > 0.99
 
 
+@pytest.mark.unmeasured
 def test_small_files_a_little_further_away_are_not() -> None:
     """Most of the time is spent with waiting."""
     line = Line(round_trip=0.001, work=0.0004, quarrel=0.2, step=0.0001)

@@ -34,7 +34,7 @@ from resumable.core.states import (
 from resumable.core.turns import Turns
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
 
-WALKS = sized(4000, 100_000)
+WALKS = sized(3000, 100_000)
 BLOCK = WALKS // 10
 
 
@@ -57,35 +57,23 @@ def test_walks_keep_every_rule(first: int) -> None:
 
 
 def test_walks_go_everywhere() -> None:
-    """Every event that the core can tell is told in some of them, so no rule holds for want of an occasion."""
-    events: set[str] = set()
-    for seed in range(200):
-        walk = Walk(seed)
-        walk.go(length(seed))
-        events |= walk.events
-    assert events == {
+    """Every event that the core can tell is told in some of them, so no rule holds for want of an occasion.
+
+    They ask for confirmations, and get every kind of answer, with a last chunk that is put back now and then. Of chunks
+    that may be stored and are asked for again, some are there, and others are sent again.
+    """
+    walks = [Walk(seed) for seed in range(300)]
+    for walk in walks:
+        walk.go(length(walk.seed))
+    assert set().union(*(walk.events for walk in walks)) == {
         "cancel", "chunk_error", "chunk_retry", "chunk_success", "chunking_complete",
         "chunking_progress", "chunking_start", "complete", "error", "file_added", "file_cancelled", "file_error",
         "file_progress", "file_retry", "file_success", "pause", "progress", "upload_start",
     }  # fmt: skip
-
-
-def test_walks_ask_for_confirmations() -> None:
-    """And get every kind of answer, with a last chunk that is put back now and then."""
-    walks = [Walk(seed) for seed in range(300)]
-    for walk in walks:
-        walk.go(length(walk.seed))
     assert sum(walk.spared for walk in walks) > 10
     assert sum(walk.asked for walk in walks) > 100
     assert sum(walk.denials for walk in walks) > 20
     assert sum(walk.put_back for walk in walks) > 5
-
-
-def test_walks_ask_again_for_chunks_that_may_be_stored() -> None:
-    """Some of them are there, others are sent again."""
-    walks = [Walk(seed) for seed in range(300)]
-    for walk in walks:
-        walk.go(length(walk.seed))
     assert sum(walk.reasked for walk in walks) > 20
 
 
@@ -622,11 +610,19 @@ BROKEN: list[type[SessionCore]] = [
     EarlyFailureCounts,
 ]
 
+RARE: dict[type[SessionCore], int] = {
+    DeniedIsStillStored: 2780,
+    StoppedQuestionIsNotAskedAgain: 1890,
+    SuccessWakesNobody: 2425,
+}
+"""The first walk by which one is noticed that few notice. Only the order in which walks are tried follows from it."""
+
 
 @pytest.mark.once
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_rule_that_is_broken_on_purpose_is_noticed(broken: type[SessionCore]) -> None:
-    """By one of the first walks, each of which the core itself has passed."""
+    """By one of the walks that the core itself has passed."""
+    first = RARE.get(broken, 0)
     with pytest.raises(Violation):
-        walk_all(range(WALKS), broken)
+        walk_all([*range(first, WALKS), *range(first)], broken)
