@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -168,16 +169,22 @@ def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def package_of(plugin: Any) -> str | None:
-    """Return the installed package that has the plugin, with its version, or None. Takes some milliseconds."""
+    """Return the installed package that has the plugin, with its version, or None."""
     top = type(plugin).__module__.partition(".")[0]
     for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = getattr(point, "dist", None)
         if package is not None and point.module.partition(".")[0] == top:
             return version_of(package)
     try:
-        return version_of(metadata.distribution(metadata.packages_distributions()[top][0]))
+        return version_of(metadata.distribution(_packages()[top][0]))
     except (KeyError, metadata.PackageNotFoundError):
         return None
+
+
+@cache
+def _packages() -> Mapping[str, list[str]]:
+    """Return the installed packages that have a module of each name, which takes a few tenths of a second once."""
+    return metadata.packages_distributions()
 
 
 def version_of(package: Any) -> str:

@@ -63,12 +63,14 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return email.message_from_bytes(wheel.read(name))
 
 
+@pytest.mark.once
 def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile, tree: Path) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {path.relative_to(tree).as_posix() for path in (tree / "resumable").rglob("*") if path.is_file()}
     assert "resumable/py.typed" in packed
 
 
+@pytest.mark.once
 def test_the_source_distribution_has_what_is_needed_to_test_and_to_read(built: Path, tree: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
@@ -112,11 +114,13 @@ def test_the_source_distribution_is_built_into_the_same_wheel(
     assert again.read_bytes() == Path(wheel.filename).read_bytes()
 
 
+@pytest.mark.once
 def test_the_library_depends_on_requests_and_blinker_only(metadata: Message) -> None:
     required = [row for row in metadata.get_all("Requires-Dist", []) if "extra ==" not in row]
     assert sorted(required) == ["blinker>=1.9", "requests>=2.32.4"]
 
 
+@pytest.mark.once
 def test_the_metadata_says_what_the_package_says(metadata: Message) -> None:
     assert metadata["Name"] == "resumable"
     assert metadata["Version"] == resumable.__version__

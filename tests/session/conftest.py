@@ -24,7 +24,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
     def make(name: str = "a.bin", size: int = 10) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bytes(index % 251 for index in range(size)))
+        path.write_bytes((bytes(range(251)) * (size // 251 + 1))[:size])
         return path
 
     return make

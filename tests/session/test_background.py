@@ -33,7 +33,7 @@ def test_files_and_directories_come_in_batches_while_the_caller_goes_on(wire: Sc
         return go.wait(PATIENCE) and path != "3/3.bin"
 
     batches: list[int] = []
-    with Resumable(wire.url) as session:
+    with Resumable(wire.url, test_chunks=False) as session:
         session.on("files_added", lambda files, skipped: batches.append(len(files)))
         session.add_in_background([tmp_path / "one.bin", str(photos)], exclude=["5"], select=select)
         assert looked.wait(PATIENCE), "the caller goes on while the directory is walked"

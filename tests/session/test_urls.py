@@ -54,7 +54,7 @@ def put(path: str, data: bytes) -> None:
 def test_a_url_is_read_in_ranges_by_several_workers(
     tmp_path: Path, place: str, reads: list[tuple[int, int, int]]
 ) -> None:
-    content = bytes(index % 251 for index in range(5 * MIB + 17))
+    content = (bytes(range(251)) * (5 * MIB // 251 + 1))[: 5 * MIB + 17]
     put(f"{place}/big.bin", content)
     with Server(tmp_path / "in") as server:
         (file,) = resumable.upload(f"memory:/{place}/big.bin", server.url, simultaneous_uploads=3).succeeded

@@ -87,6 +87,7 @@ def test_the_fixture_is_a_receiver_of_the_test_alone(pytester: pytest.Pytester) 
 
 
 @pytest.mark.once
+@pytest.mark.unmeasured
 def test_what_the_documentation_shows_passes(pytester: pytest.Pytester) -> None:
     page = (ROOT / "docs" / "how-to" / "testing.rst").read_text(encoding="utf-8")
     shown = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)
@@ -110,6 +111,7 @@ def right(received: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.unmeasured
 def test_the_checks_are_tests_beside_those_of_the_project(
     pytester: pytest.Pytester, right: str, received: Path
 ) -> None:
