@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support.program import can_fork, run_script
 
 from resumable.receiver import Receiver, Server
 
@@ -43,11 +44,15 @@ TESTED = {
 
 
 @pytest.fixture
-def example(run: Callable[..., Finished]) -> Example:
+def example(run: Example, tmp_path: Path) -> Example:
     """``example(name, *arguments, **environment)`` runs an example; no handler of it may have raised."""
 
     def example(name: str, *arguments: str, **environment: str) -> Finished:
-        finished = run(EXAMPLES / f"{name}.py", *arguments, **environment)
+        path = EXAMPLES / f"{name}.py"
+        if can_fork(os.environ):
+            finished = run_script(path, *arguments, cwd=tmp_path, env={**os.environ, **environment})
+        else:
+            finished = run(path, *arguments, **environment)
         assert "Traceback" not in finished.stderr, finished.stderr
         return finished
 

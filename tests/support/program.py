@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from .warm import Warm, begin
 
-__all__ = ["Program", "can_fork", "start", "warm"]
+__all__ = ["Program", "can_fork", "run_script", "start", "warm"]
 
 
 @cache
@@ -49,6 +50,19 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def run_script(path: Path, *arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python to its end, and return what became of it. Warnings are errors, and the log is shown."""
+    with open(os.devnull, "rb") as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(100)
+            streams = [nothing.fileno(), out.fileno(), err.fileno()]
+            begin(connection, warm().address, ["python3", str(path), *arguments], str(cwd), env, streams)
+            code = int(connection.recv(100))
+        for stream in (out, err):
+            stream.seek(0)
+        return subprocess.CompletedProcess([str(path), *arguments], code, out.read().decode(), err.read().decode())
 
 
 class Program:
