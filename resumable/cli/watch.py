@@ -66,7 +66,8 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         raise click.UsageError("watchfiles is missing; install it with: pip install 'resumable[watch]'", context)
     connection = connection_of(context, target, values, _DEFAULTS)
     disposal: Disposal = Mark() if values["mark"] else Keep()
-    if values["move_to"]:
+    if values["move_to"] is not None:
+        _prepare(context, values["move_to"], root)
         disposal = Move(root, values["move_to"])
     output = WatchOutput(values["quiet"], values["verbose"], values["json"], values["log_file"])
     given = {**values, "files_from": None, "null": False, "name": "", "shard": None}
@@ -77,6 +78,18 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         changes = partial(directory_changes, root)
         watcher = Watcher(connection, inbox, disposal, output, typed=context.obj, changes=changes)
         return watcher.run(root, once=values["once"])
+
+
+def _prepare(context: click.Context, directory: str, root: str) -> None:
+    """Make the directory that files are moved to. Raises UsageError if it cannot be used."""
+    if os.path.realpath(directory) == os.path.realpath(root):
+        raise click.UsageError("--move-to: it is the directory that is watched; name another, or one in it", context)
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"--move-to: {error.strerror or error}: {directory!r}", context) from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--move-to: Permission denied: {directory!r}", context)
 
 
 command.params.extend(

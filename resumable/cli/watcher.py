@@ -190,7 +190,8 @@ class Watcher:
             if version_of(path) == arrival.version:
                 what = self._disposal.settle(path, arrival.version)
         except OSError as error:
-            text = f"{path!r} was uploaded, but cannot be dealt with: {error.strerror or error}"
+            self._errors.append(error)
+            text = f"{path!r} was uploaded, but cannot be moved or marked: {error.strerror or error}"
             self._say(report.failure(text), always=True)
         self._say(report.success(file, what))
 

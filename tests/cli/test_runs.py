@@ -188,3 +188,23 @@ def test_one_server_has_several_urls(same: str) -> None:
         assert not begins(same, "a.bin")
         assert begins("https://one/", "a.bin")
         assert begins(f"{same.partition('#')[0].rstrip('/')}/other", "a.bin")
+
+
+def test_the_log_file_is_not_sent(run: Run, make: Make, server: Server, received: Path) -> None:
+    make("folder/a.bin")
+    assert run("upload", "--log-file", "folder/log", "folder", server.url).code == 0
+    assert [path.name for path in (received / "folder").iterdir()] == ["a.bin"]
+    ran = run("upload", "--log-file", "folder/a.bin", "folder/a.bin", server.url)
+    assert ran.code == 2
+    assert "--log-file: 'folder/a.bin' is what is to be sent" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("directory", "text"), [("in", "it is the directory that is watched"), ("file/in", "Not a directory: 'file/in'")]
+)
+def test_files_are_not_moved_where_they_cannot_be(directory: str, text: str, run: Run) -> None:
+    Path("in").mkdir()
+    Path("file").touch()
+    ran = run("watch", "--once", "--move-to", directory, "in", "http://127.0.0.1:9/")
+    assert ran.code == 2
+    assert f"--move-to: {text}" in ran.text

@@ -163,6 +163,11 @@ def selection_of(
         rules = Rules(exclude, values["links"], values["include"])
     except ValueError as error:
         raise click.UsageError(f"--exclude or --include: {error}", context) from None
+    log = os.path.realpath(values["log_file"]) if values.get("log_file") else None
+    if log is not None and any(
+        os.path.realpath(os.path.join(values["directory"] or "", each)) == log for each in sources
+    ):
+        raise click.UsageError(f"--log-file: {values['log_file']!r} is what is to be sent", context)
     listed = () if file is None else _names(file, values["null"], wait)
     try:
         prefix = folder(prefix)
@@ -170,7 +175,7 @@ def selection_of(
         raise click.BadParameter(error.message, context, param_hint="TARGET") from None
     prefix = "/".join(filter(None, (prefix, values["to"])))
     piped = STREAM in (*sources, file)
-    return Selection(sources, listed, rules, values["directory"], prefix, values["name"], piped, values["shard"])
+    return Selection(sources, listed, rules, values["directory"], prefix, values["name"], piped, values["shard"], log)
 
 
 def _names(file: str, null: bool, wait: Callable[[int], None]) -> Iterator[str]:

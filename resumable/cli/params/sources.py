@@ -85,7 +85,8 @@ class Selection(NamedTuple):
 
     ``sources`` are files, directories, patterns or ``-``; ``listed`` are names as they are, of files and directories.
     Both are looked up in ``base``. Names at the server begin with ``prefix``, if it is not empty. ``piped``: one of the
-    sources, or the list, is the standard input. If there is a ``shard``, only its files are sent.
+    sources, or the list, is the standard input. If there is a ``shard``, only its files are sent. ``log`` is the real
+    path of a file that is written meanwhile, and not sent.
     """
 
     sources: tuple[str, ...] = ()
@@ -96,6 +97,7 @@ class Selection(NamedTuple):
     stream_name: str = "stdin"
     piped: bool = False
     shard: Shard | None = None
+    log: str | None = None
 
 
 def is_missing(error: SourceError) -> bool:
@@ -112,6 +114,8 @@ def find(selection: Selection) -> Iterator[Found | SourceError]:
     """
     for item in _find(selection):
         if isinstance(item, Found):
+            if selection.log is not None and os.path.realpath(item.path) == selection.log:
+                continue
             if selection.prefix:
                 item = item._replace(relative_path=f"{selection.prefix}/{item.relative_path}")
             if selection.shard is not None and not selection.shard.takes(item.relative_path):
