@@ -291,7 +291,7 @@ def test_an_upload_that_nobody_continues_keeps_no_name(root: Path, monkeypatch: 
     receiver = Receiver(FileStore(root, fsync="never", existing="refuse"))
     first, second, third = (Sample(identifier=name) for name in ("first", "second", "third"))
     assert first.send(receiver, 1) == [200]
-    monkeypatch.setattr(reservation, "_HELD_FOR", 0.0)
+    monkeypatch.setattr(reservation, "HELD_FOR", 0.0)
     assert second.send(receiver, 1) == [200]
     monkeypatch.undo()
     assert third.send(receiver, 1) == [409]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from .bucket import Bucket, ObjectFacts
-from .layout import STATE
+from .layout import STATE, home_of
 
 __all__ = ["Kept", "inventory"]
 
@@ -39,9 +39,10 @@ class Kept:
             self.stored[rest[0]] = (number + 1, size + facts.size)
 
 
-def inventory(bucket: Bucket) -> Iterator[Kept]:
-    """Yield what there is of each key, in the order of the keys."""
-    for key, objects in groupby(bucket.listed(STATE), lambda facts: facts.key[len(STATE) :].partition("/")[0]):
+def inventory(bucket: Bucket, key: str = "") -> Iterator[Kept]:
+    """Yield what there is of each key, in the order of the keys; only of this one if it is given."""
+    listed = bucket.listed(home_of(key) if key else STATE)
+    for key, objects in groupby(listed, lambda facts: facts.key[len(STATE) :].partition("/")[0]):
         if _KEY.fullmatch(key):
             kept = Kept(key)
             for facts in objects:

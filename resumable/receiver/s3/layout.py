@@ -11,6 +11,8 @@
     The record of the published upload that had the key before.
 ``.resumable/open/<tenant>/<key>.<bytes>``
     An empty object for each unfinished upload: listing them is what counts for the limits of a tenant.
+``.resumable/names/<digest>``
+    With ``existing="refuse"`` the key of the upload that a name is reserved for.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ import hashlib
 
 from ..store.names import STATE_DIRECTORY
 
-__all__ = ["OPEN", "PROBE", "STATE", "UPLOAD", "home_of", "open_marker", "open_markers"]
+__all__ = ["NAMES", "OPEN", "PROBE", "STATE", "UPLOAD", "home_of", "open_marker", "open_markers", "reservation"]
 
 STATE = f"{STATE_DIRECTORY}/"
 """The prefix of all objects but the published ones."""
+
+NAMES = f"{STATE}names/"
+"""The prefix of the reservations of names."""
 
 OPEN = f"{STATE}open/"
 """The prefix of the markers of unfinished uploads."""
@@ -47,3 +52,8 @@ def open_markers(tenant: str) -> str:
 def open_marker(tenant: str, key: str, size: int) -> str:
     """Return the key of the marker of an unfinished upload of ``size`` bytes."""
     return f"{open_markers(tenant)}{key}.{size}"
+
+
+def reservation(name: str) -> str:
+    """Return the key of the reservation of a name."""
+    return f"{NAMES}{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from ...errors import OptionError
@@ -29,9 +29,10 @@ from .lease import Records
 from .memory import Memory
 from .policy import ObjectPolicy
 from .probe import probe
-from .publication import free_name, taken
+from .publication import free_name
 from .quotas import OpenUploads
 from .recent import RecentChunks
+from .reservation import reserving
 from .state import UploadState
 from .sweeping import ObjectSweep
 from .tombstone import ObjectTombstone
@@ -165,14 +166,15 @@ class S3Store:
         if not self._prepared:
             self.prepare()
         with self._memory.beginning(key):
-            if self._memory.recall(key) is None:
+            if self._memory.recall(key) is not None:
+                return
+            self._check(record)
+            refuse = self._policy.existing == "refuse"
+            with reserving(self._bucket, record.name, key) if refuse else nullcontext():
                 self._create(key, record)
 
     def _create(self, key: str, record: UploadRecord) -> None:
         plan = PartPlan(record.plan, self._policy.part_size)
-        self._check(record)
-        if self._policy.existing == "refuse" and self._bucket.head(record.name) is not None:
-            raise taken(record.name)
         self._open_uploads.begin(key, record)
         generation, target, upload_id = secrets.token_hex(8), record.name, None
         if plan.count > 1 or record.total_size > self._policy.part_size:

@@ -10,7 +10,7 @@ from ..messages import Refusal
 from ..store.base import Discarded, UploadRecord
 from ..store.tombstone import REPEATED_FOR
 from .inventory import Kept, inventory
-from .layout import OPEN, PROBE, home_of
+from .layout import NAMES, OPEN, PROBE, home_of
 from .lease import Records
 from .memory import Memory
 from .policy import ObjectPolicy
@@ -102,7 +102,7 @@ class ObjectSweep:
             _log.exception("a handler of upload_expired failed")
 
     def _sweep_markers(self) -> None:
-        """Remove the markers of uploads that do not exist, and what the tries at the start of a server have left."""
+        """Remove the markers of uploads that do not exist, old reservations, and what tries of the store have left."""
         now = self._bucket.now()
         gone = [
             facts.key
@@ -111,6 +111,9 @@ class ObjectSweep:
             and now - facts.modified > _ABANDONED_AFTER
         ]
         gone += [facts.key for facts in self._bucket.listed(PROBE) if now - facts.modified > _ABANDONED_AFTER]
+        # Whoever goes on with an upload that began so long ago may find its name taken at the end.
+        longest = max(self._stale_after, _ABANDONED_AFTER)
+        gone += [facts.key for facts in self._bucket.listed(NAMES) if now - facts.modified > longest]
         self._bucket.delete(gone)
 
     def _sweep_parts(self) -> None:

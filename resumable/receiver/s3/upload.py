@@ -20,6 +20,7 @@ from .lease import Lease
 from .memory import Memory, Remembrance
 from .policy import ObjectPolicy
 from .publication import Publication
+from .reservation import release
 from .state import Snapshot, UploadState
 from .tombstone import ObjectTombstone
 
@@ -263,6 +264,8 @@ class ObjectUpload:
         with self._kept():
             state = self._lease.state
             self._remove_record()
+            if self._policy.existing == "refuse":
+                release(self._bucket, state.record.name, self._key)
             if state.upload_id is not None:
                 self._bucket.abort(state.target, state.upload_id)
             self.remove_chunks()

@@ -15,9 +15,9 @@ from .publication import check_free
 from .replacement import name_locked, read_key
 from .safe_files import closing_fd, open_directory
 
-__all__ = ["reserving"]
+__all__ = ["HELD_FOR", "begun_already", "reserving"]
 
-_HELD_FOR = 900.0
+HELD_FOR = 900.0
 """Seconds without a new chunk after which an upload no longer keeps others from its name."""
 
 _GONE = (OSError, ValueError, TypeError)
@@ -33,10 +33,15 @@ def reserving(root: str, name: str, key: str, state_fd: int) -> Iterator[None]:
         check_free(root, name)
         other = read_key(fd)
         if other not in (key, "") and _holds(other, name, state_fd):
-            leaf = name.rpartition("/")[2]
-            raise Refusal(409, f"Another upload named {leaf!r} has begun already: upload this file under another name.")
+            raise begun_already(name)
         yield
         os.pwrite(fd, key.encode(), 0)
+
+
+def begun_already(name: str) -> Refusal:
+    """Return the refusal of an upload whose name is reserved for another one."""
+    leaf = name.rpartition("/")[2]
+    return Refusal(409, f"Another upload named {leaf!r} has begun already: upload this file under another name.")
 
 
 def _holds(key: str, name: str, state_fd: int) -> bool:
@@ -47,6 +52,6 @@ def _holds(key: str, name: str, state_fd: int) -> bool:
             if bitmap is None:
                 return False
             with closing(bitmap):
-                return record.name == name and bitmap.age() < _HELD_FOR
+                return record.name == name and bitmap.age() < HELD_FOR
     except _GONE:
         return False

@@ -10,6 +10,7 @@ from support.object_store import ObjectStore
 from support.sample import Sample
 
 from resumable.receiver import Receiver, Refusal, Request, S3Store, UploadRecord
+from resumable.receiver.s3 import reservation
 
 from .stores import DATA, a_store
 
@@ -92,6 +93,44 @@ def test_what_happens_to_a_name_that_is_taken_is_a_choice(
     assert object_store.objects(bucket) == {"in/sample.bin": DATA if existing == "refuse" else other.data}
     # The one that was replaced by another upload counts as stored.
     assert SAMPLE.test(receiver, 1).status == 200
+
+
+def test_a_free_name_belongs_to_the_upload_that_began_first(object_store: ObjectStore, bucket: str) -> None:
+    receivers = [Receiver(a_store(object_store, bucket, existing="refuse")) for _ in range(2)]
+    first, second, third = (Sample(data=DATA, chunk_size=10_000, identifier=name) for name in ("1", "2", "3"))
+    assert first.send(receivers[0], 1) == [200]
+    assert second.send(receivers[1], 1, 2) == [409, 409]
+    other = Sample(data=DATA, chunk_size=10_000, identifier="other", relative_path="other.bin")
+    assert other.send(receivers[1], 1) == [200]
+    (record,) = [status.record for status in receivers[1].uploads() if status.record.identifier == "1"]
+    assert receivers[0].discard(record)
+    assert second.send(receivers[1], 1) == [200]
+    assert third.send(receivers[0], 1) == [409]
+    assert second.send(receivers[1], 2) == [201]
+    assert third.send(receivers[0], 1) == [409]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+    assert any("/names/" in key for key in keys(object_store, bucket))
+
+
+def test_an_upload_that_nobody_continues_keeps_no_name(
+    object_store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = Receiver(a_store(object_store, bucket, existing="refuse"))
+    first, second = (Sample(data=DATA, chunk_size=10_000, identifier=name) for name in ("first", "second"))
+    assert first.send(receiver, 1) == [200]
+    monkeypatch.setattr(reservation, "HELD_FOR", 0.0)
+    assert second.send(receiver, 1) == [200]
+    monkeypatch.undo()
+    # It lost its name, but not what was stored of it.
+    assert first.send(receiver, 2) == [201]
+    assert second.send(receiver, 2) == [409]
+
+
+def test_an_upload_that_is_refused_keeps_no_name(object_store: ObjectStore, bucket: str) -> None:
+    options = {"existing": "refuse", "max_open_uploads": 0}
+    assert SAMPLE.send(Receiver(a_store(object_store, bucket, **options)), 1) == [429]
+    other = Sample(data=DATA, chunk_size=10_000, identifier="other")
+    assert other.send(Receiver(a_store(object_store, bucket, existing="refuse"))) == [200, 201]
 
 
 @pytest.mark.parametrize("data", [DATA, b"short", b""])
