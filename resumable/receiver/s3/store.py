@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...errors import OptionError
 from ..messages import Refusal
@@ -23,7 +23,7 @@ from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
 from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store
-from .inventory import Kept, inventory
+from .inventory import inventory
 from .layout import UPLOAD, home_of
 from .lease import Records
 from .memory import Memory
@@ -41,6 +41,9 @@ from .upload import ObjectUpload, tombstone
 __all__ = ["PART_SIZE", "S3Store"]
 
 _log = logging.getLogger(__name__)
+
+_Listed: TypeAlias = tuple[float, str, tuple[tuple[str, tuple[int, int]], ...]]
+"""When an upload was touched last, its key, and the number and the bytes of the chunks of each generation."""
 
 PART_SIZE = 5 * 2**20
 """The least size in bytes that object stores take for a part of an object."""
@@ -228,7 +231,9 @@ class S3Store:
 
     def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Lists all objects of the store, but reads only as many records as needed."""
-        newest = sorted(inventory(self._bucket), key=lambda kept: kept.touched, reverse=True)
+        # Of many thousands, only what is needed is remembered.
+        listed = ((kept.touched, kept.key, tuple(kept.stored.items())) for kept in inventory(self._bucket))
+        newest = sorted(listed, reverse=True)
         found: list[UploadStatus] = []
         with ThreadPoolExecutor(_AT_ONCE, "resumable-records") as pool:
             for start in range(0, len(newest), _AT_ONCE):
@@ -239,15 +244,16 @@ class S3Store:
                     break
         return iter(found[:limit])
 
-    def _status(self, kept: Kept) -> UploadStatus | None:
+    def _status(self, listed: _Listed) -> UploadStatus | None:
         """Return how far an upload is, None if it is gone or its record is damaged."""
+        touched, key, stored = listed
         with suppress(ValueError, TypeError):
-            snapshot = self._records.read(f"{home_of(kept.key)}record")
+            snapshot = self._records.read(f"{home_of(key)}record")
             if snapshot is not None:
                 record = self._policy.located(snapshot.state.record)
                 if record.published is not None:
                     return UploadStatus(record, record.total_chunks, record.total_size, snapshot.modified)
-                return UploadStatus(record, *kept.stored.get(snapshot.state.generation, (0, 0)), kept.touched)
+                return UploadStatus(record, *dict(stored).get(snapshot.state.generation, (0, 0)), touched)
         return None
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
