@@ -25,29 +25,6 @@ REST = 1.0
 """The same if no request is under way, so that none can come."""
 
 
-class _FadingMean:
-    """Bytes a second; what is ``fade`` seconds old counts a third."""
-
-    __slots__ = ("_bytes", "_fade", "_seconds")
-
-    def __init__(self, fade: float) -> None:
-        self._fade = fade
-        self._bytes = 0.0
-        self._seconds = 0.0
-
-    def add(self, size: int, seconds: float) -> None:
-        fading = math.exp(-seconds / self._fade)
-        self._bytes = self._bytes * fading + size
-        self._seconds = self._seconds * fading + seconds
-
-    def take_back(self, size: int) -> None:
-        self._bytes = max(self._bytes - size, 0.0)
-
-    @property
-    def rate(self) -> float:
-        return self._bytes / self._seconds if self._seconds > 0 else 0.0
-
-
 class SpeedMeter:
     """Measure bytes a second. The caller gives the time, in seconds.
 
@@ -55,11 +32,23 @@ class SpeedMeter:
     nothing after ten. If no request is under way, it is nothing after one.
     """
 
-    __slots__ = ("_last", "_live", "_moved", "_now", "_recent", "_rested", "_seconds", "_steady")
+    __slots__ = (
+        "_last",
+        "_live",
+        "_moved",
+        "_now",
+        "_recent_bytes",
+        "_recent_seconds",
+        "_rested",
+        "_seconds",
+        "_steady_bytes",
+        "_steady_seconds",
+    )
 
     def __init__(self) -> None:
-        self._recent = _FadingMean(FADE)
-        self._steady = _FadingMean(STEADY_FADE)
+        # There is one for each file, so it holds numbers alone.
+        self._recent_bytes = self._recent_seconds = 0.0
+        self._steady_bytes = self._steady_seconds = 0.0
         self._seconds = 0.0
         self._last: float | None = None
         self._moved = 0.0
@@ -98,26 +87,30 @@ class SpeedMeter:
         seconds = now - self._moved
         self._moved = now
         self._seconds += seconds
-        self._recent.add(size, seconds)
-        self._steady.add(size, seconds)
+        fading = math.exp(-seconds / FADE)
+        self._recent_bytes = self._recent_bytes * fading + size
+        self._recent_seconds = self._recent_seconds * fading + seconds
+        fading = math.exp(-seconds / STEADY_FADE)
+        self._steady_bytes = self._steady_bytes * fading + size
+        self._steady_seconds = self._steady_seconds * fading + seconds
 
     def take_back(self, size: int) -> None:
         """Count so many bytes less, because they moved in vain. The time that they took counts."""
-        self._recent.take_back(size)
-        self._steady.take_back(size)
+        self._recent_bytes = max(self._recent_bytes - size, 0.0)
+        self._steady_bytes = max(self._steady_bytes - size, 0.0)
 
     @property
     def speed(self) -> float:
         """Bytes a second; 0 before anything is known, and if nothing has moved for ten seconds."""
-        if self._last is None:
+        if self._last is None or not self._recent_seconds:
             return 0.0
         if self._rested is not None and self._now - self._rested > (HOLD if self._live else REST):
             return 0.0
         idle = self._last - self._moved
-        return self._recent.rate * min(max((STALL - idle) / (STALL - HOLD), 0.0), 1.0)
+        return self._recent_bytes / self._recent_seconds * min(max((STALL - idle) / (STALL - HOLD), 0.0), 1.0)
 
     def seconds_for(self, size: int) -> float | None:
         """Return how long so many bytes will take, or None if that cannot be told yet, or nothing moves."""
         if self._last is None or self._seconds < ENOUGH or not self.speed:
             return None
-        return max(size / self._steady.rate - (self._last - self._moved), 0.0)
+        return max(size * self._steady_seconds / self._steady_bytes - (self._last - self._moved), 0.0)

@@ -139,7 +139,9 @@ class SharedState:
         """Take in what a call to the core brought about. The caller holds the lock, and carries out what is returned
         once it has released it."""
         self.outbox.extend(effects.notices)
-        self.work.notify_all()
+        if not self.announcing or any(effects[1:]) or self.core.state not in RUNNING:
+            # No request begins for files that are announced before all are, and then there is a notification.
+            self.work.notify_all()
         if self.core.state not in RUNNING or (effects.ended and self.awaited):
             self.waiters.notify_all()
         self.abandoned += [self.registry.entries[key] for key in effects.abandoned]

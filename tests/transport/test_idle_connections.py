@@ -12,6 +12,7 @@ import urllib3
 
 from resumable.transport.base import RequestControl
 from resumable.transport.connections import borrow, give_back
+from resumable.transport.idle_connections import put_widest_first
 from resumable.transport.tcp_info import read_tcp_info
 
 MUCH = 8_000_000
@@ -42,8 +43,24 @@ def test_of_idle_connections_the_one_that_may_have_most_on_its_way_is_lent() -> 
         for order in [(wide, narrow, closed), (closed, narrow, wide), (narrow, closed, wide)]:
             for connection in order:
                 give_back(pool, connection, keep=True)
+            put_widest_first(pool, long_way=0.0)
             assert [borrow(pool, RequestControl(), 10.0) for _ in lent] == [wide, narrow, closed]
             accepted.append(server.accept()[0])
             closed.close()
         for connection in (*accepted, wide, narrow):
+            connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_of_idle_connections_to_a_server_that_is_near_the_one_that_came_back_last_is_lent() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        urllib3.HTTPConnectionPool(*server.getsockname(), maxsize=4) as pool,
+    ):
+        lent = [borrow(pool, RequestControl(), 10.0) for _ in range(3)]
+        for connection in lent:
+            give_back(pool, connection, keep=True)
+        put_widest_first(pool, long_way=10.0)
+        assert [borrow(pool, RequestControl(), 10.0) for _ in lent] == lent[::-1]
+        for connection in lent:
             connection.close()
