@@ -30,12 +30,14 @@ http {{
 FLASK = ("flask==3.1.3", "gunicorn==27.0.1", "python-resumable==0.1.2")
 FLASK_SAMPLE = """
 import os
+import threading
 
 import flask
 from python_resumable.uploader import UploaderFlask
 
 application = flask.Flask(__name__)
 parts, whole = os.environ["UPLOADS"] + "/parts", os.environ["UPLOADS"]
+lock = threading.Lock()  # two requests at once make the same directory, or put the same file together, and one fails
 
 
 @application.get("/")
@@ -46,11 +48,13 @@ def test():
 @application.post("/")
 def upload():
     os.makedirs(parts, exist_ok=True)
-    uploader = UploaderFlask(flask.request.form, whole, parts, flask.request.files["file"])
+    with lock:
+        uploader = UploaderFlask(flask.request.form, whole, parts, flask.request.files["file"])
     uploader.upload_chunk()
-    if uploader.check_status():
-        uploader.assemble_chunks()
-        uploader.cleanup()
+    with lock:
+        if os.path.isdir(uploader.chunk.chunk_path) and uploader.check_status():
+            uploader.assemble_chunks()
+            uploader.cleanup()
     return "stored"
 """
 GUNICORN = (
