@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from .protocol import dialects, identifiers
     from .session import Result, Resumable
     from .signals import Subscription
-    from .simple import upload, upload_async
+    from .simple import upload
+    from .simple_async import upload_async
 
 __all__ = [
     "AuthenticationRefused",
@@ -104,7 +105,7 @@ _HOMES = {
     "Subscription": ".signals",
     "UploadEvent": ".asynchronous",
     "upload": ".simple",
-    "upload_async": ".simple",
+    "upload_async": ".simple_async",
 }
 _MODULES = {
     "dialects": ".protocol.dialects",

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from .dispatch.blocking_calls import in_thread, uninterrupted
 from .dispatch.delivery import running_loop
-from .dispatch.event_loop import in_thread, uninterrupted
 from .errors import BlockedLoop
 from .events import EVENTS
 

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .adapters.callback import OnProgress, follow
-from .dispatch.event_loop import in_thread
+from .dispatch.blocking_calls import in_thread
 from .errors import UploadCancelled, WaitTimeout
 from .session import Result, Resumable
 from .sources.base import expand_home
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .hooks import Plugin
     from .static_types import UploadOptions
 
-__all__ = ["upload", "upload_async"]
+__all__ = ["upload", "upload_in_loop"]
 
 REDRAWN = 0.1
 """Seconds after which a bar moves."""
@@ -64,17 +64,17 @@ def upload(
                 _raise_if_cancelled(cancel)
 
 
-async def upload_async(
+async def upload_in_loop(
     source: Any,
     target: str | Callable[[list[str]], str],
     *,
-    relative_path: str | PurePath | None = None,
-    shard: tuple[int, int] | None = None,
-    progress: bool | Plugin = False,
-    on_progress: OnProgress | None = None,
-    **options: Unpack[UploadOptions],
+    relative_path: str | PurePath | None,
+    shard: tuple[int, int] | None,
+    progress: bool | Plugin,
+    on_progress: OnProgress | None,
+    options: UploadOptions,
 ) -> Result:
-    """Upload as :func:`upload` does, without blocking the asyncio loop. Cancelling the task cancels the upload."""
+    """Upload as :func:`resumable.upload_async` does."""
     async with _make_session(target, options, progress, on_progress) as session:
         await in_thread(partial(_add, session, source, relative_path, shard, None))
         return await session.wait()

@@ -31,7 +31,7 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
     "adder", "asynchronous", "attempts", "background", "core", "dispatch", "emitter", "file", "hooks", "plugins",
-    "progress", "session", "simple", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
+    "progress", "session", "simple", "simple_async", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -57,9 +57,10 @@ BELOW: dict[str, set[str]] = {
     "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
     "background": BASE | {"adder", "core", "dispatch", "sources"},
     "unfinished": {"errors"},
-    "session": BASE | CLIENT - {"session", "simple"} | {"protocol", "signals"},
+    "session": BASE | CLIENT - {"session", "simple", "simple_async"} | {"protocol", "signals"},
     "adapters": BASE | {"core", "units"},
     "simple": BASE | {"adapters", "sources", "hooks", "dispatch", "session", "static_types"},
+    "simple_async": BASE | {"adapters", "hooks", "dispatch", "session", "simple", "static_types"},
     "receiver": BASE | {"protocol", "signals"},
     "testing": BASE | {"protocol", "transport", "receiver"},
     "cli": BASE | CLIENT | {"units", "protocol", "signals", "receiver", "testing", ""},

@@ -546,6 +546,30 @@ def test_an_event_that_is_never_set_changes_nothing(wire: ScriptedServer, make: 
 # -- one call ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
+def test_the_first_upload_imports_the_package_on_a_thread(receiver_url: str) -> None:
+    code = """
+import asyncio, sys, threading
+import resumable
+
+imported = {}
+
+def note(event, arguments):
+    if event == "import":
+        imported.setdefault(arguments[0], threading.get_ident())
+
+sys.addaudithook(note)
+
+async def main():
+    await resumable.upload_async(b"bytes", sys.argv[1], relative_path="bytes.txt")
+
+asyncio.run(main())
+print(imported["resumable.session"] != threading.get_ident())
+"""
+    ran = subprocess.run([sys.executable, "-c", code, receiver_url], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
+
+
 def test_upload_async_takes_what_upload_takes(receiver_url: str, received: Path, make: Make, tmp_path: Path) -> None:
     make("photos/summer/beach.jpg", 1000)
 
