@@ -307,7 +307,8 @@ def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_
     began = time.monotonic()
     with ScriptedServer(otherwise=silent) as server:
         ran = run("doctor", "-y", "--timeout", "0.5", server.url)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50  # without the flag it would be a minute
+        assert len(server.uploads) == 1
     assert ran.code == 5
     assert findings(ran.err)["chunk"].startswith("bad: no usable answer came back: ")
 
@@ -326,7 +327,7 @@ def limited(most: int, serve: Step, *, cut: bool = False) -> Step:
     return step
 
 
-@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("cut", [False, pytest.param(True, marks=pytest.mark.unmeasured)])
 @pytest.mark.parametrize(
     ("most", "rules", "typed", "prescription"),
     [
