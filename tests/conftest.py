@@ -46,6 +46,7 @@ TOGETHER = (
     "tests/interoperability/test_predecessor.py",
     "tests/test_layers.py",
     "tests/test_mounting.py",
+    "tests/test_names.py",
     "tests/test_packaging.py",
     "tests/test_pages.py",
 )

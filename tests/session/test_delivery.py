@@ -98,14 +98,14 @@ def test_posted_notices_come_in_bounded_batches(wire: ScriptedServer, make: Make
     with Resumable(wire.url, chunk_size=1, deliver=post, test_chunks=False) as session:
         count = [0]
         session.on("catch_all", lambda *_: count.__setitem__(0, count[0] + 1))
-        session.add_file(make(size=300))
+        session.add_file(make(size=150))
         session.join(PATIENCE)
         while count[0] == 0 or not post.queue.empty():
             before = count[0]
             post.queue.get(timeout=PATIENCE)()
             sizes.append(count[0] - before)
     assert max(sizes) <= 64
-    assert sum(sizes) > 300
+    assert sum(sizes) > 150
 
 
 @pytest.mark.once
@@ -164,15 +164,15 @@ def test_a_post_that_calls_at_once_is_no_recursion(wire: ScriptedServer, make: M
             session.resume()
             heard.append(chunk.index)
             inside.release()
-            if len(heard) == 200:
+            if len(heard) == 80:
                 all_heard.set()
 
         session.on("chunk_success", handler)
         session.on("file_progress", lambda: session.progress())
-        session.add_file(make(size=200))
+        session.add_file(make(size=80))
         assert all_heard.wait(PATIENCE), overlaps  # the end of the block waits for the transfers alone
     assert not overlaps
-    assert sorted(heard) == list(range(200))
+    assert sorted(heard) == list(range(80))
 
 
 def test_a_handler_that_takes_in_what_was_posted_does_not_spin(wire: ScriptedServer, make: Make) -> None:
@@ -433,7 +433,7 @@ def test_a_handler_that_wants_to_end_the_program_ends_nothing(wire: ScriptedServ
 
 
 def test_join_returns_after_every_handler_has_returned(wire: ScriptedServer, make: Make) -> None:
-    for _ in range(10):
+    for _ in range(5):
         done = []
         with Resumable(wire.url, chunk_size=10) as session:
             nap = threading.Event()
