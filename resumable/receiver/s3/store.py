@@ -167,7 +167,11 @@ class S3Store:
     def create(self, key: str, record: UploadRecord) -> None:
         """See :meth:`Store.create`. Begins the multipart upload if the file needs one."""
         if not self._prepared:
-            self.prepare()
+            try:
+                self.prepare()
+            except StoreFailure as error:
+                _log.error("%s", error.detail)
+                raise
         with self._memory.beginning(key):
             if self._memory.recall(key) is not None:
                 return

@@ -98,6 +98,14 @@ def test_a_missing_bucket_is_said(object_store: ObjectStore) -> None:
     assert "'no-such-bucket'" in detail
 
 
+def test_what_the_first_upload_finds_wrong_is_in_the_log(
+    object_store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver(S3Store("no-such-bucket", client=object_store.client))
+    assert Sample().send(receiver, 1) == [500]
+    assert "create the bucket" in caplog.text
+
+
 def test_an_endpoint_at_which_nobody_listens_is_said(object_store: ObjectStore, silent_port: int) -> None:
     detail = detail_of(S3Store("bucket", endpoint_url=f"http://127.0.0.1:{silent_port}"))
     assert f"127.0.0.1:{silent_port}" in detail

@@ -133,21 +133,24 @@ def test_servers_that_are_killed_while_files_come_lose_nothing(
         killed: list[Future[None]] = []
         next_death = next(doomed)
         seen = 0
+        one_at_a_time = threading.Lock()
 
         def kill(request: StoreRequest) -> None:
             nonlocal next_death, seen
-            seen += PROBE not in request.path
-            if seen >= next_death:
-                next_death = next(doomed, sys.maxsize)
-                number = len(killed) % count
-                replicas.kill(number)
-                killed.append(successor.submit(replicas.replace, number))
+            with one_at_a_time:
+                seen += PROBE not in request.path
+                # Who died before may have no successor yet.
+                if seen >= next_death and all(each.done() for each in killed[-count:][:1]):
+                    next_death = next(doomed, sys.maxsize)
+                    number = len(killed) % count
+                    replicas.kill(number)
+                    killed.append(successor.submit(replicas.replace, number))
 
         object_store.before = kill
         with Resumable(url, chunk_size=3000, retry_for=None, simultaneous_uploads=4) as session:
             for name, data in sources.items():
                 session.add_file(data, relative_path=name)
-            session.join(240)
+            session.join(sized(240, 900))
         for each in killed:
             each.result()
     assert len(killed) == kills
