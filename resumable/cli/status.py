@@ -117,7 +117,7 @@ class Report:
         size = sum(answer.size for answer in self._answers)
         if not files and not self._errors:
             self._console.print(styled(("failed: ", "bold red"), "there is nothing to ask about"), soft_wrap=True)
-        elif not self._quiet:
+        elif files and not self._quiet:
             text = f"{units.count(complete)} of {units.count(files, 'file')} complete"
             self._console.print(
                 styled(f"{text}, {units.size(there)} of {units.size(size)} at the server; nothing was sent"),
