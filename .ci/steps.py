@@ -41,9 +41,11 @@ PROGRAMS = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
     "npm": "npm",
+    "nginx": "nginx",
+    "systemd-analyze": "systemd",
     "Xvfb": "xvfb libegl1 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0",
 }
-"""The programs that tests in a browser and of windows need, and Debian's packages with each and what it needs."""
+"""The programs that tests in a browser, of windows and of pages need, and Debian's packages with each."""
 BROWSER = "browser"
 FEW = 10
 """The most tests that may fail, in all steps together, to be run again."""
