@@ -300,7 +300,8 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             environment={"RESUMABLE_SERVERS": "build/servers"},
         ),
         Step("windows", ["make", "windows", python, "WORKERS=0"], after=["servers of others"]),
-        Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["windows"]),
+        Step("object stores of others", ["make", "stores", python, "WORKERS=0"], after=["windows"]),
+        Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["object stores of others"]),
         tests("the oldest requests", ["oldest"], [python, "WORKERS=0"], few, after=["fuzz"]),
     ]
     return planned
