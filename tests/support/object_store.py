@@ -57,13 +57,14 @@ class ObjectStore:
     """A running store. ``requests`` are those since the last :meth:`forget`.
 
     ``before(request)`` is called with each; it may return a status and a code, which is the answer then; with
-    the status 0 the connection is cut. ``ignored``
-    are header fields that the store does not know.
+    the status 0 the connection is cut. ``after(request)`` is called when what it asks for is done; the answer is lost
+    if that returns True. ``ignored`` are header fields that the store does not know.
     """
 
     url: str = ""
     requests: list[StoreRequest] = field(default_factory=list)
     before: Callable[[StoreRequest], tuple[int, str] | None] | None = None
+    after: Callable[[StoreRequest], bool] | None = None
     ignored: set[str] = field(default_factory=set)
 
     @property
@@ -156,7 +157,10 @@ def running() -> Iterator[ObjectStore]:
         environ["wsgi.input"] = io.BytesIO(body)
         # A real store checks a condition and writes in one step.
         with atomic:
-            return list(application(environ, start_response))
+            answer_body = list(application(environ, start_response))
+        if store.after is not None and store.after(request):
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return answer_body
 
     server = make_server("127.0.0.1", 0, serve, threaded=True, request_handler=Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from .body import StreamedBody
 from .bucket import Bucket
@@ -27,7 +28,7 @@ def probe(bucket: Bucket) -> Abilities:
     """Try all that is needed with a tiny object. Raises :class:`StoreFailure` if the store cannot be used at all."""
     key = f"{PROBE}{secrets.token_hex(8)}"
     lacking: list[str] = []
-    bucket.put(key, b"1", 1, new=True, metadata={UPLOAD: "probe"})
+    _write(bucket, key, b"1", new=True, metadata={UPLOAD: "probe"})
     try:
         found = bucket.head(key)
         if found is None or found.metadata.get(UPLOAD) != "probe":
@@ -37,7 +38,7 @@ def probe(bucket: Bucket) -> Abilities:
         if not _refuses(bucket, key, etag=_OTHER):
             lacking.append("If-Match of PutObject")
         elif (found := bucket.head(key)) is not None:
-            bucket.put(key, b"2", 1, etag=found.etag)
+            _write(bucket, key, b"2", etag=found.etag)
         if [facts.key for facts in bucket.listed(key)] != [key]:
             lacking.append("new objects in ListObjectsV2")
         copies = _copies(bucket, key)
@@ -51,6 +52,16 @@ def probe(bucket: Bucket) -> Abilities:
     finally:
         bucket.delete([key])
     return Abilities(tuple(lacking), copies)
+
+
+def _write(bucket: Bucket, key: str, body: bytes, *, etag: str | None = None, **options: Any) -> None:
+    try:
+        bucket.put(key, body, len(body), etag=etag, **options)
+    except PreconditionFailed:
+        # boto3 repeats a request if the answer was lost, and then it is its own object that is in the way.
+        found = bucket.head(key)
+        if found is None or found.etag == etag:
+            raise
 
 
 def _refuses(bucket: Bucket, key: str, *, new: bool = False, etag: str | None = None) -> bool:

@@ -25,7 +25,7 @@ def running_store() -> Iterator[ObjectStore]:
 def object_store(running_store: ObjectStore) -> Iterator[ObjectStore]:
     running_store.forget()
     yield running_store
-    running_store.before = None
+    running_store.before = running_store.after = None
     running_store.ignored.clear()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 
 import pytest
@@ -75,6 +76,19 @@ def test_while_the_store_refuses_everything_nothing_is_lost(
     assert sample.send(receiver, 2) == [201]
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in caplog.text + answer.body.decode()
+
+
+def test_a_store_that_did_what_was_asked_and_whose_answer_was_lost_can_be_used(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    """boto3 repeats a request, and then finds what it wrote itself."""
+    object_store.forget()
+    number = itertools.count(1)
+    # The second is the first one again, the next two are to be refused, and the sixth is the fifth again.
+    object_store.after = lambda request: request.operation == "PUT" and next(number) in (1, 5)
+    S3Store(bucket, "in", client=connect(object_store.url)).prepare()
+    assert object_store.operations["PUT"] == 6
+    assert object_store.kept(bucket) == []
 
 
 def test_a_bucket_in_another_region_is_said(object_store: ObjectStore, bucket: str) -> None:
