@@ -245,11 +245,11 @@ def test_json_says_how_many_files_were_left_out_if_none_is_sent(run: Run, make: 
 
 def test_nothing_to_send_is_no_success(run: Run, make: Make, server: Server) -> None:
     make("top/a.txt")
-    for flags in (["--exclude", "*"], ["--file-type", "jpg"]):
+    for flags, after in ((["--exclude", "*"], " after --include and --exclude"), (["--file-type", "jpg"], "")):
         for dry in ([], ["--dry-run"]):
             ran = run("upload", *flags, *dry, "top", server.url)
             assert ran.code == 3
-            assert ran.err.endswith("failed: there is nothing to upload\n")
+            assert ran.err.endswith(f"failed: there is nothing to upload{after}\n")
 
 
 def test_an_empty_file_arrives(run: Run, make: Make, server: Server, received: Path) -> None:
