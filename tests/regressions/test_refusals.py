@@ -324,11 +324,12 @@ def test_a_client_that_speaks_tls_is_recognised_at_once(serve: Serve, caplog: py
 
 def test_serve_shows_that_a_client_speaks_tls(root: Path) -> None:
     with served(root) as (process, url):
-        with pytest.raises(requests.exceptions.SSLError):
+        with pytest.raises(requests.exceptions.SSLError) as refused:
             requests.get(url.replace("http://", "https://"), timeout=PATIENCE)
         process.terminate()
         _, shown = process.communicate(timeout=PATIENCE)
-    assert [line for line in shown.splitlines() if line.startswith("warning: ") and "TLS" in line]
+    warnings = [line for line in shown.splitlines() if line.startswith("warning: ")]
+    assert any("TLS" in line for line in warnings), f"after {refused.value} it showed {shown!r}"
 
 
 # ---- In general ------------------------------------------------------------------------------------------------------
