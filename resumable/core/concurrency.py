@@ -6,8 +6,8 @@ is, wait in a queue at the server, or get in each other's way in this process. S
 So the number is found by trying.
 
 The session begins with a few. If the way is long, every round trip until the first answer is worth more: once the first
-bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number, or with what the
-server said. While all of them are busy, time is cut into windows, and each has a rate: the bytes that
+bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. While all of
+them are busy, time is cut into windows, and each has a rate: the bytes that
 have left this machine, and a little for each answer, so that small files count, too. A *trial* changes the number for
 some windows, of which the first does not count, and compares the rates. More uploads stay only if they bring a part of
 what they would if each brought as much as those before: a quarter up to the usual number, half beyond it. Otherwise as
@@ -257,12 +257,9 @@ class ConcurrencyController:
     # -- what comes of it ----------------------------------------------------------------------------------------
 
     def _open(self, rate: float, now: float) -> None:
-        """Go on with the usual number before the first answer, or with what the server said, if the line takes that at
-        this rate."""
-        most = self._ceiling(now)
-        usual = min(USUAL, most)
-        number = min(usual if self._said is None else most, self._in_time(rate))
-        if number > self.slots and number >= usual:
+        """Go on with the usual number before the first answer, if the line takes that at this rate."""
+        number = min(USUAL, self._ceiling(now))
+        if number > self.slots and self._in_time(rate) >= number:
             self._change(number)
             self._opening = False
 

@@ -244,11 +244,10 @@ def test_nothing_is_learnt_while_a_slot_is_idle(bench: Bench) -> None:
 LONG = Flow(round_trip=0.05)
 
 
-def opened(size: int, *departed: int, flow: Flow = LONG, said: int | None = None) -> int:
+def opened(size: int, *departed: int, flow: Flow = LONG, said: int = MOST) -> int:
     """How many there are if so many bytes have left by one round trip after the other, before the first answer."""
     controller = ConcurrencyController(FEW, MOST)
-    if said is not None:
-        controller.limit(said)
+    controller.limit(said)
     controller.busy(size)
     controller.measure(flow, 0.0)
     for total in departed:
@@ -263,13 +262,6 @@ def test_on_a_long_way_the_usual_number_begins_before_the_first_answer() -> None
     assert opened(MIB, 100_000) == USUAL
     assert opened(10 * MIB, 100_000) == FEW
     assert opened(10 * MIB, 100_000, 310_000) == USUAL
-
-
-def test_a_server_that_likes_many_gets_them_before_the_first_answer() -> None:
-    """But no more than arrive in time."""
-    assert opened(MIB, 10_000, 31_000, said=16) == USUAL
-    assert opened(MIB, 35_000, said=16) == 10
-    assert opened(MIB, 100_000, said=16) == 16
 
 
 def test_a_line_that_is_full_or_short_begins_with_a_few() -> None:
