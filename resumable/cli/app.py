@@ -70,7 +70,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _never_begun(typed: Sequence[str], code: int, reason: str) -> int:
     """End the output of ``--json`` with a result, as if the command had begun. Return the code."""
-    if typed[:1] in (["upload"], ["status"], ["watch"]) and "--json" in typed:
+    if "--json" not in typed:
+        return code
+    if typed[0] == "conformance":
+        json_events.JsonEvents().finish({"exit_code": code, "reason": reason})
+    else:
         facts = report.facts(code, stats.RunStats(), (), 0)
         json_events.JsonEvents().finish({**facts, "errors": [reason]})
     return code

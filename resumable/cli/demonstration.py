@@ -75,20 +75,20 @@ def _digest(path: Path) -> str:
 def _upload(url: str, folder: Path, screen: _Screen) -> tuple[int, int]:
     """Upload everything in the folder. Return how many bytes were sent, and how many were there already."""
     with Resumable(url, chunk_size=MIB, throttle_progress_callbacks=0.1, chunk_retry_interval=0.3) as session:
-
-        @session.on("file_added")
-        def added(file: ResumableFile) -> None:
-            chunks = units.count(len(file.chunks), "chunk")
-            screen.say(f"   file_added     {file.relative_path}: {units.size(file.size)}, {chunks}")
+        retried: set[str] = set()
 
         @session.on("file_retry")
         def retry(file: ResumableFile) -> None:
-            screen.say(f"   file_retry     {file.relative_path}: the connection broke, the chunk is sent again")
+            # Several chunks of a file are in transit at once, and each of them may be tried more than once.
+            if file.relative_path not in retried:
+                retried.add(file.relative_path)
+                screen.say(f"   file_retry     {file.relative_path}: the connection broke, its chunks are sent again")
 
         @session.on("file_success")
         def success(file: ResumableFile) -> None:
             there = f", {units.size(file.bytes_skipped)} already there" if file.bytes_skipped else ""
-            screen.say(f"   file_success   {file.relative_path}{there}")
+            chunks = units.count(len(file.chunks), "chunk")
+            screen.say(f"   file_success   {file.relative_path}: {units.size(file.size)}, {chunks}{there}")
 
         @session.on("progress")
         def progress() -> None:
@@ -115,7 +115,7 @@ def demonstrate() -> int:
             with BreakingProxy(server.port, cut_after=20 * MIB) as proxy:
                 sent, _ = _upload(proxy.url, folder, screen)
             took = time.monotonic() - began
-            screen.say(f"   {units.size(sent)} in {took:.1f} s; connections cut on purpose: {proxy.cut}")
+            screen.say(f"   {units.size(sent)} in {took:.1f} s; {units.count(proxy.cut, 'connection')} cut on purpose")
             screen.say("3. Uploading again; the receiver already has everything:")
             again, skipped = _upload(server.url, folder, screen)
             screen.say(f"   {units.size(again)} sent, {units.size(skipped)} already there")

@@ -14,7 +14,7 @@ from .output.stats import chunks_there
 from .params.connection import Connection
 from .params.sources import Found
 
-__all__ = ["Answer", "Inquiry"]
+__all__ = ["Answer", "Inquiry", "NotAnEndpoint"]
 
 _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
 
@@ -29,6 +29,10 @@ class Answer(NamedTuple):
     chunks: int
     chunks_already_there: int
     bytes_confirmed: int
+
+
+class NotAnEndpoint(ServerRefused):
+    """The URL is one of a receiver of this package, but not the one to which it takes uploads."""
 
 
 class Inquiry:
@@ -48,7 +52,8 @@ class Inquiry:
     def ask(self, found: Found) -> Answer:
         """Return what the server has of the file.
 
-        Raises SourceError, FileRejected if the options refuse the file, and UploadError if there is no usable answer.
+        Raises SourceError, FileRejected if the options refuse the file, NotAnEndpoint, and UploadError if there is no
+        usable answer.
         """
         line = _Line(self._transport)
         options = {
@@ -116,14 +121,20 @@ class _Line:
             raise
         self._present = reply.status in (200, 201)
         self._ours = self._ours or SERVER_HEADER.lower() in reply.headers
+        said = summary(reply.text)[:200]
+        answer = f"{reply.status}" + (f" {said!r}" if said else "")
+        if self._ours and reply.status == 404:
+            # Of a chunk that it does not have, it says 204.
+            answer += "; this is not an upload endpoint: check the URL"
+            self._fail(NotAnEndpoint, request, answer, status=404)
+            return reply
         status = parse_file_status(reply.headers.get(FILE_HEADER.lower(), ""))
         self.whole = self.whole or (status is not None and status.whole)
         if not self._present and reply.status not in _ABSENT and reply.status not in (307, 308):
-            said = summary(reply.text)[:200]
             kind: type[UploadError] = AuthenticationRefused if reply.status in (401, 403, 407) else ServerRefused
             if reply.status == 429 or reply.status >= 500:
                 kind = RetriesExhausted
-            self._fail(kind, request, f"{reply.status}" + (f" {said!r}" if said else ""), status=reply.status)
+            self._fail(kind, request, answer, status=reply.status)
         return reply
 
     def _fail(

@@ -19,6 +19,7 @@ from .. import OptionError
 from .interruption import Interrupted, InterruptGuard
 from .output import units
 from .output.exit_codes import ExitCode
+from .output.library_log import file_named
 from .output.log_file import log_file
 from .output.resume_command import program
 from .params import types
@@ -478,6 +479,7 @@ command.params.extend(
         Option(
             "--log-file",
             type=click.Path(dir_okay=False),
+            callback=file_named("without this flag the log goes to the standard error"),
             metavar="FILE",
             section=OUTPUT,
             help="Write the log to FILE, as lines of JSON, instead of the standard error.",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import SourceError
-from .inquiry import Answer, Inquiry
+from .inquiry import Answer, Inquiry, NotAnEndpoint
 from .interruption import InterruptGuard
 from .output import report, units
 from .output.exit_codes import SUMMARY, ExitCode, code_of_all, explain, is_unreachable
@@ -82,7 +82,7 @@ class Report:
                 answer = inquiry.ask(item)
             except Exception as error:
                 self._fail(error)
-                if is_unreachable(error):
+                if is_unreachable(error) or isinstance(error, NotAnEndpoint):
                     break
                 continue
             self._show(item, answer)

@@ -160,6 +160,8 @@ def test_a_server_that_is_not_there_is_no_failed_check(run: Run, silent_port: in
     assert ran.code == 5
     assert "no check was made" in ran.err
     assert ran.events[-1]["exit_code"] == 5
+    (result,) = run("conformance", "nothing", "--json").events
+    assert (result["exit_code"], result["reason"]) == (2, "TARGET must be an http:// or https:// URL; got 'nothing'")
 
 
 def test_a_certificate_that_is_not_trusted_is_no_failed_check(run: Run, work: Path) -> None:

@@ -101,6 +101,9 @@ def test_without_a_terminal_nothing_is_uploaded_and_that_is_a_failure(run: Run, 
     assert "Nothing was uploaded: no terminal to ask on. Pass --yes to send a small test file." in ran.text
     assert advised(ran.err) == []
     assert not list(received.glob(".resumable/*"))
+    wrong = run("doctor", f"{server.url}nothing-here")
+    assert wrong.code == 4
+    assert "this is not an upload endpoint: check the path of the URL" in wrong.text
 
 
 def test_a_question_never_sends_a_chunk(run: Run) -> None:

@@ -86,6 +86,7 @@ def test_a_command_that_is_not_there_is_answered_with_one_that_is(typed: str, me
     ran = run(typed)
     assert ran.code == 2
     assert f"there is no command '{typed}'; {meant}" in ran.text
+    assert [event["event"] for event in run(typed, "--json").events] == ["result"]
 
 
 def test_setup_installs_manual_pages_and_completion(run: Run, tmp_path: Path) -> None:
@@ -259,7 +260,9 @@ def test_the_demo_is_the_one_of_the_examples(run: Run) -> None:
     ran = run("demo")
     assert ran.code == 0, ran.err
     assert "Everything arrived. What to type next:" in ran.out
-    assert "connections cut on purpose: 0" not in ran.out
+    assert re.search(r" [1-9][0-9]* connections? cut on purpose\n", ran.out)
+    retried = re.findall(r"file_retry     (.+): the connection broke, its chunks are sent again\n", ran.out)
+    assert sorted(set(retried)) == sorted(retried) != [], "once for each file"
     assert ran.out.count("   same  ") == 5
     assert "-m resumable upload FILE URL" in ran.out
 

@@ -212,6 +212,7 @@ def test_a_file_that_others_collected_is_not_taken_again_until_it_is_forgotten(
         (["--forget-after", "soon"], "'soon' is not a time"),
         (["--token-env", "NOT_SET"], "--token-env: the environment variable NOT_SET is not set"),
         (["--reserve", "much"], "'much' is not a size"),
+        (["--log-file", "-"], "--log-file: '-' is not the name of a file; without this flag the log goes to"),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(arguments: list[str], text: str, run: Run) -> None:

@@ -89,6 +89,18 @@ def test_an_answer_that_says_nothing_is_a_failure(status: int, code: int, run: R
         assert {request.method for request in server.requests} == {"GET"}
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_wrong_path_of_a_receiver_of_this_package_is_no_endpoint(
+    method: str, run: Run, make: Make, server: Server
+) -> None:
+    make()
+    make("b.bin")
+    ran = run("status", "--json", "--test-method", method, "a.bin", "b.bin", f"{server.url}nothing-here")
+    assert (ran.code, ran.events[-1]["failed"], len(ran.events)) == (4, 1, 1)
+    assert f"{method} {server.url}nothing-here → 404 " in ran.text or method == "HEAD"
+    assert "this is not an upload endpoint: check the URL" in ran.text
+
+
 def test_of_a_server_that_cannot_be_reached_one_file_is_asked(run: Run, make: Make, silent_port: int) -> None:
     make()
     make("b.bin")

@@ -49,12 +49,14 @@ class Question:
             return self._redirected(reply), run
         if (refused := self.refused("test", reply, ours=prober.ours)) is not None:
             return refused, run
-        return self._understood(reply), run
+        return self._understood(reply, ours=prober.ours), run
 
-    def _understood(self, reply: Reply) -> Finding:
+    def _understood(self, reply: Reply, *, ours: bool) -> Finding:
         """Return what an answer of the endpoint itself, or of whatever else is at this path, says."""
         status = reply.status
         text = f"the server was asked for a chunk that it cannot have, and answered {answered(reply)}"
+        if ours and status == 404:
+            return Finding("test", text, "this is not an upload endpoint: check the path of the URL", ExitCode.REFUSED)
         if status in (400, 497) and (there := other_scheme(self._target)):
             return Finding("test", text, f"type: {self._again('doctor', target=there)}", ExitCode.REFUSED)
         if asks_for_password(reply.text):

@@ -13,7 +13,7 @@ from ..params.command import OUTPUT, Option, styled
 from ..params.flags import as_flags
 from .log_file import LogFile
 
-__all__ = ["describe", "library_log", "log_flag", "log_line"]
+__all__ = ["describe", "file_named", "library_log", "log_flag", "log_line"]
 
 
 class _Handler(logging.Handler):
@@ -35,7 +35,7 @@ def log_flag() -> Option:
     return Option(
         "--log-file",
         type=click.Path(dir_okay=False),
-        callback=_named,
+        callback=file_named("-vv shows requests on the terminal"),
         envvar="RESUMABLE_LOG_FILE",
         show_envvar=True,
         section=OUTPUT,
@@ -43,12 +43,15 @@ def log_flag() -> Option:
     )
 
 
-def _named(context: click.Context, flag: click.Parameter, value: str | None) -> str | None:
-    if value in ("", "-"):
-        raise click.BadParameter(
-            f"{value!r} is not the name of a file; -vv shows requests on the terminal", context, flag
-        )
-    return value
+def file_named(instead: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Return a callback that refuses "" and - as the name of a log file, and says what to do ``instead``."""
+
+    def checked(context: click.Context, flag: click.Parameter, value: str | None) -> str | None:
+        if value in ("", "-"):
+            raise click.BadParameter(f"{value!r} is not the name of a file; {instead}", context, flag)
+        return value
+
+    return checked
 
 
 @contextmanager
