@@ -61,6 +61,8 @@ class Step:
     environment: Mapping[str, str] = field(default_factory=dict)
     limit: float = 3000
     """Seconds after which it is ended."""
+    aside: bool = False
+    """Whether it leaves the processors to the others, which take longer."""
     failures: str = ""
     """The file into which pytest writes the tests that failed and what they said, if that is all that went wrong."""
     again: Sequence[str] = ()
@@ -137,7 +139,7 @@ class Run:
                     return
                 print(f"-- begins: {step.name}", flush=True)
                 process = subprocess.Popen(
-                    step.command,
+                    [*(["nice", "-n", "5"] if step.aside else []), *step.command],
                     cwd=ROOT,
                     env={**os.environ, **step.environment},
                     stdin=subprocess.DEVNULL,
@@ -270,11 +272,12 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     made = f"environment, Python {default}"
     tested = f"tests and coverage, Python {default}"
     python = f"PYTHON={found[default]}"
-    planned = [
+    first = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
-        tests(tested, ["erased", "measured"], [python], "--durations=15", after=[made, BROWSER]),
+        tests(tested, ["coverage"], [python], "--durations=15", after=[made, BROWSER]),
     ]
+    beside = []
     # Those that run alone would wait for the end of all others.
     few = "-m 'not once and not alone' --first-and-last"
     differing = " ".join([few, *(f"tests/{name}" for name in DIFFERING)])
@@ -284,12 +287,10 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         # One after another, for each is built in the project's own folder.
         before = [f"environment, Python {others[position - 1]}"] if position else []
         before += [f"tests, Python {others[position - AT_ONCE]}"] if position >= AT_ONCE else []
-        planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
+        beside.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
         # Without workers, which would each load all tests: meanwhile there is enough else to do.
-        planned.append(
-            tests(f"tests, Python {other}", ["test"], [*common, "WORKERS=0"], differing, after=[environment])
-        )
-    planned += [
+        beside.append(tests(f"tests, Python {other}", ["test"], [*common, "WORKERS=0"], differing, after=[environment]))
+    beside += [
         Step("lint and types", ["make", "lint", python], after=[made]),
         Step("documentation", ["make", "docs", python], after=["lint and types"]),
         Step(
@@ -304,13 +305,16 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["object stores of others"]),
         tests("the oldest requests", ["oldest"], [python, "WORKERS=0"], few, after=["fuzz"]),
     ]
-    return planned
+    return first + [replace(step, aside=True) for step in beside]
 
 
 def tests(name: str, targets: Sequence[str], settings: Sequence[str], arguments: str, after: Sequence[str]) -> Step:
     """A step of tests, of which those that fail can be run again."""
     failures = f"build/failed/{re.sub(r'[^0-9A-Za-z]+', '-', name)}.json"
-    again = {"erased": ["measured"], "oldest": ["test", "VENV=.venv-oldest", "EXTRA=oldest"]}.get(targets[0], targets)
+    again = {
+        "coverage": ["measured", "gates"],
+        "oldest": ["test", "VENV=.venv-oldest", "EXTRA=oldest"],
+    }.get(targets[0], targets)
     return Step(
         name,
         ["make", *targets, *settings, f"ARGS={arguments} --failures={failures}"],
@@ -351,8 +355,6 @@ def main() -> int:
     planned = steps(found)
     with tempfile.TemporaryDirectory(prefix="resumable-ci-") as folder:
         ended = run_again(Run(planned, Path(folder)).go(), Path(folder))
-        gates = Step("the gates of coverage", ["make", "gates", f"PYTHON={next(iter(found.values()))}"])
-        ended += Run([gates], Path(folder)).go()
     names = [step.name for step in planned]
     print(f"== summary: {'time':>6}, {'work':>5}")
     for each in sorted(ended, key=lambda each: names.index(each.step.name) if each.step.name in names else len(names)):

@@ -116,7 +116,7 @@ def test_a_step_waits_only_for_steps_that_there_are(ci: ModuleType) -> None:
 
 def test_all_tests_run_on_the_first_python_and_those_that_differ_on_each_other(ci: ModuleType) -> None:
     commands = [step.command for step in ci.steps(FOUND)]
-    (whole,) = (command for command in commands if "measured" in command)
+    (whole,) = (command for command in commands if "coverage" in command)
     assert "PYTHON=python3" in whole
     assert not any("tests/" in argument or "--first-and-last" in argument for argument in whole)
     for version in ("3.10", "3.14t"):
