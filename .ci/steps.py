@@ -278,8 +278,9 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         tests(tested, ["coverage"], [python], "--durations=15", after=[made, BROWSER]),
     ]
     beside = []
-    # Those that run alone would wait for the end of all others.
-    few = "-m 'not once and not alone' --first-and-last"
+    # Tests that run alone would wait for the end of all others. Plain asserts do not say what differs, but need no
+    # time to prepare.
+    few = "-m 'not once and not alone' --first-and-last --assert=plain"
     differing = " ".join([few, *(f"tests/{name}" for name in DIFFERING)])
     for position, other in enumerate(others):
         environment = f"environment, Python {other}"
@@ -302,7 +303,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         ),
         Step("windows", ["make", "windows", python, "WORKERS=0"], after=["servers of others"]),
         Step("object stores of others", ["make", "stores", python, "WORKERS=0"], after=["windows"]),
-        Step("fuzz", ["make", "fuzz", python, "FOR=20"], after=["object stores of others"]),
+        Step("fuzz", ["make", "fuzz", python, "FOR=10"], after=["object stores of others"]),
         tests("the oldest requests", ["oldest"], [python, "WORKERS=0"], few, after=["fuzz"]),
     ]
     return first + [replace(step, aside=True) for step in beside]

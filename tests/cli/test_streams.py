@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.command import ROOT, tree
+from support.program import can_fork, warm
 from support.scripted_server import Request, ScriptedServer, answer
 
 from resumable.receiver import Server
@@ -26,11 +27,18 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSI
 def shell(work: Path) -> Shell:
     """``shell(line)`` runs a line of bash in which ``resumable`` is the command; the exit code is that of the first in
     a pipe."""
+    program = f"{shlex.quote(sys.executable)} -W error -m resumable"
+    forked = work / "forked" / "resumable"
 
     def shell(line: str) -> subprocess.CompletedProcess[str]:
-        program = f"{shlex.quote(sys.executable)} -W error -m resumable"
+        # Only open streams can be handed to a warm process, and it has the limits of its own.
+        if "&-" in line or "ulimit" in line or not can_fork(os.environ):
+            used = program
+        else:
+            warm().write_programs(forked.parent, forked.name)
+            used = shlex.quote(str(forked))
         return subprocess.run(
-            ["bash", "-c", f"{line.replace('resumable', program, 1)}; exit ${{PIPESTATUS[0]}}"],
+            ["bash", "-c", f"{line.replace('resumable', used, 1)}; exit ${{PIPESTATUS[0]}}"],
             cwd=work,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
