@@ -80,7 +80,7 @@ def statuses() -> str:
 
 def checks() -> str:
     """The table of checks."""
-    rows = [("check", "the server", "claim", "what one that fails would need")]
+    rows = [("check", "the server", "claim", "what a server that fails needs")]
     for row in CHECKS:
         rows.append((literal(row.name), row.severity.value, prose(row.sentence), prose(row.needs)))
     return table("20 10 30 40", rows)

@@ -263,7 +263,7 @@ class Options:
         None,
         validators.part(),
         "Send only this part of each file: (2, 8) is the second of eight, which eight machines send at the same time. "
-        "For servers that take chunks in any order: those that say so, or with chunk_order='free' any.",
+        "Only for servers that accept chunks in any order: those that say so, or any with chunk_order='free'.",
     )
     checksum: str | None = _row(
         INTEGRITY,
@@ -271,15 +271,15 @@ class Options:
         None,
         validators.checksum(),
         "Send a hash of each chunk, by this algorithm of hashlib, such as sha256. A receiver of this package refuses a "
-        "chunk that arrives otherwise, and it is sent again.",
+        "chunk that arrives changed, and it is sent again.",
     )
     file_checksum: bool = _row(
         INTEGRITY,
         False,
         None,
         validators.flag(),
-        "Compute the SHA-256 of each file, which is read once more for it, and send it with the last chunk. A receiver "
-        "of this package publishes no other file.",
+        "Compute the SHA-256 of each file by reading it once more, and send it with the last chunk. A receiver of this "
+        "package publishes the file only if it matches.",
     )
     test_chunks: bool = _row(
         RESUMING, True, "testChunks", validators.flag(), "Ask the server which chunks it already has, and skip those."
@@ -289,14 +289,14 @@ class Options:
         False,
         None,
         validators.flag(),
-        "Ask for each chunk before it is sent, as resumable.js does, also if the server lacked several in a row.",
+        "Ask for each chunk before it is sent, as resumable.js does, even if the server lacked several in a row.",
     )
     trust_tests: bool = _row(
         RESUMING,
         False,
         None,
         validators.flag(),
-        "Skip the probe that detects servers which answer 'yes' to every test.",
+        "Skip the probe that detects servers that answer 'yes' to every test.",
     )
     success_statuses: tuple[int, ...] = _row(
         ANSWERS, (200, 201), None, validators.statuses(), "Statuses that mean that the chunk is stored."
@@ -329,7 +329,7 @@ class Options:
         None,
         None,
         validators.hook(),
-        "callable(file) that may return which chunks are stored, as pairs (first, last) of indexes, to leave them out. "
+        "callable(file) that may return which chunks are stored, as pairs (first, last) of indexes; these are skipped. "
         "Called in a worker thread before the first request of a file.",
     )
     generate_unique_identifier: Any = _row(
@@ -432,8 +432,7 @@ class Options:
         None,
         validators.hook(),
         "callable(response) that returns whether an answer with a success status means that the chunk is stored, or "
-        "None "
-        "for the default decision.",
+        "None for the default decision.",
     )
     chunk_exists: Any = _row(
         RESUMING,
@@ -456,7 +455,7 @@ class Options:
         None,
         None,
         validators.hook(),
-        "callable(file) that is called when the upload of a file was given up: cancelled, removed, replaced, or "
+        "callable(file) that is called when the upload of a file is given up: cancelled, removed, replaced, or "
         "dropped by fail_fast. Called once, in a thread, and not for what close() leaves unfinished.",
     )
     limit_rate: int | None = _row(
@@ -467,7 +466,7 @@ class Options:
         "auto",
         None,
         validators.name_or("auto", "bbr", "cubic"),
-        "Congestion control of own connections; auto: bbr if Linux allows it; None: what the system has.",
+        "Congestion control of the connections. auto: bbr if Linux allows it. None: the default of the system.",
     )
     timeout: tuple[float | None, float | None] = _row(
         NETWORK,

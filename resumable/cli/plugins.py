@@ -35,7 +35,9 @@ def command(json: bool) -> int:
     return int(any(facts["error"] for facts in found))
 
 
-command.params.append(Option("--json", is_flag=True, help="Write one object in JSON per plugin."))
+command.params.append(
+    Option("--json", is_flag=True, help="Write each plugin to the standard output as a line of JSON.")
+)
 
 
 def _facts(offer: Offer) -> dict[str, Any]:

@@ -24,12 +24,12 @@ _COMPLETIONS = {
 
 @click.command(
     cls=Command,
-    short_help="Install the manual pages and the completion of the shell.",
+    short_help="Install manual pages and shell completion.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.pass_context
 def command(context: click.Context, /, prefix: str | None) -> int:
-    """Install the manual pages (man resumable) and the completion for bash, zsh and fish, for this user.
+    """Install the manual pages (man resumable) and shell completion for bash, zsh and fish, for this user.
 
     Run it again after an upgrade. The names of the files that it writes are printed.
     """
@@ -69,6 +69,6 @@ command.params.append(
         "--prefix",
         type=click.Path(file_okay=False),
         metavar="DIR",
-        help="Install below this directory, as /usr/local, and not below that of the user.",
+        help="Install below this directory, such as /usr/local, instead of ~/.local.",
     )
 )

@@ -69,7 +69,7 @@ command.params.extend(
             metavar="K/N",
             section=FILES,
             help="Send only part K of N of each file, from 1/N to N/N, so that N machines send one file together. For "
-            "servers that take chunks in any order: those that say so, or with --chunk-order free any.",
+            "servers that accept chunks in any order: those that say so, or any with --chunk-order free.",
         ),
         Option(
             "--name",

@@ -41,17 +41,17 @@ _WITHOUT = ("max_files", "fail_fast")
         "resumable watch --move-to /data/sent --rest 1m /data/inbox lab:",
         "resumable watch --once --mark -C /data/inbox . lab:scans",
     ),
-    short_help="Upload the files of a directory as they come.",
+    short_help="Upload the files of a directory as they arrive.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("words", metavar="DIRECTORY TARGET", nargs=-1, type=click.Path())
 @click.pass_context
 def command(context: click.Context, /, words: tuple[str, ...], **values: Any) -> int:
-    """Upload what is in DIRECTORY to TARGET, and what comes into it, until Ctrl-C.
+    """Upload the files in DIRECTORY to TARGET, and those that arrive later, until Ctrl-C.
 
-    A file is sent once it is at rest: it has not changed for the time of --rest. Names are those of an upload of
-    DIRECTORY. If the server is away, it is tried again until it is back. After a restart nothing is sent twice that the
-    server still has; --move-to or --mark keeps it from being asked again.
+    A file is sent once it has not changed for the time of --rest, under the name that an upload of DIRECTORY gives it.
+    If the server cannot be reached, the command keeps trying until it can. After a restart, what the server still has
+    is not sent again; with --move-to or --mark, the server is not even asked.
     """
     sources, target = split_target(context, words)
     if len(sources) != 1:
@@ -124,7 +124,7 @@ command.params.extend(
             is_flag=True,
             section=FILES,
             brief="Send what is there, and end.",
-            help="End when everything that is there was tried once.",
+            help="End once everything that is there has been tried.",
         ),
         *(flag for flag in connection_flags(_DEFAULTS) if flag.name not in _WITHOUT),
         Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Report only failures."),

@@ -48,21 +48,21 @@ __all__ = ["command"]
 
 @click.command(
     cls=Command,
-    short_help="Check the way to a server, and what it understands.",
+    short_help="Test the connection to a server, and find the flags it needs.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("target", metavar="TARGET", envvar=URL)
 @click.pass_context
 def command(context: click.Context, /, target: str, **values: Any) -> int:
-    """Check the way to TARGET and how the server there speaks the protocol, and say what to type to upload to it.
+    """Test the connection to TARGET and how the server speaks the protocol, and say what to type to upload to it.
 
     It looks at the proxy and .netrc, the name, the connection and TLS, and asks the server for a chunk that it cannot
     have. Then, if you agree, it uploads two small files as an upload would: it interrupts and resumes them, and asks
-    whether the server has what it accepted. If the server refuses them, it tries other ways. The protocol has no way to
-    delete, so the files stay at the server; their names are printed.
+    whether the server has what it accepted. If the server refuses them, it tries other ways. The protocol cannot delete
+    anything, so the files stay at the server; their names are printed.
 
-    With --measure it sends chunks for so long instead, and says how fast that is and what limits it. Only a receiver of
-    this package is measured: it discards them.
+    With --measure it sends chunks for the given time instead, and says how fast that is and what limits it. Only a
+    receiver of this package can be measured: it discards the chunks.
     """
     endpoint = split_endpoint(target)
     try:

@@ -67,7 +67,7 @@ def selection_flags() -> list[click.Option]:
             multiple=True,
             section=FILES,
             brief="Leave out what it matches, as in .gitignore.",
-            help="Leave out what this pattern (as in .gitignore) matches in each SOURCE, also if --include matches it. "
+            help="Leave out what this pattern (as in .gitignore) matches in each SOURCE, even if --include matches it. "
             "May be given several times.",
         ),
         Option(
@@ -90,7 +90,7 @@ def selection_flags() -> list[click.Option]:
             "--null",
             is_flag=True,
             section=FILES,
-            help="Names in --files-from end with a NUL character, as find -print0 writes them, and not with a line.",
+            help="Names in --files-from end with a NUL character, as find -print0 writes them, instead of a new line.",
         ),
         Option(
             "-C",

@@ -121,7 +121,7 @@ def empty_file(target: Target) -> None:
 @check(
     "two-files",
     Severity.MUST,
-    "The chunks of two files may come in turns.",
+    "The chunks of two files may alternate.",
     "Keep what is there of a file under its resumableIdentifier, and not for each client or session.",
     "chunks-in-order",
 )

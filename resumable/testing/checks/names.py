@@ -35,8 +35,8 @@ def letters_in_names(target: Target) -> None:
 @check(
     "signs-in-names",
     Severity.MUST,
-    "A name may have spaces, and signs that mean something in a URL.",
-    "Decode the parameters of a query once, and refuse no name for its signs: + & = # % ; ' are usual in names.",
+    "A name may have spaces, and characters that mean something in a URL.",
+    "Decode the parameters of a query once, and refuse no name for such characters: + & = # % ; ' are common in names.",
 )
 def signs_in_names(target: Target) -> None:
     """Send a file with such a name."""

@@ -24,7 +24,7 @@ def missing_chunk(target: Target) -> None:
     "missing-empty-file",
     Severity.MUST,
     "The chunk of an empty file that was never sent is not there.",
-    "Look for the chunk itself: that as many bytes are there as the file has holds of every empty file.",
+    "Look for the chunk itself, and do not count bytes: an empty file that was never sent has as many as it should.",
     "missing-chunk",
 )
 def missing_empty_file(target: Target) -> None:
@@ -35,7 +35,7 @@ def missing_empty_file(target: Target) -> None:
 @check(
     "status-of-missing",
     Severity.SHOULD,
-    "The answer for a chunk that is not there is no error.",
+    "The answer for a missing chunk is not an error.",
     "Answer with 204, or with 404 if no client is flow.js: browsers show errors on their console, monitors count those "
     "of the server, and flow.js gives up on 404, 500 and some others.",
 )
@@ -66,8 +66,8 @@ def stored_chunk(target: Target) -> None:
 @check(
     "gaps",
     Severity.MUST,
-    "The server knows which chunks are there, also if one between them is missing.",
-    "Remember each chunk by its number: how many there are, or the highest number, says nothing of the others.",
+    "The server knows which chunks are there, even if one between them is missing.",
+    "Remember each chunk by its number: how many there are, and the highest number, say nothing about the others.",
     "stored-chunk",
     "missing-chunk",
 )
@@ -97,8 +97,8 @@ def other_identifier(target: Target) -> None:
 @check(
     "similar-identifiers",
     Severity.SHOULD,
-    "Identifiers that differ in a sign or in the case of a letter only are told apart.",
-    "Use the identifier as it is, or a hash of it: without its signs, a/b and ab are one file.",
+    "Identifiers that differ only in punctuation, or in upper and lower case, are told apart.",
+    "Use the identifier as it is, or a hash of it: without punctuation, a/b and ab are one file.",
     "other-identifier",
 )
 def similar_identifiers(target: Target) -> None:
