@@ -33,8 +33,8 @@ __all__ = ["AsyncFile", "AsyncSession", "EventStream", "UploadEvent"]
 
 
 class UploadEvent(NamedTuple):
-    """One event of a session: its name as ``on()`` takes it, and its arguments. Those that it does not have are None
-    as attributes."""
+    """One event of a session: its name as ``on()`` takes it, and its arguments. The attributes for arguments that
+    it does not have are None."""
 
     name: str
     arguments: tuple[Any, ...] = ()
@@ -175,9 +175,9 @@ class AsyncSession:
     def events(self) -> EventStream:
         """Return the events from now on, for ``async for``. The last one is ``complete`` or ``cancel``.
 
-        Also the end of the session ends the iteration, and that nothing of what was added is left to upload. While a
-        task waits for the next event, nobody else is expected to add files: in an ``async with`` block, too, the run
-        then ends as it does without a block, after ``completion_delay``.
+        The iteration also ends with the session, and when nothing that was added is left to upload. While a task waits
+        for the next event, nobody else is expected to add files: in an ``async with`` block, too, the run then ends as
+        it does without a block, after ``completion_delay``.
         """
         return EventStream(cast("Resumable", self), self._dispatcher)
 

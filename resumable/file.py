@@ -80,7 +80,7 @@ class ResumableFile(AsyncFile, Progress):
 
     @property
     def unique_identifier(self) -> str | None:
-        """The name of the upload at the server (``uniqueIdentifier``); None until a slow one has been made."""
+        """The name of the upload at the server (``uniqueIdentifier``); None while it is still being computed."""
         return self._entry.record.unique_identifier
 
     @property
@@ -169,8 +169,8 @@ class ResumableFile(AsyncFile, Progress):
 
     @property
     def retry_in(self) -> float | None:
-        """Seconds until the next attempt at the file, if there is nothing but to wait for it: attempts failed, or the
-        server wants to be left alone for some time. Otherwise None."""
+        """Seconds until the next attempt at the file if all of it waits for that, because attempts failed or the server
+        asked for a pause. Otherwise None."""
         return self._dispatcher.retry_in(self._entry)
 
     def progress(self, relative: bool = False) -> float:
@@ -215,7 +215,7 @@ class ResumableFile(AsyncFile, Progress):
         self._dispatcher.pause(self._entry, aborted=True)
 
     def cancel(self) -> None:
-        """Remove the file from the session. Fires ``file_cancelled`` unless it had ended.
+        """Remove the file from the session. Fires ``file_cancelled`` unless the file has ended.
 
         With ``cancel_deletes`` a receiver of this package is asked to delete what it has of it, for at most 2 s.
         """
@@ -230,7 +230,7 @@ class ResumableFile(AsyncFile, Progress):
         self._dispatcher.retry(self._entry)
 
     def bootstrap(self) -> None:
-        """Begin the file anew: cut it into chunks again, none of which counts as stored (resumable.js ``bootstrap``).
+        """Start the file over: cut it into chunks again, none of which counts as stored (resumable.js ``bootstrap``).
 
         Raises StateError if the file was removed from the session, or if the session is closed.
         """
@@ -254,8 +254,8 @@ class ResumableFile(AsyncFile, Progress):
         """Wait until the file has succeeded and its handlers have returned.
 
         Raises the error of a failed file, UploadCancelled (also if the session was closed before), WaitTimeout after
-        ``timeout`` seconds, StateError in a handler or hook. Begins no run: without ``auto_upload``, call ``upload()``
-        of the session before.
+        ``timeout`` seconds, StateError in a handler or hook. Starts no run: without ``auto_upload``, call ``upload()``
+        of the session first.
         """
         self.resumable_obj._warn_of_blocking("file.wait()", "await file.wait_async()")
         self._dispatcher.wait(self._entry, timeout)
@@ -280,11 +280,11 @@ class ResumableFile(AsyncFile, Progress):
     def on(self, event: FileEventName | str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
 
     def on(self, event: FileEventName | str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
-        """Call ``handler`` at the event of this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
+        """Call ``handler`` for the event of this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
 
-        A handler that comes late first gets the events that it missed: the chunks that are stored (``chunk_success``),
-        or how the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for an event that does not
-        happen to files or chunks.
+        A handler that is connected late first gets the events that it missed: the chunks that are stored
+        (``chunk_success``), or how the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for an
+        event that does not happen to files or chunks.
         """
         name = file_event(event)
         if handler is None:
@@ -292,7 +292,7 @@ class ResumableFile(AsyncFile, Progress):
         return self.resumable_obj._emitter.listen(self, name, handler, weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
-        """Do not call the handler at the event of this file any more."""
+        """Stop calling the handler for the event of this file."""
         self.resumable_obj.signals.off(file_event(event), handler, sender=self)
 
     @property
@@ -488,7 +488,7 @@ class ResumableChunk:
         return self.file.resumable_obj.signals.on(name, handler, sender=self)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
-        """Do not call ``handler`` for the event of this chunk any more."""
+        """Stop calling ``handler`` for the event of this chunk."""
         self.file.resumable_obj.signals.off(_chunk_event(event), handler, sender=self)
 
     def __eq__(self, other: object) -> bool:

@@ -59,7 +59,7 @@ def takes(hook: Callable[..., Any], name: str) -> bool:
 
 
 class Plugin(Protocol):
-    """The least that a plugin has; hooks are further methods, with the signatures in :mod:`resumable.static_types`."""
+    """What every plugin has; hooks are further methods, with the signatures in :mod:`resumable.static_types`."""
 
     name: str
 

@@ -27,7 +27,7 @@ class Progress:
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes that were handed to the network and not given up. Falls on a retry."""
+        """Bytes handed to the network, without those of failed attempts. Falls on a retry."""
         return self._moved.sent
 
     @property
@@ -41,14 +41,14 @@ class Progress:
 
     @property
     def retry_in(self) -> float | None:
-        """Seconds until the next attempt, if there is nothing but to wait for it: attempts failed, or the server wants
-        to be left alone for some time. Otherwise None."""
+        """Seconds until the next attempt if everything waits for it, because attempts failed or the server asked for a
+        pause. Otherwise None."""
         raise NotImplementedError
 
     @property
     def speed(self) -> float:
-        """Bytes a second, smoothed; what the server had already does not count. If nothing moves it falls after five
-        seconds. It is 0 while paused, and a second after the last request if there is no other."""
+        """Bytes per second, smoothed, without what the server had already. If nothing moves, it falls after five
+        seconds. It is 0 while paused, and from a second after the last request."""
         return self._moved.speed
 
     @property

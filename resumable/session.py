@@ -237,9 +237,9 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         """Add the files below ``root`` that match ``pattern`` and none of ``exclude``.
 
         Their relative paths begin with the name of the directory, as in a browser. ``root`` may be a universal path.
-        ``select(path, is_directory)`` says of what is left, by its path below ``root``, whether a file is taken or a
-        directory looked into. ``links`` are followed, skipped, or an error. One that leads nowhere is left out, and in
-        ``skipped`` as a refused file is. Fires ``before_add`` first, as resumable.js does for a dropped directory.
+        ``select(path, is_directory)`` decides about the rest, by the path below ``root``: whether to take a file, or to
+        look into a directory. ``links`` are followed, skipped, or an error. A broken link is left out, and listed in
+        ``skipped`` like a refused file. Fires ``before_add`` first, as resumable.js does for a dropped directory.
         Raises what :meth:`add_files` raises.
         """
         with self._dispatcher.adding():
@@ -294,9 +294,9 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         not joined. A paused session is waited for until it is resumed. Files that were open when it was closed count as
         cancelled. Afterwards the session can be used for another run.
 
-        With ``deliver="manual"`` the handlers run here meanwhile; with a posted delivery only the transfers are waited
-        for; async handlers are not waited for. Ctrl-C pauses the session and is raised. In an asyncio loop this blocks
-        the loop, of which a :class:`~resumable.errors.BlockedLoop` warns once: see :meth:`wait`.
+        With ``deliver="manual"`` the handlers run here meanwhile; if ``deliver`` is a function, only the transfers are
+        waited for; async handlers are not waited for. Ctrl-C pauses the session and is raised. In an asyncio loop this
+        blocks the loop, and a :class:`~resumable.errors.BlockedLoop` says so once: see :meth:`wait`.
 
         Raises UploadFailed with the error of each failed file, unless ``raise_errors`` is False (an error that was
         raised or returned once is not raised by a later call), WaitTimeout after ``timeout`` seconds, and StateError in
@@ -383,7 +383,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
 
     @property
     def limit_rate(self) -> int | None:
-        """The most bytes per second, None for no limit. It can be set at any time, and raises OptionError.
+        """The maximum of bytes per second; None: no limit. Set it at any time. A wrong value raises OptionError.
 
         Running requests follow a new limit at once; if there was none before, later requests do.
         """
@@ -452,8 +452,8 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
 
     @property
     def retry_in(self) -> float | None:
-        """Seconds until the next attempt at anything, if there is nothing but to wait for it: attempts failed, or the
-        server wants to be left alone for some time. Otherwise None."""
+        """Seconds until the next attempt if everything waits for it, because attempts failed or the server asked for a
+        pause. Otherwise None."""
         return self._dispatcher.retry_in()
 
     def __repr__(self) -> str:
@@ -472,7 +472,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
     def on(self, event: EventName | str, *, weak: bool = False) -> Callable[[Callable[..., Any]], Subscription]: ...
 
     def on(self, event: EventName | str, handler: Callable[..., Any] | None = None, *, weak: bool = False) -> Any:
-        """Call ``handler`` at the event, with resumable.js's arguments; those that it does not take are dropped.
+        """Call ``handler`` for the event, with the arguments of resumable.js; it may take fewer of them.
 
         Returns a subscription with ``off()``; without a handler it is a decorator. Handlers are called one at a time,
         in the order of the events, never on the thread of a worker. Raises UnknownEvent.
@@ -483,7 +483,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         return self.signals.on(event, handler, weak=weak)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
-        """Do not call the handler at the event any more."""
+        """Stop calling the handler for the event."""
         self.signals.off(event, handler)
 
     @property

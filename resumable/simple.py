@@ -48,10 +48,10 @@ def upload(
 
     ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. With
     ``shard=(2, 8)`` only the second of eight shards is uploaded: each file belongs to one of them, by its relative
-    path, so that eight machines share the files without a word to each other. ``progress`` draws a bar, with tqdm or
+    path, so that eight machines share the files without knowing of each other. ``progress`` draws a bar, with tqdm or
     rich if they are installed; it may be one of ``resumable.adapters``. ``on_progress`` is called with each file that
-    moves or has ended. If another thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed if a
-    file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
+    makes progress or ends. If another thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed
+    if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
     """
     session = _make_session(target, options, progress, on_progress)
     session._warn_of_blocking("upload()", "await resumable.upload_async(...)")

@@ -17,7 +17,7 @@ __all__ = ["SessionStats", "Transfer", "TransferStats", "Transfers"]
 
 
 class SessionStats(NamedTuple):
-    """What a session does now: how many chunks may be on their way at once, and how many are, or wait for their
+    """What a session is doing: how many chunks may be on their way at once, and how many are, or wait for their
     retry."""
 
     simultaneous_uploads: int
