@@ -283,8 +283,8 @@ class ResumableFile(AsyncFile, Progress):
         """Call ``handler`` for the event of this file: ``file.on("success", f)`` or ``file.on("file_success", f)``.
 
         A handler that is connected late first gets the events that it missed: the chunks that are stored
-        (``chunk_success``), or how the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for an
-        event that does not happen to files or chunks.
+        (``chunk_success``), or how the file ended. Without a handler it is a decorator. Raises UnknownEvent, also for
+        an event that does not happen to files or chunks.
         """
         name = file_event(event)
         if handler is None:
