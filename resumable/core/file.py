@@ -137,6 +137,52 @@ class ActiveChunk:
 class FileCore:
     """One file. Owned by :class:`SessionCore`, which alone calls it."""
 
+    # There may be a hundred thousand of them.
+    __slots__ = (
+        "aborted",
+        "asked",
+        "asked_about",
+        "asking",
+        "believed",
+        "bytes_done",
+        "bytes_skipped",
+        "confirming",
+        "cursor",
+        "done",
+        "done_ahead",
+        "draining",
+        "epoch",
+        "error",
+        "finished",
+        "key",
+        "known_ranges",
+        "lacked",
+        "length",
+        "listed",
+        "live",
+        "message",
+        "name",
+        "order",
+        "ours",
+        "plan",
+        "prepared",
+        "preparing",
+        "progress",
+        "queue_key",
+        "reason",
+        "released",
+        "response",
+        "result",
+        "settled",
+        "state",
+        "successes_seen",
+        "taken",
+        "turned_away",
+        "untested",
+        "whole",
+        "withheld",
+    )
+
     def __init__(self, key: int, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True, name: str = "") -> None:
         self.key = key
         self.name = name

@@ -21,6 +21,8 @@ __all__ = ["PartCore", "make_file_core"]
 class PartCore(FileCore):
     """One part of a file. Owned by :class:`SessionCore`, which alone calls it."""
 
+    __slots__ = ()
+
     @property
     def partial(self) -> bool:
         """Whether the part has succeeded if its own chunks are stored."""

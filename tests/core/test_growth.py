@@ -23,8 +23,9 @@ ACCEPTED = Outcome(OutcomeKind.ACCEPTED, answered=True)
 def sizes(driver: Driver, file: FileCore) -> int:
     """The size of the largest container that the core holds."""
     core = driver.core
-    holders = [core, file, core._slots, core._ledger, core._ledger.queue, core.effects]
+    holders = [core, core._slots, core._ledger, core._ledger.queue, core.effects]
     values = [value for holder in holders for value in vars(holder).values()]
+    values += [getattr(file, name) for name in FileCore.__slots__]
     return max(len(value) for value in values if type(value) in (dict, list, set, tuple))
 
 
