@@ -133,7 +133,7 @@ class OrderedSignal(blinker.NamedSignal):
 
     def receivers_of(self, senders: Iterable[Any]) -> list[Callable[..., Any]]:
         """Return the receivers for the first sender and for the others, each once; none while the signal is muted."""
-        if self.is_muted:
+        if self.is_muted or not self.receivers:
             return []
         found: dict[Any, Callable[..., Any]] = {}
         with self._lock:
@@ -282,6 +282,11 @@ class Signals:
         self._noted: set[tuple[str, str]] = set()
         self.chunks: weakref.WeakValueDictionary[tuple[int, int], Any] = weakref.WeakValueDictionary()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
+        # Asked for several times with each chunk.
+        self._receivers = {
+            name: [signals[known].receivers for signals in (self._signals, _OF_ALL) for known in (name, "catch_all")]
+            for name in EVENTS
+        }
 
     def __getattr__(self, name: str) -> OrderedSignal:
         signals: dict[str, OrderedSignal] = self.__dict__.get("_signals", {})
@@ -365,10 +370,7 @@ class Signals:
     def has_receivers(self, event: str) -> bool:
         """Return whether any handler listens to the event, or to all, or whether somebody holds a chunk to which it may
         have happened: the handle keeps the server's last answer."""
-        for signals in (self._signals, _OF_ALL):
-            if signals[event].receivers or signals["catch_all"].receivers:
-                return True
-        return event in _OF_CHUNKS and len(self.chunks) > 0
+        return any(self._receivers[event]) or (event in _OF_CHUNKS and len(self.chunks) > 0)
 
     def emit(
         self, event: str, senders: tuple[Any, ...], arguments: tuple[Any, ...], fixed: Callable[[], None] | None = None
@@ -404,7 +406,7 @@ class Signals:
                 result = receiver(sender, **_named(receiver, event, arguments))
             else:
                 result = receiver(sender, *arguments)
-            if inspect.isawaitable(result):
+            if result is not None and inspect.isawaitable(result):
                 self._schedule(event, handler, result)
         except KeyboardInterrupt:
             raise
