@@ -25,8 +25,9 @@ from .store.base import Look, PublishedUpload, QuickStore, Store, UploadRecord
 
 __all__ = ["answer_question"]
 
-_SECONDS = 1.0
-"""After that the rest of the files is left for another question, so that none occupies a thread for long."""
+_SECONDS = 10.0
+"""After that the rest of the files is left for another question, because clients and proxies mostly wait a minute for
+an answer. Only a busy server needs as long, and each cut makes it read the rest of the question once more."""
 
 
 def answer_question(
