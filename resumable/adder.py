@@ -66,17 +66,15 @@ class FileAdder:
         for _, handler in handlers:
             self._signals.check(handler)
         self._refuse_closed()
-        self._restrictions.make_room([source], self._dispatcher.count())
+        self._restrictions.make_room([source], self._dispatcher.count)
         candidate = self._restrictions.examine(
             source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
         )
-        with self._dispatcher.announcing():
-            try:
-                file = self._add(candidate, handlers)
-            except BaseException:
-                candidate.source.close()
-                raise
-            self._announce([file], [])
+        try:
+            file = self._add(candidate, handlers)
+        except BaseException:
+            candidate.source.close()
+            raise
         self._begin([file])
         return file
 
@@ -96,7 +94,7 @@ class FileAdder:
         for reason in left_out:
             skip(reason.source, reason)
         try:
-            self._restrictions.make_room([source for source, _ in batch], self._dispatcher.count())
+            self._restrictions.make_room([source for source, _ in batch], self._dispatcher.count)
         except FileRejected as error:
             for source, path in batch:
                 skip(source, FileRejected(shown(source if path is None else path), error.option, error.reason))
@@ -111,6 +109,7 @@ class FileAdder:
                 while examined:
                     additions = [self._addition(candidate) for candidate in examined[:AT_ONCE]]
                     refusals = self._dispatcher.add(additions, most=self._options.max_files)
+                    self._dispatcher.consider()
                     for candidate, addition, refusal in zip(examined, additions, refusals, strict=False):
                         if refusal is None:
                             added.append(addition.entry.subject)
@@ -122,7 +121,8 @@ class FileAdder:
                         candidate.source.close()
                     del examined[:AT_ONCE]
                 self._dispatcher.skip(reasons)
-                self._announce(added, skipped)
+                for notice in self._announcement(added, skipped):
+                    self._dispatcher.notify(notice)
         finally:
             for candidate in examined:
                 candidate.source.close()
@@ -163,9 +163,9 @@ class FileAdder:
         there = self._dispatcher.find(candidate.record.unique_identifier or "")
         return there is not None and _same(there.source.path, candidate.source.path)
 
-    def _announce(self, added: list[ResumableFile], skipped: list[Any]) -> None:
-        if self._signals.has_receivers("files_added"):
-            self._dispatcher.notify(Notice("files_added", extra=(added, skipped)))
+    def _announcement(self, added: list[ResumableFile], skipped: list[Any]) -> list[Notice]:
+        listened_to = self._signals.has_receivers("files_added")
+        return [Notice("files_added", extra=(added, skipped))] if listened_to else []
 
     def _begin(self, added: list[ResumableFile]) -> None:
         if self._options.auto_upload:
@@ -176,7 +176,9 @@ class FileAdder:
         file: ResumableFile = addition.entry.subject
         subscriptions = [self._signals.on(event, handler, sender=file) for event, handler in handlers]
         try:
-            (refusal,) = self._dispatcher.add([addition], most=self._options.max_files)
+            (refusal,) = self._dispatcher.add(
+                [addition], most=self._options.max_files, announcement=self._announcement([file], [])
+            )
             if refusal is not None:
                 raise refusal
         except BaseException:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit
 
 from ..protocol.acceptance import quoted as in_quotes
@@ -23,6 +24,12 @@ _LOG_IN = re.compile(r"(?:log|sign)[-_]?(?:in|on)\b|/(?:auth|oauth2?|saml2?|sso|
 def origin(url: str) -> str:
     """Return scheme, host and port in one spelling; empty if it is no http:// or https:// URL, nor one like
     http+unix://."""
+    # Every request has a query of its own, and few go elsewhere.
+    return _origin(url.partition("?")[0])
+
+
+@lru_cache(maxsize=64)
+def _origin(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:

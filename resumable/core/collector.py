@@ -43,10 +43,15 @@ class EffectCollector:
             _PROGRESS,
         )
 
+    def added(self, file: FileCore) -> None:
+        """Add that the file was cut and is part of the session."""
+        self._notices.append(Notice("chunking_start", file.key))
+        self.chunked(file)
+        self._notices.append(Notice("file_added", file.key))
+
     def chunked(self, file: FileCore) -> None:
         """Add the events of resumable.js for a file that was cut: as many for a million chunks as for one."""
-        self.add("chunking_progress", file)
-        self.add("chunking_complete", file)
+        self._notices += (Notice("chunking_progress", file.key), Notice("chunking_complete", file.key))
 
     def stop(self, leases: Iterable[int]) -> None:
         """Add leases whose requests must stop."""

@@ -24,6 +24,8 @@ SHORT = 0.1
 def wait_for_others(pace: float, live: Iterable[ActiveChunk], queue: FileQueue, now: float) -> float | None:
     """Return None if a connection that needs ``pace`` seconds for a chunk may take one, or until when it may not,
     because the others, which send the ``live`` chunks, are expected to be sooner. A pace of 0 is not known."""
+    if 0 < pace < SHORT:
+        return None
     others = [record for record in live if record.pace and not record.early and record.state is ChunkState.SENDING]
     pace = pace or max((record.pace for record in others), default=0.0)
     if pace < SHORT:

@@ -51,9 +51,7 @@ class FileLedger:
         self.open += 1
         self.unfinished[file.key] = file.name
         self.queue.add(file)
-        self._effects.add("chunking_start", file)
-        self._effects.chunked(file)
-        self._effects.add("file_added", file)
+        self._effects.added(file)
         return file
 
     def transition(self, file: FileCore, event: FileEvent) -> bool:

@@ -69,7 +69,7 @@ class Reports:
     def _answer(self, file: FileCore, answer: FileAnswer, outcome: Outcome) -> None:
         file.record_proof(Proof.WHOLE if answer.whole else Proof.PARTIAL)
         file.listed = True
-        if outcome.any_order:
+        if outcome.any_order and not answer.whole:
             file.allow_any_order()
         self._ledger.mark(file, [(0, file.plan.count)] if answer.whole else answer.stored)
         if file.complete:

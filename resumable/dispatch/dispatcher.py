@@ -128,10 +128,13 @@ class Dispatcher:
 
     # -- adding --------------------------------------------------------------------------------------------------
 
-    def add(self, additions: Iterable[Addition], *, most: int | None) -> list[FileRejected | None]:
+    def add(
+        self, additions: Iterable[Addition], *, most: int | None, announcement: Iterable[Notice] = ()
+    ) -> list[FileRejected | None]:
         """Add the files, which then wait for their turns, and return why each of them was refused, if it was: there is
         no room, or its identifier is taken. If the session holds ``most`` files at most, and that is one, a file
-        replaces it.
+        replaces it. The ``announcement`` follows the notices of the files, unless none was added. The caller calls
+        :meth:`consider` then.
 
         Raises StateError on a closed session.
         """
@@ -146,9 +149,10 @@ class Dispatcher:
                     refusals.append(None)
                 except FileRejected as refusal:
                     refusals.append(refusal)
-            follow_up = self._shared.apply(joined(effects))
+            if None in refusals:
+                effects += (Effects((notice,)) for notice in announcement)
+            follow_up = self._shared.apply(effects[0] if len(effects) == 1 else joined(effects))
         follow_up.carry_out(hard=True)
-        self.consider()
         return refusals
 
     def _add(self, addition: Addition, most: int | None) -> list[Effects]:
@@ -210,7 +214,9 @@ class Dispatcher:
         if not under_way:
             # If file after file is added to a run nothing changes, and nobody has to be woken.
             self._command(begin)
-        self._start()
+            self._start()
+        else:
+            self._workers.grow()
 
     def skip(self, reasons: Iterable[FileRejected]) -> None:
         """Keep why files were left out, for the result of the run."""

@@ -102,7 +102,8 @@ class LeaseManager:
                     if isinstance(lease, Lease):
                         entries = self._registry.entries
                         transfer = self._transfers.begin(lease, entries[lease.file], now)
-                        transfer.asked = tuple(map(entries.__getitem__, lease.files))
+                        if lease.files:
+                            transfer.asked = tuple(map(entries.__getitem__, lease.files))
                         self._outbox.extend(core.effects.flush().notices)
                         more = not self._waiting and core.may_probe(now)
                         self._wanted = len(self._transfers) + more

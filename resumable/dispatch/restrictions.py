@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -34,15 +34,16 @@ class Restrictions:
         self._options = options
         self._hooks = hooks
 
-    def make_room(self, sources: Sequence[Any], count: int) -> None:
-        """Check that there is room for these sources beside the ``count`` files that are there; max_files=1 makes it
-        later.
+    def make_room(self, sources: Sequence[Any], present: Callable[[], int]) -> None:
+        """Check that there is room for these sources beside the files that are there, as many as ``present()``;
+        max_files=1 makes it later.
 
         Raises FileRejected if there is none, after ``max_files_error_callback`` was called.
         """
         limit = self._options.max_files
         if limit is None or not sources:
             return
+        count = present()
         if len(sources) <= (1 if limit == 1 else limit - count):
             return
         if self._options.max_files_error_callback is not None:
@@ -101,9 +102,10 @@ class Restrictions:
         made = self._options.generate_unique_identifier
         if made is not None and identifiers.is_slow(made):
             return None
-        identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
-        if identifier is not None:
-            return _checked_identifier(identifier)
+        if self._hooks.has("generate_unique_identifier"):
+            identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
+            if identifier is not None:
+                return _checked_identifier(identifier)
         if source.version:
             return identifiers.default(source.size, path, source.version)
         # Only its content tells a source without a time from another one of its name and size.

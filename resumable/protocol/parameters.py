@@ -135,7 +135,7 @@ def for_upload(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any
 
 def well_formed(value: str) -> str:
     """Replace each lone surrogate (a byte of a file name that is not UTF-8) by U+FFFD, as a browser does."""
-    return _SURROGATE.sub("\ufffd", value)
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,8 @@ __all__ = ["LinkedAgain", "Select", "files", "walk"]
 Patterns = set[tuple[str, ...]]
 Select = Callable[[str, bool], bool]
 
+_EVERYTHING = "**/*"
+
 
 class LinkedAgain(SourceError):
     """A link leads to a directory whose files were found already, so they are not found again under its name."""
@@ -29,7 +31,7 @@ class LinkedAgain(SourceError):
 
 def files(
     root: Any,
-    pattern: str = "**/*",
+    pattern: str = _EVERYTHING,
     exclude: str | Iterable[str] = (),
     *,
     select: Select | None = None,
@@ -176,6 +178,8 @@ def _selector(pattern: str, exclude: str | Iterable[str]) -> Select:
     """Return what takes the files that match the pattern and none of the exclusions."""
     patterns = set(_opened([part for part in pattern.split("/") if part not in ("", ".")]))
     excluded = [exclude] if isinstance(exclude, str) else list(exclude)
+    if pattern == _EVERYTHING and not excluded:
+        return lambda path, is_directory: True
 
     @lru_cache(maxsize=64)
     def behind(path: str) -> Patterns:

@@ -12,7 +12,7 @@ import io
 import os
 import stat
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,19 @@ class _PathSource(Source):
         _preadv if hasattr(os, "preadv") else _seek_and_read
     )
 
-    def __init__(self, name: str, path: Any, shown: str, location: str, version: FileVersion) -> None:
+    def __init__(self, name: str, given: Any, shown: str, location: str, version: FileVersion) -> None:
         self.name = name
-        self.path = path
         self.size = version.size
         self.mtime_ns = version.mtime_ns
+        self._given = given
         self._shown = shown
         self._location = location
         self._version = version
+
+    @cached_property
+    def path(self) -> Any:
+        """See :class:`Source`. Few programs want it, and to make one takes as long as to look for the file."""
+        return Path(self._shown) if self._given is None else self._given
 
     def open(self) -> Reader:
         with as_source_errors(self._shown):
@@ -150,7 +155,7 @@ def _path_source(given: Any, name: str | None) -> Source:
             _refuse_unless_empty(shown, location)
         elif not os.access(location, os.R_OK, effective_ids=_EFFECTIVE):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    path = given if is_path_object(given) and shown == typed else Path(shown)
+    path = given if is_path_object(given) and shown == typed else None
     return _PathSource(name or os.path.basename(shown), path, shown, location, FileVersion.of(status))
 
 
