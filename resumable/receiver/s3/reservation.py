@@ -23,12 +23,16 @@ __all__ = ["release", "reserving"]
 _BEGINS_FOR = 30.0
 """Seconds within which an upload has a record after it has reserved its name."""
 
+_ATTEMPTS = 5
+"""How often a reservation is tried that others change at the same moment."""
+
 
 @contextmanager
 def reserving(bucket: Bucket, name: str, key: str) -> Iterator[None]:
     """Reserve a name for the upload with this key, which begins in the block.
 
-    Raises :class:`Refusal` (409) if the name is taken, or reserved for another upload that somebody continues.
+    Raises :class:`Refusal` (409) if the name is taken, or reserved for another upload that somebody continues, and
+    (503) if the reservation changes whenever it is to be made.
     """
     if bucket.head(name) is not None:
         raise taken(name)
@@ -49,7 +53,7 @@ def release(bucket: Bucket, name: str, key: str) -> None:
 
 def _reserve(bucket: Bucket, name: str, key: str) -> None:
     where, text, etag = reservation(name), key.encode(), None
-    while True:
+    for _ in range(_ATTEMPTS):
         try:
             bucket.put(where, text, len(text), new=etag is None, etag=etag)
             return
@@ -64,6 +68,9 @@ def _reserve(bucket: Bucket, name: str, key: str) -> None:
         if _holds(bucket, other, name, facts.modified):
             raise begun_already(name)
         etag = facts.etag
+    leaf = name.rpartition("/")[2]
+    sentence = f"Other uploads named {leaf!r} begin and end at this moment: try again."
+    raise Refusal(503, sentence, ("Retry-After", "1"))
 
 
 def _holds(bucket: Bucket, key: str, name: str, reserved: float) -> bool:

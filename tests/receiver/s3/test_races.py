@@ -98,6 +98,23 @@ def test_a_name_that_is_taken_by_another_program_at_the_last_moment_stays(
     assert not list(object_store.client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
 
 
+def test_a_name_whose_reservation_always_changes_sends_the_client_away_for_a_while(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    def refuse(request: StoreRequest) -> tuple[int, str] | None:
+        reserving = request.method == "PUT" and "/names/" in request.path
+        return (412, "PreconditionFailed") if reserving else None
+
+    receiver = Receiver(a_store(object_store, bucket, existing="refuse"))
+    sample = Sample(data=DATA, chunk_size=10_000)
+    object_store.before = refuse
+    answer = receiver.handle(sample.octet(1))
+    assert (answer.status, dict(answer.headers)["Retry-After"]) == (503, "1")
+    assert b"'sample.bin'" in answer.body
+    object_store.before = None
+    assert sample.send(receiver) == [200, 201]
+
+
 @pytest.mark.parametrize("hashed", [False, True])
 def test_a_server_that_was_taken_for_dead_while_it_finished_sends_the_client_to_the_other(
     object_store: ObjectStore, bucket: str, hashed: bool
