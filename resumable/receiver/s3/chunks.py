@@ -169,9 +169,9 @@ class Chunks:
         if self._recent is not None:
             self._recent.drop(map(self.key, range(start, stop)))
 
-    def delete(self, indexes: Iterator[int] | None = None) -> None:
-        """Delete the objects of these chunks, or of all."""
-        self._bucket.delete([self.key(index) for index in indexes or range(self._plan.count)])
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of the objects of all chunks."""
+        return map(self.key, range(self._plan.count))
 
 
 def differing(index: int) -> Refusal:

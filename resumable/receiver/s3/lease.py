@@ -77,6 +77,8 @@ class Lease:
         self._stale = stale
         self._lock = threading.Lock()
         self._ended: threading.Event | None = None
+        self.replaced = ""
+        """The ETag of the record over which this request wrote that it has the right."""
 
     @property
     def state(self) -> UploadState:
@@ -104,7 +106,12 @@ class Lease:
         """
         if self.held:
             return True
-        if not self.update(lambda state: None if needless(state) else _held_by(state, self._holder)):
+
+        def held(state: UploadState) -> UploadState | None:
+            self.replaced = self.snapshot.etag
+            return None if needless(state) else _held_by(state, self._holder)
+
+        if not self.update(held):
             return False
         self._ended = threading.Event()
         threading.Thread(target=self._renew, args=(self._ended,), name="resumable-lease", daemon=True).start()

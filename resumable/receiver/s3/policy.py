@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..store.base import UploadRecord
+from .background import Background
 from .bucket import Bucket
 from .quotas import OpenUploads
 from .recent import RecentChunks
@@ -25,6 +26,7 @@ class ObjectPolicy:
     part_size: int
     open_uploads: OpenUploads
     recent: RecentChunks
+    background: Background
 
     def located(self, record: UploadRecord) -> UploadRecord:
         """Return the record with the URL of its object (``s3://…``), if that is published."""

@@ -27,6 +27,8 @@ class RecentChunks:
     def reserve(self, size: int) -> bool:
         """Make room for so many bytes. Return False if the chunks that arrive take it all."""
         with self._lock:
+            if size > self._limit:
+                return False
             while self._kept and self._size + size > self._limit:
                 self._forget(next(iter(self._kept)))
             if self._size + size > self._limit:

@@ -19,6 +19,7 @@ from ...errors import OptionError
 from ..messages import Refusal
 from ..store.base import UploadRecord, UploadStatus
 from ..store.files import MOST_OPEN_UPLOADS
+from .background import Background
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
@@ -119,6 +120,7 @@ class S3Store:
             part_size,
             self._open_uploads,
             RecentChunks(),
+            Background(),
         )
 
     def prepare(self) -> None:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ class ObjectUpload:
         self._home = home_of(key)
         self.record = policy.located(snapshot.state.record)
         self._plan = PartPlan(self.record.plan, policy.part_size)
-        recent = policy.recent if self._plan.width > 1 else None
+        again = self._plan.width > 1 or not self._bucket.copies
+        recent = policy.recent if again else None
         self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan, recent)
         self._lease = Lease(
             self._bucket,
@@ -128,14 +130,14 @@ class ObjectUpload:
         try:
             self._listed()
         except Discarded:
-            self._chunks.delete(iter([index]))
+            self._bucket.delete([self._chunks.key(index)])
             if self._recalled:
                 # Another upload may have begun, of which nothing was known here.
                 raise Refusal(503, "The upload was removed: try again.", ("Retry-After", "1")) from None
             raise
         if self._over():
             # It was published while this chunk came, and the objects of its chunks are gone.
-            self._chunks.delete(iter([index]))
+            self._bucket.delete([self._chunks.key(index)])
             if not self._past().has_chunk(index, bytes.fromhex(digest)):
                 raise differing(index)
             return False
@@ -150,7 +152,7 @@ class ObjectUpload:
         return same
 
     def _note(self, index: int, digest: str) -> None:
-        """Note that a chunk is stored. Make the part that it completes, so that less is left to do at the end."""
+        """Note that a chunk is stored. Begin to make the part that it completes, so that less is left at the end."""
         part = self._plan.part_of(index)
         range_of_part = self._plan.chunks(part)
         start, end = self._plan.plan.span(index)
@@ -161,9 +163,8 @@ class ObjectUpload:
                 whole = chunks.has(*range_of_part)
         state = self._lease.state
         if whole and state.upload_id is not None:
-            # If that fails, it is done at the end.
-            with suppress(Refusal, Missing):
-                Parts(self._bucket, self._chunks, self._plan, state.target, state.upload_id).make(part)
+            parts = Parts(self._bucket, self._chunks, self._plan, state.target, state.upload_id)
+            self._policy.background.run(state.upload_id, partial(parts.make, part))
 
     def _repeat(self, index: int, pieces: Iterator[bytes]) -> bool:
         if self._past().repeats(self.record, index, pieces) is not None:
@@ -190,8 +191,14 @@ class ObjectUpload:
         if not self._lease.acquire(lambda state: state.record.published is not None):
             return None
         with self._kept():
-            listed = self._chunks.listed()
             state = self._lease.state
+            if state.upload_id is not None:
+                # Otherwise a part could be made twice.
+                self._policy.background.wait(state.upload_id, self._policy.patience)
+            listed = self._list
+            if listed is None or listed.record_etag != self._lease.replaced:
+                # Otherwise nobody can have removed a chunk since this request asked.
+                listed = self._chunks.listed()
             mark, existing = f"{self._key}-{state.generation}", self._policy.existing
             publication = Publication(self._bucket, self._chunks, self._plan, mark, existing, self._lease.write)
             try:
@@ -273,8 +280,8 @@ class ObjectUpload:
     def remove_chunks(self) -> None:
         """Remove the objects of the chunks; the upload no longer counts as unfinished."""
         # In this order: if there are no chunks left, there is no marker either.
-        self._bucket.delete([open_marker(self.record.tenant, self._key, self.record.total_size)])
-        self._chunks.delete()
+        marker = open_marker(self.record.tenant, self._key, self.record.total_size)
+        self._bucket.delete([marker, *self._chunks.keys()])
 
     def _remove_record(self) -> None:
         """Remove the record, so that the next request with the key begins a new upload."""

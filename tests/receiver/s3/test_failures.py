@@ -179,7 +179,9 @@ def test_a_store_that_copies_nothing_gets_the_bytes_again(object_store: ObjectSt
     object_store.ignored.add("x-amz-copy-source")
     store = S3Store(bucket, "in", client=object_store.client, part_size=2048)
     sample = Sample(data=DATA, chunk_size=4096)
+    object_store.forget()
     assert sample.send(Receiver(store)) == [200, 200, 200, 201]
+    assert not [each for each in object_store.requests if each.method == "GET" and "/c/" in each.path]
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
 
 
