@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .body import StreamedBody
+
 __all__ = ["connect"]
 
 _CONNECTIONS = 64
@@ -13,8 +15,7 @@ def connect(endpoint_url: str | None = None, *, patience: float = 60.0, attempts
     """Return a client of boto3 with the credentials and the region of the environment.
 
     ``patience`` is how many seconds an answer may take, ``attempts`` how often a request is sent. Raises
-    ModuleNotFoundError if boto3 is missing, ValueError if
-    the endpoint is no URL.
+    ModuleNotFoundError if boto3 is missing, ValueError if the endpoint is no URL.
     """
     try:
         import boto3  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -34,4 +35,13 @@ def connect(endpoint_url: str | None = None, *, patience: float = 60.0, attempts
         response_checksum_validation="when_required",
         s3={"payload_signing_enabled": False},
     )
-    return boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+    client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+    client.meta.events.register("before-call.s3", _send_at_once)
+    return client
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Wait for no permission to send a small body. For a large one that is worth it: if the store refuses it, it says
+    why before it closes the connection."""
+    if not isinstance(params["body"], StreamedBody):
+        params["headers"].pop("Expect", None)

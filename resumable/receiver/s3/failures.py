@@ -34,7 +34,16 @@ _BARE = {
     "403": "AccessDenied",
 }
 """What the status of an answer without a body, as to HEAD, stands for."""
-_BUSY = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
+# A part that another server has just made again has another ETag in some stores, until the parts are listed again.
+_BUSY = {
+    "InternalError",
+    "InvalidPart",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+}
 _CONDITIONAL = {"412", "409", "ConditionalRequestConflict", "PreconditionFailed"}
 _MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 _SETTINGS = ("Config", "Profile", "Region")

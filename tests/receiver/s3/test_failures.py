@@ -32,6 +32,7 @@ ANSWERS = [
     (400, "EntityTooLarge", 413, "EntityTooLarge"),
     (507, "InsufficientStorage", 507, "free some space"),
     (503, "SlowDown", 503, "SlowDown"),
+    (400, "InvalidPart", 503, "InvalidPart"),
     (500, "InternalError", 503, "InternalError"),
 ]
 

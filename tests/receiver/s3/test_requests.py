@@ -10,6 +10,8 @@ from support.sizes import sized
 
 from resumable import Resumable
 from resumable.receiver import Receiver, Server
+from resumable.receiver.s3.body import StreamedBody
+from resumable.receiver.s3.connection import connect
 
 from .stores import DATA, PART_SIZE, a_store
 
@@ -41,3 +43,12 @@ def test_a_chunk_costs_few_requests(
     assert asked["GET"] <= (chunks + 20 if chunk_size == PART_SIZE else 2 * chunks // 3)
     each = sum(asked.values()) / chunks
     record_property("requests", f"{each:.2f} for each of {chunks} chunks of {chunk_size}: {dict(asked)}")
+
+
+def test_only_the_body_of_a_chunk_waits_for_permission(object_store: ObjectStore, bucket: str) -> None:
+    client = connect(object_store.url)
+    waited: list[bool] = []
+    client.meta.events.register("before-send.s3", lambda request, **_: waited.append("Expect" in request.headers))
+    for body in (b"a", StreamedBody(iter([b"a"]))):
+        client.put_object(Bucket=bucket, Key="a", Body=body, ContentLength=1)
+    assert waited == [False, True]
