@@ -144,6 +144,15 @@ class S3Store:
             )
         self._prepared = True
 
+    def _ensure_prepared(self) -> None:
+        """Prepare, unless that is done. Raises :class:`StoreFailure`, which is logged."""
+        if not self._prepared:
+            try:
+                self.prepare()
+            except StoreFailure as error:
+                _log.error("%s", error.detail)
+                raise
+
     def _connect(self) -> Any:
         return self._client or connect(self._endpoint_url)
 
@@ -164,16 +173,14 @@ class S3Store:
             return None
         if snapshot is None:
             return None
+        if snapshot.state.upload_id is not None:
+            # Another process began it, and only this one is new.
+            self._ensure_prepared()
         return ObjectUpload(self._policy, self._memory, key, self._memory.learn(key, snapshot))
 
     def create(self, key: str, record: UploadRecord) -> None:
         """See :meth:`Store.create`. Begins the multipart upload if the file needs one."""
-        if not self._prepared:
-            try:
-                self.prepare()
-            except StoreFailure as error:
-                _log.error("%s", error.detail)
-                raise
+        self._ensure_prepared()
         with self._memory.beginning(key):
             if self._memory.recall(key) is not None:
                 return
