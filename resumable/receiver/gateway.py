@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -31,7 +32,7 @@ _access_log = logging.getLogger("resumable.receiver.access")
 _LENGTH = re.compile("[0-9]{1,19}")
 _MOST_TO_DRAIN = 8 * 1024 * 1024
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_WITH_BODY = {"Content-Type": "text/plain; charset=utf-8"}
+_WITH_BODY = {"Content-Type": "text/plain; charset=utf-8", **_ALWAYS}
 
 
 class Gateway:
@@ -153,15 +154,18 @@ class _Body:
 def complete_headers(response: Response) -> list[tuple[str, str]]:
     """Return the headers of the answer, with those that every answer has."""
     headers = list(response.headers)
-    bodiless = response.status == 204
-    if not bodiless:
-        headers.append(("Content-Length", str(len(response.body))))
     said = {name.lower() for name, _ in headers}
-    also = _ALWAYS if bodiless else {**_WITH_BODY, **_ALWAYS}
-    headers += [(name, value) for name, value in also.items() if name.lower() not in said]
+    if response.status != 204:
+        headers.append(("Content-Length", str(len(response.body))))
+    headers += [
+        (name, value)
+        for name, value in (_ALWAYS if response.status == 204 else _WITH_BODY).items()
+        if name.lower() not in said
+    ]
     return headers
 
 
+@lru_cache(maxsize=64)
 def phrase(status: int) -> str:
     """Return the words that go with a status."""
     try:

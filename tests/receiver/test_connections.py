@@ -22,6 +22,7 @@ from resumable.receiver import (
     FileStore,
     Limits,
     Receiver,
+    Request,
     Server,
 )
 
@@ -402,6 +403,25 @@ def test_requests_may_come_before_the_answers_went(server: Server) -> None:
     with connected(server, b"".join(requests)) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert statuses(all_answers(connection)) == [204, 200] * 9 + [204, 201]
+
+
+def test_an_application_sees_the_same_whether_a_head_is_plain_or_not(root: Path) -> None:
+    seen = []
+
+    def tenant(request: Request) -> str:
+        seen.append((dict(request.environ), request.headers, request.query))
+        return ""
+
+    fields = ("Host: localhost", "content-type:text/plain", "X-Some: a  b ", "Empty:", "Content-Length: 0")
+    with serving(root, Receiver(root, tenant=tenant)) as server, connected(server) as connection:
+        # A path with an escape is left to the parser that takes anything.
+        for path in ("/uploads", "/%75ploads"):
+            connection.sendall("\r\n".join((f"GET {path}?a=b%20c&d HTTP/1.1", *fields, "", "")).encode())
+            assert statuses(one_answer(connection)) == [200]
+    (plain, *more), (other, *again) = seen
+    assert (plain.pop("REQUEST_URI"), other.pop("REQUEST_URI")) == ("/uploads?a=b%20c&d", "/%75ploads?a=b%20c&d")
+    assert plain.pop("wsgi.input") is not other.pop("wsgi.input")
+    assert (plain, more) == (other, again)
 
 
 def test_a_request_may_come_byte_by_byte(server: Server) -> None:

@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -27,6 +28,7 @@ except ImportError as error:
 from ...protocol.headers import SERVER_HEADER, WIRE_VERSION
 from .connection import Connection, HeadTooLong, RequestBody, TLSAttempt
 from .exposition import MetricsApplication
+from .head import read_plain_head
 from .tls import PlainAttempt
 from .wsgi import Application
 
@@ -86,6 +88,23 @@ class Handler:
         self.wfile = self
         self._environment = environment
         self._idle = idle
+        self._variables = {
+            "ACTUAL_SERVER_PROTOCOL": environment.protocol,
+            "REMOTE_ADDR": self.remote_addr or "",
+            "REMOTE_PORT": str(self.remote_port or ""),
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": environment.server_name,
+            "SERVER_PORT": str(environment.bind_addr[1]),
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "SERVER_SOFTWARE": environment.software,
+            "wsgi.errors": sys.stderr,
+            "wsgi.input_terminated": False,
+            "wsgi.multiprocess": False,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.url_scheme": "https" if connection.secure else "http",
+            "wsgi.version": (1, 0),
+        }
 
     def write(self, data: bytes) -> None:
         """Keep what cheroot wants to send for the next flush."""
@@ -95,31 +114,48 @@ class Handler:
         """Answer all requests, and give the client time to read the last answer. Raises OSError if it leaves."""
         patience = self.connection.limits.header_timeout
         while self._idle(True):
-            request = _Request(self._environment, self)
             try:
                 head = self.connection.read_head(patience)
             except TimeoutError:
                 seconds = self.connection.limits.header_timeout
-                request.refuse(408, f"The header of the request did not arrive within {seconds:g} seconds: try again.")
+                self.refuse(408, f"The header of the request did not arrive within {seconds:g} seconds: try again.")
+                kept = False
             except HeadTooLong:
                 size = self.connection.limits.header_size
-                request.refuse(431, f"The header of the request has more than {size} bytes: send a shorter one.")
+                self.refuse(431, f"The header of the request has more than {size} bytes: send a shorter one.")
+                kept = False
             except TLSAttempt:
                 _log.warning("%s tried to connect with TLS; this port speaks HTTP only: use http://", self.remote_addr)
-                request.refuse(400, "This port does not speak TLS: use an http:// URL instead of https://.")
+                self.refuse(400, "This port does not speak TLS: use an http:// URL instead of https://.")
+                kept = False
             except PlainAttempt:
                 _log.warning("%s connected without TLS; this port speaks HTTPS only: use https://", self.remote_addr)
-                request.refuse(400, "This port speaks TLS only: use an https:// URL instead of http://.")
+                self.refuse(400, "This port speaks TLS only: use an https:// URL instead of http://.")
+                kept = False
             else:
                 if not head or not self._idle(False):
                     return
-                self.rfile = io.BytesIO(head)
-                request.answer()
+                kept = self._answer(head)
             self.connection.flush()
-            if request.close_connection:
+            if not kept:
                 self.connection.linger()
                 return
             patience = self.connection.limits.idle_timeout
+
+    def refuse(self, status: int, sentence: str) -> None:
+        """Answer without the application. The connection has to be closed after that."""
+        self.write(_refusal(status, sentence))
+
+    def _answer(self, head: bytes) -> bool:
+        """Answer the request with this head. Return whether the connection is kept."""
+        plain = read_plain_head(head, self.connection.limits.header_count)
+        if plain is not None:
+            body = RequestBody(self.connection, plain.length, expected=False)
+            return _Exchange(self, self._environment, body).respond(self._variables | plain.variables)
+        self.rfile = io.BytesIO(head)
+        request = _Request(self._environment, self)
+        request.answer()
+        return not request.close_connection
 
 
 def answer_busy(connection: Connection) -> None:
@@ -129,30 +165,48 @@ def answer_busy(connection: Connection) -> None:
     connection.linger()
 
 
-class _Gateway(Gateway_10):
-    def __init__(self, request: _Request) -> None:
-        super().__init__(request)
-        self.env["wsgi.input"] = request.body
+class _Exchange:
+    """A request that the application answers. ``close`` says that the connection ends with it, and ``old`` that it is
+    one of HTTP/1.0."""
+
+    def __init__(
+        self, handler: Handler, environment: Environment, body: RequestBody, *, close: bool = False, old: bool = False
+    ) -> None:
+        self._handler = handler
+        self._environment = environment
+        self._body = body
+        self._close = close
+        self._old = old
         self._head = b""
 
-    def respond(self) -> None:
-        """Send the answer of the application, which has a Content-Length unless it has no body, in one piece."""
-        body = b"".join(self.req.server.wsgi_app(self.env, self.start_response))
-        self.req.sent_headers = True
-        self.req.conn.write(self._head + body)
+    def respond(self, variables: dict[str, Any]) -> bool:
+        """Send the answer of the application, which has a Content-Length unless it has no body, in one piece.
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        Return whether the connection is kept.
+        """
+        variables["wsgi.input"] = self._body
+        try:
+            answer = b"".join(self._environment.wsgi_app(variables, self._start_response))
+        except Exception as error:
+            number = secrets.token_hex(4)
+            _log.exception("request %s failed: %s: %s", number, type(error).__name__, error)
+            self._handler.refuse(500, f"The server failed: see request {number} in its log.")
+            return False
+        self._handler.write(self._head + answer)
+        return not self._close
+
+    def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
         """Make the head of the answer."""
-        request = self.req
+        environment = self._environment
         # The rest of a body, or a body without a length, must never be read as the next request.
-        if request.body.left or status.startswith(("411", "413")) or not request.server.can_add_keepalive_connection:
-            request.close_connection = True
+        if self._body.left or status.startswith(("411", "413")) or not environment.can_add_keepalive_connection:
+            self._close = True
         lines = [f"HTTP/1.1 {status}", *map(": ".join, headers)]
-        if request.close_connection:
+        if self._close:
             lines.append("Connection: close")
-        elif request.response_protocol == "HTTP/1.0":
-            lines += ["Connection: Keep-Alive", f"Keep-Alive: timeout={request.server.timeout}"]
-        lines += [f"Date: {_date(int(time.time()))}", f"Server: {request.server.server_name}\r\n\r\n"]
+        elif self._old:
+            lines += ["Connection: Keep-Alive", f"Keep-Alive: timeout={environment.timeout}"]
+        lines += [f"Date: {_date(int(time.time()))}", f"Server: {environment.server_name}\r\n\r\n"]
         self._head = "\r\n".join(lines).encode("latin-1")
 
 
@@ -207,16 +261,11 @@ class _Request(HTTPRequest):
             self.parse_request()
         except ValueError:
             self.simple_response("400 Bad Request", "The URL of the request is malformed.")
-        if not self.ready:
-            return
-        try:
-            _Gateway(self).respond()
-        except Exception as error:
-            number = secrets.token_hex(4)
-            _log.exception("request %s failed: %s: %s", number, type(error).__name__, error)
-            self.close_connection = True
-            if not self.sent_headers:
-                self.refuse(500, f"The server failed: see request {number} in its log.")
+        if self.ready:
+            exchange = _Exchange(
+                self.conn, self.server, self.body, close=self.close_connection, old=self.response_protocol == "HTTP/1.0"
+            )
+            self.close_connection = not exchange.respond(Gateway_10(self).env)
 
     def read_request_headers(self) -> bool:
         """Read the header fields. Return whether the request may go on to the application."""
@@ -237,7 +286,7 @@ class _Request(HTTPRequest):
 
     def refuse(self, status: int, sentence: str) -> None:
         """Answer without the application, and close the connection."""
-        self.conn.write(_refusal(status, sentence))
+        self.conn.refuse(status, sentence)
         self.close_connection = True
 
     def simple_response(self, status: str, msg: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..app import Receiver
@@ -44,6 +45,12 @@ class Application:
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    headers = {name: value for variable, value in environ.items() if (name := _header_name(variable))}
     headers["content-type"] = environ.get("CONTENT_TYPE", "")
     return headers
+
+
+@lru_cache(maxsize=128)
+def _header_name(variable: str) -> str:
+    """Return the header that a variable has the value of; an empty string for other variables."""
+    return variable[5:].replace("_", "-").lower() if variable.startswith("HTTP_") else ""
