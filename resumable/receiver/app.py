@@ -34,7 +34,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -303,8 +303,10 @@ class Receiver:
             # A browser asks first, and does not send the upload of a page that may not upload here.
             method = request.headers.get("access-control-request-method", method)
         if method in _UPLOADS:
-            signal = self.signals.upload_refused
-            self.signals.emit(signal, status=status, sentence=text, record=exchange.record)
+            signal, record = self.signals.upload_refused, exchange.record
+            if record is not None:
+                record = replace(record, metadata=dict(record.metadata))
+            self.signals.emit(signal, status=status, sentence=text, record=record)
         return sentence(status, text, *refusal.headers)
 
     def _answer(self, exchange: _Exchange) -> Response:
@@ -442,6 +444,7 @@ class Receiver:
 
     def _begin(self, key: str, record: UploadRecord, session: str, request: Request) -> None:
         """Create an upload, unless the application refuses it."""
+        record = replace(record, metadata=dict(record.metadata))
         record = replace(record, name=self._name_for(record, request), sessions=(session,) if session else ())
         if self._on_upload_started is not None:
             request.call(self._on_upload_started, record, request)
@@ -457,14 +460,16 @@ class Receiver:
             name = safe_name(chosen)
         return safe_name(f"{tenant_folder(record.tenant)}/{name}") if self._tenant_folders else name
 
-    @contextmanager
     def _repeated(
         self, upload: StoredUpload | None, record: UploadRecord, session: str
-    ) -> Iterator[PublishedUpload | None]:
+    ) -> AbstractContextManager[PublishedUpload | None]:
         """Return the upload before this one, for a block, if this request may repeat one of its requests."""
         if not session or (upload is not None and session in upload.record.sessions):
-            yield None
-            return
+            return nullcontext()
+        return self._earlier(record, session)
+
+    @contextmanager
+    def _earlier(self, record: UploadRecord, session: str) -> Iterator[PublishedUpload | None]:
         with self.store.earlier(key_of(record)) as earlier:
             yield earlier if earlier is not None and is_repeat(earlier, record, session) else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +33,10 @@ _LONGEST_NAME = 4096
 _LONGEST_TYPE = 255
 _MOST_METADATA = 32
 _LARGEST_METADATA = 8 * 1024
+_MOST_SEEN = 64
+_ALIKE = (
+    *("total_size", "chunk_size", "total_chunks", "identifier", "file_name", "relative_path", "type", "file_sha256"),
+)
 
 
 def parameter_names(dialect: Mapping[str, Any]) -> ParameterNames:
@@ -100,21 +104,34 @@ class ParameterReader:
             del own["file"], own["namespace"]
             self._sets.append({field: each.namespace + name for field, name in own.items() if name})
         self._fields = {name: field for names in self._sets for field, name in names.items()}
+        self._seen: dict[tuple[str | None, ...], tuple[UploadRecord, ChunkPlan]] = {}
+        """What was read lately, by the parameters that all chunks of an upload have in common, and the tenant."""
         self._files = {name for each in names for name in (each.file, each.namespace + each.file)}
         self._namespaces = {each.namespace for each in names}
 
     def describe(self, pairs: Iterable[tuple[str, str]], tenant: str) -> ChunkDescription:
-        """Return what the parameters say. Raises :class:`Refusal`: 400 if they make no sense, 413 beyond a limit."""
+        """Return what the parameters say. Raises :class:`Refusal`: 400 if they make no sense, 413 beyond a limit.
+
+        Requests that say the same share a record: give a copy to whom may change its metadata.
+        """
         pairs = list(pairs)
         parameters = self._parameters(pairs)
-        plan, index = self._plan(parameters)
+        number = parameters.number("chunk_number")
+        alike = (tenant, *map(parameters.values.get, _ALIKE))
+        seen = self._seen.get(alike)
+        if seen is None:
+            plan = self._plan(parameters)
+            seen = self._record(parameters, plan, tenant), plan
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
+            self._seen[alike] = seen
+        record, plan = seen
+        _check_number(parameters, number, plan)
         checksum = _checksum(parameters, pairs)
         metadata = self._metadata(pairs, but=None if checksum is None else checksum.parameter)
-        return ChunkDescription(self._record(parameters, plan, tenant, metadata), index, checksum)
+        return ChunkDescription(replace(record, metadata=metadata) if metadata else record, number - 1, checksum)
 
-    def _record(
-        self, parameters: _Parameters, plan: ChunkPlan, tenant: str, metadata: Mapping[str, str], *, named: bool = True
-    ) -> UploadRecord:
+    def _record(self, parameters: _Parameters, plan: ChunkPlan, tenant: str, *, named: bool = True) -> UploadRecord:
         identifier = parameters.identifier()
         file_name = parameters.text("file_name", _LONGEST_NAME)
         relative_path = parameters.text("relative_path", _LONGEST_NAME)
@@ -130,7 +147,6 @@ class ParameterReader:
             name=safe_name(name) if named else "",
             tenant=tenant,
             file_sha256=parameters.sha256("file_sha256"),
-            metadata=metadata,
         )
 
     def describe_file(self, asked: FileQuestion, tenant: str) -> UploadRecord:
@@ -139,7 +155,6 @@ class ParameterReader:
         Raises what :meth:`describe` raises.
         """
         said = {
-            "chunk_number": "1",
             "total_size": str(asked.size),
             "chunk_size": str(asked.chunk_size),
             "total_chunks": str(asked.total_chunks),
@@ -148,8 +163,7 @@ class ParameterReader:
             "relative_path": asked.relative_path,
         }
         parameters = _Parameters({field: _NEWLINE.sub("\n", value) for field, value in said.items()}, self._sets[0])
-        plan, _ = self._plan(parameters)
-        return self._record(parameters, plan, tenant, {}, named=False)
+        return self._record(parameters, self._plan(parameters), tenant, named=False)
 
     def identifier(self, pairs: Iterable[tuple[str, str]]) -> str:
         """Return the identifier, of a request that is about a whole upload. Raises :class:`Refusal` (400)."""
@@ -165,10 +179,15 @@ class ParameterReader:
             if field is None:
                 continue
             # A browser turns the line breaks of a form, but not those of a query, into CR LF.
-            value = well_formed(_NEWLINE.sub("\n", value) if "\r" in value else value)
+            if "\r" in value:
+                value = _NEWLINE.sub("\n", value)
+            if not value.isascii():
+                value = well_formed(value)
             if values.setdefault(field, value) != value:
                 raise Refusal(400, f"The parameter {name} was sent twice, with two different values.")
-        names = max(self._sets, key=lambda names: len(sent.intersection(names.values())))
+        names = self._sets[0]
+        if len(self._sets) > 1:
+            names = max(self._sets, key=lambda names: len(sent.intersection(names.values())))
         if not values:
             _check_dialect(sent, names["chunk_number"])
         return _Parameters(values, names)
@@ -183,6 +202,8 @@ class ParameterReader:
             for namespace in self._namespaces:
                 name = name.removeprefix(namespace)
             metadata.setdefault(well_formed(name), well_formed(_NEWLINE.sub("\n", value)))
+        if not metadata:
+            return metadata
         size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
         if len(metadata) > _MOST_METADATA or size > _LARGEST_METADATA:
             raise Refusal(
@@ -192,9 +213,8 @@ class ParameterReader:
             )
         return metadata
 
-    def _plan(self, parameters: _Parameters) -> tuple[ChunkPlan, int]:
-        """Return how the file is cut and the index of the chunk. The number of chunks says which of two cuts it is."""
-        number = parameters.number("chunk_number")
+    def _plan(self, parameters: _Parameters) -> ChunkPlan:
+        """Return how the file is cut. The number of chunks says which of two cuts it is."""
         size = parameters.number("total_size")
         chunk_size = parameters.number("chunk_size")
         count = parameters.number("total_chunks")
@@ -210,12 +230,6 @@ class ParameterReader:
             plan = ChunkPlan.of_count(size, chunk_size, count)
         except ValueError as error:
             raise Refusal(400, f"{error}.") from None
-        if not 1 <= number <= count:
-            raise Refusal(400, f"There is no chunk {number}: the file has {count}, counted from 1.")
-        start, end = plan.span(number - 1)
-        if "current_chunk_size" in parameters.values and parameters.number("current_chunk_size") != end - start:
-            said = parameters.values["current_chunk_size"]
-            raise Refusal(400, f"Chunk {number} of this file has {end - start} bytes, not {said}.")
         if count > limits.max_chunks:
             sentence = (
                 f"The file has {count} chunks, and this server takes at most {limits.max_chunks} (max_chunks): use a "
@@ -229,7 +243,7 @@ class ParameterReader:
                 f"The chunk size is {chunk_size} bytes, and this server takes no chunks below {least} "
                 f"(min_chunk_size): use a chunk size of at least {least} bytes.",
             )
-        return plan, number - 1
+        return plan
 
 
 @dataclass(frozen=True)
@@ -270,6 +284,16 @@ class _Parameters:
 
     def name_of(self, field: str) -> str:
         return self.names.get(field, field)
+
+
+def _check_number(parameters: _Parameters, number: int, plan: ChunkPlan) -> None:
+    """Raise :class:`Refusal` (400) unless the file has this chunk, of the size that the parameters may say."""
+    if not 1 <= number <= plan.count:
+        raise Refusal(400, f"There is no chunk {number}: the file has {plan.count}, counted from 1.")
+    size = plan.length(number - 1, number)
+    if "current_chunk_size" in parameters.values and parameters.number("current_chunk_size") != size:
+        said = parameters.values["current_chunk_size"]
+        raise Refusal(400, f"Chunk {number} of this file has {size} bytes, not {said}.")
 
 
 def _checksum(parameters: _Parameters, pairs: Iterable[tuple[str, str]]) -> Checksum | None:
