@@ -88,12 +88,11 @@ class ChunkBitmap:
         A place below which everything is stored stays one, so it does not matter which request writes it last. Only if
         chunks are discarded in the meantime it may be wrong, which is why publishing counts with :meth:`stored`.
         """
-        place = known = int.from_bytes(os.pread(self._fd, 8, _PLACE), "little")
-        while place < self._count:
-            block = os.pread(self._fd, min(4096, self._count - place), _HEAD + place)
-            if b"\0" in block or not block:
-                break
+        known, block = self._first_missing(4096)
+        place = known
+        while block and b"\0" not in block:
             place += len(block)
+            block = os.pread(self._fd, min(4096, self._count - place), _HEAD + place)
         if place > known:
             os.pwrite(self._fd, place.to_bytes(8, "little"), _PLACE)
         return place >= self._count
@@ -103,9 +102,15 @@ class ChunkBitmap:
 
         Takes constant time.
         """
-        place = int.from_bytes(os.pread(self._fd, 8, _PLACE), "little")
-        block = os.pread(self._fd, min(_BLOCK, self._count - place), _HEAD + place)
+        place, block = self._first_missing(_BLOCK)
         return place + len(block) - block.count(b"\0")
+
+    def _first_missing(self, most: int) -> tuple[int, bytes]:
+        """Return a number of chunks below which none is missing, and what is known of up to ``most`` after them."""
+        known = os.pread(self._fd, _HEAD + min(most, self._count), 0)
+        place = int.from_bytes(known[:_TOUCHED], "little")
+        # It is 0 until thousands are stored.
+        return place, os.pread(self._fd, min(most, self._count - place), _HEAD + place) if place else known[_HEAD:]
 
     def stored(self) -> tuple[int, bool]:
         """Count the stored chunks. Return their number and whether the last chunk is one of them."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..messages import Refusal
 from .safe_files import closing_fd, make_state, open_file, open_if_there, open_state
@@ -49,43 +47,41 @@ class Home:
 
     def open(self) -> int | None:
         """Open the directory of the uploads; None if there is none. Raises OSError, and :class:`Refusal` (503)."""
-        with self._reaching():
-            state_fd = open_state(self.root)
-            if state_fd is None:
+        try:
+            opened = open_state(self.root)
+            if opened is None:
                 self._check_place()
-            else:
-                self._seen = self._check(state_fd)
-            return state_fd
+                return None
+            return self._check(*opened)
+        except OSError as error:
+            self._refuse_if_unreachable(error)
+            raise
 
     def make(self, *, durable: bool, lasting: bool) -> int:
         """Open the directory as :meth:`open` does, but create what is missing, see :func:`make_state`."""
-        with self._reaching():
-            self._check_place()
-            state_fd = make_state(self.root, durable=durable, lasting=lasting)
-            self._seen = self._check(state_fd, write=True)
-            return state_fd
-
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Turn errors of a store that has become unreachable into a :class:`Refusal` (503), in a block."""
         try:
-            yield
+            self._check_place()
+            return self._check(*make_state(self.root, durable=durable, lasting=lasting), write=True)
         except OSError as error:
-            if self._seen is None or error.errno not in _UNREACHABLE:
-                raise
+            self._refuse_if_unreachable(error)
+            raise
+
+    def _refuse_if_unreachable(self, error: OSError) -> None:
+        """Raise :class:`Refusal` (503) if the error means that a store that was there has become unreachable."""
+        if self._seen is not None and error.errno in _UNREACHABLE:
             _log.error("cannot reach %r; uploads are refused until it is back: %s", self.root, error)
             raise _unavailable() from error
 
-    def _check(self, state_fd: int, *, write: bool = False) -> tuple[int, int]:
-        """Return what identifies the state directory. If it is the wrong one, close it and raise."""
-        found = os.fstat(state_fd)
+    def _check(self, state_fd: int, found: os.stat_result, *, write: bool = False) -> int:
+        """Return the open state directory, and remember it. If it is the wrong one, close it and raise."""
         # A file system that is mounted again may have another device number, but its inodes stay the same.
         if self._seen is not None and found.st_dev != self._seen[0] and found.st_ino != self._seen[1]:
             os.close(state_fd)
             raise self._away()
         identity = found.st_dev, found.st_ino
         self._check_version(state_fd, identity, write=write)
-        return identity
+        self._seen = identity
+        return state_fd
 
     def _check_version(self, state_fd: int, identity: tuple[int, int], *, write: bool) -> None:
         """Raise OSError, and close the state directory, if its layout is newer than this version knows.

@@ -10,8 +10,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from ..messages import Refusal
 from .base import Discarded
@@ -20,28 +19,42 @@ from .safe_files import open_directory, open_file, unlock_and_close
 __all__ = ["hold_lock", "lock_directory"]
 
 
-@contextmanager
-def hold_lock(name: str, directory_fd: int, *, timeout: float, what: str) -> Iterator[None]:
+class hold_lock:  # noqa: N801  # used like contextlib.closing
     """Hold the lock of this name for a block. Waits for it up to ``timeout`` seconds.
 
     Raises :class:`Refusal`: 503, with ``what`` in its sentence, if another request holds it longer than that; 409 if
     the directory was removed.
     """
-    deadline = time.monotonic() + timeout
-    pause = 0.001
-    while (held_fd := _try_lock(f"claim-{name}", directory_fd)) is None:
-        if time.monotonic() > deadline:
-            sentence = f"Another request is still {what} this upload: try again."
-            raise Refusal(503, sentence, ("Retry-After", "1"))
-        threading.Event().wait(pause)
-        pause = min(2 * pause, 0.05)
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_directory_fd", "_held_fd", "_name", "_timeout", "_what")
+
+    def __init__(self, name: str, directory_fd: int, *, timeout: float, what: str) -> None:
+        self._name = f"claim-{name}"
+        self._directory_fd = directory_fd
+        self._timeout = timeout
+        self._what = what
+
+    def __enter__(self) -> None:
+        held_fd = _try_lock(self._name, self._directory_fd)
+        self._held_fd = self._wait() if held_fd is None else held_fd
+
+    def _wait(self) -> int:
+        deadline = time.monotonic() + self._timeout
+        pause = 0.001
+        while time.monotonic() <= deadline:
+            threading.Event().wait(pause)
+            pause = min(2 * pause, 0.05)
+            held_fd = _try_lock(self._name, self._directory_fd)
+            if held_fd is not None:
+                return held_fd
+        sentence = f"Another request is still {self._what} this upload: try again."
+        raise Refusal(503, sentence, ("Retry-After", "1"))
+
+    def __exit__(self, *exception: object) -> None:
         # The file is gone if the upload was discarded with all its files.
         with suppress(FileNotFoundError):
-            os.unlink(f"claim-{name}", dir_fd=directory_fd)
-        unlock_and_close(held_fd)
+            os.unlink(self._name, dir_fd=self._directory_fd)
+        unlock_and_close(self._held_fd)
 
 
 def _try_lock(name: str, directory_fd: int) -> int | None:

@@ -98,8 +98,8 @@ def exists(path: str, parent_fd: int) -> bool:
     return True
 
 
-def open_state(root: str) -> int | None:
-    """Open the directory of the uploads in ``root``; return None if there is none.
+def open_state(root: str) -> tuple[int, os.stat_result] | None:
+    """Open the directory of the uploads in ``root``, and return what the system says about it; None if there is none.
 
     Raises PermissionError if it belongs to another user, or if others can write to it.
     """
@@ -110,18 +110,18 @@ def open_state(root: str) -> int | None:
         return None
 
 
-def make_state(root: str, *, durable: bool, lasting: bool) -> int:
-    """Open the directory of the uploads in ``root``; create it, and ``root``, if they are missing.
+def make_state(root: str, *, durable: bool, lasting: bool) -> tuple[int, os.stat_result]:
+    """Open the directory of the uploads in ``root`` as :func:`open_state` does; create it, and ``root``, if missing.
 
     With ``durable`` it survives a power failure. With ``lasting`` a new ``root`` does, as the files that are published
     in it need it to. Raises PermissionError as :func:`open_state` does.
     """
     _make_directories(root, durable=lasting)
     with closing_fd(_open_root(root)) as root_fd:
-        state_fd = _check_owner(mkdir_open(STATE_DIRECTORY, root_fd, 0o700), root)
+        opened = _check_owner(mkdir_open(STATE_DIRECTORY, root_fd, 0o700), root)
         if durable:
             os.fsync(root_fd)
-        return state_fd
+        return opened
 
 
 def _open_root(root: str) -> int:
@@ -132,10 +132,10 @@ def _open_root(root: str) -> int:
         raise NotADirectoryError(errno.ENOTDIR, problem, root) from None
 
 
-def _check_owner(state_fd: int, root: str) -> int:
+def _check_owner(state_fd: int, root: str) -> tuple[int, os.stat_result]:
     found = os.fstat(state_fd)
     if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
-        return state_fd
+        return state_fd, found
     os.close(state_fd)
     path = os.path.join(root, STATE_DIRECTORY)
     raise PermissionError(errno.EPERM, "belongs to another user, or others may write to it", path)
