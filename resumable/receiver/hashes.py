@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..protocol.checksums import Checksum, label, new_hash
 from .form import Fields
 from .messages import Refusal
 from .parameters import ChunkDescription
 from .store.base import UploadRecord
+from .store.digests import CheckedPieces
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 __all__ = ["FileDiffers", "check_chunk", "check_file"]
 
@@ -38,14 +43,31 @@ class FileDiffers(Refusal):
 def check_chunk(
     pieces: Iterator[bytes], asked: ChunkDescription, checksum: Checksum, behind: Fields
 ) -> Iterator[bytes]:
-    """Yield the same pieces. Raises :class:`Refusal` (460) behind the last one if their hash is not the one that the
-    request has, before the chunk or ``behind`` it."""
+    """Return the same pieces. Raises :class:`Refusal` (460) behind the last one if their hash is not the one that the
+    request has, before the chunk or ``behind`` it. The store is told a SHA-256 that is right."""
     hashed = new_hash(checksum.algorithm)
+    if checksum.algorithm != "sha256":
+        return _checked(pieces, asked, checksum, behind, hashed)
+    checked = CheckedPieces()
+    checked.pieces = _checked(pieces, asked, checksum, behind, hashed, checked)
+    return checked
+
+
+def _checked(
+    pieces: Iterator[bytes],
+    asked: ChunkDescription,
+    checksum: Checksum,
+    behind: Fields,
+    hashed: _Hash,
+    told: CheckedPieces | None = None,
+) -> Iterator[bytes]:
     for piece in pieces:
         hashed.update(piece)
         yield piece
     said = dict(behind).get(checksum.parameter) if checksum.digest is None else checksum.digest
     if hashed.hexdigest() == (said or "").lower():
+        if told is not None:
+            told.sha256 = hashed.digest()
         return
     chunk, name = f"Chunk {asked.index + 1} of {asked.record.total_chunks}", label(checksum.algorithm)
     if not said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,36 @@ def test_hashes_are_no_metadata(root: Path) -> None:
     assert Sample(PLAIN.data, 8, extra=extra).send(receiver, 1) == [200]
     (upload,) = receiver.uploads()
     assert upload.record.metadata == {"label": "a"}
+
+
+@pytest.mark.parametrize("hashed", [(1,), (2,), (1, 2)])
+def test_a_file_is_recognised_by_the_hashes_of_its_chunks_too(root: Path, hashed: tuple[int, ...]) -> None:
+    session = {"resumable-session": "0" * 32}
+    receiver, plain = Receiver(root), Sample(PLAIN.data, 8, headers=session)
+    with_hashes = {
+        number: behind(
+            "sha256", {"resumableChunkSha256": digest("sha256", PLAIN.chunk(number))}, number, headers=session
+        )
+        for number in hashed
+    }
+    for number in (1, 2):
+        assert receiver.handle(with_hashes.get(number) or plain.multipart(number)).status == 199 + number
+    file = root / "sample.bin"
+    os.utime(file, (1, 1))
+    assert plain.test(receiver, 1).status == 200
+    file.unlink()
+    # The answer may have been lost, and the file be elsewhere.
+    assert plain.send(receiver, 1, 2) == [200, 200]
+    assert not file.exists()
+    assert Sample(b"x" + PLAIN.data[1:], 8, headers=session).send(receiver, 1) == [200]
+
+
+@pytest.mark.parametrize("place", [3, 13])
+def test_another_file_is_not_taken_for_one_with_hashes(receiver: Receiver, root: Path, place: int) -> None:
+    for number in (1, 2):
+        said = {"resumableChunkSha256": digest("sha256", PLAIN.chunk(number))}
+        assert receiver.handle(behind("sha256", said, number)).status == 199 + number
+    changed = bytearray(PLAIN.data)
+    changed[place] ^= 1
+    (root / "sample.bin").write_bytes(changed)
+    assert PLAIN.test(receiver, 1).status == 204

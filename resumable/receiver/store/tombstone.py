@@ -20,7 +20,7 @@ from tempfile import SpooledTemporaryFile
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
 from .base import UploadRecord
-from .digests import Digest, has_digests
+from .digests import Digests, has_digests
 from .names import STATE_DIRECTORY
 from .policy import FilePolicy
 from .records import (
@@ -153,12 +153,14 @@ class Tombstone:
             with ExitStack() as keeping:
                 state = os.path.join(self._policy.root, STATE_DIRECTORY)
                 spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=state))
-                digest, same = Digest(), True
+                digests, same = Digests(), True
                 for offset, piece in with_offsets(record.plan, index, pieces):
                     spool.write(piece)
-                    digest.add(piece)
-                    same = same and (fd is None or _matches(fd, piece, offset))
-                if same and (fd is not None or self._digest(record.plan, index) == digest.value()):
+                    if fd is None:
+                        digests.add(piece)
+                    elif same:
+                        same = _matches(fd, piece, offset)
+                if same and (fd is not None or digests.include(self._digest(record.plan, index))):
                     return None
                 keeping.pop_all()
         again = replay(spool)

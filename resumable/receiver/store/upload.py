@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Refusal
 from .base import Discarded, UploadRecord, other_hash
 from .bitmap import ChunkBitmap
-from .digests import Digest, digest_at, unknown_in
+from .digests import CheckedPieces, Digest, Digests, digest_at, of_sha256, unknown_in
 from .layout import PAST, load_upload, remove_upload
 from .locks import hold_lock
 from .policy import FilePolicy
@@ -60,7 +60,7 @@ class FileUpload:
         self._policy = policy
         self._key = key
         self._directory_fd = directory_fd
-        self._closing = ExitStack()
+        self._closing: ExitStack | None = None
         record, self._bitmap = load_upload(directory_fd)
         self.record = policy.located(record)
         try:
@@ -77,7 +77,8 @@ class FileUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.close()
+        if self._closing is not None:
+            self._closing.close()
         self._close_bitmap()
         unlock_and_close(self._directory_fd)
 
@@ -113,9 +114,12 @@ class FileUpload:
             except FileNotFoundError:
                 raise Discarded from None
             with closing_fd(part_fd):
+                # The bytes of a chunk that was sent with its SHA-256 are hashed already.
+                checked = pieces if isinstance(pieces, CheckedPieces) else None
                 digest = Digest()
                 for offset, piece in with_offsets(self._plan, index, pieces):
-                    digest.add(piece)
+                    if checked is None:
+                        digest.add(piece)
                     written = os.pwrite(part_fd, piece, offset)
                     while written < len(piece):
                         written += os.pwrite(part_fd, piece[written:], offset + written)
@@ -123,7 +127,8 @@ class FileUpload:
                     os.fsync(part_fd)
                 elif self._policy.fsync == "finish":
                     self._start_writeback(index, part_fd)
-            self._bitmap.set(index, digest.value(), synced=self._policy.chunks_synced)
+            known = digest.value() if checked is None else of_sha256(checked.sha256)
+            self._bitmap.set(index, known, synced=self._policy.chunks_synced)
             return True
 
     def _start_writeback(self, index: int, part_fd: int) -> None:
@@ -138,14 +143,15 @@ class FileUpload:
         try:
             if part_fd is None and not exists("record", self._directory_fd):
                 raise Discarded
-            digest, same = Digest(), True
+            digests, same = Digests(), True
             for offset, piece in with_offsets(self._plan, index, pieces):
                 if part_fd is None:
-                    digest.add(piece)
+                    digests.add(piece)
                 elif same:
                     same = os.pread(part_fd, len(piece), offset) == piece
             if part_fd is None:
-                same = self._digest(index) in (digest.value(), 0)
+                stored = self._digest(index)
+                same = not stored or digests.include(stored)
             if not same:
                 raise Refusal(
                     409,
@@ -247,9 +253,10 @@ class FileUpload:
         """See :meth:`StoredUpload.published`."""
         if self.record.published is None:
             return None
+        closing = self._closing = self._closing or ExitStack()
         try:
-            root_fd = self._closing.enter_context(closing_fd(open_directory("../..", self._directory_fd)))
-            record_fd = self._closing.enter_context(closing_fd(open_file("record", os.O_RDONLY, self._directory_fd)))
+            root_fd = closing.enter_context(closing_fd(open_directory("../..", self._directory_fd)))
+            record_fd = closing.enter_context(closing_fd(open_file("record", os.O_RDONLY, self._directory_fd)))
         except FileNotFoundError:
             raise Discarded from None
         return Tombstone(self._policy, root_fd, record_fd, self._finishing)
@@ -340,7 +347,7 @@ class FileUpload:
                 raise Discarded
             yield self._directory_fd
 
-    def _hold_lock(self, name: str, what: str, timeout: float | None = None) -> AbstractContextManager[None]:
+    def _hold_lock(self, name: str, what: str, timeout: float | None = None) -> hold_lock:
         timeout = self._policy.patience if timeout is None else timeout
         return hold_lock(name, self._directory_fd, timeout=timeout, what=what)
 
