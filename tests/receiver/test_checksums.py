@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from support.sample import Sample, request
 
 from resumable.protocol.parameters import ParameterNames
 from resumable.receiver import Receiver, Request, Response
+from resumable.receiver.store.digests import Digest
 
 PLAIN = Sample(bytes(range(20)), 8)
 FIRST, LAST = PLAIN.chunk(1), PLAIN.chunk(2)
@@ -153,3 +156,15 @@ def test_another_file_is_not_taken_for_one_with_hashes(receiver: Receiver, root:
     changed[place] ^= 1
     (root / "sample.bin").write_bytes(changed)
     assert PLAIN.test(receiver, 1).status == 204
+
+
+def test_digests_of_chunks_need_no_faster_library() -> None:
+    code = (
+        "import sys; sys.modules['isal'] = None; from resumable.receiver.store import digests;"
+        "digest = digests.Digest(); digest.add(b'1234'); digest.add(b'56789'); print(hex(digest.value()))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said == "0xcbf43926\n"
+    digest = Digest()
+    digest.add(b"123456789")
+    assert hex(digest.value()) == said.strip()
