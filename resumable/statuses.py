@@ -56,7 +56,7 @@ _LOG_IN = "log in again, and send the new token or cookie"
 _OLD_LOGIN = "Headers that are made for each attempt may hold a newer log-in."
 _GATEWAY = "The server behind the proxy may come back."
 _LOST = "The server behind the proxy may have taken the chunk."
-_CONDITION = "It does not change as long as the headers stay the same."
+_CONDITION = "The next attempt would have the same headers."
 
 _ROWS = (
     Status(100, "Continue", _FEW, "It is not a final answer; something between client and server is broken."),
@@ -128,10 +128,10 @@ _ROWS = (
         413,
         "Content Too Large",
         _PERMANENT,
-        "The chunk stays as large as it is.",
+        "The next attempt would be just as large.",
         "lower chunk_size; the last chunk may be up to twice it, unless force_chunk_size=True",
     ),
-    Status(414, "URI Too Long", _PERMANENT, "The URL stays as long as it is.", _IN_FORM),
+    Status(414, "URI Too Long", _PERMANENT, "The next attempt would have the same URL.", _IN_FORM),
     Status(
         415, "Unsupported Media Type", _PERMANENT, "As in resumable.js.", "the server does not take files of this type"
     ),
@@ -152,7 +152,7 @@ _ROWS = (
         431,
         "Request Header Fields Too Large",
         _PERMANENT,
-        "Headers and URL stay as long as they are.",
+        "The next attempt would have the same headers and URL.",
         f"{_IN_FORM}; send fewer headers and cookies",
     ),
     Status(440, "Login Time-out (IIS)", _FEW, _OLD_LOGIN, _LOG_IN),
@@ -164,7 +164,7 @@ _ROWS = (
         460,
         "The chunk differs from its hash (resumable)",
         _FEW,
-        "Its bytes were changed on the way, which rarely happens twice.",
+        "Its bytes were changed on the way, which rarely happens twice in a row.",
         "something between client and server changes the data",
     ),
     Status(463, "Too Many Forwarded Addresses (AWS)", _PERMANENT, "The path to the server stays the same."),
