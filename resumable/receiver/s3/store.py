@@ -130,7 +130,11 @@ class S3Store:
         store does not answer.
         """
         try:
-            abilities = probe(self._probed)
+            try:
+                abilities = probe(self._probed)
+            except Missing:
+                # Some stores do not say when a multipart upload began, so that the sweep of another server ended it.
+                abilities = probe(self._probed)
         except (KeyError, Missing, PreconditionFailed) as error:
             raise no_object_store(self._bucket.name) from error
         self._bucket.copies = abilities.copies

@@ -92,6 +92,22 @@ def test_a_store_that_did_what_was_asked_and_whose_answer_was_lost_can_be_used(
     assert object_store.kept(bucket) == []
 
 
+def test_a_proof_that_the_sweep_of_another_server_has_disturbed_is_repeated(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    """moto says of all multipart uploads that they began in 2010."""
+
+    def sweep(request: StoreRequest) -> None:
+        if request.operation == "ListParts":
+            object_store.before = None
+            a_store(object_store, bucket).sweep()
+
+    object_store.before = sweep
+    S3Store(bucket, "in", client=object_store.client).prepare()
+    assert object_store.before is None
+    assert object_store.kept(bucket) == []
+
+
 def test_a_bucket_in_another_region_is_said(object_store: ObjectStore, bucket: str) -> None:
     object_store.before = lambda request: None if request.path.count("/") == 1 else (301, "PermanentRedirect")
     assert "set the region of the bucket" in detail_of(S3Store(bucket, client=object_store.client))
