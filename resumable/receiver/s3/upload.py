@@ -193,7 +193,7 @@ class ObjectUpload:
         with self._kept():
             state = self._lease.state
             if state.upload_id is not None:
-                # Otherwise a part could be made twice.
+                # A part that is being made need not be made twice.
                 self._policy.background.wait(state.upload_id, self._policy.patience)
             listed = self._list
             if listed is None or listed.record_etag != self._lease.replaced:
@@ -274,6 +274,8 @@ class ObjectUpload:
             if self._policy.existing == "refuse":
                 release(self._bucket, state.record.name, self._key)
             if state.upload_id is not None:
+                # Some stores keep a part that arrives while its multipart upload is aborted.
+                self._policy.background.wait(state.upload_id, self._policy.patience)
                 self._bucket.abort(state.target, state.upload_id)
             self.remove_chunks()
 

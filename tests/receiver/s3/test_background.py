@@ -36,6 +36,28 @@ def test_a_chunk_is_acknowledged_before_its_part_is_made(object_store: ObjectSto
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
 
 
+def test_an_upload_is_removed_after_its_parts_are_made(object_store: ObjectStore, bucket: str) -> None:
+    begun, aborted = threading.Event(), threading.Event()
+    early: list[bool] = []
+
+    def hold(request: StoreRequest) -> None:
+        if request.operation == "UploadPart":
+            begun.set()
+            early.append(aborted.wait(0.5))
+        if request.operation == "Abort":
+            aborted.set()
+
+    receiver = Receiver(a_store(object_store, bucket))
+    object_store.before = hold
+    assert SAMPLE.send(receiver, 1) == [200]
+    assert begun.wait(30)
+    (status,) = receiver.uploads()
+    assert receiver.discard(status.record)
+    assert aborted.is_set()
+    assert early == [False]
+    assert object_store.kept(bucket, "in/.resumable/") == []
+
+
 @pytest.mark.parametrize("answer", [(503, "SlowDown"), (404, "NoSuchKey"), (200, "Strange")])
 def test_a_part_that_could_not_be_made_is_made_at_the_end(
     object_store: ObjectStore, bucket: str, answer: tuple[int, str]
