@@ -187,6 +187,15 @@ def test_a_wrong_file_is_named_with_what_is_wrong_in_it(text: str, said: str, ru
     assert "s3cret" not in ran.text
 
 
+@pytest.mark.parametrize(("text", "explained"), [("[endpoint.lab]", True), ("[endpoint.lap]", False), ("[", False)])
+def test_an_endpoint_without_its_colon_is_explained(text: str, explained: bool, run: Run, configure: Configure) -> None:
+    configure(text)
+    ran = run("upload", "a.bin", "lab")
+    assert ran.code == 2
+    assert "TARGET must be an http:// or https:// URL; got 'lab'" in ran.text
+    assert ("the endpoint is written with a colon, lab:" in ran.text) is explained
+
+
 def test_a_host_and_port_without_a_scheme_is_explained(run: Run) -> None:
     ran = run("upload", "a.bin", "localhost:8000")
     assert ran.code == 2

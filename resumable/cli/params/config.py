@@ -28,6 +28,7 @@ __all__ = [
     "check_new",
     "config_flag",
     "config_path",
+    "has_endpoint",
     "is_secret",
     "read_endpoint",
     "save_endpoint",
@@ -101,6 +102,14 @@ def read_endpoint(path: Path, name: str) -> Endpoint:
         raise click.UsageError(f"there is no endpoint {name!r} in {str(path)!r}; {near or known}{_host(name)}")
     where = f"{path}: [endpoint.{name}]"
     return _endpoint(endpoints[name], where, path.parent)
+
+
+def has_endpoint(path: Path, name: str) -> bool:
+    """Return whether the file can be read and has an endpoint of this name."""
+    try:
+        return path.exists() and name in _read(path)
+    except click.UsageError:
+        return False
 
 
 def _host(name: str) -> str:

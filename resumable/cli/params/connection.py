@@ -17,7 +17,7 @@ from ...errors import OptionError, redact_url
 from ...options import OPTIONS, Options
 from ..output.exit_codes import option_in_words
 from .auth import NO_TOKEN, Token, authorised, certificate_flag, token_flags, typed_token
-from .config import Endpoint, config_flag, config_path, read_endpoint, split_endpoint
+from .config import Endpoint, config_flag, config_path, has_endpoint, read_endpoint, split_endpoint
 from .flags import DEFAULTS, DIALECTS, dialect_flag, flag_of, option_flags, options_from_context
 from .plugins import chosen_plugins, plugin_flags
 from .responses import accept_response, response_flags
@@ -101,7 +101,10 @@ def connection_of(
         options["headers"] = authorised(options.get("headers", {}), _token(context, endpoint, values))
         Options.checked(target=endpoint.url, **options)
     except OptionError as error:
-        raise click.UsageError(_in_words(context, error), context) from None
+        text = _in_words(context, error)
+        if error.option == "target" and has_endpoint(config_path(values["config"]), target):
+            text += f"; the endpoint is written with a colon, {target}:"
+        raise click.UsageError(text, context) from None
     except ValueError as error:
         raise click.UsageError(str(error), context) from None
     return Connection(endpoint.url, options, prefix.strip("/"), values["cacert"] or endpoint.cacert)
