@@ -22,7 +22,7 @@ __all__ = ["EMPTY_FILE", "hint", "redirect_hint", "smaller_chunks"]
 EMPTY_FILE = "the file is empty, and servers of this kind often take no empty files: min_file_size=1 leaves them out"
 
 _SMALL = 1024
-_RAISE = "whoever runs the server can raise its limit"
+_RAISE = "the operator of the server can raise its limit"
 _LIMITS = {
     "file": _RAISE,
     "chunks": "raise chunk_size",
@@ -92,12 +92,12 @@ def _same_cut(said: str, options: Options) -> str | None:
     if not said.isascii() or not said.isdigit():
         return None
     if int(said) != options.chunk_size:
-        go_on = f"chunk_size={int(said)} goes on with it"
+        go_on = f"chunk_size={int(said)} continues it"
     elif options.force_chunk_size:
-        go_on = "leaving out force_chunk_size=True goes on with it"
+        go_on = "leaving out force_chunk_size=True continues it"
     else:
-        go_on = "force_chunk_size=True goes on with it"
-    return f"{go_on}; another identifier (generate_unique_identifier) begins anew"
+        go_on = "force_chunk_size=True continues it"
+    return f"{go_on}; another identifier (generate_unique_identifier) starts over"
 
 
 def _of_foreign(reply: Reply, lease: Lease) -> str | None:

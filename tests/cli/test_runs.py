@@ -196,7 +196,7 @@ def test_the_log_file_is_not_sent(run: Run, make: Make, server: Server, received
     assert [path.name for path in (received / "folder").iterdir()] == ["a.bin"]
     ran = run("upload", "--log-file", "folder/a.bin", "folder/a.bin", server.url)
     assert ran.code == 2
-    assert "--log-file: 'folder/a.bin' is what is to be sent" in ran.text
+    assert "--log-file: 'folder/a.bin' is one of the files to send" in ran.text
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_the_limit_of_a_file_is_no_matter_of_chunks(tmp_path: Path) -> None:
         run = upload(server.url, content(100_000), chunk_size=20_000)
     text = said(run)
     assert "chunk_size" not in text
-    assert "whoever runs the server can raise its limit" in text
+    assert "the operator of the server can raise its limit" in text
 
 
 def test_the_limit_of_the_number_of_chunks_wants_larger_ones_and_they_help(tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def test_limits_of_foreign_servers_are_told_apart_by_what_they_say(
 @pytest.mark.parametrize(
     ("before", "now", "advice"),
     [
-        ({"chunk_size": 4000}, {"chunk_size": 1000}, "chunk_size=4000 goes on with it"),
-        ({"chunk_size": 4000, "force_chunk_size": True}, {"chunk_size": 4000}, "force_chunk_size=True goes on with it"),
+        ({"chunk_size": 4000}, {"chunk_size": 1000}, "chunk_size=4000 continues it"),
+        ({"chunk_size": 4000, "force_chunk_size": True}, {"chunk_size": 4000}, "force_chunk_size=True continues it"),
     ],
 )
 def test_an_upload_that_began_with_another_cut_says_what_goes_on_with_it(

@@ -231,7 +231,7 @@ command.params.extend(
             type=types.duration,
             metavar="TIME",
             section=OTHER,
-            help="Send chunks that are discarded for so long, and say what limits the speed.",
+            help="Send chunks, which are discarded, for this long, and say what limits the speed.",
         ),
         Option("-y", "--yes", is_flag=True, section=OTHER, help="Upload the test files without asking."),
         Option("--save", metavar="NAME", section=OTHER, help="Save what works as an endpoint, for TARGET as NAME:."),

@@ -245,7 +245,7 @@ class Diagnosis:
         if _limit(refused.last) == "chunks":
             return Finding("chunks", text, "large files need a larger --chunk-size", doubtful=True)
         self.limited = True
-        return Finding("file size", text, "no flag helps; whoever runs the server can allow more", doubtful=True)
+        return Finding("file size", text, "no flag helps; the operator of the server can allow more", doubtful=True)
 
     def _longest(self, chunk_size: int) -> int:
         return _file_size(chunk_size, forced=self._wants("force_chunk_size", False), single=True)
@@ -293,9 +293,9 @@ def _advice(run: Run) -> str:
     if is_web_page(run.upload.text) or status in (404, 405, 410):
         return "check the path of the URL"
     if status == 507:
-        return "whoever runs the server has to make room"
+        return "the operator of the server has to make room"
     if status == 413:
-        return "whoever runs the server can allow more"
+        return "the operator of the server can allow more"
     if status >= 500:
         return "see what the log of the server says"
     return "the server may want other parameters (--query) or headers (--header)"

@@ -94,7 +94,7 @@ class Question:
         if reply.status == 407:
             return Finding(what, text, "put the user and the password into the URL of the proxy", code)
         if ours and reply.status == 403:
-            return Finding(what, text, "whoever runs the server can allow it", code)
+            return Finding(what, text, "the operator of the server can allow it", code)
         if _CREDENTIALS & self._typed.keys():
             return Finding(what, text, "check the token or the headers that you gave", code)
         token = f"if you have a token, put it into a file and type: {self._again('doctor', '--token-file', 'FILE')}"

@@ -167,7 +167,7 @@ def selection_of(
     if log is not None and any(
         os.path.realpath(os.path.join(values["directory"] or "", each)) == log for each in sources
     ):
-        raise click.UsageError(f"--log-file: {values['log_file']!r} is what is to be sent", context)
+        raise click.UsageError(f"--log-file: {values['log_file']!r} is one of the files to send", context)
     listed = () if file is None else _names(file, values["null"], wait)
     try:
         prefix = folder(prefix)

@@ -53,7 +53,7 @@ def status_of_missing(target: Target) -> None:
     "stored-chunk",
     Severity.SHOULD,
     "A chunk of an unfinished file is there after it was accepted.",
-    "Answer a GET for such a chunk with 200: without that, an interrupted upload begins anew.",
+    "Answer a GET for such a chunk with 200: without that, an interrupted upload starts over.",
     "chunks-in-order",
 )
 def stored_chunk(target: Target) -> None:

@@ -43,7 +43,7 @@ def repeated_last_chunk(target: Target) -> None:
     "file-sent-again",
     Severity.MUST,
     "A file that is finished may be sent again.",
-    "Accept the chunks, and store them anew or drop them: people send a file twice, and it must not become twice as "
+    "Accept the chunks, and store them again or drop them: people send a file twice, and it must not become twice as "
     "long, or fail.",
     "repeated-last-chunk",
 )
