@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..protocol.headers import CHUNK_SIZE_HEADER, SESSION_HEADER
@@ -33,6 +34,7 @@ def key_of(record: UploadRecord) -> str:
     return key_for(record.tenant, record.identifier)
 
 
+@lru_cache(maxsize=256)
 def key_for(tenant: str, identifier: str) -> str:
     """Return the key of the upload that this tenant identifies so."""
     # With its length in front, no tenant can be made to look like another with a longer identifier.
