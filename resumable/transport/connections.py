@@ -27,7 +27,7 @@ from .response import (
     PromptStream,
     content_length,
     message,
-    named_fields,
+    parse_fields,
     read_head,
 )
 
@@ -111,19 +111,8 @@ class FastResponse(StrictResponse):
     cookies: list[str]
 
     def _fields(self, lines: list[str]) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        self.cookies = []
-        for name, value in named_fields(lines):
-            known = name.lower()
-            if known == "set-cookie":
-                self.cookies.append(f"{name}: {value}")
-            fields[known] = f"{fields[known]}, {value}" if known in fields else value
+        fields, self.cookies = parse_fields(lines)
         return fields
-
-    @property
-    def message(self) -> http.client.HTTPMessage:
-        """The cookies as the library has them."""
-        return message(self.cookies)
 
 
 class _Canned:

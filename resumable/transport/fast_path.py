@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,7 +27,7 @@ from .base import (
     set_timeout,
 )
 from .connections import FastResponse, borrow, give_back
-from .response import read_reply
+from .response import AT_ONCE, BegunAnswer, ReadAnswer, message, parse_whole, read_reply
 
 __all__ = ["FastPath", "refuse_unsendable"]
 
@@ -70,25 +71,16 @@ class FastPath:
         connection = borrow(self._pool, control, request.timeout[0])
         if connection is None:
             return None
-        response = None
         keep = False
         try:
             broken = self._write(connection.sock, request, query, control)
             set_timeout(connection.sock, request.timeout[1])
-            response = FastResponse(connection.sock, method=request.method)
-            try:
-                response.begin()
-            except (OSError, http.client.HTTPException) as error:
-                raise broken or error from None
-            body = _Body(response)
-            reply = read_reply(body, response.headers, response.status, request.timeout[1])
-            keep = body.whole and not response.will_close and broken is None
-            if response.cookies:
-                self._keep_cookies(request.url, response.message)
+            reply, cookies, closes = self._read(connection.sock, request, broken)
+            keep = not closes and broken is None
+            if cookies:
+                self._keep_cookies(request.url, message(cookies))
             return reply
         finally:
-            if not keep and response is not None:
-                response.close()
             give_back(self._pool, connection, keep=keep)
 
     def _write(self, connection: Any, request: Request, query: str, control: RequestControl) -> OSError | None:
@@ -101,6 +93,26 @@ class FastPath:
         except (BrokenPipeError, ConnectionResetError) as error:
             return error
         return None
+
+    def _read(self, sock: socket.socket, request: Request, broken: OSError | None) -> ReadAnswer:
+        """Read the answer. What ``broken`` the connection is raised if there is none."""
+        response = None
+        try:
+            try:
+                received = sock.recv(AT_ONCE)
+                answer = parse_whole(received)
+                if answer is not None:
+                    return answer
+                response = FastResponse(BegunAnswer(sock, received), method=request.method)
+                response.begin()
+            except (OSError, http.client.HTTPException) as error:
+                raise broken or error from None
+            body = _Body(response)
+            reply = read_reply(body, response.headers, response.status, request.timeout[1])
+            return ReadAnswer(reply, response.cookies, not body.whole or response.will_close)
+        finally:
+            if response is not None:
+                response.close()
 
     def _head(self, request: Request, query: str) -> bytes:
         target = self._path

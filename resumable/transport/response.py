@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import http.client
+import io
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from .base import REPLY_LIMIT, NetworkFailure, Reply
 
-__all__ = ["PromptStream", "content_length", "message", "named_fields", "read_head", "read_reply"]
+__all__ = [
+    "AT_ONCE",
+    "BegunAnswer",
+    "PromptStream",
+    "ReadAnswer",
+    "content_length",
+    "message",
+    "named_fields",
+    "parse_fields",
+    "parse_whole",
+    "read_head",
+    "read_reply",
+]
 
+AT_ONCE = io.DEFAULT_BUFFER_SIZE
+"""Bytes that are read of an answer at first. Most have fewer."""
+
+_NO_BODY = (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
+_WHOLE_HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [^\r\n]*)?\r\n((?:[^\s:][^\r\n:]*:[^\r\n]*\r\n)*)\r\n")
 _LONGEST_LINE = 65536
 _MOST_FIELDS = 100
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';]+)", re.IGNORECASE)
@@ -31,6 +50,73 @@ def named_fields(lines: list[str]) -> Iterator[tuple[str, str]]:
         name, colon, value = text.partition(":")
         if colon:
             yield name.strip(), value.strip()
+
+
+def parse_fields(lines: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the fields of a head, with names in lower case, and the lines that set cookies."""
+    fields: dict[str, str] = {}
+    cookies = []
+    for name, value in named_fields(lines):
+        known = name.lower()
+        if known == "set-cookie":
+            cookies.append(f"{name}: {value}")
+        fields[known] = f"{fields[known]}, {value}" if known in fields else value
+    return fields, cookies
+
+
+class ReadAnswer(NamedTuple):
+    """An answer that was read. ``cookies`` are the lines that set one. ``closes``: its connection is of no use any
+    more."""
+
+    reply: Reply
+    cookies: list[str]
+    closes: bool
+
+
+def parse_whole(received: bytes) -> ReadAnswer | None:
+    """Return the answer if this is all of a plain one, as nearly all are; or None, and http.client has to read it."""
+    head = _WHOLE_HEAD.match(received)
+    lines = head[2].decode("latin-1").split("\r\n")[:-1] if head else []
+    if head is None or len(lines) > _MOST_FIELDS:
+        return None
+    status, content = int(head[1]), received[head.end() :]
+    fields, cookies = parse_fields(lines)
+    length = 0 if status in _NO_BODY else content_length(fields.get("content-length", ""))
+    if length != len(content) or "transfer-encoding" in fields or "content-encoding" in fields:
+        return None
+    reply = Reply(status, fields, _text(content, fields.get("content-type", "")))
+    return ReadAnswer(reply, cookies, "close" in fields.get("connection", "").lower())
+
+
+class BegunAnswer(io.RawIOBase):
+    """A socket for http.client to read an answer from whose first bytes were received."""
+
+    def __init__(self, sock: socket.socket, received: bytes) -> None:
+        self.gettimeout = sock.gettimeout
+        self._received = received
+        self._rest = sock.makefile("rb", 0)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return the stream of the answer."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """See io."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """See io."""
+        if not self._received:
+            return self._rest.readinto(buffer)
+        size = min(len(buffer), len(self._received))
+        buffer[:size] = self._received[:size]
+        self._received = self._received[size:]
+        return size
+
+    def close(self) -> None:
+        """See io."""
+        self._rest.close()
+        super().close()
 
 
 class PromptStream:
