@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .core.records import Notice
@@ -31,6 +32,10 @@ MANY_CHUNKS = 9999
 AT_ONCE = 256
 """Files that are added together: many, so that what each of them costs is little, and so few that nobody waits for the
 session's lock for long."""
+
+
+_order = lru_cache(maxsize=64)(ChunkOrder)
+"""Small files have the same."""
 
 
 class FileAdder:
@@ -196,7 +201,7 @@ class FileAdder:
                 record.relative_path,
                 plan.count,
             )
-        order = ChunkOrder(plan.count, self._order, options.prioritize_first_and_last_chunk)
+        order = _order(plan.count, self._order, options.prioritize_first_and_last_chunk)
         if options.part:
             order = PartOrder(plan.count, self._order, False, *options.part)
         entry = FileEntry(record, candidate.source, plan)

@@ -135,9 +135,10 @@ class OrderedSignal(blinker.NamedSignal):
         """Return the receivers for the first sender and for the others, each once; none while the signal is muted."""
         if self.is_muted or not self.receivers:
             return []
-        found: dict[Any, Callable[..., Any]] = {}
         with self._lock:
-            for sender in senders:
+            found = {_identity(receiver): receiver for receiver in self.receivers_for(ANY)}
+            # Mostly there are no others.
+            for sender in senders if len(found) < len(self.receivers) else ():
                 for receiver in self.receivers_for(sender):
                     found.setdefault(_identity(receiver), receiver)
         return list(found.values())

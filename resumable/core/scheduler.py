@@ -129,8 +129,8 @@ class FileQueue:
         return found
 
     def _queue_key(self, file: FileCore) -> _QueueKey:
-        later = self._first_and_last and file.next_position() >= 2
-        return not file.begun, later, not file.begun and file.turned_away > 1, file.key
+        new, later = not file.begun, self._first_and_last and file.next_position() >= 2
+        return new, later, new and file.turned_away > 1, file.key
 
 
 class Slots:

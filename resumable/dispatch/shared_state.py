@@ -139,14 +139,15 @@ class SharedState:
         """Take in what a call to the core brought about. The caller holds the lock, and carries out what is returned
         once it has released it."""
         self.outbox.extend(effects.notices)
-        if not self.announcing or any(effects[1:]) or self.core.state not in RUNNING:
+        more = any(effects[1:])
+        if not self.announcing or more or self.core.state not in RUNNING:
             # No request begins for files that are announced before all are, and then there is a notification.
             self.work.notify_all()
         if self.core.state not in RUNNING or (effects.ended and self.awaited):
             self.waiters.notify_all()
-        self.abandoned += [self.registry.entries[key] for key in effects.abandoned]
-        if not effects.stopped and not effects.ended and not effects.released:
+        if not more:
             return _NOTHING
+        self.abandoned += [self.registry.entries[key] for key in effects.abandoned]
         left = [self.registry.entries[key] for key in effects.ended if key not in self.core.files]
         stopped, released = map(self.transfers.controls, (effects.stopped, effects.released))
         return FollowUp(stopped, left, released)

@@ -207,6 +207,7 @@ class RequestControl:
         "_body",
         "_end",
         "_gate",
+        "_size",
         "_socket",
         "_stall",
         "_written",
@@ -221,7 +222,7 @@ class RequestControl:
         self._socket: socket.socket | None = None
         self._stall: float | None = None
         self._begun = False
-        self._written = 0
+        self._written = self._size = 0
         self._body: Body | None = None
         self._end: threading.Event | None = None
         self.fresh = False
@@ -255,6 +256,7 @@ class RequestControl:
         """
         self.rewind()
         self._body = body
+        self._size = 0 if body is None else len(body)
         self.fresh = self.seen = False
         self._stall = stall
         if self.stopped:
@@ -283,7 +285,7 @@ class RequestControl:
     @property
     def body_pending(self) -> bool:
         """Whether there is a body that is not written to its end."""
-        return self._body is not None and self._written < len(self._body)
+        return self._written < self._size
 
     def hand(self, size: int) -> None:
         """Count bytes of the body that were handed to what writes them, unless that is a watched socket.
