@@ -289,7 +289,7 @@ class Attempt:
         An answer on a connection that was kept alive may be lost because nobody listened there any more.
         """
         try:
-            return self._send(self._chunk_request(reader)._replace(replay=not self._lease.askable))
+            return self._send(self._chunk_request(reader, replay=not self._lease.askable))
         except NetworkFailure as failure:
             if not (failure.stale and self._delivered and self._lease.askable):
                 raise
@@ -310,7 +310,7 @@ class Attempt:
         trusted = trusted or self._context.canary.passed(self._question, self._canary)
         return Verdict.STORED if trusted else Verdict.RETRY
 
-    def _chunk_request(self, reader: Reader) -> Request:
+    def _chunk_request(self, reader: Reader, *, replay: bool = True) -> Request:
         request = self._context.requests.upload(
             self._facts,
             self._subjects,
@@ -319,6 +319,7 @@ class Attempt:
             final=self._lease.final,
             stopped=self._is_stopped,
             file_sha256=self._file_sha256(),
+            replay=replay,
         )
         if request.body is None or not self._control.holds_end:
             return request

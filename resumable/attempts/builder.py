@@ -126,10 +126,12 @@ class RequestBuilder:
         final: bool,
         stopped: Callable[[], bool],
         file_sha256: str | None = None,
+        replay: bool = True,
     ) -> Request:
         """Return the request that sends the chunk: the bytes of ``span`` of what the reader reads. The server may
         assemble the file on a ``final`` one, which takes longer. ``stopped`` ends the wait for a rate limit, and the
-        reading for a checksum. ``file_sha256`` is that of the whole file, if it is known.
+        reading for a checksum. ``file_sha256`` is that of the whole file, if it is known; ``replay`` as in
+        :class:`Request`.
 
         Raises Stopped, and SourceError if the chunk cannot be read for its checksum.
         """
@@ -164,7 +166,8 @@ class RequestBuilder:
         if final and read is not None:
             longest = options.final_chunk_timeout
             read = None if longest is None else max(read, longest)
-        return Request(options.upload_method, url, headers, body, (connect, read), stall=options.timeout[1])
+        stall = options.timeout[1]
+        return Request(options.upload_method, url, headers, body, (connect, read), stall=stall, replay=replay)
 
     def _digest(self, algorithm: str, reader: Reader, span: tuple[int, int], stopped: Callable[[], bool]) -> str:
         """Read the chunk, and return its hash in hexadecimal. It is read again, from memory, when it is sent."""

@@ -74,13 +74,7 @@ class EffectCollector:
         collected: tuple[list[Any], ...] = self._notices, self._stopped, self._ended, self._released, self._abandoned
         if not any(collected):
             return _NOTHING
-        effects = Effects(
-            tuple(self._notices),
-            tuple(self._stopped),
-            tuple(self._ended),
-            tuple(self._released),
-            tuple(self._abandoned),
-        )
+        effects = Effects(*map(tuple, collected))
         for each in collected:
             each.clear()
         return effects
