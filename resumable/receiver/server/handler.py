@@ -1,4 +1,4 @@
-"""Answer the requests on one connection. cheroot parses them and speaks WSGI; this module decides which of them are
+"""Answer the requests on one connection. cheroot parses those that are not plain; this module decides which of them are
 malformed, and when the connection ends."""
 
 from __future__ import annotations

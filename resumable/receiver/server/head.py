@@ -11,7 +11,8 @@ __all__ = ["PlainHead", "read_plain_head"]
 
 # A path without escapes, which does not look like the name of another host, and a query.
 _LINE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE) ((/(?!/)[!\"$&->@-~]*)(?:\?([!\"$-~]*))?) HTTP/1\.1")
-_NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]{1,64}")
+_NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
+_LONGEST_NAME = 64
 _LENGTH = re.compile("[0-9]{1,19}")
 _LENGTH_KEY = "CONTENT_LENGTH"
 # Those that say how the body is sent.
@@ -39,7 +40,7 @@ def read_plain_head(head: bytes, most: int) -> PlainHead | None:
     variables = {"REQUEST_METHOD": method, "REQUEST_URI": uri, "PATH_INFO": path, "QUERY_STRING": query}
     for field in lines[1:-2]:
         name, colon, value = field.partition(":")
-        key = _key(name)
+        key = _key(name) if len(name) <= _LONGEST_NAME else ""
         if not key or not colon or key in variables:
             return None
         variables[key] = value.strip(" ")
