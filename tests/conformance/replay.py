@@ -206,7 +206,8 @@ class _Driver:
         """Whether each thread of the client waits: for work, or for the answer to a request that is held here.
 
         It matters to what stops a request whether it is still being written, and only a client at rest will not tell
-        any more. The interpreter knows where each thread is; no time has to be guessed, however slow the machine.
+        any more. The interpreter knows where each thread is; no time has to be guessed, however slow the machine. A
+        thread whose request was given up may not have noticed, so the server is asked as well.
         """
         frames = current_frames()
         reading = 0
@@ -219,7 +220,10 @@ class _Driver:
                 reading += 1
             elif place != (threading.__file__, "wait"):
                 return False
-        return reading == len(self._unanswered)
+        if reading != len(self._unanswered):
+            return False
+        self._server.settle()
+        return self._server.inbox.empty()
 
     @property
     def _boundary(self) -> int:
