@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 
 # uv, if it is there, needs a fifth of the time. pip knows more places to look in.
-INSTALL = install() { $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python "$$@" ||) \
+INSTALL = @echo "Installing into $(VENV)."; install() { $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python "$$@" ||) \
 	$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile "$$@"; }; install
 
 # Without compiled files every worker would compile all tests again, which takes longer than most of them.
@@ -171,4 +171,4 @@ $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 
 # The pip that comes with a Python is as old as that: a new one needs a third of the time to choose among versions.
 $(sort $(addsuffix /pyvenv.cfg,$(VENV) .venv-oldest .venv-windows .venv-stores)):
-	$(if $(UV),$(UV) venv --quiet --seed --clear --python '$(PYTHON)' $(@D),$(PYTHON) -m venv --upgrade-deps $(@D) >/dev/null)
+	@$(if $(UV),$(UV) venv --quiet --seed --clear --python '$(PYTHON)' $(@D),$(PYTHON) -m venv --upgrade-deps $(@D) >/dev/null)

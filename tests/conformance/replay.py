@@ -8,7 +8,6 @@ replay that stands still says where.
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import threading
 import time
@@ -20,7 +19,7 @@ from queue import Empty
 from typing import Any
 
 from support.scripted_server import THREAD_NAME
-from support.threads import current_frames
+from support.threads import awaits_an_answer, current_frames
 
 from resumable.events import EVENTS
 
@@ -215,10 +214,9 @@ class _Driver:
             if thread.name == THREAD_NAME:
                 continue
             frame = frames.get(thread.ident or 0)
-            place = (frame.f_code.co_filename, frame.f_code.co_name) if frame is not None else ()
-            if place == (socket.__file__, "readinto"):
+            if frame is not None and awaits_an_answer(frame):
                 reading += 1
-            elif place != (threading.__file__, "wait"):
+            elif frame is None or (frame.f_code.co_filename, frame.f_code.co_name) != (threading.__file__, "wait"):
                 return False
         if reading != len(self._unanswered):
             return False
