@@ -95,7 +95,15 @@ def read_body(request: Request, file_fields: Collection[str]) -> Body:
         return _read_multipart(request, content_type, file_fields)
     if kind == "application/x-www-form-urlencoded":
         return Body(parse_query(_read_short(request).decode("ascii", "replace")), None, [])
-    return Body([], lambda length: iter(lambda: request.read(PIECE), b""), [])
+    return Body([], lambda length: _pieces(request), [])
+
+
+def _pieces(request: Request) -> Iterator[bytes]:
+    done = 0
+    # The first piece is what came with the head: all others are written to whole pages.
+    while piece := request.read(PIECE - done % PIECE):
+        yield piece
+        done += len(piece)
 
 
 def _read_short(request: Request) -> bytes:
