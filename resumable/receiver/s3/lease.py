@@ -131,17 +131,18 @@ class Lease:
                     return False
                 self.reread()
                 continue
-            if not self._is_taken():
+            busy = self._is_taken()
+            if not busy:
                 try:
                     self._write(changed)
                     return True
                 except PreconditionFailed:
-                    self.reread()
-                    continue
+                    pass
             if time.monotonic() >= deadline:
                 raise Refusal(503, "Another request is still finishing this upload: try again.", ("Retry-After", "1"))
-            threading.Event().wait(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            if busy:
+                threading.Event().wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
             self.reread()
 
     def write(self, state: UploadState) -> None:

@@ -23,6 +23,10 @@ from .state import UploadState
 __all__ = ["Publication", "free_name", "is_ours", "taken"]
 
 
+_ATTEMPTS = 20
+"""How often an object is published whose names others take, or whose parts they end, at the same moment."""
+
+
 class Publication:
     """Publishes one upload. ``write(state)`` replaces its record; ``existing`` is what happens if a name is taken."""
 
@@ -45,9 +49,10 @@ class Publication:
     def publish(self, state: UploadState) -> UploadState:
         """Publish the object, and return the state with the ETag that it got.
 
-        Raises :class:`Refusal` (409) if the name is taken and none may be added, :class:`Missing` if a chunk is gone.
+        Raises :class:`Refusal` (409) if the name is taken and none may be added, and (503) if that changes whenever it
+        is to be published; :class:`Missing` if a chunk is gone.
         """
-        while True:
+        for _ in range(_ATTEMPTS):
             try:
                 return replace(state, etag=self._make(state))
             except PreconditionFailed:
@@ -64,6 +69,8 @@ class Publication:
                 if state.upload_id is None or self._exists(state):
                     raise
                 state = self._begun(state, state.target)
+        leaf = state.target.rpartition("/")[2]
+        raise Refusal(503, f"The store does not let {leaf!r} get its name: try again.", ("Retry-After", "1"))
 
     def _exists(self, state: UploadState) -> bool:
         """Return whether the multipart upload exists."""

@@ -115,6 +115,30 @@ def test_a_name_whose_reservation_always_changes_sends_the_client_away_for_a_whi
     assert sample.send(receiver) == [200, 201]
 
 
+@pytest.mark.parametrize(
+    ("chunk_size", "operation", "leaf"),
+    [(4096, "Complete", "sample.bin"), (30_000, "PUT", "sample.bin"), (4096, "PUT", "record")],
+)
+def test_a_store_that_refuses_the_last_step_every_time_sends_the_client_away_for_a_while(
+    object_store: ObjectStore, bucket: str, chunk_size: int, operation: str, leaf: str
+) -> None:
+    sample = Sample(data=DATA, chunk_size=chunk_size)
+    receiver = Receiver(a_store(object_store, bucket, patience=0.2))
+    for number in range(1, sample.count):
+        assert sample.send(receiver, number) == [200]
+
+    def refuse(request: StoreRequest) -> tuple[int, str] | None:
+        last = request.operation == operation and request.path.endswith(f"/{leaf}")
+        return (412, "PreconditionFailed") if last else None
+
+    object_store.before = refuse
+    answer = receiver.handle(sample.octet(sample.count))
+    assert (answer.status, dict(answer.headers)["Retry-After"]) == (503, "1")
+    object_store.before = None
+    assert sample.send(receiver, sample.count) == [201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+
+
 @pytest.mark.parametrize("hashed", [False, True])
 def test_a_server_that_was_taken_for_dead_while_it_finished_sends_the_client_to_the_other(
     object_store: ObjectStore, bucket: str, hashed: bool
