@@ -115,27 +115,23 @@ def test_a_name_whose_reservation_always_changes_sends_the_client_away_for_a_whi
     assert sample.send(receiver) == [200, 201]
 
 
-@pytest.mark.parametrize(
-    ("chunk_size", "operation", "leaf"),
-    [(4096, "Complete", "sample.bin"), (30_000, "PUT", "sample.bin"), (4096, "PUT", "record")],
-)
+@pytest.mark.parametrize(("operation", "leaf"), [("Complete", "sample.bin"), ("PUT", "record")])
 def test_a_store_that_refuses_the_last_step_every_time_sends_the_client_away_for_a_while(
-    object_store: ObjectStore, bucket: str, chunk_size: int, operation: str, leaf: str
+    object_store: ObjectStore, bucket: str, operation: str, leaf: str
 ) -> None:
-    sample = Sample(data=DATA, chunk_size=chunk_size)
+    sample = Sample(data=DATA, chunk_size=4096)
     receiver = Receiver(a_store(object_store, bucket, patience=0.2))
-    for number in range(1, sample.count):
-        assert sample.send(receiver, number) == [200]
+    assert sample.send(receiver, 1, 2, 3) == [200, 200, 200]
 
     def refuse(request: StoreRequest) -> tuple[int, str] | None:
         last = request.operation == operation and request.path.endswith(f"/{leaf}")
         return (412, "PreconditionFailed") if last else None
 
     object_store.before = refuse
-    answer = receiver.handle(sample.octet(sample.count))
+    answer = receiver.handle(sample.octet(4))
     assert (answer.status, dict(answer.headers)["Retry-After"]) == (503, "1")
     object_store.before = None
-    assert sample.send(receiver, sample.count) == [201]
+    assert sample.send(receiver, 4) == [201]
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
 
 
