@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -46,6 +47,8 @@ PROGRAMS = {
     "Xvfb": "xvfb libegl1 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0",
 }
 """The programs that tests in a browser, of windows and of pages need, and Debian's packages with each."""
+ASIDE = 8
+"""The priority (nice) of steps that give way to others: about a third of the processors while these want all."""
 BROWSER = "browser"
 FEW = 10
 """The most tests that may fail, in all steps together, to be run again."""
@@ -139,7 +142,7 @@ class Run:
                     return
                 print(f"-- begins: {step.name}", flush=True)
                 process = subprocess.Popen(
-                    [*(["nice", "-n", "5"] if step.aside else []), *step.command],
+                    step.command,
                     cwd=ROOT,
                     env={**os.environ, **step.environment},
                     stdin=subprocess.DEVNULL,
@@ -148,6 +151,8 @@ class Run:
                     start_new_session=True,
                 )
                 self._running.add(process.pid)
+                if step.aside:
+                    give_way(process)
             status, worked = wait(process, step.limit)
             end_group(process)
         ended = Ended(
@@ -206,6 +211,16 @@ def tell_flickers(ended: Sequence[Ended]) -> None:
     for each in ended:
         for test, said in each.flickered.items():
             print(f"\n!! flickered: {test}  ({each.step.name}, {order})\n{said}")
+
+
+def give_way(process: subprocess.Popen[bytes]) -> None:
+    """Let the processors work for what others want before they work for this process, and for what it starts."""
+    with suppress(OSError):  # it has ended already
+        os.setpriority(os.PRIO_PGRP, process.pid, ASIDE)
+        # Linux may weigh sessions against each other, and then the priority of a process counts within its own alone.
+        autogroup = Path(f"/proc/{process.pid}/autogroup")
+        if autogroup.exists():
+            autogroup.write_text(str(ASIDE), encoding="ascii")
 
 
 def wait(process: subprocess.Popen[bytes], limit: float) -> tuple[int | None, float]:

@@ -47,6 +47,12 @@ def test_a_step_is_told_with_its_time_and_its_tests(
     assert "== bad\nsaid\n" in capsys.readouterr().out
 
 
+def test_a_step_gives_way_to_others_if_it_shall(ci: ModuleType, tmp_path: Path) -> None:
+    waiting = ["sh", "-c", f"until [ $(nice) = {ci.ASIDE} ]; do :; done"]
+    (ended,) = ci.Run([ci.Step("aside", waiting, aside=True, limit=60)], tmp_path).go()
+    assert ended.passed
+
+
 def test_a_step_that_hangs_is_ended_with_what_it_has_started(ci: ModuleType, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
