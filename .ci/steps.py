@@ -34,8 +34,6 @@ DIFFERING = ("core", "protocol", "session", "transport", "receiver", "cli", "tes
 
 Those with parameters vary the data, which Pythons treat alike: the first and the last of them run on each.
 """
-AT_ONCE = 2
-"""Other Pythons that are tested at once. More would take the processors from tests that wait for a browser."""
 FOREIGN = "node-sample python-resumable"
 """The servers of others to upload to: one in JavaScript, one in Python; ``make nightly`` takes all."""
 PROGRAMS = {
@@ -48,7 +46,7 @@ PROGRAMS = {
 }
 """The programs that tests in a browser, of windows and of pages need, and Debian's packages with each."""
 ASIDE = 8
-"""The priority (nice) of steps that give way to others: about a third of the processors while these want all."""
+"""The priority (nice) of steps that give way to the others."""
 BROWSER = "browser"
 FEW = 10
 """The most tests that may fail, in all steps together, to be run again."""
@@ -287,12 +285,11 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     made = f"environment, Python {default}"
     tested = f"tests and coverage, Python {default}"
     python = f"PYTHON={found[default]}"
-    first = [
+    planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
         tests(tested, ["coverage"], [python], "--durations=15", after=[made, BROWSER]),
     ]
-    beside = []
     # Tests that run alone would wait for the end of all others. Plain asserts do not say what differs, but need no
     # time to prepare.
     few = "-m 'not once and not alone' --first-and-last --assert=plain"
@@ -302,11 +299,11 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         common = [f"PYTHON={found[other]}", f"VENV=.venv-{other}", "EXTRA=pythons"]
         # One after another, for each is built in the project's own folder.
         before = [f"environment, Python {others[position - 1]}"] if position else []
-        before += [f"tests, Python {others[position - AT_ONCE]}"] if position >= AT_ONCE else []
-        beside.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
+        planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
         # Without workers, which would each load all tests: meanwhile there is enough else to do.
-        beside.append(tests(f"tests, Python {other}", ["test"], [*common, "WORKERS=0"], differing, after=[environment]))
-    beside += [
+        step = tests(f"tests, Python {other}", ["test"], [*common, "WORKERS=0"], differing, after=[environment])
+        planned.append(replace(step, aside=True))
+    planned += [
         Step("lint and types", ["make", "lint", python], after=[made]),
         Step("documentation", ["make", "docs", python], after=["lint and types"]),
         Step(
@@ -321,7 +318,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         Step("fuzz", ["make", "fuzz", python, "FOR=10"], after=["object stores of others"]),
         tests("the oldest requests", ["oldest"], [python, "WORKERS=0"], few, after=["fuzz"]),
     ]
-    return first + [replace(step, aside=True) for step in beside]
+    return planned
 
 
 def tests(name: str, targets: Sequence[str], settings: Sequence[str], arguments: str, after: Sequence[str]) -> Step:
