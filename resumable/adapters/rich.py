@@ -101,24 +101,24 @@ class UploadProgress(Progress):
                 self.start()
         if self._all and self._seen > 1:
             self.update(self._rows[key], description=count(self._seen, "file"))
-        self._look(key)
+        self._look(key, self._rows[key])
         if file.state is FileState.CANCELLED and not self._open:
             self.finish()
 
-    def _look(self, subject: Any) -> None:
+    def _look(self, subject: Any, row: TaskID) -> None:
         size = subject.get_size() if self._all else subject.part_size
-        self.update(self._rows[subject], total=size, completed=subject.bytes_transferred)
+        self.update(row, total=size, completed=subject.bytes_transferred)
 
     def get_renderables(self) -> Any:
-        """Return what rich draws, with the progress of now."""
-        for subject in list(self._rows):
-            self._look(subject)
+        """Return what rich draws, with the progress of now. A thread of rich calls this, perhaps while others end."""
+        for subject, row in list(self._rows.items()):
+            self._look(subject, row)
         return super().get_renderables()
 
     def finish(self) -> None:
         """Leave the rows as they are, and begin new ones for what comes."""
-        for subject in list(self._rows):
-            self._look(subject)
+        for subject, row in list(self._rows.items()):
+            self._look(subject, row)
         self._rows.clear()
         self._open.clear()
         self._seen = 0

@@ -210,6 +210,27 @@ def test_rich_shows_each_file_or_all(total: bool, receiver_url: str, make: Make)
     assert not progress.live.is_started
 
 
+def test_rich_draws_rows_that_end_at_the_same_moment(wire: ScriptedServer, make: Make) -> None:
+    class Ending(UploadProgress):
+        ends = False
+
+        def update(self, *arguments: Any, **options: Any) -> None:
+            super().update(*arguments, **options)
+            if self.ends:
+                self.ends = False
+                self.finish()
+
+    wire.behave = lambda request: None
+    progress = Ending(console=screen(), auto_refresh=False)
+    with Resumable(wire.url, test_chunks=False, plugins=[progress]) as session:
+        session.add_files([make("a.bin"), make("b.bin")])
+        eventually(lambda: len(progress.tasks) == 2)
+        progress.ends = True
+        progress.get_renderables()
+        assert not progress.ends
+        session.cancel()
+
+
 def test_rich_says_why_nothing_moves(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (503,)
     console = screen()
