@@ -336,7 +336,7 @@ class Dispatcher:
 
     def _refuse_forked(self) -> None:
         # In the child of a fork the lock may be held by a thread that does not exist there.
-        if self._process is not _process:
+        if self.in_forked_child:
             raise StateError("use the session", "it was made in another process")
 
     def _command(self, call: Callable[..., Effects], *arguments: Any, hard: bool = False, **named: Any) -> None:

@@ -34,9 +34,7 @@ _LONGEST_TYPE = 255
 _MOST_METADATA = 32
 _LARGEST_METADATA = 8 * 1024
 _MOST_SEEN = 64
-_ALIKE = (
-    *("total_size", "chunk_size", "total_chunks", "identifier", "file_name", "relative_path", "type", "file_sha256"),
-)
+_ALIKE = ["total_size", "chunk_size", "total_chunks", "identifier", "file_name", "relative_path", "type", "file_sha256"]
 
 
 def parameter_names(dialect: Mapping[str, Any]) -> ParameterNames:

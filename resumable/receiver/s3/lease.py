@@ -131,8 +131,7 @@ class Lease:
                     return False
                 self.reread()
                 continue
-            busy = self._is_taken()
-            if not busy:
+            if not self._is_taken():
                 try:
                     self._write(changed)
                     return True
@@ -140,9 +139,8 @@ class Lease:
                     pass
             if time.monotonic() >= deadline:
                 raise Refusal(503, "Another request is still finishing this upload: try again.", ("Retry-After", "1"))
-            if busy:
-                threading.Event().wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            threading.Event().wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
             self.reread()
 
     def write(self, state: UploadState) -> None:
