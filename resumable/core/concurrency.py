@@ -161,8 +161,8 @@ class ConcurrencyController:
     # -- what happens --------------------------------------------------------------------------------------------
 
     def busy(self, size: int) -> None:
-        """Note that the last free slot was given to a chunk of so many bytes."""
-        self._size = size
+        """Note that the last free slot was given to a chunk of so many bytes, or to none."""
+        self._size = size or self._size
         if self._opened is None and not self._fixed:
             self.measure_at = -math.inf
 

@@ -7,11 +7,12 @@ are done are implied: every position below the cursor that is neither live nor r
 * ``live``: the positions that hold a slot of the session, each with its record,
 * ``released``: positions below the cursor that were leased, were stopped, and wait to be leased again,
 * ``known_ranges``: ranges of positions above the cursor that the server or the user said are stored,
+* ``stored``: how many chunks the server has, wherever they are,
 * ``lacked``: how many chunks in a row the server lacked when it was asked for them; a chunk that it has ends the row,
 * ``believed``: the smallest range that contains every position for which there is only a foreign server's word.
 
-``done + live + released == cursor`` always holds; ``done`` counts positions below the cursor. ``live + released`` is at
-most the number of slots and connections, because released positions are leased first.
+``stored + live + released`` is always the cursor and what lies in ``known_ranges``. ``live + released`` is at most the
+number of slots and connections, because released positions are leased first.
 
 If all chunks of a file are stored, the file may still be *unproven*: the server has to confirm that it has the file.
 Until then the bytes of its last chunk do not count, so that progress does not show the file as finished.
@@ -40,7 +41,7 @@ from typing import Any
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .history import NO_ATTEMPTS, AttemptHistory
 from .records import Lease, Notice, Proof
-from .states import CHUNK, CONFIRMATION, ChunkEvent, ChunkState, FileState, step
+from .states import CHUNK, CONFIRMATION, ChunkEvent, ChunkState, FileState
 from .taken import Taken
 
 __all__ = ["ActiveChunk", "FileCore"]
@@ -93,6 +94,7 @@ class ActiveChunk:
         "state",
         "successes_seen",
         "tested",
+        "transitions",
     )
 
     def __init__(
@@ -112,6 +114,7 @@ class ActiveChunk:
         self.retries, self.tested, self.limited, self.ambiguous = history
         self.prepare = prepare
         self.confirm = confirm
+        self.transitions = CONFIRMATION if confirm else CHUNK
         self.state = state
         self.due = self.earliest = self.leased = self.pace = 0.0
         self.attempt = self.failed = 0
@@ -124,18 +127,17 @@ class ActiveChunk:
         """What the chunk keeps if it is released."""
         return AttemptHistory(self.retries, self.tested, self.limited, self.ambiguous)
 
-    def following(self, event: ChunkEvent) -> ChunkState:
-        """Return the state after the event. Raises StateError."""
-        return step(CONFIRMATION if self.confirm else CHUNK, self.state, event, "chunk")
-
     def step(self, event: ChunkEvent) -> ChunkState:
         """Change the state by the event, and return it. Raises StateError."""
-        self.state = self.following(event)
+        self.state = self.transitions[self.state, event]
         return self.state
 
 
 class FileCore:
     """One file. Owned by :class:`SessionCore`, which alone calls it."""
+
+    partial = False
+    """Whether chunks are left to others."""
 
     # There may be a hundred thousand of them.
     __slots__ = (
@@ -148,8 +150,6 @@ class FileCore:
         "bytes_skipped",
         "confirming",
         "cursor",
-        "done",
-        "done_ahead",
         "draining",
         "epoch",
         "error",
@@ -175,6 +175,7 @@ class FileCore:
         "result",
         "settled",
         "state",
+        "stored",
         "successes_seen",
         "taken",
         "turned_away",
@@ -229,12 +230,10 @@ class FileCore:
         self.plan = plan
         self.order = order
         self.length = order.length
-        self.cursor = 0
-        self.done = 0
+        self.cursor = self.stored = 0
         self.live: dict[int, ActiveChunk] = {}
         self.released: dict[int, AttemptHistory] = {}
         self.known_ranges: list[tuple[int, int]] = []
-        self.done_ahead = 0
         self.bytes_done = 0
         self.bytes_skipped = 0
         self.turned_away = 0
@@ -253,24 +252,14 @@ class FileCore:
         self._split(plan, replace(self.order, count=plan.count))
 
     @property
-    def partial(self) -> bool:
-        """Whether chunks are left to others."""
-        return False
-
-    @property
     def size(self) -> int:
         """The bytes that are sent of the file, or stored already."""
         return self.plan.size
 
     @property
-    def begun(self) -> bool:
-        """Whether the server has anything of the file."""
-        return self.done > 0 or self.done_ahead > 0
-
-    @property
     def complete(self) -> bool:
         """Whether the server has every chunk."""
-        return self.done + self.done_ahead == self.length
+        return self.stored == self.length
 
     @property
     def known_whole(self) -> bool | None:
@@ -298,7 +287,7 @@ class FileCore:
     def pending(self) -> int:
         """How many chunks are neither stored nor on their way."""
         under_way = sum(record.state is not ChunkState.STOPPING for record in self.live.values())
-        return self.length - self.done - self.done_ahead - under_way
+        return self.length - self.stored - under_way
 
     @property
     def asked_enough(self) -> bool:
@@ -310,18 +299,20 @@ class FileCore:
     @property
     def confirms_first(self) -> bool:
         """Whether the server is to be asked for doubted chunks before it gets the only one that it lacks."""
-        return self.doubted and self.pending == 1 and any(history.lacking for history in self.released.values())
+        return bool(self.released) and self.doubted and self.pending == 1 and self.lacking > 0
 
     @property
     def wants_turn(self) -> bool:
         """Whether there is something to do that is not under way."""
-        return not (self.preparing or self.confirming or self.asking) and (not self.exhausted or self.complete)
+        if self.preparing or self.confirming or self.asking:
+            return False
+        return bool(self.released) or self.cursor < self.length or self.complete
 
     @property
     def untouched(self) -> bool:
         """Whether nobody has asked for any chunk of the file, or sent one."""
         ready = self.state is FileState.READY and self.prepared
-        return ready and not (self.epoch or self.begun or self.cursor or self.asked_about or self.partial)
+        return ready and not (self.epoch or self.stored or self.cursor or self.asked_about or self.partial)
 
     @property
     def exhausted(self) -> bool:
@@ -373,11 +364,6 @@ class FileCore:
         return any(map(self.order.exclusive, (self.next_position(), *self.live)))
 
     @property
-    def may_assemble(self) -> bool:
-        """Whether the server may put the file together on the chunk that was leased last."""
-        return self.exhausted
-
-    @property
     def may_be_early(self) -> bool:
         """Whether the next position may have its turn although it is blocked. It never had one, so it is asked for."""
         if not self.order.holds_ends or self.state is not FileState.UPLOADING or self.draining or self.confirming:
@@ -410,7 +396,7 @@ class FileCore:
         if not self.order.holds_ends or position == 0:
             return True
         if position == self.order.count - 1:
-            return self.done + self.done_ahead == position
+            return self.stored == position
         return self.is_done(0)
 
     def awaits_flowing(self, position: int, attempt: float = math.inf) -> bool:
@@ -455,7 +441,8 @@ class FileCore:
     def _advance(self) -> ActiveChunk:
         record = self.live[self.cursor] = ActiveChunk(self, self.epoch, self.cursor)
         self.cursor += 1
-        self._skip()
+        if self.known_ranges:
+            self._skip()
         return record
 
     def lease(self, record: ActiveChunk, identifier: int, *, awaited: bool = False, askable: bool = False) -> Lease:
@@ -474,7 +461,7 @@ class FileCore:
             end=end,
             retries=record.retries,
             test=record.state is ChunkState.TESTING,
-            final=self.may_assemble,
+            final=self.partial or self.exhausted,
             confirm=record.confirm,
             ours=self.ours,
             awaited=awaited,
@@ -488,7 +475,7 @@ class FileCore:
         del self.live[position]
         if believed:
             self._believe(position, position + 1)
-        self.done += 1
+        self.stored += 1
         self.bytes_done += size
         if skipped:
             self.bytes_skipped += size
@@ -540,7 +527,7 @@ class FileCore:
     def _mark_released(self, first: int, last: int) -> None:
         for position in [p for p in self.released if first <= p < last]:
             del self.released[position]
-            self.done += 1
+            self.stored += 1
             self.bytes_done += self._bytes_in(position, position + 1)
 
     def _mark_ahead(self, first: int, last: int) -> None:
@@ -549,11 +536,11 @@ class FileCore:
         left = bisect_left(self.known_ranges, first, key=_STOP)
         right = bisect_right(self.known_ranges, last, key=_START)
         known = self.known_ranges[left:right]
-        self.done_ahead += last - first
+        self.stored += last - first
         self.bytes_done += self._bytes_in(first, last)
         for start, stop in known:
             start, stop = max(start, first), min(stop, last)
-            self.done_ahead -= stop - start
+            self.stored -= stop - start
             self.bytes_done -= self._bytes_in(start, stop)
         if known:
             first, last = min(first, known[0][0]), max(last, known[-1][1])
@@ -568,9 +555,7 @@ class FileCore:
 
     def _skip(self) -> None:
         if self.known_ranges and self.known_ranges[0][0] == self.cursor:
-            start, self.cursor = self.known_ranges.pop(0)
-            self.done += self.cursor - start
-            self.done_ahead -= self.cursor - start
+            _, self.cursor = self.known_ranges.pop(0)
 
     # -- what proves it ------------------------------------------------------------------------------------------
 
@@ -625,14 +610,14 @@ class FileCore:
         self.untested = True
         self.count_all()
         sent = self.bytes_done - self.bytes_skipped
-        self._keep([span for a, b in self.stored() for span in ((a, min(b, first)), (max(a, last), b))])
+        self._keep([span for a, b in self.stored_ranges() for span in ((a, min(b, first)), (max(a, last), b))])
         self.bytes_skipped = max(self.bytes_done - sent, 0)
 
     def _keep(self, spans: Iterable[tuple[int, int]]) -> None:
         self.count_all()
         self.released.clear()
         self.known_ranges.clear()
-        self.cursor = self.done = self.done_ahead = self.bytes_done = 0
+        self.cursor = self.stored = self.bytes_done = 0
         self.believed = None
         for first, last in spans:
             self._mark_ahead(max(first, self.cursor), last)
@@ -643,7 +628,7 @@ class FileCore:
         start, stop = self.believed or (first, last)
         self.believed = min(start, first), max(stop, last)
 
-    def stored(self) -> Iterator[tuple[int, int]]:
+    def stored_ranges(self) -> Iterator[tuple[int, int]]:
         """Yield the ranges of positions that are stored, ascending. Valid while nothing changes."""
         start = 0
         for hole in sorted((*self.live, *self.released)):

@@ -42,14 +42,14 @@ SLOW = 2.0
 
 
 class HeldEnds:
-    """The early chunks of a session. Owned by its core."""
+    """The early chunks of a session. Owned by its core. ``held`` are those whose ends are held, by their leases."""
 
     def __init__(self, policy: SessionPolicy) -> None:
         self._possible = policy.test_chunks and policy.held_bytes > 0
         self._smallest = policy.smallest_held
         self._most = policy.held_bytes
         self._slow = False
-        self._held: dict[int, ActiveChunk] = {}
+        self.held: dict[int, ActiveChunk] = {}
 
     def next(self, files: Iterable[FileCore]) -> FileCore | None:
         """Return the first of the files whose next chunk may be early, or None."""
@@ -67,7 +67,7 @@ class HeldEnds:
         file = record.file
         allowed = proven and self._possible and not self._slow and file.awaits_flowing(record.position, record.attempt)
         if allowed and self._fits(file, record.position):
-            self._held[identifier] = record
+            self.held[identifier] = record
             return True
         return False
 
@@ -77,13 +77,13 @@ class HeldEnds:
 
     def fail(self, identifier: int) -> None:
         """Note that the server did not acknowledge the early chunk: nothing is early any more."""
-        self._held.pop(identifier, None)
+        self.held.pop(identifier, None)
         self._possible = False
 
     def review(self) -> tuple[list[int], list[int]]:
         """Return the leases whose ends may be sent now, and those whose requests have to stop: no longer held."""
         released, stopped = [], []
-        for identifier, record in list(self._held.items()):
+        for identifier, record in list(self.held.items()):
             if record.state is ChunkState.SENDING and not record.file.may_finish(record.position):
                 if record.file.awaits_flowing(record.position):
                     continue
@@ -91,10 +91,10 @@ class HeldEnds:
                 stopped.append(identifier)
             elif record.state is ChunkState.SENDING:
                 released.append(identifier)
-            del self._held[identifier]
+            del self.held[identifier]
         return released, stopped
 
     def _fits(self, file: FileCore, position: int) -> bool:
         size = file.size_of(position)
-        held = sum(record.file.size_of(record.position) for record in self._held.values())
+        held = sum(record.file.size_of(record.position) for record in self.held.values())
         return size >= self._smallest and held + size <= self._most

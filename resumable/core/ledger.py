@@ -14,7 +14,7 @@ from .part import make_file_core
 from .records import Outcome
 from .retry import RetryController, SessionPolicy
 from .scheduler import FileQueue, Slots
-from .states import FILE, FILE_NOOPS, TERMINAL, FileEvent, FileState, step
+from .states import FILE, FILE_NOOPS, TERMINAL, FileEvent, FileState
 from .taken import Taken
 
 __all__ = ["FileLedger"]
@@ -58,7 +58,7 @@ class FileLedger:
         """Give the file the state that follows, and return whether the event changed something."""
         if (file.state, event) in FILE_NOOPS:
             return False
-        file.state = step(FILE, file.state, event, "file")
+        file.state = FILE[file.state, event]
         return True
 
     def stop(self, file: FileCore, *, announce: bool = False) -> None:
@@ -160,7 +160,7 @@ class FileLedger:
             self._effects.end(file)
 
     def _end(self, file: FileCore, *, refused: bool = False) -> None:
-        if file.begun or refused:
+        if file.stored or refused:
             self._retries.make_room()
         self.open -= 1
         self.ended[file.key] = file.state

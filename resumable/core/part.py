@@ -21,12 +21,10 @@ __all__ = ["PartCore", "make_file_core"]
 class PartCore(FileCore):
     """One part of a file. Owned by :class:`SessionCore`, which alone calls it."""
 
-    __slots__ = ()
+    partial = True
+    """The part has succeeded if its own chunks are stored. The server may put the file together on each of them."""
 
-    @property
-    def partial(self) -> bool:
-        """Whether the part has succeeded if its own chunks are stored."""
-        return True
+    __slots__ = ()
 
     @property
     def size(self) -> int:
@@ -47,11 +45,6 @@ class PartCore(FileCore):
     def may_be_ahead(self) -> bool:
         """Whether the chunk at the cursor may be tested ahead of its turn."""
         return not self.confirms_first and super().may_be_ahead
-
-    @property
-    def may_assemble(self) -> bool:
-        """Whether the server may put the file together on a chunk: it may on each."""
-        return True
 
     def keep(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Forget all chunks but those at these ranges of indexes, once: the second time all are stored."""

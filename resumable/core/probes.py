@@ -34,13 +34,14 @@ FADING = 0.8
 
 
 class Probes:
-    """The probes of a session, by the ids of their leases. Owned by its core."""
+    """The probes of a session. Owned by its core. ``live`` are the leases of those under way, and whether the server
+    probably lacks their chunks."""
 
-    def __init__(self, policy: SessionPolicy) -> None:
+    def __init__(self, policy: SessionPolicy, live: dict[int, bool]) -> None:
         self._connections = policy.connections if policy.test_chunks and not policy.test_every_chunk else 0
         self._most = self._connections
         self._window = policy.slots
-        self._live: dict[int, bool] = {}
+        self._live = live
         self._pace = math.inf
 
     def free(self, live: int) -> bool:
@@ -66,8 +67,8 @@ class Probes:
         self._live[identifier] = lacking
 
     def end(self, identifier: int) -> None:
-        """Note that a lease is over, which may have been that of a probe."""
-        self._live.pop(identifier, None)
+        """Note that a probe is over."""
+        del self._live[identifier]
 
     def found(self) -> None:
         """Note that the server has a chunk that it was asked for."""

@@ -105,7 +105,7 @@ class Reports:
         costless = record.early or (record.ahead and (event is not ChunkEvent.ABSENT or outcome.crowded))
         if costless and record.state is not ChunkState.STOPPING and event not in _STORED:
             event = ChunkEvent.WITHDRAWN
-        following = record.following(event)
+        following = record.transitions[record.state, event]
         record.ambiguous = record.ambiguous or outcome.ambiguous
         self._learn(record, event, lease, outcome, now)
         if following is ChunkState.SENDING:
@@ -131,10 +131,10 @@ class Reports:
         if exhausted and isinstance(outcome.error, UploadError):
             outcome.error.ending = exhausted
         if (denied and not file.partial) or exhausted:
-            following = record.following(ChunkEvent.REFUSED)
+            following = record.transitions[record.state, ChunkEvent.REFUSED]
         record.state = following
         if following is ChunkState.BACKOFF:
-            if outcome.busy and not file.begun:
+            if outcome.busy and not file.stored:
                 self._turn_away(record, lease, outcome)
                 due = self._retries.may_begin(now)
             else:
@@ -151,7 +151,8 @@ class Reports:
         if following is ChunkState.DONE:
             self._retries.progressed(record, now)
             self._probes.progressed(now - record.leased)
-            self._slots.wake(record.attempt)
+            if self._slots.waiting:
+                self._slots.wake(record.attempt)
         if outcome.response is not None:
             file.response = outcome.response
         if outcome.result is not None:
@@ -180,7 +181,6 @@ class Reports:
                 concurrency.idle()
         if outcome.max_uploads is not None:
             concurrency.limit(outcome.max_uploads)
-        self._slots.count = concurrency.slots
 
     def _withdraw(self, record: ActiveChunk, lease: Lease) -> None:
         """Let a chunk that was early and not acknowledged, or tested ahead in vain, wait for its turn as if it had had
@@ -229,7 +229,7 @@ class Reports:
         file, size = record.file, lease.end - lease.start
         skipped = outcome.kind is OutcomeKind.PRESENT
         found = skipped and not record.ambiguous
-        new = not file.begun
+        new = not file.stored
         if not skipped and outcome.proof is not Proof.UNFINISHED:
             # Answers of requests that are on the wire together come in any order: this one may be to the last chunk.
             file.finished = True
@@ -241,9 +241,11 @@ class Reports:
         self._effects.stored(file, lease.index, outcome.message, outcome.response)
         if new:
             self._ledger.queue.add(file)
+        if not file.complete:
+            return
         if file.unfinished and (file.asked or not skipped):
             self._unfinished(file, outcome, skipped=skipped)
-        elif file.complete:
+        else:
             self._ledger.complete(file, outcome.message)
 
     def _unfinished(self, file: FileCore, outcome: Outcome, *, skipped: bool) -> None:

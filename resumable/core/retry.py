@@ -60,7 +60,8 @@ class RetryController:
         self._policy = policy
         self._reached = False
         self._successes = 0
-        self._since: float | None = None
+        self._limit = math.inf if policy.retry_for is None else policy.retry_for
+        self._last_chance = math.inf
         self._attempts = 0
         self._not_before = 0.0
         self._not_before_told = 0
@@ -73,21 +74,16 @@ class RetryController:
 
     def start(self, now: float) -> None:
         """Count the time without progress from now on."""
-        self._since = now
+        self._last_chance = now + self._limit
 
     def resume_clock(self, now: float) -> None:
         """Count the time without progress again, if the clock is paused: there may be something to try."""
-        if self._since is None:
-            self._since = now
+        if self._last_chance == math.inf:
+            self._last_chance = now + self._limit
 
     def pause_clock(self) -> None:
         """Pause the no-progress clock: there is nothing to try."""
-        self._since = None
-
-    @property
-    def _last_chance(self) -> float:
-        limit = self._policy.retry_for
-        return math.inf if limit is None or self._since is None else self._since + limit
+        self._last_chance = math.inf
 
     @property
     def attempts(self) -> int:
@@ -114,8 +110,8 @@ class RetryController:
         if not record.attempt:
             record.successes_seen = self._successes
         record.attempt = self._attempts
-        record.new = not record.file.begun
-        record.speculative = self.holds_back(now)
+        record.new = not record.file.stored
+        record.speculative = now < self._new_not_before
         if self._room and record.new:
             self._room -= 1
 
@@ -154,7 +150,7 @@ class RetryController:
     def progressed(self, record: ActiveChunk, now: float) -> None:
         """Note that a chunk is stored."""
         self._successes += 1
-        self._since = now
+        self._last_chance = now + self._limit
         if record.attempt > self._not_before_told:
             # It was a last chance, and the server is well again before it wanted to be asked.
             self._not_before = 0.0
@@ -182,7 +178,7 @@ class RetryController:
     def _counts(self, record: ActiveChunk, outcome: Outcome) -> bool:
         # While other files get through, one that waits for them does not use up its retries.
         file = record.file
-        return not (outcome.busy and not file.begun and file.turned_away and file.successes_seen != self._successes)
+        return not (outcome.busy and not file.stored and file.turned_away and file.successes_seen != self._successes)
 
     def schedule_retry(self, record: ActiveChunk, outcome: Outcome, now: float) -> None:
         """Count a failed attempt. The record is due after the outcome's delay, or else the policy's; if others get

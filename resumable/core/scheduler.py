@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
+from .concurrency import ConcurrencyController
 from .file import ActiveChunk, FileCore
 from .states import ChunkEvent, ChunkState, FileState
 
@@ -47,7 +48,7 @@ class FileQueue:
         """Return the file whose turn it is, without removing it, or None if each has to wait. ``new``: a new one may
         begin."""
         found = self._first(self._begun)
-        other = self._first(self._new) if new else None
+        other = self._first(self._new) if new and self._new else None
         if found is None or other is None:
             return found or other
         return min(found, other, key=lambda file: self._queue_key(file)[1:])
@@ -129,29 +130,32 @@ class FileQueue:
         return found
 
     def _queue_key(self, file: FileCore) -> _QueueKey:
-        new, later = not file.begun, self._first_and_last and file.next_position() >= 2
+        new, later = not file.stored, self._first_and_last and file.next_position() >= 2
         return new, later, new and file.turned_away > 1, file.key
 
 
 class Slots:
-    """At most ``count`` records, by the ids of their leases. The count may change; if it falls, no other record gets a
-    slot before there are fewer."""
+    """At most as many records as the controller says, by the ids of their leases. If the number falls, no other record
+    gets a slot before there are fewer. ``waiting`` are those whose retries wait, ``ahead`` the leases of chunks that
+    are only tested, and whether the server probably lacks these."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, concurrency: ConcurrencyController) -> None:
+        self._concurrency = concurrency
         self._leases = 0
-        self._waiting: dict[int, ActiveChunk] = {}
         self.live: dict[int, ActiveChunk] = {}
+        self.waiting: dict[int, ActiveChunk] = {}
+        self.ahead: dict[int, bool] = {}
         self.questions: dict[int, list[tuple[FileCore, int]]] = {}
 
     @property
     def taken(self) -> int:
         """How many slots are taken: by questions, and by all records but those of chunks that are only tested."""
-        return sum(not record.ahead for record in self.live.values()) + len(self.questions)
+        return len(self.live) - len(self.ahead) + len(self.questions)
 
     def free(self, *, fewer: bool) -> bool:
         """Return whether another record fits, also if there is one slot ``fewer``, unless it is the only one."""
-        return self.taken < (self.count - 1 if fewer and self.count > 1 else self.count)
+        count = self._concurrency.slots
+        return self.taken < (count - 1 if fewer and count > 1 else count)
 
     def take(self, record: ActiveChunk) -> int:
         """Give the record a slot, unless it is only tested, and return the id of its new lease."""
@@ -167,24 +171,24 @@ class Slots:
 
     def keep(self, identifier: int) -> None:
         """Let the record wait in its slot until it is due."""
-        self._waiting[identifier] = self.live[identifier]
+        self.waiting[identifier] = self.live[identifier]
 
     def next_due(self) -> float | None:
         """Return when the next retry is due, or None if none waits, or as many others are under way as may be."""
-        if not self._waiting or self.taken - len(self._waiting) >= self.count:
+        if not self.waiting or self.taken - len(self.waiting) >= self._concurrency.slots:
             return None
-        return min(record.due for record in self._waiting.values())
+        return min(record.due for record in self.waiting.values())
 
     def wake(self, attempt: int) -> None:
         """Hasten the retries of what failed before this attempt began, which succeeded."""
-        for record in self._waiting.values():
+        for record in self.waiting.values():
             if record.failed < attempt:
                 record.due = record.earliest
 
     def take_due(self) -> ActiveChunk:
         """Return the record of the retry that is due first. It has no slot until it is leased again."""
-        identifier = min(self._waiting, key=lambda waiting: self._waiting[waiting].due)
-        del self._waiting[identifier]
+        identifier = min(self.waiting, key=lambda waiting: self.waiting[waiting].due)
+        del self.waiting[identifier]
         return self.live.pop(identifier)
 
     def files(self) -> list[FileCore]:
@@ -208,7 +212,7 @@ class Slots:
                 stopped.append(identifier)
                 fresh = True
             else:
-                del self.live[identifier], self._waiting[identifier]
+                del self.live[identifier], self.waiting[identifier]
                 file.release(record)
         for identifier, files in self.questions.items():
             if file.asking and not any(other.state in _OPEN for other, _ in files):

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from ..errors import FileRejected, StateError
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .collector import EffectCollector
-from .concurrency import ConcurrencyController, Flow
+from .concurrency import ConcurrencyController
 from .file import FileCore
 from .holds import HeldEnds
 from .ledger import FileLedger
@@ -46,7 +46,6 @@ from .states import (
     FileState,
     SessionEvent,
     SessionState,
-    step,
 )
 from .turns import Turns
 
@@ -56,7 +55,8 @@ _HALTED = (*TERMINAL, FileState.PAUSED)
 
 
 class SessionCore:
-    """One session. Every method but the getters returns its effects."""
+    """One session. Every method but the getters returns its effects. ``concurrency`` says how many chunks may be under
+    way."""
 
     def __init__(self, policy: SessionPolicy) -> None:
         self.policy = policy
@@ -66,11 +66,11 @@ class SessionCore:
         self.outcome: Ending | None = None
         self.effects = EffectCollector()
         self._questions = Questions(policy)
-        self._slots = slots = Slots(policy.slots)
+        self.concurrency = concurrency = ConcurrencyController(policy.slots, policy.most_slots)
+        self._slots = slots = Slots(concurrency)
         self._retries = retries = RetryController(policy)
-        self._concurrency = concurrency = ConcurrencyController(policy.slots, policy.most_slots)
         self._holds = holds = HeldEnds(policy)
-        self._probes = probes = Probes(policy)
+        self._probes = probes = Probes(policy, slots.ahead)
         self._ledger = ledger = FileLedger(policy, slots, retries, self.effects)
         self._turns = Turns(policy, ledger, slots, retries, concurrency, holds, probes, self._questions, self.effects)
         self._reports = Reports(ledger, slots, retries, concurrency, holds, probes, self.effects)
@@ -180,7 +180,7 @@ class SessionCore:
     def pause(self) -> Effects:
         """Begin no further request until :meth:`upload`, and stop those under way."""
         if (self.state, SessionEvent.PAUSE) not in SESSION_NOOPS:
-            self.state = step(SESSION, self.state, SessionEvent.PAUSE, "session")
+            self.state = SESSION[self.state, SessionEvent.PAUSE]
             for file in self._slots.files():
                 self._ledger.stop(file, announce=True)
             self.effects.stop(self._slots.questions)
@@ -189,7 +189,7 @@ class SessionCore:
 
     def cancel(self, reason: str = "cancelled") -> Effects:
         """Remove every file, stop every request, and end the run without ``complete``."""
-        self.state = step(SESSION, self.state, SessionEvent.CANCEL, "session")
+        self.state = SESSION[self.state, SessionEvent.CANCEL]
         self.open_ended = False
         self.skipped.clear()
         for file in reversed(list(self.files.values())):
@@ -201,7 +201,7 @@ class SessionCore:
         """End the session for good: cancel the files that have not ended, and stop every request. Later reports have no
         effects."""
         if (self.state, SessionEvent.CLOSE) not in SESSION_NOOPS:
-            self.state = step(SESSION, self.state, SessionEvent.CLOSE, "session")
+            self.state = SESSION[self.state, SessionEvent.CLOSE]
             for file in self._slots.files():
                 if file.state in TERMINAL:
                     self._ledger.stop(file)
@@ -254,17 +254,6 @@ class SessionCore:
         if record is not None:
             record.flows = True
 
-    def measure(self, flow: Flow, now: float) -> None:
-        """Take in what the connections tell. To be called from :attr:`measure_at` on; the number of slots may change
-        by it."""
-        self._concurrency.measure(flow, now)
-        self._slots.count = self._concurrency.slots
-
-    def limit(self, max_uploads: int) -> None:
-        """Note how many requests at once the server likes."""
-        self._concurrency.limit(max_uploads)
-        self._slots.count = self._concurrency.slots
-
     def report(self, lease: Lease, outcome: Outcome, now: float) -> Effects:
         """End the lease: its slot is free, or waits for the retry. A lease that has ended before has no effects.
 
@@ -296,8 +285,10 @@ class SessionCore:
             self._reports.prepared(record, lease, outcome)
         else:
             self._reports.answered(record, lease, outcome, now)
-        self._probes.end(lease.id)
-        self._review_holds()
+        if record.ahead:
+            self._probes.end(lease.id)
+        if self._holds.held:
+            self._review_holds()
         self._complete_if_idle()
         return self.effects.flush()
 
@@ -352,24 +343,14 @@ class SessionCore:
         if records:
             return self._retries.may_ask(min(record.due for record in records))
         until = self._retries.may_ask(now)
-        if file is None or not file.begun:
+        if file is None or not file.stored:
             until = max(until, self._retries.may_begin(now))
         return until if until > now else None
-
-    @property
-    def slots(self) -> int:
-        """How many chunks may be on their way at once."""
-        return self._slots.count
 
     @property
     def active(self) -> int:
         """How many slots are taken."""
         return self._slots.taken
-
-    @property
-    def measure_at(self) -> float:
-        """The time from which on :meth:`measure` is to be called."""
-        return self._concurrency.measure_at
 
     @property
     def finished(self) -> bool:
@@ -402,7 +383,7 @@ class SessionCore:
         if self.state is SessionState.IDLE:
             self.open_ended = open_ended
             self._ledger.ended = {}
-        self.state = step(SESSION, self.state, SessionEvent.UPLOAD, "session")
+        self.state = SESSION[self.state, SessionEvent.UPLOAD]
         self._retries.start(now)
         self.effects.add("upload_start")
 
@@ -411,7 +392,7 @@ class SessionCore:
             return
         self._retries.pause_clock()
         if not self.open_ended and self.state in RUNNING:
-            self.state = step(SESSION, self.state, SessionEvent.DRAINED, "session")
+            self.state = SESSION[self.state, SessionEvent.DRAINED]
             self.outcome = Ending(dict(self._ledger.ended), tuple(self.skipped))
             self.skipped.clear()
             self.effects.add("complete", extra=(self.outcome,))

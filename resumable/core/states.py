@@ -1,4 +1,4 @@
-"""The three state machines, as tables. Everything that changes a state goes through :func:`step`.
+"""The three state machines, as tables. Whoever changes a state looks the next one up.
 
 *Chunk*. A chunk has a record only while it holds one of the slots for ``simultaneous_uploads``; PENDING and DONE are
 implied by the file's cursor. A chunk that waits for its retry (BACKOFF) keeps its slot, so that a server in trouble
@@ -43,8 +43,25 @@ __all__ = [
     "FileState",
     "SessionEvent",
     "SessionState",
-    "step",
+    "Transitions",
 ]
+
+
+State = TypeVar("State", bound=Enum)
+Event = TypeVar("Event", bound=Enum)
+
+
+class Transitions(dict[tuple[State, Event], State]):
+    """The table of a machine: the state that follows, by state and event. What is not in it raises StateError, naming
+    the ``subject`` and both."""
+
+    def __init__(self, subject: str, table: Mapping[tuple[State, Event], State]) -> None:
+        super().__init__(table)
+        self._subject = subject
+
+    def __missing__(self, pair: tuple[State, Event]) -> State:
+        state, event = pair
+        raise StateError(f"{event.value} the {self._subject}", f"its state is {state.value}")
 
 
 class FastEnum(Enum):
@@ -146,79 +163,88 @@ class SessionEvent(FastEnum):
     CLOSE = "close"
 
 
-CHUNK: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
-    (ChunkState.PENDING, ChunkEvent.TEST): ChunkState.TESTING,
-    (ChunkState.PENDING, ChunkEvent.SEND): ChunkState.SENDING,
-    (ChunkState.TESTING, ChunkEvent.PRESENT): ChunkState.DONE,
-    (ChunkState.TESTING, ChunkEvent.ABSENT): ChunkState.SENDING,
-    (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
-    (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
-    (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
-    (ChunkState.TESTING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
-    (ChunkState.SENDING, ChunkEvent.ACCEPTED): ChunkState.DONE,
-    (ChunkState.SENDING, ChunkEvent.REFUSED): ChunkState.FAILED,
-    (ChunkState.SENDING, ChunkEvent.RETRY): ChunkState.BACKOFF,
-    (ChunkState.SENDING, ChunkEvent.STOP): ChunkState.STOPPING,
-    (ChunkState.SENDING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
-    (ChunkState.BACKOFF, ChunkEvent.TEST): ChunkState.TESTING,
-    (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.SENDING,
-    (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
-    (ChunkState.STOPPING, ChunkEvent.ABSENT): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.ACCEPTED): ChunkState.DONE,
-    (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.STOPPED): ChunkState.PENDING,
-}
+CHUNK = Transitions(
+    "chunk",
+    {
+        (ChunkState.PENDING, ChunkEvent.TEST): ChunkState.TESTING,
+        (ChunkState.PENDING, ChunkEvent.SEND): ChunkState.SENDING,
+        (ChunkState.TESTING, ChunkEvent.PRESENT): ChunkState.DONE,
+        (ChunkState.TESTING, ChunkEvent.ABSENT): ChunkState.SENDING,
+        (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
+        (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
+        (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
+        (ChunkState.TESTING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
+        (ChunkState.SENDING, ChunkEvent.ACCEPTED): ChunkState.DONE,
+        (ChunkState.SENDING, ChunkEvent.REFUSED): ChunkState.FAILED,
+        (ChunkState.SENDING, ChunkEvent.RETRY): ChunkState.BACKOFF,
+        (ChunkState.SENDING, ChunkEvent.STOP): ChunkState.STOPPING,
+        (ChunkState.SENDING, ChunkEvent.WITHDRAWN): ChunkState.PENDING,
+        (ChunkState.BACKOFF, ChunkEvent.TEST): ChunkState.TESTING,
+        (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.SENDING,
+        (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
+        (ChunkState.STOPPING, ChunkEvent.ABSENT): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.ACCEPTED): ChunkState.DONE,
+        (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.STOPPED): ChunkState.PENDING,
+    },
+)
 
-CONFIRMATION: Mapping[tuple[ChunkState, ChunkEvent], ChunkState] = {
-    (ChunkState.PENDING, ChunkEvent.TEST): ChunkState.TESTING,
-    (ChunkState.TESTING, ChunkEvent.PRESENT): ChunkState.DONE,
-    (ChunkState.TESTING, ChunkEvent.DENIED): ChunkState.PENDING,
-    (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
-    (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
-    (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
-    (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.TESTING,
-    (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
-    (ChunkState.STOPPING, ChunkEvent.DENIED): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,
-    (ChunkState.STOPPING, ChunkEvent.STOPPED): ChunkState.PENDING,
-}
+CONFIRMATION = Transitions(
+    "confirmation",
+    {
+        (ChunkState.PENDING, ChunkEvent.TEST): ChunkState.TESTING,
+        (ChunkState.TESTING, ChunkEvent.PRESENT): ChunkState.DONE,
+        (ChunkState.TESTING, ChunkEvent.DENIED): ChunkState.PENDING,
+        (ChunkState.TESTING, ChunkEvent.REFUSED): ChunkState.FAILED,
+        (ChunkState.TESTING, ChunkEvent.RETRY): ChunkState.BACKOFF,
+        (ChunkState.TESTING, ChunkEvent.STOP): ChunkState.STOPPING,
+        (ChunkState.BACKOFF, ChunkEvent.DUE): ChunkState.TESTING,
+        (ChunkState.BACKOFF, ChunkEvent.STOP): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.PRESENT): ChunkState.DONE,
+        (ChunkState.STOPPING, ChunkEvent.DENIED): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.REFUSED): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.RETRY): ChunkState.PENDING,
+        (ChunkState.STOPPING, ChunkEvent.STOPPED): ChunkState.PENDING,
+    },
+)
 
-FILE: Mapping[tuple[FileState, FileEvent], FileState] = {
-    (FileState.PREPARING, FileEvent.PREPARE): FileState.PREPARING,
-    (FileState.PREPARING, FileEvent.PREPARED): FileState.READY,
-    (FileState.PREPARING, FileEvent.PAUSE): FileState.PAUSED,
-    (FileState.PREPARING, FileEvent.FINISH): FileState.SUCCESS,
-    (FileState.PREPARING, FileEvent.FAIL): FileState.ERROR,
-    (FileState.PREPARING, FileEvent.CANCEL): FileState.CANCELLED,
-    (FileState.PREPARING, FileEvent.BOOTSTRAP): FileState.PREPARING,
-    (FileState.READY, FileEvent.PREPARE): FileState.PREPARING,
-    (FileState.READY, FileEvent.PREPARED): FileState.READY,
-    (FileState.READY, FileEvent.LEASE): FileState.UPLOADING,
-    (FileState.READY, FileEvent.PAUSE): FileState.PAUSED,
-    (FileState.READY, FileEvent.FINISH): FileState.SUCCESS,
-    (FileState.READY, FileEvent.FAIL): FileState.ERROR,
-    (FileState.READY, FileEvent.CANCEL): FileState.CANCELLED,
-    (FileState.READY, FileEvent.BOOTSTRAP): FileState.READY,
-    (FileState.UPLOADING, FileEvent.LEASE): FileState.UPLOADING,
-    (FileState.UPLOADING, FileEvent.PAUSE): FileState.PAUSED,
-    (FileState.UPLOADING, FileEvent.FINISH): FileState.SUCCESS,
-    (FileState.UPLOADING, FileEvent.FAIL): FileState.ERROR,
-    (FileState.UPLOADING, FileEvent.CANCEL): FileState.CANCELLED,
-    (FileState.UPLOADING, FileEvent.BOOTSTRAP): FileState.READY,
-    (FileState.PAUSED, FileEvent.PREPARED): FileState.PAUSED,
-    (FileState.PAUSED, FileEvent.RESUME): FileState.READY,
-    (FileState.PAUSED, FileEvent.FINISH): FileState.SUCCESS,
-    (FileState.PAUSED, FileEvent.FAIL): FileState.ERROR,
-    (FileState.PAUSED, FileEvent.CANCEL): FileState.CANCELLED,
-    (FileState.PAUSED, FileEvent.BOOTSTRAP): FileState.PAUSED,
-    (FileState.SUCCESS, FileEvent.BOOTSTRAP): FileState.READY,
-    (FileState.ERROR, FileEvent.RETRY): FileState.READY,
-    (FileState.ERROR, FileEvent.BOOTSTRAP): FileState.READY,
-}
+FILE = Transitions(
+    "file",
+    {
+        (FileState.PREPARING, FileEvent.PREPARE): FileState.PREPARING,
+        (FileState.PREPARING, FileEvent.PREPARED): FileState.READY,
+        (FileState.PREPARING, FileEvent.PAUSE): FileState.PAUSED,
+        (FileState.PREPARING, FileEvent.FINISH): FileState.SUCCESS,
+        (FileState.PREPARING, FileEvent.FAIL): FileState.ERROR,
+        (FileState.PREPARING, FileEvent.CANCEL): FileState.CANCELLED,
+        (FileState.PREPARING, FileEvent.BOOTSTRAP): FileState.PREPARING,
+        (FileState.READY, FileEvent.PREPARE): FileState.PREPARING,
+        (FileState.READY, FileEvent.PREPARED): FileState.READY,
+        (FileState.READY, FileEvent.LEASE): FileState.UPLOADING,
+        (FileState.READY, FileEvent.PAUSE): FileState.PAUSED,
+        (FileState.READY, FileEvent.FINISH): FileState.SUCCESS,
+        (FileState.READY, FileEvent.FAIL): FileState.ERROR,
+        (FileState.READY, FileEvent.CANCEL): FileState.CANCELLED,
+        (FileState.READY, FileEvent.BOOTSTRAP): FileState.READY,
+        (FileState.UPLOADING, FileEvent.LEASE): FileState.UPLOADING,
+        (FileState.UPLOADING, FileEvent.PAUSE): FileState.PAUSED,
+        (FileState.UPLOADING, FileEvent.FINISH): FileState.SUCCESS,
+        (FileState.UPLOADING, FileEvent.FAIL): FileState.ERROR,
+        (FileState.UPLOADING, FileEvent.CANCEL): FileState.CANCELLED,
+        (FileState.UPLOADING, FileEvent.BOOTSTRAP): FileState.READY,
+        (FileState.PAUSED, FileEvent.PREPARED): FileState.PAUSED,
+        (FileState.PAUSED, FileEvent.RESUME): FileState.READY,
+        (FileState.PAUSED, FileEvent.FINISH): FileState.SUCCESS,
+        (FileState.PAUSED, FileEvent.FAIL): FileState.ERROR,
+        (FileState.PAUSED, FileEvent.CANCEL): FileState.CANCELLED,
+        (FileState.PAUSED, FileEvent.BOOTSTRAP): FileState.PAUSED,
+        (FileState.SUCCESS, FileEvent.BOOTSTRAP): FileState.READY,
+        (FileState.ERROR, FileEvent.RETRY): FileState.READY,
+        (FileState.ERROR, FileEvent.BOOTSTRAP): FileState.READY,
+    },
+)
 FILE_NOOPS = frozenset(
     {
         (FileState.PAUSED, FileEvent.PAUSE),
@@ -242,19 +268,22 @@ FILE_NOOPS = frozenset(
 TERMINAL = frozenset({FileState.SUCCESS, FileState.ERROR, FileState.CANCELLED})
 RUNNING = frozenset({SessionState.UPLOADING, SessionState.PAUSED})
 
-SESSION: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
-    (SessionState.IDLE, SessionEvent.UPLOAD): SessionState.UPLOADING,
-    (SessionState.IDLE, SessionEvent.CANCEL): SessionState.IDLE,
-    (SessionState.IDLE, SessionEvent.CLOSE): SessionState.CLOSED,
-    (SessionState.UPLOADING, SessionEvent.PAUSE): SessionState.PAUSED,
-    (SessionState.UPLOADING, SessionEvent.DRAINED): SessionState.IDLE,
-    (SessionState.UPLOADING, SessionEvent.CANCEL): SessionState.IDLE,
-    (SessionState.UPLOADING, SessionEvent.CLOSE): SessionState.CLOSED,
-    (SessionState.PAUSED, SessionEvent.UPLOAD): SessionState.UPLOADING,
-    (SessionState.PAUSED, SessionEvent.DRAINED): SessionState.IDLE,
-    (SessionState.PAUSED, SessionEvent.CANCEL): SessionState.IDLE,
-    (SessionState.PAUSED, SessionEvent.CLOSE): SessionState.CLOSED,
-}
+SESSION = Transitions(
+    "session",
+    {
+        (SessionState.IDLE, SessionEvent.UPLOAD): SessionState.UPLOADING,
+        (SessionState.IDLE, SessionEvent.CANCEL): SessionState.IDLE,
+        (SessionState.IDLE, SessionEvent.CLOSE): SessionState.CLOSED,
+        (SessionState.UPLOADING, SessionEvent.PAUSE): SessionState.PAUSED,
+        (SessionState.UPLOADING, SessionEvent.DRAINED): SessionState.IDLE,
+        (SessionState.UPLOADING, SessionEvent.CANCEL): SessionState.IDLE,
+        (SessionState.UPLOADING, SessionEvent.CLOSE): SessionState.CLOSED,
+        (SessionState.PAUSED, SessionEvent.UPLOAD): SessionState.UPLOADING,
+        (SessionState.PAUSED, SessionEvent.DRAINED): SessionState.IDLE,
+        (SessionState.PAUSED, SessionEvent.CANCEL): SessionState.IDLE,
+        (SessionState.PAUSED, SessionEvent.CLOSE): SessionState.CLOSED,
+    },
+)
 SESSION_NOOPS = frozenset(
     {
         (SessionState.IDLE, SessionEvent.PAUSE),
@@ -263,14 +292,3 @@ SESSION_NOOPS = frozenset(
         (SessionState.CLOSED, SessionEvent.CLOSE),
     }
 )
-
-State = TypeVar("State", bound=Enum)
-Event = TypeVar("Event", bound=Enum)
-
-
-def step(table: Mapping[tuple[State, Event], State], state: State, event: Event, subject: str) -> State:
-    """Return the state that follows. Raises StateError, naming both, if the table has no such pair."""
-    following = table.get((state, event))
-    if following is None:
-        raise StateError(f"{event.value} the {subject}", f"its state is {state.value}")
-    return following

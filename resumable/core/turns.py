@@ -91,7 +91,7 @@ class Turns:
             return None
         new = self._probes.pay_for_new_files and retries.may_begin(now) <= now and not retries.holds_back(now)
         new = new and not self._questions.answered
-        return self._ledger.queue.ahead(new=new, most=self._slots.count - self._probes.lacking)
+        return self._ledger.queue.ahead(new=new, most=self._concurrency.slots - self._probes.lacking)
 
     def _take(self, file: FileCore, *, early: bool) -> ActiveChunk:
         self._ledger.transition(file, FileEvent.LEASE if file.prepared else FileEvent.PREPARE)
@@ -117,11 +117,11 @@ class Turns:
             self._effects.progress(record.file)
         slots = self._slots
         identifier = slots.take(record)
-        if slots.taken >= slots.count:
-            self._concurrency.busy(record.file.size_of(record.position))
-        file = record.file
-        awaited = self._holds.awaits(record)
-        return file.lease(record, identifier, awaited=awaited, askable=self._may_ask_for_chunks(file))
+        awaited, askable = self._holds.awaits(record), self._may_ask_for_chunks(record.file)
+        lease = record.file.lease(record, identifier, awaited=awaited, askable=askable)
+        if slots.taken >= self._concurrency.slots:
+            self._concurrency.busy(lease.end - lease.start)
+        return lease
 
     def _lease_ahead(self, file: FileCore, now: float) -> Lease:
         self._ledger.transition(file, FileEvent.LEASE)

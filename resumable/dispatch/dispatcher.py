@@ -534,7 +534,7 @@ class Dispatcher:
                 for entry in entries
                 if self._registry.has(entry)
                 and entry.core.state is not FileState.SUCCESS
-                and (entry.core.cursor or entry.core.begun)
+                and (entry.core.cursor or entry.core.stored)
             ]
 
     def file_status(self, entry: FileEntry) -> FileStatus:
@@ -555,7 +555,7 @@ class Dispatcher:
     def stats(self) -> SessionStats:
         """Return what the session does now."""
         with self._lock:
-            return SessionStats(self._core.slots, self._core.active)
+            return SessionStats(self._core.concurrency.slots, self._core.active)
 
     def session_stats(self) -> TransferStats:
         """Return how many bytes of the session moved."""

@@ -73,7 +73,7 @@ class LeaseManager:
     @property
     def slots(self) -> int:
         """How many workers there is work for at most times."""
-        return self._core.slots
+        return self._core.concurrency.slots
 
     @property
     def wanted(self) -> int:
@@ -96,7 +96,7 @@ class LeaseManager:
                 until = None
                 if not self._must_wait:
                     now = self._clock()
-                    if now >= core.measure_at:
+                    if now >= core.concurrency.measure_at:
                         self._measure(now)
                     lease = core.lease(now, pace)
                     if isinstance(lease, Lease):
@@ -109,7 +109,7 @@ class LeaseManager:
                         self._wanted = len(self._transfers) + more
                         break
                     until = lease.until
-                if len(self._transfers) + self._waiting >= core.slots:
+                if len(self._transfers) + self._waiting >= core.concurrency.slots:
                     # It was there for tests ahead, or for slots that are gone. To wake it with each chunk is not cheap,
                     # and neither is to start another one whenever a file is added.
                     self._wanted = len(self._transfers)
@@ -138,7 +138,7 @@ class LeaseManager:
                 self._core.flow(transfer.lease.id)
                 self._shared.work.notify_all()
         now = self._clock()
-        if now >= self._core.measure_at:
+        if now >= self._core.concurrency.measure_at:
             with self._lock:
                 grown = self._measure(now)
             if grown:
@@ -156,10 +156,10 @@ class LeaseManager:
     def _measure(self, now: float) -> bool:
         """Let the core see how fast bytes flow, and return whether there are more slots then. The caller holds the
         lock."""
-        slots = self._core.slots
+        slots = self._core.concurrency.slots
         flow = self._transfers.flow()._replace(sessions=self._neighbours.sharing(now))
-        self._core.measure(flow, now)
-        if self._core.slots <= slots:
+        self._core.concurrency.measure(flow, now)
+        if self._core.concurrency.slots <= slots:
             return False
         self._shared.work.notify_all()
         return True
@@ -168,7 +168,7 @@ class LeaseManager:
         """Return whether the chunk, which the test did not find, may be sent, perhaps with its end held."""
         with self._lock:
             if test.max_uploads is not None:
-                self._core.limit(test.max_uploads)
+                self._core.concurrency.limit(test.max_uploads)
             permission, effects = self._core.begin_send(transfer.lease.id, test)
             if test.any_order and transfer.awaited:
                 # Others need not wait for this one any more.

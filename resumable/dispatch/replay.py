@@ -25,7 +25,7 @@ def missed_chunks(file: FileCore, coming: Iterable[Notice]) -> list[tuple[int, i
     """Return the ranges of indexes of the stored chunks of which none of the notices that are still to come is."""
     coming_indexes = sorted(n.index for n in coming if n.event == "chunk_success" and n.index is not None)
     order = file.order
-    ranges = [found for start, stop in file.stored() for found in order.indexes(start, stop)]
+    ranges = [found for start, stop in file.stored_ranges() for found in order.indexes(start, stop)]
     return _without(sorted(ranges), coming_indexes)
 
 

@@ -93,13 +93,13 @@ class ChunkOrder:
 
     def index(self, position: int) -> int:
         """Return the index of the chunk that is sent at this position."""
-        if not self.permuted or position == 0:
+        if not self.first_and_last or position == 0:
             return position
         return self.count - 1 if position == 1 else position - 1
 
     def position(self, index: int) -> int:
         """Return the position at which this chunk is sent; the inverse of :meth:`index`."""
-        if not self.permuted or index == 0:
+        if not self.first_and_last or index == 0:
             return index
         return 1 if index == self.count - 1 else index + 1
 

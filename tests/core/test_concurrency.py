@@ -425,8 +425,8 @@ def turn(driver: Driver, leases: list[Lease], seconds: float) -> list[Lease]:
     driver.now += seconds
     for lease in leases:
         driver.answer(lease, answered=True)
-        if driver.now >= driver.core.measure_at:
-            driver.core.measure(Flow(), driver.now)
+        if driver.now >= driver.core.concurrency.measure_at:
+            driver.core.concurrency.measure(Flow(), driver.now)
     return driver.leases()
 
 
@@ -434,10 +434,10 @@ def test_a_session_has_as_many_slots_as_it_finds_best() -> None:
     """It begins with a few."""
     driver = adaptive()
     leases = driver.leases()
-    assert len(leases) == driver.core.slots == driver.core.active == FEW
+    assert len(leases) == driver.core.concurrency.slots == driver.core.active == FEW
     while driver.now < 3:
         leases = turn(driver, leases, 0.05)
-    assert len(leases) == driver.core.slots == USUAL
+    assert len(leases) == driver.core.concurrency.slots == USUAL
 
 
 def test_a_session_with_fewer_slots_than_requests_begins_none_and_retries_none() -> None:
@@ -447,7 +447,7 @@ def test_a_session_with_fewer_slots_than_requests_begins_none_and_retries_none()
     driver.answer(leases[0])
     driver.leases()
     driver.answer(leases[1], "retry", busy=True, answered=True)
-    assert driver.core.slots == 3
+    assert driver.core.concurrency.slots == 3
     assert driver.wait() is None
     driver.answer(leases[2])
     assert driver.lease().index == leases[1].index
@@ -458,7 +458,7 @@ def test_a_server_says_how_many_it_likes() -> None:
     driver = adaptive()
     leases = driver.leases()
     driver.answer(leases[0], max_uploads=1)
-    assert driver.core.slots == 1
+    assert driver.core.concurrency.slots == 1
     assert driver.wait() is None
     driver.answer(leases[1])
     assert driver.wait() is None
@@ -476,11 +476,11 @@ def test_a_test_that_is_too_much_for_the_server_is_a_sign() -> None:
     sent = next(lease for lease in leases if not lease.ahead)
     ahead = next(lease for lease in leases if lease.ahead)
     driver.answer(ahead, "absent", crowded=True)
-    assert driver.core.slots == 4
+    assert driver.core.concurrency.slots == 4
     assert not driver.core.files[1].is_tested(ahead.index)
     driver.send(sent)
     driver.answer(sent, "accepted", crowded=True)
-    assert driver.core.slots == 3
+    assert driver.core.concurrency.slots == 3
     assert driver.core.chunk_state(1, sent.index)[0] is ChunkState.DONE
 
 
@@ -490,13 +490,13 @@ def test_a_session_that_has_too_little_to_do_learns_nothing() -> None:
     driver.add(3)
     driver.upload()
     leases = driver.leases()
-    assert driver.core.measure_at == -math.inf
+    assert driver.core.concurrency.measure_at == -math.inf
     driver.answer(leases[0])
     assert driver.wait() is None
-    assert driver.core.measure_at == math.inf
+    assert driver.core.concurrency.measure_at == math.inf
 
 
 def test_a_session_has_no_more_slots_than_the_server_likes() -> None:
     driver = Driver(slots=3, most_slots=16)
-    driver.core.limit(2)
-    assert driver.core.slots == 2
+    driver.core.concurrency.limit(2)
+    assert driver.core.concurrency.slots == 2

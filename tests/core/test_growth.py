@@ -89,4 +89,4 @@ def test_ranges_ahead_are_found_without_walking_them() -> None:
     assert [file.is_done(position) for position in range(99_990, 99_994)] == [False, True, False, True]
     drive(driver, 100)
     assert file.cursor == 206
-    assert list(islice(file.stored(), 2)) == [(0, 206), (207, 208)]
+    assert list(islice(file.stored_ranges(), 2)) == [(0, 206), (207, 208)]

@@ -7,7 +7,7 @@ from resumable.core.retry import SessionPolicy
 
 
 def test_there_are_half_as_many_after_some_had_no_answer_however_many_they_were() -> None:
-    probes = Probes(SessionPolicy(slots=4, connections=16))
+    probes = Probes(SessionPolicy(slots=4, connections=16), {})
     for identifier in range(4):
         assert probes.free(identifier)
         probes.begin(identifier, lacking=False)
@@ -31,7 +31,7 @@ def test_there_are_half_as_many_after_some_had_no_answer_however_many_they_were(
 
 def test_new_files_are_tested_ahead_unless_answers_are_quick() -> None:
     """A chunk that took long says so for a while."""
-    probes = Probes(SessionPolicy(slots=3, connections=16))
+    probes = Probes(SessionPolicy(slots=3, connections=16), {})
     paid = []
     for seconds in (0.1, *[0.001] * 20, 0.1):
         paid.append(probes.pay_for_new_files)
@@ -41,7 +41,7 @@ def test_new_files_are_tested_ahead_unless_answers_are_quick() -> None:
 
 
 def test_they_leave_room_for_uploads_and_take_none_from_them() -> None:
-    probes = Probes(SessionPolicy(slots=2, connections=2))
+    probes = Probes(SessionPolicy(slots=2, connections=2), {})
     assert probes.leave_room(5)
     probes.begin(0, lacking=True)
     assert probes.leave_room(1)
@@ -54,4 +54,4 @@ def test_a_session_that_tests_nothing_or_everything_has_none() -> None:
         SessionPolicy(test_chunks=False, connections=8),
         SessionPolicy(test_every_chunk=True, connections=8),
     ):
-        assert not Probes(policy).free(0)
+        assert not Probes(policy, {}).free(0)

@@ -27,7 +27,6 @@ from resumable.core.states import (
     FileState,
     SessionEvent,
     SessionState,
-    step,
 )
 from resumable.errors import StateError
 from resumable.protocol.plan import ChunkOrder, ChunkPlan
@@ -51,10 +50,10 @@ def test_a_pair_has_one_successor_or_is_illegal(
 ) -> None:
     """What the table has follows; everything else raises, and the message names the state and the event."""
     if (state, event) in table:
-        assert step(table, state, event, subject) is table[state, event]
+        assert table[state, event] in type(state)
     else:
         with pytest.raises(StateError, match=rf"^cannot {event.value} the {subject}: its state is {state.value}$"):
-            step(table, state, event, subject)
+            table[state, event]
 
 
 @pytest.mark.parametrize(("subject", "table", "holds", "states", "events"), MACHINES)

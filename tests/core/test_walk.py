@@ -521,8 +521,8 @@ class EndIsReleasedTooEarly(Broken):
 
     class Hasty(HeldEnds):
         def review(self) -> tuple[list[int], list[int]]:
-            released = [lease for lease, record in self._held.items() if record.state is ChunkState.SENDING]
-            self._held.clear()
+            released = [lease for lease, record in self.held.items() if record.state is ChunkState.SENDING]
+            self.held.clear()
             return released, []
 
 

@@ -1058,7 +1058,9 @@ class Walk:
         size = done = skipped = 0
         for key, file in self.files.items():
             own = core.files[key]
-            self.need(own.done + len(own.live) + len(own.released) == own.cursor, "done + live + released == cursor")
+            known = sum(stop - start for start, stop in own.known_ranges)
+            below = own.stored + len(own.live) + len(own.released)
+            self.need(below == own.cursor + known, "stored + live + released == cursor + known")
             counted = file.counted() if file.held else (file.bytes, file.bytes_skipped)
             self.need((own.bytes_done, own.bytes_skipped) == counted, "the bytes of the file add up")
             self.need(own.complete == (len(file.stored) == file.plan.count), "complete when all is stored")
@@ -1081,7 +1083,7 @@ class Walk:
                 state, retries = self.core.chunk_state(key, index)
                 self.need((state is ChunkState.DONE) == (index in file.stored), "the state of a chunk")
                 self.need(index in file.stored or retries == file.retries.get(index, 0), "the retries of a chunk")
-            ranges = [position for start, stop in own.stored() for position in range(start, stop)]
+            ranges = [position for start, stop in own.stored_ranges() for position in range(start, stop)]
             self.need({file.sequence[position] for position in ranges} == file.stored, "the ranges that are stored")
             self.need(len(ranges) == len(file.stored), "each of them once")
 
