@@ -170,7 +170,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             perform=self._runner.perform,
             abandon=lambda entry: self._runner.abandon(entry, self._emitter.report_failure),
             emit=self._emitter.emit,
-            wanted=self.signals.has_receivers,
+            listeners=self.signals.listeners,
             deliver=checked.deliver,
             clock=clock,
             place=origin(checked.target) if isinstance(checked.target, str) else "",

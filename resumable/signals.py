@@ -22,7 +22,7 @@ import inspect
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSet, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSet, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import blinker
@@ -257,7 +257,7 @@ class Signals:
 
     Async handlers run on ``loop``, or the one that ``find_loop()`` returns; ``report(event, handler, error)`` is called
     there when one has failed, and ``returned()`` when one is over. ``chunks`` are the handles that somebody holds, by
-    the key of the file and the index.
+    the key of the file and the index. ``listeners`` has what may be interested in each event: receivers, and chunks.
     """
 
     def __init__(
@@ -283,11 +283,13 @@ class Signals:
         self._noted: set[tuple[str, str]] = set()
         self.chunks: weakref.WeakValueDictionary[tuple[int, int], Any] = weakref.WeakValueDictionary()
         self._signals = {name: OrderedSignal(name, event.help, self.lock) for name, event in EVENTS.items()}
-        # Asked for several times with each chunk.
-        self._receivers = {
+        self.listeners: dict[str, list[Sized]] = {
             name: [signals[known].receivers for signals in (self._signals, _OF_ALL) for known in (name, "catch_all")]
             for name in EVENTS
         }
+        for name in _OF_CHUNKS:
+            # The handle of a chunk keeps the server's last answer.
+            self.listeners[name].append(self.chunks)
 
     def __getattr__(self, name: str) -> OrderedSignal:
         signals: dict[str, OrderedSignal] = self.__dict__.get("_signals", {})
@@ -370,8 +372,8 @@ class Signals:
 
     def has_receivers(self, event: str) -> bool:
         """Return whether any handler listens to the event, or to all, or whether somebody holds a chunk to which it may
-        have happened: the handle keeps the server's last answer."""
-        return any(self._receivers[event]) or (event in _OF_CHUNKS and len(self.chunks) > 0)
+        have happened."""
+        return any(self.listeners[event])
 
     def emit(
         self, event: str, senders: tuple[Any, ...], arguments: tuple[Any, ...], fixed: Callable[[], None] | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -93,7 +93,7 @@ class Dispatcher:
         perform: Perform,
         abandon: Callable[[FileEntry], None],
         emit: Emit,
-        wanted: Callable[[str], bool],
+        listeners: Mapping[str, Iterable[Sized]],
         deliver: Any,
         clock: Callable[[], float],
         place: str,
@@ -101,7 +101,7 @@ class Dispatcher:
         completion_delay: float,
         handling: Callable[[], bool],
     ) -> None:
-        self._shared = shared = SharedState(policy, wanted=wanted, clock=clock)
+        self._shared = shared = SharedState(policy, listeners=listeners, clock=clock)
         self._clock = clock
         self._emit = emit
         self._core = shared.core
@@ -152,7 +152,8 @@ class Dispatcher:
             if None in refusals:
                 effects += (Effects((notice,)) for notice in announcement)
             follow_up = self._shared.apply(effects[0] if len(effects) == 1 else joined(effects))
-        follow_up.carry_out(hard=True)
+        if follow_up is not None:
+            follow_up.carry_out(hard=True)
         return refusals
 
     def _add(self, addition: Addition, most: int | None) -> list[Effects]:
@@ -347,7 +348,8 @@ class Dispatcher:
             if self._core.ended is not ended:
                 self._results.keep(ended, joined=joined)
             follow_up = self._shared.apply(effects)
-        follow_up.carry_out(hard=hard)
+        if follow_up is not None:
+            follow_up.carry_out(hard=hard)
         self.consider()
 
     def consider(self) -> None:

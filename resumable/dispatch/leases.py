@@ -68,31 +68,20 @@ class LeaseManager:
         self._throttle = throttle
         self._need_workers = need_workers
         self._waiting = 0
-        self._wanted = 0
+        self.wanted = self.slots
+        """How many workers there was work for of late."""
 
     @property
     def slots(self) -> int:
         """How many workers there is work for at most times."""
         return self._core.concurrency.slots
 
-    @property
-    def wanted(self) -> int:
-        """How many workers there was work for when a lease was last acquired."""
-        return max(self.slots, self._wanted)
-
     def acquire(self, pace: float) -> Transfer | None:
         """Return the next lease as a transfer, once there is one, or None if the thread shall end. ``pace``: how many
         seconds the latest chunk of this thread took, which mostly gets the same connection again; 0 before."""
-        core, work = self._core, self._shared.work
+        core, work, live = self._core, self._shared.work, self._transfers.live
         with self._lock:
-            while True:
-                if core.state not in RUNNING:
-                    return None
-                if core.finished:
-                    # A run is held open: the next file mostly comes at once.
-                    if work.wait_for(lambda: core.state not in RUNNING or not core.finished, LINGER):
-                        continue
-                    return None
+            while core.state in RUNNING:
                 until = None
                 if not self._must_wait:
                     now = self._clock()
@@ -100,27 +89,39 @@ class LeaseManager:
                         self._measure(now)
                     lease = core.lease(now, pace)
                     if isinstance(lease, Lease):
-                        entries = self._registry.entries
-                        transfer = self._transfers.begin(lease, entries[lease.file], now)
-                        if lease.files:
-                            transfer.asked = tuple(map(entries.__getitem__, lease.files))
-                        self._outbox.extend(core.effects.flush().notices)
-                        more = not self._waiting and core.may_probe(now)
-                        self._wanted = len(self._transfers) + more
+                        transfer = self._begin(lease, now)
                         break
                     until = lease.until
-                if len(self._transfers) + self._waiting >= core.concurrency.slots:
+                if core.finished:
+                    # A run is held open: the next file mostly comes at once.
+                    if work.wait_for(lambda: core.state not in RUNNING or not core.finished, LINGER):
+                        continue
+                    return None
+                if len(live) + self._waiting >= self.slots:
                     # It was there for tests ahead, or for slots that are gone. To wake it with each chunk is not cheap,
                     # and neither is to start another one whenever a file is added.
-                    self._wanted = len(self._transfers)
+                    self.wanted = max(self.slots, len(live))
                     return None
                 self._waiting += 1
                 try:
                     work.wait(None if until is None else max(until - self._clock(), 0.001))
                 finally:
                     self._waiting -= 1
+            else:
+                return None
+        self._post()
+        return transfer
+
+    def _begin(self, lease: Lease, now: float) -> Transfer:
+        """Return the transfer of the lease. The caller holds the lock, and posts."""
+        core, entries = self._core, self._registry.entries
+        transfer = self._transfers.begin(lease, entries[lease.file], now)
         transfer.control.on_progress = partial(self._progressed, transfer)
-        self._delivery.post()
+        if lease.files:
+            transfer.asked = tuple(map(entries.__getitem__, lease.files))
+        self._outbox.extend(core.effects.flush().notices)
+        more = not self._waiting and core.may_probe(now)
+        self.wanted = max(core.concurrency.slots, len(self._transfers.live) + more)
         return transfer
 
     @property
@@ -151,7 +152,7 @@ class LeaseManager:
             self._transfers.measure(transfer, transfer.control.departed, now)
             if entry.core.state not in TERMINAL:
                 self._outbox.extend((Notice("file_progress", entry.key), Notice("progress")))
-        self._delivery.post()
+        self._post()
 
     def _measure(self, now: float) -> bool:
         """Let the core see how fast bytes flow, and return whether there are more slots then. The caller holds the
@@ -161,6 +162,7 @@ class LeaseManager:
         self._core.concurrency.measure(flow, now)
         if self._core.concurrency.slots <= slots:
             return False
+        self.wanted = max(self.wanted, self._core.concurrency.slots)
         self._shared.work.notify_all()
         return True
 
@@ -176,7 +178,7 @@ class LeaseManager:
             if permission is Permission.HOLD:
                 transfer.control.hold()
             self._outbox.extend(effects.notices)
-        self._delivery.post()
+        self._post()
         return permission is not Permission.STOP
 
     def complete(self, transfer: Transfer, outcome: Outcome) -> float:
@@ -198,22 +200,34 @@ class LeaseManager:
             follow_up = self._shared.apply(effects)
             if outcome.plan is not None:
                 entry.plan = entry.core.plan
-            left = core.state is SessionState.CLOSED or not self._registry.has(entry)
-        self._log(effects.notices, entry, outcome)
-        follow_up.carry_out(hard=True)
+            left = core.state is SessionState.CLOSED or entry.key not in core.files
+        if logger.isEnabledFor(logging.INFO):
+            self._log(effects.notices, entry, outcome)
+        if follow_up is not None:
+            follow_up.carry_out(hard=True)
         if left:
             # A hook may have given the file other bytes after it was removed.
             entry.close()
-        self._abandonment.begin()
-        self._completion.consider()
-        self._delivery.post()
+        if follow_up is not None or core.finished:
+            self._abandonment.begin()
+            self._completion.consider()
+        self._post()
         sent = outcome.kind is OutcomeKind.ACCEPTED and not transfer.control.holds_end
         return now - transfer.began if sent else 0.0
 
+    def _post(self) -> None:
+        """Have waiting notices delivered. If ``deliver`` calls at once, handlers run here, and what one of them raises
+        to end the program ends no upload, whichever event it is."""
+        try:
+            self._delivery.post()
+        except KeyboardInterrupt:
+            logger.warning("a handler raised KeyboardInterrupt, which has no effect on the threads of the uploads")
+        except BaseException:
+            # It has been reported.
+            pass
+
     def _log(self, notices: Iterable[Notice], entry: FileEntry, outcome: Outcome) -> None:
         """Log how files have ended, or that a chunk is sent again."""
-        if not logger.isEnabledFor(logging.INFO):
-            return
         for notice in notices:
             if notice.event == "file_success":
                 logger.info("uploaded %r", self._registry.entries[notice.file].record.relative_path)

@@ -11,7 +11,7 @@ The session's lock protects it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 
 from ..core.records import Notice
 from ..events import EVENTS
@@ -23,11 +23,14 @@ _TERMINAL = frozenset(name for name, event in EVENTS.items() if event.terminal)
 
 
 class Outbox:
-    """The queue. ``wanted(event)`` says whether any handler listens; ``relieved`` is called when it is no longer
-    full. ``backlog`` counts events that were taken from here and wait elsewhere, for tasks that take one by one."""
+    """The queue. ``listeners`` has collections for each event, all of which are empty if nobody listens to it;
+    ``relieved`` is called when the queue is no longer full. ``backlog`` counts events that were taken from here and
+    wait elsewhere, for tasks that take one by one."""
 
-    def __init__(self, wanted: Callable[[str], bool], relieved: Callable[[], None], *, limit: int = 1024) -> None:
-        self._wanted = wanted
+    def __init__(
+        self, listeners: Mapping[str, Iterable[Sized]], relieved: Callable[[], None], *, limit: int = 1024
+    ) -> None:
+        self._listeners = listeners
         self._relieved = relieved
         self._limit = limit
         self._queue: deque[Notice | tuple[str, int | None]] = deque()
@@ -56,12 +59,9 @@ class Outbox:
 
     def extend(self, notices: Iterable[Notice]) -> None:
         """Queue the notices for delivery, behind those that wait already."""
-        kept: dict[str, bool] = {}
         for notice in notices:
             event = notice.event
-            if event not in kept:
-                kept[event] = event in _TERMINAL or self._wanted(event)
-            if not kept[event]:
+            if not any(self._listeners[event]) and event not in _TERMINAL:
                 continue
             if event in _COALESCED:
                 key = (event, notice.file)

@@ -15,7 +15,7 @@ thread delivers them. Users call :class:`Dispatcher`, workers call :class:`Lease
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import NamedTuple, Protocol
 
 from ..core.records import Effects
@@ -96,9 +96,6 @@ class FollowUp(NamedTuple):
             entry.close()
 
 
-_NOTHING = FollowUp([], [], [])
-
-
 class SharedState:
     """The state that both halves of a session share. To read or change it, hold ``lock``, except for methods that take
     the lock themselves.
@@ -111,13 +108,15 @@ class SharedState:
     there is none. ``abandoned`` are files that were given up, for which the hook ``on_abort`` has not begun yet.
     """
 
-    def __init__(self, policy: SessionPolicy, *, wanted: Callable[[str], bool], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, policy: SessionPolicy, *, listeners: Mapping[str, Iterable[Sized]], clock: Callable[[], float]
+    ) -> None:
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
         self.waiters = Waiters(self.lock)
         self.clock = clock
         self.core = SessionCore(policy)
-        self.outbox = Outbox(wanted, self.work.notify_all)
+        self.outbox = Outbox(listeners, self.work.notify_all)
         self.registry = FileRegistry(self.core.files)
         self.transfers = Transfers()
         self.announcing = 0
@@ -135,9 +134,9 @@ class SharedState:
         """Whether there is somebody who is going to say that no more files come."""
         return self.block and not self.listening
 
-    def apply(self, effects: Effects) -> FollowUp:
-        """Take in what a call to the core brought about. The caller holds the lock, and carries out what is returned
-        once it has released it."""
+    def apply(self, effects: Effects) -> FollowUp | None:
+        """Take in what a call to the core brought about. The caller holds the lock. What is returned, if anything, is
+        to be carried out once the lock is released."""
         self.outbox.extend(effects.notices)
         more = any(effects[1:])
         if not self.announcing or more or self.core.state not in RUNNING:
@@ -146,7 +145,7 @@ class SharedState:
         if self.core.state not in RUNNING or (effects.ended and self.awaited):
             self.waiters.notify_all()
         if not more:
-            return _NOTHING
+            return None
         self.abandoned += [self.registry.entries[key] for key in effects.abandoned]
         left = [self.registry.entries[key] for key in effects.ended if key not in self.core.files]
         stopped, released = map(self.transfers.controls, (effects.stopped, effects.released))

@@ -68,26 +68,23 @@ class Transfer:
 
 
 class Transfers:
-    """The leases under way, and the speed of all. Times are the clock's."""
+    """The leases under way, ``live`` by their ids, and the speed of all. Times are the clock's."""
 
     def __init__(self) -> None:
-        self._live: dict[int, Transfer] = {}
+        self.live: dict[int, Transfer] = {}
         self._meter = SpeedMeter()
         self._told = 0
         self._size = 0
 
     def begin(self, lease: Lease, entry: FileEntry, now: float) -> Transfer:
         """Return the transfer of a new lease. Time without any does not count for the speed."""
-        if not self._live:
+        if not self.live:
             self._meter.start(now)
         if not entry.transfers:
             entry.meter.start(now)
         entry.transfers += 1
-        transfer = self._live[lease.id] = Transfer(lease, entry, now)
+        transfer = self.live[lease.id] = Transfer(lease, entry, now)
         return transfer
-
-    def __len__(self) -> int:
-        return len(self._live)
 
     def measure(self, transfer: Transfer, departed: int, now: float) -> None:
         """Measure the speed again, now that so many bytes of the chunk have left this machine."""
@@ -98,7 +95,7 @@ class Transfers:
 
     def end(self, transfer: Transfer, now: float, *, lost: bool) -> None:
         """Forget the transfer: its lease is over. If its bytes are lost, they do not count for the speed."""
-        del self._live[transfer.lease.id]
+        del self.live[transfer.lease.id]
         transfer.entry.transfers -= 1
         sent = transfer.control.sent
         if sent:
@@ -108,7 +105,7 @@ class Transfers:
             self._meter.take_back(transfer.metered)
         if not transfer.entry.transfers:
             transfer.entry.meter.rest(now)
-        if not self._live:
+        if not self.live:
             self._meter.rest(now)
 
     def begin_anew(self, entry: FileEntry) -> None:
@@ -117,7 +114,7 @@ class Transfers:
 
     def flow(self) -> Flow:
         """Return what the connections of the transfers tell."""
-        controls = [transfer.control for transfer in self._live.values()]
+        controls = [transfer.control for transfer in self.live.values()]
         departed = sum(control.departed for control in controls)
         known = [info for info in map(RequestControl.tcp_info, controls) if info is not None]
         if not known:
@@ -129,18 +126,18 @@ class Transfers:
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
         """Return the controls of these leases, without those that are over."""
-        return [self._live[identifier].control for identifier in leases if identifier in self._live]
+        return [self.live[identifier].control for identifier in leases if identifier in self.live]
 
     def of_file(self, entry: FileEntry, now: float, *, paused: bool) -> TransferStats:
         """Return how many bytes of the file moved. If it is paused, none move."""
-        live = [transfer for transfer in self._live.values() if transfer.entry is entry]
+        live = [transfer for transfer in self.live.values() if transfer.entry is entry]
         stats = self._stats(entry.core, entry.core.size, live, entry.meter, now, told=entry.told, paused=paused)
         entry.told = stats.transferred
         return stats
 
     def of_chunk(self, entry: FileEntry, index: int) -> int:
         """Return how many bytes of the chunk the attempt under way has sent."""
-        live = self._live.values()
+        live = self.live.values()
         return sum(t.control.sent for t in live if t.entry is entry and t.lease.index == index and not t.lease.prepare)
 
     def of_session(self, core: SessionCore, now: float, *, paused: bool) -> TransferStats:
@@ -148,7 +145,7 @@ class Transfers:
         size = core.total_size
         # What left the session took with it what was told of it.
         told = self._told if size >= self._size else 0
-        stats = self._stats(core, size, list(self._live.values()), self._meter, now, told=told, paused=paused)
+        stats = self._stats(core, size, list(self.live.values()), self._meter, now, told=told, paused=paused)
         self._told, self._size = stats.transferred, size
         return stats
 
@@ -163,7 +160,7 @@ class Transfers:
         told: int,
         paused: bool,
     ) -> TransferStats:
-        for transfer in self._live.values():
+        for transfer in self.live.values():
             if transfer.control.sent:
                 self.measure(transfer, transfer.control.departed, now)
         meter.look(now)

@@ -99,7 +99,8 @@ class Workers:
         leases = self._lease_manager
         pace = 0.0
         while (transfer := leases.acquire(pace)) is not None:
-            self.grow()
+            if len(self._threads) < leases.wanted:
+                self.grow()
             try:
                 outcome = self._perform(transfer, leases.begin_send)
             except BaseException as error:
@@ -107,11 +108,7 @@ class Workers:
                 logger.exception("a request failed unexpectedly; its file has failed with it")
                 cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
-            try:
-                pace = leases.complete(transfer, outcome) or pace
-            except BaseException:
-                # Handlers may run here, if deliver= calls at once, and want to end the program.
-                logger.exception("the outcome of a request could not be reported")
+            pace = leases.complete(transfer, outcome) or pace
 
 
 def run_within(seconds: float, work: Callable[[], None], stop: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Post:
 
 def test_a_notice_that_comes_while_the_thread_is_about_to_leave_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    shared = SharedState(SessionPolicy(), wanted=lambda event: True, clock=time.monotonic)
+    shared = SharedState(SessionPolicy(), listeners=defaultdict(lambda: ["somebody"]), clock=time.monotonic)
     lock, outbox = shared.lock, shared.outbox
     delivery = make_delivery(None, shared, lambda notice, entry: told.put(notice.event), lambda: None)
     late = iter([Notice("cancel")])

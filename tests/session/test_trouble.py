@@ -215,15 +215,19 @@ def test_a_join_that_a_handler_ends_is_over(wire: ScriptedServer, make: Make) ->
 
 
 @pytest.mark.usefixtures("failures")
-def test_ctrl_c_raised_by_a_handler_on_its_own_thread_is_logged(
-    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("deliver", ["thread", lambda function: function()], ids=["thread", "at once"])
+@pytest.mark.parametrize("event", ["file_progress", "chunk_success", "file_success"])
+def test_ctrl_c_raised_by_a_handler_on_a_thread_of_the_session_is_logged(
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture, deliver: Any, event: str
 ) -> None:
     def leave() -> None:
         raise KeyboardInterrupt
 
-    with Resumable(wire.url) as session:
-        session.on("file_success", leave)
-        session.add_file(make())
+    with Resumable(wire.url, deliver=deliver, throttle_progress_callbacks=0, simultaneous_uploads=1) as session:
+        session.on(event, leave)
+        file = session.add_file(make())
+        file.wait(PATIENCE)
+    assert file.is_complete()
     assert "a handler raised KeyboardInterrupt" in caplog.text
 
 
