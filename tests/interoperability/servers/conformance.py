@@ -1,10 +1,11 @@
 """How the servers of others fare with the checks of ``resumable conformance``: a table in ``docs/how-to/testing.rst``.
 
-``make conformance`` runs all of them, or those that SERVERS names, and writes the table with its date.
+``make conformance`` runs all of them and writes the table with its date; with SERVERS, only the rows of those change.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from datetime import datetime, timezone
@@ -19,7 +20,8 @@ from .registry import SERVERS
 __all__ = ["main"]
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "testing.rst"
-BEGIN = ".. The table below is written by make conformance, from servers that run.\n"
+BEGIN = ".. What follows is written by make conformance, from servers that run.\n"
+ROW = r"^   \* - (\S+) \(.*\n(?:     - .*\n)+"
 END = ".. That was the table of make conformance.\n"
 UNTOLD = ("path-stays-inside", "identifier-stays-inside")
 """What these checks find is for the people who run a server, not for a public page."""
@@ -79,17 +81,20 @@ def table(rows: list[str]) -> str:
 
 def main(names: list[str]) -> None:
     """Run the servers, and renew the table."""
-    rows = []
+    above, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    old, end, below = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{PAGE} has no place for the table")
+    rows = {match[1]: match[0] for match in re.finditer(ROW, old, re.MULTILINE)} if names else {}
     for name in names or SERVERS:
         with tempfile.TemporaryDirectory() as root, running(SERVERS[name], Path(root) / name) as server:
             results = checked(server)
         for result in results:
             if result.outcome is not Outcome.PASSED:
                 print(f"{name}: {result.outcome.value} {result.check.name}: {result.reason}", flush=True)
-        rows.append(row(name, results))
-    above, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    below = rest.partition(END)[2]
-    PAGE.write_text(f"{above}{begin}\n{table(rows)}\n{END}{below}", encoding="utf-8")
+        rows[name] = row(name, results)
+    new = table([rows[name] for name in SERVERS if name in rows])
+    PAGE.write_text(f"{above}{begin}\n{new}\n{END}{below}", encoding="utf-8")
 
 
 if __name__ == "__main__":

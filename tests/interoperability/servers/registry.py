@@ -142,6 +142,7 @@ SERVERS: Mapping[str, Record] = MappingProxyType(
                 empty=False,
                 remembers=True,
             ),
+            Record("go", "go", "Go 1.27", "/upload", done="done/*/*", tells_apart="identifiers"),
             Record(
                 "nginx",
                 "nginx",
