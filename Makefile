@@ -18,7 +18,7 @@ INSTALL = @echo "Installing into $(VENV)."; install() { $(if $(UV),$(UV) pip ins
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: environment test compiled quick nightly loop interop conformance oldest stores windows screenshots demo lint format docs tables pictures api bench coverage erased measured gates fuzz release-check clean
+.PHONY: environment test compiled quick nightly loop interop conformance oldest stores windows screenshots demo lint format docs links tables pictures api bench coverage erased measured gates fuzz release-check clean
 
 test: $(VENV)/$(EXTRA)
 	$(PYTEST) $(ARGS)
@@ -54,6 +54,13 @@ format: $(VENV)/all,test,lint
 docs: $(VENV)/cli,server,docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
+# The links of the documentation, and of the pages beside the README, which is not part of it. It wants the network.
+TOP = README.rst,CHANGES.rst,CONTRIBUTING.rst,SECURITY.rst
+links: $(VENV)/cli,server,docs
+	$(BIN)/sphinx-build -q -b linkcheck -c docs -D root_doc=README -D include_patterns=$(TOP) \
+		-D suppress_warnings=toc.not_included . docs/_build/links-top
+	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
+
 # The tables of options, events and statuses from the rows of the code, and the reference of the commands from the commands.
 tables: $(VENV)/cli,server,docs
 	$(BIN)/python docs/tables.py
@@ -72,7 +79,7 @@ bench: $(VENV)/all
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 # The client against servers of others: all of them, or SERVERS="node-sample nginx"; see tests/interoperability/servers.
-# It wants node, npm, php and nginx, and keeps what it installs in RESUMABLE_SERVERS, or else in the user's cache.
+# It wants node, npm, php and nginx (Go comes from the registry), and keeps what it installs in RESUMABLE_SERVERS, or else in the user's cache.
 interop: $(VENV)/test
 	$(PYTEST) tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
 
@@ -126,6 +133,7 @@ loop: $(VENV)/test
 nightly:
 	$(MAKE) loop
 	$(MAKE) interop
+	$(MAKE) links
 	RESUMABLE_EXAMPLES=100 $(MAKE) test ARGS=tests/faults/test_machine.py
 	RESUMABLE_FULL_SIZE=1 $(MAKE) test
 	RESUMABLE_CHUNKS=1000000 $(MAKE) test ARGS='tests/session/test_size.py -o faulthandler_timeout=3600'
