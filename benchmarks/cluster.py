@@ -3,9 +3,10 @@
 ``python benchmarks/cluster.py parts`` sends one file in four parts from four network namespaces, each with a link of
 its own, and compares that with one. ``replicas`` sends one file through 1, 2 and 4 servers, each behind a link of its
 own, at one object store. ``store`` compares an upload through one server with ``upload_file`` of boto3 straight to the
-store: ``--store rclone`` is ``rclone serve s3``, otherwise it is moto.
+store: ``--store rclone`` is ``rclone serve s3``, otherwise it is moto. With ``--rate`` the server and ``upload_file``
+reach the store over a link of that rate; without, they share this machine's processors with it and with nothing else.
 
-Namespaces need Linux, root and iproute2 with ``tc``; ``replicas`` needs nginx, too. README.rst has the figures.
+Links need Linux, root and iproute2 with ``tc``; ``replicas`` needs nginx, too. README.rst has the figures.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 PARTS = 4
+RATE = 16
 
 PART = """
 import sys, time, resumable
@@ -70,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measure", choices=["parts", "replicas", "store"])
     parser.add_argument("--mib", type=int, default=64, help="the size of the file")
-    parser.add_argument("--rate", type=int, default=16, help="of each link, in Mbit/s")
+    parser.add_argument("--rate", type=int, help="of each link, in Mbit/s; 16, or none for the store")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--store", choices=["moto", "rclone"], default="moto")
     arguments = parser.parse_args()
@@ -91,7 +93,7 @@ with Server({str(work / "in")!r}, host="0.0.0.0", insecure=True) as server:
     print(server.url, flush=True)
     sys.stdin.read()
 """
-    with machines(PARTS, arguments.rate) as links, started("-c", served) as server:
+    with machines(PARTS, arguments.rate or RATE) as links, started("-c", served) as server:
         port = said(server).rpartition(":")[2]
         ratios = []
         for round_ in range(arguments.rounds):
@@ -131,8 +133,8 @@ def together(work: Path, links: list[tuple[str, str]], port: str, name: str) -> 
 def replicas(work: Path, arguments: argparse.Namespace) -> None:
     """Print how fast a file goes through 1, 2 and 4 servers."""
     with ExitStack() as ending:
-        endpoint = ending.enter_context(object_store(work, "moto", "0.0.0.0"))
-        links = ending.enter_context(machines(4, arguments.rate))
+        endpoint, _ = ending.enter_context(object_store(work, "moto", "0.0.0.0"))
+        links = ending.enter_context(machines(4, arguments.rate or RATE))
         port = endpoint.rpartition(":")[2]
         servers = []
         for space, ours in links:
@@ -166,29 +168,52 @@ def replicas(work: Path, arguments: argparse.Namespace) -> None:
 
 def store(work: Path, arguments: argparse.Namespace) -> None:
     """Print the time through a server over that of boto3 straight to the store."""
-    with object_store(work, arguments.store) as endpoint:
+    with ExitStack() as ending:
+        space, host = "", "127.0.0.1"
+        if arguments.rate:
+            ((space, host),) = ending.enter_context(machines(1, arguments.rate))
+        endpoint, process = ending.enter_context(object_store(work, arguments.store, host))
         alone = ["--single-replica"] if arguments.store == "rclone" else []
         command = ["-m", "resumable", "serve", f"s3://{BUCKET}/in", "--endpoint-url", endpoint, "--port", "0", *alone]
-        with started(*command) as server:
-            url = said(server)
-            ratios = []
-            for round_ in range(arguments.rounds):
-                name = f"{round_}.bin"
-                through = send(work / "file", url, name, 8 * MIB, 3)
-                straight = measured(STRAIGHT, str(work / "file"), endpoint, f"straight-{name}", BUCKET)
-                ratios.append(through / straight)
-                print(f"through a server {through:.2f} s, straight {straight:.2f} s: {ratios[-1]:.2f} ×", flush=True)
+        server = ending.enter_context(started(*command, space=space))
+        url = said(server)
+        ratios = []
+        for round_ in range(arguments.rounds):
+            name = f"{round_}.bin"
+            before = processor(process.pid), processor(server.pid)
+            through = send(work / "file", url, name, 8 * MIB, 3, space=space)
+            between = processor(process.pid)
+            straight = measured(STRAIGHT, str(work / "file"), endpoint, f"straight-{name}", BUCKET, space=space)
+            ratios.append(through / straight)
+            print(f"through a server {through:.2f} s, straight {straight:.2f} s: {ratios[-1]:.2f} ×", flush=True)
+            print(
+                f"    processor: store {between - before[0]:.2f} s and {processor(process.pid) - between:.2f} s, "
+                f"server {processor(server.pid) - before[1]:.2f} s",
+                flush=True,
+            )
     print(f"median {statistics.median(ratios):.2f} ×")
 
 
-def send(path: Path, url: str, name: str, chunk_size: int, connections: int) -> float:
-    return measured(SEND, str(path), url, name, str(chunk_size), str(connections))
+def processor(pid: int) -> float:
+    """Return the seconds of processor time that a process has used."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measured(program: str, *words: str) -> float:
-    """Run a program that prints how long what it does took."""
-    done = subprocess.run([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True, check=True)
+def send(path: Path, url: str, name: str, chunk_size: int, connections: int, *, space: str = "") -> float:
+    return measured(SEND, str(path), url, name, str(chunk_size), str(connections), space=space)
+
+
+def measured(program: str, *words: str, space: str = "") -> float:
+    """Run a program that prints how long what it does took, in a namespace if one is given."""
+    command = [*inside(space), sys.executable, "-c", program, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout)
+
+
+def inside(space: str) -> list[str]:
+    """Return what goes before a command that is to run in a namespace."""
+    return ["ip", "netns", "exec", space] if space else []
 
 
 @contextmanager
@@ -203,13 +228,14 @@ def machines(count: int, rate: int) -> Iterator[list[tuple[str, str]]]:
             run("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", space)
             run("ip", "address", "add", f"10.77.{number}.1/24", "dev", near)
             run("ip", "link", "set", near, "up")
-            inside = ["ip", "netns", "exec", space]
-            run(*inside, "ip", "address", "add", f"10.77.{number}.2/24", "dev", far)
-            run(*inside, "ip", "link", "set", far, "up")
-            run(*inside, "ip", "link", "set", "lo", "up")
-            shape = ["root", "tbf", "rate", f"{rate}mbit", "burst", "64kb", "latency", "50ms"]
+            run(*inside(space), "ip", "address", "add", f"10.77.{number}.2/24", "dev", far)
+            run(*inside(space), "ip", "link", "set", far, "up")
+            run(*inside(space), "ip", "link", "set", "lo", "up")
+            # Less than what goes over the link in 4 ms would be a limit of its own.
+            burst = max(64, rate // 2)
+            shape = ["root", "tbf", "rate", f"{rate}mbit", "burst", f"{burst}kb", "latency", "50ms"]
             run("tc", "qdisc", "add", "dev", near, *shape)
-            run(*inside, "tc", "qdisc", "add", "dev", far, *shape)
+            run(*inside(space), "tc", "qdisc", "add", "dev", far, *shape)
             made.append((space, f"10.77.{number}.1"))
         yield made
 
@@ -217,10 +243,8 @@ def machines(count: int, rate: int) -> Iterator[list[tuple[str, str]]]:
 @contextmanager
 def started(*words: str, space: str = "") -> Iterator[Any]:
     """Start this Python with these words, in a namespace if one is given; it is ended at the end."""
-    inside = ["ip", "netns", "exec", space] if space else []
-    process = subprocess.Popen(
-        [*inside, sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
-    )
+    command = [*inside(space), sys.executable, *words]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
     try:
         yield process
     finally:
@@ -234,8 +258,8 @@ def said(process: Any) -> str:
 
 
 @contextmanager
-def object_store(work: Path, kind: str, host: str = "127.0.0.1") -> Iterator[str]:
-    """Run an object store with an empty bucket, and yield its URL."""
+def object_store(work: Path, kind: str, host: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run an object store with an empty bucket, and yield its URL and its process."""
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -248,7 +272,8 @@ def object_store(work: Path, kind: str, host: str = "127.0.0.1") -> Iterator[str
         command = ["rclone", "serve", "s3", "--addr", f"{host}:{port}", "--auth-key", keys, str(work / "rclone")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}")
+        near = "127.0.0.1" if host == "0.0.0.0" else host
+        client = boto3.client("s3", endpoint_url=f"http://{near}:{port}")
         while True:
             try:
                 client.create_bucket(Bucket=BUCKET)
@@ -257,7 +282,7 @@ def object_store(work: Path, kind: str, host: str = "127.0.0.1") -> Iterator[str
                 if process.poll() is not None:
                     raise
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://{near}:{port}", process
     finally:
         process.terminate()
         process.wait()
