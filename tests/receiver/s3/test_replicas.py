@@ -1,10 +1,10 @@
-"""Servers in processes of their own at one object store, behind a balancer that gives each connection to the next."""
+"""Servers in processes of their own at one object store, behind nginx, which gives each request to the next."""
 
 from __future__ import annotations
 
 import os
 import random
-import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,24 +12,26 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
 from support.sizes import sized
+from support.waiting import eventually
 
 from resumable import Resumable
 from resumable.receiver.s3.layout import PROBE
 
 pytestmark = pytest.mark.once
 
+NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
 SUPPORT = Path(__file__).parents[2] / "support"
 
 
 class Replicas:
-    """Servers that are killed and succeeded by others, one at a time."""
+    """Servers that are killed and succeeded by others at the same addresses, one at a time."""
 
     def __init__(self, store: ObjectStore, bucket: str, told: Path) -> None:
         command = [sys.executable, str(SUPPORT / "replica.py"), store.url, bucket, str(told)]
@@ -38,87 +40,82 @@ class Replicas:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self._processes: list[int] = []
-        self.addresses: list[tuple[str, int]] = []
+        self._ports: list[int] = []
 
     def close(self) -> None:
         self._parent.communicate()
 
-    def add(self) -> None:
-        process, address = self._started()
+    def add(self) -> str:
+        """Start one more, and return its address."""
+        process, port = self._started(0)
         self._processes.append(process)
-        self.addresses.append(address)
+        self._ports.append(port)
+        return f"127.0.0.1:{port}"
 
     def kill(self, number: int) -> None:
         os.kill(self._processes[number], signal.SIGKILL)
 
     def replace(self, number: int) -> None:
-        self._processes[number], self.addresses[number] = self._started()
+        eventually(lambda: not is_running(self._processes[number]))  # which has the address for as long as it is
+        self._processes[number], _ = self._started(self._ports[number])
 
-    def _started(self) -> tuple[int, tuple[str, int]]:
+    def _started(self, port: int) -> tuple[int, int]:
         assert self._parent.stdin is not None
         assert self._parent.stdout is not None
-        print(file=self._parent.stdin, flush=True)
+        print(port, file=self._parent.stdin, flush=True)
         process, url = self._parent.stdout.readline().split()
-        address = urlsplit(url)
-        assert address.hostname
-        assert address.port
-        return int(process), (address.hostname, address.port)
+        taken = urlsplit(url).port
+        assert taken
+        return int(process), taken
 
 
-class Balancer:
-    """Gives each connection to the next of the servers that can be reached."""
-
-    def __init__(self, replicas: Replicas) -> None:
-        self._replicas = replicas
-        self._turn = 0
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError), self._server() as server, selectors.DefaultSelector() as selector:
-            other = {client: server, server: client}
-            for side in other:
-                selector.register(side, selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select():
-                    piece = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
-                    if not piece:
-                        return
-                    other[key.fileobj].sendall(piece)  # type: ignore[index]
-
-    def _server(self) -> socket.socket:
-        addresses = list(self._replicas.addresses)
-        for _ in addresses:
-            self._turn += 1
-            with suppress(OSError):
-                return socket.create_connection(addresses[self._turn % len(addresses)], 5)
-        raise ConnectionRefusedError
+def is_running(process: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(process, 0)
+        return True
+    return False
 
 
 @contextmanager
-def balanced(store: ObjectStore, bucket: str, told: Path, count: int) -> Iterator[tuple[str, Replicas]]:
-    with ExitStack() as ending:
-        replicas = Replicas(store, bucket, told)
-        ending.callback(replicas.close)
-        for _ in range(count):
-            replicas.add()
-        balancer = Balancer(replicas)
-        ending.callback(balancer.close)
-        yield balancer.url, replicas
+def balanced(servers: list[str], folder: Path) -> Iterator[str]:
+    """Run nginx in front of these servers, as the documentation says, and yield its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"""
+        daemon off; pid {folder}/pid; error_log {folder}/errors; events {{ }}
+        http {{
+            access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+            fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+            upstream resumable {{ {" ".join(f"server {server} fail_timeout=1s;" for server in servers)} keepalive 32; }}
+            server {{
+                listen 127.0.0.1:{address[1]};
+                client_max_body_size 0;
+                proxy_request_buffering off;
+                proxy_http_version 1.1;
+                proxy_set_header Connection "";
+                proxy_set_header Host $host;
+                location / {{ proxy_pass http://resumable; proxy_next_upstream error timeout; }}
+            }}
+        }}
+        """
+    )
+    with subprocess.Popen([str(NGINX), "-c", configuration, "-p", folder], stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: accepts(address))
+            yield f"http://127.0.0.1:{address[1]}/"
+        finally:
+            process.terminate()
 
 
+def accepts(address: tuple[str, int]) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(address):
+        return True
+    return False
+
+
+@pytest.mark.skipif(NGINX is None, reason="there is no nginx")
 def test_servers_that_are_killed_while_files_come_lose_nothing(
     object_store: ObjectStore, bucket: str, tmp_path: Path
 ) -> None:
@@ -129,7 +126,11 @@ def test_servers_that_are_killed_while_files_come_lose_nothing(
     # Each file needs more requests than these to the store, so that each death comes.
     doomed = iter(sorted(chance.sample(range(10, 7 * len(sources)), kills)))
 
-    with balanced(object_store, bucket, told, count) as (url, replicas), ThreadPoolExecutor(1) as successor:
+    with (
+        closing(Replicas(object_store, bucket, told)) as replicas,
+        balanced([replicas.add() for _ in range(count)], tmp_path) as url,
+        ThreadPoolExecutor(1) as successor,
+    ):
         killed: list[Future[None]] = []
         next_death = next(doomed)
         seen = 0
