@@ -21,7 +21,7 @@ from .state import Snapshot, UploadState
 __all__ = ["Lease", "Records"]
 
 _PAUSE = 0.05
-_LONGEST_PAUSE = 1.0
+_LONGEST_PAUSE = 0.25
 _LEAST_RENEWAL = 0.25
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ..store.base import UploadRecord
 from ..store.quotas import check_limits
 from .bucket import Bucket
+from .failures import PreconditionFailed
 from .layout import open_marker, open_markers
 
 __all__ = ["OpenUploads"]
@@ -23,12 +24,19 @@ class OpenUploads:
         self._max_open_uploads = max_open_uploads
         self._max_bytes = max_bytes
 
-    def begin(self, key: str, record: UploadRecord) -> None:
-        """Mark an upload as unfinished. Raises :class:`Refusal` if there is no room for it: 413, 429 or 507."""
+    def begin(self, key: str, record: UploadRecord, *, new: bool) -> bool:
+        """Mark an upload as unfinished. With ``new`` return False if another server has done so, and True otherwise.
+
+        Raises :class:`Refusal` if there is no room for it: 413, 429 or 507.
+        """
         if self._max_open_uploads is not None or self._max_bytes is not None:
             others = [size for other, size in self._marked(record.tenant) if other != key]
             check_limits(self._max_open_uploads, self._max_bytes, len(others), sum(others), record)
-        self._bucket.put(open_marker(record.tenant, key, record.total_size), b"", 0)
+        try:
+            self._bucket.put(open_marker(record.tenant, key, record.total_size), b"", 0, new=new)
+        except PreconditionFailed:
+            return False
+        return True
 
     def _marked(self, tenant: str) -> Iterator[tuple[str, int]]:
         """Yield key and size of the unfinished uploads of a tenant."""

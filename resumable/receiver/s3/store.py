@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -53,6 +55,8 @@ _URL = re.compile("https?://[^/]")
 _DAY = 86400.0
 _PATIENCE = 8.0
 _AT_ONCE = 8
+_BEGINS_FOR = 1.0
+_PAUSE = 0.05
 _LONGEST_KEY = 1024
 _ROOM_FOR_NUMBER = 16
 _LARGEST_PUT = 5 * 2**30
@@ -195,7 +199,8 @@ class S3Store:
 
     def _create(self, key: str, record: UploadRecord) -> None:
         plan = PartPlan(record.plan, self._policy.part_size)
-        self._open_uploads.begin(key, record)
+        if not self._open_uploads.begin(key, record, new=not self._single_replica) and self._is_begun_elsewhere(key):
+            return
         generation, target, upload_id = secrets.token_hex(8), record.name, None
         if plan.count > 1 or record.total_size > self._policy.part_size:
             if self._policy.existing == "number":
@@ -207,6 +212,19 @@ class S3Store:
         except PreconditionFailed:
             if upload_id is not None:
                 self._bucket.abort(target, upload_id)
+            self.open(key)  # so that requests that wait to begin it, too, know of it
+
+    def _is_begun_elsewhere(self, key: str) -> bool:
+        """Wait for the record of an upload that another server has just marked. Return False if none appears, because
+        that server died or is slow: then both begin it, and the record decides."""
+        deadline = time.monotonic() + min(self._policy.lease, _BEGINS_FOR)
+        pause = _PAUSE
+        while time.monotonic() < deadline:
+            threading.Event().wait(pause)
+            pause *= 2
+            if self.open(key) is not None:
+                return True
+        return False
 
     def _check(self, record: UploadRecord) -> None:
         """Raise :class:`Refusal` if the store can never take the file."""

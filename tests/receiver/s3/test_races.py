@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from support.object_store import ObjectStore, StoreRequest
 from support.sample import Sample
 
-from resumable.receiver import Receiver, UploadRecord
+from resumable.receiver import Receiver, Response, UploadRecord
 
 from .stores import DATA, a_store
 
@@ -164,3 +164,43 @@ def test_a_server_that_was_taken_for_dead_while_it_finished_sends_the_client_to_
     assert slow.handle(sample.octet(4)).status == 200
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
     assert told == ["sample.bin"]
+
+
+def test_of_two_servers_at_which_an_upload_begins_at_once_one_begins_it(object_store: ObjectStore, bucket: str) -> None:
+    sample = Sample(data=DATA, chunk_size=4096)
+    first, second = (Receiver(a_store(object_store, bucket)) for _ in range(2))
+    marks, has_begun = threading.Event(), threading.Event()
+
+    def go_on_when_the_other_marks_it(request: StoreRequest) -> None:
+        if request.operation == "CreateMultipart":
+            object_store.before = wait_for_the_other
+            answers.append(pool.submit(second.handle, sample.octet(2)))
+            assert marks.wait(10)
+
+    def wait_for_the_other(request: StoreRequest) -> None:
+        if "/open/" in request.path and request.method == "PUT":
+            marks.set()
+            assert has_begun.wait(10)
+
+    answers: list[Future[Response]] = []
+    object_store.before = go_on_when_the_other_marks_it
+    with ThreadPoolExecutor(1) as pool:
+        assert first.handle(sample.octet(1)).status == 200
+        has_begun.set()
+        assert [answer.result().status for answer in answers] == [200]
+    assert object_store.operations["CreateMultipart"] == 1
+    assert sample.send(first, 3, 4) == [200, 201]
+
+
+def test_an_upload_begins_at_another_server_if_the_first_died_while_it_began_it(
+    object_store: ObjectStore, bucket: str
+) -> None:
+    sample = Sample(data=DATA, chunk_size=4096)
+
+    def die(request: StoreRequest) -> tuple[int, str] | None:
+        return (403, "AccessDenied") if request.operation == "CreateMultipart" else None
+
+    object_store.before = die
+    assert Receiver(a_store(object_store, bucket)).handle(sample.octet(1)).status == 500
+    object_store.before = None
+    assert sample.send(Receiver(a_store(object_store, bucket, lease=0.1))) == [200, 200, 200, 201]
