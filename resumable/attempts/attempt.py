@@ -318,7 +318,7 @@ class Attempt:
             self._span,
             final=self._lease.final,
             stopped=self._is_stopped,
-            file_sha256=self._file_sha256(),
+            file_sha256=self._file_sha256() if self._options.file_checksum else None,
             replay=replay,
         )
         if request.body is None or not self._control.holds_end:
@@ -330,8 +330,6 @@ class Attempt:
 
     def _file_sha256(self) -> str | None:
         """Return the hash of the whole file, if it is known or this chunk may complete the file."""
-        if not self._options.file_checksum:
-            return None
         digest = self._context.digest_of(self._entry)
         return digest.wait(self._is_stopped) if self._lease.final else digest.value
 
@@ -351,29 +349,26 @@ class Attempt:
         """Send the request, and return the answer. Redirects are followed that may be: 307 and 308, with the body."""
         for _ in range(MOST_HOPS):
             self._request = request
-            if messages.origin(request.url) in self._context.origins:
+            origins = self._context.origins
+            if origins and messages.origin(request.url) in origins:
                 request = request._replace(
                     headers={**request.headers, SESSION_HEADER: self._context.session_of(self._lease.file)}
                 )
-            reply = self._reply = self._exchange(request)
-            self._remember(reply)
+            try:
+                reply = self._reply = self._context.send(request, self._control)
+            finally:
+                if request.body is not None:
+                    self._delivered = self._control.whole
+            if _is_ours(reply):
+                self._remember(reply)
             there = messages.redirect_target(request.url, reply) if reply.status in (307, 308) else ""
             if not there or not messages.may_follow(request.url, there, self._options.redirect_origins):
                 break
             request = request._replace(url=there)
         return reply
 
-    def _exchange(self, request: Request) -> Reply:
-        try:
-            return self._context.send(request, self._control)
-        finally:
-            if request.body is not None:
-                self._delivered = self._control.whole
-
     def _remember(self, reply: Reply) -> None:
         """Remember what a receiver of this package said about the whole file."""
-        if not _is_ours(reply):
-            return
         self._ours = True
         self._context.origins.add(messages.origin(self._request.url))
         self._any_order = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY

@@ -28,6 +28,14 @@ Subjects = Callable[[], tuple[Any, Any]]
 """Makes the file and the chunk as users hold them, for hooks; called only if there is one."""
 
 
+class _OfThread(threading.local):
+    """The buffer of a thread, and the boundary of its forms."""
+
+    def __init__(self) -> None:
+        self.buffer = new_buffer()
+        self.boundary = form.boundary()
+
+
 class RequestBuilder:
     """Builds the requests of one session from the facts of a chunk, the options, and what hooks return each time. All
     methods raise HookError; any worker may call them."""
@@ -40,7 +48,7 @@ class RequestBuilder:
         self._names = _names(options)
         self._digest_name = options.parameter_namespace + digest_parameter(options.checksum or "")
         self._rate_limiter = RateLimiter(options.limit_rate)
-        self._local = threading.local()
+        self._own = _OfThread()
 
     def limit_rate(self, rate: int | None) -> None:
         """Let bodies come no faster than so many bytes a second, all together. Bodies that were built without a limit
@@ -97,8 +105,7 @@ class RequestBuilder:
             body = RateLimitedBody(body, self._rate_limiter, stopped)
         query = parameters.query_string(((QUESTION_PARAMETER, ""), *(custom or ())))
         url = parameters.with_query(options.target, query)
-        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        headers["Content-Type"] = "application/json"
+        headers = _with_content_type(headers, "application/json")
         return Request("POST", url, headers, body, options.timeout, stall=options.timeout[1]), asked[:count]
 
     def _shared(self, entry: FileEntry) -> tuple[dict[str, str], parameters.Pairs | None]:
@@ -153,12 +160,11 @@ class RequestBuilder:
             digest_field = self._digest_name if in_form and options.checksum is not None else None
             made = self._form(facts, pairs if in_form else (), base64=base64, digest_field=digest_field)
             # No other type will do: the boundary is in it.
-            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-            headers["Content-Type"] = made.content_type
+            headers = _with_content_type(headers, made.content_type)
         elif "content-type" not in map(str.lower, headers):
             headers["Content-Type"] = "application/octet-stream"
         body: Body = ChunkBody(
-            reader, *span, buffer=self._buffer(), form=made, base64=base64, algorithm=options.checksum or ""
+            reader, *span, buffer=self._own.buffer, form=made, base64=base64, algorithm=options.checksum or ""
         )
         if self._rate_limiter.rate is not None:
             body = RateLimitedBody(body, self._rate_limiter, stopped)
@@ -171,7 +177,7 @@ class RequestBuilder:
 
     def _digest(self, algorithm: str, reader: Reader, span: tuple[int, int], stopped: Callable[[], bool]) -> str:
         """Read the chunk, and return its hash in hexadecimal. It is read again, from memory, when it is sent."""
-        digest, buffer = new_hash(algorithm), self._buffer()
+        digest, buffer = new_hash(algorithm), self._own.buffer
         start, end = span
         for offset in range(start, end, PIECE):
             if stopped():
@@ -191,28 +197,20 @@ class RequestBuilder:
             file_field=options.parameter_namespace + options.file_parameter_name,
             file_name=None if base64 else facts.file_name,
             content_type=content_type,
-            boundary=self._boundary(),
+            boundary=self._own.boundary,
             prefix=form.base64_prefix(content_type) if base64 else "",
             digest_field=digest_field,
         )
 
     def _headers(self, subjects: Subjects) -> dict[str, str]:
         values = self._hooks.merged("headers", subjects)
-        return {str(name): parameters.text(value) for name, value in values.items() if value is not None}
+        return values and {str(name): parameters.text(value) for name, value in values.items() if value is not None}
 
-    def _buffer(self) -> memoryview:
-        """Return the buffer of the calling thread."""
-        buffer: memoryview | None = getattr(self._local, "buffer", None)
-        if buffer is None:
-            buffer = self._local.buffer = new_buffer()
-        return buffer
 
-    def _boundary(self) -> str:
-        """Return the boundary of the calling thread's forms."""
-        boundary: str | None = getattr(self._local, "boundary", None)
-        if boundary is None:
-            boundary = self._local.boundary = form.boundary()
-        return boundary
+def _with_content_type(headers: dict[str, str], content_type: str) -> dict[str, str]:
+    """Return the headers with this type in place of another."""
+    headers = headers and {name: value for name, value in headers.items() if name.lower() != "content-type"}
+    return {**headers, "Content-Type": content_type}
 
 
 def _url(hooks: Hooks, target: Any, query: str) -> str:

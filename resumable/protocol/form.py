@@ -78,17 +78,14 @@ def base64_length(size: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _field(boundary: str, name: str, value: str) -> str:
-    return f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{_newlines(value)}\r\n'
+    # A browser sends every line break of a form field as CR LF (HTML, "constructing an entry list").
+    value = value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    return f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
 
 
 @lru_cache(maxsize=1024)
 def _quoted(name: str) -> str:
     return name.translate(_ESCAPES)
-
-
-def _newlines(value: str) -> str:
-    # A browser sends every line break of a form field as CR LF (HTML, "constructing an entry list").
-    return value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
 
 
 def _joined(lines: Iterable[str]) -> bytes:

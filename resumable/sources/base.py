@@ -12,7 +12,6 @@ import stat
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, NamedTuple, final
 
 from ..errors import SourceChanged, SourceError
@@ -27,6 +26,7 @@ __all__ = [
     "is_remote",
     "named",
     "refuse_unless_countable",
+    "source_error",
 ]
 
 LARGEST_SIZE = 2**53 - 1
@@ -49,9 +49,9 @@ class FileVersion(NamedTuple):
         kind = stat.S_IFMT(getattr(status, "st_mode", 0))
         return cls(status.st_size, mtime_ns, (getattr(status, "st_dev", 0), getattr(status, "st_ino", 0), kind))
 
-    def verify_unchanged(self, name: str, status: Any) -> None:
-        """Raise SourceChanged with what changed, unless this later stat result says the same."""
-        now = FileVersion.of(status)
+    def verify_unchanged(self, name: str, look: Callable[[], Any]) -> None:
+        """Raise SourceChanged with what changed, unless the stat result that ``look()`` gives says the same."""
+        now = FileVersion.of(look())
         if now == self:
             return
         changes = []
@@ -80,6 +80,13 @@ def _local_times(before: int, now: int) -> str:
     return f"{shown(before)} → {shown(now)}"
 
 
+def source_error(shown: str, error: Exception) -> SourceError:
+    """Return a SourceError that names the source and says what was raised, with the errno if there is one."""
+    # An object that is not ours raises whatever it likes; a path may have a NUL.
+    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return SourceError(shown, reason, errno=getattr(error, "errno", None))
+
+
 class as_source_errors:  # noqa: N801 (used as a statement)
     """Turn whatever is raised within into a SourceError that names the source, with the errno if there is one."""
 
@@ -92,10 +99,8 @@ class as_source_errors:  # noqa: N801 (used as a statement)
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        # An object that is not ours raises whatever it likes; a path may have a NUL.
         if isinstance(error, Exception) and not isinstance(error, SourceError):
-            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-            raise SourceError(self._shown, reason, errno=getattr(error, "errno", None)) from error
+            raise source_error(self._shown, error) from error
 
 
 def named(name: str | None, source: Any) -> str:
@@ -174,7 +179,7 @@ class Reader:
         Raises SourceChanged if they are not, SourceError if they cannot be read.
         """
         done = 0
-        with as_source_errors(self._name):
+        try:
             while done < len(buffer):
                 try:
                     count = self._read(buffer[done:] if done else buffer, offset + done)
@@ -188,6 +193,10 @@ class Reader:
                     break
                 done += count
             self._verify()
+        except SourceError:
+            raise
+        except Exception as error:
+            raise source_error(self._name, error) from error
         if done == len(buffer):
             return
         if self._verify is _nothing:
@@ -203,7 +212,7 @@ class Reader:
         with as_source_errors(self._name):
             self._verify()
 
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """Release what the reader holds. Closing twice does nothing."""
         close, self._close, self._read = self._close, _nothing, _closed
         close()
@@ -211,10 +220,7 @@ class Reader:
     def __enter__(self) -> Reader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    __exit__ = close
 
 
 class Source(ABC):

@@ -27,6 +27,7 @@ from .base import (
     is_remote,
     named,
     refuse_unless_countable,
+    source_error,
 )
 from .stream import BytesSource, file_source, seek_and_read
 from .url import is_url, url_source
@@ -126,15 +127,16 @@ class _PathSource(Source):
         return Path(self._shown) if self._given is None else self._given
 
     def open(self) -> Reader:
-        with as_source_errors(self._shown):
-            try:
-                descriptor = os.open(self._location, _OPEN_FLAGS)
-            except FileNotFoundError as error:
-                raise _deleted(self._shown, error) from error
+        try:
+            descriptor = os.open(self._location, _OPEN_FLAGS)
+        except FileNotFoundError as error:
+            raise _deleted(self._shown, error) from error
+        except Exception as error:
+            raise source_error(self._shown, error) from error
         return Reader(
             self._shown,
             partial(self.read_at, descriptor),
-            verify=lambda: self._version.verify_unchanged(self._shown, os.fstat(descriptor)),
+            verify=partial(self._version.verify_unchanged, self._shown, partial(os.fstat, descriptor)),
             close=partial(os.close, descriptor),
             later=self.size > 0,
         )
@@ -179,7 +181,7 @@ class _ObjectSource(Source):
 
     def _verify(self) -> None:
         try:
-            self._version.verify_unchanged(self.name, self.path.stat())
+            self._version.verify_unchanged(self.name, self.path.stat)
         except FileNotFoundError as error:
             raise _deleted(self.name, error) from error
 

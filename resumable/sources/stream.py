@@ -133,7 +133,7 @@ class _FileSource(Source):
 
     def _verify(self) -> None:
         assert self._version is not None
-        self._version.verify_unchanged(self.name, os.fstat(self._file.fileno()))
+        self._version.verify_unchanged(self.name, lambda: os.fstat(self._file.fileno()))
 
 
 class BytesSource(Source):

@@ -195,7 +195,8 @@ else:
 
 class RequestControl:
     """Counts the bytes that the requests of one lease send, and stops them from another thread. ``seen`` is whether it
-    saw the request begin on a socket, and ``fresh`` whether that was opened for it.
+    saw the request begin on a socket, and ``fresh`` whether that was opened for it. ``holds_end``: the end of the body
+    waits for :meth:`release`.
 
     A request *begins* with the first write to its socket. That write and :meth:`stop` exclude each other, so once
     ``stop`` has returned no request begins any more. It is the only lock held during I/O: the first write goes into
@@ -212,6 +213,7 @@ class RequestControl:
         "_stall",
         "_written",
         "fresh",
+        "holds_end",
         "on_progress",
         "seen",
         "stopped",
@@ -226,6 +228,7 @@ class RequestControl:
         self._body: Body | None = None
         self._end: threading.Event | None = None
         self.fresh = False
+        self.holds_end = False
         self.seen = False
         self.stopped = False
         self.on_progress = tick
@@ -275,12 +278,12 @@ class RequestControl:
     @property
     def cut(self) -> bool:
         """Whether the request has begun but is not written to its end. One that was not seen is not cut."""
-        return self._begun and self.body_pending
+        return self._begun and self._written < self._size
 
     @property
     def whole(self) -> bool:
         """Whether a body has been written to its end, so that the server may have it."""
-        return self._begun and self._body is not None and not self.body_pending
+        return self._begun and self._body is not None and self._written == self._size
 
     @property
     def body_pending(self) -> bool:
@@ -312,7 +315,7 @@ class RequestControl:
         if not self._begun or connection is not self._socket:
             # A request begins anew behind a proxy's answer to CONNECT, on the wrapped socket.
             self.begin(connection, data)
-        else:
+        elif data:
             self._push(connection, memoryview(data), counted=True)
 
     def begin(self, connection: socket.socket, head: bytes | memoryview, piece: bytes | memoryview = b"") -> None:
@@ -328,16 +331,17 @@ class RequestControl:
             self._begun = self.seen = True
             # No timeout is set for it, because there is room.
             size = self._put(connection, first)
-        self._push(connection, first[size : len(head)])
+        if size < len(head):
+            self._push(connection, first[size : len(head)])
+            size = len(head)
         if together:
-            self._count(max(size - len(head), 0))
-            self._push(connection, first[max(size, len(head)) :], counted=True)
-        else:
-            self._push(connection, memoryview(piece), counted=True)
+            self._count(size - len(head))
+        rest = first[size:] if together else memoryview(piece)
+        if rest:
+            self._push(connection, rest, counted=True)
 
     def _push(self, connection: socket.socket, view: memoryview, *, counted: bool = False) -> None:
-        if view:
-            set_timeout(connection, self._stall)
+        set_timeout(connection, self._stall)
         while view:
             if self.stopped:
                 raise Stopped
@@ -367,14 +371,10 @@ class RequestControl:
         """Forget the socket: the answer has come, or will never."""
         self._socket = None
 
-    @property
-    def holds_end(self) -> bool:
-        """Whether the end of the body waits for :meth:`release`."""
-        return self._end is not None
-
     def hold(self) -> None:
         """Hold back the end of the body until :meth:`release`. Call this before the body is sent."""
         self._end = threading.Event()
+        self.holds_end = True
 
     def release(self) -> None:
         """Let the end of the body be sent. Any thread may call this."""

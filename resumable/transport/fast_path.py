@@ -86,7 +86,7 @@ class FastPath:
     def _write(self, connection: Any, request: Request, query: str, control: RequestControl) -> OSError | None:
         """Write the request. Return what broke the connection, if it did: the server may have said why before."""
         try:
-            pieces = iter(request.body or ())
+            pieces = iter(() if request.body is None else request.body)
             control.begin(connection, self._head(request, query), next(pieces, b""))
             for piece in pieces:
                 control.write(connection, piece)

@@ -85,7 +85,10 @@ class RequestsTransport:
 
     def send(self, request: Request, control: RequestControl) -> Reply:
         """Send the request; see :class:`Transport`. Connections that have gone stale are replaced, without counting."""
-        channel = self._channel()
+        try:
+            channel = self._idle.pop()
+        except IndexError:
+            channel = Channel(self._session(), self._renewing, self._known, untouched=self._given is None)
         try:
             if request.renew and self._makes_sessions:
                 channel = self._replaced(channel)
@@ -111,12 +114,6 @@ class RequestsTransport:
     @property
     def _makes_sessions(self) -> bool:
         return self._given is not None and not isinstance(self._given, requests.Session)
-
-    def _channel(self) -> Channel:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return Channel(self._session(), self._renewing, self._known, untouched=self._given is None)
 
     def _replaced(self, channel: Channel) -> Channel:
         fresh = Channel(self._session(), self._renewing, self._known, untouched=False)

@@ -7,7 +7,7 @@ import io
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .base import REPLY_LIMIT, NetworkFailure, Reply
@@ -44,12 +44,14 @@ def message(lines: list[str]) -> http.client.HTTPMessage:
     return fields
 
 
-def named_fields(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the value of each line of a head."""
+def named_fields(lines: list[str]) -> list[tuple[str, str]]:
+    """Return the name and the value of each line of a head."""
+    named = []
     for text in lines:
         name, colon, value = text.partition(":")
         if colon:
-            yield name.strip(), value.strip()
+            named.append((name.strip(), value.strip()))
+    return named
 
 
 def parse_fields(lines: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -167,7 +169,7 @@ def read_head(stream: Any) -> list[str]:
 def content_length(value: str) -> int | None:
     """Return the length in a Content-Length, or None if it is not one length."""
     # A length that is there twice, from a server and from a proxy, counts as one (RFC 9110, 8.6).
-    lengths = {part.strip() for part in value.split(",")}
+    lengths = set(map(str.strip, value.split(",")))
     length = lengths.pop()
     return int(length) if not lengths and length.isascii() and length.isdigit() else None
 
