@@ -480,7 +480,7 @@ class FileCore:
         if skipped:
             self.bytes_skipped += size
             self.lacked = 0
-        elif self.complete or (self.asked and self.finished):
+        elif self.stored == self.length or (self.asked and self.finished):
             # A foreign server may have put the file together and forgotten its chunks.
             self.settled = True
 

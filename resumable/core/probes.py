@@ -54,8 +54,8 @@ class Probes:
         return self._pace >= QUICK
 
     def leave_room(self, live: int) -> bool:
-        """Return whether an upload may begin beside so many requests, probes among them."""
-        return not self._live or live < self._connections
+        """Return whether an upload may begin beside so many requests, some of which are probes."""
+        return live < self._connections
 
     @property
     def lacking(self) -> int:

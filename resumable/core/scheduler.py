@@ -174,8 +174,8 @@ class Slots:
         self.waiting[identifier] = self.live[identifier]
 
     def next_due(self) -> float | None:
-        """Return when the next retry is due, or None if none waits, or as many others are under way as may be."""
-        if not self.waiting or self.taken - len(self.waiting) >= self._concurrency.slots:
+        """Return when the next of the retries that wait is due, or None if as many others are under way as may be."""
+        if self.taken - len(self.waiting) >= self._concurrency.slots:
             return None
         return min(record.due for record in self.waiting.values())
 

@@ -49,14 +49,14 @@ class Turns:
         """Return the next lease, or how long there is none. ``pace`` as in ``last_chunks``."""
         slots, retries = self._slots, self._retries
         retries.resume_clock(now)
-        due = slots.next_due()
+        due = slots.next_due() if slots.waiting else None
         until = math.inf if due is None else retries.may_ask(due)
         if until <= now:
             record = slots.take_due()
             unsure = record.ambiguous and not record.confirm and self._may_ask_for_chunks(record.file)
             record.step(ChunkEvent.TEST if unsure else ChunkEvent.DUE)
             return self._lease(record, now)
-        if slots.free(fewer=retries.holds_back(now)) and self._probes.leave_room(len(slots.live)):
+        if slots.free(fewer=retries.holds_back(now)) and (not slots.ahead or self._probes.leave_room(len(slots.live))):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
             early = None
             file = self._ledger.queue.next(new=begins <= now)

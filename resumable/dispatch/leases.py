@@ -89,7 +89,13 @@ class LeaseManager:
                         self._measure(now)
                     lease = core.lease(now, pace)
                     if isinstance(lease, Lease):
-                        transfer = self._begin(lease, now)
+                        entries = self._registry.entries
+                        transfer = self._transfers.begin(lease, entries[lease.file], now)
+                        if lease.files:
+                            transfer.asked = tuple(map(entries.__getitem__, lease.files))
+                        self._outbox.extend(core.effects.flush().notices)
+                        more = not self._waiting and core.may_probe(now)
+                        self.wanted = max(core.concurrency.slots, len(live) + more)
                         break
                     until = lease.until
                 if core.finished:
@@ -109,19 +115,8 @@ class LeaseManager:
                     self._waiting -= 1
             else:
                 return None
-        self._post()
-        return transfer
-
-    def _begin(self, lease: Lease, now: float) -> Transfer:
-        """Return the transfer of the lease. The caller holds the lock, and posts."""
-        core, entries = self._core, self._registry.entries
-        transfer = self._transfers.begin(lease, entries[lease.file], now)
         transfer.control.on_progress = partial(self._progressed, transfer)
-        if lease.files:
-            transfer.asked = tuple(map(entries.__getitem__, lease.files))
-        self._outbox.extend(core.effects.flush().notices)
-        more = not self._waiting and core.may_probe(now)
-        self.wanted = max(core.concurrency.slots, len(self._transfers.live) + more)
+        self._post()
         return transfer
 
     @property
@@ -208,16 +203,22 @@ class LeaseManager:
         if left:
             # A hook may have given the file other bytes after it was removed.
             entry.close()
-        if follow_up is not None or core.finished:
+        over = core.finished
+        if follow_up is not None or over:
             self._abandonment.begin()
             self._completion.consider()
-        self._post()
+        self._post(anyway=over)
         sent = outcome.kind is OutcomeKind.ACCEPTED and not transfer.control.holds_end
         return now - transfer.began if sent else 0.0
 
-    def _post(self) -> None:
-        """Have waiting notices delivered. If ``deliver`` calls at once, handlers run here, and what one of them raises
-        to end the program ends no upload, whichever event it is."""
+    def _post(self, *, anyway: bool = False) -> None:
+        """Have waiting notices delivered, or, ``anyway``, let what delivers them see whether it is needed any more.
+
+        If ``deliver`` calls at once, handlers run here, and what one of them raises to end the program ends no upload,
+        whichever event it is.
+        """
+        if not (anyway or self._outbox.queue):
+            return
         try:
             self._delivery.post()
         except KeyboardInterrupt:

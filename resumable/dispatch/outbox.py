@@ -25,7 +25,7 @@ _TERMINAL = frozenset(name for name, event in EVENTS.items() if event.terminal)
 class Outbox:
     """The queue. ``listeners`` has collections for each event, all of which are empty if nobody listens to it;
     ``relieved`` is called when the queue is no longer full. ``backlog`` counts events that were taken from here and
-    wait elsewhere, for tasks that take one by one."""
+    wait elsewhere, for tasks that take one by one. ``late`` is what waits for handlers that came late."""
 
     def __init__(
         self, listeners: Mapping[str, Iterable[Sized]], relieved: Callable[[], None], *, limit: int = 1024
@@ -33,29 +33,24 @@ class Outbox:
         self._listeners = listeners
         self._relieved = relieved
         self._limit = limit
-        self._queue: deque[Notice | tuple[str, int | None]] = deque()
-        self._latest: dict[tuple[str, int | None], Notice] = {}
-        self._late: deque[Notice] = deque()
+        self.queue: deque[Notice | tuple[str, int | None]] = deque()
+        self.latest: dict[tuple[str, int | None], Notice] = {}
+        self.late: deque[Notice] = deque()
         self.taken = 0
         self.backlog = 0
 
     def __len__(self) -> int:
-        return len(self._late) + len(self._queue)
+        return len(self.late) + len(self.queue)
 
     @property
     def full(self) -> bool:
         """Whether workers should wait."""
-        return len(self._queue) + self.backlog >= self._limit
+        return len(self.queue) + self.backlog >= self._limit
 
     @property
     def mark(self) -> int:
         """The value of ``taken`` when everything will have been taken that waits now, except for late handlers."""
-        return self.taken + len(self._queue)
-
-    @property
-    def late(self) -> bool:
-        """Whether something waits for a handler that came late."""
-        return bool(self._late)
+        return self.taken + len(self.queue)
 
     def extend(self, notices: Iterable[Notice]) -> None:
         """Queue the notices for delivery, behind those that wait already."""
@@ -65,30 +60,30 @@ class Outbox:
                 continue
             if event in _COALESCED:
                 key = (event, notice.file)
-                if key not in self._latest:
-                    self._queue.append(key)
-                    self._latest[key] = notice
+                if key not in self.latest:
+                    self.queue.append(key)
+                    self.latest[key] = notice
                 elif notice.message is not None:
-                    self._latest[key] = notice
+                    self.latest[key] = notice
             else:
-                self._queue.append(notice)
+                self.queue.append(notice)
 
     def extend_late(self, notices: Iterable[Notice]) -> None:
         """Queue notices for a handler that came late, before all others, behind those of their kind."""
-        self._late.extend(notices)
+        self.late.extend(notices)
 
     def take(self) -> Notice | None:
         """Remove the next notice and return it, or None."""
-        if self._late:
-            return self._late.popleft()
-        if not self._queue:
+        if self.late:
+            return self.late.popleft()
+        if not self.queue:
             return None
         self.taken += 1
-        item = self._queue.popleft()
-        if len(self._queue) == self._limit - 1:
+        item = self.queue.popleft()
+        if len(self.queue) == self._limit - 1:
             self._relieved()
-        return item if isinstance(item, Notice) else self._latest.pop(item)
+        return item if isinstance(item, Notice) else self.latest.pop(item)
 
     def waiting(self, file: int) -> Iterator[Notice]:
         """Return the notices about the file that wait for all handlers, without its progress."""
-        return (item for item in self._queue if isinstance(item, Notice) and item.file == file)
+        return (item for item in self.queue if isinstance(item, Notice) and item.file == file)
