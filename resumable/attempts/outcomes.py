@@ -37,7 +37,7 @@ from ..statuses import Decision
 from ..transport.base import NetworkFailure, Reply, Request
 from . import hints, messages
 
-__all__ = ["MOST_HOPS", "OTHER_SERVER", "SILENT", "Outcomes"]
+__all__ = ["MOST_HOPS", "OTHER_SERVER", "SILENT", "Outcomes", "wanted_pause"]
 
 MOST_HOPS = 5
 """Redirects that are followed in a row."""
@@ -163,7 +163,7 @@ class Outcomes:
             answered=True,
             ambiguous=decision is Decision.ASK or reason == OTHER_SERVER.reason,
             busy=busy,
-            retry_after=_retry_after(reply),
+            retry_after=wanted_pause(reply),
             limit=most,
         )
 
@@ -301,7 +301,7 @@ class Outcomes:
         )
 
 
-def _retry_after(reply: Reply) -> float | None:
+def wanted_pause(reply: Reply) -> float | None:
     """Return the seconds for which the server wants to be left alone (RFC 9110, 10.2.3), or None if it does not say.
 
     A little is added at random, so that clients that were sent away together do not come back together.

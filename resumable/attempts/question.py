@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from .. import statuses
 from ..core.records import Outcome, OutcomeKind
 from ..dispatch.transfers import Transfer
 from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERVER_HEADER, parse_max_uploads
 from ..protocol.question import parse_answer
+from ..statuses import Decision
 from ..transport.base import NetworkFailure, Reply
 from .context import AttemptContext
-from .outcomes import SILENT
+from .outcomes import SILENT, wanted_pause
 
 __all__ = ["Question"]
 
@@ -22,7 +24,8 @@ class Question:
         self._control = transfer.control
 
     def ask(self) -> Outcome:
-        """Return what the server says. Whatever goes wrong, the files are tested one by one: their answers decide.
+        """Return what the server says. If it is busy, it may be asked again. Whatever else goes wrong, the files are
+        tested one by one: their answers decide.
 
         Raises Stopped, HookError.
         """
@@ -35,6 +38,8 @@ class Question:
             reply = self._context.send(request, self._control)
         except NetworkFailure:
             return nothing
+        if statuses.decide(reply.status) is Decision.BUSY:
+            return Outcome(OutcomeKind.TOLD, answered=True, busy=True, retry_after=wanted_pause(reply))
         if reply.status in SILENT:
             return nothing
         answers = parse_answer(files, reply.text) if _tells(reply) else None

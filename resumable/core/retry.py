@@ -147,6 +147,13 @@ class RetryController:
             self._not_before = max(self._not_before, now + wait)
             self._not_before_told = self._attempts
 
+    def leave_alone(self, outcome: Outcome, failures: int, now: float) -> None:
+        """Send nothing for a while: the server had no time for a question, so many times in a row."""
+        wait = min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
+        self._reached = True
+        self._not_before = max(self._not_before, now + max(wait, self._policy.delay(failures, failures)))
+        self._not_before_told = self._attempts
+
     def progressed(self, record: ActiveChunk, now: float) -> None:
         """Note that a chunk is stored."""
         self._successes += 1

@@ -262,6 +262,8 @@ class SessionCore:
         if outcome.takes_questions is not None:
             self._questions.learn(outcome.takes_questions)
         if lease.files:
+            if self._questions.told(busy=outcome.busy):
+                self._retries.leave_alone(outcome, self._questions.postponed, now)
             self._reports.told(lease, outcome, now)
             self._complete_if_idle()
             return self.effects.flush()

@@ -9,7 +9,7 @@ import pytest
 from support.core_driver import Driver
 
 from resumable.core.file import FileCore
-from resumable.core.questions import FEWEST_FILES
+from resumable.core.questions import FEWEST_FILES, MOST_POSTPONED
 from resumable.core.records import Lease, Outcome, OutcomeKind, Proof
 from resumable.core.states import ChunkState, FileState, SessionState
 from resumable.errors import UploadError
@@ -217,6 +217,30 @@ def test_the_answer_to_a_question_is_progress() -> None:
     driver.now = 18.0
     error = UploadError("no")
     assert driver.answer(driver.lease(), "retry", error=error, answered=True) == ["chunk_retry", "file_retry"]
+
+
+def test_a_server_that_is_busy_is_left_alone_and_asked_again() -> None:
+    """Several times in a row; then the files are tested one by one."""
+    driver, files = begun(FEWEST_FILES, slots=2, delay=lambda retries, failures: 10.0 * failures)
+    for number in range(1, MOST_POSTPONED + 1):
+        lease = driver.lease()
+        assert lease.files == keys(files)
+        told(driver, lease, busy=True, retry_after=25.0)
+        assert driver.core.waits_until(driver.now) == driver.now + max(25.0, 10.0 * number)
+        assert driver.leases() == []
+        driver.now += max(25.0, 10.0 * number)
+    told(driver, driver.lease(), busy=True, retry_after=25.0)
+    lease = driver.lease()
+    assert (lease.files, lease.test, lease.file) == ((), True, files[0].key)
+
+
+def test_an_answer_ends_the_row_of_times_that_a_server_was_busy() -> None:
+    driver, files = begun(MOST_FILES + FEWEST_FILES)
+    for _ in range(MOST_POSTPONED):
+        told(driver, driver.lease(), busy=True)
+    told(driver, driver.lease(), *[WHOLE] * MOST_FILES)
+    told(driver, driver.lease(), busy=True)
+    assert driver.lease().files == keys(files[MOST_FILES:])
 
 
 def test_new_files_are_not_tested_ahead_where_they_can_be_asked_for() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,8 @@ def test_a_foreign_server_is_not_asked(wire: ScriptedServer, folder: Path) -> No
     assert not [request for request in wire.requests if QUESTION_PARAMETER in request.target]
 
 
-@pytest.mark.parametrize("status", [401, 429, 503])
-def test_a_server_without_time_for_the_question_gets_tests_for_these_files(
+@pytest.mark.parametrize("status", [401, 502])
+def test_a_server_that_does_not_come_to_answer_gets_tests_for_these_files(
     status: int, recording: tuple[Recording, Server], folder: Path
 ) -> None:
     receiver, server = recording
@@ -156,6 +157,25 @@ def test_a_server_without_time_for_the_question_gets_tests_for_these_files(
     receiver.question = lambda request: Response(status)
     upload(server.url, folder)
     assert (receiver.tests, receiver.sent, len(receiver.questions)) == (FILES, 0, 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_gets_the_question_again_when_it_wants_to(
+    status: int, recording: tuple[Recording, Server], folder: Path
+) -> None:
+    receiver, server = recording
+    upload(server.url, folder)
+    receiver.forget_requests()
+    came: list[float] = []
+
+    def busy(request: Request) -> Response | None:
+        came.append(time.monotonic())
+        return Response(status, headers=(("Retry-After", "1"),)) if len(came) == 1 else None
+
+    receiver.question = busy
+    upload(server.url, folder, chunk_retry_interval=0)
+    assert (receiver.tests, receiver.sent, len(receiver.questions)) == (1, 0, 2)
+    assert came[1] - came[0] >= 1
 
 
 def test_a_question_whose_connection_breaks_costs_tests_alone(folder: Path) -> None:
