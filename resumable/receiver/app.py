@@ -124,17 +124,17 @@ class Receiver:
     people, and ``page_title`` what it is called.
 
     ``max_total_size`` and ``min_chunk_size`` are in bytes; a file of a single chunk may be smaller than a chunk.
-    ``max_uploads`` is how many requests at once a client of this package is asked to send at most, unless its user
-    chose a number.
+    ``max_uploads`` is the number of simultaneous requests that clients of this package are asked not to exceed; it
+    does not bind a user who chose a number.
 
-    ``on_file_received(record, request)`` is called when a file is published, and is part of finishing it: the client is
-    told 201 after it has returned, together with the mapping that it returned, if any. If it raises, the client is told
-    500, and it is called again the next time that the client sends the last chunk. A client of this package that has
-    waited for ``hook_deadline`` seconds is told 503 and asks again, while the function goes on; other clients wait
-    until it has returned. A function with one parameter gets the record only. ``on_chunk_received(record, number)``
-    only observes, like the handlers of ``signals``. With an ``on_file_received``, or a handler of
-    ``signals.file_received``, the application owns the published files: they count as stored, whatever becomes of them,
-    until :meth:`forget`, unless the store says otherwise.
+    ``on_file_received(record, request)`` is called when a file is published, and is part of finishing it: the client
+    gets 201 after it has returned, together with the mapping that it returned, if any. If it raises, the client gets
+    500, and it is called again the next time the client sends the last chunk. A client of this package that has waited
+    for ``hook_deadline`` seconds gets 503 and asks again, while the function goes on; other clients wait until it has
+    returned. A function with one parameter gets the record only. ``on_chunk_received(record, number)`` only observes,
+    like the handlers of ``signals``. With an ``on_file_received``, or a handler of ``signals.file_received``, the
+    application owns the published files: they count as stored, whatever becomes of them, until :meth:`forget`, unless
+    the store says otherwise.
 
     ``metrics`` counts what happens, for Prometheus, and is shown at ``/metrics``, unless it is private.
 
@@ -237,14 +237,14 @@ class Receiver:
         return self._finisher.forget(record) or self.store.forget(key_of(record), record)
 
     def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
-        """Return the uploads of a tenant, or of all, unfinished and finished, the most recently changed first."""
+        """Return the uploads of a tenant, or of all, unfinished or finished, the most recently changed first."""
         return self.store.uploads(tenant, limit)
 
     def discard(self, record: UploadRecord) -> bool:
         """Remove an unfinished upload with all that is stored of it, and return whether there was one.
 
-        A finished one stays: see :meth:`forget`. Sends ``upload_discarded``. Raises :class:`Refusal` (409) if a request
-        is in the upload.
+        A finished one stays: see :meth:`forget`. Sends ``upload_discarded``. Raises :class:`Refusal` (409)
+        while a request for the upload is running.
         """
         return self._discard(key_of(record))
 
@@ -256,9 +256,9 @@ class Receiver:
         return True
 
     def wait_for_hooks(self, seconds: float) -> None:
-        """Wait at most this long for hooks that go on after their client was sent away. A server calls this at its end.
+        """Wait up to ``seconds`` for hooks that still run after their clients got 503. A server calls this at its end.
 
-        One that has not returned when the process ends is called again when its client asks again.
+        A hook that has not returned when the process ends is called again when its client asks again.
         """
         self._finisher.wait(seconds)
 

@@ -33,9 +33,9 @@ _GRACE = 5.0
 class ASGIApplication:
     """A receiver as an ASGI application, which a framework mounts: ``app.mount("/upload", ASGIApplication(receiver))``.
 
-    ``max_body`` is the most bytes that a request may have, form included. At most ``threads`` requests are answered at
-    once; any more wait. A client is refused with 408 if ``rate_window`` seconds of waiting for it brought fewer than
-    ``min_rate`` bytes a second.
+    ``max_body`` is the largest body that a request may have, in bytes, form included. At most ``threads`` requests are
+    answered at once; others wait. A client must send at least ``min_rate`` bytes per second on average over
+    ``rate_window`` seconds of waiting for it; otherwise it is refused with 408.
 
     ``environ`` of the receiver's requests is the scope, so ``tenant(request)`` finds in ``request.environ["user"]`` or
     ``["session"]`` what middleware has put there. The hooks of the receiver may be coroutine functions, which run in
@@ -84,10 +84,10 @@ class ASGIApplication:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """Sweep during the block, and wait at its end for hooks that go on after their client was sent away.
+        """Sweep during the block, and wait at its end for hooks that still run after their clients got 503.
 
-        A framework does not pass the life of its server on to what it mounts: ``FastAPI(lifespan=uploads.lifespan)``
-        does, as does ``async with`` in a lifespan of the application's own.
+        Frameworks do not start the lifespan of what they mount. Pass it on with ``FastAPI(lifespan=uploads.lifespan)``,
+        or enter it with ``async with`` in a lifespan of your own.
         """
         self._sweeper.start()
         try:

@@ -30,10 +30,10 @@ def urls(receiver: Receiver, *, max_body: int = MAX_BODY, sweep_every: float | N
     """Return patterns that take uploads: ``path("upload/", include(urls(receiver)))``.
 
     ``request.environ["django.request"]`` of the receiver's requests is Django's own. The hooks of the receiver run
-    outside of transactions, also with ``ATOMIC_REQUESTS``: what they save is saved before the client hears of it.
+    outside transactions, even with ``ATOMIC_REQUESTS``: what they save is committed before the client gets its answer.
 
-    The check against forged requests is left out, because it reads the whole body, and because the receiver refuses
-    uploads of other sites' pages itself. ``max_body`` is the most bytes that a request may have, form included. The
+    The patterns are exempt from the CSRF check, which would read the whole body; the receiver itself refuses uploads
+    from pages of other sites. ``max_body`` is the largest body that a request may have, in bytes, form included. The
     store is swept every ``sweep_every`` seconds from the first request on, in each process; None leaves that to others.
     """
     gateway = Gateway(receiver, max_body)

@@ -28,12 +28,11 @@ def blueprint(
     """Return a blueprint that takes uploads: ``app.register_blueprint(blueprint(receiver), url_prefix="/upload")``.
 
     The hooks of the receiver, ``tenant`` among them, run in the context of the request, so they may use ``session``,
-    ``current_user`` of Flask-Login and the like. An ``on_file_received`` that goes on after its client was sent away
-    (``hook_deadline``) runs in an application context of its own. What the blueprint is given as ``before_request``
-    must not read the body.
+    ``current_user`` of Flask-Login and the like. An ``on_file_received`` that takes longer than ``hook_deadline``
+    runs in an application context of its own. ``before_request`` functions must not read the body.
 
-    ``max_body`` is the most bytes that a request may have, form included. The store is swept every ``sweep_every``
-    seconds from the first request on, in each process; None leaves that to others.
+    ``max_body`` is the largest body that a request may have, in bytes, form included. The store is swept every
+    ``sweep_every`` seconds from the first request on, in each process; None leaves that to others.
     """
     made = Blueprint(name, __name__)
     gateway = Gateway(receiver, max_body)

@@ -32,8 +32,8 @@ class Limits:
     """How much of a server its clients may use. Raises :class:`~resumable.errors.OptionError` unless all are positive
     and finite.
 
-    A client is disconnected if ``rate_window`` seconds of waiting for it brought fewer than ``min_rate`` bytes a
-    second; the time that the server itself needs does not count.
+    A client must send at least ``min_rate`` bytes per second on average over ``rate_window`` seconds of waiting for it;
+    otherwise it is disconnected. The time that the server itself needs does not count.
     """
 
     max_connections: int = 256

@@ -47,17 +47,17 @@ _LAST = 3.0
 class Server:
     """Serves a receiver, or a directory, over HTTP/1.1 until it is stopped.
 
-    ``host`` and ``port`` are where it listens; port 0 is any free one. An address that other machines can reach raises
-    OptionError unless the receiver has a token or ``insecure=True`` says that none is wanted. ``limits`` says how much
-    clients may use. The store is swept at the start, every ``sweep_every`` seconds, and at the end.
+    It listens on ``host`` and ``port``; port 0 chooses a free one. An address that other machines can reach raises
+    OptionError unless the receiver has a token or you pass ``insecure=True``. ``limits`` says how much clients may use.
+    The store is swept at the start, every ``sweep_every`` seconds, and at the end.
 
-    For TLS, ``certfile`` is a file of PEM with the certificate and its chain, and ``keyfile`` that with its key,
-    unless it is in the same file. Both are read again within a minute after they have changed. At ``metrics_port`` of
-    the same host, ``/metrics`` is shown without a token and without TLS, for metrics that are private or not.
+    For TLS, ``certfile`` is a PEM file with the certificate and its chain, and ``keyfile`` one with the key, unless
+    ``certfile`` contains it. Both are read again within a minute after they change. ``metrics_port`` is a second port
+    on the same host, where ``/metrics`` needs neither token nor TLS, whether the metrics are private or not.
 
-    With more than one of ``processes``, requests are answered by that many children, which share the socket and the
-    store. They are forked, so start the server before threads that may hold a lock; callbacks of the receiver run in
-    the children. A child that dies is replaced, and no child outlives this process.
+    If ``processes`` is more than 1, that many child processes answer requests. They share the socket and the store.
+    They are forked, so start the server before threads that may hold a lock; callbacks of the receiver run in the
+    children. A child that dies is replaced, and no child outlives this process.
     """
 
     def __init__(

@@ -15,9 +15,9 @@ __all__ = ["Application"]
 class Application:
     """A receiver as a WSGI application: ``Application(receiver)`` is what a WSGI server calls.
 
-    ``max_body`` is the most bytes that a request may have, form included. If a body was not read to its end, up to
-    8 MiB more are read and dropped, so that the client gets the answer; with more than that, the server has to close
-    the connection.
+    ``max_body`` is the largest body that a request may have, in bytes, form included. If a body was not read to its
+    end, up to 8 MiB more are read and dropped, so that the client gets the answer; with more than that, the server has
+    to close the connection.
     """
 
     def __init__(self, receiver: Receiver, *, max_body: int = MAX_BODY) -> None:

@@ -277,7 +277,7 @@ class Store(Protocol):
         """
 
     def earlier(self, key: str) -> AbstractContextManager[PublishedUpload | None]:
-        """Return, for a ``with`` block, what is remembered of the upload of this key that gave way last."""
+        """Return, for a ``with`` block, what is known of the last upload that gave way to another with this key."""
 
     def forget(self, key: str, record: UploadRecord) -> bool:
         """Stop counting a published file as stored, and return whether it counted.
@@ -293,7 +293,7 @@ class Store(Protocol):
         """
 
     def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
-        """Return the uploads of a tenant, or of all, open and done, the most recently changed first. Locks nothing."""
+        """Return the uploads of a tenant, or of all, finished or not, the latest change first. Locks nothing."""
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
         """Remove the uploads that are too old, and return how many they were. Never removes one that is in use.

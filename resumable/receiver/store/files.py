@@ -77,7 +77,7 @@ class FileStore:
 
     ``fsync`` says what survives a power failure: with ``"always"`` every confirmed chunk; with ``"finish"`` every
     published file (of an unfinished upload, the chunks received since the last :meth:`sweep` are lost, and known to be
-    missing); with ``"never"`` nothing needs to. ``existing`` says what happens if the name of a file is taken:
+    missing); with ``"never"`` nothing is certain to. ``existing`` says what happens if the name of a file is taken:
     ``"number"`` publishes it as ``name (1)``, ``"replace"`` replaces the file at once and as a whole, and ``"refuse"``
     answers the first chunk with 409, also while another upload to that name goes on. ``stale_after`` and
     ``forget_after`` are the seconds after which an unfinished upload, and the record of a finished one, may be removed.
