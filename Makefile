@@ -1,6 +1,7 @@
 # make test, make demo: all that is needed is Python 3.10 or newer.
 # PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 where its virtual environment stands, EXTRA what of setup.cfg
 # is installed for the tests, WORKERS=1 how many of them run at once, and ARGS is passed on: make test ARGS='tests/core -x'.
+# make test ARGS=--slow takes the slow tests, too.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -94,7 +95,7 @@ erased: $(VENV)/test
 	$(BIN)/python -m coverage erase
 
 measured: $(VENV)/test
-	$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --slow $(ARGS)
 
 gates: $(VENV)/test
 	$(BIN)/python -m coverage combine --quiet
@@ -127,7 +128,7 @@ screenshots: .venv-windows/windows
 # The tests in one other order after another; RESUMABLE_SEED=3 make test repeats the third.
 TIMES ?= 20
 loop: $(VENV)/test
-	for seed in $$(seq $(TIMES)); do echo "RESUMABLE_SEED=$$seed"; RESUMABLE_SEED=$$seed $(PYTEST) $(ARGS) || exit; done
+	for seed in $$(seq $(TIMES)); do echo "RESUMABLE_SEED=$$seed"; RESUMABLE_SEED=$$seed $(PYTEST) --slow $(ARGS) || exit; done
 
 # What takes hours, and a machine that has nothing else to do.
 nightly:
@@ -135,7 +136,7 @@ nightly:
 	$(MAKE) interop
 	$(MAKE) links
 	RESUMABLE_EXAMPLES=100 $(MAKE) test ARGS=tests/faults/test_machine.py
-	RESUMABLE_FULL_SIZE=1 $(MAKE) test
+	RESUMABLE_FULL_SIZE=1 $(MAKE) test ARGS=--slow
 	RESUMABLE_CHUNKS=1000000 $(MAKE) test ARGS='tests/session/test_size.py -o faulthandler_timeout=3600'
 	RESUMABLE_PYRIGHT=1 $(MAKE) test ARGS=tests/test_static_types.py
 	$(MAKE) fuzz FOR=1800

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -104,10 +104,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="of each test with parameters, run the first set of them and the last, but all of core and protocol",
     )
     parser.addoption(
+        "--slow",
+        action="store_true",
+        help="run the tests that are marked slow, too, as is done if files, folders or tests are named",
+    )
+    parser.addoption(
         "--failures",
         metavar="FILE",
         help="if tests fail, and nothing else goes wrong, write which and what they said into this file, as JSON",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if named and "PYTEST_XDIST_WORKER" not in os.environ:  # a worker is told, and has names of its own
+        config.option.slow = True
 
 
 class Scheduling(LoadScopeScheduling):
@@ -137,10 +148,10 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests that are marked ``alone`` at the end, and all others in the order that RESUMABLE_SEED asks for."""
-    if config.getoption("--first-and-last"):
-        ends = first_and_last(items)
-        config.hook.pytest_deselected(items=[item for item in items if item not in ends])
-        items[:] = [item for item in items if item in ends]
+    if not config.option.slow:
+        keep(config, items, [item for item in items if item.get_closest_marker("slow") is None])
+    if config.option.first_and_last:
+        keep(config, items, first_and_last(items))
     if seed := os.environ.get("RESUMABLE_SEED"):
         chance = random.Random(seed)
         modules = {item.path: chance.random() for item in items}
@@ -247,6 +258,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             terminalreporter.section(name)
             terminalreporter.write_line(text)
+
+
+def keep(config: pytest.Config, items: list[pytest.Item], kept: Collection[pytest.Item]) -> None:
+    """Leave out all items but these, and have pytest count the others."""
+    kept = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 def first_and_last(items: list[pytest.Item]) -> set[pytest.Item]:

@@ -159,6 +159,7 @@ nbformat.write(notebook, sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_in_a_kernel_and_shows_what_it_promises(tmp_path: Path) -> None:
     for name in ("nbclient", "ipykernel", "ipywidgets"):
         if importlib.util.find_spec(name) is None:
@@ -183,6 +184,7 @@ def test_demo_ends_with_the_hashes_compared(example: Example) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_dask_sends_files_and_parts_though_a_worker_is_killed_on_the_way(tmp_path: Path) -> None:
     """Its workers are held at their first chunks until one of them is dead."""
     large, small = tmp_path / "large.bin", tmp_path / "small.bin"

@@ -23,7 +23,7 @@ from resumable.receiver import Receiver
 from resumable.testing.runner import run_checks
 from resumable.testing.target import Target
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TOKENS = "ada=token1 grace=token2"

@@ -18,6 +18,8 @@ import pytest
 
 import resumable
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

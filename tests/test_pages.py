@@ -24,6 +24,7 @@ from resumable.cli.params.config import read_endpoint
 from resumable.receiver import Receiver, Server
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.once,
     pytest.mark.skipif(sys.platform != "linux", reason="programs run in forks, with abstract sockets"),
 ]

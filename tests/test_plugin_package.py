@@ -17,7 +17,7 @@ import pytest
 
 from resumable.receiver import Receiver, Server
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent
 Resumable = Callable[..., "subprocess.CompletedProcess[str]"]

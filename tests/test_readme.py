@@ -51,6 +51,7 @@ def test_nothing_is_installed_or_found_outside_a_virtual_environment() -> None:
         assert active == block or not needed, block
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_the_commands_of_the_first_upload_work_word_by_word(tmp_path: Path) -> None:
     serving, uploading = (

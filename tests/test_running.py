@@ -54,6 +54,18 @@ import pytest
 def test_failing(it):
     assert it == "c"
 """
+SLOW = """
+import pytest
+
+
+@pytest.mark.slow
+def test_slow():
+    assert False
+
+
+def test_quick():
+    pass
+"""
 WITHOUT_HYPOTHESIS = "class settings:\n    register_profile = load_profile = staticmethod(lambda *_, **__: None)\n"
 """Loading it would take most of the time."""
 
@@ -68,11 +80,12 @@ def run(folder: Path, *arguments: str) -> int:
     """Run the tests of a folder with the settings of these tests, and return the exit code."""
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "hypothesis.py").write_text(WITHOUT_HYPOTHESIS)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\naddopts = --strict-markers\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n  slow\naddopts = --strict-markers\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", *arguments]
     return subprocess.run(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL).returncode
 
 
+@pytest.mark.slow
 def test_tests_marked_alone_run_last_and_beside_no_other_and_what_failed_is_written_down(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     (tmp_path / "test_failing.py").write_text(FAILING)
@@ -91,6 +104,14 @@ def test_nothing_is_written_down_of_a_run_that_was_broken_off(tmp_path: Path) ->
     written = tmp_path / "failures.json"
     assert run(tmp_path, "-n", "0", "-x", f"--failures={written}") == pytest.ExitCode.TESTS_FAILED
     assert not written.exists()
+
+
+@pytest.mark.slow
+def test_slow_tests_run_if_they_are_asked_for_or_named(tmp_path: Path) -> None:
+    (tmp_path / "test_slow.py").write_text(SLOW)
+    assert run(tmp_path, "-n", "1") == pytest.ExitCode.OK
+    assert run(tmp_path, "-n", "1", "--slow") == pytest.ExitCode.TESTS_FAILED
+    assert run(tmp_path, "-n", "0", "test_slow.py") == pytest.ExitCode.TESTS_FAILED
 
 
 CORE = """
@@ -113,6 +134,7 @@ import pytest
 from resumable.core import half, third
 
 
+@pytest.mark.slow
 def test_half():
     assert half(4) == 2
 
@@ -129,9 +151,10 @@ def test_odd():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_gate_counts_what_programs_run_and_fails_for_a_line_of_the_core_that_nothing_runs(tmp_path: Path) -> None:
-    """A test that coverage leaves alone counts as nothing."""
+    """A test that coverage leaves alone counts as nothing, a slow one as every other."""
     for path in ("Makefile", "setup.cfg", "tests/conftest.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)

@@ -23,6 +23,8 @@ from resumable.events import (
 from resumable.file import file_event
 from resumable.options import OPTIONS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PYRIGHT = "pyright@1.1.414"
 

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 def pytest_itemcollected(item: pytest.Item) -> None:
     # The first has to wait for npm and for the start of Chromium.
     item.add_marker(pytest.mark.timeout(300))
+    item.add_marker(pytest.mark.slow)
 
 
 def cannot(reason: str) -> NoReturn:

@@ -176,6 +176,7 @@ def test_a_web_page_is_taken_for_one(run: Run) -> None:
     assert findings(ran.err)["test"].endswith("a web page → check the path of the URL")
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_up_gives_no_answer(run: Run) -> None:
     def hang_up(request: Request) -> None:
         request.close()
@@ -399,6 +400,7 @@ def test_the_flags_that_were_given_are_in_the_command_for_an_upload_without_thei
     assert ran.err.splitlines()[-1].endswith("in place of ***)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("serve", "text"),
     [
@@ -417,6 +419,7 @@ def test_what_came_instead_of_an_answer_is_said(serve: Step, text: str, run: Run
     assert findings(ran.err)["test"].startswith(f"bad: no usable answer came back: {text}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "words", "text"),
     [
@@ -473,6 +476,7 @@ def test_a_web_page_that_comes_with_a_status_of_its_own_is_known_by_that(
     assert "check the path" not in ran.text
 
 
+@pytest.mark.slow
 def test_markup_that_is_no_web_page_is_not_called_one(run: Run, make: Callable[..., Path]) -> None:
     """A store that speaks XML has answered, whatever it means."""
     make()

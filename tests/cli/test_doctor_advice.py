@@ -23,7 +23,7 @@ from support.scripted_server import Answer, Request, ScriptedServer, Step, answe
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.receiver.server.wsgi import Application
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 Make = Callable[..., Path]
 

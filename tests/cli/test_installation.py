@@ -15,7 +15,7 @@ from support.sizes import FULL_SIZE
 
 from resumable.receiver import Server
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.once, pytest.mark.slow]
 
 KINDS = ("wheel", "sdist") if FULL_SIZE else ("wheel",)
 """What is installed. The source distribution is built into the same wheel, see test_packaging.py."""

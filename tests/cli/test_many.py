@@ -15,7 +15,7 @@ from support.terminal import Terminal
 
 from resumable.receiver import Server
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.once, pytest.mark.unmeasured, pytest.mark.slow]
 Memory = Callable[..., tuple[int, str]]
 MIB = 1 << 20
 GIB = 1 << 30

@@ -255,6 +255,7 @@ def test_the_reference_is_that_of_the_commands() -> None:
     assert page == module(ROOT / "docs" / "commands.py").renewed(), "make tables writes it anew"
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_the_demo_is_the_one_of_the_examples(run: Run) -> None:
     ran = run("demo")
@@ -267,6 +268,7 @@ def test_the_demo_is_the_one_of_the_examples(run: Run) -> None:
     assert "-m resumable upload FILE URL" in ran.out
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"][: sized(1, 2)])
 def test_no_encoding_of_a_terminal_stops_the_demo(encoding: str) -> None:
@@ -277,6 +279,7 @@ def test_no_encoding_of_a_terminal_stops_the_demo(encoding: str) -> None:
     assert python("-c", code, *COMMANDS, PYTHONIOENCODING=encoding).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_the_bar_of_the_demo_is_made_of_what_the_terminal_has(encoding: str) -> None:

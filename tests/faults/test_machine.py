@@ -305,6 +305,7 @@ def digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.unmeasured
 @pytest.mark.timeout(500)

@@ -72,6 +72,7 @@ def test_a_retry_of_a_failed_file_sends_what_is_missing() -> None:
     assert store.content(file.unique_identifier or "") == data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_client_killed_at_random_points_ends_with_the_right_file(workers: int, tmp_path: Path) -> None:
     chunk = 1 << 16

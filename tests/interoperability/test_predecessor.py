@@ -24,7 +24,7 @@ from resumable.receiver import (
     Server,
 )
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits for pip
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]  # the first test waits for pip
 
 CHUNK = 64 * 1024
 

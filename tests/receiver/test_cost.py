@@ -214,6 +214,7 @@ def test_memory_is_flat_in_the_size_of_a_file(root: Path) -> None:
     assert max(peaks) < MIB
 
 
+@pytest.mark.slow
 def test_thousands_of_open_uploads_make_no_request_dearer_and_can_be_listed_and_swept(root: Path, calls: Calls) -> None:
     costs = []
     number = 0

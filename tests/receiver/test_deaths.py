@@ -18,7 +18,7 @@ from resumable.receiver.messages import Refusal
 
 DiedIn = Callable[[str, str], list[str]]
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.slow]
 
 
 @pytest.fixture

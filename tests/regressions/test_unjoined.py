@@ -17,6 +17,8 @@ from support.threads import wait_until_threads_are_gone
 
 from resumable import Resumable, UnfinishedUpload
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Path]
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

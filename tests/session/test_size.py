@@ -97,6 +97,7 @@ def test_what_is_missing_of_a_tebibyte_is_sent(wire: ScriptedServer, tmp_path: P
     assert file.bytes_skipped == TEBIBYTE - 4 * MEBIBYTE
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.timeout(3600)
 def test_a_chunk_costs_the_same_among_few_and_among_many(plain_environment: dict[str, str]) -> None:

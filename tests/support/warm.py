@@ -132,6 +132,7 @@ def begin(
 
 
 def _serve(address: str) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests with nohup has it ignored
     for name in PRELOADED:
         __import__(name)
     gc.freeze()  # what is not looked at in a fork is not copied there

@@ -18,6 +18,8 @@ from resumable.testing import CHECKS, Check, Outcome, Result, Target, run_checks
 from resumable.testing.checks import refusals
 from resumable.testing.runner import select
 
+pytestmark = pytest.mark.slow
+
 NAMES = [check.name for check in CHECKS]
 
 

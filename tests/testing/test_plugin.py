@@ -17,6 +17,8 @@ from support.scripted_server import ScriptedServer
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.testing import CHECKS, Severity
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
