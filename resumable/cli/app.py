@@ -42,6 +42,8 @@ class Group(click.Group):
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            if args[0] == "help":
+                meant = "did you mean --help?"
             ctx.fail(f"there is no command {args[0]!r}; {meant}")
         return super().resolve_command(ctx, args)
 

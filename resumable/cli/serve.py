@@ -275,7 +275,7 @@ command.params.extend(
         ),
         Option(
             "--port",
-            type=click.IntRange(0, 65535),
+            type=types.port,
             metavar="N",
             default=0,
             section=ACCESS,
@@ -465,7 +465,7 @@ command.params.extend(
         ),
         Option(
             "--metrics-port",
-            type=click.IntRange(0, 65535),
+            type=types.port,
             metavar="N",
             section=SERVER,
             help="Show /metrics at another port of --host, without token and TLS, and not at --port.",

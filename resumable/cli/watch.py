@@ -59,7 +59,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     root = os.path.join(values["directory"] or "", sources[0])
     if not os.path.isdir(root):
         what = "is not a directory" if os.path.lexists(root) else "does not exist"
-        raise click.UsageError(f"{root!r} {what}", context)
+        raise click.UsageError(f"DIRECTORY: {root!r} {what}", context)
     if values["move_to"] and values["mark"]:
         raise click.UsageError("pass either --move-to or --mark, not both", context)
     if importlib.util.find_spec("watchfiles") is None:

@@ -81,7 +81,10 @@ def test_the_short_help_knows_every_exit_code() -> None:
     assert named == {int(code) for code in MEANINGS} - {129, 143}
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("uplaod", "did you mean 'upload'?"), ("xyz", "there are upload, ")])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("uplaod", "did you mean 'upload'?"), ("help", "did you mean --help?"), ("xyz", "there are upload, ")],
+)
 def test_a_command_that_is_not_there_is_answered_with_one_that_is(typed: str, meant: str, run: Run) -> None:
     ran = run(typed)
     assert ran.code == 2

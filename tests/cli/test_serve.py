@@ -278,9 +278,10 @@ def test_a_token_file_that_is_not_there_is_not_blamed_on_the_address(run: Run) -
 
 
 def test_a_port_that_cannot_be_is_refused(run: Run) -> None:
-    ran = run("serve", "--port", "99999", "incoming")
-    assert ran.code == 2
-    assert "99999 is not in the range" in ran.text
+    for typed in ("99999", "http"):
+        ran = run("serve", "--port", typed, "incoming")
+        assert ran.code == 2
+        assert f"--port: '{typed}' is not a port; write a number from 0 (any free port) to 65535" in ran.text
 
 
 def test_the_lines_that_are_printed_let_a_shell_upload_and_go_on(start: Start, make: Make, work: Path) -> None:

@@ -304,7 +304,8 @@ def test_doctor_saves_an_endpoint_that_an_upload_takes(run: Run, make: Any, serv
     assert "saved [endpoint.lab] in " in ran.text
     assert run("upload", "a.bin", "lab:").code == 0
     assert (received / "a.bin").read_bytes() == content
-    assert run("doctor", "--yes", "--save", "lab", server.url).code == 2
+    assert "--save: there is an endpoint 'lab' in" in run("doctor", "--yes", "--save", "lab", server.url).text
+    assert "--save: 'a b' cannot be the name" in run("doctor", "--yes", "--save", "a b", server.url).text
     assert run("doctor", "--yes", "--save", "lab-2", f"{server.url}?token=s3cret").code == 2
 
 

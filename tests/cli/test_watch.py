@@ -168,18 +168,19 @@ def test_a_file_that_is_refused_does_not_keep_the_others(run: Run, make: Make, r
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ["http://h/"],
-        ["top", "top", "http://h/"],
-        ["nowhere", "http://h/"],
-        ["--mark", "--move-to", "x", "top", "http://h/"],
+        (["http://h/"], "pass one directory to watch"),
+        (["top", "top", "http://h/"], "pass one directory to watch"),
+        (["nowhere", "http://h/"], "DIRECTORY: 'nowhere' does not exist"),
+        (["--mark", "--move-to", "x", "top", "http://h/"], "pass either --move-to or --mark"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], run: Run, work: Path) -> None:
+def test_what_makes_no_sense_is_refused(arguments: list[str], said: str, run: Run, work: Path) -> None:
     (work / "top").mkdir()
     ran = run("watch", "--json", *arguments)
     assert (ran.code, ran.events[-1]["event"]) == (2, "result")
+    assert said in ran.events[-1]["errors"][0]
 
 
 def test_a_signal_ends_it_with_the_command_that_goes_on(

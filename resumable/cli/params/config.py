@@ -241,9 +241,11 @@ def _near(name: str, known: Any) -> str:
 def check_new(path: Path, name: str) -> None:
     """Raise UsageError if the name cannot be that of an endpoint, or is taken."""
     if split_endpoint(f"{name}:") is None:
-        raise click.UsageError(f"{name!r} cannot be the name of an endpoint; use two or more letters, digits, - and _")
+        raise click.UsageError(
+            f"--save: {name!r} cannot be the name of an endpoint; use two or more letters, digits, - and _"
+        )
     if path.exists() and name in _read(path):
-        raise click.UsageError(f"there is an endpoint {name!r} in {str(path)!r} already; choose another name")
+        raise click.UsageError(f"--save: there is an endpoint {name!r} in {str(path)!r} already; choose another name")
 
 
 def save_endpoint(path: Path, name: str, settings: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "duration",
     "header",
     "parameter",
+    "port",
     "retries",
     "share",
     "size",
@@ -70,6 +71,15 @@ def uploads(text: str) -> int | str:
     if not text.lstrip("-").isdecimal() or not text.isascii():
         raise ValueError(f"{text!r} is not a number; write one, or 'auto'")
     return int(text)
+
+
+@usage_errors
+def port(text: str | int) -> int:
+    """Read the number of a port; 0 means any."""
+    digits = str(text)
+    if not digits.isascii() or not digits.isdigit() or int(digits[:6]) > 65535:
+        raise ValueError(f"{digits!r} is not a port; write a number from 0 (any free port) to 65535")
+    return int(digits)
 
 
 @usage_errors
