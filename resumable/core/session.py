@@ -72,6 +72,10 @@ class SessionCore:
         self._holds = holds = HeldEnds(policy)
         self._probes = probes = Probes(policy, slots.ahead)
         self._ledger = ledger = FileLedger(policy, slots, retries, self.effects)
+        self.files = ledger.files
+        """The files of the session by their keys, in the order in which they were added."""
+        self.unfinished = ledger.unfinished
+        """The names of the files that have not ended well, by their keys."""
         self._turns = Turns(policy, ledger, slots, retries, concurrency, holds, probes, self._questions, self.effects)
         self._reports = Reports(ledger, slots, retries, concurrency, holds, probes, self.effects)
 
@@ -297,19 +301,9 @@ class SessionCore:
     # -- facts ---------------------------------------------------------------------------------------------------
 
     @property
-    def files(self) -> dict[int, FileCore]:
-        """The files of the session by their keys, in the order in which they were added."""
-        return self._ledger.files
-
-    @property
     def ended(self) -> dict[int, FileState]:
         """How files ended in the run that is under way, or in the last one, by their keys."""
         return self._ledger.ended
-
-    @property
-    def unfinished(self) -> dict[int, str]:
-        """The names of the files that have not ended well, by their keys."""
-        return self._ledger.unfinished
 
     @property
     def total_size(self) -> int:
