@@ -283,7 +283,7 @@ class RequestControl:
     @property
     def whole(self) -> bool:
         """Whether a body has been written to its end, so that the server may have it."""
-        return self._begun and self._body is not None and self._written == self._size
+        return self._begun and self._body is not None and self._written >= self._size
 
     @property
     def body_pending(self) -> bool:
