@@ -160,7 +160,7 @@ class _Run:
         code = ExitCode.SOME_FAILED if counts["failed" if self._flags["strict"] else "broken"] else ExitCode.DONE
         failed, broken = counts["failed"], counts["broken"]
         which = f" ({broken} of what it must do)" if failed else ""
-        text = f"{counts['passed']} checks passed, {failed} failed{which}, {counts['skipped']} skipped"
+        text = f"{count(counts['passed'], 'check')} passed, {failed} failed{which}, {counts['skipped']} skipped"
         self._say(("done: ", "bold"), text)
         if not self._target.sees_files:
             self._say("The checks believed the server: with --files DIRECTORY they compare the bytes of its files.")

@@ -164,7 +164,9 @@ def _serve(directory: str, token: str | None, flags: dict[str, Any]) -> int:
             shown.print(styled(("failed: ", "bold red"), str(error)), soft_wrap=True)
             return ExitCode.SOME_FAILED
         except OSError as error:
-            text = f"cannot serve {directory} at {flags['host']} port {flags['port']}: {error.strerror or error}"
+            # Python appends the address to what the system says.
+            reason = (error.strerror or str(error)).partition(" (while ")[0]
+            text = f"cannot serve {directory} at {flags['host']} port {flags['port']}: {reason}"
             shown.print(styled(("failed: ", "bold red"), text), soft_wrap=True)
             return ExitCode.SOME_FAILED
     return ExitCode.DONE

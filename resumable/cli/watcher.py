@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from .output.exit_codes import ExitCode, code_of_all, explain, plugin_in_words
 from .output.json_events import JsonEvents
 from .output.library_log import describe, library_log, log_line
 from .output.resume_command import command_again
+from .output.stats import chunks_in, chunks_there
 from .output.units import duration
 from .params.command import console, styled
 from .params.connection import Connection
@@ -71,6 +72,7 @@ class Watcher:
         self._named: set[str] = set()
         self._outage = threading.Lock()
         self._succeeded = self._skipped = 0
+        self._uploaded: Counter[str] = Counter()
         self._began = time.monotonic()
 
     def run(self, root: str, *, once: bool) -> int:
@@ -177,6 +179,10 @@ class Watcher:
                 continue
             if file.error is None:
                 self._succeeded += 1
+                self._uploaded["chunks"] += chunks_in(file, file.part_size)
+                self._uploaded["chunks_already_there"] += chunks_there(file)
+                self._uploaded["bytes_confirmed"] += file.bytes_confirmed
+                self._uploaded["bytes_skipped"] += file.bytes_skipped
                 self._done(file, arrival)
             else:
                 self._failed(arrival, file.error)
@@ -240,6 +246,7 @@ class Watcher:
                 skipped=self._skipped,
                 seconds=time.monotonic() - self._began,
                 errors=self._errors[-100:],
+                **self._uploaded,
             )
             self._records.finish(facts)
         return int(code)

@@ -47,6 +47,7 @@ def test_a_server_that_does_everything_right_is_told_so(run: Run, server: Server
 def test_what_is_left_at_the_server_is_counted(run: Run, server: Server, received: Path) -> None:
     ran = run("conformance", server.url, "--only", "stored-chunk", "--only", "two-files")
     assert "2 files, and parts of 1 other file; delete them" in ran.text
+    assert "done: 2 checks passed, 0 failed" in ran.text
     assert len([path for path in received.iterdir() if path.name.startswith("check-")]) == 2
     assert "left" not in run("conformance", server.url, "--only", "missing-chunk").text
 

@@ -148,6 +148,7 @@ def test_what_is_there_is_sent_once(flag: list[str], run: Run, make: Make, serve
     ran = run(*AT_ONCE, "--json", *flag, "--to", "in", "top", server.url)
     assert ran.code == 0, ran.err
     assert (ran.events[-1]["event"], ran.events[-1]["succeeded"]) == ("result", 1)
+    assert [ran.events[-1][name] for name in ("chunks", "bytes_confirmed", "bytes_skipped")] == [1, len(content), 0]
     assert tree(received) == {"in/top/a.bin": content}
     assert Path("sent/a.bin").exists() == bool(flag and flag[0] == "--move-to")
     assert Path("top/a.bin.uploaded").exists() == (flag == ["--mark"])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ... import Resumable, ResumableFile
 from .exit_codes import is_unreachable
 
-__all__ = ["Outage", "RunStats", "chunks_there"]
+__all__ = ["Outage", "RunStats", "chunks_in", "chunks_there"]
 
 
 class Outage(NamedTuple):
@@ -101,7 +101,7 @@ class RunStats:
 
     def _added(self, file: ResumableFile) -> None:
         self.files += 1
-        self.chunks += _chunks_in(file, file.part_size)
+        self.chunks += chunks_in(file, file.part_size)
 
     def _moved(self, file: ResumableFile) -> None:
         self.active.setdefault(file, time.monotonic())
@@ -135,10 +135,10 @@ class RunStats:
 
 def chunks_there(file: ResumableFile) -> int:
     """Return how many chunks of the file the server had already. All have the same size, but for the last."""
-    return _chunks_in(file, file.bytes_skipped)
+    return chunks_in(file, file.bytes_skipped)
 
 
-def _chunks_in(file: ResumableFile, size: int) -> int:
+def chunks_in(file: ResumableFile, size: int) -> int:
     """Return how many whole chunks of the file have so many bytes together."""
     each = file.chunk_size
     if not size:
