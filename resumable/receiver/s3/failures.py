@@ -7,9 +7,10 @@ from typing import Any
 from ...protocol.headers import LIMIT_HEADER
 from ..messages import Refusal
 
-__all__ = ["Missing", "PreconditionFailed", "StoreFailure", "no_object_store", "translate"]
+__all__ = ["Missing", "PreconditionFailed", "StoreFailure", "no_object_store", "too_slow", "translate"]
 
 _CHECK_ENDPOINT = "check the endpoint URL and the network"
+_CHECK_SCHEME = "check whether the endpoint URL begins with https:// or http://"
 _CHECK_KEYS = "check the access key and its secret (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or the profile)"
 _CHECK_REGION = "set the region of the bucket (AWS_DEFAULT_REGION)"
 
@@ -118,12 +119,22 @@ def _without_answer(error: Exception, doing: str) -> StoreFailure:
         return _busy(f"the object store asked to {doing} once more: it is busy, or it redirects")
     if kind == "SSLError":
         return _broken(
-            f"there is no TLS connection to the object store ({error}): check whether the endpoint URL begins with "
-            "https:// or http://, and name a file with the authority of its certificate in AWS_CA_BUNDLE"
+            f"there is no TLS connection to the object store ({error}): {_CHECK_SCHEME}, and name a file with the "
+            "authority of its certificate in AWS_CA_BUNDLE"
         )
     # What is left is the network. The text may name the endpoint, but never a credential.
     text = str(error).split(", context")[0]
-    return _busy(f"the object store does not answer to {doing} ({text}): {_CHECK_ENDPOINT}")
+    # A store that speaks TLS only closes a connection on which somebody does not.
+    advice = f"{_CHECK_SCHEME}, and {_CHECK_ENDPOINT}" if kind == "ConnectionClosedError" else _CHECK_ENDPOINT
+    return _busy(f"the object store does not answer to {doing} ({text}): {advice}")
+
+
+def too_slow(bucket: str, seconds: float) -> StoreFailure:
+    """Return the failure of an endpoint that does not answer a few small requests within so many seconds."""
+    return _busy(
+        f"what should be the object store with the bucket {bucket!r} needs more than {seconds:g} seconds for "
+        f"a few small requests: {_CHECK_ENDPOINT}"
+    )
 
 
 def no_object_store(bucket: str) -> StoreFailure:

@@ -13,7 +13,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeAlias
 
@@ -25,13 +26,13 @@ from .background import Background
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
-from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store
+from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store, too_slow
 from .inventory import inventory
 from .layout import UPLOAD, home_of
 from .lease import Records
 from .memory import Memory
 from .policy import ObjectPolicy
-from .probe import probe
+from .probe import Abilities, probe
 from .publication import free_name
 from .quotas import OpenUploads
 from .recent import RecentChunks
@@ -127,18 +128,19 @@ class S3Store:
             Background(),
         )
 
-    def prepare(self) -> None:
+    def prepare(self, *, within: float = 14.0) -> None:
         """Prove with a tiny object that the store does what is needed, to notice errors before the first upload.
 
-        Raises :class:`StoreFailure` if it does not; its ``detail`` says what to do. Takes at most 15 seconds if the
-        store does not answer.
+        Raises :class:`StoreFailure` if it does not, or if that is not clear ``within`` so many seconds; its ``detail``
+        says what to do.
         """
+        probed: Future[Abilities] = Future()
+        threading.Thread(target=self._probe, args=(probed,), name="resumable-probe", daemon=True).start()
         try:
-            try:
-                abilities = probe(self._probed)
-            except Missing:
-                # Some stores do not say when a multipart upload began, so that the sweep of another server ended it.
-                abilities = probe(self._probed)
+            # An endpoint that sends a byte from time to time can make a single answer last for ever.
+            abilities = probed.result(within)
+        except FutureTimeout as error:
+            raise too_slow(self._bucket.name, within) from error
         except (KeyError, Missing, PreconditionFailed) as error:
             raise no_object_store(self._bucket.name) from error
         self._bucket.copies = abilities.copies
@@ -151,6 +153,16 @@ class S3Store:
                 "another object store, or say that this is the only server (single_replica=True, --single-replica)",
             )
         self._prepared = True
+
+    def _probe(self, probed: Future[Abilities]) -> None:
+        try:
+            try:
+                probed.set_result(probe(self._probed))
+            except Missing:
+                # Some stores do not say when a multipart upload began, so that the sweep of another server ended it.
+                probed.set_result(probe(self._probed))
+        except BaseException as error:
+            probed.set_exception(error)
 
     def _ensure_prepared(self) -> None:
         """Prepare, unless that is done. Raises :class:`StoreFailure`, which is logged."""

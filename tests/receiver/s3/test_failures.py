@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
+import trustme
+from support.certificates import server_context
 from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
 from support.sample import Sample
-from support.scripted_server import ScriptedServer, answer
+from support.scripted_server import Request, ScriptedServer, answer
 
 from resumable.errors import OptionError
 from resumable.receiver import Receiver, S3Store
@@ -164,6 +168,32 @@ def test_an_endpoint_that_never_answers_is_said(object_store: ObjectStore) -> No
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = connect(f"http://127.0.0.1:{server.getsockname()[1]}", patience=0.5, attempts=1)
         assert "check the endpoint URL" in detail_of(S3Store("bucket", client=client))
+
+
+def test_an_endpoint_whose_answer_never_ends_is_said(object_store: ObjectStore) -> None:
+    def drip(request: Request) -> None:
+        request.send(b"HTTP/1.1 200 OK\r\n")
+        with suppress(OSError):
+            while not ended.wait(0.05):
+                request.send(b"X-Next: 1\r\n")
+        request.close()
+
+    ended = threading.Event()
+    with ScriptedServer(otherwise=drip) as server:
+        store = S3Store("bucket", client=connect(server.url, patience=60, attempts=1))
+        with pytest.raises(StoreFailure) as failure:
+            store.prepare(within=0.5)
+        assert "more than 0.5 seconds for a few small requests: check the endpoint URL" in failure.value.detail
+        ended.set()
+    for thread in threading.enumerate():
+        if thread.name == "resumable-probe":
+            thread.join()
+
+
+def test_an_endpoint_that_speaks_tls_only_is_said(object_store: ObjectStore) -> None:
+    with ScriptedServer(context=server_context(trustme.CA())) as server:
+        url = server.url.replace("https://", "http://")
+        assert "begins with https:// or http://" in detail_of(S3Store("bucket", endpoint_url=url))
 
 
 def test_credentials_that_are_missing_are_said(
