@@ -451,7 +451,7 @@ class Attempt:
             outcome = self._outcomes.postponed(outcome)
         proof = outcome.proof if self._proof is Proof.NONE else self._proof
         return outcome._replace(
-            lacking=self._lacking,
+            lacking=self._lacking and self._control.seen,
             crowded=self._crowded,
             stored=self._stored,
             listed=self._listed,

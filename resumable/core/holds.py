@@ -14,7 +14,8 @@ from doing harm.
 * It is asked for first, and that question is the proof that the server works side by side. One that takes a request
   at a time would read an early one and wait in it for its end, while the one that it waits for stands in the queue.
   So the question is asked once the bytes of all that the chunk waits for have begun to flow, and the chunk is sent
-  if the server answers while they still do. Without tests nothing is early.
+  if the server answers while they still do. Without tests nothing is early, and neither is a chunk whose connection
+  we do not see, because nobody could hold its end.
 * If the latest chunk took longer than 2 s, nothing is early until one does not: on a slow line all chunks share it, so
   that none is done sooner, and the server waits the longer for each.
 * All held chunks together are at most so many bytes, because servers keep them in memory, and small chunks are not

@@ -106,14 +106,14 @@ class Outcome(NamedTuple):
     ``busy``: the server has too much to do; ``crowded``: it said so to a test. ``retry_after``: seconds for which it
     wants no request, or, if it is not busy, not this one. ``limit``: attempts that a failure of this kind gets at most.
     ``delay``: seconds before the retry, if the user decides that. ``lacking``: the server said in so many words that it
-    lacks the chunk. ``stored``: ranges of chunk indexes that the server said it has; ``listed``: and that these are
-    all. ``ambiguous``: all bytes of the chunk were sent, and nobody knows whether the server took them. ``believed``:
-    there is only the word of a foreign server for what is present or stored. ``proof``: what the answers say of the
-    whole file. ``result``: what a receiver of this package tells of it. ``response``: the last answer.
-    ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many requests at once they say that
-    the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file. ``takes_questions``: whether the
-    server answers questions about many files, as far as that is known. ``answers``: what it said of the first of these
-    files; None is a file of which it said nothing.
+    lacks the chunk, over a connection that we see and can cut off. ``stored``: ranges of chunk indexes that the server
+    said it has; ``listed``: and that these are all. ``ambiguous``: all bytes of the chunk were sent, and nobody knows
+    whether the server took them. ``believed``: there is only the word of a foreign server for what is present or
+    stored. ``proof``: what the answers say of the whole file. ``result``: what a receiver of this package tells of it.
+    ``response``: the last answer. ``any_order``: they say that chunks may come in any order. ``max_uploads``: how many
+    requests at once they say that the server likes. ``plan``: the new cut, if a hook replaced the bytes of the file.
+    ``takes_questions``: whether the server answers questions about many files, as far as that is known. ``answers``:
+    what it said of the first of these files; None is a file of which it said nothing.
     """
 
     kind: OutcomeKind
