@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 import requests
 from support.client import CHUNK, content, upload
-from support.scripted_server import LEAVE, PATIENCE, Answer, Request, ScriptedServer, Step, Store, answer, hold
+from support.scripted_server import (
+    LEAVE,
+    PATIENCE,
+    Answer,
+    Request,
+    ScriptedServer,
+    Step,
+    Store,
+    answer,
+    hold,
+    holding,
+    lacking,
+)
 from support.sessions import WAYS, Way
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -46,6 +58,19 @@ def test_each_chunk_is_sent_once_and_arrives(way: Way, tmp_path: Path) -> None:
     assert run.count("chunk_retry") == run.count("file_error") == 0
     assert sorted(request.number for request in server.requests if request.method == "POST") == list(range(1, 8))
     assert store.content(run.files[0].unique_identifier or "") == data
+
+
+def test_nothing_is_held_over_connections_that_are_not_seen(tmp_path: Path) -> None:
+    """Nobody could cut it off. So no request begins that does not become whole."""
+    data = content(4 * 128 * 1024, seed=4)
+    with ScriptedServer(behave=holding) as server, WAYS["another thread"](server.url, tmp_path) as mine:
+        with Resumable(server.url, chunk_size=128 * 1024, session=mine, simultaneous_uploads=3) as session:
+            session.add_file(data, relative_path="a.bin")
+            server.wait(lambda: len(server.tests) == 3 and server.held)
+            server.behave = lacking
+            server.release()
+        assert server.settle() == len(server.tests) + 4
+    assert sorted(server.numbers) == [1, 2, 3, 4]
 
 
 def test_what_is_there_is_not_sent_again(way: Way, tmp_path: Path) -> None:

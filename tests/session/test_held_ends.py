@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from support.pool_server import PoolServer
 from support.scripted_server import PATIENCE, Request, ScriptedServer, holding, lacking
-from support.sessions import WAYS
 
 from resumable import Resumable
 from resumable.errors import SourceChanged, UploadFailed
@@ -77,19 +76,6 @@ def test_a_server_that_takes_any_order_gets_whole_chunks_beside_the_first() -> N
         server.behave = lambda request: (200, "", {**ours, "Resumable-File": "whole"})
         for request in server.held:
             request.answer(200, "", {**ours, **status})
-
-
-def test_nothing_is_held_over_connections_that_are_not_seen(tmp_path: Path) -> None:
-    """Nobody could cut it off. So no request begins that does not become whole."""
-    data = os.urandom(CHUNK * 4)
-    with ScriptedServer(behave=holding) as server, WAYS["another thread"](server.url, tmp_path) as mine:
-        with Resumable(server.url, chunk_size=CHUNK, session=mine, simultaneous_uploads=3) as session:
-            session.add_file(data, relative_path="a.bin")
-            server.wait(lambda: len(server.tests) == 3 and server.held)
-            server.behave = lacking
-            server.release()
-        assert server.settle() == len(server.tests) + 4
-    assert sorted(server.numbers) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("command", ["pause", "cancel", "close"])
