@@ -80,7 +80,8 @@ bench: $(VENV)/all
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 # The client against servers of others: all of them, or SERVERS="node-sample nginx"; see tests/interoperability/servers.
-# It wants node, npm, php and nginx (Go comes from the registry), and keeps what it installs in RESUMABLE_SERVERS, or else in the user's cache.
+# It wants node, npm, php and nginx (Go comes from the registry), and keeps what it installs in RESUMABLE_SERVERS, or else
+# in the user's cache.
 interop: $(VENV)/test
 	$(PYTEST) tests/interoperability/servers --servers '$(SERVERS)' $(ARGS)
 

@@ -195,8 +195,7 @@ else:
 
 class RequestControl:
     """Counts the bytes that the requests of one lease send, and stops them from another thread. ``seen`` is whether it
-    saw the request begin on a socket, and ``fresh`` whether that was opened for it. ``holds_end``: the end of the body
-    waits for :meth:`release`.
+    saw the request begin on a socket, and ``fresh`` whether that was opened for it.
 
     A request *begins* with the first write to its socket. That write and :meth:`stop` exclude each other, so once
     ``stop`` has returned no request begins any more. It is the only lock held during I/O: the first write goes into
@@ -213,7 +212,6 @@ class RequestControl:
         "_stall",
         "_written",
         "fresh",
-        "holds_end",
         "on_progress",
         "seen",
         "stopped",
@@ -228,7 +226,6 @@ class RequestControl:
         self._body: Body | None = None
         self._end: threading.Event | None = None
         self.fresh = False
-        self.holds_end = False
         self.seen = False
         self.stopped = False
         self.on_progress = tick
@@ -371,10 +368,14 @@ class RequestControl:
         """Forget the socket: the answer has come, or will never."""
         self._socket = None
 
+    @property
+    def holds_end(self) -> bool:
+        """Whether the end of the body waits for :meth:`release`."""
+        return self._end is not None
+
     def hold(self) -> None:
         """Hold back the end of the body until :meth:`release`. Call this before the body is sent."""
         self._end = threading.Event()
-        self.holds_end = True
 
     def release(self) -> None:
         """Let the end of the body be sent. Any thread may call this."""

@@ -77,7 +77,7 @@ def uploads(text: str) -> int | str:
 def port(text: str | int) -> int:
     """Read the number of a port; 0 means any."""
     digits = str(text)
-    if not digits.isascii() or not digits.isdigit() or int(digits[:6]) > 65535:
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 5 or int(digits) > 65535:
         raise ValueError(f"{digits!r} is not a port; write a number from 0 (any free port) to 65535")
     return int(digits)
 
