@@ -223,8 +223,10 @@ class LeaseManager:
             self._delivery.post()
         except KeyboardInterrupt:
             logger.warning("a handler raised KeyboardInterrupt, which has no effect on the threads of the uploads")
+        except Exception:
+            logger.exception("the delivery of an event failed unexpectedly")
         except BaseException:
-            # It has been reported.
+            # What a handler raises to end its thread was reported with the handler.
             pass
 
     def _log(self, notices: Iterable[Notice], entry: FileEntry, outcome: Outcome) -> None:
