@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+from contextlib import suppress
 from typing import Protocol
 
-from .inbox import Version
+from .inbox import Version, version_of
 
 __all__ = ["MARK", "Disposal", "Keep", "Mark", "Move"]
 
 MARK = ".uploaded"
 """The end of the name of a marker."""
+
+_UNFINISHED = f"{MARK}.tmp"
+_MARKER = re.compile("[0-9]+ [0-9]+\n")
 
 
 class Disposal(Protocol):
@@ -34,7 +39,7 @@ class Keep:
 
     def skips(self, path: str, version: Version) -> bool:
         """Return whether the file is a marker that was made earlier."""
-        return path.endswith(MARK) and os.path.exists(path.removesuffix(MARK))
+        return _is_marker(path)
 
 
 class Mark:
@@ -42,21 +47,18 @@ class Mark:
 
     def settle(self, path: str, version: Version) -> str:
         """Write the marker, in one step."""
-        marker = path + MARK
-        with open(marker + ".tmp", "w", encoding="ascii") as file:
+        marker, unfinished = path + MARK, path + _UNFINISHED
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        # Created anew: whoever may write to the directory could have put a link to another file there.
+        with open(unfinished, "x", encoding="ascii") as file:
             file.write(_written(version))
-        os.replace(marker + ".tmp", marker)
+        os.replace(unfinished, marker)
         return f"marked with {os.path.basename(marker)!r}"
 
     def skips(self, path: str, version: Version) -> bool:
         """Return whether the file is a marker, or its marker is about this very version."""
-        if path.endswith((MARK, f"{MARK}.tmp")):
-            return True
-        try:
-            with open(path + MARK, encoding="ascii", errors="replace") as file:
-                return file.read() == _written(version)
-        except OSError:
-            return False
+        return _is_marker(path) or _beginning(path + MARK) == _written(version)
 
 
 class Move:
@@ -67,7 +69,7 @@ class Move:
         self._directory = os.path.realpath(directory)
 
     def settle(self, path: str, version: Version) -> str:
-        """Move the file."""
+        """Move the file, unless it changes while it is copied to another file system."""
         goal = os.path.join(self._directory, os.path.relpath(path, self._root))
         os.makedirs(os.path.dirname(goal), exist_ok=True)
         goal = _free(goal)
@@ -76,12 +78,26 @@ class Move:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy(path, goal)
+            return f"moved to {goal!r}" if _moved_by_copy(path, goal, version) else ""
         return f"moved to {goal!r}"
 
     def skips(self, path: str, version: Version) -> bool:
-        """Return whether the file is in the directory that files are moved to."""
-        return os.path.realpath(path).startswith(self._directory + os.sep)
+        """Return whether the file is in the directory that files are moved to, or is a marker that was made earlier."""
+        return os.path.realpath(path).startswith(self._directory + os.sep) or _is_marker(path)
+
+
+def _is_marker(path: str) -> bool:
+    """Return whether the file is a marker, or one that was not finished, even if the file that it is about is gone."""
+    return path.endswith(_UNFINISHED) or (path.endswith(MARK) and _MARKER.fullmatch(_beginning(path)) is not None)
+
+
+def _beginning(path: str) -> str:
+    """Return as much of a file as a marker may have; nothing if it cannot be read."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read(64)
+    except OSError:
+        return ""
 
 
 def _written(version: Version) -> str:
@@ -98,11 +114,18 @@ def _free(path: str) -> str:
     return free
 
 
-def _copy(path: str, goal: str) -> None:
-    """Move the file to another file system: the goal appears once it is whole, and only then is the file removed."""
+def _moved_by_copy(path: str, goal: str, version: Version) -> bool:
+    """Move the file to another file system: the goal appears once it is whole, and only then is the file removed.
+
+    Return False, and leave all as it is, if the file is not this version any more: the other one is not uploaded yet.
+    """
     part = f"{goal}.part"
     shutil.copy2(path, part)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
+    if version_of(path) != version:
+        os.unlink(part)
+        return False
     os.rename(part, goal)
     os.unlink(path)
+    return True

@@ -103,11 +103,25 @@ def test_a_marker_is_about_one_version(make: Make) -> None:
     mark.settle(str(path), before)
     assert mark.skips(str(path), before)
     assert mark.skips(f"{path}.uploaded", before)
-    assert Keep().skips(f"{path}.uploaded", before)
     path.write_bytes(b"other")
     after = version_of(str(path))
     assert after is not None
     assert not mark.skips(str(path), after)
+    path.unlink()
+    for disposal in (Keep(), mark, Move("top", "sent")):
+        assert disposal.skips(f"{path}.uploaded", before), "a marker is not sent, even if its file is gone"
+        assert disposal.skips(f"{path}.uploaded.tmp", before)
+        assert not disposal.skips(str(make("top/report.uploaded")), before), "it only has the name of a marker"
+
+
+def test_a_link_in_the_place_of_a_marker_is_not_followed(make: Make, work: Path) -> None:
+    path, elsewhere = make("top/a.bin"), make("precious.txt")
+    content, version = elsewhere.read_bytes(), version_of(str(path))
+    assert version is not None
+    Path(f"{path}.uploaded.tmp").symlink_to(elsewhere)
+    Mark().settle(str(path), version)
+    assert elsewhere.read_bytes() == content
+    assert Mark().skips(str(path), version)
 
 
 def test_moving_overwrites_nothing(make: Make, work: Path) -> None:
@@ -133,8 +147,12 @@ def test_a_file_moves_to_another_file_system_in_one_step(
     content, version = path.read_bytes(), version_of(str(path))
     assert version is not None
     goal = other / f"resumable-{os.getpid()}-{threading.get_ident()}"
+    move = Move(str(work / "top"), str(goal))
     try:
-        Move(str(work / "top"), str(goal)).settle(str(path), version)
+        assert not move.settle(str(path), version._replace(mtime_ns=1)), "it was replaced while it was copied"
+        assert tree(goal) == {}
+        assert path.read_bytes() == content
+        move.settle(str(path), version)
         assert tree(goal) == {"a.bin": content}
         assert not path.exists()
     finally:
