@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..testing.target import Target
 from ..transport.base import TLSFailure
 from .interruption import InterruptGuard
 from .output.exit_codes import ExitCode, option_in_words
+from .output.json_events import JsonEvents
 from .output.units import count
 from .params.auth import certificate_flag, certificates, token_flags
 from .params.command import NAMES, OUTPUT, Command, Option, console, styled
@@ -106,6 +106,7 @@ class _Run:
         self._target = target
         self._flags = flags
         self._console = console()
+        self._records = JsonEvents() if flags["json"] else None
         self._results: list[Result] = []
 
     def run(self, checks: Iterable[Check]) -> int:
@@ -127,8 +128,8 @@ class _Run:
 
     def _show(self, result: Result) -> None:
         check = result.check
-        if self._flags["json"]:
-            click.echo(json.dumps({"event": "check", **as_object(result)}))
+        if self._records is not None:
+            self._records.write("check", as_object(result))
         reason = f" → {result.reason}" if result.reason else ""
         self._say(_MARKS[result.outcome], (f"{check.name:<{_WIDTH}}  ", "bold"), f"{check.sentence}{reason}")
         if result.outcome is Outcome.FAILED:
@@ -139,9 +140,7 @@ class _Run:
 
     def _stopped(self, code: ExitCode, why: str) -> int:
         self._say(("FAILED  ", "bold red"), f"no check was made: {why}")
-        if self._flags["json"]:
-            click.echo(json.dumps({"event": "result", "exit_code": code, "reason": why}))
-        return code
+        return self._end(code, reason=why)
 
     def _say_what_is_left(self, removed: int) -> None:
         if removed:
@@ -164,14 +163,17 @@ class _Run:
         self._say(("done: ", "bold"), text)
         if not self._target.sees_files:
             self._say("The checks believed the server: with --files DIRECTORY they compare the bytes of its files.")
-        if self._flags["json"]:
-            click.echo(json.dumps({"event": "result", "exit_code": code, **counts}))
         if (path := self._flags["junit"]) is not None:
             try:
                 Path(path).write_text(junit(redact_url(self._target.url), self._results), encoding="utf-8")
             except OSError as error:
                 self._say(("failed: ", "bold red"), f"cannot write {path}: {error.strerror}")
-                return ExitCode.UNWRITABLE
+                code = ExitCode.UNWRITABLE
+        return self._end(code, **counts)
+
+    def _end(self, code: ExitCode, **facts: Any) -> int:
+        if self._records is not None:
+            self._records.finish({"exit_code": code, **facts})
         return code
 
 

@@ -191,6 +191,11 @@ def test_a_wrong_flag_is_a_usage_error_that_says_what_is_allowed(
     assert "s3cret" not in ran.text
 
 
+def test_dashes_alone_make_no_flag_like_another(run: Run) -> None:
+    ran = run("serve", "--json", "incoming")
+    assert ran.text.endswith("Error: --json: there is no such flag")
+
+
 def test_a_flag_beside_a_dialect_wins(run: Run) -> None:
     context = command.make_context("upload", ["--dialect", "flowjs", "--retries", "9", "a.bin", TARGET])
     options = {**DEFAULTS, **dialects.FLOWJS, **options_from_context(context, context.params)}

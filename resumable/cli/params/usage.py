@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 import click
 
 __all__ = ["worded"]
@@ -12,8 +15,9 @@ def worded(error: click.ClickException) -> click.ClickException:
     flag, text = "", error.message
     if isinstance(error, click.NoSuchOption):
         flag, text = error.option_name, "there is no such flag"
-        if error.possibilities:
-            text += f"; did you mean {' or '.join(error.possibilities)}?"
+        near = _near(flag, error.possibilities or ())
+        if near:
+            text += f"; did you mean {' or '.join(near)}?"
     elif isinstance(error, click.BadOptionUsage):
         needs = error.message.endswith("requires an argument.")
         flag, text = error.option_name, "it needs a value" if needs else error.message
@@ -25,3 +29,9 @@ def worded(error: click.ClickException) -> click.ClickException:
     if not flag or not isinstance(error, click.UsageError):
         return error
     return click.UsageError(f"{flag}: {text}", error.ctx)
+
+
+def _near(typed: str, flags: Iterable[str]) -> list[str]:
+    """Return those of the flags that may have been meant: click takes the dashes, which all have, for likeness."""
+    by_name = {flag.lstrip("-"): flag for flag in flags}
+    return [by_name[name] for name in difflib.get_close_matches(typed.lstrip("-"), by_name)]
