@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .errors import HookError, OptionError, SourceError
 from .tracebacks import describe_raised
 
-__all__ = ["ENTRY_POINT_GROUP", "HOOKS", "Hooks", "Plugin", "package_of", "run", "takes", "version_of"]
+__all__ = ["ENTRY_POINT_GROUP", "HOOKS", "Attached", "Hooks", "Plugin", "package_of", "run", "takes", "version_of"]
 
 ENTRY_POINT_GROUP = "resumable.plugins"
 """The group in which packages offer plugins."""
@@ -67,19 +67,32 @@ class Plugin(Protocol):
         """Connect the plugin to the session."""
 
 
+class Attached(NamedTuple):
+    """A plugin of a session, the ``name`` by which it is chosen or left out, and the ``package`` that offers it, with
+    its version, None if the program gave it as an object."""
+
+    plugin: Plugin
+    name: str
+    package: str | None = None
+
+    def package_of(self) -> str | None:
+        """Return the installed package that has the plugin, with its version, or None."""
+        return self.package or package_of(self.plugin)
+
+
 class Hooks:
     """The hooks of a session: those of its options first, then those of its plugins in the order of attachment."""
 
-    def __init__(self, given: Mapping[str, Any], plugins: Sequence[Any] = ()) -> None:
+    def __init__(self, given: Mapping[str, Any], plugins: Sequence[Attached] = ()) -> None:
         # What an option gives and what plugins do is replaced in one step, because workers look at it meanwhile.
         self._hooks: dict[str, list[tuple[str, Any]]] = {}
         self._attached: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
-        self._owners = {f"{plugin.name}.{name}": plugin for name in HOOKS for plugin in plugins}
+        self._owners = {f"{each.plugin.name}.{name}": each for name in HOOKS for each in plugins}
         for name in HOOKS:
             self._attached[name] = [
-                (f"{plugin.name}.{name}", getattr(plugin, name))
-                for plugin in plugins
-                if callable(getattr(plugin, name, None))
+                (f"{each.plugin.name}.{name}", getattr(each.plugin, name))
+                for each in plugins
+                if callable(getattr(each.plugin, name, None))
             ]
             self.give(name, given.get(name))
 
@@ -133,30 +146,39 @@ class Hooks:
             if value is None:
                 continue
             if not isinstance(value, Mapping):
-                raise HookError(f"hook {label} returned {type(value).__name__}, not a mapping", hook=label)
+                raise self.returned(label, type(value).__name__, "a mapping")
             values.update(value)
         return values
+
+    def returned(self, label: str, what: str, wanted: str) -> HookError:
+        """Return the error of a hook that returned something else than what is wanted."""
+        return self._named(HookError(f"hook {label} returned {what}, not {wanted}", hook=label))
 
     def _run(self, label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
         """Call :func:`run`. The error of a plugin names its package."""
         try:
             return run(label, hook, *arguments)
         except HookError as error:
-            owner = self._owners.get(label)
-            if owner is not None:
-                error.plugin = owner.name
-                package = package_of(owner)
-                error.hint = f"{f'update {package}' if package else 'mend it'}, or leave the plugin {owner.name!r} out"
-            raise
+            raise self._named(error)  # noqa: B904 # it is the same one
+
+    def _named(self, error: HookError) -> HookError:
+        """Return the error, which names the plugin that has the hook, and what to do."""
+        owner = self._owners.get(error.hook)
+        if owner is not None:
+            error.plugin = owner.name
+            package = owner.package_of()
+            error.hint = f"{f'update {package}' if package else 'mend it'}, or leave the plugin {owner.name!r} out"
+        return error
 
 
 def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the hook and return its result. Raises HookError if it raises, or if the result has to be awaited."""
+    """Call the hook and return its result. Raises HookError if it raises, also SystemExit, which would end a worker
+    and not the program, or if the result has to be awaited."""
     try:
         value = hook(*arguments)
     except SourceError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HookError(f"hook {label} raised {describe_raised(error)}", hook=label) from error
     # The second is a future of concurrent.futures, which nobody should have to import.
     if inspect.isawaitable(value) or hasattr(value, "add_done_callback"):

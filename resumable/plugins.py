@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from .errors import OptionError, PluginError
-from .hooks import ENTRY_POINT_GROUP, HOOKS, Plugin, package_of, takes, version_of
+from .hooks import ENTRY_POINT_GROUP, HOOKS, Attached, Plugin, takes, version_of
 from .tracebacks import describe_raised
 from .validators import is_async
 
@@ -25,37 +25,49 @@ INSTALLED = "installed"
 
 class Offer(NamedTuple):
     """A plugin that an installed package offers: its ``name``, and ``package`` with its version, None if
-    that is not known."""
+    that is not known. ``rival`` is another package that offers one of this name, empty if none does."""
 
     name: str
     package: str | None
     point: Any
+    rival: str = ""
 
     def make(self) -> Plugin:
-        """Import the package and make the plugin. Raises PluginError if that fails, or if it is no plugin.
+        """Import the package and make the plugin. Raises PluginError if that fails, even by sys.exit(), or if it is no
+        plugin.
 
         An entry point names a class, or a function without arguments, that makes the plugin.
         """
+        if self.rival:
+            raise PluginError(self.name, self.package, f"has the same name as one of {self.rival}")
         try:
             factory = self.point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed("cannot be imported", error) from error
         try:
             plugin: Plugin = factory()
-        except Exception as error:
+            wanted = _lacking(plugin)
+        except (Exception, SystemExit) as error:
             raise self._failed("cannot be made", error) from error
-        if wanted := _lacking(plugin):
-            raise PluginError(self.name, self.package, f"is not a plugin: it must be {wanted}")
+        if wanted:
+            raise PluginError(self.name, self.package, f"is not a plugin: it must be an object {wanted}")
         return plugin
 
-    def _failed(self, what: str, error: Exception) -> PluginError:
+    def _failed(self, what: str, error: BaseException) -> PluginError:
         return PluginError(self.name, self.package, f"{what}: {describe_raised(error)}")
 
 
 def offers() -> list[Offer]:
     """Return what installed packages offer, in the order of the names. Nothing of it is imported."""
     points = sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
-    return [Offer(point.name, _package(point), point) for point in points]
+    found = [Offer(point.name, _package(point), point) for point in points]
+    rivals = {
+        index: other.package or "another package"
+        for index, offer in enumerate(found)
+        for other in found
+        if other is not offer and other.name == offer.name
+    }
+    return [offer._replace(rival=rivals.get(index, "")) for index, offer in enumerate(found)]
 
 
 def installed_plugins() -> list[Plugin]:
@@ -63,20 +75,26 @@ def installed_plugins() -> list[Plugin]:
     return [offer.make() for offer in offers()]
 
 
-def resolve_plugins(given: Any) -> list[Plugin]:
-    """Return the plugins that the option asks for, all checked. Raises PluginError for one that is installed but cannot
-    be made, and OptionError for a name that is not installed and for an object that is no plugin."""
+def resolve_plugins(given: Any) -> list[Attached]:
+    """Return the plugins that the option asks for, all checked, each once. Raises PluginError for one that is installed
+    but cannot be made, and OptionError for a name that is not installed and for an object that is no plugin."""
     asked: Iterable[Any] = (INSTALLED,) if given == INSTALLED else given
-    return [plugin for each in asked for plugin in _resolved(each)]
+    chosen: dict[Any, Attached | Offer] = {}
+    for each in asked:
+        for found in _chosen(each):
+            chosen.setdefault(id(found.plugin) if isinstance(found, Attached) else found.name, found)
+    return [
+        Attached(each.make(), each.name, each.package) if isinstance(each, Offer) else each for each in chosen.values()
+    ]
 
 
-def _resolved(asked: Any) -> Iterator[Plugin]:
+def _chosen(asked: Any) -> Iterator[Attached | Offer]:
     if not isinstance(asked, str):
         if wanted := _lacking(asked):
             label = getattr(asked, "name", None)
             shown = asked.__qualname__ if isinstance(asked, type) else type(asked).__name__
-            raise OptionError("plugins", label if isinstance(label, str) and label else shown, wanted)
-        yield asked
+            raise OptionError("plugins", label if isinstance(label, str) and label else shown, f"objects {wanted}")
+        yield Attached(asked, asked.name)
         return
     there = offers()
     chosen = there if asked == INSTALLED else [offer for offer in there if offer.name == asked]
@@ -86,16 +104,16 @@ def _resolved(asked: Any) -> Iterator[Plugin]:
         known = f"there are {', '.join(map(repr, names))}" if names else "there are none"
         meant = f"did you mean {near[0]!r}?" if near else f"{known}; install the package that has it"
         raise OptionError("plugins", asked, f"names of installed plugins ({meant})")
-    yield from (offer.make() for offer in chosen)
+    yield from chosen
 
 
-def attach(plugin: Plugin, session: Any) -> None:
+def attach(attached: Attached, session: Any) -> None:
     """Attach the plugin to the session. Raises PluginError if the plugin raises."""
     try:
-        plugin.attach(session)
-    except Exception as error:
+        attached.plugin.attach(session)
+    except (Exception, SystemExit) as error:
         what = f"cannot be attached: {describe_raised(error)}"
-        raise PluginError(plugin.name, package_of(plugin), what) from error
+        raise PluginError(attached.name, attached.package_of(), what) from error
 
 
 def _package(point: Any) -> str | None:
@@ -104,15 +122,18 @@ def _package(point: Any) -> str | None:
 
 
 def _lacking(plugin: Any) -> str:
-    """Return what is wanted of a plugin that this is not; empty if it is one."""
+    """Return what is wanted of an object that this plugin is not; empty if it is one."""
+    if isinstance(plugin, type):
+        return "with a name and a method attach(session), not a class"
     label = getattr(plugin, "name", None)
-    named = isinstance(label, str) and label and not isinstance(plugin, type)
-    if not named or not callable(getattr(plugin, "attach", None)):
-        return "objects with a name and a method attach(session)"
+    if not isinstance(label, str) or not label or not callable(getattr(plugin, "attach", None)):
+        return "with a name and a method attach(session)"
+    if is_async(plugin.attach):
+        return "whose attach(session) is not async"
     for hook, arguments in HOOKS.items():
         method = getattr(plugin, hook, None)
         if method is not None and not (callable(method) and takes(method, hook)):
-            return f"objects whose hooks take these arguments: {hook}({', '.join(arguments)})"
+            return f"whose hooks take these arguments: {hook}({', '.join(arguments)})"
         if is_async(method):
-            return f"objects whose hooks are not async: {hook}"
+            return f"whose hooks are not async: {hook}"
     return ""

@@ -139,7 +139,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             find_loop=running_loop,
             report=lambda *facts: self._emitter.report_failure(*facts),
             returned=lambda: self._dispatcher.consider(),
-            plugins=plugins,
+            plugins=[each.plugin for each in plugins],
         )
         connections = _connections(checked, self._hooks)
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
@@ -188,8 +188,8 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         self._additions = Additions(self._dispatcher.adding)
         self._reported: dict[ResumableFile, Exception] = {}
         watch(self, self._dispatcher.unfinished)
-        for plugin in plugins:
-            attach(plugin, self)
+        for each in plugins:
+            attach(each, self)
 
     # -- adding --------------------------------------------------------------------------------------------------
 

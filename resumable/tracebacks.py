@@ -11,6 +11,7 @@ __all__ = ["describe_raised"]
 _LONGEST = 200
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
+_IMPORTING = "<frozen ", os.path.join(_LIBRARY, "importlib", "")
 
 
 def describe_raised(error: BaseException) -> str:
@@ -30,7 +31,7 @@ def _place_of(error: BaseException) -> str:
     traceback = error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
+        if not file.startswith((_PACKAGE, *_IMPORTING)):
             frames.append((file.startswith(_LIBRARY) or "site-packages" in file, file, traceback.tb_lineno))
         traceback = traceback.tb_next
     own = [frame for frame in frames if not frame[0]]

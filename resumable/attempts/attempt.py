@@ -9,7 +9,6 @@ from typing import Any
 
 from ..core.records import Outcome, OutcomeKind, Proof
 from ..dispatch.transfers import Transfer
-from ..errors import HookError
 from ..protocol import acceptance, pages, verdict
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.completion import parse_completion
@@ -26,7 +25,7 @@ from ..protocol.headers import (
 )
 from ..protocol.parameters import ChunkFacts
 from ..protocol.verdict import STORED_CHUNKS_HEADER, Verdict
-from ..sources.path import Reader, Source, make_source
+from ..sources.path import Reader, Source
 from ..transport.base import NetworkFailure, Reply, Request, Stopped
 from ..transport.body import HeldBody
 from . import messages
@@ -73,10 +72,10 @@ class Attempt:
         self._max_uploads: int | None = None
         self._question: tuple[str, ...] = ()
         if self._hooks.has("preprocess"):
-            replacement = self._hooks.call("preprocess", self._subjects()[1])
+            replacement = context.replaced("preprocess", self._subjects()[1], entry.record.file_name)
             if replacement is not None:
-                self._source = make_source(replacement, name=entry.record.file_name)
-                self._span = 0, self._source.size
+                self._source = replacement
+                self._span = 0, replacement.size
         record = entry.record
         self._facts = ChunkFacts(
             number=lease.index + 1,
@@ -388,7 +387,7 @@ class Attempt:
             return None
         decided, label = self._hooks.decide("accept_response", reply)
         if decided is not None and not isinstance(decided, bool):
-            raise HookError(f"hook {label} returned {type(decided).__name__}, not True, False or None", hook=label)
+            raise self._hooks.returned(label, type(decided).__name__, "True, False or None")
         if decided:
             return Judgement(Acceptance.ACCEPTED)
         if decided is not None:

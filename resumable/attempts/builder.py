@@ -8,7 +8,6 @@ from itertools import takewhile
 from typing import Any
 
 from ..dispatch.registry import FileEntry
-from ..errors import HookError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import form, parameters
@@ -215,11 +214,11 @@ def _with_content_type(headers: dict[str, str], content_type: str) -> dict[str, 
 
 def _url(hooks: Hooks, target: Any, query: str) -> str:
     """Return the URL that a hook makes, or else the target with the query behind it."""
-    url = hooks.call("target", query.split("&") if query else []) if hooks.has("target") else None
+    url, label = hooks.decide("target", query.split("&") if query else []) if hooks.has("target") else (None, "")
     if url is None and not callable(target):
         return parameters.with_query(target, query)
     if not isinstance(url, str) or not messages.origin(url):
-        raise HookError(f"hook target returned {type(url).__name__}, not an http:// or https:// URL", hook="target")
+        raise hooks.returned(label or "target", type(url).__name__, "an http:// or https:// URL")
     return url
 
 

@@ -7,12 +7,14 @@ import secrets
 import threading
 import time
 from collections.abc import Hashable
+from typing import Any
 
 from ..dispatch.file_digest import FileDigest
 from ..dispatch.registry import FileEntry
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol.verdict import Rules
+from ..sources.path import Source, is_source, make_source
 from ..transport.base import NetworkFailure, Reply, Request, RequestControl, Transport
 from . import messages
 from .answers import Answers
@@ -78,6 +80,16 @@ class AttemptContext:
             digest = entry.digest = FileDigest(entry.source)
         digest.start()
         return digest
+
+    def replaced(self, hook: str, subject: Any, name: str) -> Source | None:
+        """Return the source that this hook gives in place of another, or None if it gives none. Raises HookError, and
+        SourceError for one that cannot be read."""
+        given, label = self.hooks.decide(hook, subject)
+        if given is None:
+            return None
+        if not is_source(given):
+            raise self.hooks.returned(label, type(given).__name__, "bytes, a path or a file")
+        return make_source(given, name=name)
 
     def first_time(self, what: Hashable) -> bool:
         """Return whether this is noted for the first time, which is when it is logged."""

@@ -14,13 +14,12 @@ from ..core.records import Outcome, OutcomeKind
 from ..dispatch.leases import BeginSend
 from ..dispatch.registry import FileEntry
 from ..dispatch.transfers import Transfer
-from ..errors import HookError, ResumableError, UploadError
+from ..errors import ResumableError, UploadError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
 from ..protocol.plan import ChunkPlan
 from ..sources.base import as_source_errors
-from ..sources.path import make_source
 from ..transport.base import SourceFailure, Stopped, Transport
 from .attempt import Attempt
 from .context import AttemptContext
@@ -93,9 +92,9 @@ class LeaseRunner:
         options = self._options
         # The hook may have run before, and its outcome been dropped, because the file was cut anew meanwhile or its
         # identifier was taken. Run again, it would get the bytes that it returned itself.
-        replacement = None if entry.replaced else self._context.hooks.call("preprocess_file", entry.subject)
-        if replacement is not None:
-            source = make_source(replacement, name=entry.record.file_name)
+        name = entry.record.file_name
+        source = None if entry.replaced else self._context.replaced("preprocess_file", entry.subject, name)
+        if source is not None:
             entry.source.close()
             entry.source = source
             entry.record = entry.record._replace(size=source.size)
@@ -116,5 +115,5 @@ class LeaseRunner:
         try:
             pairs = [(index(first), index(last)) for first, last in found or ()]
         except (TypeError, ValueError):
-            raise HookError(f"hook {label} returned {found!r}, not pairs of chunk indexes", hook=label) from None
+            raise self._context.hooks.returned(label, repr(found), "pairs of chunk indexes") from None
         return tuple((first, last + 1) for first, last in pairs)

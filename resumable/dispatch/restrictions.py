@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
-from ..errors import FileRejected, HookError
+from ..errors import FileRejected
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
@@ -103,22 +103,16 @@ class Restrictions:
         if made is not None and identifiers.is_slow(made):
             return None
         if self._hooks.has("generate_unique_identifier"):
-            identifier = self._hooks.call("generate_unique_identifier", source.path, relative_path)
+            identifier, label = self._hooks.decide("generate_unique_identifier", source.path, relative_path)
+            if isinstance(identifier, (str, int)) and not isinstance(identifier, bool):
+                return str(identifier)
             if identifier is not None:
-                return _checked_identifier(identifier)
+                # JavaScript takes integers, too; the text of bytes, or of an object, would be sent and stay.
+                raise self._hooks.returned(label, type(identifier).__name__, "a string")
         if source.version:
             return identifiers.default(source.size, path, source.version)
         # Only its content tells a source without a time from another one of its name and size.
         return identifiers.without_time(source.path, path) if isinstance(source, BytesSource) else None
-
-
-def _checked_identifier(identifier: Any) -> str:
-    """Return the identifier as text. Raises HookError for anything but a string or an integer, which JavaScript takes
-    too: the text of bytes, or of an object, would be sent and stay with the upload."""
-    if isinstance(identifier, bool) or not isinstance(identifier, (str, int)):
-        what, hook = type(identifier).__name__, "generate_unique_identifier"
-        raise HookError(f"hook {hook} returned {what}, not a string", hook=hook)
-    return str(identifier)
 
 
 def shown(given: Any) -> str:

@@ -32,7 +32,7 @@ from .base import (
 from .stream import BytesSource, file_source, seek_and_read
 from .url import is_url, url_source
 
-__all__ = ["Reader", "Source", "make_source"]
+__all__ = ["Reader", "Source", "is_source", "make_source"]
 
 # Each flag exists on some platforms. A path that became a FIFO or a terminal must neither block nor be taken over.
 _OPEN_FLAGS = os.O_RDONLY
@@ -49,6 +49,12 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+def is_source(source: Any) -> bool:
+    """Return whether this is of a kind that can be a source."""
+    known = isinstance(source, (bytes, bytearray, memoryview, str, os.PathLike))
+    return known or callable(getattr(source, "read", None)) or is_path_object(source)
 
 
 def make_source(source: Any, *, name: str | None = None) -> Source:

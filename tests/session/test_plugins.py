@@ -323,7 +323,11 @@ class Wrong(Whole):
     headers = {"X": "1"}  # noqa: RUF012
 
 
-@pytest.mark.parametrize("wrong", [object(), Nameless(), Unattached(), Whole, Wrong(), "x"])
+class Async(Whole):
+    async def attach(self, session: Any) -> None: ...
+
+
+@pytest.mark.parametrize("wrong", [object(), Nameless(), Unattached(), Whole, Wrong(), Async(), "x"])
 def test_what_is_no_plugin_is_refused(wire: ScriptedServer, wrong: Any) -> None:
     with pytest.raises(OptionError, match="plugins"):
         Resumable(wire.url, plugins=[wrong])
@@ -393,8 +397,14 @@ def test_installed_plugins_are_attached_by_name_beside_others(wire: ScriptedServ
         session.add_file(make())
     assert not hasattr(session, "audit")
     assert wire.uploads[0].headers["x-stamp"] == "stamp"
-    with Resumable(wire.url, plugins=["installed", Whole()]) as session:
-        assert hasattr(session, "audit")
+    told: list[Any] = []
+    mine = Whole()
+    mine.attach = told.append  # type: ignore[method-assign, assignment]
+    # Each is attached once, however often it was asked for.
+    with Resumable(wire.url, plugins=["installed", mine, "audit", mine]) as session:
+        file = session.add_file(make("other"))
+    assert session.audit.done == [file]  # type: ignore[attr-defined]
+    assert told == [session]
 
 
 @pytest.mark.usefixtures("installed")
@@ -417,7 +427,14 @@ BROKEN = {
         "    def headers(self):\n        pass\n"
     ),
     "attach": (
-        "class Audit:\n    name = 'audit'\n    def attach(self, session):\n        raise ValueError('no \\n room')\n"
+        "class Audit:\n    name = 'else'\n    def attach(self, session):\n        raise ValueError('no \\n room')\n"
+    ),
+    "async": "class Audit:\n    name = 'audit'\n    async def attach(self, session):\n        pass\n",
+    "property": "class Audit:\n    @property\n    def name(self):\n        raise ValueError('none')\n",
+    "exit in import": "raise SystemExit('no licence')\n",
+    "exit in constructor": "import sys\nclass Audit:\n    def __init__(self):\n        sys.exit(3)\n",
+    "exit in attach": (
+        "import sys\nclass Audit:\n    name = 'else'\n    def attach(self, session):\n        sys.exit()\n"
     ),
 }
 
@@ -434,23 +451,49 @@ def test_an_installed_plugin_that_fails_is_named_with_its_package_and_what_to_do
     assert str(error).startswith("the plugin 'audit' of shipped 1.0 ")
     assert str(error).endswith("; update shipped 1.0, or leave the plugin out")
     assert "\n" not in str(error)
-    assert (error.__cause__ is None) == (where in ("protocol", "signature"))
+    assert (error.__cause__ is None) == (where in ("protocol", "signature", "async"))
 
 
-def test_a_hook_of_an_installed_plugin_that_raises_names_the_package_and_what_to_do(
-    installed: Path, wire: ScriptedServer, make: Make
+@pytest.mark.parametrize(
+    ("hook", "does", "said"),
+    [
+        ("headers(self, file, chunk)", "raise ValueError('no token')", "raised ValueError: no token"),
+        ("headers(self, file, chunk)", "raise SystemExit('no token')", "raised SystemExit: no token"),
+        ("headers(self, file, chunk)", "return 5", "returned int, not a mapping"),
+        ("accept_response(self, response)", "return 5", "returned int, not True, False or None"),
+        ("preprocess(self, chunk)", "return 5", "returned int, not bytes, a path or a file"),
+        ("preprocess_file(self, file)", "return 5", "returned int, not bytes, a path or a file"),
+        ("find_uploaded(self, file)", "return 5", "returned 5, not pairs of chunk indexes"),
+        ("target(self, params)", "return 5", "returned int, not an http:// or https:// URL"),
+    ],
+)
+def test_a_hook_of_an_installed_plugin_that_fails_names_the_package_and_what_to_do(
+    installed: Path, wire: ScriptedServer, make: Make, hook: str, does: str, said: str
 ) -> None:
     (installed / "shipped.py").write_text(
-        "class Audit:\n    name = 'audit'\n    def attach(self, session):\n        pass\n"
-        "    def headers(self, file, chunk):\n        raise ValueError('no token')\n"
+        "class Audit:\n    name = 'else'\n    def attach(self, session):\n        pass\n"
+        f"    def {hook}:\n        {does}\n"
     )
     with Resumable(wire.url, plugins=["audit"]) as session:
         file = session.add_file(make())
         session.join(PATIENCE, raise_errors=False)
     assert isinstance(file.error, HookError)
-    assert (file.error.hook, file.error.plugin) == ("audit.headers", "audit")
-    assert "no token" in str(file.error)
+    # By the name that leaves it out, whatever it calls itself.
+    assert (file.error.hook, file.error.plugin) == (f"else.{hook.partition('(')[0]}", "audit")
+    assert said in str(file.error)
     assert str(file.error).endswith("; update shipped 1.0, or leave the plugin 'audit' out")
+
+
+def test_plugins_of_one_name_in_two_packages_are_refused(installed: Path, wire: ScriptedServer) -> None:
+    other = installed / "other-2.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2.0\n")
+    (other / "entry_points.txt").write_text("[resumable.plugins]\naudit = shipped:Audit\n")
+    with pytest.raises(PluginError, match=r"'audit' of .* has the same name as one of ") as caught:
+        Resumable(wire.url, plugins="installed")
+    assert "shipped 1.0" in str(caught.value)
+    assert "other 2.0" in str(caught.value)
+    Resumable(wire.url, plugins=["stamp"]).close()
 
 
 def test_a_plugin_of_the_program_that_fails_is_named(wire: ScriptedServer) -> None:
