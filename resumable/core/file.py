@@ -399,15 +399,18 @@ class FileCore:
             return self.stored == position
         return self.is_done(0)
 
+    def awaited(self, position: int) -> list[ActiveChunk]:
+        """Return what has to be acknowledged before this position, if all of that is under way; otherwise nothing."""
+        if 0 < position < self.order.count - 1:
+            return [self.live[0]] if 0 in self.live else []
+        if self.cursor < self.order.count - 1 or any(other != position for other in self.released):
+            return []
+        return [record for other, record in self.live.items() if other != position]
+
     def awaits_flowing(self, position: int, attempt: float = math.inf) -> bool:
         """Return whether something has to be acknowledged before this position, and bytes of all that flow, in requests
         that began before this attempt."""
-        if 0 < position < self.order.count - 1:
-            awaited = [self.live[0]] if 0 in self.live else []
-        else:
-            awaited = [record for other, record in self.live.items() if other != position]
-            if self.cursor < self.order.count - 1 or any(other != position for other in self.released):
-                return False
+        awaited = self.awaited(position)
         return bool(awaited) and all(
             record.state is ChunkState.SENDING and record.flows and record.attempt < attempt for record in awaited
         )

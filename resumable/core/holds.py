@@ -16,8 +16,8 @@ from doing harm.
   So the question is asked once the bytes of all that the chunk waits for have begun to flow, and the chunk is sent
   if the server answers while they still do. Without tests nothing is early, and neither is a chunk whose connection
   we do not see, because nobody could hold its end.
-* If the latest chunk took longer than 2 s, nothing is early until one does not: on a slow line all chunks share it, so
-  that none is done sooner, and the server waits the longer for each.
+* It begins at most 3 s before all that it waits for will be acknowledged, if each takes as long as the latest did: on a
+  slow line all chunks share it, so that none is done sooner, and the server waits the longer for each.
 * All held chunks together are at most so many bytes, because servers keep them in memory, and small chunks are not
   worth it.
 * If what it waits for fails, waits for a retry or is stopped, the early request is stopped as by a pause.
@@ -30,6 +30,7 @@ How long a request may be held is up to whoever performs it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from .file import ActiveChunk, FileCore
@@ -38,8 +39,8 @@ from .states import ChunkEvent, ChunkState
 
 __all__ = ["HeldEnds"]
 
-SLOW = 2.0
-"""Seconds for one chunk after which nothing is early."""
+SOON = 3.0
+"""Seconds before the expected end of all that a chunk waits for from which on it may be early."""
 
 
 class HeldEnds:
@@ -49,14 +50,24 @@ class HeldEnds:
         self._possible = policy.test_chunks and policy.held_bytes > 0
         self._smallest = policy.smallest_held
         self._most = policy.held_bytes
-        self._slow = False
+        self._latest = 0.0
         self.held: dict[int, ActiveChunk] = {}
 
-    def next(self, files: Iterable[FileCore]) -> FileCore | None:
-        """Return the first of the files whose next chunk may be early, or None."""
-        if not self._possible or self._slow:
-            return None
-        return next((file for file in files if file.may_be_early and self._fits(file, file.next_position())), None)
+    def next(self, files: Iterable[FileCore], now: float) -> tuple[FileCore | None, float]:
+        """Return the first of the files whose next chunk may be early, or None and from when on one may be, if nothing
+        else happens until then."""
+        until = math.inf
+        for file in files if self._possible else ():
+            if file.may_be_early and self._fits(file, file.next_position()):
+                soon = self._expected(file) - SOON
+                if soon <= now:
+                    return file, now
+                until = min(until, soon)
+        return None, until
+
+    def _expected(self, file: FileCore) -> float:
+        """Return when all will be acknowledged that the next chunk of the file waits for."""
+        return max(record.leased + (record.pace or self._latest) for record in file.awaited(file.next_position()))
 
     def awaits(self, record: ActiveChunk) -> bool:
         """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow. On
@@ -66,7 +77,7 @@ class HeldEnds:
     def begin(self, identifier: int, record: ActiveChunk, *, proven: bool) -> bool:
         """Return whether the early chunk may be sent, with its end held. ``proven``: the server answered its test."""
         file = record.file
-        allowed = proven and self._possible and not self._slow and file.awaits_flowing(record.position, record.attempt)
+        allowed = proven and self._possible and file.awaits_flowing(record.position, record.attempt)
         if allowed and self._fits(file, record.position):
             self.held[identifier] = record
             return True
@@ -74,7 +85,7 @@ class HeldEnds:
 
     def acknowledged(self, seconds: float) -> None:
         """Note that the server took a chunk, so many seconds after its turn began."""
-        self._slow = seconds > SLOW
+        self._latest = seconds
 
     def fail(self, identifier: int) -> None:
         """Note that the server did not acknowledge the early chunk: nothing is early any more."""

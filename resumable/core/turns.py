@@ -58,17 +58,17 @@ class Turns:
             return self._lease(record, now)
         if slots.free(fewer=retries.holds_back(now)) and (not slots.ahead or self._probes.leave_room(len(slots.live))):
             asks, begins = retries.may_ask(now), retries.may_begin(now)
-            early = None
-            file = self._ledger.queue.next(new=begins <= now)
+            file, early = self._ledger.queue.next(new=begins <= now), False
             if file is None:
-                file = early = self._holds.next(slots.files())
+                file, soon = self._holds.next(slots.files(), now)
+                early, until = file is not None, min(until, soon)
             if file is not None and asks <= now:
                 asked = self._questions.about(file, self._ledger.queue) if self._questions.answered else []
                 if asked:
                     return self._ask(asked)
                 others = wait_for_others(pace, slots.live.values(), self._ledger.queue, now)
                 if others is None:
-                    record = self._take(file, early=early is not None)
+                    record = self._take(file, early=early)
                     record.pace = pace
                     return self._lease(record, now)
                 asks = others

@@ -192,30 +192,22 @@ def test_other_files_come_first() -> None:
     assert [(lease.file, lease.index) for lease in driver.leases()] == [(2, 0), (1, 1)]
 
 
-def test_nothing_is_early_after_a_chunk_that_took_long() -> None:
-    """Until one did not."""
+def test_nothing_is_early_long_before_all_that_it_waits_for_will_be_done() -> None:
+    """If each takes as long as the latest, or as the latest of its connection did. Whoever waits is told when."""
     driver, _ = fresh(5)
     first = begin_first(driver)
-    driver.now = 2.1
+    driver.now = 5.0
     driver.answer(first)
-    slow = driver.leases()
-    assert [driver.ask(lease) for lease in slow] == [Permission.SEND] * 3
-    driver.answer(slow[0])
-    for lease in slow[1:]:
+    one, two, three = driver.lease(), driver.lease(pace=7.0), driver.lease()
+    for lease in one, two, three:
+        driver.ask(lease)
         driver.core.flow(lease.id)
-    assert [lease.index for lease in driver.leases()] == [4]
-    driver, _ = fresh(4)
-    first = begin_first(driver)
-    early = driver.lease()
-    driver.now = 2.1
-    driver.answer(first)
-    driver.core.flow(early.id)
-    assert driver.ask(early) is Permission.SEND
-    (other,) = driver.leases()
-    assert other.index == 2
-    driver.ask(other)
-    driver.core.flow(other.id)
-    assert driver.leases() == []
+    driver.now = 6.0
+    driver.answer(one)
+    assert driver.wait(pace=0.01) == 9.0
+    driver.now = 9.0
+    last = driver.lease(pace=0.01)
+    assert (last.index, driver.ask(last)) == (4, Permission.HOLD)
 
 
 @pytest.mark.parametrize("answer", ["retry", "refused"])

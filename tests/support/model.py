@@ -263,7 +263,7 @@ class Walk:
         self.early = self.released = self.recalled = self.withdrawn = 0
         self.offended = not (self.testing and self.held_bytes)
         self.ends: list[int] = []
-        self.slow = False
+        self.latest = 0.0
         self.files: dict[int, CutUp] = {}
         self.known: dict[int, CutUp] = {}
         self.wire: dict[int, Request] = {}
@@ -575,10 +575,16 @@ class Walk:
             mine = [r for r in self.wire.values() if r.lease.file == file.key and r.index in before]
             if any(r.number > self.wire[lease.id].number for r in mine):
                 return False
+        elif any(
+            r.leased + self.latest - 3 > self.now
+            for r in self.wire.values()
+            if r.lease.file == file.key and r.index in before
+        ):
+            return False
         held = sum(r.lease.end - r.lease.start for r in self.wire.values() if r.held)
         size = lease.end - lease.start
         fits = self.smallest_held <= size and held + size <= self.held_bytes
-        return not self.offended and not self.slow and bool(before) and before <= self.flowing(file) and fits
+        return not self.offended and bool(before) and before <= self.flowing(file) and fits
 
     def allow_any_order(self, file: CutUp) -> None:
         """The server takes chunks in any order."""
@@ -848,7 +854,7 @@ class Walk:
         if outcome.any_order:
             self.allow_any_order(file)
         if outcome.kind is K.ACCEPTED:
-            self.slow = self.now - request.leased > 2
+            self.latest = self.now - request.leased
         costless = request.early or (request.lease.ahead and (outcome.kind is not K.ABSENT or outcome.crowded))
         if costless and not request.told and outcome.kind not in (K.ACCEPTED, K.PRESENT):
             self.offended = self.offended or request.early

@@ -68,6 +68,14 @@ def test_of_twenty_uploads_of_twelve_chunks_none_is_wrong(client: Client) -> Non
     assert [client.copies(path) for path in paths] == [1] * 20
 
 
+def test_of_twenty_files_of_one_session_with_the_defaults_none_is_wrong(client: Client) -> None:
+    """Enough of them for more than the few uploads with which a session begins."""
+    paths = [client.source(12 * CHUNK + 1) for _ in range(20)]
+    result = client.upload(*paths)
+    assert result, result.errors
+    assert [client.copies(path) for path in paths] == [1] * 20
+
+
 def test_with_the_preset_of_the_library_that_it_was_made_for_none_of_twenty_is_wrong(client: Client) -> None:
     preset = dialects.FLOWJS if client.server.record.options else dialects.RESUMABLEJS
     paths = [client.source(12 * CHUNK + 1) for _ in range(20)]
