@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from weakref import WeakMethod, WeakSet
 
 from .dispatch.blocking_calls import in_thread, uninterrupted
 from .dispatch.delivery import running_loop
@@ -18,6 +19,7 @@ from .errors import BlockedLoop
 from .events import EVENTS
 
 if TYPE_CHECKING:
+    import asyncio
     import os
     from pathlib import PurePath
 
@@ -72,7 +74,8 @@ class EventStream:
     """The events of a session, for ``async for``: from the call of ``events()`` to the end of the run.
 
     Of progress that was not taken yet there is one event for each file. If the others are not taken fast enough, the
-    upload is held back, so that they need little memory.
+    upload is held back, so that they need little memory. It is not while the task that takes them awaits the end of
+    the session, or has ended itself: it would wait for ever.
     """
 
     def __init__(self, session: Resumable, dispatcher: Dispatcher) -> None:
@@ -80,6 +83,10 @@ class EventStream:
         self._events: deque[UploadEvent] = deque()
         self._progress: set[tuple[Any, ...]] = set()
         self._ended = False
+        self._held = 0
+        self._unread = False
+        self._reader: asyncio.Task[Any] | None = None
+        self._read_by(_current_task())
         # Weak, so that a stream that nobody iterates any more is gone.
         self._subscription = session.on("catch_all", self._take_in, weak=True)
 
@@ -89,8 +96,8 @@ class EventStream:
             if key in self._progress:
                 return
             self._progress.add(key)
-        else:
-            self._dispatcher.hold_back(1)
+        elif not self._unread:
+            self._hold(1)
         self._events.append(UploadEvent(name, arguments))
         if name in ("complete", "cancel"):
             self._end()
@@ -102,7 +109,28 @@ class EventStream:
     def __aiter__(self) -> EventStream:
         return self
 
+    def _hold(self, count: int) -> None:
+        self._held += count
+        self._dispatcher.hold_back(count)
+
+    def _read_by(self, task: asyncio.Task[Any] | None) -> None:
+        """Note which task takes the events."""
+        self._unread = False
+        if task is self._reader or task is None:
+            return
+        self._reader = task
+        # Weak, as above: the task may last longer than the iteration.
+        let_go = WeakMethod(self.let_go)
+        task.add_done_callback(lambda task: (method := let_go()) and method(task))
+
+    def let_go(self, task: asyncio.Task[Any] | None) -> None:
+        """Hold nothing back until the next event is taken, if it is this task that takes them."""
+        if task is self._reader:
+            self._unread = True
+            self._hold(-self._held)
+
     async def __anext__(self) -> UploadEvent:
+        self._read_by(_current_task())
         if (
             not self._events
             and not self._ended
@@ -114,19 +142,19 @@ class EventStream:
         event = self._events.popleft()
         if EVENTS[event.name].coalesced:
             self._progress.discard((event.name, *event.arguments[:1]))
-        else:
-            self._dispatcher.hold_back(-1)
+        elif self._held:
+            self._hold(-1)
         return event
 
     async def aclose(self) -> None:
         """End the iteration, as the ``aclose()`` of a generator does."""
         self._end()
         self._events.clear()
+        self._hold(-self._held)
 
     def __del__(self) -> None:
-        held = sum(not EVENTS[event.name].coalesced for event in self._events)
-        if held:
-            self._dispatcher.hold_back(-held)
+        if self._held:
+            self._dispatcher.hold_back(-self._held)
 
 
 class AsyncSession:
@@ -141,6 +169,7 @@ class AsyncSession:
     cancel: Callable[[], None]
     close: Callable[[], None]
     _warned = False
+    _streams: WeakSet[EventStream] | None = None
 
     def _concluded(self, ended: Ending, raise_errors: bool) -> Result:
         raise NotImplementedError
@@ -167,6 +196,9 @@ class AsyncSession:
         Every handler has returned then, and async ones are over; if this is awaited in one of those, they are not
         waited for. Cancelling this ends the waiting; leaving ``async with`` by a cancellation cancels the upload, too.
         """
+        task = _current_task()
+        for stream in tuple(self._streams or ()):
+            stream.let_go(task)
         if self._additions.under_way:
             await in_thread(partial(self._additions.wait, None))
         ended = await self._dispatcher.join_in_loop(self.signals.wait_for_async_handlers)
@@ -177,9 +209,13 @@ class AsyncSession:
 
         The iteration also ends with the session, and when nothing that was added is left to upload. While a task waits
         for the next event, nobody else is expected to add files: in an ``async with`` block, too, the run then ends as
-        it does without a block, after ``completion_delay``.
+        it does without a block, after ``completion_delay``. As long as nothing was added it waits.
         """
-        return EventStream(cast("Resumable", self), self._dispatcher)
+        stream = EventStream(cast("Resumable", self), self._dispatcher)
+        if self._streams is None:
+            self._streams = WeakSet()
+        self._streams.add(stream)
+        return stream
 
     async def add_file_async(
         self,
@@ -245,6 +281,13 @@ class AsyncFile:
         """
         await self._dispatcher.wait_in_loop(self._entry)
         self._raise_unless_uploaded()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """Return the task that calls this, None if no loop runs here."""
+    import asyncio
+
+    return None if running_loop() is None else asyncio.current_task()
 
 
 def _in_notebook() -> bool:

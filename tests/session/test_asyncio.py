@@ -386,6 +386,36 @@ def test_events_that_nobody_takes_hold_the_upload_back(wire: ScriptedServer, mak
     run(main())
 
 
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("way", ["same task", "other task", "closed"])
+def test_events_that_nobody_can_take_any_more_hold_nothing(way: str, wire: ScriptedServer, make: Make) -> None:
+    async def main() -> tuple[Any, list[str]]:
+        async with Resumable(wire.url, chunk_size=1, test_chunks=False, chunk_order="free") as session:
+            stream = session.events()
+            session.add_file(make(size=1200))
+
+            async def take() -> None:
+                async for event in stream:
+                    if event.name == "chunk_success":
+                        break
+
+            if way == "other task":
+                await asyncio.create_task(take())
+            else:
+                await take()
+            if way == "closed":
+                await asyncio.to_thread(wire.wait, lambda: session._dispatcher._outbox.full, "too many events")
+                await stream.aclose()
+                await session.files[0].wait_async()
+            result = await session.wait()
+            # Nothing is lost, and it may be taken now.
+            return result, [event.name async for event in stream]
+
+    result, names = run(main())
+    assert len(result.succeeded) == 1
+    assert names.count("chunk_success") == (0 if way == "closed" else 1199)
+
+
 def test_a_closed_stream_is_over(wire: ScriptedServer, make: Make) -> None:
     async def main() -> None:
         async with Resumable(wire.url) as session:
