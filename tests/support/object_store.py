@@ -58,7 +58,8 @@ class ObjectStore:
 
     ``before(request)`` is called with each; it may return a status and a code, which is the answer then; with
     the status 0 the connection is cut. ``after(request)`` is called when what it asks for is done; the answer is lost
-    if that returns True. ``ignored`` are header fields that the store does not know.
+    if that returns True. ``ignored`` are header fields that the store does not know. ``asked(request, environ)`` may
+    change what the store reads, and ``said(request, headers, body)`` what it answers: it returns the body.
     """
 
     url: str = ""
@@ -66,6 +67,8 @@ class ObjectStore:
     before: Callable[[StoreRequest], tuple[int, str] | None] | None = None
     after: Callable[[StoreRequest], bool] | None = None
     ignored: set[str] = field(default_factory=set)
+    asked: Callable[[StoreRequest, dict[str, Any]], None] | None = None
+    said: Callable[[StoreRequest, dict[str, str], bytes], bytes] | None = None
 
     @property
     def operations(self) -> Counter[str]:
@@ -155,9 +158,21 @@ def running() -> Iterator[ObjectStore]:
         for name in store.ignored:
             environ.pop(f"HTTP_{name.upper().replace('-', '_')}", None)
         environ["wsgi.input"] = io.BytesIO(body)
+        if store.asked is not None:
+            store.asked(request, environ)
+        start, begun = start_response, []
+        if store.said is not None:
+            start = lambda *words: begun.append(words)  # noqa: E731
         # A real store checks a condition and writes in one step.
         with atomic:
-            answer_body = list(application(environ, start_response))
+            answer_body = list(application(environ, start))
+        if store.said is not None:
+            status, fields = begun[0][:2]
+            headers = dict(fields)
+            answer_body = [store.said(request, headers, b"".join(answer_body))]
+            if request.method != "HEAD":
+                headers["Content-Length"] = str(len(answer_body[0]))
+            start_response(status, list(headers.items()))
         if store.after is not None and store.after(request):
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         return answer_body

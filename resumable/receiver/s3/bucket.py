@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .body import StreamedBody
-from .failures import Missing, PreconditionFailed, StoreFailure, translate
+from .failures import Missing, PreconditionFailed, StoreFailure, damaged, refused, translate
 from .key_locks import KeyLocks
 
 __all__ = ["Bucket", "ObjectFacts"]
@@ -39,8 +39,9 @@ class Bucket:
     """The objects of a bucket below a prefix. Keys are relative to the prefix.
 
     ``connect()`` returns a boto3 client; it is called once in each process. ``conditions`` says whether the store
-    knows ``If-None-Match`` and ``If-Match``, ``copies`` whether it copies objects as parts, and ``logs`` whether
-    failures are logged. Every method raises what :func:`~resumable.receiver.s3.failures.translate` returns.
+    knows ``If-None-Match`` and ``If-Match``, ``copies`` whether it copies objects as parts, ``tells_md5`` whether the
+    ETag of an object that is written at once is its MD5, and ``logs`` whether failures are logged. Every method raises
+    what :func:`~resumable.receiver.s3.failures.translate` returns.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Bucket:
         self._conditions = conditions
         self._logs = logs
         self.copies = True
+        self.tells_md5 = True
         self._writing = KeyLocks()
         self._connect = connect
         self._lock = threading.Lock()
@@ -105,15 +107,20 @@ class Bucket:
     ) -> str:
         """Write an object and return its ETag. With ``new`` only if there is none, with ``etag`` only over that one.
 
-        Raises :class:`PreconditionFailed` if that does not hold, and whatever the pieces of the body raise.
+        Raises :class:`PreconditionFailed` if that does not hold, and whatever the pieces of the body raise. If the
+        store received other bytes, there is no such object afterwards.
         """
         options: dict[str, Any] = {"Metadata": metadata} if metadata else {}
         with self._condition(key, new=new, etag=etag) as condition:
             options |= condition
             try:
-                return self._send(f"write {key!r}", "put_object", body, length, Key=self.prefix + key, **options)
+                written = self._send(f"write {key!r}", "put_object", body, length, Key=self.prefix + key, **options)
             except Missing:
                 raise PreconditionFailed(key) from None
+        if self._is_damaged(body, written):
+            self.delete([key])
+            raise self._logged(damaged(f"write {key!r} in {self.name!r}"))
+        return written
 
     def delete(self, keys: list[str]) -> None:
         """Delete objects, whether they exist or not."""
@@ -122,8 +129,11 @@ class Bucket:
             doing = f"delete {keys[start]!r}"
             if len(objects) == 1:
                 self._call(doing, "delete_object", **objects[0])
-            else:
-                self._call(doing, "delete_objects", Delete={"Objects": objects, "Quiet": True})
+                continue
+            answer = self._call(doing, "delete_objects", Delete={"Objects": objects, "Quiet": True})
+            for said in answer.get("Errors", ()):
+                with suppress(Missing):
+                    raise self._logged(refused(said, 0, f"{doing} and others in {self.name!r}"))
 
     def listed(self, prefix: str, after: str = "") -> Iterator[ObjectFacts]:
         """Yield the facts of all objects whose keys begin with ``prefix``, in the order of the keys.
@@ -146,9 +156,17 @@ class Bucket:
         return str(self._call(f"begin {key!r}", operation, Key=self.prefix + key, Metadata=metadata)["UploadId"])
 
     def put_part(self, key: str, upload_id: str, number: int, body: StreamedBody, length: int) -> str:
-        """Send a part, and return its ETag. Raises :class:`Missing` if the multipart upload has ended."""
+        """Send a part, and return its ETag. Raises :class:`Missing` if the multipart upload has ended.
+
+        If the store received other bytes, it ends, since others could take the part for a good one.
+        """
         where = {"Key": self.prefix + key, "UploadId": upload_id, "PartNumber": number}
-        return self._send(f"write part {number} of {key!r}", "upload_part", body, length, **where)
+        doing = f"write part {number} of {key!r}"
+        written = self._send(doing, "upload_part", body, length, **where)
+        if self._is_damaged(body, written):
+            self.abort(key, upload_id)
+            raise self._logged(damaged(f"{doing} in {self.name!r}"))
+        return written
 
     def copy_part(self, key: str, upload_id: str, number: int, source: str) -> str:
         """Have the store copy a whole object as a part, and return its ETag.
@@ -222,6 +240,9 @@ class Bucket:
     def _send(self, doing: str, operation: str, body: bytes | StreamedBody, length: int, **arguments: Any) -> str:
         return str(self._call(doing, operation, Body=body, ContentLength=length, **arguments)["ETag"])
 
+    def _is_damaged(self, body: bytes | StreamedBody, etag: str) -> bool:
+        return self.tells_md5 and isinstance(body, StreamedBody) and body.drain() != etag.strip('"')
+
     def _call(self, doing: str, operation: str, **arguments: Any) -> Any:
         with self._translated(doing, arguments.get("Body")):
             answer = getattr(self.client, operation)(Bucket=self.name, **arguments)
@@ -246,10 +267,12 @@ class Bucket:
             own = type(error).__module__.partition(".")[0] not in ("boto3", "botocore", "urllib3")
             if own and not isinstance(error, RecursionError):
                 raise
-            translated = translate(error, f"{doing} in {self.name!r}")
-            if isinstance(translated, StoreFailure) and self._logs:
-                _log.log(logging.WARNING if translated.status == 503 else logging.ERROR, "%s", translated.detail)
-            raise translated from error
+            raise self._logged(translate(error, f"{doing} in {self.name!r}")) from error
+
+    def _logged(self, error: Exception) -> Exception:
+        if isinstance(error, StoreFailure) and self._logs:
+            _log.log(logging.WARNING if error.status == 503 else logging.ERROR, "%s", error.detail)
+        return error
 
 
 def _facts(key: str, answer: Any) -> ObjectFacts:

@@ -99,7 +99,7 @@ class Chunks:
             elif facts.key == f"{self._home}past":
                 found.has_past = True
             elif facts.key.startswith(self._prefix) and _INDEX.fullmatch(index := facts.key[len(self._prefix) :]):
-                found.add(int(index), facts.size, facts.etag)
+                found.add(int(index), facts.size, facts.etag if self._bucket.tells_md5 else "")
         return found
 
     def store(self, index: int, pieces: Iterator[bytes]) -> tuple[str, bool]:

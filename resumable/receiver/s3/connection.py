@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-from .body import StreamedBody
+from .body import StreamedBody, new_digest
 
 __all__ = ["connect"]
 
@@ -37,6 +38,7 @@ def connect(endpoint_url: str | None = None, *, patience: float = 60.0, attempts
     )
     client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
     client.meta.events.register("before-call.s3", _send_at_once)
+    client.meta.events.register("before-call.s3.DeleteObjects", _send_md5)
     return client
 
 
@@ -45,3 +47,11 @@ def _send_at_once(params: dict[str, Any], **_: Any) -> None:
     why before it closes the connection."""
     if not isinstance(params["body"], StreamedBody):
         params["headers"].pop("Expect", None)
+
+
+def _send_md5(params: dict[str, Any], **_: Any) -> None:
+    """Send the checksum that a list of objects to delete must have in the one form that every store takes."""
+    digest = new_digest()
+    digest.update(params["body"])
+    params["headers"]["Content-MD5"] = base64.b64encode(digest.digest()).decode()
+    params["context"].pop("checksum", None)

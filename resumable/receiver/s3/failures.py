@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...protocol.headers import LIMIT_HEADER
 from ..messages import Refusal
 
-__all__ = ["Missing", "PreconditionFailed", "StoreFailure", "no_object_store", "too_slow", "translate"]
+__all__ = [
+    "Missing",
+    "PreconditionFailed",
+    "StoreFailure",
+    "damaged",
+    "no_object_store",
+    "refused",
+    "too_slow",
+    "translate",
+    "unfit",
+]
 
+_UNUSABLE = "The server cannot use its object store: see its log for the reason."
 _CHECK_ENDPOINT = "check the endpoint URL and the network"
 _CHECK_SCHEME = "check whether the endpoint URL begins with https:// or http://"
 _CHECK_KEYS = "check the access key and its secret (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or the profile)"
@@ -77,16 +89,17 @@ def translate(error: Exception, doing: str) -> Exception:
     response: dict[str, Any] = getattr(error, "response", None) or {}
     if not response:
         return _without_answer(error, doing)
-    said = response.get("Error", {})
-    code, status = str(said.get("Code", "")), int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return refused(response.get("Error", {}), status, doing)
+
+
+def refused(said: Mapping[str, Any], status: int, doing: str) -> Exception:
+    """Return what to raise if the store says ``Code`` and ``Message``; see :func:`translate`."""
+    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
     if code in _CONDITIONAL:
         return PreconditionFailed(doing)
     if code in _MISSING:
         return Missing(doing)
-    return _with_answer(code, status, str(said.get("Message", "")), doing)
-
-
-def _with_answer(code: str, status: int, message: str, doing: str) -> StoreFailure:
     known = _BARE.get(code, code)
     happened = f"the object store answered {known or status} ({message.strip() or status}) to {doing}"
     if code in _LARGE:
@@ -139,7 +152,22 @@ def too_slow(bucket: str, seconds: float) -> StoreFailure:
 
 def no_object_store(bucket: str) -> StoreFailure:
     """Return the failure of an endpoint that answers otherwise than an object store with this bucket does."""
-    return _broken(f"what answers instead of the object store with the bucket {bucket!r} is none: {_CHECK_ENDPOINT}")
+    return _broken(
+        f"what answers instead of the object store with the bucket {bucket!r} is none, or one that keeps no ETags: "
+        f"{_CHECK_ENDPOINT}, or tell it to keep them"
+    )
+
+
+def unfit(reason: str) -> StoreFailure:
+    """Return the failure of an object store that does not do what is needed."""
+    return StoreFailure(501, _UNUSABLE, reason)
+
+
+def damaged(doing: str) -> StoreFailure:
+    """Return the failure of a request whose bytes reached the store otherwise than they were sent."""
+    return _busy(
+        f"the object store received other bytes than were sent to {doing}: they are not used, and may come again"
+    )
 
 
 def _busy(detail: str) -> StoreFailure:
@@ -147,4 +175,4 @@ def _busy(detail: str) -> StoreFailure:
 
 
 def _broken(detail: str) -> StoreFailure:
-    return StoreFailure(500, "The server cannot use its object store: see its log for the reason.", detail)
+    return StoreFailure(500, _UNUSABLE, detail)

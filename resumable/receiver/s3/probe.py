@@ -13,45 +13,58 @@ from .layout import PROBE, UPLOAD
 
 __all__ = ["Abilities", "probe"]
 
+_MD5 = "c4ca4238a0b923820dcc509a6f75849b"
+"""That of the first object."""
+
 _OTHER = '"0123456789abcdef0123456789abcdef"'
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a store can do. ``lacking`` is what it ignores although it is needed, in the words of S3."""
+    """What a store can do, in the words of S3.
 
-    lacking: tuple[str, ...]
+    ``ignored`` is what it does not do although several servers need it, ``late`` what it does not show at once.
+    """
+
+    ignored: tuple[str, ...]
+    late: tuple[str, ...]
     copies: bool
+    tells_md5: bool
 
 
 def probe(bucket: Bucket) -> Abilities:
     """Try all that is needed with a tiny object. Raises :class:`StoreFailure` if the store cannot be used at all."""
     key = f"{PROBE}{secrets.token_hex(8)}"
-    lacking: list[str] = []
+    ignored: list[str] = []
+    late: list[str] = []
     _write(bucket, key, b"1", new=True, metadata={UPLOAD: "probe"})
     try:
         found = bucket.head(key)
-        if found is None or found.metadata.get(UPLOAD) != "probe":
-            lacking.append("metadata of objects")
+        if [facts.key for facts in bucket.listed(key)] != [key]:
+            late.append("ListObjectsV2")
+        if found is None:
+            late.append("HeadObject")
+        elif found.metadata.get(UPLOAD) != "probe":
+            ignored.append("metadata of objects")
+        tells_md5 = found is not None and found.etag.strip('"') == _MD5
         if not _refuses(bucket, key, new=True):
-            lacking.append("If-None-Match of PutObject")
+            ignored.append("If-None-Match of PutObject")
         if not _refuses(bucket, key, etag=_OTHER):
-            lacking.append("If-Match of PutObject")
+            ignored.append("If-Match of PutObject")
         elif (found := bucket.head(key)) is not None:
             _write(bucket, key, b"2", etag=found.etag)
-        if [facts.key for facts in bucket.listed(key)] != [key]:
-            lacking.append("new objects in ListObjectsV2")
         copies = _copies(bucket, key)
         upload_id = bucket.begin_multipart(key, {})
         part = bucket.put_part(key, upload_id, 1, StreamedBody(iter([b"3"])), 1)
         try:
             bucket.complete(key, upload_id, [part], new=True)
-            lacking.append("If-None-Match of CompleteMultipartUpload")
+            ignored.append("If-None-Match of CompleteMultipartUpload")
         except PreconditionFailed:
             bucket.abort(key, upload_id)
     finally:
-        bucket.delete([key])
-    return Abilities(tuple(lacking), copies)
+        # More than one, since that is another request, which not every store takes.
+        bucket.delete([key, f"{key}-none"])
+    return Abilities(tuple(ignored), tuple(late), copies, tells_md5)
 
 
 def _write(bucket: Bucket, key: str, body: bytes, *, etag: str | None = None, **options: Any) -> None:

@@ -26,7 +26,7 @@ from .background import Background
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
-from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store, too_slow
+from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store, too_slow, unfit
 from .inventory import inventory
 from .layout import UPLOAD, home_of
 from .lease import Records
@@ -60,7 +60,7 @@ _BEGINS_FOR = 1.0
 _PAUSE = 0.05
 _LONGEST_KEY = 1024
 _ROOM_FOR_NUMBER = 16
-_LARGEST_PUT = 5 * 2**30
+_LARGEST_PART = 5 * 2**30
 
 
 class S3Store:
@@ -111,6 +111,7 @@ class S3Store:
         where = (bucket, f"{prefix}/" if prefix else "")
         self._bucket = Bucket(*where, self._connect, conditions=not single_replica)
         self._probed = Bucket(*where, self._connect_briefly, logs=False)
+        self._probed.tells_md5 = False  # which is found out
         self._records = Records(self._bucket)
         self._memory = Memory()
         self.stale_after = stale_after
@@ -143,14 +144,17 @@ class S3Store:
             raise too_slow(self._bucket.name, within) from error
         except (KeyError, Missing, PreconditionFailed) as error:
             raise no_object_store(self._bucket.name) from error
-        self._bucket.copies = abilities.copies
-        if abilities.lacking and not self._single_replica:
-            ignored = ", ".join(abilities.lacking)
-            raise StoreFailure(
-                501,
-                "The server cannot use its object store: see its log for the reason.",
-                f"the object store ignores {ignored}, so servers that share it could replace each other's objects: use "
-                "another object store, or say that this is the only server (single_replica=True, --single-replica)",
+        self._bucket.copies, self._bucket.tells_md5 = abilities.copies, abilities.tells_md5
+        if abilities.late:
+            raise unfit(
+                f"{' and '.join(abilities.late)} of the object store do not show an object that was just written, so "
+                "chunks would seem to be missing: use another object store"
+            )
+        if abilities.ignored and not self._single_replica:
+            raise unfit(
+                f"the object store ignores {', '.join(abilities.ignored)}, so servers that share it could replace each "
+                "other's objects: use another object store, or say that this is the only server (single_replica=True, "
+                "--single-replica)"
             )
         self._prepared = True
 
@@ -242,9 +246,10 @@ class S3Store:
         """Raise :class:`Refusal` if the store can never take the file."""
         if len((self._bucket.prefix + record.name).encode()) > _LONGEST_KEY - _ROOM_FOR_NUMBER:
             raise Refusal(400, "The path of the file is too long for the object store: use a shorter one.")
-        start, end = record.plan.span(record.total_chunks - 1)
-        if end - start > _LARGEST_PUT:
-            raise Refusal(413, f"The object store takes no chunk of more than {_LARGEST_PUT} bytes: send smaller ones.")
+        plan = PartPlan(record.plan, self._policy.part_size)
+        if max(plan.size(0), plan.size(plan.count - 1)) > _LARGEST_PART:
+            sentence = f"The object store takes no part of more than {_LARGEST_PART} bytes: send smaller chunks."
+            raise Refusal(413, sentence)
 
     @contextmanager
     def earlier(self, key: str) -> Iterator[ObjectTombstone | None]:

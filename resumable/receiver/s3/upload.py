@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -206,13 +207,15 @@ class ObjectUpload:
                     raise Missing
                 if verify is not None:
                     verify(state.record, self._chunks.pieces(0, self._plan.plan.count))
-                state = publication.publish(state)
+                digests = listed.digests
+                with ThreadPoolExecutor(1, "resumable-digests") as pool:
+                    written = pool.submit(self._bucket.put, _digests(self._home, state), digests, len(digests))
+                    state = publication.publish(state)
+                written.result()
             except Missing:
                 # Whoever takes over from a request that seems to have died removes the chunks when it has finished.
                 self._lease.check()
                 raise OSError(errno.EIO, "a chunk of the upload is missing") from None
-            digests = listed.digests
-            self._bucket.put(_digests(self._home, state), digests, len(digests))
             state = replace(state, record=replace(state.record, published=state.target), upload_id=None)
             self._lease.release(state)
             return self._policy.located(state.record)

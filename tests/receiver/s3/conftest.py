@@ -26,7 +26,7 @@ def running_store() -> Iterator[ObjectStore]:
 def object_store(running_store: ObjectStore) -> Iterator[ObjectStore]:
     running_store.forget()
     yield running_store
-    running_store.before = running_store.after = None
+    running_store.before = running_store.after = running_store.asked = running_store.said = None
     running_store.ignored.clear()
     for thread in threading.enumerate():
         if thread.name == "resumable-part":
