@@ -444,8 +444,10 @@ class Receiver:
 
     def _begin(self, key: str, record: UploadRecord, session: str, request: Request) -> None:
         """Create an upload, unless the application refuses it."""
-        record = replace(record, metadata=dict(record.metadata))
-        record = replace(record, name=self._name_for(record, request), sessions=(session,) if session else ())
+        record = replace(record, metadata=dict(record.metadata), sessions=(session,) if session else ())
+        name = self._name_for(record, request)
+        if name != record.name:
+            record = replace(record, name=name)
         if self._on_upload_started is not None:
             request.call(self._on_upload_started, record, request)
         self.store.create(key, record)

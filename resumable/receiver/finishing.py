@@ -21,7 +21,7 @@ from .hashes import FileDiffers, check_file
 from .identity import key_of
 from .messages import Refusal, Request
 from .signals import ReceiverSignals
-from .store.base import Discarded, Store, StoredUpload, UploadRecord
+from .store.base import Discarded, QuickUpload, Store, StoredUpload, UploadRecord
 
 __all__ = ["Finisher"]
 
@@ -81,6 +81,9 @@ class Finisher:
         if running is None:
             try:
                 with self._timed("publish"):
+                    if self._hook is None and isinstance(upload, QuickUpload):
+                        record = upload.publish_announced(check_file, collected=self.owns_files, session=session)
+                        return self._received(record)
                     upload.publish(check_file)
             except FileDiffers:
                 # Nobody can know which of the chunks is wrong.
@@ -167,9 +170,13 @@ class Finisher:
                     forgotten = self._forgotten.pop(record)
 
         record = upload.notify_once(call_hook, collected=self.owns_files, session=session)
+        if record is not None and forgotten:
+            self._store.forget(key_of(record), record)
+        return self._received(record)
+
+    def _received(self, record: UploadRecord | None) -> UploadRecord | None:
+        """Tell the handlers of a file, unless another request has done so, and return its record."""
         if record is not None:
-            if forgotten:
-                self._store.forget(key_of(record), record)
             _log.info("received %r", record.published)
             self._signals.emit(self._signals.file_received, record=record)
         return record

@@ -269,7 +269,7 @@ def test_a_death_while_the_marks_are_taken_back_leaves_none_that_counts(
         left[0] -= 1
         return real(file, data, offset)
 
-    for calls in range(4):
+    for calls in range(3):
         left[0] = calls
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", pwrite)

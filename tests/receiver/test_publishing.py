@@ -96,6 +96,23 @@ def test_it_is_told_once_and_remembered(store: FileStore) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_a_file_that_no_callback_has_to_know_of_is_published_and_announced_in_one_step(
+    root: Path, published: bool
+) -> None:
+    store = FileStore(root)
+    with filled(store) as upload:
+        if published:
+            assert upload.publish() is not None
+        record = upload.publish_announced(session="s")
+        assert record is not None
+        assert (record.published, record.announced, record.sessions) == ("a.bin", True, ("s",))
+        assert os.listdir(directory_of(root)) == ["record"]
+        assert upload.publish_announced(session="s") is None
+    with opened(store) as again:
+        assert again.record == record
+
+
 def test_it_can_be_announced_without_telling_anybody(store: FileStore) -> None:
     with filled(store) as upload:
         upload.publish()

@@ -22,6 +22,7 @@ __all__ = [
     "Look",
     "PublishedUpload",
     "QuickStore",
+    "QuickUpload",
     "Store",
     "StoredUpload",
     "UploadRecord",
@@ -260,6 +261,23 @@ class QuickStore(Protocol):
 
         What it returns may raise LookupError where it would have to read or write a file. Raises OSError, and
         :class:`Refusal` (503).
+        """
+
+
+@runtime_checkable
+class QuickUpload(Protocol):
+    """A :class:`StoredUpload` that publishes for less if no callback has to know of the file."""
+
+    def publish_announced(
+        self,
+        verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None,
+        *,
+        collected: bool = False,
+        session: str = "",
+    ) -> UploadRecord | None:
+        """Do what :meth:`StoredUpload.publish` and :meth:`StoredUpload.notify_once` without a callback do.
+
+        Return and raise what they do.
         """
 
 

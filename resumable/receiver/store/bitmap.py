@@ -125,7 +125,7 @@ class ChunkBitmap:
         """Mark a chunk as stored. With ``synced`` its bytes are on the disk, and so is the mark after this."""
         os.pwrite(self._fd, b"\2" if synced else b"\1", _HEAD + index)
         self.note(index, digest)
-        self._write_touched(0.0)
+        os.pwrite(self._fd, _time(0.0), _TOUCHED)
         if synced:
             os.fsync(self._fd)
 
@@ -164,22 +164,15 @@ class ChunkBitmap:
         self._write_head(age)
 
     def _write_head(self, age: float) -> None:
-        self._write_touched(age)
-        os.pwrite(self._fd, bytes(8), _PLACE)
-        os.pwrite(self._fd, boot_id() or _NO_BOOT, _BOOT)
-
-    def _write_touched(self, age: float) -> None:
-        os.pwrite(self._fd, (_now() - int(age * 1e9)).to_bytes(8, "little", signed=True), _TOUCHED)
+        os.pwrite(self._fd, bytes(8) + _time(age) + (boot_id() or _NO_BOOT), _PLACE)
 
     def _fill(self, start: int, stop: int, mark: bytes) -> None:
         for place in range(start, stop, _BLOCK):
             os.pwrite(self._fd, mark * min(_BLOCK, stop - place), _HEAD + place)
 
     def _blocks(self) -> Iterator[tuple[int, bytes]]:
-        place = 0
-        while block := os.pread(self._fd, min(_BLOCK, self._count - place), _HEAD + place):
-            yield place, block
-            place += len(block)
+        for place in range(0, self._count, _BLOCK):
+            yield place, os.pread(self._fd, min(_BLOCK, self._count - place), _HEAD + place)
 
     def _runs(self, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
         """Yield the ranges in which the pattern matches, across blocks."""
@@ -194,6 +187,11 @@ class ChunkBitmap:
                 end = place + stop
         if begin < end:
             yield begin, end
+
+
+def _time(age: float) -> bytes:
+    """Return the time that was ``age`` seconds ago, as it is in the header."""
+    return (_now() - int(age * 1e9)).to_bytes(8, "little", signed=True)
 
 
 def _now() -> int:

@@ -60,6 +60,9 @@ class Home:
     def make(self, *, durable: bool, lasting: bool) -> int:
         """Open the directory as :meth:`open` does, but create what is missing, see :func:`make_state`."""
         try:
+            # One that is there must also be put on the disk if it has to be durable: its maker may have died before.
+            if not durable and (opened := open_state(self.root)) is not None:
+                return self._check(*opened, write=True)
             self._check_place()
             return self._check(*make_state(self.root, durable=durable, lasting=lasting), write=True)
         except OSError as error:

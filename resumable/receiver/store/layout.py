@@ -44,7 +44,7 @@ def create_files(directory_fd: int, record: UploadRecord, *, durable: bool) -> N
     ChunkBitmap.make(directory_fd, record.total_chunks)
     # Created before the record, whose sync puts both names on the disk: a synced chunk must be in a file with a name.
     os.close(open_file("part", os.O_WRONLY | os.O_CREAT, directory_fd, 0o666))
-    write_record(directory_fd, KeptRecord(record), durable=durable)
+    write_record(directory_fd, KeptRecord(record), durable=durable, digests=())
 
 
 def check_links(directory_fd: int) -> None:

@@ -192,6 +192,25 @@ class FileUpload:
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """See :meth:`StoredUpload.publish`. No bytes are copied: the name is a second link to the part file."""
+        return self._publish(verify, lambda record: record)
+
+    def publish_announced(
+        self,
+        verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None,
+        *,
+        collected: bool = False,
+        session: str = "",
+    ) -> UploadRecord | None:
+        """See :meth:`QuickUpload.publish_announced`. The record is written once."""
+        record = self._publish(verify, lambda record: self._announced(record, collected, session))
+        return self.notify_once(collected=collected, session=session) if record is None else record
+
+    def _publish(
+        self,
+        verify: Callable[[UploadRecord, Iterator[bytes]], object] | None,
+        ended: Callable[[UploadRecord], UploadRecord],
+    ) -> UploadRecord | None:
+        """Publish the file, save what ``ended`` makes of its record, and return that; None if it was published before."""
         with self._finishing():
             kept = read_kept(self._directory_fd)
             record = kept.record
@@ -210,10 +229,11 @@ class FileUpload:
                 if durable:
                     self._sync(part_fd, self._bitmap)
                 name = self._give_name(record.name, part_fd)
-            published = replace(kept, record=replace(record, published=name), modified=modified)
+            record = ended(replace(record, published=name))
+            published = replace(kept, record=record, modified=modified)
             write_record(self._directory_fd, published, durable=durable, digests=self._bitmap.digests())
-            self._remove_working_files(published.record)
-            return self._policy.located(published.record)
+            self._remove_working_files(record)
+            return self._policy.located(record)
 
     def _give_name(self, name: str, part_fd: int) -> str:
         policy = self._policy
@@ -243,11 +263,17 @@ class FileUpload:
                 return None
             self._remove_working_files(record)
             result = None if callback is None else callback(self._policy.located(record))
-            owned = collected if self._policy.collected is None else self._policy.collected
-            sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
-            announced = replace(record, announced=True, collected=owned, sessions=sessions, result=result)
+            announced = self._announced(record, collected, session, result)
             write_record(self._directory_fd, replace(kept, record=announced), durable=self._policy.durable)
             return self._policy.located(announced)
+
+    def _announced(
+        self, record: UploadRecord, collected: bool, session: str, result: Mapping[str, Any] | None = None
+    ) -> UploadRecord:
+        """Return the record of a published file that the application knows of."""
+        owned = collected if self._policy.collected is None else self._policy.collected
+        sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
+        return replace(record, announced=True, collected=owned, sessions=sessions, result=result)
 
     def published(self) -> Tombstone | None:
         """See :meth:`StoredUpload.published`."""
@@ -286,7 +312,7 @@ class FileUpload:
         if exists("chunks", self._directory_fd):
             with self._state() as state_fd, self._policy.quotas.ending(record, state_fd):
                 os.unlink("chunks", dir_fd=self._directory_fd)
-        if exists("part", self._directory_fd):
+        with suppress(FileNotFoundError):
             os.unlink("part", dir_fd=self._directory_fd)
 
     def discard(self) -> None:
