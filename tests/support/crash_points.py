@@ -61,6 +61,8 @@ class Scenario:
     sample: Sample = field(default_factory=lambda: SAMPLE)
     kept: bool = True
     """Whether what was acknowledged is there as long as it is not published."""
+    hook: bool = True
+    """Whether who dies has an application to tell."""
     older: Sample | None = None
     """Another file that was published under the same name, and is replaced."""
 
@@ -79,6 +81,10 @@ class Scenario:
 
 def sends(number: int, sample: Sample = SAMPLE) -> Callable[[Receiver, Path], object]:
     return lambda receiver, root: receiver.handle(sample.octet(number))
+
+
+def sends_without_hook(receiver: Receiver, root: Path) -> object:
+    return Receiver(receiver.store).handle(SAMPLE.octet(3))
 
 
 def sweeps(receiver: Receiver, root: Path) -> object:
@@ -131,6 +137,7 @@ SCENARIOS = {
     "a chunk that is there": Scenario(sends(1), (1,)),
     "the hash of the file with a later chunk": Scenario(sends(2, HASHED), (1,)),
     "the last chunk": Scenario(sends(3), (1, 2)),
+    "the last chunk without a hook": Scenario(sends_without_hook, (1, 2), hook=False),
     "a sweep": Scenario(sweeps, (1, 2)),
     "a sweep of a stale upload": Scenario(sweeps, (1, 2), stale, kept=False),
     "a discard": Scenario(discards, (1, 2), kept=False),

@@ -309,11 +309,12 @@ class FileUpload:
 
     def _remove_working_files(self, record: UploadRecord) -> None:
         """Remove the part file and the bitmap of a published upload. Another process may have died before it did so."""
+        with suppress(FileNotFoundError):
+            os.unlink("part", dir_fd=self._directory_fd)
+        # Last: a sweep looks only at uploads that have a bitmap for what was left behind.
         if exists("chunks", self._directory_fd):
             with self._state() as state_fd, self._policy.quotas.ending(record, state_fd):
                 os.unlink("chunks", dir_fd=self._directory_fd)
-        with suppress(FileNotFoundError):
-            os.unlink("part", dir_fd=self._directory_fd)
 
     def discard(self) -> None:
         """See :meth:`StoredUpload.discard`."""
