@@ -12,31 +12,23 @@ import fcntl
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import NoReturn
 
 from ...errors import OptionError
 from ..messages import Refusal
 from .base import Discarded, Look, UploadRecord, UploadStatus
-from .home import LAYOUT, Home
-from .layout import (
-    NEW,
-    OLD,
-    PAST,
-    check_links,
-    create_files,
-    load_upload,
-    remove_upload,
-)
+from .home import Home
+from .inventory import inventory, open_records
+from .layout import DAMAGED, NEW, PAST, check_links, create_files, remove_if_damaged, remove_upload
 from .locks import lock_directory
 from .policy import FilePolicy
 from .publication import check_free
-from .quotas import QUOTA_FILE, Quotas, check_reserve
-from .records import read_kept, read_record
-from .replacement import NAME, forget_publisher
+from .quotas import Quotas, check_reserve
+from .records import read_record
 from .reservation import reserving
 from .safe_files import (
     closing_fd,
@@ -47,7 +39,8 @@ from .safe_files import (
     remove_directory,
     unlock_and_close,
 )
-from .tombstone import REPEATED_FOR, Tombstone
+from .sweeping import FileSweep
+from .tombstone import Tombstone
 from .upload import FileUpload
 
 __all__ = ["MOST_OPEN_UPLOADS", "RESERVE", "FileStore"]
@@ -60,16 +53,8 @@ RESERVE = 64 * 2**20
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_STORE = (QUOTA_FILE, LAYOUT)
-_PASSING = (NEW, OLD)
-_NO_UPLOADS = (*_PASSING, PAST, NAME)
 _DAY = 86400.0
-# Creating and removing a directory takes no time: an older one was left behind by a process that died.
-_ABANDONED_AFTER = 3600.0
-_DAMAGED = (FileNotFoundError, ValueError)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-# A record of another version of this module raises TypeError, and is kept.
-_UNREADABLE = (OSError, ValueError, TypeError)
 
 
 class FileStore:
@@ -125,7 +110,7 @@ class FileStore:
         self.root = os.path.abspath(os.fspath(root))
         self.stale_after = stale_after
         self.forget_after = forget_after
-        self._quotas = Quotas(max_open_uploads, max_bytes, _open_records)
+        self._quotas = Quotas(max_open_uploads, max_bytes, open_records)
         self._home = Home(self.root)
         self._policy = FilePolicy(self._home, fsync, existing, patience, reserve, forget_after, collected, self._quotas)
         self._links_work = False
@@ -143,12 +128,12 @@ class FileStore:
                 return FileUpload(self._policy, key, directory_fd)
             except BaseException as error:
                 unlock_and_close(directory_fd)
-                if not isinstance(error, _DAMAGED):
+                if not isinstance(error, DAMAGED):
                     raise
             directory_fd = lock_directory(key, state_fd, fcntl.LOCK_EX)
             if directory_fd is not None:
                 with closing_lock(directory_fd):
-                    self._remove_if_damaged(key, state_fd, directory_fd)
+                    remove_if_damaged(self._quotas, key, state_fd, directory_fd)
             return None
 
     @contextmanager
@@ -276,7 +261,7 @@ class FileStore:
                     raise Refusal(409, "Another request is in this upload: cancel it first.", ("Retry-After", "1"))
                 return None
             with closing_lock(directory_fd):
-                if self._remove_if_damaged(key, state_fd, directory_fd):
+                if remove_if_damaged(self._quotas, key, state_fd, directory_fd):
                     return None
                 record = read_record(directory_fd)
                 if record.published is not None:
@@ -286,17 +271,12 @@ class FileStore:
 
     def uploads(self, tenant: str | None = None, limit: int | None = None) -> Iterator[UploadStatus]:
         """See :meth:`Store.uploads`. Reads the time of every upload, but only as many records as needed."""
-        found: list[UploadStatus] = []
         state_fd = self._home.open()
-        if state_fd is not None:
-            with closing_fd(state_fd):
-                newest = sorted(((_last_change(name, state_fd), name) for name in _keys(state_fd)), reverse=True)
-                for _, name in newest:
-                    if limit is not None and len(found) >= limit:
-                        break
-                    status = _status(name, state_fd)
-                    if status is not None and tenant in (None, status.record.tenant):
-                        found.append(replace(status, record=self._policy.located(status.record)))
+        if state_fd is None:
+            return iter(())
+        with closing_fd(state_fd):
+            wanted = (status for status in inventory(state_fd) if tenant in (None, status.record.tenant))
+            found = [replace(each, record=self._policy.located(each.record)) for each in islice(wanted, limit)]
         return iter(sorted(found, key=lambda status: status.touched, reverse=True))
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
@@ -311,65 +291,8 @@ class FileStore:
             return 0
         if state_fd is None:
             return 0
-        removed = 0
         with closing_fd(state_fd):
-            self._quotas.forget(state_fd)
-            if self._policy.fsync == "finish":
-                with closing_fd(open_directory("..", state_fd)) as root_fd:
-                    os.fsync(root_fd)
-                os.fsync(state_fd)
-            for name in os.listdir(state_fd):
-                try:
-                    if name.startswith(PAST):
-                        if time.time() - _modified(name, state_fd) > REPEATED_FOR:
-                            os.unlink(name, dir_fd=state_fd)
-                    elif name.startswith(NAME):
-                        forget_publisher(name, state_fd)
-                    elif not name.startswith(_PASSING):
-                        removed += name not in _OF_THE_STORE and self._sweep_upload(name, state_fd, expired)
-                    elif time.time() - _modified(name, state_fd) > _ABANDONED_AFTER:
-                        remove_directory(name, state_fd)
-                except Exception:
-                    _log.exception("cannot sweep %r", name)
-        return removed
-
-    def _sweep_upload(self, name: str, state_fd: int, expired: Callable[[UploadRecord], object] | None) -> bool:
-        directory_fd = lock_directory(name, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if directory_fd is not None:
-            with closing_lock(directory_fd):
-                if self._remove_if_damaged(name, state_fd, directory_fd):
-                    return True
-                record, bitmap = load_upload(directory_fd)
-                if bitmap is None:
-                    age = time.time() - _modified("record", directory_fd)
-                else:
-                    with closing(bitmap):
-                        age = bitmap.age()
-                unfinished = record.published is None
-                if age > (self.stale_after if unfinished else self.forget_after):
-                    remove_upload(self._quotas, name, state_fd, directory_fd)
-                    if unfinished and expired is not None:
-                        _notify_expired(expired, record)
-                    return True
-                if bitmap is None:
-                    return False
-        upload = self.open(name)
-        if upload is not None:
-            with upload, suppress(Refusal):
-                upload.recover()
-        return False
-
-    def _remove_if_damaged(self, key: str, state_fd: int, directory_fd: int) -> bool:
-        """Remove a damaged upload, which the caller has locked exclusively. Return whether it was damaged."""
-        try:
-            _, bitmap = load_upload(directory_fd)
-        except _DAMAGED:
-            _log.exception("removing upload %s, which is damaged", key)
-            remove_upload(self._quotas, key, state_fd, directory_fd)
-            return True
-        if bitmap is not None:
-            bitmap.close()
-        return False
+            return FileSweep(self._policy, state_fd, self.stale_after, self.open, expired).run()
 
 
 def _raise_unknown() -> NoReturn:
@@ -380,55 +303,3 @@ def _raise_unknown() -> NoReturn:
 def _raise_discarded() -> NoReturn:
     """Raise :class:`Discarded`: the record of an upload that has given way cannot be updated."""
     raise Discarded
-
-
-def _notify_expired(expired: Callable[[UploadRecord], object], record: UploadRecord) -> None:
-    try:
-        expired(record)
-    except Exception:
-        _log.exception("a handler of upload_expired failed")
-
-
-def _keys(state_fd: int) -> Iterator[str]:
-    """Yield the keys of all uploads in the open state directory."""
-    return (name for name in os.listdir(state_fd) if name not in _OF_THE_STORE and not name.startswith(_NO_UPLOADS))
-
-
-def _modified(name: str, directory_fd: int) -> float:
-    return os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mtime
-
-
-def _last_change(name: str, state_fd: int) -> float:
-    """Return when a chunk was last stored, or the upload was published, in seconds since the epoch."""
-    for file in ("chunks", "record"):
-        with suppress(OSError):
-            return _modified(f"{name}/{file}", state_fd)
-    return 0.0
-
-
-def _status(name: str, state_fd: int) -> UploadStatus | None:
-    """Return how far the upload is; None if it is gone, or if another one has replaced its file."""
-    try:
-        with closing_fd(open_directory(name, state_fd)) as directory_fd:
-            record, bitmap = load_upload(directory_fd)
-            if bitmap is None:
-                if read_kept(directory_fd).superseded:
-                    return None
-                return UploadStatus(record, record.total_chunks, record.total_size, _modified("record", directory_fd))
-            with closing(bitmap):
-                number, last = bitmap.stored()
-                plan = record.plan
-                size = number * plan.chunk_size
-                if last:
-                    size += plan.length(plan.count - 1, plan.count) - plan.chunk_size
-                return UploadStatus(record, number, size, time.time() - bitmap.age())
-    except _UNREADABLE:
-        return None
-
-
-def _open_records(state_fd: int) -> Iterator[UploadRecord]:
-    """Yield the records of all unfinished uploads."""
-    for name in _keys(state_fd):
-        with suppress(*_UNREADABLE), closing_fd(open_directory(name, state_fd)) as directory_fd:
-            if exists("chunks", directory_fd):
-                yield read_record(directory_fd)

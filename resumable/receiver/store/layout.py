@@ -17,6 +17,7 @@ with ``past-``.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 from contextlib import ExitStack
@@ -32,11 +33,26 @@ from .safe_files import (
     remove_directory,
 )
 
-__all__ = ["NEW", "OLD", "PAST", "check_links", "create_files", "load_upload", "remove_upload"]
+__all__ = [
+    "DAMAGED",
+    "NEW",
+    "OLD",
+    "PAST",
+    "check_links",
+    "create_files",
+    "load_upload",
+    "remove_if_damaged",
+    "remove_upload",
+]
+
+_log = logging.getLogger(__name__)
 
 NEW = "new-"
 OLD = "old-"
 PAST = "past-"
+
+DAMAGED = (FileNotFoundError, ValueError)
+"""What :func:`load_upload` raises for an upload that is damaged."""
 
 
 def create_files(directory_fd: int, record: UploadRecord, *, durable: bool) -> None:
@@ -56,7 +72,7 @@ def check_links(directory_fd: int) -> None:
 def load_upload(directory_fd: int) -> tuple[UploadRecord, ChunkBitmap | None]:
     """Read the record and open the bitmap in the directory of an upload; the bitmap is None if it is published.
 
-    Raises FileNotFoundError or ValueError if the upload is damaged, for example by a power failure.
+    Raises one of ``DAMAGED`` if the upload is damaged, for example by a power failure.
     """
     # Publishing writes the record before it removes the bitmap: without a bitmap, the record says published.
     chunks_fd = open_if_there("chunks", os.O_RDWR, directory_fd)
@@ -90,3 +106,16 @@ def remove_upload(quotas: Quotas, key: str, state_fd: int, directory_fd: int) ->
                 quotas.forget(state_fd)
         os.rename(key, old, src_dir_fd=state_fd, dst_dir_fd=state_fd)
     remove_directory(old, state_fd)
+
+
+def remove_if_damaged(quotas: Quotas, key: str, state_fd: int, directory_fd: int) -> bool:
+    """Remove a damaged upload, which the caller has locked exclusively. Return whether it was damaged."""
+    try:
+        _, bitmap = load_upload(directory_fd)
+    except DAMAGED:
+        _log.exception("removing upload %s, which is damaged", key)
+        remove_upload(quotas, key, state_fd, directory_fd)
+        return True
+    if bitmap is not None:
+        bitmap.close()
+    return False

@@ -19,6 +19,7 @@ __all__ = [
     "exists",
     "make_state",
     "mkdir_open",
+    "modified",
     "open_directory",
     "open_file",
     "open_if_there",
@@ -96,6 +97,11 @@ def exists(path: str, parent_fd: int) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def modified(path: str, parent_fd: int) -> float:
+    """Return when what is at this path relative to an open directory was changed, in seconds since the epoch."""
+    return os.stat(path, dir_fd=parent_fd, follow_symlinks=False).st_mtime
 
 
 def open_state(root: str) -> tuple[int, os.stat_result] | None:

@@ -210,7 +210,7 @@ class FileUpload:
         verify: Callable[[UploadRecord, Iterator[bytes]], object] | None,
         ended: Callable[[UploadRecord], UploadRecord],
     ) -> UploadRecord | None:
-        """Publish the file, save what ``ended`` makes of its record, and return that; None if it was published before."""
+        """Publish the file, and save and return what ``ended`` makes of its record; None if it was published before."""
         with self._finishing():
             kept = read_kept(self._directory_fd)
             record = kept.record
