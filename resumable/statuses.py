@@ -164,7 +164,7 @@ _ROWS = (
         460,
         "The chunk differs from its hash (resumable)",
         _FEW,
-        "Its bytes were changed on the way, which rarely happens twice in a row.",
+        "Its bytes, or what the request says of it, were changed on the way, which rarely happens twice in a row.",
         "something between client and server changes the data",
     ),
     Status(463, "Too Many Forwarded Addresses (AWS)", _PERMANENT, "The path to the server stays the same."),

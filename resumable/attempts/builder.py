@@ -11,7 +11,14 @@ from ..dispatch.registry import FileEntry
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import form, parameters
-from ..protocol.checksums import CHECKSUM_PARAMETER, FILE_SHA256_PARAMETER, digest_parameter, new_hash
+from ..protocol.checksums import (
+    CHECKSUM_PARAMETER,
+    FILE_SHA256_PARAMETER,
+    PARAMETERS_PARAMETER,
+    digest_parameter,
+    new_hash,
+    seal,
+)
 from ..protocol.parameters import ChunkFacts, ParameterNames
 from ..protocol.question import QUESTION_PARAMETER, FileQuestion, format_question
 from ..sources.base import Reader
@@ -151,6 +158,9 @@ class RequestBuilder:
                 pairs += ((self._digest_name, self._digest(options.checksum, reader, span, stopped)),)
         if file_sha256 is not None:
             pairs += ((options.parameter_namespace + FILE_SHA256_PARAMETER, file_sha256),)
+        # A target that is called with the parameters may leave some out.
+        if options.checksum is not None and not (in_query and self._hooks.has("target")):
+            pairs += ((options.parameter_namespace + PARAMETERS_PARAMETER, seal(pairs)),)
         url = _url(self._hooks, options.target, parameters.query_string(pairs if in_query else ()))
         headers = self._headers(subjects)
         base64 = options.chunk_format == "base64"

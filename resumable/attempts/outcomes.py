@@ -50,6 +50,10 @@ OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADE
 _ORDERED = "the server does not say that it takes chunks in any order, so it may not be sent a file in parts"
 _SAY_FREE = "leave out part, or if it does take them so, add chunk_order='free'"
 _MOST_REFUSALS = 3
+_DAMAGED = frozenset({*range(300, 400), 400, 403, 404, 405, 411, 415, 417, 431, 501, 505})
+_MOST_DAMAGED = 2
+"""Attempts at a chunk with a hash that a receiver of this package refuses with one of these: one wrong bit of the
+request, or of the answer, may be the reason."""
 _NAMED_AFTER = 3
 """Attempts after which the log names the option that lets a strange status count as success."""
 
@@ -184,9 +188,12 @@ class Outcomes:
         elif reply.status in (401, 403, 407):
             cls = AuthenticationRefused
         what = messages.describe_response(request.method, request.url, reply, reason)
-        error = self._error(cls, "refused", what, reply, hint, again=False)
-        kind = OutcomeKind.RETRY if self._is_retried(error, False) else OutcomeKind.REFUSED
-        return Outcome(kind, pages.without_markup(reply.text), error, answered=True)
+        hashed = self._options.checksum is not None and request.body is not None
+        damaged = hashed and reply.status in _DAMAGED and SERVER_HEADER.lower() in reply.headers
+        most = _MOST_DAMAGED if damaged else None
+        error = self._error(cls, "refused", what, reply, hint, again=damaged, most=most)
+        kind = OutcomeKind.RETRY if self._is_retried(error, damaged) else OutcomeKind.REFUSED
+        return Outcome(kind, pages.without_markup(reply.text), error, answered=True, limit=most)
 
     def failed(self, request: Request, failure: NetworkFailure) -> Outcome:
         """Return the outcome of an attempt that got no usable answer."""

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..protocol.checksums import Checksum, label, new_hash
+from ..protocol.checksums import CHUNK_DIFFERS, Checksum, label, new_hash
 from .form import Fields
 from .messages import Refusal
 from .parameters import ChunkDescription
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 __all__ = ["FileDiffers", "check_chunk", "check_file"]
-
-CHUNK_DIFFERS = 460
-"""The status for a chunk with another hash: not registered, but known from tus, and permanent for no client."""
 
 
 class FileDiffers(Refusal):

@@ -14,7 +14,15 @@ from typing import Any
 
 from ..errors import OptionError
 from ..protocol import dialects
-from ..protocol.checksums import CHECKSUM_PARAMETER, Checksum, digest_parameter, is_hash
+from ..protocol.checksums import (
+    CHECKSUM_PARAMETER,
+    CHUNK_DIFFERS,
+    PARAMETERS_PARAMETER,
+    Checksum,
+    are_intact,
+    digest_parameter,
+    is_hash,
+)
 from ..protocol.headers import LIMIT_HEADER
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
@@ -99,6 +107,7 @@ class ParameterReader:
         for each in names:
             own: dict[str, str | None] = {**each._asdict(), "chunk_sha256": chunk_sha256, "file_sha256": file_sha256}
             own["checksum"] = CHECKSUM_PARAMETER if chunk_sha256 else None
+            own["parameters"] = PARAMETERS_PARAMETER if chunk_sha256 else None
             del own["file"], own["namespace"]
             self._sets.append({field: each.namespace + name for field, name in own.items() if name})
         self._fields = {name: field for names in self._sets for field, name in names.items()}
@@ -106,13 +115,17 @@ class ParameterReader:
         """What was read lately, by the parameters that all chunks of an upload have in common, and the tenant."""
         self._files = {name for each in names for name in (each.file, each.namespace + each.file)}
         self._namespaces = {each.namespace for each in names}
+        self._seals = [name for name, field in self._fields.items() if field == "parameters"]
 
     def describe(self, pairs: Iterable[tuple[str, str]], tenant: str) -> ChunkDescription:
-        """Return what the parameters say. Raises :class:`Refusal`: 400 if they make no sense, 413 beyond a limit.
+        """Return what the parameters say. Raises :class:`Refusal`: 460 if they were changed on the way, 400 if they
+        make no sense, 413 beyond a limit.
 
         Requests that say the same share a record: give a copy to whom may change its metadata.
         """
         pairs = list(pairs)
+        if not all(are_intact(pairs, name) for name in self._seals):
+            raise Refusal(CHUNK_DIFFERS, "The parameters of the request were changed on the way: send it again.")
         parameters = self._parameters(pairs)
         number = parameters.number("chunk_number")
         alike = (tenant, *map(parameters.values.get, _ALIKE))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.breaking_proxy import FlippingProxy
+from support.breaking_proxy import FlippingProxy, ReplacingProxy
 from support.client import upload
 from support.marked import MARKS, marked
 
@@ -45,6 +45,39 @@ def test_a_bit_that_is_flipped_on_the_way_is_found_and_mended(
     run = upload(proxy.url, data, chunk_size=SIZE, simultaneous_uploads=4, **options)
     assert (received / "sample.bin").read_bytes() == data
     assert sorted(event[1].number for event in run.events if event[0] == "chunk_retry") == [51, 151, 251]
+
+
+@pytest.mark.parametrize(
+    ("where", "options"),
+    [
+        # The chunk would have its hash, but be another one, or one of another file.
+        ("resumableChunkNumber=|2", {"method": "octet"}),
+        ("resumable|Filename=", {"method": "octet"}),
+        ("=|sample.bin", {"params_in": "query"}),
+        ('"resumableChunkNumber"\r\n\r\n|2', {"params_in": "form"}),
+        ("mine=|2", {"query": {"mine": "2"}}),
+        ("resumableParameters=|1", {}),
+        # The receiver would refuse the request for good, or the client the answer.
+        ("|POST / HTTP", {"params_in": "form"}),
+        ("Host: |127.0.0.1", {}),
+        ("boundary=|----", {}),
+        ("Content-|Length", {}),
+        ('name="resumableTotalSize|"', {}),
+        ('name="resumableChunkSha25|6"', {}),
+        ("HTTP/1.1 |200 OK", {}),
+    ],
+)
+def test_a_bit_that_is_flipped_beside_a_chunk_is_found_and_mended(
+    received: Path, where: str, options: dict[str, Any]
+) -> None:
+    before, _, after = where.partition("|")
+    flipped = before + chr(ord(after[0]) ^ 1) + after[1:]
+    server = Server(Receiver(FileStore(received, fsync="never")))
+    with server, ReplacingProxy(server.url, (before + after).encode(), flipped.encode()) as proxy:
+        run = upload(proxy.url, DATA, chunk_size=SIZE, checksum="sha256", test_chunks=False, **options)
+        assert proxy.old is None
+    assert (received / "sample.bin").read_bytes() == DATA
+    assert [event for event in run.names if event == "chunk_retry"] == ["chunk_retry"]
 
 
 def test_without_hashes_nobody_notices(proxy: FlippingProxy, received: Path) -> None:

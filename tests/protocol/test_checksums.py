@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from resumable.protocol.checksums import digest_parameter, is_hash, label, new_hash
+from resumable.protocol.checksums import are_intact, digest_parameter, is_hash, label, new_hash, seal
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,31 @@ def test_the_hash_is_that_of_hashlib() -> None:
     made = new_hash("sha256")
     made.update(b"abc")
     assert made.hexdigest() == hashlib.sha256(b"abc").hexdigest()
+
+
+PAIRS = [("number", "1"), ("path", "a\r\nb/\udc80"), ('my"own', "x")]
+
+
+def test_the_seal_of_parameters_is_the_same_however_they_are_written() -> None:
+    in_a_form = [("number", "1"), ("path", "a\nb/\ufffd"), ("my%22own", "x")]
+    assert seal(PAIRS) == seal(in_a_form) == "3-e2401220"
+    for pairs in (PAIRS, in_a_form):
+        # Others may stand around them, as those of the target do, and they may come twice.
+        sealed = [*pairs, ("seal", seal(PAIRS))]
+        assert are_intact([("other", "1"), *sealed, ("more", "2"), *sealed], "seal")
+    assert are_intact(PAIRS, "seal")
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("number", "3"), *PAIRS[1:], ("seal", seal(PAIRS))],
+        [("numbes", "1"), *PAIRS[1:], ("seal", seal(PAIRS))],
+        [*PAIRS[1:], ("seal", seal(PAIRS))],
+        [*PAIRS, ("seal", "2" + seal(PAIRS)[1:])],
+        [*PAIRS, ("seal", "")],
+        [*PAIRS, ("seal", seal(PAIRS)), *PAIRS[1:], ("seal", seal(PAIRS))],
+    ],
+)
+def test_parameters_that_differ_from_their_seal_are_not_intact(pairs: list[tuple[str, str]]) -> None:
+    assert not are_intact(pairs, "seal")

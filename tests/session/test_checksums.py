@@ -15,7 +15,7 @@ import pytest
 from support.client import content, upload
 from support.scripted_server import PATIENCE, ScriptedServer
 
-from resumable import FileState, OptionError, Resumable, SourceError
+from resumable import FileState, OptionError, Resumable, ServerRefused, SourceError
 
 Make = Callable[..., Path]
 
@@ -131,6 +131,20 @@ def test_a_chunk_that_is_sent_again_is_hashed_again(wire: ScriptedServer, make: 
     assert run.count("chunk_retry") == 1
     first, second = wire.uploads
     assert first.body == second.body
+
+
+@pytest.mark.parametrize(
+    ("server", "checksum", "attempts"),
+    [({"Resumable-Server": "1"}, "sha256", 2), ({"Resumable-Server": "1"}, None, 1), ({}, "sha256", 1)],
+)
+def test_a_refusal_is_asked_for_twice_if_damage_may_be_the_reason(
+    wire: ScriptedServer, server: dict[str, str], checksum: str | None, attempts: int
+) -> None:
+    wire.behave = lambda request: (400, "no", server)
+    run = upload(wire.url, b"data", checksum=checksum, test_chunks=False)
+    assert len(wire.uploads) == attempts
+    assert type(run.error) is ServerRefused
+    assert ("(attempt 2 of 2)" if attempts == 2 else "(not retried)") in str(run.error)
 
 
 def test_nothing_is_said_of_hashes_unless_it_is_asked_for(wire: ScriptedServer, make: Make) -> None:

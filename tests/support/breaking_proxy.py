@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Fault", "FlippingProxy", "Ledger", "Proxy", "Scenario", "reset"]
+__all__ = ["Fault", "FlippingProxy", "Ledger", "Proxy", "ReplacingProxy", "Scenario", "reset"]
 
 PIECE = 65536
 
@@ -272,4 +272,20 @@ class FlippingProxy(Proxy):
                 self.values.remove(value)
                 where = data.index(value)
                 data = data[:where] + bytes([value ^ 1]) + data[where + 1 :]
+        super()._forward(pair, data, sink)
+
+
+class ReplacingProxy(Proxy):
+    """Replaces the first bytes that are ``old`` and pass in one piece by ``new``, in whichever direction."""
+
+    def __init__(self, url: str, old: bytes, new: bytes) -> None:
+        super().__init__(url)
+        self.old: bytes | None = old
+        self._new = new
+
+    def _forward(self, pair: _Pair, data: bytes, sink: socket.socket) -> None:
+        with self._lock:
+            if self.old is not None and self.old in data:
+                data = data.replace(self.old, self._new, 1)
+                self.old = None
         super()._forward(pair, data, sink)
