@@ -111,10 +111,13 @@ class OrderedSignal(blinker.NamedSignal):
         super().__init__(name, doc)
         self._lock = lock
         self._kept: dict[int, tuple[Any, set[Any]]] = {}
+        # The receivers, if they are the same for all senders and stay until they are disconnected.
+        self._constant: list[Callable[..., Any]] | None = None
 
     def connect(self, receiver: Any, sender: Any = ANY, weak: bool = True) -> Any:
         """See blinker."""
         with self._lock:
+            self._constant = None
             if sender is not ANY and not _is_subscription(receiver):
                 self._kept.setdefault(id(sender), (sender, set()))[1].add(_identity(receiver))
             return super().connect(receiver, sender, weak)
@@ -122,6 +125,7 @@ class OrderedSignal(blinker.NamedSignal):
     def disconnect(self, receiver: Any, sender: Any = ANY) -> None:
         """See blinker."""
         with self._lock:
+            self._constant = None
             super().disconnect(receiver, sender)
             if _is_subscription(receiver):
                 return
@@ -136,7 +140,11 @@ class OrderedSignal(blinker.NamedSignal):
         if self.is_muted or not self.receivers:
             return []
         with self._lock:
+            if self._constant is not None:
+                return self._constant.copy()
             found = {_identity(receiver): receiver for receiver in self.receivers_for(ANY)}
+            if len(found) == len(self.receivers) and all(map(_is_subscription, self.receivers.values())):
+                self._constant = list(found.values())
             # Mostly there are no others.
             for sender in senders if len(found) < len(self.receivers) else ():
                 for receiver in self.receivers_for(sender):
@@ -151,6 +159,10 @@ def _identity(receiver: Any) -> Any:
 
 def _is_subscription(receiver: Any) -> bool:
     return isinstance(getattr(receiver, "__self__", None), Subscription)
+
+
+def _handler_of(receiver: Any) -> Any:
+    return receiver.__self__.handler if _is_subscription(receiver) else receiver
 
 
 _lock = threading.RLock()
@@ -402,19 +414,17 @@ class Signals:
 
     def call(self, event: str, receiver: Callable[..., Any], sender: Any, arguments: tuple[Any, ...]) -> None:
         """Call one receiver, and schedule what an async one returns. Raises what is no Exception."""
-        subscription = getattr(receiver, "__self__", None)
-        handler = subscription.handler if isinstance(subscription, Subscription) else receiver
         try:
-            if handler is receiver:
-                result = receiver(sender, **_named(receiver, event, arguments))
-            else:
+            if _is_subscription(receiver):
                 result = receiver(sender, *arguments)
+            else:
+                result = receiver(sender, **_named(receiver, event, arguments))
             if result is not None and inspect.isawaitable(result):
-                self._schedule(event, handler, result)
+                self._schedule(event, _handler_of(receiver), result)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self.failed(event, handler, error)
+            self.failed(event, _handler_of(receiver), error)
             if not isinstance(error, Exception):
                 raise
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from ..core.records import Outcome, OutcomeKind, Proof
@@ -43,7 +44,14 @@ _AHEAD_TIMEOUT = 5.0
 
 
 class Attempt:
-    """One attempt at one chunk: a test, an upload, or both. Used once, by one worker."""
+    """One attempt at one chunk: a test, an upload, or both. Used once, by one worker. ``_heard`` is what the answers
+    said that belongs to the outcome, whatever becomes of the chunk."""
+
+    _request = Request("", "")
+    _proof = Proof.NONE
+    _reply: Reply | None = None
+    _lacking = _delivered = False
+    _question: tuple[str, ...] = ()
 
     def __init__(self, context: AttemptContext, transfer: Transfer) -> None:
         self._context = context
@@ -54,23 +62,8 @@ class Attempt:
         self._control = transfer.control
         self._source: Source = entry.source
         self._span = lease.start, lease.end
-        self._request = Request("", "")
-        self._outcomes = Outcomes(
-            context.hooks, context.rules, context.options, entry, lease, first_time=context.first_time
-        )
         self._ours = lease.ours
-        self._proof = Proof.NONE
-        self._result: dict[str, Any] | None = None
-        self._reply: Reply | None = None
-        self._stored: tuple[tuple[int, int], ...] = ()
-        self._believed = False
-        self._listed = False
-        self._lacking = False
-        self._delivered = False
-        self._crowded = False
-        self._any_order = False
-        self._max_uploads: int | None = None
-        self._question: tuple[str, ...] = ()
+        self._heard: dict[str, Any] = {}
         if self._hooks.has("preprocess"):
             replacement = context.replaced("preprocess", self._subjects()[1], entry.record.file_name)
             if replacement is not None:
@@ -78,15 +71,22 @@ class Attempt:
                 self._span = 0, replacement.size
         record = entry.record
         self._facts = ChunkFacts(
-            number=lease.index + 1,
-            chunk_size=context.options.chunk_size,
-            current_chunk_size=self._span[1] - self._span[0],
-            total_size=record.size,
-            type=record.mime_type,
-            identifier=record.unique_identifier or "",
-            file_name=record.file_name,
-            relative_path=record.relative_path,
-            total_chunks=entry.plan.count,
+            lease.index + 1,
+            context.options.chunk_size,
+            self._span[1] - self._span[0],
+            record.size,
+            record.mime_type,
+            record.unique_identifier or "",
+            record.file_name,
+            record.relative_path,
+            entry.plan.count,
+        )
+
+    @cached_property
+    def _outcomes(self) -> Outcomes:
+        context = self._context
+        return Outcomes(
+            context.hooks, context.rules, context.options, self._entry, self._lease, first_time=context.first_time
         )
 
     def _subjects(self) -> tuple[Any, Any]:
@@ -104,7 +104,7 @@ class Attempt:
             if self._context.canary.failed(self._question) and not self._ours:
                 return unknown
             reply = self._send_renewing(self._own_test, request)
-            self._crowded = reply.status == 429
+            self._heard["crowded"] = reply.status == 429
             decision = self._present(reply)
             self._lacking = decision is Verdict.MISSING and reply.status in _ABSENT
             if decision is Verdict.FATAL:
@@ -116,13 +116,9 @@ class Attempt:
             return self._outcomes.failed(self._request, failure) if failure.permanent else unknown
         known = _is_ours(reply)
         if known or not self._ours:
-            self._stored, self._listed = (
-                self._stored_chunks(reply),
-                known and STORED_CHUNKS_HEADER.lower() in reply.headers,
-            )
-            if self._proof is Proof.WHOLE:
-                self._stored = ((0, self._facts.total_chunks),)
-        self._believed = not known and not self._options.trust_tests
+            self._hear_stored(reply)
+            self._heard["listed"] = known and STORED_CHUNKS_HEADER.lower() in reply.headers
+        self._heard["believed"] = not known and not self._options.trust_tests
         if decision is Verdict.STORED:
             return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
         answered = self._lacking or (400 <= reply.status < 500 and reply.status not in SILENT)
@@ -136,7 +132,7 @@ class Attempt:
         """
         try:
             reply = self._send_renewing(self._own_test)
-            if self._options.part and not self._any_order and self._options.chunk_order != "free":
+            if self._options.part and not self._heard.get("any_order") and self._options.chunk_order != "free":
                 return self._outcomes.ordered(self._request, reply)
             if _is_ours(reply):
                 return self._confirmed(reply)
@@ -159,7 +155,7 @@ class Attempt:
     def _confirmed(self, reply: Reply) -> Outcome:
         """Return the outcome of what a receiver of this package says about the file."""
         if self._proof is Proof.WHOLE:
-            self._stored = ((0, self._facts.total_chunks),)
+            self._hear_stored(reply)
             return Outcome(OutcomeKind.PRESENT, reply.text, answered=True)
         if FILE_HEADER.lower() not in reply.headers and reply.status not in (200, 201, 204):
             permanent = self._context.rules.upload(reply.status) is Verdict.FATAL
@@ -168,12 +164,16 @@ class Attempt:
                 if permanent
                 else self._outcomes.again(self._request, reply)
             )
-        self._stored, self._listed = self._stored_chunks(reply), STORED_CHUNKS_HEADER.lower() in reply.headers
+        self._hear_stored(reply)
+        self._heard["listed"] = STORED_CHUNKS_HEADER.lower() in reply.headers
         status = _file_status(reply) or FileStatus(False, 0, self._facts.total_chunks)
         return Outcome(OutcomeKind.DENIED, reply.text, self._outcomes.incomplete(self._request, status), answered=True)
 
-    def _stored_chunks(self, reply: Reply) -> tuple[tuple[int, int], ...]:
-        return verdict.parse_ranges(reply.headers.get(STORED_CHUNKS_HEADER.lower(), ""), self._facts.total_chunks)
+    def _hear_stored(self, reply: Reply) -> None:
+        """Take in which chunks the server has."""
+        count = self._facts.total_chunks
+        said = reply.headers.get(STORED_CHUNKS_HEADER.lower(), "")
+        self._heard["stored"] = ((0, count),) if self._proof is Proof.WHOLE else verdict.parse_ranges(said, count)
 
     def _present(self, reply: Reply) -> Verdict:
         """Return what the answer to a test says. A page, a refusal or a redirect is never "present", and undoes what
@@ -276,11 +276,11 @@ class Attempt:
                 return self._outcomes.failed(self._request, failure)._replace(ambiguous=self._delivered)
             except Stopped:
                 return Outcome(OutcomeKind.STOPPED, ambiguous=self._delivered)
-        return (
-            self._outcomes.answered(self._request, reply)
-            if judgement is None
-            else self._outcomes.judged(self._request, reply, judgement)
-        )
+        if judgement is None:
+            return self._outcomes.answered(self._request, reply)
+        if judgement.acceptance is Acceptance.ACCEPTED and not judgement.unfinished:
+            return Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
+        return self._outcomes.judged(self._request, reply, judgement)
 
     def _send_chunk(self, reader: Reader) -> Reply | None:
         """Send the chunk, and return the answer, or None if it was lost, and the server has the chunk.
@@ -370,12 +370,14 @@ class Attempt:
         """Remember what a receiver of this package said about the whole file."""
         self._ours = True
         self._context.origins.add(messages.origin(self._request.url))
-        self._any_order = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
-        self._max_uploads = parse_max_uploads(reply.headers.get(MAX_UPLOADS_HEADER.lower(), ""))
+        most = parse_max_uploads(reply.headers.get(MAX_UPLOADS_HEADER.lower(), ""))
+        self._heard["any_order"] = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
+        self._heard["max_uploads"] = most
+        self._heard["takes_questions"] = (most is not None and self._context.requests.may_ask) or None
         status = _file_status(reply)
         if status is not None:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL
-            self._result = parse_completion(reply.headers, reply.text) if status.whole else None
+            self._heard["result"] = parse_completion(reply.headers, reply.text) if status.whole else None
         elif self._proof is Proof.NONE:
             self._proof = Proof.PARTIAL
 
@@ -448,20 +450,10 @@ class Attempt:
             self._context.digest_of(self._entry).wait(self._is_stopped)
         if outcome.kind is OutcomeKind.RETRY:
             outcome = self._outcomes.postponed(outcome)
-        proof = outcome.proof if self._proof is Proof.NONE else self._proof
-        return outcome._replace(
-            lacking=self._lacking and self._control.seen,
-            crowded=self._crowded,
-            stored=self._stored,
-            listed=self._listed,
-            believed=self._believed,
-            proof=proof,
-            result=self._result,
-            response=self._reply,
-            any_order=self._any_order,
-            max_uploads=self._max_uploads,
-            takes_questions=(self._max_uploads is not None and self._context.requests.may_ask) or None,
-        )
+        if self._proof is not Proof.NONE:
+            self._heard["proof"] = self._proof
+        lacking = self._lacking and self._control.seen
+        return outcome._replace(lacking=lacking, response=self._reply, **self._heard)
 
 
 def _is_ours(reply: Reply) -> bool:

@@ -90,12 +90,10 @@ class Outcomes:
         return self._entry.subject.chunks[self._lease.index]
 
     def judged(self, request: Request, reply: Reply, judgement: Judgement) -> Outcome:
-        """Return the outcome of an answer with a success status."""
-        if judgement.acceptance is Acceptance.ACCEPTED:
-            accepted = Outcome(OutcomeKind.ACCEPTED, reply.text, answered=True)
-            if judgement.unfinished:
-                return accepted._replace(error=self.unfinished(request, reply), proof=Proof.UNFINISHED)
-            return accepted
+        """Return the outcome of an answer with a success status that does not simply accept the chunk."""
+        if judgement.unfinished:
+            incomplete = self.unfinished(request, reply)
+            return Outcome(OutcomeKind.ACCEPTED, reply.text, incomplete, answered=True, proof=Proof.UNFINISHED)
         if judgement is OTHER_SERVER:
             return self.unknown(request, reply)
         cls: type[ServerRefused] = ServerRefused

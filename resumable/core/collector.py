@@ -19,10 +19,7 @@ class EffectCollector:
 
     def __init__(self) -> None:
         self._notices: list[Notice] = []
-        self._stopped: list[int] = []
-        self._ended: list[int] = []
-        self._released: list[int] = []
-        self._abandoned: list[int] = []
+        self._others: dict[str, list[int]] = {}
 
     def add(self, event: str, file: FileCore | None = None, index: int | None = None, *,
              message: str | None = None, extra: tuple[object, ...] = (), response: Any = None) -> None:  # fmt: skip
@@ -38,7 +35,7 @@ class EffectCollector:
     def stored(self, file: FileCore, index: int, message: str | None, response: Any = None) -> None:
         """Add that the server has the chunk, as it said in its response."""
         self._notices += (
-            Notice("chunk_success", file.key, index, message, response=response),
+            Notice("chunk_success", file.key, index, message, (), response),
             file.progress if message is None else Notice("file_progress", file.key, None, message),
             _PROGRESS,
         )
@@ -55,26 +52,27 @@ class EffectCollector:
 
     def stop(self, leases: Iterable[int]) -> None:
         """Add leases whose requests must stop."""
-        self._stopped += leases
+        self._add("stopped", leases)
 
     def end(self, file: FileCore) -> None:
         """Add that the file has ended or left the session."""
-        self._ended.append(file.key)
+        self._add("ended", (file.key,))
 
     def release(self, leases: Iterable[int]) -> None:
         """Add leases whose ends are held no more."""
-        self._released += leases
+        self._add("released", leases)
 
     def abandon(self, file: FileCore) -> None:
         """Add that the upload of the file was given up."""
-        self._abandoned.append(file.key)
+        self._add("abandoned", (file.key,))
 
     def flush(self) -> Effects:
         """Return what was collected since the last call."""
-        collected: tuple[list[Any], ...] = self._notices, self._stopped, self._ended, self._released, self._abandoned
-        if not any(collected):
+        notices, others = self._notices, self._others
+        if not (notices or others):
             return _NOTHING
-        effects = Effects(*map(tuple, collected))
-        for each in collected:
-            each.clear()
-        return effects
+        self._notices, self._others = [], {}
+        return Effects(tuple(notices), **{kind: tuple(keys) for kind, keys in others.items()})
+
+    def _add(self, kind: str, keys: Iterable[int]) -> None:
+        self._others.setdefault(kind, []).extend(keys)

@@ -112,7 +112,8 @@ class Reports:
             # It is sent in a later turn.
             record.tested = True
             self.tested(file, outcome)
-        file.record_proof(outcome.proof)
+        if outcome.proof is not Proof.NONE:
+            file.record_proof(outcome.proof)
         if outcome.any_order:
             file.allow_any_order()
         file.listed = file.listed or outcome.listed

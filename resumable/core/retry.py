@@ -104,6 +104,11 @@ class RetryController:
         """Return whether new files are held back, though there may be room for some."""
         return now < self._new_not_before
 
+    def times(self, now: float) -> tuple[float, float, bool]:
+        """Return when a request may begin, when one for a new file may, and what :meth:`holds_back` does."""
+        asks, held = self.may_ask(now), now < self._new_not_before
+        return asks, self.may_begin(now) if held else asks, held
+
     def attempt(self, record: ActiveChunk, now: float) -> None:
         """Note that an attempt begins. A new file takes the room that another has left."""
         self._attempts += 1

@@ -56,8 +56,8 @@ class Turns:
             unsure = record.ambiguous and not record.confirm and self._may_ask_for_chunks(record.file)
             record.step(ChunkEvent.TEST if unsure else ChunkEvent.DUE)
             return self._lease(record, now)
-        if slots.free(fewer=retries.holds_back(now)) and (not slots.ahead or self._probes.leave_room(len(slots.live))):
-            asks, begins = retries.may_ask(now), retries.may_begin(now)
+        asks, begins, held_back = retries.times(now)
+        if slots.free(fewer=held_back) and (not slots.ahead or self._probes.leave_room(len(slots.live))):
             file, early = self._ledger.queue.next(new=begins <= now), False
             if file is None:
                 file, soon = self._holds.next(slots.files(), now)

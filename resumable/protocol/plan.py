@@ -10,7 +10,7 @@ takes the remainder and so may be up to ``2 * chunk_size - 1`` bytes long. With 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -138,12 +138,15 @@ class ChunkOrder:
         """Whether chunks may be tested while others of the file are on the wire, whichever these are."""
         return self.mode in ("bookends", "free")
 
-    def exclusive(self, position: int) -> bool:
-        """Return whether no other chunk of the file may become whole at the server together with this one.
+    def may_share(self, position: int, others: Container[int]) -> bool:
+        """Return whether the chunk at this position may become whole at the server together with the others, of which
+        there is at least one.
 
-        Bookends and strict: the first and the last, because most servers create something at the first chunk and
-        assemble at the last, and fail if others arrive at the same time. Sequential: every one.
+        Bookends and strict: not if it is the first or the last, or one of the others is, because most servers create
+        something at the first chunk and assemble at the last, and fail if others arrive at the same time. Sequential:
+        never.
         """
         if self.mode == "free":
-            return False
-        return self.mode == "sequential" or position == 0 or position == self.count - 1
+            return True
+        last = self.count - 1
+        return self.mode != "sequential" and 0 < position < last and 0 not in others and last not in others

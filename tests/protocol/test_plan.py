@@ -165,4 +165,7 @@ def test_the_positions_of_a_range_when_the_first_and_the_last_go_first(
 )
 def test_which_chunks_are_alone_on_the_wire(mode: str, alone: list[int]) -> None:
     order = ChunkOrder(5, mode)
-    assert [position for position in range(5) if order.exclusive(position)] == alone
+    pairs = [(one, other) for one in range(5) for other in range(5) if one != other]
+    assert {pair for pair in pairs if not order.may_share(pair[0], (pair[1],))} == {
+        pair for pair in pairs if not {*pair}.isdisjoint(alone)
+    }
