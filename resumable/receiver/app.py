@@ -34,9 +34,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -45,42 +43,19 @@ from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERV
 from ..protocol.parameters import ParameterNames
 from ..protocol.question import is_question
 from .access import LOCAL_HOSTS, Access
-from .answers import (
-    all_chunks,
-    failure,
-    nothing_stored,
-    progress,
-    sentence,
-    stored_chunks,
-    whole,
-)
+from .answers import failure, sentence
 from .finishing import Finisher
-from .form import Body, parse_query, read_body
-from .hashes import check_chunk
-from .identity import (
-    check_frozen,
-    is_repeat,
-    key_for,
-    key_of,
-    remembered,
-    session_of,
-)
+from .form import parse_query
+from .identity import key_for, key_of
+from .intake import Exchange, Intake, Naming
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
-from .parameters import DIALECTS, ChunkDescription, ParameterReader, UploadLimits
+from .parameters import DIALECTS, ParameterReader, UploadLimits
 from .questions import answer_question
 from .signals import ReceiverSignals
-from .store.base import (
-    Discarded,
-    PublishedUpload,
-    Store,
-    StoredUpload,
-    UploadRecord,
-    UploadStatus,
-)
+from .store.base import Store, UploadRecord, UploadStatus
 from .store.files import FileStore
-from .store.names import safe_name, tenant_folder
 from .sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -95,14 +70,6 @@ _UPLOADS = ("POST", "PUT", "PATCH")
 _DISCARD = "DELETE"
 _HEALTH = "/healthz"
 _METRICS = "/metrics"
-
-
-@dataclass
-class _Exchange:
-    """One request, and the upload that it belongs to, once that is known."""
-
-    request: Request
-    record: UploadRecord | None = None
 
 
 class Receiver:
@@ -168,50 +135,48 @@ class Receiver:
         hook_deadline: float | None = 20.0,
         metrics: ReceiverMetrics | None = None,
     ) -> None:
-        self.store: Store = FileStore(store) if isinstance(store, (str, os.PathLike)) else store
         if dialect not in DIALECTS:
             raise OptionError("dialect", dialect, "one of " + ", ".join(map(repr, DIALECTS)))
+        if allow_delete and token is None and tenant is None:
+            raise OptionError("allow_delete", allow_delete, "False unless there is a token or a tenant")
+        if metrics is not None and tenant is not None and token is None and not metrics.private:
+            raise OptionError(
+                "metrics", metrics, "private, or None, unless there is a token: they are about all tenants"
+            )
         accepted = DIALECTS[dialect] if names is None else (names,)
+        self.store: Store = FileStore(store) if isinstance(store, (str, os.PathLike)) else store
         self.names = accepted[0]
         self.signals = ReceiverSignals(self)
         self.limits = UploadLimits(max_total_size, max_chunks, min_chunk_size, max_uploads)
+        self.metrics = metrics
         self._said = (
             (SERVER_HEADER, WIRE_VERSION),
             (ORDER_HEADER, ORDER_ANY),
             (MAX_UPLOADS_HEADER, str(max_uploads)),
         )
         self._access = Access(token=token, hosts=allowed_hosts, origins=allowed_origins)
+        self._tenant = tenant
+        self._allow_delete = allow_delete
+        self._page = page
+        self._page_title = page_title
         self._reader = ParameterReader(
             accepted,
             self.limits,
             chunk_sha256=chunk_sha256_parameter_name,
             file_sha256=file_sha256_parameter_name,
         )
-        self._tenant = tenant
-        self._tenant_folders = tenant_folders
-        self._publish_as = publish_as
-        if allow_delete and token is None and tenant is None:
-            raise OptionError("allow_delete", allow_delete, "False unless there is a token or a tenant")
-        self._allow_delete = allow_delete
-        self._page = page
-        self._page_title = page_title
-        self._on_upload_started = on_upload_started
-        self.metrics = metrics
-        if metrics is None:
-            self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline)
-        else:
-            if tenant is not None and token is None and not metrics.private:
-                raise OptionError(
-                    "metrics", metrics, "private, or None, unless there is a token: they are about all tenants"
-                )
+        timed = None if metrics is None else metrics.timed
+        self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline, timed)
+        naming = Naming(publish_as, tenant_folders)
+        self._intake = Intake(
+            self.store, self.signals, self._finisher, self._reader, accepted, naming, on_upload_started
+        )
+        if metrics is not None:
             metrics.follow(self.store, self.signals)
-            self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline, metrics.timed)
         if on_chunk_received is not None:
             self.signals.chunk_received.connect(
                 lambda sender, record, number: on_chunk_received(record, number), weak=False
             )
-        self._file_field = self.names.namespace + self.names.file
-        self._file_fields = frozenset(name for each in accepted for name in (each.file, each.namespace + each.file))
 
     @property
     def has_token(self) -> bool:
@@ -276,7 +241,7 @@ class Receiver:
 
         The body may not have been read to its end.
         """
-        exchange = _Exchange(request)
+        exchange = Exchange(request)
         try:
             response = self._answer(exchange)
         except Refusal as refusal:
@@ -287,7 +252,7 @@ class Receiver:
 
     def refuse(self, request: Request, refusal: Refusal) -> Response:
         """Answer a request that has to be refused before it can be handled, for example because it is too long."""
-        return self._shared(request, self._refused(_Exchange(request), refusal))
+        return self._shared(request, self._refused(Exchange(request), refusal))
 
     def _shared(self, request: Request, response: Response) -> Response:
         if self.metrics is not None:
@@ -295,7 +260,7 @@ class Receiver:
         headers = (*response.headers, *self._said, *self._access.shared(request))
         return Response(response.status, response.body, headers)
 
-    def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
+    def _refused(self, exchange: Exchange, refusal: Refusal) -> Response:
         request, status, text = exchange.request, refusal.status, refusal.sentence
         _log.info("%r %r refused with %d: %r", request.method, request.path, status, text)
         method = request.method
@@ -309,7 +274,7 @@ class Receiver:
             self.signals.emit(signal, status=status, sentence=text, record=record)
         return sentence(status, text, *refusal.headers)
 
-    def _answer(self, exchange: _Exchange) -> Response:
+    def _answer(self, exchange: Exchange) -> Response:
         request = exchange.request
         if request.path == _HEALTH and request.method in _TESTS:
             # Load balancers ask for it by any name.
@@ -326,7 +291,7 @@ class Receiver:
         self._access.check_token(request)
         if request.method not in _TESTS:
             self._access.check_origin(request)
-        if request.path == _METRICS and self.metrics is not None and not self.metrics.private:
+        if request.path == _METRICS and self.metrics is not None:
             return self.metrics.response()
         tenant = request.call(self._tenant, request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
@@ -334,7 +299,7 @@ class Receiver:
         if request.path == "/uploads":
             return listing(self.store.uploads(tenant, MOST_LISTED), self.names, self.limits.max_total_size)
         if request.method in _TESTS:
-            return self._test(exchange, tenant)
+            return self._intake.test(exchange, tenant)
         if request.method == _DISCARD:
             identifier = self._reader.identifier(parse_query(request.query))
             if not self._discard(key_for(tenant, identifier)):
@@ -342,15 +307,15 @@ class Receiver:
             return Response(204)
         if request.method == "POST" and is_question(request.query):
             return answer_question(request, tenant, self.store, self._reader, collected=self._finisher.owns_files)
-        return self._upload(exchange, tenant)
+        return self._intake.upload(exchange, tenant)
 
     def _methods(self, request: Request) -> tuple[str, ...]:
         path, mount = request.path, request.mount.rstrip("/")
         if path in ("", "/"):
             return (*_TESTS, *_UPLOADS, *((_DISCARD,) if self._allow_delete else ()))
-        if path in ("/uploads", _HEALTH) or (
-            path == _METRICS and self.metrics is not None and not self.metrics.private
-        ):
+        if path in ("/uploads", _HEALTH):
+            return _TESTS
+        if path == _METRICS and self.metrics is not None and not self.metrics.private:
             return _TESTS
         if self._page and page_response(path, self._page_title) is not None:
             return _TESTS
@@ -370,154 +335,3 @@ class Receiver:
             # The parts of the page have relative names, so its path must end with a slash.
             return Response(308, headers=(("Location", f"/{quote(mount)}/"),))
         return page_response(request.path or "/", self._page_title)
-
-    def _test(self, exchange: _Exchange, tenant: str) -> Response:
-        asked, _ = self._read(exchange, tenant)
-        record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
-
-        def stored(past: PublishedUpload) -> Response:
-            listed = all_chunks(record.total_chunks)
-            return whole(200, "The file is stored.", past.record, exchange.request, *listed)
-
-        while (upload := self.store.open(key)) is not None:
-            with upload, suppress(Discarded):
-                over, past = remembered(upload, record, session, collected=self._finisher.owns_files)
-                if over and past is not None:
-                    return stored(past)
-                with self._repeated(upload, record, session) as earlier:
-                    if earlier is not None:
-                        return stored(earlier)
-                return nothing_stored(record.total_chunks) if over else self._tested(upload, asked)
-        with self._repeated(None, record, session) as earlier:
-            return nothing_stored(record.total_chunks) if earlier is None else stored(earlier)
-
-    def _tested(self, upload: StoredUpload, asked: ChunkDescription) -> Response:
-        """Answer a test of a chunk of an upload that is not over."""
-        count = asked.record.total_chunks
-        check_frozen(upload.record, asked.record, cut=upload.record.published is None)
-        # If finishing the upload failed, or was interrupted, the client has to send the last chunk again.
-        waiting = upload.complete()
-        listed = all_chunks(count - 1) if waiting else stored_chunks(upload, count)
-        headers = (progress(upload), *listed)
-        if asked.index == count - 1 if waiting else not upload.has(asked.index):
-            return Response(204, headers=headers)
-        return sentence(200, f"Chunk {asked.index + 1} of {count} is stored.", *headers)
-
-    def _upload(self, exchange: _Exchange, tenant: str) -> Response:
-        if exchange.request.content_length is None:
-            raise Refusal(411, "The request has no Content-Length: send one.")
-        asked, body = self._read(exchange, tenant)
-        record, key, session = asked.record, key_of(asked.record), session_of(exchange.request)
-        if body.pieces is None:
-            raise Refusal(
-                400, f"The request has no file: send the chunk as the body, or in the form field {self._file_field!r}."
-            )
-        pieces = body.pieces(record.plan.length(asked.index, asked.index + 1))
-        if asked.checksum is not None:
-            pieces = check_chunk(pieces, asked, asked.checksum, body.behind)
-        while True:
-            upload = self.store.open(key)
-            # Looked up again each time: what was open a moment ago may have taken its place.
-            with self._repeated(upload, record, session) as earlier, upload or nullcontext():
-                if earlier is not None:
-                    others = earlier.repeats(record, asked.index, pieces)
-                    if others is None:
-                        return _stored_whole(earlier, exchange.request)
-                    pieces = others
-                if upload is None:
-                    self._begin(key, record, session, exchange.request.without_body())
-                    continue
-                try:
-                    over, past = remembered(upload, record, session, collected=self._finisher.owns_files)
-                except Discarded:
-                    continue
-                if past is not None:
-                    others = past.repeats(record, asked.index, pieces)
-                    if others is None:
-                        if over:
-                            return _stored_whole(past, exchange.request)
-                        return self._finish(upload, asked, session, exchange.request)
-                    pieces = others
-                if not over:
-                    return self._receive(upload, asked, pieces, session, exchange.request)
-                upload.give_way()
-
-    def _begin(self, key: str, record: UploadRecord, session: str, request: Request) -> None:
-        """Create an upload, unless the application refuses it."""
-        record = replace(record, metadata=dict(record.metadata), sessions=(session,) if session else ())
-        name = self._name_for(record, request)
-        if name != record.name:
-            record = replace(record, name=name)
-        if self._on_upload_started is not None:
-            request.call(self._on_upload_started, record, request)
-        self.store.create(key, record)
-
-    def _name_for(self, record: UploadRecord, request: Request) -> str:
-        """Return the relative path under which a new upload will be published."""
-        name = record.name
-        if self._publish_as is not None:
-            chosen = request.call(self._publish_as, record, request)
-            if not isinstance(chosen, str):
-                raise TypeError(f"publish_as() must return a str, not {type(chosen).__name__}")
-            name = safe_name(chosen)
-        return safe_name(f"{tenant_folder(record.tenant)}/{name}") if self._tenant_folders else name
-
-    def _repeated(
-        self, upload: StoredUpload | None, record: UploadRecord, session: str
-    ) -> AbstractContextManager[PublishedUpload | None]:
-        """Return the upload before this one, for a block, if this request may repeat one of its requests."""
-        if not session or (upload is not None and session in upload.record.sessions):
-            return nullcontext()
-        return self._earlier(record, session)
-
-    @contextmanager
-    def _earlier(self, record: UploadRecord, session: str) -> Iterator[PublishedUpload | None]:
-        with self.store.earlier(key_of(record)) as earlier:
-            yield earlier if earlier is not None and is_repeat(earlier, record, session) else None
-
-    def _receive(
-        self,
-        upload: StoredUpload,
-        asked: ChunkDescription,
-        pieces: Iterator[bytes],
-        session: str,
-        request: Request,
-    ) -> Response:
-        """Store a chunk of an upload that is not over, and finish the upload if it was the last one missing."""
-        check_frozen(upload.record, asked.record)
-        if asked.record.file_sha256 is not None:
-            upload.set_file_sha256(asked.record.file_sha256)
-        if upload.receive(asked.index, pieces):
-            self.signals.emit(self.signals.chunk_received, record=upload.record, number=asked.index + 1)
-        # A chunk that is sent again resumes finishing, if that failed or was interrupted: only the client knows which
-        # of its requests was refused then.
-        if upload.complete():
-            return self._finish(upload, asked, session, request)
-        return sentence(200, _stored(asked), progress(upload))
-
-    def _finish(self, upload: StoredUpload, asked: ChunkDescription, session: str, request: Request) -> Response:
-        """Finish an upload that has all its chunks, unless another request has done so."""
-        record = self._finisher.finish(upload, session, request)
-        if record is not None:
-            return whole(201, "The file is stored.", record, request)
-        # The other request has written the record since this one opened the upload.
-        again = self.store.open(key_of(upload.record))
-        with again or nullcontext():
-            past = again.published() if again is not None else None
-            return whole(200, _stored(asked), past.record if past is not None else upload.record, request)
-
-    def _read(self, exchange: _Exchange, tenant: str) -> tuple[ChunkDescription, Body]:
-        """Return what the request says about its chunk, and its body."""
-        query = parse_query(exchange.request.query)
-        body = read_body(exchange.request, self._file_fields)
-        asked = self._reader.describe(chain(query, body.fields), tenant)
-        exchange.record = asked.record
-        return asked, body
-
-
-def _stored_whole(past: PublishedUpload, request: Request) -> Response:
-    return whole(200, "The file is stored.", past.record, request)
-
-
-def _stored(asked: ChunkDescription) -> str:
-    return f"Chunk {asked.index + 1} of {asked.record.total_chunks} is stored."

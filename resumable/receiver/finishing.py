@@ -49,7 +49,7 @@ class Finisher:
         signals: ReceiverSignals,
         hook: Callable[..., object] | None,
         deadline: float | None,
-        timed: Callable[[str], AbstractContextManager[None]] = lambda step: nullcontext(),
+        timed: Callable[[str], AbstractContextManager[None]] | None = None,
     ) -> None:
         if deadline is not None and not 0 < deadline <= threading.TIMEOUT_MAX:
             raise OptionError("hook_deadline", deadline, "more than 0 seconds, or None")
@@ -58,7 +58,7 @@ class Finisher:
         self._hook = hook
         self._capacity = None if hook is None else positional_capacity(hook, _ARGUMENTS)
         self._deadline = deadline
-        self._timed = timed
+        self._timed = timed or nullcontext
         self._lock = threading.Lock()
         self._forgotten: dict[UploadRecord, bool] = {}
         """The files whose hook is running, and whether they are to be forgotten after it."""

@@ -177,8 +177,6 @@ def test_a_store_that_is_slow_holds_the_body_back(root: Path) -> None:
     piece, count = 64 * 1024, 64
     data = bytes(piece * count)
     sample = Sample(data=data, chunk_size=len(data))
-    receiver = Receiver(FileStore(root, fsync="never"))
-    application = ASGIApplication(receiver, sweep_every=None)
     sending = exchange("POST", sample.query(1), [data[:piece]] * count)
     ahead: list[int] = []
     open_before = FileStore.open
@@ -203,7 +201,7 @@ def test_a_store_that_is_slow_holds_the_body_back(root: Path) -> None:
             upload.receive = slowly  # type: ignore[method-assign, assignment]
             return upload
 
-    receiver.store = Slow(root, fsync="never")
+    application = ASGIApplication(Receiver(Slow(root, fsync="never")), sweep_every=None)
     assert asyncio.run(sending.run(application)).status == 201
     assert max(ahead) <= 256 * 1024 + 2 * piece
 

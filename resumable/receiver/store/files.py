@@ -292,7 +292,7 @@ class FileStore:
         if state_fd is None:
             return 0
         with closing_fd(state_fd):
-            return FileSweep(self._policy, state_fd, self.stale_after, self.open, expired).run()
+            return FileSweep(self._policy, state_fd, self.stale_after, self.forget_after, self.open, expired).run()
 
 
 def _raise_unknown() -> NoReturn:
