@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.unmeasured
 
-ADAPTERS = ("callback", "fsspec", "line", "rich", "tqdm")
+ADAPTERS = ("callback", "fsspec", "line", "rich", "run", "tqdm")
 
 FOR_TYPES = {
     *((f"resumable.adapters.{adapter}", f"resumable.{name}") for adapter in ADAPTERS for name in ("file", "session")),

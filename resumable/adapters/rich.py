@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from ..core.states import TERMINAL, FileState
+from ..core.states import FileState
 from ..units import count, duration, rate, remaining
 from .callback import follow
+from .run import FilesOfRun
 
 if TYPE_CHECKING:
     from ..file import ResumableFile
@@ -61,8 +62,7 @@ class UploadProgress(Progress):
         # Before the base class, which draws at once.
         self._all = total
         self._rows: dict[Any, TaskID] = {}
-        self._open: set[ResumableFile] = set()
-        self._seen = 0
+        self._files = FilesOfRun()
         self._started_here = False
         super().__init__(*columns, **options)
 
@@ -86,23 +86,19 @@ class UploadProgress(Progress):
 
     def __call__(self, file: ResumableFile) -> None:
         """Note that the file moved. What is shown is read whenever rich draws."""
-        if file.state in TERMINAL:
-            self._open.discard(file)
-        elif file not in self._open:
-            self._open.add(file)
-            self._seen += 1
+        begins = self._files.add(file)
         key = file.resumable_obj if self._all else file
         if key not in self._rows:
-            if file.state in TERMINAL:
+            if not begins:
                 return
             self._rows[key] = self.add_task(file.relative_path, subject=key)
             if not self.live.is_started:
                 self._started_here = True
                 self.start()
-        if self._all and self._seen > 1:
-            self.update(self._rows[key], description=count(self._seen, "file"))
+        if self._all and len(self._files) > 1:
+            self.update(self._rows[key], description=count(len(self._files), "file"))
         self._look(key, self._rows[key])
-        if file.state is FileState.CANCELLED and not self._open:
+        if file.state is FileState.CANCELLED and self._files.ended:
             self.finish()
 
     def _look(self, subject: Any, row: TaskID) -> None:
@@ -120,8 +116,7 @@ class UploadProgress(Progress):
         for subject, row in list(self._rows.items()):
             self._look(subject, row)
         self._rows.clear()
-        self._open.clear()
-        self._seen = 0
+        self._files.clear()
         if self._started_here:
             self._started_here = False
             self.stop()

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unu
 from ..core.states import TERMINAL, FileState
 from ..units import count, duration
 from .callback import follow
+from .run import FilesOfRun
 
 if TYPE_CHECKING:
     from ..file import ResumableFile
@@ -33,8 +34,7 @@ class Bars:
         self._options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, **options}
         self._bars: dict[Any, Any] = {}
         self._skipped: dict[Any, int] = {}
-        self._open: set[ResumableFile] = set()
-        self._seen = 0
+        self._files = FilesOfRun()
 
     def attach(self, session: Resumable) -> None:
         """Follow the session: see :class:`~resumable.hooks.Plugin`. The bars end with the run."""
@@ -44,29 +44,25 @@ class Bars:
 
     def __call__(self, file: ResumableFile) -> None:
         """Draw the file, or all of its session, as it is now."""
-        state = file.state
-        if state in TERMINAL:
-            self._open.discard(file)
-        elif file not in self._open:
-            self._open.add(file)
-            self._seen += 1
+        begins = self._files.add(file)
         subject: Any = file.resumable_obj if self._total else file
         key = None if self._total else file
         size = subject.get_size() if self._total else file.part_size
         if key not in self._bars:
-            if state in TERMINAL:
+            if not begins:
                 return
             self._bars[key] = self._make(total=size, desc=file.relative_path, **self._options)
         bar = self._bars[key]
-        if self._total and self._seen > 1:
-            bar.set_description(count(self._seen, "file"), refresh=False)
+        if self._total and len(self._files) > 1:
+            bar.set_description(count(len(self._files), "file"), refresh=False)
         bar.total = size
         self._move(bar, key, subject)
         waits = subject.retry_in
         bar.set_postfix_str("" if waits is None else f"next try in {duration(waits)}", refresh=waits is not None)
+        state = file.state
         if state in TERMINAL and not self._total:
             self._end(file, "" if state is FileState.SUCCESS else state.value)
-        elif state is FileState.CANCELLED and not self._open:
+        elif state is FileState.CANCELLED and self._files.ended:
             self.close()
 
     def _move(self, bar: Any, key: Any, subject: Any) -> None:
@@ -90,6 +86,5 @@ class Bars:
         """Leave the bars as they are, and draw new ones for what comes."""
         for key in list(self._bars):
             self._end(key)
-        self._open.clear()
+        self._files.clear()
         self._skipped.clear()
-        self._seen = 0

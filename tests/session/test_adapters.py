@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,33 @@ def test_bars_end_with_a_session_that_is_closed(total: bool, wire: ScriptedServe
     wire.wait_held()
     session.close()
     assert [bar.disable for bar in bars] == [True]
+
+
+@pytest.mark.parametrize("total", [False, True])
+def test_files_that_ended_before_their_first_event_have_their_bars(
+    total: bool, receiver_url: str, make: Make, bars: list[Bar]
+) -> None:
+    calls: deque[Callable[[], object]] = deque()
+    heard: list[str] = []
+
+    def delivered(event: str) -> bool:
+        while calls:
+            calls.popleft()()
+        return event in heard
+
+    console = screen()
+    rich = UploadProgress(total=total, console=console)
+    with Resumable(receiver_url, deliver=calls.append, plugins=[Bars(total=total, bar=Bar), rich]) as session:
+        for event in ("complete", "cancel"):
+            session.on(event, lambda event=event: heard.append(event))
+        session.add_files([make("a.bin", 100), make("b.bin", 50)])
+        session.join(PATIENCE)
+        eventually(lambda: delivered("complete"))
+        session.cancel()
+        eventually(lambda: delivered("cancel"))
+    assert [bar.desc for bar in bars] == (["2 files: "] if total else ["a.bin", "b.bin"])
+    assert sum(bar.n for bar in bars) == 150
+    assert [task.description for task in rich.tasks] == (["2 files"] if total else ["a.bin", "b.bin"])
 
 
 # -- rich ----------------------------------------------------------------------------------------------------------

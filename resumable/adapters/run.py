@@ -1,0 +1,51 @@
+"""The run that a bar shows: which files it has seen, and which of them go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from ..core.states import TERMINAL
+
+if TYPE_CHECKING:
+    from ..file import ResumableFile
+
+__all__ = ["FilesOfRun"]
+
+
+class FilesOfRun:
+    """The files that a bar was called with since the run began, and which of them have not ended.
+
+    A file may have ended before the first call with it, and there may be calls with it after the run: both are told
+    apart by what was seen before.
+    """
+
+    def __init__(self) -> None:
+        self._before: WeakSet[ResumableFile] = WeakSet()
+        self._all: set[ResumableFile] = set()
+        self._open: set[ResumableFile] = set()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def ended(self) -> bool:
+        """Whether none of them goes on."""
+        return not self._open
+
+    def add(self, file: ResumableFile) -> bool:
+        """Note the file as it is now, and return whether a bar should begin for it if there is none."""
+        ended = file.state in TERMINAL
+        if ended and file in self._before:
+            self._open.discard(file)
+            return False
+        self._before.add(file)
+        self._all.add(file)
+        if not ended:
+            self._open.add(file)
+        return True
+
+    def clear(self) -> None:
+        """Begin the next run."""
+        self._all.clear()
+        self._open.clear()
