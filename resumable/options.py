@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from . import validators
 from .errors import OptionError, UnknownOption, redact_option
-from .events import EVENTS
 from .statuses import PERMANENT_ERRORS
 
 __all__ = ["OPTIONS", "THEMES", "Option", "Options"]
@@ -33,27 +32,6 @@ THEMES = (
     SESSION := "The session and its handlers",
     NAMES := "Names of the parameters",
 )
-
-_ELSEWHERE: Mapping[str, str] = MappingProxyType(
-    {
-        **{
-            name: f"it is an argument of add_file(): session.add_file(source, {name}=...)"
-            for name in ("mime_type", "on", "relative_path", "unique_identifier")
-        },
-        **dict.fromkeys(("exclude", "links", "pattern", "select"), "it is an argument of add_directory()"),
-        "raise_errors": "it is an argument of join()",
-        **dict.fromkeys(
-            ("auth", "cert", "cookies", "proxies", "verify"),
-            "set it on a requests.Session, and pass that as the option session",
-        ),
-        **dict.fromkeys(("authorization", "password", "token", "username"), "use headers, or a requests.Session"),
-        **dict.fromkeys(("endpoint", "url"), "did you mean 'target'?"),
-        **dict.fromkeys(
-            ("concurrency", "max_workers", "parallel", "threads", "workers"), "did you mean 'simultaneous_uploads'?"
-        ),
-    }
-)
-"""Names that are no options but often tried as such, and where to say instead what they stand for."""
 
 
 class Option(NamedTuple):
@@ -571,27 +549,12 @@ class Options:
         for name, value in given.items():
             row = OPTIONS.get(name)
             if row is None:
-                raise UnknownOption(name, _near(name), _elsewhere(name))
+                raise _unknown(name)
             values[name] = _checked(row, value)
         for name in ("query", "headers"):
             values.setdefault(name, MappingProxyType({}))
         options = cls(**values)
-        if options.method == "octet" and options.chunk_format == "base64":
-            raise OptionError("chunk_format", "base64", "'blob' if method is 'octet'")
-        if options.prioritize_first_and_last_chunk and options.chunk_order == "sequential":
-            raise OptionError("chunk_order", "sequential", "'free' if prioritize_first_and_last_chunk is True")
-        if options.part and options.prioritize_first_and_last_chunk:
-            raise OptionError("prioritize_first_and_last_chunk", True, "False if part is given")
-        if options.part and options.chunk_order not in ("bookends", "free"):
-            raise OptionError("chunk_order", options.chunk_order, "'free', or not given, if part is given")
-        for name in ("target", "test_target"):
-            url = getattr(options, name)
-            # An adapter of the session knows what to do with http+unix:// and its kind, and requests does not.
-            adapted = isinstance(url, str) and "+" in url.partition("://")[0]
-            if adapted and options.transport is None and options.session is None:
-                raise OptionError(name, url, OPTIONS[name].allowed)
-        if options.transport is not None and options.session is not None:
-            raise OptionError("session", options.session, "None if a transport is given")
+        _check_together(options)
         return options
 
     def changed(self, name: str, value: Any) -> Options:
@@ -610,6 +573,33 @@ def _shown(options: Options) -> Iterator[str]:
             yield f"{name}={redact_option(name, value)}"
 
 
+def _unknown(name: str) -> UnknownOption:
+    from .misnomers import instead_of, nearest  # only whoever mistypes a name has to wait for them
+
+    spellings = {row.js_name: row.name for row in OPTIONS.values() if row.js_name}
+    return UnknownOption(name, nearest(name, {**spellings, **{option: option for option in OPTIONS}}), instead_of(name))
+
+
+def _check_together(options: Options) -> None:
+    """Raise OptionError if two options exclude each other."""
+    if options.method == "octet" and options.chunk_format == "base64":
+        raise OptionError("chunk_format", "base64", "'blob' if method is 'octet'")
+    if options.prioritize_first_and_last_chunk and options.chunk_order == "sequential":
+        raise OptionError("chunk_order", "sequential", "'free' if prioritize_first_and_last_chunk is True")
+    if options.part and options.prioritize_first_and_last_chunk:
+        raise OptionError("prioritize_first_and_last_chunk", True, "False if part is given")
+    if options.part and options.chunk_order not in ("bookends", "free"):
+        raise OptionError("chunk_order", options.chunk_order, "'free', or not given, if part is given")
+    for name in ("target", "test_target"):
+        url = getattr(options, name)
+        # An adapter of the session knows what to do with http+unix:// and its kind, and requests does not.
+        adapted = isinstance(url, str) and "+" in url.partition("://")[0]
+        if adapted and options.transport is None and options.session is None:
+            raise OptionError(name, url, OPTIONS[name].allowed)
+    if options.transport is not None and options.session is not None:
+        raise OptionError("session", options.session, "None if a transport is given")
+
+
 def _checked(row: Option, value: Any) -> Any:
     try:
         return row.check(value)
@@ -617,26 +607,6 @@ def _checked(row: Option, value: Any) -> Any:
         raise OptionError(row.name, value, str(error) or row.allowed) from None
     except (TypeError, ValueError):
         raise OptionError(row.name, value, row.allowed) from None
-
-
-def _elsewhere(name: str) -> str | None:
-    """Return where to say what the name stands for, if it is known by this name but is no option."""
-    if name in _ELSEWHERE:
-        return _ELSEWHERE[name]
-    event = name.removeprefix("on_").replace("_", "").lower()
-    found = next((row.name for row in EVENTS.values() if row.name.replace("_", "") == event), None)
-    return f"handlers are connected with session.on({found!r}, handler)" if found else None
-
-
-def _near(name: str) -> list[str]:
-    """Return the option that is probably meant, also if resumable.js's name for it was given."""
-    spellings = {row.js_name.lower(): row.name for row in OPTIONS.values() if row.js_name}
-    spellings.update((option.replace("_", ""), option) for option in OPTIONS)
-    # Only whoever mistypes a name has to wait for this one.
-    import difflib
-
-    near = difflib.get_close_matches(name.replace("_", "").lower(), spellings, n=1, cutoff=0.6)
-    return [spellings[match] for match in near]
 
 
 OPTIONS: Mapping[str, Option] = MappingProxyType(_collected(Options))
