@@ -48,10 +48,11 @@ from .finishing import Finisher
 from .form import parse_query
 from .identity import key_for, key_of
 from .intake import Exchange, Intake, Naming
+from .limits import UploadLimits
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
 from .page import page_response
-from .parameters import DIALECTS, ParameterReader, UploadLimits
+from .parameters import DIALECTS, ParameterReader
 from .questions import answer_question
 from .signals import ReceiverSignals
 from .store.base import Store, UploadRecord, UploadStatus

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import OptionError
 from ..protocol import dialects
 from ..protocol.checksums import (
     CHECKSUM_PARAMETER,
@@ -23,15 +22,15 @@ from ..protocol.checksums import (
     digest_parameter,
     is_hash,
 )
-from ..protocol.headers import LIMIT_HEADER
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
 from ..protocol.question import FileQuestion
+from .limits import UploadLimits
 from .messages import Refusal
 from .store.base import UploadRecord
 from .store.names import safe_name
 
-__all__ = ["DIALECTS", "ChunkDescription", "ParameterReader", "UploadLimits", "parameter_names"]
+__all__ = ["DIALECTS", "ChunkDescription", "ParameterReader", "parameter_names"]
 
 _NUMBER = re.compile("[0-9]{1,19}")
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
@@ -58,25 +57,6 @@ DIALECTS: Mapping[str, tuple[ParameterNames, ...]] = MappingProxyType(
     {**{name: (names,) for name, names in _NAMES.items()}, "any": tuple(_NAMES.values())}
 )
 """The dialects that a receiver can speak, and the parameter names of each."""
-
-
-@dataclass(frozen=True)
-class UploadLimits:
-    """What an upload may be like, and how many requests at once one client is asked to send at most. Sizes are in
-    bytes; a file that is a single chunk may be smaller than a chunk.
-
-    Raises :class:`~resumable.errors.OptionError` if a limit is less than 1.
-    """
-
-    max_total_size: int
-    max_chunks: int
-    min_chunk_size: int
-    max_uploads: int = 16
-
-    def __post_init__(self) -> None:
-        for option, value in vars(self).items():
-            if value < 1:
-                raise OptionError(option, value, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -229,31 +209,14 @@ class ParameterReader:
         size = parameters.number("total_size")
         chunk_size = parameters.number("chunk_size")
         count = parameters.number("total_chunks")
-        limits = self._limits
-        if size > limits.max_total_size:
-            sentence = (
-                f"The file has {size} bytes, and this server takes at most {limits.max_total_size} (max_total_size)."
-            )
-            raise Refusal(413, sentence, (LIMIT_HEADER, "file"))
+        self._limits.check_size(size)
         if chunk_size < 1:
             raise Refusal(400, f"The parameter {parameters.name_of('chunk_size')} is 0: it must be at least 1.")
         try:
             plan = ChunkPlan.of_count(size, chunk_size, count)
         except ValueError as error:
             raise Refusal(400, f"{error}.") from None
-        if count > limits.max_chunks:
-            sentence = (
-                f"The file has {count} chunks, and this server takes at most {limits.max_chunks} (max_chunks): use a "
-                f"chunk size of at least {-(-size // limits.max_chunks)} bytes."
-            )
-            raise Refusal(413, sentence, (LIMIT_HEADER, "chunks"))
-        if chunk_size < limits.min_chunk_size and count > 1:
-            least = limits.min_chunk_size
-            raise Refusal(
-                400,
-                f"The chunk size is {chunk_size} bytes, and this server takes no chunks below {least} "
-                f"(min_chunk_size): use a chunk size of at least {least} bytes.",
-            )
+        self._limits.check_cut(plan)
         return plan
 
 
