@@ -21,7 +21,19 @@ import hashlib
 
 from ..store.names import STATE_DIRECTORY
 
-__all__ = ["NAMES", "OPEN", "PROBE", "STATE", "UPLOAD", "home_of", "open_marker", "open_markers", "reservation"]
+__all__ = [
+    "NAMES",
+    "OPEN",
+    "PROBE",
+    "STATE",
+    "UPLOAD",
+    "digests_of",
+    "home_of",
+    "mark_of",
+    "open_marker",
+    "open_markers",
+    "reservation",
+]
 
 STATE = f"{STATE_DIRECTORY}/"
 """The prefix of all objects but the published ones."""
@@ -42,6 +54,16 @@ UPLOAD = "resumable-upload"
 def home_of(key: str) -> str:
     """Return the prefix of all objects of a key."""
     return f"{STATE}{key}/"
+
+
+def digests_of(key: str, generation: str) -> str:
+    """Return the key of the object with the digests of the chunks of a published upload."""
+    return f"{home_of(key)}d/{generation}"
+
+
+def mark_of(key: str, generation: str) -> str:
+    """Return what the metadata ``resumable-upload`` of a published object says."""
+    return f"{key}-{generation}"
 
 
 def open_markers(tenant: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..store.base import UploadRecord
 from .background import Background
 from .bucket import Bucket
-from .quotas import OpenUploads
 from .recent import RecentChunks
 
 __all__ = ["ObjectPolicy"]
@@ -24,9 +23,8 @@ class ObjectPolicy:
     forget_after: float
     collected: bool | None
     part_size: int
-    open_uploads: OpenUploads
-    recent: RecentChunks
-    background: Background
+    recent: RecentChunks = field(default_factory=RecentChunks)
+    background: Background = field(default_factory=Background)
 
     def located(self, record: UploadRecord) -> UploadRecord:
         """Return the record with the URL of its object (``s3://…``), if that is published."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
 from .body import StreamedBody
 from .bucket import Bucket
-from .failures import PreconditionFailed, StoreFailure
+from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store, too_slow
 from .layout import PROBE, UPLOAD
 
-__all__ = ["Abilities", "probe"]
+__all__ = ["Abilities", "probe", "probe_within"]
 
 _MD5 = "c4ca4238a0b923820dcc509a6f75849b"
 """That of the first object."""
@@ -30,6 +33,30 @@ class Abilities:
     late: tuple[str, ...]
     copies: bool
     tells_md5: bool
+
+
+def probe_within(bucket: Bucket, seconds: float) -> Abilities:
+    """Return what :func:`probe` does, and raise :class:`StoreFailure` if that takes longer, too."""
+    found: Future[Abilities] = Future()
+    threading.Thread(target=_probe_into, args=(found, bucket), name="resumable-probe", daemon=True).start()
+    try:
+        # An endpoint that sends a byte from time to time can make a single answer last for ever.
+        return found.result(seconds)
+    except FutureTimeout as error:
+        raise too_slow(bucket.name, seconds) from error
+    except (KeyError, Missing, PreconditionFailed) as error:
+        raise no_object_store(bucket.name) from error
+
+
+def _probe_into(found: Future[Abilities], bucket: Bucket) -> None:
+    try:
+        try:
+            found.set_result(probe(bucket))
+        except Missing:
+            # Some stores do not say when a multipart upload began, so that the sweep of another server ended it.
+            found.set_result(probe(bucket))
+    except BaseException as error:
+        found.set_exception(error)
 
 
 def probe(bucket: Bucket) -> Abilities:

@@ -13,8 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeAlias
 
@@ -22,25 +21,23 @@ from ...errors import OptionError
 from ..messages import Refusal
 from ..store.base import UploadRecord, UploadStatus
 from ..store.files import MOST_OPEN_UPLOADS
-from .background import Background
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
-from .failures import Missing, PreconditionFailed, StoreFailure, no_object_store, too_slow, unfit
+from .failures import PreconditionFailed, StoreFailure, unfit
 from .inventory import inventory
-from .layout import UPLOAD, home_of
+from .layout import UPLOAD, home_of, mark_of
 from .lease import Records
 from .memory import Memory
 from .policy import ObjectPolicy
-from .probe import Abilities, probe
+from .probe import probe_within
 from .publication import free_name
 from .quotas import OpenUploads
-from .recent import RecentChunks
 from .reservation import reserving
 from .state import UploadState
 from .sweeping import ObjectSweep
 from .tombstone import ObjectTombstone
-from .upload import ObjectUpload, tombstone
+from .upload import ObjectUpload
 
 __all__ = ["PART_SIZE", "S3Store"]
 
@@ -116,18 +113,7 @@ class S3Store:
         self._memory = Memory()
         self.stale_after = stale_after
         self._open_uploads = OpenUploads(self._bucket, max_open_uploads, max_bytes)
-        self._policy = ObjectPolicy(
-            self._bucket,
-            existing,
-            patience,
-            lease,
-            forget_after,
-            collected,
-            part_size,
-            self._open_uploads,
-            RecentChunks(),
-            Background(),
-        )
+        self._policy = ObjectPolicy(self._bucket, existing, patience, lease, forget_after, collected, part_size)
 
     def prepare(self, *, within: float = 14.0) -> None:
         """Prove with a tiny object that the store does what is needed, to notice errors before the first upload.
@@ -135,15 +121,7 @@ class S3Store:
         Raises :class:`StoreFailure` if it does not, or if that is not clear ``within`` so many seconds; its ``detail``
         says what to do.
         """
-        probed: Future[Abilities] = Future()
-        threading.Thread(target=self._probe, args=(probed,), name="resumable-probe", daemon=True).start()
-        try:
-            # An endpoint that sends a byte from time to time can make a single answer last for ever.
-            abilities = probed.result(within)
-        except FutureTimeout as error:
-            raise too_slow(self._bucket.name, within) from error
-        except (KeyError, Missing, PreconditionFailed) as error:
-            raise no_object_store(self._bucket.name) from error
+        abilities = probe_within(self._probed, within)
         self._bucket.copies, self._bucket.tells_md5 = abilities.copies, abilities.tells_md5
         if abilities.late:
             raise unfit(
@@ -157,16 +135,6 @@ class S3Store:
                 "--single-replica)"
             )
         self._prepared = True
-
-    def _probe(self, probed: Future[Abilities]) -> None:
-        try:
-            try:
-                probed.set_result(probe(self._probed))
-            except Missing:
-                # Some stores do not say when a multipart upload began, so that the sweep of another server ended it.
-                probed.set_result(probe(self._probed))
-        except BaseException as error:
-            probed.set_exception(error)
 
     def _ensure_prepared(self) -> None:
         """Prepare, unless that is done. Raises :class:`StoreFailure`, which is logged."""
@@ -221,7 +189,7 @@ class S3Store:
         if plan.count > 1 or record.total_size > self._policy.part_size:
             if self._policy.existing == "number":
                 target = free_name(self._bucket, record.name)
-            upload_id = self._bucket.begin_multipart(target, {UPLOAD: f"{key}-{generation}"})
+            upload_id = self._bucket.begin_multipart(target, {UPLOAD: mark_of(key, generation)})
         state = UploadState(record, generation, target, upload_id)
         try:
             self._memory.learn(key, self._records.write(f"{home_of(key)}record", state))
@@ -259,7 +227,7 @@ class S3Store:
             yield None
             return
         snapshot = self._records.read(f"{home_of(key)}past")
-        yield None if snapshot is None else tombstone(self._policy, key, snapshot)
+        yield None if snapshot is None else ObjectTombstone(self._policy, key, snapshot)
 
     def forget(self, key: str, record: UploadRecord) -> bool:
         """See :meth:`Store.forget`."""

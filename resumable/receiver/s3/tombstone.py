@@ -10,10 +10,10 @@ from ..messages import Refusal
 from ..store.base import UploadRecord
 from ..store.tombstone import REPEATED_FOR, replay, with_offsets
 from .body import new_digest
-from .bucket import Bucket
 from .chunks import DIGEST_SIZE
 from .failures import Missing, StoreFailure
-from .layout import UPLOAD
+from .layout import UPLOAD, digests_of
+from .policy import ObjectPolicy
 from .state import Snapshot
 
 __all__ = ["ObjectTombstone"]
@@ -24,31 +24,20 @@ _IN_MEMORY = 1 << 20
 class ObjectTombstone:
     """A :class:`~resumable.receiver.store.base.PublishedUpload` on an object store.
 
-    ``digests`` is the key of the object with the digests of its chunks. ``replaced`` says whether uploads may replace
-    objects.
+    ``key`` and ``snapshot`` are those of its upload.
     """
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        snapshot: Snapshot,
-        digests: str,
-        *,
-        collected: bool | None,
-        forget_after: float,
-        replaced: bool,
-    ) -> None:
-        self._bucket = bucket
+    def __init__(self, policy: ObjectPolicy, key: str, snapshot: Snapshot) -> None:
+        self._policy = policy
+        self._bucket = policy.bucket
         self._snapshot = snapshot
-        self._digests = digests
-        self._collected = collected
-        self._forget_after = forget_after
-        self._replaced = replaced
+        self._digests = digests_of(key, snapshot.state.generation)
+        self._record = policy.located(snapshot.state.record)
 
     @property
     def record(self) -> UploadRecord:
         """See :attr:`PublishedUpload.record`."""
-        return self._snapshot.state.record
+        return self._record
 
     def finished_by(self, session: str) -> bool:
         """See :meth:`PublishedUpload.finished_by`."""
@@ -59,7 +48,7 @@ class ObjectTombstone:
         if self.record.forgotten:
             return False
         if self._is_collected(collected):
-            return self._age() <= self._forget_after
+            return self._age() <= self._policy.forget_after
         try:
             found = self._bucket.head(self._name)
         except StoreFailure as error:
@@ -69,7 +58,8 @@ class ObjectTombstone:
         if found.etag == self._snapshot.state.etag:
             return True
         # Another upload of this receiver has replaced it, as it may: then the older one counts as stored, too.
-        return self._replaced and UPLOAD in found.metadata and self._age() <= self._forget_after
+        replaced = self._policy.existing == "replace" and UPLOAD in found.metadata
+        return replaced and self._age() <= self._policy.forget_after
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
         """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name."""
@@ -112,7 +102,7 @@ class ObjectTombstone:
         return digest.digest()
 
     def _is_collected(self, collected: bool) -> bool:
-        for said in (self._collected, self.record.collected):
+        for said in (self._policy.collected, self.record.collected):
             if said is not None:
                 return said
         return collected

@@ -17,19 +17,19 @@ from ..store.base import Discarded, UploadRecord, other_hash
 from .chunks import ChunkList, Chunks, differing
 from .composition import PartPlan, Parts
 from .failures import Missing, PreconditionFailed
-from .layout import home_of, open_marker
+from .layout import digests_of, home_of, mark_of, open_marker
 from .lease import Lease
 from .memory import Memory, Remembrance
 from .policy import ObjectPolicy
 from .publication import Publication
 from .reservation import release
-from .state import Snapshot, UploadState
+from .state import UploadState
 from .tombstone import ObjectTombstone
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ObjectUpload", "tombstone"]
+__all__ = ["ObjectUpload"]
 
 
 class ObjectUpload:
@@ -200,7 +200,7 @@ class ObjectUpload:
             if listed is None or listed.record_etag != self._lease.replaced:
                 # Otherwise nobody can have removed a chunk since this request asked.
                 listed = self._chunks.listed()
-            mark, existing = f"{self._key}-{state.generation}", self._policy.existing
+            mark, existing = mark_of(self._key, state.generation), self._policy.existing
             publication = Publication(self._bucket, self._chunks, self._plan, mark, existing, self._lease.write)
             try:
                 if not listed.complete:
@@ -209,7 +209,9 @@ class ObjectUpload:
                     verify(state.record, self._chunks.pieces(0, self._plan.plan.count))
                 digests = listed.digests
                 with ThreadPoolExecutor(1, "resumable-digests") as pool:
-                    written = pool.submit(self._bucket.put, _digests(self._home, state), digests, len(digests))
+                    written = pool.submit(
+                        self._bucket.put, digests_of(self._key, state.generation), digests, len(digests)
+                    )
                     state = publication.publish(state)
                 written.result()
             except Missing:
@@ -241,7 +243,7 @@ class ObjectUpload:
             return self._policy.located(announced)
 
     def _past(self) -> ObjectTombstone:
-        return tombstone(self._policy, self._key, self._lease.snapshot)
+        return ObjectTombstone(self._policy, self._key, self._lease.snapshot)
 
     def published(self) -> ObjectTombstone | None:
         """See :meth:`StoredUpload.published`."""
@@ -303,19 +305,3 @@ class ObjectUpload:
             with suppress(Refusal, PreconditionFailed):
                 self._lease.release()
             raise
-
-
-def tombstone(policy: ObjectPolicy, key: str, snapshot: Snapshot) -> ObjectTombstone:
-    """Return what is remembered of the published upload of this record."""
-    return ObjectTombstone(
-        policy.bucket,
-        replace(snapshot, state=replace(snapshot.state, record=policy.located(snapshot.state.record))),
-        _digests(home_of(key), snapshot.state),
-        collected=policy.collected,
-        forget_after=policy.forget_after,
-        replaced=policy.existing == "replace",
-    )
-
-
-def _digests(home: str, state: UploadState) -> str:
-    return f"{home}d/{state.generation}"
