@@ -42,8 +42,14 @@ WITH_LOG = (
 TOGETHER = (
     "tests/browser/",
     "tests/cli/test_installation.py",
+    "tests/cli/test_serve_bucket.py",
+    "tests/conformance/test_harness.py",
     "tests/conformance/test_traces.py",
     "tests/interoperability/test_predecessor.py",
+    "tests/receiver/s3/",
+    "tests/receiver/test_django.py",
+    "tests/receiver/test_page.py",
+    "tests/regressions/test_messages.py",
     "tests/test_layers.py",
     "tests/test_mounting.py",
     "tests/test_names.py",
@@ -138,8 +144,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run twice as many tests at once as there are processors, for most of them wait most of the time."""
-    return min(2 * (os.cpu_count() or 1), 16)
+    """Run three times as many tests at once as there are processors, for most of them wait most of the time."""
+    return min(3 * (os.cpu_count() or 1), 16)
 
 
 @pytest.hookimpl(trylast=True)

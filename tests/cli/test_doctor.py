@@ -112,6 +112,7 @@ def test_a_question_never_sends_a_chunk(run: Run) -> None:
         assert {request.method for request in server.requests} == {"GET"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("serve", "what", "prescription"),
     [
@@ -331,6 +332,7 @@ def limited(most: int, serve: Step, *, cut: bool = False) -> Step:
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [False, pytest.param(True, marks=pytest.mark.unmeasured)])
 @pytest.mark.parametrize(
     ("most", "rules", "typed", "prescription"),

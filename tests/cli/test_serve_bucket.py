@@ -17,7 +17,7 @@ from resumable.cli.output.exit_codes import ExitCode
 
 Start = Callable[..., Program]
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from resumable.receiver import Server
 Make = Callable[..., Path]
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -200,6 +200,7 @@ def quotas() -> list[tuple[Trace, Account]]:
     return [(trace, account) for trace, account in found if not compare(trace, account).unexplained]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alter", ALTERATIONS, ids=lambda alter: alter.__name__)
 def test_an_altered_recording_is_unexplained(
     alter: Callable[[Data, random.Random], bool], quotas: list[tuple[Trace, Account]]
@@ -214,6 +215,7 @@ def test_an_altered_recording_is_unexplained(
     assert tried >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alter", [alter_field_value, drop_event, alter_final_progress])
 def test_an_altered_recording_is_unexplained_when_it_is_replayed(alter: Callable[[Data, random.Random], bool]) -> None:
     trace = next(trace for trace in TRACES if trace.kind == "resumable" and len(trace.requests) == 4)

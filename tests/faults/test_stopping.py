@@ -56,7 +56,7 @@ def stops_in_its_answer(request: Request) -> None:
 SERVERS = {"never answers": hold, "never reads": never_reads, "stops in its answer": stops_in_its_answer}
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=["never answers", *(pytest.param(name, marks=pytest.mark.slow) for name in list(SERVERS)[1:])])
 def hung(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
     """A server that takes requests and does not finish one."""
     with ScriptedServer(otherwise=SERVERS[request.param], receive_buffer=4096) as server:
@@ -329,7 +329,7 @@ BODIES = {
 
 @pytest.mark.alone
 @pytest.mark.parametrize("place", BODIES)
-@pytest.mark.parametrize("behaviour", ["never answers", "never reads"])
+@pytest.mark.parametrize("behaviour", ["never answers", pytest.param("never reads", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_path: Path) -> None:
     with ScriptedServer(otherwise=SERVERS[behaviour]) as server:
         process = program(tmp_path, server.url, BODIES[place])

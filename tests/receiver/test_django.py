@@ -16,7 +16,7 @@ from support.sample import Sample
 
 from resumable import AuthenticationRefused, Resumable, UploadFailed
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 CHUNK = 10_000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +19,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import requests
+from support.program import Program, start
 from support.sample import Sample
 
 from resumable.receiver import Application, FileStore, Receiver, Server, UploadRecord
@@ -66,19 +67,17 @@ def uploaded(url: str, sample: Sample = FILE) -> list[int]:
 
 
 @contextmanager
-def served(root: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(root: Path, *flags: str) -> Iterator[tuple[Program | subprocess.Popen[str], str]]:
     """Run ``resumable serve``, and stop it; then its standard error is whole."""
-    command = [sys.executable, "-m", "resumable", "serve", "--min-chunk-size", "1", *flags, str(root)]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "80"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
-    )
+    process = start("serve", "--min-chunk-size", "1", *flags, str(root), env=environment)
     assert process.stdout is not None
     try:
         yield process, process.stdout.readline().strip()
     finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=PATIENCE)
 
 
 # ---- Another host, another site, another secret ----------------------------------------------------------------------
@@ -117,7 +116,7 @@ def test_the_operator_sees_that_a_browser_was_refused_before_it_sent_anything(ro
     with served(root) as (process, url):
         headers = {"Origin": "https://www.example.org", "Access-Control-Request-Method": "POST"}
         assert requests.options(url, headers=headers, timeout=PATIENCE).status_code == 405
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         _, shown = process.communicate(timeout=PATIENCE)
     assert "--allowed-origin https://www.example.org" in shown
 
@@ -294,7 +293,7 @@ def test_serve_shows_the_reason_of_a_failure_under_the_number_that_the_client_se
         assert answer.status_code == 500
         number = re.search(r"request ([0-9a-f]{8})", answer.text)
         assert number
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         _, shown = process.communicate(timeout=PATIENCE)
     (line,) = [line for line in shown.splitlines() if number[1] in line and line.startswith("error: ")]
     assert "IsADirectoryError" in line
@@ -326,7 +325,7 @@ def test_serve_shows_that_a_client_speaks_tls(root: Path) -> None:
     with served(root) as (process, url):
         with pytest.raises(requests.exceptions.SSLError) as refused:
             requests.get(url.replace("http://", "https://"), timeout=PATIENCE)
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         _, shown = process.communicate(timeout=PATIENCE)
     warnings = [line for line in shown.splitlines() if line.startswith("warning: ")]
     assert any("TLS" in line for line in warnings), f"after {refused.value} it showed {shown!r}"

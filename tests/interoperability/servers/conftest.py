@@ -56,10 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     names = config.getoption("--servers", "").split() or list(SERVERS)
     if unknown := set(names) - set(SERVERS):
         raise pytest.UsageError(f"no such server: {', '.join(sorted(unknown))}; there are {', '.join(SERVERS)}")
-    left_out = [item for item in items if HERE in item.path.parents and not _wanted(item, names)]
-    config.hook.pytest_deselected(items=left_out)
+    here = [item for item in items if str(item.path).startswith(str(HERE))]
+    left_out = {item for item in here if not _wanted(item, names)}
+    config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
-    for item in items:
+    for item in here:
         for mark in item.iter_markers("fails"):
             if mark.args[0](item.callspec.params["record"]):  # type: ignore[attr-defined]
                 item.add_marker(pytest.mark.xfail(reason=mark.kwargs["reason"]))
