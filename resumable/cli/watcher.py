@@ -18,7 +18,7 @@ from .disposal import Disposal
 from .inbox import Arrival, Inbox, version_of
 from .interruption import Interrupted
 from .output import report
-from .output.exit_codes import ExitCode, code_of_all, explain, plugin_in_words
+from .output.exit_codes import ExitCode, code_of, code_together, explain, plugin_in_words
 from .output.json_events import JsonEvents
 from .output.library_log import describe, library_log, log_line
 from .output.resume_command import command_again
@@ -33,6 +33,9 @@ __all__ = ["WatchOutput", "Watcher", "directory_changes"]
 
 _RESCAN = 60.0
 """Seconds: file systems of a network do not say what other machines change."""
+
+_MOST_ERRORS = 100
+"""How many of the last errors the result lists."""
 
 
 class WatchOutput(NamedTuple):
@@ -68,7 +71,10 @@ class Watcher:
         self._wake = threading.Event()
         self._ended: deque[ResumableFile] = deque()
         self._under_way: dict[ResumableFile, Arrival] = {}
-        self._errors: list[Exception] = []
+        self._failures = 0
+        self._codes: set[ExitCode] = set()
+        # As text: an error has its file, and that its session, which a command that runs for months has many of.
+        self._errors: deque[str] = deque(maxlen=_MOST_ERRORS)
         self._named: set[str] = set()
         self._outage = threading.Lock()
         self._succeeded = self._skipped = 0
@@ -92,11 +98,11 @@ class Watcher:
                     if arrivals:
                         self._send(arrivals)
                     elif once and self._inbox.next_look(time.monotonic(), retries=False) is None:
-                        return self._end(code_of_all(self._errors, self._succeeded))
+                        return self._end(code_together(self._codes, self._succeeded))
                     else:
                         self._rest()
         except UnderWay as other:
-            self._errors.append(other)
+            self._count(other)
             self._say(report.failure(str(other)), always=True)
             return self._end(ExitCode.BUSY)
         except Interrupted as stop:
@@ -196,7 +202,7 @@ class Watcher:
             if version_of(path) == arrival.version:
                 what = self._disposal.settle(path, arrival.version)
         except OSError as error:
-            self._errors.append(error)
+            self._count(error)
             text = f"{path!r} was uploaded, but cannot be moved or marked: {error.strerror or error}"
             self._say(report.failure(text), always=True)
         self._say(report.success(file, what))
@@ -209,9 +215,14 @@ class Watcher:
             if self._output.verbose:
                 self._say(styled(("changed: ", "yellow"), f"{path!r}, which is not sent as it was"))
             return
-        self._errors.append(error)
+        self._count(error)
         wait = self._inbox.failed(arrival, now)
         self._say(report.failure(f"{explain(error)}; trying again in {duration(wait)}"), always=True)
+
+    def _count(self, error: Exception) -> None:
+        self._failures += 1
+        self._codes.add(code_of(error))
+        self._errors.append(str(error))
 
     # -- what is said --------------------------------------------------------------------------------------------
 
@@ -242,10 +253,10 @@ class Watcher:
             facts = report.result(
                 code,
                 succeeded=self._succeeded,
-                failed=len(self._errors),
+                failed=self._failures,
                 skipped=self._skipped,
                 seconds=time.monotonic() - self._began,
-                errors=self._errors[-100:],
+                errors=self._errors,
                 **self._uploaded,
             )
             self._records.finish(facts)

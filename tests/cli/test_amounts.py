@@ -11,14 +11,14 @@ from resumable.cli.output import units
     ("text", "value"),
     [
         ("0", 0), ("4096", 4096), ("1k", 1024), ("8M", 8 << 20), ("8 MiB", 8 << 20), ("1.5G", 3 << 29),
-        ("2tb", 2 << 40), ("7b", 7), (" 7 ", 7),
+        ("2tb", 2 << 40), ("7b", 7), (" 7 ", 7), (str(2**53 + 1), 2**53 + 1), ("0.001K", 1),
     ],
 )  # fmt: skip
 def test_a_size_is_read(text: str, value: int) -> None:
     assert units.parse_size(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1", "1.5.5", "8X", "1e3", "٣"])
+@pytest.mark.parametrize("text", ["", "M", "-1", "1.5.5", "8X", "1e3", "٣", "9" * 400])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         units.parse_size(text)

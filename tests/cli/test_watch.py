@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ from support.command import Run, tree
 from support.program import Program
 from support.scripted_server import PATIENCE, Answer, Request, ScriptedServer, Store
 
+from resumable import Resumable
 from resumable.cli.disposal import Keep, Mark, Move
 from resumable.cli.inbox import Arrival, Inbox, version_of
+from resumable.cli.params.connection import Connection
 from resumable.cli.params.sources import Selection
+from resumable.cli.watcher import Watcher, WatchOutput
 from resumable.receiver import FileStore, Receiver, Server
 
 Make = Callable[..., Path]
@@ -184,6 +189,22 @@ def test_a_file_that_is_refused_does_not_keep_the_others(run: Run, make: Make, r
     assert "trying again in 10 s" in ran.text
     assert [*tree(received)] == ["top/small.bin"]
     assert not Path("top/large.bin.uploaded").exists()
+
+
+def test_what_failed_keeps_no_session_in_memory(make: Make, received: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sessions = [id(each) for each in gc.get_objects() if isinstance(each, Resumable)]
+    make("top/large.bin", 5000)
+    inbox = Inbox(Selection(("top",)), 0, skip=Keep().skips, age=lambda version: 0.0)
+    output = WatchOutput(quiet=True, verbose=0, json=False, log_file=None)
+    with Server(Receiver(FileStore(received), max_total_size=100)) as server:
+        connection = Connection(server.url, {"auto_upload": False})
+        watcher = Watcher(connection, inbox, Keep(), output, typed=(), changes=lambda wake: nullcontext())
+        assert watcher.run("top", once=True) == 4
+    caplog.clear()
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Resumable) and id(each) not in sessions], (
+        "one of each outage of a year"
+    )
 
 
 @pytest.mark.parametrize(

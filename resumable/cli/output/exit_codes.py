@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import IntEnum
 
 from ... import (
@@ -32,6 +32,7 @@ __all__ = [
     "ExitCode",
     "code_of",
     "code_of_all",
+    "code_together",
     "explain",
     "is_unreachable",
     "option_in_words",
@@ -106,10 +107,14 @@ def code_of(error: BaseException) -> ExitCode:
 
 def code_of_all(errors: Iterable[BaseException], succeeded: int) -> ExitCode:
     """Return the exit code of a run: that of its failures if nothing succeeded and all failed in the same way."""
-    codes = {code_of(error) for error in errors}
+    return code_together({code_of(error) for error in errors}, succeeded)
+
+
+def code_together(codes: Collection[ExitCode], succeeded: int) -> ExitCode:
+    """Return the exit code of a run whose failures have these codes."""
     if not codes:
         return ExitCode.DONE
-    return codes.pop() if len(codes) == 1 and not succeeded else ExitCode.SOME_FAILED
+    return next(iter(codes)) if len(codes) == 1 and not succeeded else ExitCode.SOME_FAILED
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -176,7 +176,7 @@ def facts(code: int, stats: RunStats, refused: Sequence[Exception], skipped: int
     )
 
 
-def result(code: int, *, seconds: float, errors: Sequence[Exception] = (), **numbers: int) -> dict[str, Any]:
+def result(code: int, *, seconds: float, errors: Iterable[object] = (), **numbers: int) -> dict[str, Any]:
     """Return the facts of the object ``result``; what is not among the numbers is 0."""
     names = ("succeeded", "failed", "cancelled", "skipped", "chunks", "chunks_already_there")
     return {

@@ -8,8 +8,8 @@ from ...units import count, duration, rate, remaining, size
 
 __all__ = ["count", "duration", "parse_duration", "parse_size", "rate", "remaining", "size", "size_typed"]
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.IGNORECASE)
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*(?:([kmgtpe])(?:i?b)?|b)?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -18,7 +18,9 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is not a size; write bytes, or 512K, 8M, 1.5G")
-    return int(float(found[1]) * 1024 ** ("kmgtpe".index(found[2].lower()) + 1)) if found[2] else int(float(found[1]))
+    factor = 1024 ** ("kmgtpe".index(found[2].lower()) + 1) if found[2] else 1
+    whole, _, part = found[1].partition(".")
+    return int(whole) * factor + int(float(f"0.{part}") * factor)
 
 
 def parse_duration(text: str) -> float:
