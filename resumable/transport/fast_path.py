@@ -27,9 +27,13 @@ from .base import (
     set_timeout,
 )
 from .connections import FastResponse, borrow, give_back
+from .idle_connections import close_idle
 from .response import AT_ONCE, BegunAnswer, ReadAnswer, message, parse_whole, read_reply
 
 __all__ = ["FastPath", "refuse_unsendable"]
+
+_NO_ROOM = 2.0
+"""Seconds without an answer on a new connection after which the server may wait for others to end."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUERY = re.compile(r"[%!$&'()*+,;=:@/?\-._~\[\]0-9A-Za-z]*")
@@ -74,8 +78,7 @@ class FastPath:
         keep = False
         try:
             broken = self._write(connection.sock, request, query, control)
-            set_timeout(connection.sock, request.timeout[1])
-            reply, cookies, closes = self._read(connection.sock, request, broken)
+            reply, cookies, closes = self._read(connection.sock, request, broken, fresh=control.fresh)
             keep = not closes and broken is None
             if cookies:
                 self._keep_cookies(request.url, message(cookies))
@@ -94,12 +97,12 @@ class FastPath:
             return error
         return None
 
-    def _read(self, sock: socket.socket, request: Request, broken: OSError | None) -> ReadAnswer:
-        """Read the answer. What ``broken`` the connection is raised if there is none."""
+    def _read(self, sock: socket.socket, request: Request, broken: OSError | None, *, fresh: bool) -> ReadAnswer:
+        """Read the answer. What ``broken`` the connection is raised if there is none. ``fresh``: it is a new one."""
         response = None
         try:
             try:
-                received = sock.recv(AT_ONCE)
+                received = self._first(sock, request.timeout[1], fresh=fresh)
                 answer = parse_whole(received)
                 if answer is not None:
                     return answer
@@ -113,6 +116,24 @@ class FastPath:
         finally:
             if response is not None:
                 response.close()
+
+    def _first(self, sock: socket.socket, timeout: float | None, *, fresh: bool) -> bytes:
+        """Return the first bytes of the answer. A server that takes few connections at a time looks at a new one when
+        another ends, so if it says nothing to that, those are closed that nobody uses."""
+        left = timeout
+        while fresh and (left is None or left > _NO_ROOM):
+            set_timeout(sock, _NO_ROOM)
+            try:
+                received = sock.recv(AT_ONCE)
+                break
+            except TimeoutError:
+                close_idle(self._pool)
+            left = None if left is None else left - _NO_ROOM
+        else:
+            set_timeout(sock, left)
+            received = sock.recv(AT_ONCE)
+        set_timeout(sock, timeout)
+        return received
 
     def _head(self, request: Request, query: str) -> bytes:
         target = self._path

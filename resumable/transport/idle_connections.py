@@ -1,4 +1,4 @@
-"""Choose among the connections that a pool keeps.
+"""The connections that a pool keeps while nobody uses them: which is lent next, and their end.
 
 A pool of urllib3 lends the one that came back last. While all are in use that is one's own; but if some wait for the
 end of a slow chunk, it is the slowest.
@@ -11,7 +11,7 @@ from typing import Any
 from .packet_pacing import LONG_WAY
 from .tcp_info import read_tcp_info
 
-__all__ = ["put_widest_first"]
+__all__ = ["close_idle", "put_widest_first"]
 
 
 def put_widest_first(pool: Any, long_way: float = LONG_WAY) -> None:
@@ -28,6 +28,15 @@ def put_widest_first(pool: Any, long_way: float = LONG_WAY) -> None:
             ordered = sorted(idle, key=_window)
             idle.clear()
             idle.extend(ordered)
+
+
+def close_idle(pool: Any) -> None:
+    """Close the idle connections of the pool, which opens them again when it lends them."""
+    connections = pool.pool
+    with connections.mutex:
+        for connection in connections.queue:
+            if connection is not None:
+                connection.close()
 
 
 def _is_nearer(connection: Any, long_way: float) -> bool:

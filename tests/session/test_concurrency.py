@@ -16,6 +16,7 @@ from support.waiting import eventually
 from resumable import Resumable, dialects
 from resumable.dispatch.neighbours import Neighbours
 from resumable.receiver import Receiver, Server
+from resumable.transport import fast_path
 
 pytestmark = pytest.mark.once
 
@@ -93,6 +94,18 @@ def test_a_server_that_takes_few_at_a_time_is_not_crowded(workers: int) -> None:
     """Every chunk comes once, and nobody is kept waiting until something fails."""
     with PoolServer(workers, think=thinking) as server:
         upload(server, chunks=60, max_chunk_retries=0)
+        assert server.most_at_once <= workers
+        assert server.broken == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_keeps_connections_and_takes_few_of_them_gets_all_chunks(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at another connection when one that nobody uses has ended, which is not left to it."""
+    monkeypatch.setattr(fast_path, "_NO_ROOM", 0.1)
+    with PoolServer(workers, keep_alive=True) as server:
+        upload(server, chunks=20, max_chunk_retries=0, timeout=(5, 5))
         assert server.most_at_once <= workers
         assert server.broken == 0
 
