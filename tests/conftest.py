@@ -119,9 +119,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    told = getattr(config, "workerinput", None)  # a worker of pytest-xdist has other names
     named = config.args_source is pytest.Config.ArgsSource.ARGS
-    if named and "PYTEST_XDIST_WORKER" not in os.environ:  # a worker is told, and has names of its own
-        config.option.slow = True
+    config.option.slow = told["slow"] if told else config.option.slow or named
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist what is not among its arguments."""
+    node.workerinput["slow"] = node.config.option.slow
 
 
 class Scheduling(LoadScopeScheduling):
