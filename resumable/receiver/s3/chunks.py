@@ -50,6 +50,13 @@ class ChunkList:
                 self._digests[DIGEST_SIZE * index : DIGEST_SIZE * (index + 1)] = digest
         return True
 
+    def include(self, other: ChunkList) -> None:
+        """Note the chunks that another list has."""
+        for index, present in enumerate(other._present):
+            if present and not self._present[index]:
+                start, end = self._plan.span(index)
+                self.add(index, end - start, other._digests[DIGEST_SIZE * index : DIGEST_SIZE * (index + 1)].hex())
+
     def has(self, index: int, stop: int | None = None) -> bool:
         """Return whether the chunk is stored, or all of ``range(index, stop)``."""
         return self._present.find(0, index, index + 1 if stop is None else stop) < 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..messages import Refusal
@@ -98,6 +99,17 @@ class Lease:
             raise Discarded
         self.snapshot = found
         self._stale = False
+
+    @contextmanager
+    def holding(self, needless: Callable[[UploadState], bool]) -> Iterator[bool]:
+        """Get the right for a block as :meth:`acquire` does, and give it back if the block raises."""
+        held = self.acquire(needless)
+        try:
+            yield held
+        except BaseException:
+            with suppress(Refusal, PreconditionFailed):
+                self.release()
+            raise
 
     def acquire(self, needless: Callable[[UploadState], bool]) -> bool:
         """Get the right, unless the state says that it is ``needless``. Return whether this request has it.

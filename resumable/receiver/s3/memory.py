@@ -26,15 +26,19 @@ _MOST = 256
 class Remembrance:
     """What is remembered of one upload.
 
-    ``chunks`` are the stored chunks that are known, None if they were never listed. ``receiving`` is how many requests
-    of this process are receiving a chunk.
+    ``chunks`` are the stored chunks that are known, and ``listed`` says whether the store was ever asked for them.
+    ``receiving`` is how many requests of this process are receiving a chunk.
     """
 
     snapshot: Snapshot
     read: float
-    chunks: ChunkList | None = None
+    chunks: ChunkList = field(init=False)
+    listed: bool = False
     receiving: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.chunks = ChunkList(self.snapshot.state.record.plan)
 
 
 class Memory:

@@ -53,22 +53,23 @@ class Publication:
         is to be published; :class:`Missing` if a chunk is gone.
         """
         for _ in range(_ATTEMPTS):
+            ended = False
             try:
                 return replace(state, etag=self._make(state))
             except PreconditionFailed:
-                found = self._bucket.head(state.target)
-                if is_ours(found, self._mark):
-                    return replace(state, etag=found.etag)
-                if found is not None:
-                    state = self._elsewhere(state)
+                pass
             except Missing:
                 # The multipart upload has ended: a request completed it whose answer was lost, or it was aborted.
-                found = self._bucket.head(state.target)
-                if is_ours(found, self._mark):
-                    return replace(state, etag=found.etag)
+                ended = True
+            found = self._bucket.head(state.target)
+            if is_ours(found, self._mark):
+                return replace(state, etag=found.etag)
+            if ended:
                 if state.upload_id is None or self._exists(state):
-                    raise
+                    raise Missing
                 state = self._begun(state, state.target)
+            elif found is not None:
+                state = self._elsewhere(state)
         leaf = state.target.rpartition("/")[2]
         raise Refusal(503, f"The store does not let {leaf!r} get its name: try again.", ("Retry-After", "1"))
 

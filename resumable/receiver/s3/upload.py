@@ -6,7 +6,7 @@ import errno
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -16,7 +16,7 @@ from ..messages import Refusal
 from ..store.base import Discarded, UploadRecord, other_hash
 from .chunks import ChunkList, Chunks, differing
 from .composition import PartPlan, Parts
-from .failures import Missing, PreconditionFailed
+from .failures import Missing
 from .layout import digests_of, home_of, mark_of, open_marker
 from .lease import Lease
 from .memory import Memory, Remembrance
@@ -100,13 +100,21 @@ class ObjectUpload:
     def _listed(self) -> ChunkList:
         """Ask the store which chunks there are, once for each request."""
         if self._list is None:
-            listed = self._chunks.listed()
+            listed = self._ask()
             if listed.record_etag == self._lease.snapshot.etag:
                 self._memory.learn(self._key, self._lease.snapshot)
             else:
                 self._lease.reread()
-            self._list = self._known.chunks = listed
+            self._list = listed
         return self._list
+
+    def _ask(self) -> ChunkList:
+        """Ask the store which chunks there are, and add those that this process has stored: a list may come late."""
+        listed = self._chunks.listed()
+        with self._known.lock:
+            listed.include(self._known.chunks)
+            self._known.chunks, self._known.listed = listed, True
+        return listed
 
     def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
         """See :meth:`StoredUpload.receive`. The pieces go to the store as they arrive."""
@@ -125,7 +133,7 @@ class ObjectUpload:
                 others = self._known.receiving > 0
         # If there are other requests here that are receiving a chunk, the last one finds out whether the file is whole.
         # If that one fails, nobody does; so this is done only for clients that ask again until they are told.
-        if others and self._known.chunks is not None and self.record.sessions:
+        if others and self._known.listed and self.record.sessions:
             self._list, self._left_to_others = self._known.chunks, True
             return new
         try:
@@ -159,9 +167,7 @@ class ObjectUpload:
         start, end = self._plan.plan.span(index)
         with self._known.lock:
             chunks = self._known.chunks
-            whole = chunks is None and range_of_part == (index, index + 1)
-            if chunks is not None and chunks.add(index, end - start, digest):
-                whole = chunks.has(*range_of_part)
+            whole = chunks.add(index, end - start, digest) and chunks.has(*range_of_part)
         state = self._lease.state
         if whole and state.upload_id is not None:
             parts = Parts(self._bucket, self._chunks, self._plan, state.target, state.upload_id)
@@ -189,9 +195,9 @@ class ObjectUpload:
 
     def publish(self, verify: Callable[[UploadRecord, Iterator[bytes]], object] | None = None) -> UploadRecord | None:
         """See :meth:`StoredUpload.publish`."""
-        if not self._lease.acquire(lambda state: state.record.published is not None):
-            return None
-        with self._kept():
+        with self._lease.holding(lambda state: state.record.published is not None) as held:
+            if not held:
+                return None
             state = self._lease.state
             if state.upload_id is not None:
                 # A part that is being made need not be made twice.
@@ -199,7 +205,7 @@ class ObjectUpload:
             listed = self._list
             if listed is None or listed.record_etag != self._lease.replaced:
                 # Otherwise nobody can have removed a chunk since this request asked.
-                listed = self._chunks.listed()
+                listed = self._ask()
             mark, existing = mark_of(self._key, state.generation), self._policy.existing
             publication = Publication(self._bucket, self._chunks, self._plan, mark, existing, self._lease.write)
             try:
@@ -207,14 +213,13 @@ class ObjectUpload:
                     raise Missing
                 if verify is not None:
                     verify(state.record, self._chunks.pieces(0, self._plan.plan.count))
-                digests = listed.digests
+                digests, where = listed.digests, digests_of(self._key, state.generation)
                 with ThreadPoolExecutor(1, "resumable-digests") as pool:
-                    written = pool.submit(
-                        self._bucket.put, digests_of(self._key, state.generation), digests, len(digests)
-                    )
+                    written = pool.submit(self._bucket.put, where, digests, len(digests))
                     state = publication.publish(state)
                 written.result()
             except Missing:
+                self._memory.forget(self._key)
                 # Whoever takes over from a request that seems to have died removes the chunks when it has finished.
                 self._lease.check()
                 raise OSError(errno.EIO, "a chunk of the upload is missing") from None
@@ -230,9 +235,9 @@ class ObjectUpload:
         session: str = "",
     ) -> UploadRecord | None:
         """See :meth:`StoredUpload.notify_once`."""
-        if not self._lease.acquire(lambda state: state.record.published is None or state.record.announced):
-            return None
-        with self._kept():
+        with self._lease.holding(lambda state: state.record.published is None or state.record.announced) as held:
+            if not held:
+                return None
             self.remove_chunks()
             record = self._lease.state.record
             result = None if callback is None else callback(self._policy.located(record))
@@ -251,13 +256,12 @@ class ObjectUpload:
 
     def give_way(self) -> None:
         """See :meth:`StoredUpload.give_way`."""
-        with suppress(Discarded):
-            if self._lease.acquire(lambda state: state.record.published is None):
-                with self._kept():
-                    self.remove_chunks()
-                    text = self._lease.state.encoded()
-                    self._bucket.put(f"{self._home}past", text, len(text))
-                    self._remove_record()
+        with suppress(Discarded), self._lease.holding(lambda state: state.record.published is None) as held:
+            if held:
+                self.remove_chunks()
+                text = self._lease.state.encoded()
+                self._bucket.put(f"{self._home}past", text, len(text))
+                self._remove_record()
 
     def forget(self, record: UploadRecord) -> bool:
         """See :meth:`Store.forget`."""
@@ -272,8 +276,7 @@ class ObjectUpload:
 
     def discard(self) -> None:
         """See :meth:`StoredUpload.discard`."""
-        self._lease.acquire(lambda state: False)
-        with self._kept():
+        with self._lease.holding(lambda state: False):
             state = self._lease.state
             self._remove_record()
             if self._policy.existing == "refuse":
@@ -295,13 +298,3 @@ class ObjectUpload:
         self._lease.abandon()
         self._bucket.delete([f"{self._home}record"])
         self._memory.forget(self._key)
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Give the right to finish back if the block raises."""
-        try:
-            yield
-        except BaseException:
-            with suppress(Refusal, PreconditionFailed):
-                self._lease.release()
-            raise
