@@ -129,7 +129,11 @@ class Finisher:
         thread = threading.Thread(
             target=self._run, args=(key, session, request, running), name="resumable-hook", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no room for another thread
+            self._drop(key, running)
+            running.set_exception(error)
         return running
 
     def _run(self, key: str, session: str, request: Request, running: _HookRun) -> None:

@@ -307,6 +307,25 @@ def test_a_failure_after_the_client_was_sent_away_is_told_to_the_next_one(
     assert finished(server)["result"] == {"calls": 2}
 
 
+def test_a_hook_is_called_again_if_there_was_no_thread_for_it(
+    serve: Serve, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow.go_on.set()
+    server = serve(on_file_received=slow)
+    post(server, 1, **SESSION)
+    start = threading.Thread.start
+
+    def no_room(thread: threading.Thread) -> None:
+        if thread.name == "resumable-hook":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_room)
+        assert post(server, 2, **SESSION).status_code == 500
+    assert post(server, 2, **SESSION).json()["result"] == {"calls": 1}
+
+
 def test_a_file_may_be_forgotten_by_a_hook_whose_client_was_sent_away(root: Path, serve: Serve) -> None:
     go_on = threading.Event()
 
