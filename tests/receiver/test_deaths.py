@@ -60,7 +60,7 @@ def died_in(dying: subprocess.Popen[str], directory: Path) -> DiedIn:
 NAMED = """
 _make_directory mkdir, mkdir_open mkdir, create mkdir, create flock, make ftruncate, write_record write,
 write_record fsync, write_record replace, create rename, create fsync, lock_directory flock, _try_lock flock,
-receive pwrite, receive fsync, set pwrite, set fsync, __exit__ unlink, complete pwrite, _sync fsync, _link link,
+write_chunk pwrite, write_chunk fsync, set pwrite, set fsync, __exit__ unlink, complete pwrite, _sync fsync, _link link,
 publish_file fsync, _remove_working_files unlink, _changing ftruncate, _write pwrite, unlock_and_close flock,
 unlock_and_close close
 """

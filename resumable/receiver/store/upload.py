@@ -14,19 +14,16 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..messages import Refusal
 from .base import Discarded, UploadRecord, other_hash
 from .bitmap import ChunkBitmap
-from .digests import CheckedPieces, Digest, Digests, digest_at, of_sha256, unknown_in
+from .chunks import compare_chunk, write_chunk
+from .digests import digest_at, unknown_in
 from .layout import PAST, load_upload, remove_upload
 from .locks import hold_lock
 from .policy import FilePolicy
 from .publication import is_published, publish_file
-from .quotas import check_reserve
 from .records import (
-    read_digest,
     read_kept,
-    read_open_record,
     read_record,
     write_record,
 )
@@ -36,10 +33,9 @@ from .safe_files import (
     exists,
     open_directory,
     open_file,
-    open_if_there,
     unlock_and_close,
 )
-from .tombstone import Tombstone, with_offsets
+from .tombstone import Tombstone
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["FileUpload"]
 
 _PIECE = 1 << 18
-_WORTH_WRITEBACK = 1 << 16
 
 
 class FileUpload:
@@ -106,75 +101,11 @@ class FileUpload:
         """See :meth:`StoredUpload.receive`. The pieces are written to their place as they arrive."""
         with self._hold_lock(f"chunk-{index}", f"sending chunk {index + 1} of"):
             if self._bitmap is None or self._bitmap.has(index):
-                self._compare(index, pieces)
+                compare_chunk(self._directory_fd, self._plan, index, pieces)
                 return False
-            self._check_reserve(index)
-            try:
-                part_fd = open_file("part", os.O_WRONLY | os.O_CREAT, self._directory_fd, 0o666)
-            except FileNotFoundError:
-                raise Discarded from None
-            with closing_fd(part_fd):
-                # The bytes of a chunk that was sent with its SHA-256 are hashed already.
-                checked = pieces if isinstance(pieces, CheckedPieces) else None
-                digest = Digest()
-                for offset, piece in with_offsets(self._plan, index, pieces):
-                    if checked is None:
-                        digest.add(piece)
-                    written = os.pwrite(part_fd, piece, offset)
-                    while written < len(piece):
-                        written += os.pwrite(part_fd, piece[written:], offset + written)
-                if self._policy.chunks_synced:
-                    os.fsync(part_fd)
-                elif self._policy.fsync == "finish":
-                    self._start_writeback(index, part_fd)
-            known = digest.value() if checked is None else of_sha256(checked.sha256)
-            self._bitmap.set(index, known, synced=self._policy.chunks_synced)
+            digest = write_chunk(self._policy, self._directory_fd, self._plan, index, pieces)
+            self._bitmap.set(index, digest, synced=self._policy.chunks_synced)
             return True
-
-    def _start_writeback(self, index: int, part_fd: int) -> None:
-        """Start to write the chunk to the disk without waiting for it, so that finishing takes less time."""
-        start, end = self._plan.span(index)
-        if end - start >= _WORTH_WRITEBACK and hasattr(os, "posix_fadvise"):
-            advice = os.POSIX_FADV_DONTNEED  # type: ignore[attr-defined,unused-ignore] # not on macOS
-            os.posix_fadvise(part_fd, start, end - start, advice)
-
-    def _compare(self, index: int, pieces: Iterator[bytes]) -> None:
-        part_fd = open_if_there("part", os.O_RDONLY, self._directory_fd)
-        try:
-            if part_fd is None and not exists("record", self._directory_fd):
-                raise Discarded
-            digests, same = Digests(), True
-            for offset, piece in with_offsets(self._plan, index, pieces):
-                if part_fd is None:
-                    digests.add(piece)
-                elif same:
-                    same = os.pread(part_fd, len(piece), offset) == piece
-            if part_fd is None:
-                stored = self._digest(index)
-                same = not stored or digests.include(stored)
-            if not same:
-                raise Refusal(
-                    409,
-                    f"Chunk {index + 1} is already stored with other bytes, so the file has changed since its upload "
-                    "began: upload it under another identifier.",
-                )
-        finally:
-            if part_fd is not None:
-                os.close(part_fd)
-
-    def _digest(self, index: int) -> int:
-        """Return the digest of a chunk of the published file; 0 if it is unknown."""
-        try:
-            record_fd = open_file("record", os.O_RDONLY, self._directory_fd)
-        except FileNotFoundError:
-            raise Discarded from None
-        with closing_fd(record_fd):
-            return read_digest(record_fd, read_open_record(record_fd), index)
-
-    def _check_reserve(self, index: int) -> None:
-        if self._policy.reserve:
-            start, end = self._plan.span(index)
-            check_reserve(self._directory_fd, self._policy.reserve, end - start)
 
     def set_file_sha256(self, sha256: str) -> None:
         """See :meth:`StoredUpload.set_file_sha256`."""
