@@ -17,7 +17,7 @@ from .hooks import ENTRY_POINT_GROUP, HOOKS, Attached, Plugin, takes, version_of
 from .tracebacks import describe_raised
 from .validators import is_async
 
-__all__ = ["INSTALLED", "Offer", "attach", "installed_plugins", "offers", "resolve_plugins"]
+__all__ = ["INSTALLED", "Offer", "attach", "installed_plugins", "lacking", "offers", "resolve_plugins"]
 
 INSTALLED = "installed"
 """Stands for all plugins that packages offer."""
@@ -46,7 +46,7 @@ class Offer(NamedTuple):
             raise self._failed("cannot be imported", error) from error
         try:
             plugin: Plugin = factory()
-            wanted = _lacking(plugin)
+            wanted = lacking(plugin)
         except (Exception, SystemExit) as error:
             raise self._failed("cannot be made", error) from error
         if wanted:
@@ -90,7 +90,7 @@ def resolve_plugins(given: Any) -> list[Attached]:
 
 def _chosen(asked: Any) -> Iterator[Attached | Offer]:
     if not isinstance(asked, str):
-        if wanted := _lacking(asked):
+        if wanted := lacking(asked):
             label = getattr(asked, "name", None)
             shown = asked.__qualname__ if isinstance(asked, type) else type(asked).__name__
             raise OptionError("plugins", label if isinstance(label, str) and label else shown, f"objects {wanted}")
@@ -121,7 +121,7 @@ def _package(point: Any) -> str | None:
     return None if package is None else version_of(package)
 
 
-def _lacking(plugin: Any) -> str:
+def lacking(plugin: Any) -> str:
     """Return what is wanted of an object that this plugin is not; empty if it is one."""
     if isinstance(plugin, type):
         return "with a name and a method attach(session), not a class"

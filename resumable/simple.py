@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters.callback import OnProgress, follow
 from .dispatch.blocking_calls import in_thread
-from .errors import UploadCancelled, WaitTimeout
+from .errors import OptionError, UploadCancelled, WaitTimeout
+from .plugins import lacking
 from .session import Result, Resumable
 from .sources.base import expand_home
 from .sources.shard import Shard
@@ -86,6 +87,8 @@ def _make_session(
     progress: bool | Plugin,
     on_progress: OnProgress | None,
 ) -> Resumable:
+    if progress and progress is not True and (wanted := lacking(progress)):
+        raise OptionError("progress", progress, f"True, False, or an object {wanted}")
     options.setdefault("auto_upload", False)
     if progress or on_progress is not None:
         options.setdefault("throttle_progress_callbacks", REDRAWN)

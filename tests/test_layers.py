@@ -60,7 +60,7 @@ BELOW: dict[str, set[str]] = {
     "unfinished": {"errors"},
     "session": BASE | CLIENT - {"session", "simple", "simple_async"} | {"protocol", "signals"},
     "adapters": BASE | {"core", "units"},
-    "simple": BASE | {"adapters", "sources", "hooks", "dispatch", "session", "static_types"},
+    "simple": BASE | {"adapters", "sources", "hooks", "plugins", "dispatch", "session", "static_types"},
     "simple_async": BASE | {"adapters", "hooks", "dispatch", "session", "simple", "static_types"},
     "receiver": BASE | {"protocol", "signals"},
     "testing": BASE | {"protocol", "transport", "receiver"},

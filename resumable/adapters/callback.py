@@ -19,7 +19,8 @@ _EVENTS = ("file_added", "file_progress", "file_retry", "file_success", "file_er
 
 def follow(session: Resumable, on_progress: OnProgress) -> None:
     """Call ``on_progress`` with each file of the session that was added, has moved, waits for its next attempt, or has
-    ended, on the thread of the handlers."""
+    ended, on the thread of the handlers. Raises what :meth:`Resumable.on` raises."""
+    session.signals.check(on_progress)
     for event in _EVENTS:
         session.on(event, lambda file: on_progress(file))
 

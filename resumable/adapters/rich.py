@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
@@ -50,7 +51,7 @@ class StateColumn(ProgressColumn):
 
 class UploadProgress(Progress):
     """A row for each file, or one for all of them (``total=True``). It starts with the first file and stops with the
-    run, unless a ``with`` block of its own says when.
+    run, with the last one if it follows several sessions, unless a ``with`` block of its own says when.
 
     An object is a plugin (``Resumable(url, plugins=[UploadProgress()])``) or is given as ``on_progress`` or
     ``progress`` of :func:`~resumable.upload`. ``columns`` and ``options`` are those of ``rich.progress.Progress``.
@@ -62,7 +63,7 @@ class UploadProgress(Progress):
         # Before the base class, which draws at once.
         self._all = total
         self._rows: dict[Any, TaskID] = {}
-        self._files = FilesOfRun()
+        self._files: defaultdict[Resumable, FilesOfRun] = defaultdict(FilesOfRun)
         self._started_here = False
         super().__init__(*columns, **options)
 
@@ -82,12 +83,14 @@ class UploadProgress(Progress):
         """Follow the session: see :class:`~resumable.hooks.Plugin`."""
         follow(session, self)
         for event in ("complete", "cancel"):
-            session.on(event, lambda *_: self.finish())
+            session.on(event, lambda *_: self._finish(session))
 
     def __call__(self, file: ResumableFile) -> None:
         """Note that the file moved. What is shown is read whenever rich draws."""
-        begins = self._files.add(file)
-        key = file.resumable_obj if self._all else file
+        session = file.resumable_obj
+        files = self._files[session]
+        begins = files.add(file)
+        key = session if self._all else file
         if key not in self._rows:
             if not begins:
                 return
@@ -95,11 +98,11 @@ class UploadProgress(Progress):
             if not self.live.is_started:
                 self._started_here = True
                 self.start()
-        if self._all and len(self._files) > 1:
-            self.update(self._rows[key], description=count(len(self._files), "file"))
+        if self._all and len(files) > 1:
+            self.update(self._rows[key], description=count(len(files), "file"))
         self._look(key, self._rows[key])
-        if file.state is FileState.CANCELLED and self._files.ended:
-            self.finish()
+        if file.state is FileState.CANCELLED and files.ended:
+            self._finish(session)
 
     def _look(self, subject: Any, row: TaskID) -> None:
         size = subject.get_size() if self._all else subject.part_size
@@ -113,10 +116,16 @@ class UploadProgress(Progress):
 
     def finish(self) -> None:
         """Leave the rows as they are, and begin new ones for what comes."""
+        for session in list(self._files):
+            self._finish(session)
+
+    def _finish(self, session: Resumable) -> None:
+        """Leave the rows of one session as they are. With the last of them the drawing stops."""
         for subject, row in list(self._rows.items()):
-            self._look(subject, row)
-        self._rows.clear()
-        self._files.clear()
-        if self._started_here:
+            if session in (subject, getattr(subject, "resumable_obj", None)):
+                self._look(subject, row)
+                del self._rows[subject]
+        self._files.pop(session, None)
+        if self._started_here and not self._files:
             self._started_here = False
             self.stop()

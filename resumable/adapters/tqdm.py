@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -34,49 +35,51 @@ class Bars:
         self._options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, **options}
         self._bars: dict[Any, Any] = {}
         self._skipped: dict[Any, int] = {}
-        self._files = FilesOfRun()
+        self._files: defaultdict[Resumable, FilesOfRun] = defaultdict(FilesOfRun)
 
     def attach(self, session: Resumable) -> None:
-        """Follow the session: see :class:`~resumable.hooks.Plugin`. The bars end with the run."""
+        """Follow the session: see :class:`~resumable.hooks.Plugin`. Its bars end with the run."""
         follow(session, self)
         for event in ("complete", "cancel"):
-            session.on(event, lambda *_: self.close())
+            session.on(event, lambda *_: self._close(session))
 
     def __call__(self, file: ResumableFile) -> None:
         """Draw the file, or all of its session, as it is now."""
-        begins = self._files.add(file)
-        subject: Any = file.resumable_obj if self._total else file
-        key = None if self._total else file
-        size = subject.get_size() if self._total else file.part_size
+        session = file.resumable_obj
+        files = self._files[session]
+        begins = files.add(file)
+        key: Any = session if self._total else file
+        size = session.get_size() if self._total else file.part_size
         if key not in self._bars:
             if not begins:
                 return
             self._bars[key] = self._make(total=size, desc=file.relative_path, **self._options)
         bar = self._bars[key]
-        if self._total and len(self._files) > 1:
-            bar.set_description(count(len(self._files), "file"), refresh=False)
+        if self._total and len(files) > 1:
+            bar.set_description(count(len(files), "file"), refresh=False)
         bar.total = size
-        self._move(bar, key, subject)
-        waits = subject.retry_in
+        self._move(bar, key)
+        waits = key.retry_in
         bar.set_postfix_str("" if waits is None else f"next try in {duration(waits)}", refresh=waits is not None)
         state = file.state
         if state in TERMINAL and not self._total:
             self._end(file, "" if state is FileState.SUCCESS else state.value)
-        elif state is FileState.CANCELLED and self._files.ended:
-            self.close()
+        elif state is FileState.CANCELLED and files.ended:
+            self._close(session)
 
-    def _move(self, bar: Any, key: Any, subject: Any) -> None:
+    def _move(self, bar: Any, key: Any) -> None:
         # What the server had before does not count for the speed that tqdm shows.
-        skipped = subject.bytes_skipped
+        skipped = key.bytes_skipped
         there = max(skipped - self._skipped.get(key, 0), 0)
         self._skipped[key] = skipped
         bar.n += there
         bar.initial += there
         bar.last_print_n += there
-        bar.update(subject.bytes_transferred - bar.n)
+        bar.update(key.bytes_transferred - bar.n)
 
     def _end(self, key: Any, postfix: str = "") -> None:
         bar = self._bars.pop(key)
+        self._skipped.pop(key, None)
         if postfix:
             bar.set_postfix_str(postfix, refresh=False)
         bar.refresh()
@@ -84,7 +87,11 @@ class Bars:
 
     def close(self) -> None:
         """Leave the bars as they are, and draw new ones for what comes."""
-        for key in list(self._bars):
+        for session in list(self._files):
+            self._close(session)
+
+    def _close(self, session: Resumable) -> None:
+        """Leave the bars of one session as they are."""
+        for key in [key for key in self._bars if session in (key, getattr(key, "resumable_obj", None))]:
             self._end(key)
-        self._files.clear()
-        self._skipped.clear()
+        self._files.pop(session, None)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from support.scripted_server import PATIENCE, ScriptedServer
+from support.scripted_server import PATIENCE, ScriptedServer, holding
 from support.waiting import eventually
 
 import resumable
-from resumable import FileState, Resumable, ResumableFile
+from resumable import FileState, OptionError, Resumable, ResumableFile
 from resumable.adapters.callback import ByteCallback
 from resumable.adapters.line import ProgressLine
 from resumable.adapters.rich import UploadProgress
@@ -106,6 +106,30 @@ def test_upload_takes_a_bar_of_ones_own(receiver_url: str, make: Make, bars: lis
     assert sorted(bar.desc for bar in bars) == ["a.bin", "b.bin"]
 
 
+async def asynchronous(file: ResumableFile) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (
+            {"progress": Bars},
+            OptionError,
+            "progress must be True, False, or an object with a name .*, not a class; got",
+        ),
+        ({"progress": "tqdm"}, OptionError, "progress must be .*; got 'tqdm'"),
+        ({"on_progress": 5}, TypeError, "int cannot be"),
+        ({"on_progress": asynchronous}, OptionError, "loop must be the asyncio event loop"),
+    ],
+)
+def test_what_cannot_show_progress_is_refused_at_once(
+    options: Any, error: type[Exception], said: str, wire: ScriptedServer
+) -> None:
+    with pytest.raises(error, match=said):
+        resumable.upload(b"data", wire.url, relative_path="a.bin", **options)
+    assert not wire.requests
+
+
 @pytest.mark.parametrize(
     ("missing", "drawn"), [((), "█"), (("tqdm.auto",), "━"), (("tqdm.auto", "rich.progress"), "1 file: 100 %")]
 )
@@ -170,6 +194,30 @@ def test_a_bar_says_when_the_next_try_is_and_that_a_file_failed(
     (bar,) = bars
     assert [re.sub(r"0\.\d", "0.x", said) for said in bar.said] == ["next try in 0.x s", "error"]
     assert bar.disable
+
+
+@pytest.mark.parametrize("total", [False, True])
+def test_bars_may_follow_several_sessions(
+    total: bool, wire: ScriptedServer, receiver_url: str, make: Make, bars: list[Bar]
+) -> None:
+    console = screen()
+    drawn, rows = Bars(total=total, bar=Bar), UploadProgress(total=total, console=console)
+    wire.behave = holding
+    with Resumable(wire.url, test_chunks=False, plugins=[drawn, rows]) as slow:
+        slow.add_file(make("slow.bin", 50))
+        wire.wait_held()
+        with Resumable(receiver_url, chunk_size=10, plugins=[drawn, rows]) as session:
+            session.add_file(make("a.bin", 100))
+        # The end of one run leaves the bars of the other.
+        assert [(bar.desc, bar.n, bar.total, bar.disable) for bar in bars] == [
+            ("slow.bin", bars[0].n, 50, False),
+            ("a.bin", 100, 100, True),
+        ]
+        assert rows.live.is_started
+        slow.cancel()
+    assert [bar.disable for bar in bars] == [True, True]
+    assert not rows.live.is_started
+    assert {task.description for task in rows.tasks} == {"slow.bin", "a.bin"}
 
 
 @pytest.mark.parametrize("total", [False, True])
