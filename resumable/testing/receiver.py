@@ -55,7 +55,7 @@ class LiveReceiver:
     Faults happen to the requests that come after they were asked for: ``times`` of them, or all of them if it is None,
     until :meth:`heal`. ``of`` says to which: ``"uploads"``, ``"tests"`` or ``"all"``; ``chunk`` is the number of the
     chunk that they are about, as the query of the request says it. The first fault that fits a request is the one that
-    it gets. Any thread may ask for faults, also while requests run.
+    it gets. Any thread may ask for faults, also while requests run. Raises ValueError for what is not possible.
     """
 
     def __init__(self, directory: Path, **options: Any) -> None:
@@ -113,6 +113,8 @@ class LiveReceiver:
         retry_after: int | None = None,
     ) -> None:
         """Answer with this status, and with ``Retry-After`` if that is given, in seconds. Nothing is stored."""
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise ValueError(f"status must be from 200 to 599, got {status!r}")
         headers = (("Retry-After", str(retry_after)),) if retry_after is not None else ()
         refusal = Refusal(status, "Refused, because the test asks for it.", *headers)
         receiver = self._server.receiver
@@ -132,6 +134,8 @@ class LiveReceiver:
 
     def slow(self, seconds: float, *, times: int | None = None, of: str = "all", chunk: int | None = None) -> None:
         """Wait before the request is handled."""
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+            raise ValueError(f"seconds must be a number of seconds, got {seconds!r}")
 
         def act(request: Request, answer: Callable[[], Response]) -> Response:
             self._stopping.wait(seconds)
@@ -153,6 +157,9 @@ class LiveReceiver:
     def _add(self, act: Callable[..., Response | None], times: int | None, of: str, chunk: int | None) -> None:
         if of not in ("uploads", "tests", "all"):
             raise ValueError(f"of must be 'uploads', 'tests' or 'all', got {of!r}")
+        for name, number in (("times", times), ("chunk", chunk)):
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise ValueError(f"{name} must be a whole number, 1 or more, or None; got {number!r}")
         with self._lock:
             self._faults.append(_Fault(act, times, of, chunk))
 

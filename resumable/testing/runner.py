@@ -28,6 +28,10 @@ class Outcome(Enum):
     SKIPPED = "skipped"
 
 
+_MOST_UNANSWERED = 3
+"""Requests without an answer after which no more checks are made: each takes a minute."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of one check. ``reason`` says why it failed or was skipped; ``seconds`` is how long it took."""
@@ -76,6 +80,8 @@ class Runner:
         began = time.monotonic()
         outcome, reason = Outcome.PASSED, ""
         try:
+            if self.target.unanswered >= _MOST_UNANSWERED:
+                raise CheckSkipped(f"the server has left {self.target.unanswered} requests without an answer")
             for name in _needed(check):
                 if name in self._failed:
                     raise CheckSkipped(f"the server fails {name}")

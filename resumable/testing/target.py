@@ -6,6 +6,7 @@ cannot hide the same error of a server.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -133,6 +134,8 @@ class Target:
         self.directory = Path(files) if isinstance(files, (str, Path)) else None
         self.sent: dict[str, bool] = {}
         """The names of all files of which something was sent, and whether all of it was."""
+        self.unanswered = 0
+        """How many requests the server has left without an answer in time."""
         self._files = files
         self._patience = patience
         self._timeout = (timeout[0], timeout[-1]) if isinstance(timeout, tuple) else (timeout, timeout)
@@ -229,6 +232,7 @@ class Target:
 
     def failure(self, error: requests.RequestException, *, begun: bool = True) -> NetworkFailure:
         """Return why a request had no answer, as a sentence. ``begun``: the server was there before."""
+        begun = begun or isinstance(error, requests.ReadTimeout)
         return network_failure(error, self.url, self._proxy, begun=begun)
 
     def remove(self) -> int:
@@ -262,7 +266,13 @@ class Target:
     def _answer(
         self, asked: str, request: requests.Request, session: requests.Session | None, body: Body | None = None
     ) -> Answer:
-        client = session or self._session
+        try:
+            return self._answered(asked, request, session or self._session, body)
+        except requests.Timeout:
+            self.unanswered += 1
+            raise
+
+    def _answered(self, asked: str, request: requests.Request, client: requests.Session, body: Body | None) -> Answer:
         prepared = client.prepare_request(request)
         if body is not None:
             assert isinstance(prepared.body, bytes)
@@ -274,13 +284,25 @@ class Target:
             # requests looks at a redirect even if it does not follow it.
             raise requests.RequestException(f"the answer is a redirect to no URL: {error}") from error
         with response:
-            pieces = response.iter_content(_MOST)
-            text = next(pieces, b"").decode("utf-8", "replace")
-            cut = next(pieces, None) is not None
+            content, cut = self._content(response)
+        text = content.decode("utf-8", "replace")
         accepted = response.status_code in self._success and judge(text, cut=cut).acceptance is not Acceptance.REFUSED
         if 300 <= response.status_code < 400 and "Location" in response.headers:
             text = f"to {redact_url(response.headers['Location'])}"
         return Answer(asked, response.status_code, text, accepted)
+
+    def _content(self, response: requests.Response) -> tuple[bytes, bool]:
+        """Return the body of the answer, and whether it was cut. Raises requests.ReadTimeout if it does not end."""
+        deadline = time.monotonic() + (self._timeout[1] or math.inf)
+        content = bytearray()
+        # A larger piece would be waited for, however slowly it comes.
+        for byte in response.iter_content(1):
+            if len(content) == _MOST:
+                return bytes(content), True
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout("the answer does not end")
+            content += byte
+        return bytes(content), False
 
     def succeeded(self, answer: Answer) -> bool:
         """Return whether a browser takes the answer for success, which looks at the status alone."""

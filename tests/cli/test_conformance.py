@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import trustme
 from support.certificates import server_context
 from support.command import Run
 from support.mutants import MUTATIONS, RightServer
-from support.scripted_server import Answer, Request, ScriptedServer, answer
+from support.scripted_server import Answer, Request, ScriptedServer, answer, hold
 
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.testing import CHECKS
@@ -216,6 +218,33 @@ def test_an_answer_without_end_is_read_as_far_as_needed(run: Run) -> None:
 
     with ScriptedServer(otherwise=pour) as endless:
         assert run("conformance", endless.url, *ONE).code == 1
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_by_each_check(run: Run) -> None:
+    def dawdle(request: Request) -> None:
+        request.read()
+        if request.method == "GET":
+            request.answer(204)
+            return
+        # An answer that never ends is none.
+        request.send(b"HTTP/1.1 200 Fine\r\n\r\n")
+        while True:
+            request.send(b".")
+            time.sleep(0.05)
+
+    with ScriptedServer(otherwise=dawdle) as slow:
+        ran = run("conformance", slow.url, "--timeout", "0.3", "--json")
+    assert ran.code == 1
+    outcomes = Counter(event["outcome"] for event in ran.events if event["event"] == "check")
+    assert outcomes["failed"] <= 4
+    assert "the server has left 3 requests without an answer" in ran.err
+
+
+def test_a_server_that_takes_requests_and_never_answers_is_said_not_to_answer(run: Run) -> None:
+    with ScriptedServer(otherwise=hold) as silent:
+        ran = run("conformance", silent.url, "--timeout", "0.3")
+    assert ran.code == 5
+    assert "connection could be made" not in ran.err
 
 
 def test_a_server_that_breaks_connections_fails(run: Run, received: Path) -> None:

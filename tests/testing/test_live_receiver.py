@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -120,6 +121,24 @@ def test_it_stops_although_requests_are_slow(tmp_path: Path) -> None:
 def test_a_fault_of_unknown_requests_is_refused(receiver: LiveReceiver) -> None:
     with pytest.raises(ValueError, match="uploads"):
         receiver.refuse(of="posts")
+
+
+@pytest.mark.parametrize(
+    ("fault", "arguments", "said"),
+    [
+        ("refuse", {"status": 42}, "status must be from 200 to 599, got 42"),
+        ("refuse", {"status": "401"}, "got '401'"),
+        ("refuse", {"times": 0}, "times must be a whole number, 1 or more, or None; got 0"),
+        ("drop", {"times": -1}, "got -1"),
+        ("drop", {"chunk": 0}, "chunk must be"),
+        ("slow", {"seconds": -1}, "seconds must be a number of seconds, got -1"),
+        ("slow", {"seconds": "1"}, "got '1'"),
+    ],
+)
+def test_a_fault_that_cannot_happen_is_refused(receiver: LiveReceiver, fault: str, arguments: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        getattr(receiver, fault)(**arguments)
+    assert requests.get(receiver.url).ok
 
 
 def test_options_are_those_of_a_receiver(tmp_path: Path) -> None:
