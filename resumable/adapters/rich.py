@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
@@ -63,7 +63,7 @@ class UploadProgress(Progress):
         # Before the base class, which draws at once.
         self._all = total
         self._rows: dict[Any, TaskID] = {}
-        self._files: defaultdict[Resumable, FilesOfRun] = defaultdict(FilesOfRun)
+        self._files: WeakKeyDictionary[Resumable, FilesOfRun] = WeakKeyDictionary()
         self._started_here = False
         super().__init__(*columns, **options)
 
@@ -88,7 +88,7 @@ class UploadProgress(Progress):
     def __call__(self, file: ResumableFile) -> None:
         """Note that the file moved. What is shown is read whenever rich draws."""
         session = file.resumable_obj
-        files = self._files[session]
+        files = self._files.setdefault(session, FilesOfRun())
         begins = files.add(file)
         key = session if self._all else file
         if key not in self._rows:
@@ -125,7 +125,8 @@ class UploadProgress(Progress):
             if session in (subject, getattr(subject, "resumable_obj", None)):
                 self._look(subject, row)
                 del self._rows[subject]
-        self._files.pop(session, None)
-        if self._started_here and not self._files:
+        if session in self._files:
+            self._files[session].clear()
+        if self._started_here and not self._rows:
             self._started_here = False
             self.stop()

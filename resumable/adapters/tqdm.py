@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
@@ -35,7 +35,7 @@ class Bars:
         self._options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, **options}
         self._bars: dict[Any, Any] = {}
         self._skipped: dict[Any, int] = {}
-        self._files: defaultdict[Resumable, FilesOfRun] = defaultdict(FilesOfRun)
+        self._files: WeakKeyDictionary[Resumable, FilesOfRun] = WeakKeyDictionary()
 
     def attach(self, session: Resumable) -> None:
         """Follow the session: see :class:`~resumable.hooks.Plugin`. Its bars end with the run."""
@@ -46,7 +46,7 @@ class Bars:
     def __call__(self, file: ResumableFile) -> None:
         """Draw the file, or all of its session, as it is now."""
         session = file.resumable_obj
-        files = self._files[session]
+        files = self._files.setdefault(session, FilesOfRun())
         begins = files.add(file)
         key: Any = session if self._total else file
         size = session.get_size() if self._total else file.part_size
@@ -94,4 +94,5 @@ class Bars:
         """Leave the bars of one session as they are."""
         for key in [key for key in self._bars if session in (key, getattr(key, "resumable_obj", None))]:
             self._end(key)
-        self._files.pop(session, None)
+        if session in self._files:
+            self._files[session].clear()

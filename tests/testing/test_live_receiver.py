@@ -127,12 +127,10 @@ def test_a_fault_of_unknown_requests_is_refused(receiver: LiveReceiver) -> None:
     ("fault", "arguments", "said"),
     [
         ("refuse", {"status": 42}, "status must be from 200 to 599, got 42"),
-        ("refuse", {"status": "401"}, "got '401'"),
         ("refuse", {"times": 0}, "times must be a whole number, 1 or more, or None; got 0"),
         ("drop", {"times": -1}, "got -1"),
         ("drop", {"chunk": 0}, "chunk must be"),
         ("slow", {"seconds": -1}, "seconds must be a number of seconds, got -1"),
-        ("slow", {"seconds": "1"}, "got '1'"),
     ],
 )
 def test_a_fault_that_cannot_happen_is_refused(receiver: LiveReceiver, fault: str, arguments: Any, said: str) -> None:
