@@ -12,7 +12,7 @@ from .core.records import Notice
 from .core.states import SessionState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import Addition, FileEntry
-from .dispatch.restrictions import Candidate, Restrictions, shown
+from .dispatch.restrictions import Candidate, Restrictions, as_given, shown
 from .errors import FileRejected, StateError
 from .file import ResumableFile, file_event
 from .hooks import Hooks
@@ -93,7 +93,7 @@ class FileAdder:
         examined: list[Candidate] = []
 
         def skip(source: Any, reason: FileRejected) -> None:
-            skipped.append(source)
+            skipped.append(as_given(source))
             reasons.append(reason)
 
         for reason in left_out:
@@ -120,7 +120,7 @@ class FileAdder:
                             added.append(addition.entry.subject)
                             continue
                         if self._is_there(candidate):
-                            skipped.append(candidate.given)
+                            skipped.append(as_given(candidate.given))
                         else:
                             skip(candidate.given, refusal)
                         candidate.source.close()
@@ -153,9 +153,10 @@ class FileAdder:
         def skip(path: str) -> None:
             dead.append(FileRejected(path, "links", "it is a link that leads nowhere"))
 
-        found = []
+        found: list[tuple[Any, str]] = []
         for each in files(root, pattern, exclude, select=select, links=links, dead=skip):
-            self._refuse_closed()
+            if not len(found) % AT_ONCE:
+                self._refuse_closed()
             found.append(each)
         return self.several(found, dead)
 

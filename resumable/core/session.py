@@ -55,8 +55,8 @@ _HALTED = (*TERMINAL, FileState.PAUSED)
 
 
 class SessionCore:
-    """One session. Every method but the getters returns its effects. ``concurrency`` says how many chunks may be under
-    way."""
+    """One session. Every command but ``add`` and ``lease`` returns its effects. ``concurrency`` says how many chunks
+    may be under way."""
 
     def __init__(self, policy: SessionPolicy) -> None:
         self.policy = policy
@@ -81,12 +81,12 @@ class SessionCore:
 
     # -- files ---------------------------------------------------------------------------------------------------
 
-    def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True, name: str = "") -> tuple[int, Effects]:
-        """Add a file, which waits for its turn, and return its key. Raises StateError if the session is closed."""
+    def add(self, plan: ChunkPlan, order: ChunkOrder, *, prepared: bool = True, name: str = "") -> int:
+        """Add a file, which waits for its turn, and return its key. Its effects wait in ``effects``. Raises StateError
+        if the session is closed."""
         if self.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
-        file = self._ledger.add(plan, order, prepared=prepared, name=name)
-        return file.key, self.effects.flush()
+        return self._ledger.add(plan, order, prepared=prepared, name=name).key
 
     def acknowledge(self, keys: Iterable[int]) -> None:
         """Note that the program knows how these files ended: those that failed need no warning any more."""

@@ -140,6 +140,7 @@ class Delivery:
             if self._emitter is not None:
                 return 0
             self._emitter = threading.get_ident()
+            before = self._outbox.taken
         count = 0
         end = time.monotonic() + self.longest
         try:
@@ -157,7 +158,7 @@ class Delivery:
                 self.undecided = None
                 self._emitter = None
                 self._tell_waiters()
-            if count:
+            if count or self._outbox.taken != before:
                 self._returned()
         return count
 

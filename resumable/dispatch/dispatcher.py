@@ -141,31 +141,34 @@ class Dispatcher:
         with self._lock:
             if self._core.state is SessionState.CLOSED:
                 raise StateError("add a file", "the session is closed")
-            effects: list[Effects] = []
+            replaced: list[Effects] = []
             refusals: list[FileRejected | None] = []
             for addition in additions:
                 try:
-                    effects += self._add(addition, most)
+                    replaced += self._add(addition, most)
                     refusals.append(None)
                 except FileRejected as refusal:
                     refusals.append(refusal)
-            if None in refusals:
-                effects += (Effects((notice,)) for notice in announcement)
-            follow_up = self._shared.apply(effects[0] if len(effects) == 1 else joined(effects))
+            announced = Effects(tuple(announcement) if None in refusals else ())
+            follow_up = self._shared.apply(joined([*replaced, self._core.effects.flush(), announced]))
         if follow_up is not None:
             follow_up.carry_out(hard=True)
         return refusals
 
     def _add(self, addition: Addition, most: int | None) -> list[Effects]:
+        """Add the file, and return the effects that come before those which the core has collected by then."""
         core, entry = self._core, addition.entry
         path = entry.record.relative_path
         if most is not None and len(core.files) >= most > 1:
             raise FileRejected(path, "max_files", f"max_files is {most}, and there are {len(core.files)} already")
         self._registry.reserve_identifier(entry, anyway=most == 1)
         others = list(core.files) if most == 1 else []
-        key, added = core.add(entry.plan, addition.order, prepared=addition.prepared, name=path)
+        key = core.add(entry.plan, addition.order, prepared=addition.prepared, name=path)
         self._registry.add(key, entry)
+        if not others:
+            return []
         # After the new file is there, so that its run does not end in between, but announced before.
+        added = core.effects.flush()
         return [*(core.cancel_file(other, "replaced", announce=False) for other in others), added]
 
     def keep_open(self) -> None:

@@ -73,16 +73,18 @@ class Outbox:
         self.late.extend(notices)
 
     def take(self) -> Notice | None:
-        """Remove the next notice and return it, or None."""
+        """Remove the next notice to which anybody listens, and all before it, and return it, or None."""
         if self.late:
             return self.late.popleft()
-        if not self.queue:
-            return None
-        self.taken += 1
-        item = self.queue.popleft()
-        if len(self.queue) == self._limit - 1:
-            self._relieved()
-        return item if isinstance(item, Notice) else self.latest.pop(item)
+        while self.queue:
+            self.taken += 1
+            item = self.queue.popleft()
+            if len(self.queue) == self._limit - 1:
+                self._relieved()
+            notice = item if isinstance(item, Notice) else self.latest.pop(item)
+            if any(self._listeners[notice.event]):
+                return notice
+        return None
 
     def waiting(self, file: int) -> Iterator[Notice]:
         """Return the notices about the file that wait for all handlers, without its progress."""

@@ -6,6 +6,7 @@ A run may end, and the next begin, before anybody joins: RunResults keeps the re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..core.file import FileCore
@@ -63,9 +64,13 @@ class FileEntry:
         self.subject: Any = None
         self.key = 0
         self.core: FileCore
-        self.meter = SpeedMeter()
         self.transfers = 0
         self.told = 0
+
+    @cached_property
+    def meter(self) -> SpeedMeter:
+        """How fast the bytes of the file move. Of many files none do, because the server has them."""
+        return SpeedMeter()
 
     def close(self) -> None:
         """Read the file no more, and free what its source owns."""

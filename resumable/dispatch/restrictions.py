@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from ..errors import FileRejected
@@ -16,7 +16,7 @@ from ..sources.path import Source, make_source
 from ..sources.stream import BytesSource
 from .registry import FileRecord
 
-__all__ = ["Candidate", "Restrictions", "shown"]
+__all__ = ["Candidate", "Restrictions", "as_given", "shown"]
 
 
 class Candidate(NamedTuple):
@@ -47,7 +47,7 @@ class Restrictions:
         if len(sources) <= (1 if limit == 1 else limit - count):
             return
         if self._options.max_files_error_callback is not None:
-            self._options.max_files_error_callback(list(sources), 0)
+            self._options.max_files_error_callback(list(map(as_given, sources)), 0)
         raise FileRejected(shown(sources[0]), "max_files", f"max_files is {limit}, and there are {count} already")
 
     def examine(
@@ -73,7 +73,7 @@ class Restrictions:
             kind = mime_type if mime_type is not None else mimetypes.guess_type(name)[0] or ""
             for option, reason, callback in self._objections(source.size, name, kind):
                 if callback is not None:
-                    callback(given, refused)
+                    callback(as_given(given), refused)
                 raise FileRejected(whole, option, reason)
             identifier = unique_identifier
             if identifier is not None and not isinstance(identifier, str):
@@ -115,8 +115,15 @@ class Restrictions:
         return identifiers.without_time(source.path, path) if isinstance(source, BytesSource) else None
 
 
+def as_given(source: Any) -> Any:
+    """Return the source as users get it: an entry of a directory as a path, which takes as long to make as to add the
+    file."""
+    return Path(source) if isinstance(source, os.DirEntry) else source
+
+
 def shown(given: Any) -> str:
     """Return what the user gave, as text that is not too long."""
+    given = as_given(given)
     return "bytes" if isinstance(given, (bytes, bytearray, memoryview)) else str(given)
 
 

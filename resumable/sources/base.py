@@ -26,8 +26,11 @@ __all__ = [
     "is_remote",
     "named",
     "refuse_unless_countable",
+    "refuse_unless_permitted",
     "source_error",
 ]
+
+_EFFECTIVE = os.access in os.supports_effective_ids
 
 LARGEST_SIZE = 2**53 - 1
 """Bytes in the largest source: a server written in JavaScript rounds a larger number."""
@@ -131,6 +134,12 @@ def refuse_unless_countable(name: str, size: Any) -> None:
         raise SourceError(name, f"its size is not known (it says {size!r}); open it and pass the stream")
     if size > LARGEST_SIZE:
         raise SourceError(name, f"{size} bytes are more than 2**53 - 1, and servers in JavaScript round such a number")
+
+
+def refuse_unless_permitted(location: str, mode: int) -> None:
+    """Raise PermissionError unless this process may do with the path what ``mode`` says, as for ``os.access``."""
+    if not os.access(location, mode, effective_ids=_EFFECTIVE):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, SourceError
-from .base import as_source_errors, expand_home, is_remote
+from .base import as_source_errors, expand_home, is_remote, refuse_unless_permitted
 
 __all__ = ["LinkedAgain", "Select", "files", "walk"]
 
@@ -38,7 +38,7 @@ def files(
     links: str = "follow",
     dead: Callable[[str], None] = lambda path: None,
 ) -> Iterator[tuple[Any, str]]:
-    """Find each regular file below ``root`` that the pattern takes, and yield it with its relative path, sorted.
+    """Find each regular file below ``root`` that the pattern takes, and yield its entry with its relative path, sorted.
 
     Relative paths begin with the name of ``root`` itself. ``pattern`` is matched below ``root``, ``**`` being any
     number of directories. ``exclude`` are patterns: if one of them matches the path below ``root`` or any part of it,
@@ -85,7 +85,7 @@ def files(
             dead(error.source)
 
     found = walk(root, both if links == "follow" else unlinked, failed)
-    return ((Path(entry), f"{name}/{path}" if name else path) for entry, path in found)
+    return ((entry, f"{name}/{path}") for entry, path in found) if name else found
 
 
 def _universal(root: Any, select: Select) -> Iterator[tuple[Any, str]]:
@@ -137,15 +137,19 @@ def walk(
             if not select(path, is_directory):
                 continue
             with as_source_errors(entry.path):
-                mode = entry.stat().st_mode
+                linked = entry.is_symlink()
+                if linked:
+                    # That one leads nowhere is told here alone.
+                    entry.stat()
+                is_file = entry.is_file()
         except SourceError as error:
             failed(error)
             continue
         if is_directory:
             parts.append(entry.name)
-            links.append(links[-1] or entry.is_symlink())
+            links.append(links[-1] or linked)
             levels.append(_entries(entry.path, visited, failed, linked=links[-1]))
-        elif stat.S_ISREG(mode):
+        elif is_file:
             yield entry, path
 
 
@@ -167,6 +171,8 @@ def _entries(
             if linked and identity in visited:
                 raise LinkedAgain(directory)
             visited.add(identity)
+            # Its files may have names that can be read, and nothing else.
+            refuse_unless_permitted(directory, os.X_OK)
             with os.scandir(directory) as listing:
                 return iter(sorted(listing, key=lambda entry: entry.name))
     except SourceError as error:

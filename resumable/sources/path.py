@@ -27,6 +27,7 @@ from .base import (
     is_remote,
     named,
     refuse_unless_countable,
+    refuse_unless_permitted,
     source_error,
 )
 from .stream import BytesSource, file_source, seek_and_read
@@ -38,9 +39,6 @@ __all__ = ["Reader", "Source", "is_source", "make_source"]
 _OPEN_FLAGS = os.O_RDONLY
 for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     _OPEN_FLAGS |= getattr(os, _flag, 0)
-
-# Reading is asked for, not tried: to open and close each of many files takes longer than all else that adds it.
-_EFFECTIVE = os.access in os.supports_effective_ids
 
 _KINDS = {
     stat.S_IFDIR: "a directory; add_directory() adds the files in it",
@@ -161,8 +159,9 @@ def _path_source(given: Any, name: str | None) -> Source:
         refuse_unless_countable(shown, status.st_size)
         if status.st_size == 0:
             _refuse_unless_empty(shown, location)
-        elif not os.access(location, os.R_OK, effective_ids=_EFFECTIVE):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            # Asked for, not tried: to open and close each of many files takes longer than all else that adds it.
+            refuse_unless_permitted(location, os.R_OK)
     path = given if is_path_object(given) and shown == typed else None
     return _PathSource(name or os.path.basename(shown), path, shown, location, FileVersion.of(status))
 

@@ -162,6 +162,7 @@ def session_in(state: SessionState) -> SessionCore:
     """A session in this state."""
     core = SessionCore(SessionPolicy())
     core.add(ChunkPlan(1, 1), ChunkOrder(1))
+    core.effects.flush()
     if state in (SessionState.UPLOADING, SessionState.PAUSED):
         core.upload(0.0)
     if state is SessionState.PAUSED:

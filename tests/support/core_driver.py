@@ -47,7 +47,8 @@ class Driver:
         order = ChunkOrder(plan.count, self.mode, self.first_and_last)
         if part is not None:
             order = PartOrder(plan.count, self.mode, False, *part)
-        key, effects = self.core.add(plan, order, prepared=prepared)
+        key = self.core.add(plan, order, prepared=prepared)
+        effects = self.core.effects.flush()
         self.hear(effects)
         return self.core.files[key]
 

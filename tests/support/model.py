@@ -312,7 +312,8 @@ class Walk:
         order = ChunkOrder(plan.count, self.mode, self.first_and_last)
         prepared = self.random() < 0.8
         self.log.append(("add", plan, order, prepared))
-        key, effects = self.core.add(plan, order, prepared=prepared)
+        key = self.core.add(plan, order, prepared=prepared)
+        effects = self.core.effects.flush()
         self.need(key not in self.known, "a key is given once")
         self.files[key] = self.known[key] = CutUp(key, plan, order, prepared)
         self.tell(key, "chunking_start", *CUTTING, "file_added")

@@ -38,7 +38,7 @@ def relative(root: Any, *arguments: Any, **options: Any) -> list[str]:
 def test_every_file_is_named_from_the_root_on_and_in_sorted_order(root: Path) -> None:
     assert relative(root) == [f"root/{name}" for name in FILES]
     for path, name in files(root):
-        assert path.read_text() == name.removeprefix("root/")
+        assert Path(path).read_text() == name.removeprefix("root/")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_root_may_be_text_relative_or_the_working_directory_itself(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root.parent)
-    assert [(str(path), name) for path, name in files("root", "*.txt")] == [
+    assert [(os.fspath(path), name) for path, name in files("root", "*.txt")] == [
         (os.path.join("root", "a.txt"), "root/a.txt"),
         (os.path.join("root", "b.txt"), "root/b.txt"),
     ]

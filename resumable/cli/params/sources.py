@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import SourceError
+from ...sources.base import as_source_errors
 from ...sources.directory import walk
 from ...sources.shard import Shard
 from ...sources.url import find_urls, is_url
@@ -237,5 +238,11 @@ def _below(directory: str, name: str, rules: Rules) -> Iterator[Found | SourceEr
     for entry, path in walk(directory, select, errors.append):
         yield from errors
         errors.clear()
-        yield Found(entry.path, f"{name}/{path}" if name else path, entry.stat().st_size)
+        try:
+            with as_source_errors(entry.path):
+                size = entry.stat().st_size
+        except SourceError as error:
+            yield error
+        else:
+            yield Found(entry.path, f"{name}/{path}" if name else path, size)
     yield from errors
