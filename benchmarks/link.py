@@ -1,7 +1,8 @@
-"""Run a command at the near end of a long link, with ``server.py`` at its far end: http://10.99.0.2:8800/up.
+"""Run a command at the near end of a long link, with a server at its far end: http://10.99.0.2:8800/up.
 
 ``python link.py ROUND_TRIP_MS LOSS_PERCENT RATE_MBIT COMMAND …``; ``--control cubic`` is the congestion control of both
-ends, whatever the command wants; without it the command chooses, and otherwise the machine.
+ends, whatever the command wants; without it the command chooses, and otherwise the machine. ``--server`` is the program
+that serves, with the words before host and port; it is ``server.py`` by itself.
 
 Both ends are network namespaces of their own, and ``link.c`` carries the packets from one to the other, so nothing of
 the machine's network is touched. Linux, a C compiler, iproute2 and ``/dev/net/tun`` are needed, and root or user
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shlex
 import shutil
 import socket
 import struct
@@ -54,10 +56,10 @@ def relay() -> Path:
     return built
 
 
-def command(round_trip: float, loss: float, rate: float, control: str, *words: str) -> list[str]:
-    """The command that runs these words at the near end of such a link."""
-    link = [sys.executable, str(HERE / "link.py"), "--control", control, str(round_trip), str(loss), str(rate)]
-    return [*_apart(), *link, *words]
+def command(round_trip: float, loss: float, rate: float, control: str, *words: str, server: str = "") -> list[str]:
+    """The command that runs these words at the near end of such a link, with this server at the other."""
+    link = [sys.executable, str(HERE / "link.py"), "--control", control, "--server", server]
+    return [*_apart(), *link, str(round_trip), str(loss), str(rate), *words]
 
 
 def _apart() -> list[str]:
@@ -83,11 +85,14 @@ def _device(address: str, control: str) -> int:
     return fd
 
 
-def _far_end(control: str) -> None:
+def _far_end(control: str, server: str) -> None:
     """Pass the device on through standard input, and become the server."""
     with socket.socket(fileno=0) as near:
         socket.send_fds(near, [b"x"], [_device(FAR, control)])
-        os.execv(sys.executable, [sys.executable, "-I", str(HERE / "server.py"), "--host", FAR, "--port", "8800"])
+        words = [sys.executable, "-I", str(HERE / "server.py"), "--host", FAR, "--port", "8800"]
+        if server:
+            words = [*shlex.split(server), FAR, "8800"]
+        os.execv(words[0], words)
 
 
 def main() -> int:
@@ -95,22 +100,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--control", default="")
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--server", default="")
     parser.add_argument("round_trip", type=float)
     parser.add_argument("loss", type=float)
     parser.add_argument("rate", type=float)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     if not arguments.command:
-        _far_end(arguments.control)
+        _far_end(arguments.control, arguments.server)
     built = relay()
     ours, theirs = socket.socketpair()
-    far = [sys.executable, str(HERE / "link.py"), "--control", arguments.control, "0", "0", "0"]
+    chosen = ["--control", arguments.control, "--server", arguments.server]
+    far = [sys.executable, str(HERE / "link.py"), *chosen, "0", "0", "0"]
     near_fd = _device(NEAR, arguments.control)
     with subprocess.Popen(["unshare", "--net", *far], stdin=theirs.fileno(), stdout=subprocess.PIPE) as server:
         theirs.close()
         far_fd = socket.recv_fds(ours, 1, 1)[1][0]
         assert server.stdout
-        server.stdout.readline()  # the port: it listens
+        if not server.stdout.readline():  # the port: it listens
+            return 1
         numbers = (near_fd, far_fd, arguments.round_trip / 2, arguments.loss, arguments.rate, arguments.seed)
         with subprocess.Popen([str(built), *map(str, numbers)], pass_fds=(near_fd, far_fd)) as carrying:
             try:

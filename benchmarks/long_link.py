@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import link
+import pools
 from contest import HERE, MIB, QUIETLY, ROOT, Contest, Row
+from receiving import flask_environment
 
-__all__ = ["CLIENTS", "Link", "crowded_link_rows", "long_link_rows", "rate"]
+__all__ = ["CLIENTS", "Link", "crowded_link_rows", "long_link_rows", "rate", "small_pool_rows"]
 
 CLIENTS = ("ours", "ours, bbr", "0.1.1", "curl -T")
 BEFORE = "before"
@@ -54,8 +56,9 @@ def _figures(
     path: str = "up",
     tests: bool = True,
     beside: bool = False,
+    server: str = "",
 ) -> dict[str, float]:
-    """What the client says of itself, or of others ``beside`` it."""
+    """What the client says of itself, or of others ``beside`` it. ``server`` as in ``link.py``."""
     file = contest.file(f"long-{size}", size)
     url = f"{link.URL}/{path}"
     if client == "curl -T":
@@ -72,7 +75,7 @@ def _figures(
             words += ["--congestion-control", "bbr" if client == "ours, bbr" else "none"]
             words += ["--uploads", 3] if client == "ours, 3" else []
     control = "" if client == "ours, bbr" else "cubic"
-    command = link.command(where.round_trip, where.loss, where.rate, control, *map(str, words))
+    command = link.command(where.round_trip, where.loss, where.rate, control, *map(str, words), server=server)
     done = subprocess.run(
         command, env=contest.environment, stdout=subprocess.PIPE, cwd=contest.material, timeout=LIMIT, check=False
     )
@@ -174,6 +177,28 @@ def crowded_link_rows(contest: Contest) -> list[Row]:
         Row("one connection beside an upload", "≥", 0.25, "of the link", [run["share"] for run in shared]),
         Row("an answer beside an upload", "≤", 2, "× as late", [run["delay"] for run in shared]),
     ]
+
+
+def small_pool_rows(contest: Contest) -> list[Row]:
+    """Servers of others with few workers: the default takes no longer than 3 at once, and nothing fails."""
+    if not _possible():
+        return []
+    rows = []
+    for name, workers in pools.WORKERS.items():
+        if lacks := pools.missing(name):
+            print(f"left out: {name} needs {lacks} ", end="", file=sys.stderr)
+            continue
+        server = f"{flask_environment()} {HERE / 'pools.py'} {name}"
+        runs: dict[str, list[dict[str, float]]] = {"ours": [], "ours, 3": []}
+        for number in range(contest.rounds):
+            for client in sorted(runs, reverse=number % 2 == 1):
+                runs[client].append(_figures(contest, Link(50, 0, 200), client, 64 * MIB, server=server))
+        ours, three = ([run["seconds"] for run in found] for found in runs.values())
+        rows += [
+            Row(f"{name}, {workers} workers, time over 3 at once", "≤", 1.05, "×", _ratios(ours, three)),
+            Row("the same, chunks that failed", "≤", 0, "", [run["failures"] for run in runs["ours"]]),
+        ]
+    return rows
 
 
 def _possible() -> bool:

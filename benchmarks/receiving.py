@@ -16,7 +16,7 @@ from pathlib import Path
 from contest import MIB, ROOT, Contest, Row
 from servers import OURS, Running, running
 
-__all__ = ["receiver_rows"]
+__all__ = ["flask_environment", "receiver_rows"]
 
 NGINX_PLACES = f"/usr/sbin:{os.environ.get('PATH', '')}"
 NGINX_SETTINGS = """
@@ -157,7 +157,7 @@ def _serving(how: str, directory: Path) -> Iterator[Running]:
                 yield server
         elif how == "flask":
             (material / "flask_sample.py").write_text(FLASK_SAMPLE)
-            with running("flask", _flask(), material, {"flask": GUNICORN}) as server:
+            with running("flask", flask_environment(), material, {"flask": GUNICORN}) as server:
                 yield server
         else:
             commands = {"Server": (*OURS[:-1], how)}
@@ -165,7 +165,7 @@ def _serving(how: str, directory: Path) -> Iterator[Running]:
                 yield server
 
 
-def _flask() -> Path:
+def flask_environment() -> Path:
     """The interpreter of a virtual environment with gunicorn and python-resumable; made when it is not there yet."""
     directory = _disk() / f"flask-{sys.version_info.major}.{sys.version_info.minor}"
     python, done = directory / "bin" / "python", directory / "done"

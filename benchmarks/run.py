@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 
 from contest import MIB, ROOT, Contest, Row, ratios, serving, table
-from long_link import crowded_link_rows, long_link_rows
+from long_link import crowded_link_rows, long_link_rows, small_pool_rows
 from receiving import receiver_rows
 
 PEER = "resumable==0.1.1"
@@ -238,6 +238,12 @@ def long_link(contest: Contest) -> list[Row]:
 def crowded_link(contest: Contest) -> list[Row]:
     """Links, servers and neighbours that many uploads at once would be too much for."""
     return crowded_link_rows(contest)
+
+
+@measure
+def small_pools(contest: Contest) -> list[Row]:
+    """The default beside 3 uploads at once, at servers of others with few workers behind a long link."""
+    return small_pool_rows(contest)
 
 
 def peer_interpreter() -> Path:
