@@ -39,6 +39,8 @@ logger = logging.getLogger("resumable")
 
 _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
 
+_MAX_UPLOADS = MAX_UPLOADS_HEADER.lower()
+
 _AHEAD_TIMEOUT = 5.0
 """Seconds for the answer to a test ahead: a server may have no thread for so many connections."""
 
@@ -358,6 +360,9 @@ class Attempt:
             finally:
                 if request.body is not None:
                     self._delivered = self._control.whole
+            said = reply.headers.get(_MAX_UPLOADS)
+            if said is not None:
+                self._heard["max_uploads"] = parse_max_uploads(said)
             if _is_ours(reply):
                 self._remember(reply)
             there = messages.redirect_target(request.url, reply) if reply.status in (307, 308) else ""
@@ -370,10 +375,9 @@ class Attempt:
         """Remember what a receiver of this package said about the whole file."""
         self._ours = True
         self._context.origins.add(messages.origin(self._request.url))
-        most = parse_max_uploads(reply.headers.get(MAX_UPLOADS_HEADER.lower(), ""))
+        limited = self._heard.get("max_uploads") is not None
         self._heard["any_order"] = reply.headers.get(ORDER_HEADER.lower()) == ORDER_ANY
-        self._heard["max_uploads"] = most
-        self._heard["takes_questions"] = (most is not None and self._context.requests.may_ask) or None
+        self._heard["takes_questions"] = (limited and self._context.requests.may_ask) or None
         status = _file_status(reply)
         if status is not None:
             self._proof = Proof.WHOLE if status.whole else Proof.PARTIAL

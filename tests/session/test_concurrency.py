@@ -172,6 +172,15 @@ def test_the_receiver_says_how_many_it_likes(tmp_path: Path, said: int, chunks: 
     assert said < 3 or receiver.most_at_once > 3
 
 
+def test_a_server_of_others_may_say_how_many_it_likes(wire: ScriptedServer) -> None:
+    """With any answer."""
+    wire.behave = lambda request: (404,) if request.chunk is None else (200, "", {"Resumable-Max-Uploads": "1"})
+    with Resumable(wire.url, chunk_size=CHUNK) as session:
+        session.add_file(bytes(CHUNK * 8), relative_path="a.bin")
+        session.join(PATIENCE)
+        assert session.stats.simultaneous_uploads == 1
+
+
 def workers() -> int:
     """How many threads upload."""
     return sum(thread.name.startswith("resumable-worker") for thread in threading.enumerate())
