@@ -110,7 +110,7 @@ def _portable(cause: BaseException | None) -> BaseException | None:
     """Return the cause, or, if it does not survive pickling, an exception that says its type and text."""
     if isinstance(cause, ResumableError):
         return cause
-    # Whoever pickles has it imported.
+    # Only pickling needs it.
     import pickle
 
     try:

@@ -574,7 +574,7 @@ def _shown(options: Options) -> Iterator[str]:
 
 
 def _unknown(name: str) -> UnknownOption:
-    from .misnomers import instead_of, nearest  # only whoever mistypes a name has to wait for them
+    from .misnomers import instead_of, nearest  # only a mistyped name needs them
 
     spellings = {row.js_name: row.name for row in OPTIONS.values() if row.js_name}
     return UnknownOption(name, nearest(name, {**spellings, **{option: option for option in OPTIONS}}), instead_of(name))

@@ -50,7 +50,7 @@ class Mark:
         marker, unfinished = path + MARK, path + _UNFINISHED
         with suppress(FileNotFoundError):
             os.unlink(unfinished)
-        # Created anew: whoever may write to the directory could have put a link to another file there.
+        # Never an existing one: others who may write to the directory could have put a link to another file there.
         with open(unfinished, "x", encoding="ascii") as file:
             file.write(_written(version))
         os.replace(unfinished, marker)

@@ -48,7 +48,7 @@ class _Failure(NamedTuple):
 class Inbox:
     """Tells which files of a selection are at rest: they have not changed for ``rest`` seconds.
 
-    ``skip(path, version)`` says whether a file is none to be sent. Times are those of one clock, which begins anywhere;
+    ``skip(path, version)`` says whether a file is not to be sent. Times are those of one clock, whatever its zero is;
     ``age`` returns how long ago a file changed, by the clock of the system.
     """
 

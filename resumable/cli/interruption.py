@@ -75,7 +75,7 @@ class InterruptGuard:
             ready, _, _ = select.select([self._woken.fileno(), *descriptors], [], [])
             if any(descriptor in ready for descriptor in descriptors):
                 return
-            self._woken.recv(64)  # a signal that is no matter of ours
+            self._woken.recv(64)  # a signal that is not one of ours
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -34,11 +34,10 @@ class UnderWay(Exception):
 
 @contextmanager
 def exclusive(target: str, paths: Iterable[str], part: tuple[int, int] | None = None) -> Iterator[None]:
-    """Keep other uploads of any of these files, or of this part of them, to the target from beginning, within this
-    block.
+    """Let no other upload of any of these files, or of this part of them, to the target begin during this block.
 
-    Raises UnderWay if there is one. If the directory for state cannot be used, or on Windows, which has no such lock,
-    nothing is kept from beginning.
+    Raises UnderWay if there is one. Does nothing if the directory for state cannot be used, and on Windows, which has
+    no such lock.
     """
     of = "part {}/{} of ".format(*part) if part else ""
     digests = {_digest(f"{of}{os.path.realpath(path)}") for path in paths}

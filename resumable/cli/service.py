@@ -179,7 +179,7 @@ def _how(directory: str, url: str, flags: Mapping[str, Any], made: str | None) -
     typed = f"{program()} {shlex.join(['upload', *needed, 'FILE', url])}"
     text = styled(("receiving ", "bold green"), f"into {directory}; Ctrl-C stops it. To upload something:")
     if made:
-        # Exported, so that also the command with which an upload goes on finds it.
+        # Exported, so that the command that resumes an upload finds it, too.
         text.append(f"\n  export {_TOKEN}={made}")
     text.append(f"\n  {strip_control(typed)}")
     if made:

@@ -66,25 +66,29 @@ class OutputOptions(NamedTuple):
 
 
 class Transfer:
-    """One call of the command. ``typed`` are its arguments, ``signals`` may interrupt it."""
+    """One call of the command, which sends the ``selection``.
+
+    ``typed`` are its arguments, ``signals`` may interrupt it. With ``ignore_missing`` a source may be missing.
+    """
 
     def __init__(
         self,
         connection: Connection,
+        selection: Selection,
         output: OutputOptions,
         *,
+        ignore_missing: bool,
         typed: Sequence[str],
         signals: InterruptGuard,
     ) -> None:
+        self._selection = selection
         self._output = output
+        self._ignore_missing = ignore_missing
         self._typed = typed
         self._signals = signals
         self._console = console()
         self._stats = RunStats()
         self._errors: list[Exception] = []
-        self._ignore_missing = False
-        self._may_be_empty = False
-        self._chosen = False
         self._missing = 0
         self._target = connection.target
         self._records = JsonEvents() if output.json else None
@@ -101,16 +105,13 @@ class Transfer:
         self._display: Display = display("none", self._console, self._session, self._stats)
         self._outage_reported = threading.Lock()
 
-    def run(self, selection: Selection, *, dry: bool, ignore_missing: bool) -> int:
+    def run(self, *, dry: bool) -> int:
         """Upload the selected files, or list them if ``dry``, say how it went, and return the exit code.
 
         A source that cannot be read does not keep the others from being sent, unless the session fails fast.
         """
-        self._ignore_missing = ignore_missing
-        self._may_be_empty = selection.shard is not None
-        self._chosen = not selection.rules.empty
         try:
-            found = list(find(selection))
+            found = list(find(self._selection))
             if dry and found:
                 return self._list(found)
         except Interrupted as stop:
@@ -126,7 +127,7 @@ class Transfer:
                 self._session as session,
                 library_log(self._note, requests=self._output.verbose > 1, file=self._output.log_file),
             ):
-                code, skipped = self._send(session, found, piped=selection.piped)
+                code, skipped = self._send(session, found)
         except Interrupted as stop:
             return self._end(stop.exit_code)
         except UnderWay as other:
@@ -138,7 +139,7 @@ class Transfer:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _send(self, session: Resumable, found: Iterable[Found | SourceError], *, piped: bool) -> tuple[ExitCode, int]:
+    def _send(self, session: Resumable, found: Iterable[Found | SourceError]) -> tuple[ExitCode, int]:
         """Send the files, and return the exit code and how many were left out."""
         self._stats.follow(session)
         self._listen(session)
@@ -158,9 +159,9 @@ class Transfer:
         except Interrupted as stop:
             self._stats.freeze()
             self._display.stop()
-            text = report.stopped(stop, session, command_again(self._typed), piped=piped)
+            text = report.stopped(stop, session, command_again(self._typed), piped=self._selection.piped)
             self._say(text, always=True, whole=True)
-            # Not given up: the same command goes on with it.
+            # This gives nothing up: the same command resumes it.
             session.close()
             raise
         finally:
@@ -209,28 +210,27 @@ class Transfer:
             return False
         except FileRejected as error:
             if error.option != "unique_identifier" or path in added:
-                self._say(styled(("left out: ", "yellow"), as_flags(str(error))))
-                self._tell("left_out", as_flags(str(error)))
-                if self._records is not None and error.option != "unique_identifier":
-                    self._records.skipped += 1
+                self._leave_out(as_flags(str(error)), counted=error.option != "unique_identifier")
                 return False
             # The server could not tell it from another file; the user did not ask to leave it out.
             self._fail(error, f"{item.path!r}: {error}; --identifier content tells them apart")
             return False
 
     def _refuse(self, error: SourceError) -> None:
-        """Show why a source cannot be sent. A link to what is sent already is no failure, nor need a missing one be."""
+        """Show why a source is not sent. A link to what is sent already is not a failure, nor need a missing one be."""
         if isinstance(error, LinkedAgain):
-            text = f"{error.source!r} is a link to a directory whose files are sent already"
+            self._leave_out(f"{error.source!r} is a link to a directory whose files are sent already")
         elif self._ignore_missing and is_missing(error):
             self._missing += 1
-            text = f"{error.source!r} does not exist"
+            self._leave_out(f"{error.source!r} does not exist")
         else:
             self._fail(error)
-            return
+
+    def _leave_out(self, text: str, *, counted: bool = True) -> None:
+        """Show what is not sent, and why, although nothing has failed."""
         self._say(styled(("left out: ", "yellow"), text))
         self._tell("left_out", text)
-        if self._records is not None:
+        if self._records is not None and counted:
             self._records.skipped += 1
 
     def _fail(self, error: Exception, text: str = "") -> None:
@@ -244,10 +244,10 @@ class Transfer:
         """Say that there is nothing to send, if nothing has been said about it yet, and return the exit code."""
         if self._errors:
             return code_of_all(self._errors, 0)
-        if self._missing or self._may_be_empty:
+        if self._missing or self._selection.shard is not None:
             self._say(styled(("done: ", "bold green"), "there is nothing to upload"))
             return ExitCode.DONE
-        after = " after --include and --exclude" if self._chosen else ""
+        after = "" if self._selection.rules.empty else " after --include and --exclude"
         self._say(report.failure(f"there is nothing to upload{after}"), always=True)
         return ExitCode.SOURCE
 

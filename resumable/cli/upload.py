@@ -48,8 +48,15 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     connection = connection_of(context, target, values)
     with InterruptGuard() as signals, certificates(connection.cacert):
         selection = selection_of(context, sources, values, connection.prefix, signals.wait)
-        transfer = Transfer(connection, output, typed=context.obj, signals=signals)
-        return transfer.run(selection, dry=values["dry_run"], ignore_missing=values["ignore_missing"])
+        transfer = Transfer(
+            connection,
+            selection,
+            output,
+            ignore_missing=values["ignore_missing"],
+            typed=context.obj,
+            signals=signals,
+        )
+        return transfer.run(dry=values["dry_run"])
 
 
 command.params.extend(

@@ -112,7 +112,7 @@ class Watcher:
     def _look(self) -> list[Arrival]:
         arrivals = self._inbox.look(time.monotonic())
         for error in self._inbox.errors:
-            # A link to nowhere stays one, and what has just vanished is no matter.
+            # Not of a link to nowhere, nor of a file that has just vanished.
             if str(error) not in self._named and not (is_missing(error) and version_of(error.source) is None):
                 self._named.add(str(error))
                 self._say(report.failure(str(error)), always=True)
@@ -210,7 +210,7 @@ class Watcher:
     def _failed(self, arrival: Arrival, error: Exception) -> None:
         now, path = time.monotonic(), arrival.found.path
         if version_of(path) != arrival.version:
-            # Moved away, or written again: whatever is there is sent when it is at rest.
+            # Moved away, or written again: the new version is sent once it is at rest.
             self._inbox.forget(arrival)
             if self._output.verbose:
                 self._say(styled(("changed: ", "yellow"), f"{path!r}, which is not sent as it was"))

@@ -129,10 +129,10 @@ def fields_of(name: str) -> tuple[str, ...]:
 
 
 class JsonEvents:
-    """Write lines of JSON to the standard output. If it cannot be written any more the upload goes on without.
+    """Write lines of JSON to the standard output. If that fails, the upload continues without.
 
-    A thread of its own writes them, so that a reader who takes his time does not stop the upload. While he is far
-    behind, progress is left out. ``skipped`` counts the files that the command has left out, which its session does not
+    A thread of its own writes them, so that a slow reader does not stop the upload. While it is far behind, progress
+    is left out. ``skipped`` counts the files that the command has left out, which its session does not
     know of.
     """
 
