@@ -53,6 +53,17 @@ class Invalid(Exception):
     """A value is not allowed. Its text, if it has one, says what is."""
 
 
+def _unchanged(holds: Callable[[Any], bool], allowed: str) -> Validator:
+    """Take as they are the values for which this holds."""
+
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise Invalid
+        return value
+
+    return check, allowed
+
+
 def integer(least: int, *, optional: bool = False) -> Validator:
     """Check for an integer that is not less than ``least``."""
 
@@ -135,24 +146,16 @@ def flag() -> Validator:
 
 def one_of(*values: Any) -> Validator:
     """Check for one of these values."""
-
-    def check(value: Any) -> Any:
-        if value not in values:
-            raise Invalid
-        return value
-
-    return check, " or ".join(", ".join(map(repr, values)).rsplit(", ", 1))
+    return _unchanged(lambda value: value in values, " or ".join(", ".join(map(repr, values)).rsplit(", ", 1)))
 
 
 def name_or(*values: Any) -> Validator:
     """Check for a name in lower case, or for None; ``values`` are examples to be shown."""
 
-    def check(value: Any) -> Any:
-        if value is not None and not (isinstance(value, str) and _NAME.fullmatch(value)):
-            raise Invalid
-        return value
+    def holds(value: Any) -> bool:
+        return value is None or (isinstance(value, str) and _NAME.fullmatch(value) is not None)
 
-    return check, ", ".join(map(repr, values)) + ", another name, or None"
+    return _unchanged(holds, ", ".join(map(repr, values)) + ", another name, or None")
 
 
 def text(*, optional: bool = False, default: str | None = None) -> Validator:
@@ -198,13 +201,7 @@ def _is_hook(value: Any) -> bool:
 
 def hook() -> Validator:
     """Check for a callable that is not async."""
-
-    def check(value: Any) -> Any:
-        if value is not None and not _is_hook(value):
-            raise Invalid
-        return value
-
-    return check, "a callable or None"
+    return _unchanged(lambda value: value is None or _is_hook(value), "a callable or None")
 
 
 def mapping() -> Validator:
@@ -326,13 +323,10 @@ def part() -> Validator:
 
 def deliver() -> Validator:
     """Check for the way in which handlers are called."""
-
-    def check(value: Any) -> Any:
-        if value not in (None, "manual", "thread") and not _is_hook(value):
-            raise Invalid
-        return value
-
-    return check, "None, 'thread', 'manual', or a callable(function) that calls the function on your thread"
+    return _unchanged(
+        lambda value: value in (None, "manual", "thread") or _is_hook(value),
+        "None, 'thread', 'manual', or a callable(function) that calls the function on your thread",
+    )
 
 
 def checksum() -> Validator:
@@ -358,13 +352,10 @@ def checksum() -> Validator:
 def with_method(method: str, allowed: str, *, factory: bool = False) -> Validator:
     """Check for an object with a method, or, with ``factory``, a callable that makes one."""
 
-    def check(value: Any) -> Any:
-        usable = callable(getattr(value, method, None)) or (factory and callable(value))
-        if value is not None and not usable:
-            raise Invalid
-        return value
+    def holds(value: Any) -> bool:
+        return value is None or callable(getattr(value, method, None)) or (factory and callable(value))
 
-    return check, allowed + ("," if factory else "") + " or None"
+    return _unchanged(holds, allowed + ("," if factory else "") + " or None")
 
 
 def plugins() -> Validator:
