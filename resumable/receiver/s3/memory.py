@@ -26,19 +26,17 @@ _MOST = 256
 class Remembrance:
     """What is remembered of one upload.
 
-    ``chunks`` are the stored chunks that are known, and ``listed`` says whether the store was ever asked for them.
-    ``receiving`` is how many requests of this process are receiving a chunk.
+    ``chunks`` are the stored chunks that are known, None if there are none. ``has_past`` says whether another upload
+    had the key before, None if the store was never asked for the chunks. ``receiving`` is how many requests of this
+    process are receiving a chunk.
     """
 
     snapshot: Snapshot
     read: float
-    chunks: ChunkList = field(init=False)
-    listed: bool = False
+    chunks: ChunkList | None = None
+    has_past: bool | None = None
     receiving: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.chunks = ChunkList(self.snapshot.state.record.plan)
 
 
 class Memory:

@@ -223,7 +223,7 @@ class S3Store:
     def earlier(self, key: str) -> Iterator[ObjectTombstone | None]:
         """See :meth:`Store.earlier`."""
         known = self._memory.recall(key)
-        if known is not None and known.listed and not known.chunks.has_past:
+        if known is not None and known.has_past is False:
             yield None
             return
         snapshot = self._records.read(f"{home_of(key)}past")

@@ -112,8 +112,9 @@ class ObjectUpload:
         """Ask the store which chunks there are, and add those that this process has stored: a list may come late."""
         listed = self._chunks.listed()
         with self._known.lock:
-            listed.include(self._known.chunks)
-            self._known.chunks, self._known.listed = listed, True
+            if self._known.chunks is not None:
+                listed.include(self._known.chunks)
+            self._known.chunks, self._known.has_past = listed, listed.has_past
         return listed
 
     def receive(self, index: int, pieces: Iterator[bytes]) -> bool:
@@ -133,7 +134,7 @@ class ObjectUpload:
                 others = self._known.receiving > 0
         # If there are other requests here that are receiving a chunk, the last one finds out whether the file is whole.
         # If that one fails, nobody does; so this is done only for clients that ask again until they are told.
-        if others and self._known.listed and self.record.sessions:
+        if others and self._known.has_past is not None and self.record.sessions:
             self._list, self._left_to_others = self._known.chunks, True
             return new
         try:
@@ -166,7 +167,7 @@ class ObjectUpload:
         range_of_part = self._plan.chunks(part)
         start, end = self._plan.plan.span(index)
         with self._known.lock:
-            chunks = self._known.chunks
+            chunks = self._known.chunks = self._known.chunks or ChunkList(self._plan.plan)
             whole = chunks.add(index, end - start, digest) and chunks.has(*range_of_part)
         state = self._lease.state
         if whole and state.upload_id is not None:

@@ -280,3 +280,18 @@ def test_a_multipart_upload_that_a_rule_of_the_bucket_has_ended_is_begun_again(
     object_store.client.abort_multipart_upload(Bucket=bucket, Key=begun["Key"], UploadId=begun["UploadId"])
     assert SAMPLE.send(receiver, 2) == [201]
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+
+
+def test_a_chunk_that_somebody_removed_is_asked_for_again(object_store: ObjectStore, bucket: str) -> None:
+    receiver = Receiver(a_store(object_store, bucket))
+    sample = Sample(data=DATA, chunk_size=4096)
+    assert sample.send(receiver, 1, 2, 3) == [200, 200, 200]
+    (begun,) = object_store.client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    object_store.client.abort_multipart_upload(Bucket=bucket, Key=begun["Key"], UploadId=begun["UploadId"])
+    (first,) = (key for key in keys(object_store, bucket) if key.endswith("/00000000"))
+    object_store.client.delete_object(Bucket=bucket, Key=first)
+    assert sample.send(receiver, 4) == [500]
+    assert sample.test(receiver, 1).status == 204
+    assert sample.test(receiver, 2).status == 200
+    assert sample.send(receiver, 1) == [201]
+    assert object_store.objects(bucket) == {"in/sample.bin": DATA}
