@@ -36,8 +36,8 @@ CREDENTIALS = {
 }
 PARTS = 4
 RATE = 16
-CONNECTIONS = 16
-"""With fewer than four for each link, one is idle now and then, and the last chunks end at different times."""
+CONNECTIONS = 4
+"""For each link: with two, one is idle now and then, and the last chunks end at different times."""
 
 PART = """
 import sys, time, resumable
@@ -171,7 +171,7 @@ def replicas(work: Path, arguments: argparse.Namespace) -> None:
         for round_ in range(arguments.rounds):
             for count, found in rates.items():
                 with balancer(work, servers[:count]) as url:
-                    seconds = send(work / "file", url, f"{count}-{round_}.bin", 5 * MIB, CONNECTIONS)
+                    seconds = send(work / "file", url, f"{count}-{round_}.bin", 5 * MIB, count * CONNECTIONS)
                 found.append(arguments.mib / seconds)
         for count, found in rates.items():
             times = statistics.median(found) / statistics.median(rates[1])

@@ -129,7 +129,7 @@ def _without_answer(error: Exception, doing: str) -> StoreFailure:
         # boto3 follows a redirect by asking for the region, and that was redirected, too.
         return _broken(f"the object store redirects the request to {doing}: {_CHECK_ENDPOINT}, and {_CHECK_REGION}")
     if kind == "UnseekableStreamError":
-        return _busy(f"the object store asked to {doing} once more: it is busy, or it redirects")
+        return _busy(f"the request to {doing} has to be sent again: the object store is busy or slow, or redirects")
     if kind == "SSLError":
         return _broken(
             f"there is no TLS connection to the object store ({error}): {_CHECK_SCHEME}, and name a file with the "
