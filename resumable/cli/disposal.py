@@ -119,7 +119,7 @@ def _moved_by_copy(path: str, goal: str, version: Version) -> bool:
 
     Return False, and leave all as it is, if the file is not this version any more: the other one is not uploaded yet.
     """
-    part = f"{goal}.part"
+    part = _free(f"{goal}.part")
     shutil.copy2(path, part)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
