@@ -16,7 +16,7 @@ from pathlib import Path
 from contest import MIB, ROOT, Contest, Row
 from servers import OURS, Running, running
 
-__all__ = ["flask_environment", "receiver_rows"]
+__all__ = ["flask_environment", "receiver_rows", "storing"]
 
 NGINX_PLACES = f"/usr/sbin:{os.environ.get('PATH', '')}"
 NGINX_SETTINGS = """
@@ -128,7 +128,7 @@ def _load(
 
     `synced` counts what it takes to put the stored files on the disk, too.
     """
-    with _serving(how, directory) as server:
+    with storing(how, directory) as server:
         began, before = time.perf_counter(), server.cpu()
         seconds = server.load(kind, connections, count, size, keep=True)["seconds"]
         if synced:
@@ -143,7 +143,8 @@ def _load(
 
 
 @contextmanager
-def _serving(how: str, directory: Path) -> Iterator[Running]:
+def storing(how: str, directory: Path) -> Iterator[Running]:
+    """A server that keeps what it is sent, below this directory; `how` as above."""
     with tempfile.TemporaryDirectory(dir=directory) as below:
         material = Path(below)
         if os.path.isabs(how):

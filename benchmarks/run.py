@@ -9,23 +9,29 @@ Needs Linux. The first run makes a virtual environment with the peer below ``bui
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from contest import MIB, ROOT, Contest, Row, ratios, serving, table
+from contest import MIB, ROOT, Contest, Row, Sample, ratios, serving, table
 from long_link import crowded_link_rows, long_link_rows, small_pool_rows
-from receiving import receiver_rows
+from receiving import receiver_rows, storing
 
 PEER = "resumable==0.1.1"
 """The peer, installed with the dependencies of this library, whose own code is taken from the checkout."""
+
+GIGABIT = 10**9 // 8
+"""Bytes a second of a line of 1 Gbit/s."""
 
 MEASURES: dict[str, Callable[[Contest], list[Row]]] = {}
 
@@ -158,6 +164,65 @@ def tls(contest: Contest) -> list[Row]:
     if "curl -T" in samples:
         rows.append(Row("TLS 1.3, wall over curl -T", "≤", 1.35, "×", ratios(samples, "ours", "curl -T", "wall"), 1.1))
     return rows
+
+
+@measure
+def checksums(contest: Contest) -> list[Row]:
+    """256 MiB in chunks of 1 MiB, with their SHA-256 and without, to the discard server at 1 Gbit/s and without limit,
+    and to ``resumable serve``.
+    """
+    count = 64 if contest.quick else 256
+    path = contest.file(f"chunks-{count}", count * MIB)
+    block = path.read_bytes()[:MIB]
+
+    def upload(url: str, *flags: object) -> Callable[[], Sample]:
+        return contest.ours("upload.py", url, path, "--chunks", count, "--uploads", 3, *flags)
+
+    def stored(*flags: str) -> Sample:
+        with storing("never", contest.material) as server:
+            before = server.cpu()
+            sample = upload(f"http://127.0.0.1:{server.port}/", *flags)()
+            return replace(sample, performing=sample.cpu + server.cpu() - before)
+
+    def hashed() -> Sample:
+        began = time.process_time()
+        for _ in range(count):
+            hashlib.sha256(block).digest()
+        return Sample(0.0, cpu=time.process_time() - began)
+
+    flags = "--checksum", "sha256"
+    sink = f"{contest.server.url}/up"
+    thrown = contest.alternate({"none": upload(sink), "sha256": upload(sink, *flags), "hash": hashed})
+    line = "--limit-rate", GIGABIT
+    limited = contest.alternate({"none": upload(sink, *line), "sha256": upload(sink, *line, *flags)})
+    kept = contest.alternate({"none": stored, "sha256": lambda: stored(*flags)})
+
+    def more(samples: dict[str, list[Sample]], figure: str) -> list[float]:
+        pairs = zip(samples["sha256"], samples["none"], strict=True)
+        return [(getattr(one, figure) - getattr(other, figure)) * 1000 / count for one, other in pairs]
+
+    return [
+        Row("SHA-256 itself, processor", "≤", None, "ms/MiB", [sample.cpu * 1000 / count for sample in thrown["hash"]]),
+        Row("checksum, processor more at the client", "≤", None, "ms/MiB", more(thrown, "cpu")),
+        Row("checksum, processor more at both ends", "≤", None, "ms/MiB", more(kept, "performing")),
+        Row(
+            "checksum, throughput over none, 1 Gbit/s",
+            "≥",
+            0.85,
+            "×",
+            ratios(limited, "none", "sha256", "seconds"),
+            0.98,
+        ),
+        Row(
+            "checksum, throughput over none, discarded",
+            "≥",
+            None,
+            "×",
+            ratios(thrown, "none", "sha256", "seconds"),
+            0.85,
+        ),
+        Row("checksum, throughput over none, stored", "≥", None, "×", ratios(kept, "none", "sha256", "seconds"), 0.85),
+    ]
 
 
 @measure

@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--test-chunks", action="store_true")
     parser.add_argument("--open-files", type=int)
     parser.add_argument("--congestion-control", help="what this library chooses, or none")
+    parser.add_argument("--checksum", help="the hash of each chunk, if it is to have one")
+    parser.add_argument("--limit-rate", type=int, help="bytes a second")
     parser.add_argument("--uploads", type=int, help="how many at once, if not as many as the library wants")
     arguments = parser.parse_args()
     if arguments.open_files:
@@ -34,6 +36,10 @@ def main() -> None:
         if arguments.congestion_control:
             control = arguments.congestion_control
             options["congestion_control"] = None if control == "none" else control
+        if arguments.checksum:
+            options["checksum"] = arguments.checksum
+        if arguments.limit_rate:
+            options["limit_rate"] = arguments.limit_rate
         if arguments.uploads:
             options["simultaneous_uploads"] = arguments.uploads
         options["trust_tests"] = True  # the server says that every chunk is there, also the one that cannot be
