@@ -33,6 +33,7 @@ class Sample:
     cpu: float = 0.0
     peak: float = 0.0
     performing: float = 0.0
+    plain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Contest:
         if done.returncode:
             raise SystemExit(f"exit status {done.returncode} of: {' '.join(command)}")
         said = json.loads(done.stdout) if done.stdout.startswith(b"{") else {}
-        return Sample(wall, *(said.get(name, 0.0) for name in ("seconds", "cpu", "peak", "performing")))
+        return Sample(wall, *(said.get(name, 0.0) for name in ("seconds", "cpu", "peak", "performing", "plain")))
 
     def alternate(
         self, contenders: dict[str, Callable[[], Sample]], *, received: int = 0, rounds: int = 0, warm: bool = False
