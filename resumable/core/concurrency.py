@@ -167,7 +167,10 @@ class ConcurrencyController:
             self.measure_at = -math.inf
 
     def idle(self) -> None:
-        """Note that a slot has nothing to do, or that something was stopped: the window says nothing."""
+        """Note that a slot has nothing to do, or that something was stopped: the window says nothing. At the beginning on
+        a long way it still shows whether the line is slow."""
+        if self._opening and self._long:
+            return
         self._opened = None
         self.measure_at = math.inf
 

@@ -264,6 +264,19 @@ def test_on_a_long_way_the_usual_number_begins_at_once() -> None:
     assert opened(MIB, 50_000, later=full) == USUAL
 
 
+def test_that_a_line_is_slow_is_seen_though_a_file_has_fewer_chunks_than_there_are_slots() -> None:
+    """The usual number began, and one of them has nothing to do."""
+    controller = ConcurrencyController(FEW, MOST)
+    controller.busy(MIB)
+    controller.measure(LONG, 0.0)
+    controller.idle()
+    assert controller.measure_at == LONG.round_trip
+    controller.measure(LONG._replace(departed=1_000, queue=0.02), controller.measure_at)
+    assert controller.slots == FEW
+    controller.idle()
+    assert controller.measure_at == math.inf
+
+
 def test_the_first_answer_decides_whether_the_usual_number_stays() -> None:
     """If bytes were too slow until then, or if it did not come."""
     for kept, departed in ((FEW, 1_000), (USUAL, 30_000)):
