@@ -167,8 +167,8 @@ class ConcurrencyController:
             self.measure_at = -math.inf
 
     def idle(self) -> None:
-        """Note that a slot has nothing to do, or that something was stopped: the window says nothing. At the beginning on
-        a long way it still shows whether the line is slow."""
+        """Note that a slot has nothing to do, or that something was stopped: the window says nothing. At the beginning
+        on a long way it still shows whether the line is slow."""
         if self._opening and self._long:
             return
         self._opened = None
