@@ -44,9 +44,15 @@ def test_what_arrives_is_what_was_sent(
 ) -> None:
     data = content(case.get("size", case.get("chunks", 6) * CHUNK + 17))
     name = f"{case['name']}-{workers}-{len(way)}.bin"
+    seconds = case.get("timeout", 60)
     with Proxy(receiver_url, Scenario.of(case["scenario"])) as proxy:
         run = upload(
-            proxy.url, (data, name), simultaneous_uploads=workers, timeout=(5, 0.5), final_chunk_timeout=0.5, **way
+            proxy.url,
+            (data, name),
+            simultaneous_uploads=workers,
+            timeout=(60, seconds),
+            final_chunk_timeout=seconds,
+            **way,
         )
     assert run.count("file_success") == 1
     assert digest((received / name).read_bytes()) == digest(data)

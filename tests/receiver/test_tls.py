@@ -116,7 +116,7 @@ def test_nothing_is_stored_of_a_body_that_is_cut(root: Path, pem: Path, trusting
     receiver = Receiver(FileStore(root, fsync="never"))
     sample = Sample(data=bytes(1_000_000), chunk_size=1_000_000)
     head = f"POST /?{sample.query(1)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n"
-    with Server(receiver, certfile=pem, limits=QUICK) as server:
+    with Server(receiver, certfile=pem, limits=Limits(linger=0.1, grace=0.1)) as server:
         with connect(server) as plain, trusting.wrap_socket(plain, server_hostname="127.0.0.1") as client:
             client.sendall(head.encode() + bytes(600_000))
             # The end of the connection below, without that of TLS.
