@@ -77,7 +77,7 @@ def make_source(source: Any, *, name: str | None = None) -> Source:
             return file_source(source, name)
         if is_path_object(source):
             return _object_source(source, name)
-    raise SourceError(name or kind, f"a {kind} is no path, object with open() and stat(), binary file or bytes")
+    raise SourceError(name or kind, f"{kind!r} is no path, object with open() and stat(), binary file or bytes")
 
 
 def _refuse_unless_file(shown: str, mode: int) -> None:

@@ -233,7 +233,7 @@ def test_too_many_files_are_all_refused(wire: ScriptedServer, make: Make) -> Non
         (lambda path: path, SourceError, "a directory; add_directory"),
         (lambda path: os.mkfifo(path / "fifo") or path / "fifo", SourceError, "a FIFO"),
         (lambda path: b"no name", SourceError, "it has no name"),
-        (lambda path: 7, SourceError, "a int is no path"),
+        (lambda path: 7, SourceError, "'int' is no path"),
         (lambda path: io.StringIO("text"), SourceError, "as text|no name"),
     ],
 )

@@ -504,7 +504,7 @@ def test_what_has_no_name_is_refused_until_it_is_given_one() -> None:
 
 @pytest.mark.parametrize("nothing", [None, 5, object(), ["a"], {"path": "x"}])
 def test_what_is_no_source_at_all_is_refused_by_its_type(nothing: Any) -> None:
-    assert f"a {type(nothing).__name__} is no path" in str(refusal(nothing))
+    assert f"{type(nothing).__name__!r} is no path" in str(refusal(nothing))
 
 
 # As root no mode of a file would refuse anything. What is imported is imported first: later it may be out of reach.
