@@ -78,7 +78,7 @@ def is_running(process: int) -> bool:
 
 @contextmanager
 def balanced(servers: list[str], folder: Path) -> Iterator[str]:
-    """Run nginx in front of these servers, as the documentation says, and yield its URL."""
+    """Run nginx in front of these servers, as the documentation says but for ``least_conn``, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
     configuration = folder / "nginx.conf"
