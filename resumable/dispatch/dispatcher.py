@@ -476,10 +476,7 @@ class Dispatcher:
     def hold_back(self, count: int) -> None:
         """Note that so many events more, or less, were delivered and wait for a task."""
         with self._lock:
-            full = self._outbox.full
-            self._outbox.backlog += count
-            if full and not self._outbox.full:
-                self._shared.work.notify_all()
+            self._outbox.add_backlog(count)
 
     # -- facts ---------------------------------------------------------------------------------------------------
 

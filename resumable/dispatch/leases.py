@@ -83,7 +83,7 @@ class LeaseManager:
         with self._lock:
             while core.state in RUNNING:
                 until = None
-                if not self._must_wait:
+                if not self._must_wait():
                     now = self._clock()
                     if now >= core.concurrency.measure_at:
                         self._measure(now)
@@ -122,12 +122,14 @@ class LeaseManager:
         self._post()
         return transfer
 
-    @property
     def _must_wait(self) -> bool:
-        """Whether a batch has to be announced first, or the handlers have to catch up. While somebody waits for the end
-        of something, posted handlers are not waited for: theirs may be the very thread that waits."""
+        """Return whether a batch has to be announced first, or the handlers have to catch up.
+
+        While somebody waits for the end of something, posted handlers are not waited for: theirs may be the very thread
+        that waits.
+        """
         shared = self._shared
-        return shared.announcing > 0 or (self._outbox.full and (self._delivery.waits or not shared.waiting))
+        return shared.announcing > 0 or (not self._outbox.has_room() and (self._delivery.waits or not shared.waiting))
 
     def _progressed(self, transfer: Transfer) -> None:
         """Announce progress, unless that was done a moment ago."""

@@ -24,8 +24,9 @@ _TERMINAL = frozenset(name for name, event in EVENTS.items() if event.terminal)
 
 class Outbox:
     """The queue. ``listeners`` has collections for each event, all of which are empty if nobody listens to it;
-    ``relieved`` is called when the queue is no longer full. ``backlog`` counts events that were taken from here and
-    wait elsewhere, for tasks that take one by one. ``late`` is what waits for handlers that came late."""
+    ``relieved`` is called when the queue is no longer full for somebody who asked :meth:`has_room`. ``backlog`` counts
+    events that were taken from here and wait elsewhere, for tasks that take one by one. ``late`` is what waits for
+    handlers that came late."""
 
     def __init__(
         self, listeners: Mapping[str, Iterable[Sized]], relieved: Callable[[], None], *, limit: int = 1024
@@ -38,6 +39,7 @@ class Outbox:
         self.late: deque[Notice] = deque()
         self.taken = 0
         self.backlog = 0
+        self._wanted = False
 
     def __len__(self) -> int:
         return len(self.late) + len(self.queue)
@@ -46,6 +48,23 @@ class Outbox:
     def full(self) -> bool:
         """Whether workers should wait."""
         return len(self.queue) + self.backlog >= self._limit
+
+    def has_room(self) -> bool:
+        """Return whether it is not full. If it is, ``relieved`` is called once it is not."""
+        if self.full:
+            self._wanted = True
+            return False
+        return True
+
+    def add_backlog(self, count: int) -> None:
+        """Note that so many events more, or less, wait elsewhere."""
+        self.backlog += count
+        self._relieve()
+
+    def _relieve(self) -> None:
+        if self._wanted and not self.full:
+            self._wanted = False
+            self._relieved()
 
     @property
     def mark(self) -> int:
@@ -79,10 +98,12 @@ class Outbox:
         while self.queue:
             self.taken += 1
             item = self.queue.popleft()
-            if len(self.queue) == self._limit - 1:
-                self._relieved()
             notice = item if isinstance(item, Notice) else self.latest.pop(item)
-            if any(self._listeners[notice.event]):
+            heard = any(self._listeners[notice.event])
+            # If some wait elsewhere, so will this one: until then it is in neither place.
+            if not (heard and self.backlog and notice.event not in _COALESCED):
+                self._relieve()
+            if heard:
                 return notice
         return None
 

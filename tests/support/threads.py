@@ -39,7 +39,7 @@ def current_frames() -> dict[int, FrameType]:
 def awaits_an_answer(frame: FrameType) -> bool:
     """Return whether a thread that is there reads from the socket to which its request was written."""
     place = frame.f_code.co_filename, frame.f_code.co_name
-    return place in ((socket.__file__, "readinto"), (fast_path.__file__, "_read"))
+    return place in ((socket.__file__, "readinto"), (fast_path.__file__, "_first"), (fast_path.__file__, "_read"))
 
 
 def threads_of_sessions() -> list[threading.Thread]:

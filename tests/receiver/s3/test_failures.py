@@ -19,7 +19,7 @@ from resumable.receiver import Receiver, S3Store
 from resumable.receiver.s3.connection import connect
 from resumable.receiver.s3.failures import StoreFailure, translate
 
-from .stores import DATA, a_store
+from .stores import DATA, a_store, detail_of
 
 pytestmark = pytest.mark.once
 
@@ -39,12 +39,6 @@ ANSWERS = [
     (400, "InvalidPart", 503, "InvalidPart"),
     (500, "InternalError", 503, "InternalError"),
 ]
-
-
-def detail_of(store: S3Store) -> str:
-    with pytest.raises(StoreFailure) as failure:
-        store.prepare()
-    return failure.value.detail
 
 
 @pytest.mark.parametrize(("status", "code", "told", "advice"), ANSWERS)

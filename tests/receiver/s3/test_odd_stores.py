@@ -18,21 +18,14 @@ from resumable.protocol.plan import ChunkPlan
 from resumable.receiver import Receiver, Refusal, S3Store, Server, UploadRecord
 from resumable.receiver.s3.composition import PartPlan
 from resumable.receiver.s3.connection import connect
-from resumable.receiver.s3.failures import StoreFailure
 from resumable.receiver.s3.store import PART_SIZE as PART_SIZE_OF_STORES
 
-from .stores import DATA, PART_SIZE, a_store
+from .stores import DATA, PART_SIZE, a_store, detail_of
 
 pytestmark = pytest.mark.once
 
 SAMPLE = Sample(data=DATA, chunk_size=4096)
 _MD5 = re.compile(rb"(?<=[^0-9a-f])[0-9a-f]{32}(?=[^0-9a-f])")
-
-
-def detail_of(store: S3Store) -> str:
-    with pytest.raises(StoreFailure) as failure:
-        store.prepare()
-    return failure.value.detail
 
 
 def other_etags(object_store: ObjectStore) -> None:
