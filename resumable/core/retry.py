@@ -67,6 +67,7 @@ class RetryController:
         self._not_before_told = 0
         self._new_not_before = 0.0
         self._room = 0
+        self._room_told = 0
         self._turned_away_at = -math.inf
         self._turned_away_told = 0
 
@@ -123,6 +124,7 @@ class RetryController:
     def make_room(self) -> None:
         """Note that a file which the server had taken has ended."""
         self._room += 1
+        self._room_told = self._attempts
 
     # -- what came of an attempt ---------------------------------------------------------------------------------
 
@@ -147,7 +149,9 @@ class RetryController:
             )
             self._turned_away_told, self._turned_away_at = self._attempts, now
             self._new_not_before = max(self._new_not_before, now + wait)
-            self._room = 0
+            if record.attempt > self._room_told:
+                # Otherwise it may have been turned away before another had ended.
+                self._room = 0
         if again or not record.new:
             self._not_before = max(self._not_before, now + wait)
             self._not_before_told = self._attempts

@@ -114,6 +114,19 @@ def test_a_chunk_that_was_turned_away_while_another_made_its_file_an_open_one_wa
     assert driver.lease().index == 1
 
 
+def test_a_file_that_was_turned_away_before_another_ended_begins_in_its_place() -> None:
+    """The refusal, which arrives later, says nothing of the room that is left now."""
+    driver = Driver(slots=2)
+    driver.add(1)
+    driver.add(1)
+    driver.upload()
+    first, second = driver.leases()
+    driver.answer(first)
+    driver.answer(second, "retry", busy=True, retry_after=60.0)
+    driver.answer(driver.lease(), "retry", busy=True, retry_after=60.0)
+    assert driver.wait() == 60.0
+
+
 def test_an_open_file_that_is_turned_away_without_a_time_waits_alone() -> None:
     """Others go on; the chunk has the usual delay."""
     driver = Driver(slots=2, delay=lambda retries, failures: 4.0)

@@ -79,6 +79,28 @@ class Crowded:
         return (200,)
 
 
+def test_a_refusal_that_arrives_after_the_end_of_the_other_file_leaves_its_room(
+    wire: ScriptedServer, make: Make
+) -> None:
+    """The server turned the second file away while it had the first; the answers overtook each other."""
+
+    def behave(request: Request) -> tuple[Any, ...] | None:
+        if request.chunk is None:
+            return (204,)
+        return None if request.fields["resumableFilename"] == "second.bin" and not turned_away else (200,)
+
+    turned_away: list[Request] = []
+    wire.behave = behave
+    with Resumable(wire.url, simultaneous_uploads=2, auto_upload=False) as session:
+        first, second = session.add_files([make("first.bin", 40), make("second.bin", 40)])
+        session.upload()
+        first.wait(PATIENCE)
+        turned_away += wire.wait_held()
+        turned_away[0].answer(429, "", HOUR)
+        session.join(PATIENCE)
+    assert second.is_complete()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("headers", [HOUR, {}, {"Retry-After": "soon"}, {"Retry-After": "1.5"}])
 def test_each_end_lets_one_new_file_begin(
