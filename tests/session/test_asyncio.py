@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from support.scripted_server import PATIENCE, ScriptedServer, holding
+from support.waiting import eventually
 
 import resumable
 from resumable import (
@@ -404,7 +405,7 @@ def test_events_that_nobody_can_take_any_more_hold_nothing(way: str, wire: Scrip
             else:
                 await take()
             if way == "closed":
-                await asyncio.to_thread(wire.wait, lambda: session._dispatcher._outbox.full, "too many events")
+                await asyncio.to_thread(eventually, lambda: session._dispatcher._outbox.full)
                 await stream.aclose()
                 await session.files[0].wait_async()
             result = await session.wait()
