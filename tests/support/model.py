@@ -251,7 +251,7 @@ class Walk:
         self.reached = False
         self.not_before = 0.0
         self.hold = 0.0
-        self.room = 0
+        self.room = self.room_since = 0
         self.turned_away = (-math.inf, 0)
         self.gains = 0
         self.numbers = 0
@@ -835,7 +835,9 @@ class Walk:
             again = request.number > number and not request.guess and self.now - then <= TWICE_WITHIN
             self.turned_away = self.now, self.numbers
             self.hold = max(self.hold, self.now + wait)
-            self.room = 0
+            # What began before another had ended may have been turned away before that, too.
+            if request.number > self.room_since:
+                self.room = 0
         if again or not request.new:
             self.not_before = max(self.not_before, self.now + wait)
 
@@ -977,17 +979,23 @@ class Walk:
                 request.told = True
                 self.stopped.append(identifier)
 
+    def make_room(self, taken: bool) -> None:
+        """A file ends that the server had taken, or has not."""
+        if taken:
+            self.room += 1
+            self.room_since = self.numbers
+
     def remove(self, file: CutUp) -> None:
         del self.files[file.key]
         if not file.ended:
             file.ended = "file_cancelled"
-            self.room += len(file.stored) > 0
+            self.make_room(len(file.stored) > 0)
             self.stop(file)
             self.tell(file.key, "file_cancelled")
 
     def fail(self, file: CutUp, index: int | None, outcome: Outcome) -> None:
         file.ended = "file_error"
-        self.room += len(file.stored) > 0 or not outcome.busy
+        self.make_room(len(file.stored) > 0 or not outcome.busy)
         file.paused = False
         self.stop(file)
         if index is not None:
@@ -1004,7 +1012,7 @@ class Walk:
         file.held = asked or (not file.whole if file.ours else file.doubted)
         if not file.held:
             file.ended = "file_success"
-            self.room += 1
+            self.make_room(True)
             file.paused = False
             self.tell(file.key, "file_success")
 
