@@ -288,7 +288,10 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
-        tests(tested, ["coverage"], [python], "--durations=15", after=[made, BROWSER]),
+        # Fewer workers than by default, for each has to load all tests: meanwhile there is enough else to do.
+        tests(
+            tested, ["coverage"], [python, f"WORKERS={2 * (os.cpu_count() or 1)}"], "--durations=15", [made, BROWSER]
+        ),
     ]
     # Tests that run alone would wait for the end of all others. Plain asserts do not say what differs, but need no
     # time to prepare.
@@ -300,7 +303,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
         # One after another, for each is built in the project's own folder.
         before = [f"environment, Python {others[position - 1]}"] if position else []
         planned.append(Step(environment, ["make", f".venv-{other}/pythons", *common], after=before))
-        # Without workers, which would each load all tests: meanwhile there is enough else to do.
+        # Without workers for the same reason.
         step = tests(f"tests, Python {other}", ["test"], [*common, "WORKERS=0"], differing, after=[environment])
         planned.append(replace(step, aside=True))
     planned += [

@@ -111,7 +111,6 @@ def test_slow_tests_run_if_they_are_asked_for_or_named(tmp_path: Path) -> None:
     (tmp_path / "test_slow.py").write_text(SLOW)
     assert run(tmp_path, "-n", "1") == pytest.ExitCode.OK
     assert run(tmp_path, "-n", "1", "--slow") == pytest.ExitCode.TESTS_FAILED
-    assert run(tmp_path, "-n", "0", "test_slow.py") == pytest.ExitCode.TESTS_FAILED
     assert run(tmp_path, "-n", "1", "test_slow.py") == pytest.ExitCode.TESTS_FAILED
 
 

@@ -20,7 +20,11 @@ from resumable.receiver import Server
 Make = Callable[..., Path]
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX"),
+    pytest.mark.once,
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture
