@@ -10,6 +10,10 @@ import pytest
 from support.object_store import CREDENTIALS, ObjectStore, running
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def running_store() -> Iterator[ObjectStore]:
     before = dict(os.environ)

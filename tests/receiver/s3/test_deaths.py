@@ -12,7 +12,7 @@ from resumable.receiver.s3.connection import connect
 
 from .stores import DATA, a_store
 
-pytestmark = [pytest.mark.once, pytest.mark.slow]
+pytestmark = pytest.mark.once
 
 
 class Death:

@@ -11,7 +11,7 @@ from resumable.receiver.s3.recent import RecentChunks
 
 from .stores import DATA, PART_SIZE, a_store
 
-pytestmark = [pytest.mark.once, pytest.mark.slow]
+pytestmark = pytest.mark.once
 
 
 def test_the_oldest_give_way() -> None:

@@ -115,7 +115,6 @@ def accepts(address: tuple[str, int]) -> bool:
     return False
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(NGINX is None, reason="there is no nginx")
 def test_servers_that_are_killed_while_files_come_lose_nothing(
     object_store: ObjectStore, bucket: str, tmp_path: Path
