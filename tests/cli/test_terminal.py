@@ -19,7 +19,7 @@ from support.terminal import COLUMNS, Terminal
 
 from resumable.receiver import Server
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 Make = Callable[..., Path]
 MIB = 1024 * 1024
@@ -271,7 +271,6 @@ def seconds_left(screen: str) -> int | None:
     return int(found[-1][0]) * 60 + int(found[-1][1]) if found else None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("steady", ["--limit-rate", "a slow line"])
 def test_the_time_that_is_left_counts_down_on_a_steady_line(
     steady: str, work: Path, make: Make, server: Server

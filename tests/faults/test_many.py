@@ -7,11 +7,14 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from support.client import content
 from support.scripted_server import ScriptedServer, answer
 from support.sizes import sized
 
 from resumable import Resumable
+
+pytestmark = pytest.mark.slow
 
 FILES = sized(1000, 10_000)
 RUNS = sized(100, 300)
