@@ -5,15 +5,15 @@ slow by itself. So more of them are faster, up to a number that nobody knows bef
 is, wait in a queue at the server, or get in each other's way in this process. Servers may also refuse what is too much.
 So the number is found by trying.
 
-The session begins with a few. If the way is long, every round trip until the first answer is worth more: it goes on
-with the usual number at once, because those that begin together find their speed together, and goes back to a few if
-the first bytes show that the line is slow. While all of them are busy, time is cut into windows, and each has a rate:
-the bytes that have left this machine, and a little for each answer, so that small files count, too. A *trial* changes
-the number for some windows, of which the first does not count, and compares the rates. More uploads stay only if they
-bring a part of what they would if each brought as much as those before: a quarter up to the usual number, half beyond
-it. Otherwise as many stay as their gain is worth. The first trials double the number. Later ones, after a rest that
-grows while nothing is found, try a few more and a few less in turn, with longer windows. If packets wait before a full
-line then, more uploads have to bring half, too: what they gain there, others who use the line may lose.
+The session begins with a few. If the way is long, every round trip until the first answer is worth more: once the first
+bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. While all of
+them are busy, time is cut into windows, and each has a rate: the bytes that have left this machine, and a little for
+each answer, so that small files count, too. A *trial* changes the number for some windows, of which the first does not
+count, and compares the rates. More uploads stay only if they bring a part of what they would if each brought as much as
+those before: a quarter up to the usual number, half beyond it. Otherwise as many stay as their gain is worth. The first
+trials double the number. Later ones, after a rest that grows while nothing is found, try a few more and a few less in
+turn, with longer windows. If packets wait before a full line then, more uploads have to bring half, too: what they gain
+there, others who use the line may lose.
 
 * Few are few enough for everybody, so less than that is tried only if answers come so quickly that it is the threads of
   this process that wait for each other; and less stays only if it is not slower.
@@ -167,10 +167,7 @@ class ConcurrencyController:
             self.measure_at = -math.inf
 
     def idle(self) -> None:
-        """Note that a slot has nothing to do, or that something was stopped: the window says nothing. At the beginning
-        on a long way it still shows whether the line is slow."""
-        if self._opening and self._long:
-            return
+        """Note that a slot has nothing to do, or that something was stopped: the window says nothing."""
         self._opened = None
         self.measure_at = math.inf
 
@@ -180,7 +177,7 @@ class ConcurrencyController:
         self._answers += 1
         self._seconds += seconds
         self._got_through = True
-        self._opening = self._opening and self._long
+        self._opening = False
 
     def failed(self, attempt: int, newest: int, now: float, *, busy: bool) -> None:
         """Note that an attempt failed. Attempts are numbered as they begin; ``newest`` is the last. ``busy``: the
@@ -192,7 +189,7 @@ class ConcurrencyController:
         self.idle()
         if self._fixed or attempt <= self._newest_told or not self._got_through:
             return
-        self._newest_told, self._got_through, self._opening = newest, False, False
+        self._newest_told, self._got_through = newest, False
         least = 1 if busy or now - self._lost_at <= TWICE_WITHIN else FEW
         if not busy:
             self._lost_at = now
@@ -221,13 +218,11 @@ class ConcurrencyController:
         quick = self._seconds < QUICK * self._answers
         if self._answers:
             self._pace = self._seconds / self._answers
-        opening = self._opening and self._long
-        if opening and self._opened is None:
-            self._open(now, full=flow.full)
-        elif self._opened is not None:
+        if self._opened is not None:
             seconds, done = now - self._opened, work - self._work_then
-            if opening:
-                self._keep_open(done / max(seconds, 1e-9), now, full=flow.full)
+            if self._opening and self._long:
+                if not flow.full:
+                    self._open(done / max(seconds, 1e-9), now)
             elif self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
                 self.measure_at = now + WINDOW
                 return
@@ -261,21 +256,12 @@ class ConcurrencyController:
 
     # -- what comes of it ----------------------------------------------------------------------------------------
 
-    def _open(self, now: float, *, full: bool) -> None:
-        """Go on with the usual number, unless the line is full already."""
+    def _open(self, rate: float, now: float) -> None:
+        """Go on with the usual number before the first answer, if the line takes that at this rate."""
         number = min(USUAL, self._ceiling(now))
-        if number > self.slots and not full:
+        if number > self.slots and self._in_time(rate) >= number:
             self._change(number)
-
-    def _keep_open(self, rate: float, now: float, *, full: bool) -> None:
-        """Decide whether the usual number stays, as soon as this rate shows that it arrives in time, which has to be
-        twice as fast if the line is full already, or the line is full, or a chunk has arrived."""
-        number = min(USUAL, self._ceiling(now))
-        if self._in_time(rate) >= (2 * number if full else number):
             self._opening = False
-        elif full or self._got_through:
-            self._opening = False
-            self._change(min(number, FEW))
 
     def _in_time(self, rate: float) -> int:
         """Return how many chunks at once arrive before servers lose their patience."""

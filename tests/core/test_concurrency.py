@@ -10,7 +10,7 @@ from support.core_driver import Driver
 from support.link_model import Line, Simulation
 
 from resumable.core.concurrency import CAUTION, FEW, FULL_FOR, MOST, REST, USUAL, ConcurrencyController, Flow
-from resumable.core.records import Lease, Permission
+from resumable.core.records import Lease
 from resumable.core.states import ChunkState
 
 pytestmark = pytest.mark.once
@@ -244,62 +244,29 @@ def test_nothing_is_learnt_while_a_slot_is_idle(bench: Bench) -> None:
 LONG = Flow(round_trip=0.05)
 
 
-def opened(size: int, *departed: int, flow: Flow = LONG, later: Flow | None = None, said: int = MOST) -> int:
-    """How many there are if so many bytes have left by one round trip after the other, before the first answer, and the
-    connections tell something else later."""
+def opened(size: int, *departed: int, flow: Flow = LONG, said: int = MOST) -> int:
+    """How many there are if so many bytes have left by one round trip after the other, before the first answer."""
     controller = ConcurrencyController(FEW, MOST)
     controller.limit(said)
     controller.busy(size)
     controller.measure(flow, 0.0)
     for total in departed:
-        controller.measure((later or flow)._replace(departed=total), controller.measure_at)
+        controller.measure(flow._replace(departed=total), controller.measure_at)
     return controller.slots
 
 
-def test_on_a_long_way_the_usual_number_begins_at_once() -> None:
-    """It stays unless the first bytes show that as many chunks do not arrive in time."""
-    full = LONG._replace(queue=0.02)
-    assert opened(MIB) == opened(MIB, 1_000) == opened(MIB, 1_000, 100_000) == USUAL
-    assert opened(MIB, 1_000, later=full) == opened(MIB, 30_000, later=full) == FEW
-    assert opened(MIB, 50_000, later=full) == USUAL
-
-
-def test_that_a_line_is_slow_is_seen_though_a_file_has_fewer_chunks_than_there_are_slots() -> None:
-    """The usual number began, and one of them has nothing to do."""
-    controller = ConcurrencyController(FEW, MOST)
-    controller.busy(MIB)
-    controller.measure(LONG, 0.0)
-    controller.idle()
-    assert controller.measure_at == LONG.round_trip
-    controller.measure(LONG._replace(departed=1_000, queue=0.02), controller.measure_at)
-    assert controller.slots == FEW
-    controller.idle()
-    assert controller.measure_at == math.inf
-
-
-def test_the_first_answer_decides_whether_the_usual_number_stays() -> None:
-    """If bytes were too slow until then, or if it did not come."""
-    for kept, departed in ((FEW, 1_000), (USUAL, 30_000)):
-        controller = ConcurrencyController(FEW, MOST)
-        controller.busy(MIB)
-        controller.measure(LONG, 0.0)
-        controller.answered(0, 0.1)
-        controller.measure(LONG._replace(departed=departed), controller.measure_at)
-        assert controller.slots == kept
-    controller = ConcurrencyController(FEW, MOST)
-    controller.busy(MIB)
-    controller.measure(LONG, 0.0)
-    controller.answered(0, 0.1)
-    controller.failed(1, 1, 0.1, busy=True)
-    assert controller.slots == 4
-    controller.busy(MIB)
-    controller.measure(LONG, 0.2)
-    assert controller.slots == 4
+def test_on_a_long_way_the_usual_number_begins_before_the_first_answer() -> None:
+    """As soon as the first bytes show that as many chunks arrive in time."""
+    assert opened(MIB, 10_000) == FEW
+    assert opened(MIB, 10_000, 31_000) == USUAL
+    assert opened(MIB, 100_000) == USUAL
+    assert opened(10 * MIB, 100_000) == FEW
+    assert opened(10 * MIB, 100_000, 310_000) == USUAL
 
 
 def test_a_line_that_is_full_or_short_begins_with_a_few() -> None:
     """So does one of which the system tells nothing, and a server that likes no more."""
-    assert opened(MIB, flow=LONG._replace(queue=0.02)) == FEW
+    assert opened(MIB, 100_000, flow=Flow(round_trip=0.05, queue=0.02)) == FEW
     assert opened(MIB, 100_000, flow=Flow(round_trip=0.01)) == FEW
     assert opened(MIB, 100_000, flow=Flow()) == FEW
     assert opened(MIB, 100_000, said=2) == 2
@@ -497,22 +464,6 @@ def test_a_server_says_how_many_it_likes() -> None:
     assert driver.wait() is None
     driver.answer(leases[2])
     assert len(driver.leases()) == 1
-
-
-def test_what_was_only_asked_for_when_there_are_fewer_slots_is_sent_in_another_turn() -> None:
-    """As many are sent as there are slots, and those that wait are not asked for again."""
-    driver = Driver(slots=4, most_slots=MOST, test_chunks=True)
-    driver.add(8)
-    driver.upload()
-    leases = driver.leases()
-    driver.core.concurrency.limit(2)
-    asked = [driver.ask(lease) for lease in leases]
-    assert asked == [Permission.STOP, Permission.STOP, Permission.SEND, Permission.SEND]
-    assert [driver.answer(lease, "stopped") for lease in leases[:2]] == [[], []]
-    assert driver.wait() is None
-    driver.answer(leases[2])
-    again = driver.lease()
-    assert (again.index, again.test, again.retries) == (leases[0].index, False, 0)
 
 
 def test_a_test_that_is_too_much_for_the_server_is_a_sign() -> None:
