@@ -157,12 +157,6 @@ class Slots:
         count = self._concurrency.slots
         return self.taken < (count - 1 if fewer and count > 1 else count)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether more slots are taken than there are, apart from those of requests that have to stop."""
-        over = self.taken - self._concurrency.slots
-        return over > 0 and over > sum(record.state is ChunkState.STOPPING for record in self.live.values())
-
     def take(self, record: ActiveChunk) -> int:
         """Give the record a slot, unless it is only tested, and return the id of its new lease."""
         self._leases += 1

@@ -229,7 +229,7 @@ class SessionCore:
 
     def begin_send(self, identifier: int, test: Outcome) -> tuple[Permission, Effects]:
         """Return whether the chunk, which the test did not find, may be sent now. It may not if it has to stop, if the
-        lease is over, if something has to be asked or acknowledged first, or if there are fewer slots by now."""
+        lease is over, or if something has to be asked or acknowledged first."""
         record = self._slots.live.get(identifier)
         if record is None or record.state is ChunkState.STOPPING:
             return Permission.STOP, self.effects.flush()
@@ -244,10 +244,8 @@ class SessionCore:
             record.ambiguous = record.ambiguous and not test.answered
             if not doubted and not file.may_finish(record.position):
                 permission = Permission.HOLD
-            too_early = permission is Permission.HOLD
-            if too_early and not self._slots.crowded:
-                too_early = not self._holds.begin(identifier, record, proven=test.lacking)
-            if doubted or too_early or self._slots.crowded:
+            held = permission is Permission.HOLD and self._holds.begin(identifier, record, proven=test.lacking)
+            if doubted or (permission is Permission.HOLD and not held):
                 record.step(ChunkEvent.STOP)
                 return Permission.STOP, self.effects.flush()
             record.step(ChunkEvent.ABSENT)

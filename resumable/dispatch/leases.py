@@ -94,9 +94,6 @@ class LeaseManager:
                         if lease.files:
                             transfer.asked = tuple(map(entries.__getitem__, lease.files))
                         self._outbox.extend(core.effects.flush().notices)
-                        if now >= core.concurrency.measure_at:
-                            # All are busy for the first time.
-                            self._measure(now)
                         more = not self._waiting and core.may_probe(now)
                         self.wanted = max(core.concurrency.slots, len(live) + more)
                         break
