@@ -35,7 +35,7 @@ compiled: $(VENV)/$(EXTRA)
 
 # For every save: what needs neither a browser nor much time.
 quick: $(VENV)/test
-	$(PYTEST) -m 'not once and not alone and not slow' tests/core tests/protocol tests/transport $(wildcard tests/test_*.py) $(ARGS)
+	$(PYTEST) -m 'not once and not timed and not slow' tests/core tests/protocol tests/transport $(wildcard tests/test_*.py) $(ARGS)
 
 demo: $(VENV)/all
 	@$(BIN)/python examples/demo.py

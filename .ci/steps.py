@@ -293,9 +293,9 @@ def steps(found: Mapping[str, str]) -> list[Step]:
             tested, ["coverage"], [python, f"WORKERS={2 * (os.cpu_count() or 1)}"], "--durations=15", [made, BROWSER]
         ),
     ]
-    # Tests that run alone would wait for the end of all others. Plain asserts do not say what differs, but need no
+    # Tests that measure time would wait for the end of all others. Plain asserts do not say what differs, but need no
     # time to prepare.
-    few = "-m 'not once and not alone' --first-and-last --assert=plain"
+    few = "-m 'not once and not timed' --first-and-last --assert=plain"
     differing = " ".join([few, *(f"tests/{name}" for name in DIFFERING)])
     for position, other in enumerate(others):
         environment = f"environment, Python {other}"

@@ -159,7 +159,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests that are marked ``alone`` at the end, and all others in the order that RESUMABLE_SEED asks for."""
+    """Put the tests that are marked ``timed`` at the end, and all others in the order that RESUMABLE_SEED asks for."""
     if not config.option.slow:
         keep(config, items, [item for item in items if item.get_closest_marker("slow") is None])
     if config.option.first_and_last:
@@ -168,7 +168,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chance = random.Random(seed)
         modules = {item.path: chance.random() for item in items}
         items.sort(key=lambda item: (modules[item.path], chance.random()))
-    items.sort(key=is_alone)
+    items.sort(key=is_timed)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -199,7 +199,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Run a test in its turn, and let coverage measure of it what its marks say."""
     with ExitStack() as around:
         if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
-            around.enter_context(turn(alone=is_alone(item)))
+            around.enter_context(turn(timed=is_timed(item)))
         if item.get_closest_marker("programs") is None:
             around.enter_context(programs_unmeasured())
         if item.get_closest_marker("unmeasured") is not None or item.nodeid.startswith(UNMEASURED):
@@ -208,20 +208,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @contextmanager
-def turn(*, alone: bool) -> Iterator[None]:
-    """Keep tests that are marked ``alone`` from running beside those of other workers, in all runs of this copy."""
-    gate = os.open(os.path.dirname(__file__), os.O_RDONLY)
-    with open(__file__, "rb") as running:
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the end of all others lets no new one begin
-            fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        finally:
-            fcntl.flock(gate, fcntl.LOCK_UN)
-            os.close(gate)
-        try:
-            yield
-        finally:
-            fcntl.flock(running, fcntl.LOCK_UN)  # closing would not do: a child of the test may have the file, too
+def turn(*, timed: bool) -> Iterator[None]:
+    """Keep tests that are marked ``timed`` from running beside others, in all runs of this copy, but for one of their
+    kind: most of them wait, and each one after the other would take twice as long.
+    """
+    worker = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    with ExitStack() as opened:
+        locks = [os.open(path, os.O_RDONLY) for path in (__file__, os.path.dirname(__file__))]
+        for lock in locks:
+            opened.callback(os.close, lock)
+        for lock in locks[worker % 2 :][:1] if timed else locks:
+            fcntl.flock(lock, fcntl.LOCK_EX if timed else fcntl.LOCK_SH)
+            # Closing would not do: a child of the test may have the lock, too.
+            opened.callback(fcntl.flock, lock, fcntl.LOCK_UN)
+        yield
 
 
 @contextmanager
@@ -289,8 +289,8 @@ def first_and_last(items: list[pytest.Item]) -> set[pytest.Item]:
     return {*first.values(), *last.values()}
 
 
-def is_alone(item: pytest.Item) -> bool:
-    return item.get_closest_marker("alone") is not None
+def is_timed(item: pytest.Item) -> bool:
+    return item.get_closest_marker("timed") is not None
 
 
 @pytest.fixture

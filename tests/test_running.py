@@ -1,4 +1,4 @@
-"""How tests run: beside each other or alone, with what failed written down, and with coverage, which has a gate."""
+"""How tests run: beside each other or not, with what failed written down, and with coverage, which has a gate."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ def note(line):
         log.write(line + "\\n")
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("number", [0, 1])
-def test_alone(number):
-    note(f"alone {number} begins")
-    threading.Event().wait(0.3)  # long enough for the other one to begin, if it may
-    note(f"alone {number} ends")
+@pytest.mark.timed
+@pytest.mark.parametrize("number", range(5))
+def test_timed(number):
+    note(f"timed {number} begins")
+    threading.Event().wait(0.2)  # long enough for others to begin, if they may
+    note(f"timed {number} ends")
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", range(4))
 def test_beside(number):
     note(f"beside {number} begins")
-    (HERE / str(number)).touch()
-    while not (HERE / str(1 - number)).exists():
+    while (HERE / "log").read_text().count("beside") < 4:
         threading.Event().wait(0.01)
     note(f"beside {number} ends")
 """
@@ -80,22 +79,27 @@ def run(folder: Path, *arguments: str) -> int:
     """Run the tests of a folder with the settings of these tests, and return the exit code."""
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "hypothesis.py").write_text(WITHOUT_HYPOTHESIS)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n  slow\naddopts = --strict-markers\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = timed\n  slow\naddopts = --strict-markers\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", *arguments]
     return subprocess.run(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL).returncode
 
 
 @pytest.mark.slow
-def test_tests_marked_alone_run_last_and_beside_no_other_and_what_failed_is_written_down(tmp_path: Path) -> None:
+def test_timed_tests_run_last_and_beside_one_of_their_kind_and_what_failed_is_written_down(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     (tmp_path / "test_failing.py").write_text(FAILING)
     written = tmp_path / "build" / "failures.json"
-    assert run(tmp_path, "-n", "2", f"--failures={written}") == pytest.ExitCode.TESTS_FAILED
+    assert run(tmp_path, "-n", "4", f"--failures={written}") == pytest.ExitCode.TESTS_FAILED
     lines = (tmp_path / "log").read_text().splitlines()
-    assert {line.split()[0] for line in lines[:4]} == {"beside"}
-    assert [line.split()[2] for line in lines[:4]] == ["begins", "begins", "ends", "ends"]
-    alone = [["alone 0 begins", "alone 0 ends"], ["alone 1 begins", "alone 1 ends"]]
-    assert lines[4:] in (alone[0] + alone[1], alone[1] + alone[0])
+    assert {line.split()[0] for line in lines[:8]} == {"beside"}
+    assert [line.split()[2] for line in lines[:8]] == ["begins"] * 4 + ["ends"] * 4
+    running = 0
+    for line in lines[8:]:
+        kind, _, what = line.split()
+        running += 1 if what == "begins" else -1
+        assert kind == "timed"
+        assert running <= 2
+    assert len(lines) == 18
     assert list(json.loads(written.read_text())) == ["test_failing.py::test_failing[a b]"]
 
 

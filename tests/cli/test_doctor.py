@@ -301,7 +301,6 @@ def test_an_endpoint_that_shows_its_page_for_everything_is_no_place_for_uploads(
     assert advised(ran.err) == []
 
 
-@pytest.mark.alone
 def test_a_server_that_takes_a_chunk_and_says_nothing_is_waited_for_once_and_no_longer_than_asked(run: Run) -> None:
     def silent(request: Request) -> None:
         if request.method == "GET":

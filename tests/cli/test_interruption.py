@@ -55,7 +55,7 @@ def interrupted(process: Program, number: int, *, leave: float = 3.0) -> tuple[i
     return process.returncode, said
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_within_two_seconds_on_a_hung_server(
     number: int, code: int, start: Start, make: Make, hung: ScriptedServer
@@ -87,7 +87,7 @@ def test_a_program_that_calls_the_command_gets_the_code(
     assert "Secrets are not shown: replace each *** with the real value." in ran.err
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_the_command_that_is_printed_goes_on_with_the_rest(
     start: Start, make: Make, work: Path, server: Server, received: Path
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_signal_that_was_ignored_stays_so(run: Run, make: Make, server: Server
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_host_that_never_connects_is_given_up(start: Start, make: Make) -> None:
     make()
     # A listener whose queue is full does not take a connection, and does not refuse it.

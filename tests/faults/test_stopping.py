@@ -74,7 +74,7 @@ def large(way: dict[str, Any]) -> dict[str, Any]:
     return {**BLIND, **PATIENT, "chunk_size": 8 << 20, **way}
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_cancel_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     file = begun(session, hung)
@@ -88,7 +88,7 @@ def test_cancel_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any
     assert no_threads_of(session)
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_cancelling_the_file_ends_its_requests(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     file = begun(session, hung)
@@ -99,7 +99,7 @@ def test_cancelling_the_file_ends_its_requests(hung: ScriptedServer, way: dict[s
     session.close()
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_close_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     begun(session, hung)
@@ -109,7 +109,7 @@ def test_close_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]
     assert no_threads_of(session)
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_pause_before_does_not_keep_them_from_ending(hung: ScriptedServer, way: dict[str, Any]) -> None:
     # A pause lets a request that waits for its answer finish; a cancel that follows must not.
     session = Resumable(hung.url, **large(way))
@@ -122,7 +122,7 @@ def test_a_pause_before_does_not_keep_them_from_ending(hung: ScriptedServer, way
     assert no_threads_of(session)
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_leaving_the_block_with_an_exception_ends_requests_that_hang(hung: ScriptedServer, way: dict[str, Any]) -> None:
     session = Resumable(hung.url, **large(way))
     with pytest.raises(ZeroDivisionError):
@@ -137,7 +137,7 @@ def leave_by_exception(session: Resumable, server: ScriptedServer) -> None:
         raise ZeroDivisionError
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_test_and_a_canary_that_hang_are_ended(way: dict[str, Any]) -> None:
     # Three workers wait to hear what becomes of the canary that the fourth has sent.
     with ScriptedServer(answer(200), answer(200), answer(200), answer(200), otherwise=hold) as server:
@@ -149,7 +149,7 @@ def test_a_test_and_a_canary_that_hang_are_ended(way: dict[str, Any]) -> None:
         assert no_threads_of(session)
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: str) -> None:
     # The backlog is full, or TLS is never spoken; nothing can be shut down, so the worker is left alone.
@@ -174,7 +174,7 @@ def test_a_connection_that_never_comes_about_does_not_hold_up_the_end(scheme: st
             assert not thread.is_alive()
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_pause_stops_bodies_and_resume_goes_on(way: dict[str, Any]) -> None:
     store = Store()
     data = content(2 * (8 << 20))
@@ -327,7 +327,7 @@ BODIES = {
 }
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("place", BODIES)
 @pytest.mark.parametrize("behaviour", ["never answers", pytest.param("never reads", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_ctrl_c_ends_a_program_on_a_hung_server(place: str, behaviour: str, tmp_
     assert process.returncode == 0
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
     with ScriptedServer(otherwise=hold) as server:
         process = program(tmp_path, server.url, "s = Resumable(url, **options); s.add_file(path); s.join()")
@@ -359,7 +359,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
     assert "UnfinishedUpload" in errors
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_program_that_just_ends_does_not_wait_for_its_uploads(tmp_path: Path) -> None:
     with ScriptedServer(otherwise=hold) as server:
         body = "s = Resumable(url, **options); s.add_file(path); sys.stdin.readline(); print('end')"
@@ -371,7 +371,7 @@ def test_a_program_that_just_ends_does_not_wait_for_its_uploads(tmp_path: Path) 
     assert "UnfinishedUpload" in errors
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_second_ctrl_c_ends_the_closing(tmp_path: Path) -> None:
     # A handler that does not return is all that closing can wait for here.
     body = """

@@ -106,7 +106,7 @@ def test_a_pause_holds_and_resume_goes_on(way: Way, tmp_path: Path) -> None:
     assert store.content(file.unique_identifier or "") == data
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("end", ["cancel", "close"])
 def test_a_request_that_hangs_does_not_hold_up_the_end(end: str, way: Way, tmp_path: Path) -> None:
     with ScriptedServer(otherwise=heads_apart(hold)) as server, way(server.url, tmp_path) as mine:

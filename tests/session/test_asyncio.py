@@ -757,7 +757,7 @@ def receiver_elsewhere(root: Path) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.unmeasured
 def test_an_upload_blocks_the_loop_no_longer_than_the_machine_does(
     tmp_path: Path, received: Path, record_property: Callable[[str, object], None]

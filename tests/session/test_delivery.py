@@ -472,7 +472,7 @@ def test_wait_returns_after_a_handler_that_came_late(wire: ScriptedServer, make:
         assert heard == ["late"]
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_closing_takes_two_seconds_at_most_although_a_handler_and_the_server_hang(
     wire: ScriptedServer, make: Make
 ) -> None:

@@ -510,7 +510,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_ctrl_c_ends_a_program_within_two_seconds_although_the_server_hangs(wire: ScriptedServer, make: Make) -> None:
     wire.behave = holding
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

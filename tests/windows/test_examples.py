@@ -126,7 +126,7 @@ def test_an_error_is_shown_and_the_file_tried_again(window: Open, photos: Path, 
         assert driver.error == ""
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_window_is_alive_while_twenty_thousand_files_are_added(
     window: Open, toolkit: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
