@@ -97,10 +97,10 @@ UNMEASURED = (
     "tests/testing/test_checks.py",
 )
 """Tests that coverage leaves alone, as if they were marked ``unmeasured``: they do much, and what they reach others do,
-too."""
+too. So are tests with parameters, but for the first set of them and the last."""
 
 WHOLE = ("tests/core/", "tests/protocol/")
-"""Tests that take so little time that --first-and-last leaves none of them out."""
+"""Tests that take so little time that --first-and-last leaves none of them out, and coverage measures all."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -164,6 +164,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         keep(config, items, [item for item in items if item.get_closest_marker("slow") is None])
     if config.option.first_and_last:
         keep(config, items, first_and_last(items))
+    measured = first_and_last(items)
+    for item in items:
+        if item.nodeid.startswith(UNMEASURED) or item not in measured:
+            item.add_marker(pytest.mark.unmeasured)
     if seed := os.environ.get("RESUMABLE_SEED"):
         chance = random.Random(seed)
         modules = {item.path: chance.random() for item in items}
@@ -200,9 +204,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     with ExitStack() as around:
         if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
             around.enter_context(turn(timed=is_timed(item)))
-        if item.get_closest_marker("programs") is None:
+        measured = item.get_closest_marker("unmeasured") is None
+        if not measured or item.get_closest_marker("programs") is None:
             around.enter_context(programs_unmeasured())
-        if item.get_closest_marker("unmeasured") is not None or item.nodeid.startswith(UNMEASURED):
+        if not measured:
             around.enter_context(unmeasured())
         return (yield)
 

@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 FACTS = Facts(10.0, 10e6, 95, MIB, 6, 0.2, 0.05, 0.0, 0.95, 0.0, "cubic")
 
 
+@pytest.mark.once
 def test_a_receiver_is_measured_and_keeps_nothing(run: Run, server: Server, received: Path) -> None:
     """Not even a part of a file, whatever was under way at the end."""
     ran = run("doctor", "--measure", "1s", "--chunk-size", "64K", server.url)

@@ -233,6 +233,7 @@ def test_the_shell_completes_commands_flags_and_files() -> None:
     assert "plain,--chunk-size" in flags.splitlines()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_gets_its_script(shell: str) -> None:
     script = python("-c", PROGRAM, _RESUMABLE_COMPLETE=f"{shell}_source").stdout

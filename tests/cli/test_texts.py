@@ -117,6 +117,7 @@ def test_a_server_that_says_present_to_everything_is_not_believed(run: Run, make
     assert "already there" not in ran.text
 
 
+@pytest.mark.once
 def test_many_failures_are_told_in_part(run: Run, make: Make, received: Path) -> None:
     for number in range(30):
         make(f"top/{number}.bin", 100)

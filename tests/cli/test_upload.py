@@ -109,6 +109,7 @@ def test_dry_run_counts_the_chunks_as_they_would_be_cut(run: Run, make: Make) ->
     assert run("upload", "-n", "--force-chunk-size", *flags).out == "a.bin  100 KiB, 2 chunks\n"
 
 
+@pytest.mark.once
 def test_dry_run_lists_in_any_encoding(make: Make) -> None:
     make("süß…\n.bin", 10)
     typed = [sys.executable, "-m", "resumable", "upload", "-n", ".", "http://127.0.0.1:9/"]

@@ -284,6 +284,7 @@ def test_09_a_chunk_twice_is_stored_once(attacked: AttackedServer) -> None:
     assert attacked.published() == {"sample.bin": sample.data}
 
 
+@pytest.mark.once
 def test_10_a_chunk_twice_at_once_with_other_bytes_is_never_mixed(attacked: AttackedServer) -> None:
     for number in range(20):
         one, other = (

@@ -72,6 +72,7 @@ def test_the_same_chunk_many_times_at_once_is_stored_once(root: Path) -> None:
     assert len(stored) == 50
 
 
+@pytest.mark.once
 def test_different_bytes_for_one_chunk_at_once_are_never_mixed(root: Path) -> None:
     receiver = Receiver(FileStore(root, fsync="never"))
     for attempt in range(50):
@@ -138,6 +139,7 @@ def test_many_files_of_one_name_at_once_get_a_number_each(root: Path) -> None:
         assert {sample.data for sample in samples} <= set(found)
 
 
+@pytest.mark.once
 def test_of_two_hashes_said_at_once_one_counts_for_the_whole_upload(root: Path) -> None:
     receiver = Receiver(FileStore(root, fsync="never"))
     for attempt in range(50):
@@ -173,6 +175,7 @@ def test_four_processes_on_one_directory_are_one_receiver(root: Path) -> None:
     assert len(os.listdir(root)) == rounds + 1
 
 
+@pytest.mark.once
 def test_two_clients_on_one_upload_send_each_chunk_and_get_one_file(root: Path) -> None:
     stored: list[int] = []
     published: list[str | None] = []

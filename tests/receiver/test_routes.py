@@ -119,6 +119,7 @@ def test_the_list_says_what_the_parameters_are_called(root: Path) -> None:
     assert parameters["type"] is None
 
 
+@pytest.mark.once
 def test_at_most_200_uploads_are_listed_and_only_those_of_the_tenant(root: Path) -> None:
     store = FileStore(root, fsync="never")
     receiver = Receiver(store, tenant=lambda request: request.headers.get("x-user", ""))

@@ -293,6 +293,7 @@ def test_an_empty_file_is_one_empty_chunk(store: FileStore, root: Path) -> None:
 
 @settings(max_examples=30)
 @given(st.integers(1, 200), st.randoms(use_true_random=False))
+@pytest.mark.once
 def test_what_is_stored_is_what_was_received(
     tmp_path_factory: pytest.TempPathFactory, total: int, order: random.Random
 ) -> None:

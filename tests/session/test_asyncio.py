@@ -347,6 +347,7 @@ def test_events_end_with_the_session(end: str, wire: ScriptedServer, make: Make)
     )
 
 
+@pytest.mark.once
 @pytest.mark.unmeasured
 def test_an_iteration_that_is_left_early_holds_nothing(wire: ScriptedServer, make: Make) -> None:
     async def main() -> None:
@@ -387,6 +388,7 @@ def test_events_that_nobody_takes_hold_the_upload_back(wire: ScriptedServer, mak
     run(main())
 
 
+@pytest.mark.once
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("way", ["same task", "other task", "closed"])
 def test_events_that_nobody_can_take_any_more_hold_nothing(way: str, wire: ScriptedServer, make: Make) -> None:

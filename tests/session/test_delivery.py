@@ -446,6 +446,7 @@ def test_join_returns_after_every_handler_has_returned(wire: ScriptedServer, mak
             assert done[-1] == "complete"
 
 
+@pytest.mark.once
 def test_wait_for_a_file_does_not_wait_for_what_others_do(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (404,) if request.chunk is None else (200,)
     with Resumable(wire.url, chunk_size=1, test_chunks=False, simultaneous_uploads=1) as session:

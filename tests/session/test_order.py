@@ -294,6 +294,7 @@ def test_a_slow_handler_holds_the_workers_back_and_memory_stays_bounded(wire: Sc
     assert sorted(heard) == list(range(size))
 
 
+@pytest.mark.once
 def test_progress_is_told_while_one_body_is_on_its_way(make: Make) -> None:
     size = 1 << 26
     half = threading.Event()
