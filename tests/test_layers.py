@@ -63,7 +63,7 @@ BELOW: dict[str, set[str]] = {
     "simple": BASE | {"adapters", "sources", "hooks", "plugins", "dispatch", "session", "static_types"},
     "simple_async": BASE | {"adapters", "hooks", "dispatch", "session", "simple", "static_types"},
     "receiver": BASE | {"protocol", "signals"},
-    "testing": BASE | {"protocol", "transport", "receiver"},
+    "testing": BASE | {"protocol", "transport", "receiver", "validators"},
     "cli": BASE | CLIENT | {"units", "protocol", "signals", "receiver", "testing", ""},
     "__main__": {"cli", ""},
     "": BASE | CLIENT | {"units", "protocol", "signals"},

@@ -9,20 +9,21 @@ from typing import Any
 import click
 
 from ..errors import OptionError, redact_url
+from ..statuses import hint
 from ..testing.checks import CHECKS, Check
 from ..testing.reports import as_object, junit, summary
-from ..testing.runner import NotAdmitted, Outcome, Result, Unreachable, run_checks, select
+from ..testing.runner import NotAdmitted, Outcome, Result, Unreachable, is_untrusted, run_checks, select
 from ..testing.target import Target
 from ..transport.base import TLSFailure
-from .interruption import InterruptGuard
-from .output.exit_codes import ExitCode, option_in_words
+from .interruption import Interrupted, InterruptGuard
+from .output.exit_codes import TRUST, ExitCode, option_in_words
 from .output.json_events import JsonEvents
 from .output.units import count
 from .params.auth import certificate_flag, certificates, token_flags
 from .params.command import NAMES, OUTPUT, Command, Option, console, styled
 from .params.config import config_flag
 from .params.connection import connection_of
-from .params.flags import dialect_flag, option_flags
+from .params.flags import as_flags, dialect_flag, option_flags
 
 __all__ = ["command"]
 
@@ -120,7 +121,11 @@ class _Run:
             return self._stopped(ExitCode.AUTHENTICATION, f"{refusal}; {advice}")
         except Unreachable as error:
             code = ExitCode.TLS if isinstance(error.failure, TLSFailure) else ExitCode.EXHAUSTED
-            return self._stopped(code, f"{error}; check the URL and whether the server runs")
+            advice = TRUST if is_untrusted(error) else "check the URL and whether the server runs"
+            return self._stopped(code, f"{error}; {advice}")
+        except Interrupted as signal:
+            self._report(f"stopped by {signal}")
+            raise
         finally:
             self._target.close()
             self._say_what_is_left(self._target.remove() if self._flags["remove"] else 0)
@@ -140,6 +145,7 @@ class _Run:
 
     def _stopped(self, code: ExitCode, why: str) -> int:
         self._say(("FAILED  ", "bold red"), f"no check was made: {why}")
+        self._report(f"no check was made: {why}")
         return self._end(code, reason=why)
 
     def _say_what_is_left(self, removed: int) -> None:
@@ -163,13 +169,24 @@ class _Run:
         self._say(("done: ", "bold"), text)
         if not self._target.sees_files:
             self._say("The checks believed the server: with --files DIRECTORY they compare the bytes of its files.")
-        if (path := self._flags["junit"]) is not None:
-            try:
-                Path(path).write_text(junit(redact_url(self._target.url), self._results), encoding="utf-8")
-            except OSError as error:
-                self._say(("failed: ", "bold red"), f"cannot write {path}: {error.strerror}")
-                code = ExitCode.UNWRITABLE
-        return self._end(code, **counts)
+        if self._target.answered and min(self._target.answered) >= 300:
+            statuses = sorted(self._target.answered)
+            advice = hint(statuses[0]) if len(statuses) == 1 else None
+            said = " and ".join(map(str, statuses))
+            self._say(f"All uploads were answered with {said}: {as_flags(advice or 'check the URL')}.")
+        return self._end(code if self._report() else ExitCode.UNWRITABLE, **counts)
+
+    def _report(self, stopped: str = "") -> bool:
+        """Write the report that was asked for, if one was. Return False if that fails."""
+        path = self._flags["junit"]
+        if path is None:
+            return True
+        try:
+            Path(path).write_text(junit(redact_url(self._target.url), self._results, stopped), encoding="utf-8")
+        except OSError as error:
+            self._say(("failed: ", "bold red"), f"cannot write {path}: {error.strerror}")
+            return False
+        return True
 
     def _end(self, code: ExitCode, **facts: Any) -> int:
         if self._records is not None:

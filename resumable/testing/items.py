@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from ..errors import OptionError
 from ..protocol import dialects
 from .checks import CHECKS, Check, CheckFailed, Severity
-from .runner import NotAdmitted, Outcome, Runner, Unreachable
+from .runner import NotAdmitted, Outcome, Runner, Unreachable, is_untrusted
 from .target import Target
 
 __all__ = ["CheckItem", "checks_as_items"]
@@ -51,10 +52,13 @@ def checks_as_items(session: pytest.Session) -> list[CheckItem]:
     """Return a test for each check of the server that the options name. Raises UsageError if it does not answer."""
     config = session.config
     options = dialects.FLOWJS if config.getoption("--resumable-dialect") == "flowjs" else {}
+    files = config.getoption("--resumable-files")
+    if files is not None and not Path(files).is_dir():
+        raise pytest.UsageError(f"--resumable-files: there is no directory {files!r}")
     try:
         target = Target(
             config.getoption("--resumable-url"),
-            files=config.getoption("--resumable-files"),
+            files=files,
             headers=dict(map(_header, config.getoption("--resumable-header"))),
             **options,
         )
@@ -62,7 +66,8 @@ def checks_as_items(session: pytest.Session) -> list[CheckItem]:
         if not config.option.collectonly:
             runner.greet()
     except (NotAdmitted, OptionError, Unreachable, ValueError) as error:
-        raise pytest.UsageError(f"--resumable-url: {error}") from None
+        advice = "; REQUESTS_CA_BUNDLE names the file of those to trust" if is_untrusted(error) else ""
+        raise pytest.UsageError(f"--resumable-url: {error}{advice}") from None
     config.add_cleanup(target.close)
     strict = config.getoption("--resumable-strict")
     return [

@@ -35,15 +35,16 @@ def summary(results: Iterable[Result]) -> dict[str, int]:
     return {**counts, "broken": sum(result.broken for result in ended)}
 
 
-def junit(url: str, results: Sequence[Result]) -> str:
-    """Return the results as XML in the form of JUnit, which continuous integration reads."""
+def junit(url: str, results: Sequence[Result], stopped: str = "") -> str:
+    """Return the results as XML in the form of JUnit, which continuous integration reads. ``stopped`` is why there are
+    no more of them, which is an error."""
     counts = summary(results)
     suite = ET.Element(
         "testsuite",
         name=f"resumable conformance {_plain(url)}",
-        tests=str(len(results)),
+        tests=str(len(results) + bool(stopped)),
         failures=str(counts["failed"]),
-        errors="0",
+        errors=str(int(bool(stopped))),
         skipped=str(counts["skipped"]),
         time=f"{sum(result.seconds for result in results):.3f}",
     )
@@ -58,6 +59,9 @@ def junit(url: str, results: Sequence[Result]) -> str:
             failure.text = f"{check.sentence}\n{_plain(result.reason)}\nWhat the server would need: {check.needs}"
         elif result.outcome is Outcome.SKIPPED:
             ET.SubElement(case, "skipped", message=_plain(result.reason))
+    if stopped:
+        case = ET.SubElement(suite, "testcase", classname="resumable", name="all checks are made", time="0.000")
+        ET.SubElement(case, "error", message=_plain(stopped))
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)

@@ -14,7 +14,7 @@ from .checks import CHECKS, Check, CheckFailed, CheckSkipped, Severity
 from .checks.base import Sample
 from .target import Target
 
-__all__ = ["NotAdmitted", "Outcome", "Result", "Runner", "Unreachable", "run_checks", "select"]
+__all__ = ["NotAdmitted", "Outcome", "Result", "Runner", "Unreachable", "is_untrusted", "run_checks", "select"]
 
 
 _BY_NAME = {check.name: check for check in CHECKS}
@@ -29,7 +29,7 @@ class Outcome(Enum):
 
 
 _MOST_UNANSWERED = 3
-"""Requests without an answer after which no more checks are made: each takes a minute."""
+"""Requests without an answer after which no more checks are made: each takes a minute, or the server is gone."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Unreachable(Exception):
     def __init__(self, failure: NetworkFailure) -> None:
         super().__init__(str(failure))
         self.failure = failure
+
+
+def is_untrusted(error: Exception) -> bool:
+    """Return whether no check was made because nobody vouches for the certificate of the server."""
+    return isinstance(error, Unreachable) and getattr(error.failure, "untrusted", False)
 
 
 class Runner:

@@ -27,7 +27,8 @@ from ..protocol.acceptance import Acceptance, judge, quoted
 from ..protocol.pages import one_line
 from ..protocol.parameters import ParameterNames
 from ..transport.base import NetworkFailure
-from ..transport.classify import network_failure
+from ..transport.classify import is_refused, network_failure
+from ..validators import Invalid
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -119,6 +120,10 @@ class Target:
         for name in options:
             if name not in OPTIONS:
                 raise UnknownOption(name, get_close_matches(name, OPTIONS))
+        try:
+            OPTIONS["target"].check(url)
+        except Invalid:
+            raise OptionError("url", url, "an http:// or https:// URL") from None
         if chunk_size < 16:
             raise OptionError("chunk_size", chunk_size, "16 or more: the checks cut chunks into parts")
         self.url = url
@@ -135,7 +140,9 @@ class Target:
         self.sent: dict[str, bool] = {}
         """The names of all files of which something was sent, and whether all of it was."""
         self.unanswered = 0
-        """How many requests the server has left without an answer in time."""
+        """How many requests the server has left without an answer in time, or could not be made because it was gone."""
+        self.answered: set[int] = set()
+        """The statuses with which it has answered uploads."""
         self._files = files
         self._patience = patience
         self._timeout = (timeout[0], timeout[-1]) if isinstance(timeout, tuple) else (timeout, timeout)
@@ -216,7 +223,9 @@ class Target:
                 field = self.names.namespace + self.names.file
                 parts.append((field, (file_name, data, "application/octet-stream")))
             request.files = parts or [("nothing", (None, ""))]
-        return self._answer(f"{self._upload_method} {asked}", request, session, body)
+        answer = self._answer(f"{self._upload_method} {asked}", request, session, body)
+        self.answered.add(answer.status)
+        return answer
 
     def has(self, content: bytes) -> bool:
         """Return whether a file with these bytes is at the server, or cannot be looked for. Waits for it a little."""
@@ -268,8 +277,9 @@ class Target:
     ) -> Answer:
         try:
             return self._answered(asked, request, session or self._session, body)
-        except requests.Timeout:
-            self.unanswered += 1
+        except requests.RequestException as error:
+            # A connection that breaks later may do so because of this one request.
+            self.unanswered += isinstance(error, requests.Timeout) or is_refused(error)
             raise
 
     def _answered(self, asked: str, request: requests.Request, client: requests.Session, body: Body | None) -> Answer:
@@ -311,7 +321,8 @@ class Target:
 
 def _with_query(url: str, pairs: Pairs) -> str:
     query = urlencode(list(pairs), quote_via=quote)
-    return url if not query else f"{url}{'&' if '?' in url else '?'}{query}"
+    url, hash_sign, fragment = url.partition("#")
+    return f"{url}{('&' if '?' in url else '?') if query else ''}{query}{hash_sign}{fragment}"
 
 
 def _visible(directory: Path) -> Iterator[Path]:

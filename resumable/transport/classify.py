@@ -21,6 +21,7 @@ __all__ = [
     "is_broken",
     "is_of_network",
     "is_passing",
+    "is_refused",
     "may_be_wrong_scheme",
     "network_failure",
     "own_failure",
@@ -75,6 +76,11 @@ _ALERT = "\x15\x03"
 def is_broken(error: BaseException) -> bool:
     """Return whether the other side ended the connection."""
     return any(isinstance(link, _BROKEN) for link in _chain(error))
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether nobody took the connection."""
+    return any(isinstance(link, ConnectionRefusedError) for link in _chain(error))
 
 
 def is_of_network(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -67,7 +68,7 @@ def test_what_is_left_can_be_removed_from_the_directory(run: Run, server: Server
 
 
 def test_ctrl_c_ends_it_and_says_what_is_left(
-    run: Run, received: Path, signalled: Callable[[int, Callable[[], object]], None]
+    run: Run, received: Path, work: Path, signalled: Callable[[int, Callable[[], object]], None]
 ) -> None:
     right = RightServer(received)
 
@@ -76,8 +77,9 @@ def test_ctrl_c_ends_it_and_says_what_is_left(
 
     with ScriptedServer(behave=behave) as server:
         signalled(signal.SIGINT, server.wait_held)
-        ran = run("conformance", server.url, "--only", "chunks-in-order", "--json")
+        ran = run("conformance", server.url, "--only", "chunks-in-order", "--json", "--junit", "out.xml")
         assert ran.code == 130
+        assert ET.parse(work / "out.xml").getroot()[0][0][0].get("message") == "stopped by Ctrl-C"
         assert "left parts of 1 file" in ran.text
 
 
@@ -159,11 +161,16 @@ def test_a_report_that_cannot_be_written_is_told_of(run: Run, server: Server) ->
     assert "nowhere/out.xml" in ran.err
 
 
-def test_a_server_that_is_not_there_is_no_failed_check(run: Run, silent_port: int) -> None:
-    ran = run("conformance", f"http://127.0.0.1:{silent_port}/", "--json")
+def test_a_server_that_is_not_there_is_no_failed_check_but_an_error_of_the_report(
+    run: Run, silent_port: int, work: Path
+) -> None:
+    ran = run("conformance", f"http://127.0.0.1:{silent_port}/", "--json", "--junit", "out.xml")
     assert ran.code == 5
     assert "no check was made" in ran.err
     assert ran.events[-1]["exit_code"] == 5
+    suite = ET.parse(work / "out.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "1")
+    assert "no check was made: Connection refused" in (suite[0][0].get("message") or "")
     (result,) = run("conformance", "nothing", "--json").events
     assert (result["exit_code"], result["reason"]) == (2, "TARGET must be an http:// or https:// URL; got 'nothing'")
 
@@ -173,7 +180,9 @@ def test_a_certificate_that_is_not_trusted_is_no_failed_check(run: Run, work: Pa
     authority.cert_pem.write_to_path(work / "ca.pem")
     server = RightServer(work / "files")
     with ScriptedServer(otherwise=server, context=server_context(authority)) as scripted:
-        assert run("conformance", scripted.url, *ONE).code == 7
+        ran = run("conformance", scripted.url, *ONE)
+        assert ran.code == 7
+        assert "--cacert" in ran.err
         assert run("conformance", scripted.url, *ONE, "--cacert", "ca.pem").code == 0
 
 
@@ -202,6 +211,7 @@ def test_a_redirect_is_shown_and_not_followed(run: Run) -> None:
     assert "302" in ran.err
     assert "example.org/login" in ran.err
     assert "pw@" not in ran.err
+    assert "All uploads were answered with 302: use the new address as the target." in ran.text
 
 
 def test_a_redirect_that_leads_nowhere_is_no_answer(run: Run) -> None:
@@ -238,6 +248,32 @@ def test_a_server_that_does_not_answer_is_not_waited_for_by_each_check(run: Run)
     outcomes = Counter(event["outcome"] for event in ran.events if event["event"] == "check")
     assert outcomes["failed"] <= 4
     assert "the server has left 3 requests without an answer" in ran.err
+
+
+def test_a_server_that_dies_half_way_is_not_blamed_by_each_check_after_that(run: Run, received: Path) -> None:
+    right = RightServer(received)
+
+    def behave(request: Request) -> Answer | None:
+        return right(request) if server.begun < 8 else None
+
+    def die() -> None:
+        server.wait_held()
+        server.__exit__(None, None, None)
+
+    server = ScriptedServer(behave=behave).__enter__()
+    thread = threading.Thread(target=die)
+    thread.start()
+    ran = run("conformance", server.url, "--json")
+    thread.join()
+    assert ran.code == 1
+    outcomes = Counter(event["outcome"] for event in ran.events if event["event"] == "check")
+    assert outcomes["failed"] <= 4
+    assert "the server has left 3 requests without an answer" in ran.err
+
+
+def test_a_fragment_of_the_url_stays_behind_the_parameters(run: Run, server: Server) -> None:
+    ran = run("conformance", f"{server.url}?a=b#c", "--only", "stored-chunk", "--only", "chunk-as-body", "--strict")
+    assert ran.code == 0, ran.err
 
 
 def test_a_server_that_takes_requests_and_never_answers_is_said_not_to_answer(run: Run) -> None:

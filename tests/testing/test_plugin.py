@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
+from support.certificates import server_context
 from support.mutants import MUTATIONS, RightServer
 from support.scripted_server import ScriptedServer
 
@@ -175,3 +177,25 @@ def test_a_server_that_is_not_there_is_one_line(pytester: pytest.Pytester, silen
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
     ran.stderr.fnmatch_lines(["ERROR: --resumable-url: *"])
     assert pytester.runpytest("--resumable-url", url, "--collect-only", "-q").ret == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--resumable-url", "127.0.0.1/upload"), "*must be an http:// or https:// URL, got '127.0.0.1/upload'"),
+        (("--resumable-url", "http://127.0.0.1/", "--resumable-files", "nowhere"), "*there is no directory 'nowhere'"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(pytester: pytest.Pytester, wrong: tuple[str, ...], said: str) -> None:
+    ran = pytester.runpytest(*wrong)
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    ran.stderr.fnmatch_lines([f"ERROR: --resumable-{said}"])
+
+
+def test_a_certificate_that_is_not_trusted_can_be(pytester: pytest.Pytester, received: Path, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with ScriptedServer(otherwise=RightServer(received), context=server_context(authority)) as server:
+        ran = pytester.runpytest("--resumable-url", server.url)
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    ran.stderr.fnmatch_lines(["*REQUESTS_CA_BUNDLE*"])
