@@ -17,7 +17,7 @@ from .dispatch.additions import Additions
 from .dispatch.dispatcher import Dispatcher
 from .errors import FileRejected, ResumableError, StateError
 from .sources.base import expand_home, is_path_object, is_remote
-from .sources.directory import files
+from .sources.directory import check_choices, files
 
 __all__ = ["BackgroundAdding"]
 
@@ -64,6 +64,7 @@ class BackgroundAdding:
                 raise TypeError(f"add_in_background takes paths; add_file takes {type(path).__name__}, too")
         if self._dispatcher.state is SessionState.CLOSED:
             raise StateError("add files", "the session is closed")
+        check_choices(select, links)
 
         def add(unwanted: threading.Event) -> None:
             def chosen(path: str, is_directory: bool) -> bool:

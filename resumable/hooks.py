@@ -124,6 +124,14 @@ class Hooks:
                 return value, label
         return None, ""
 
+    def judge(self, name: str, *arguments: Any) -> tuple[bool | None, str]:
+        """Return what :meth:`decide` returns. Raises HookError if that is anything but True, False or None: the text
+        "false", or whatever else is not empty, would count as true."""
+        decided, label = self.decide(name, *arguments)
+        if decided is not None and not isinstance(decided, bool):
+            raise self.returned(label, type(decided).__name__, "True, False or None")
+        return decided, label
+
     def each(self, name: str, *arguments: Any) -> None:
         """Call all hooks of this name, whatever they return. Raises HookError at the first that raises."""
         for label, hook in self._hooks[name]:

@@ -44,7 +44,7 @@ BELOW: dict[str, set[str]] = {
     "signals": BASE,
     "protocol": BASE,
     "core": BASE | {"protocol"},
-    "sources": BASE | {"protocol"},
+    "sources": BASE | {"protocol", "validators"},
     "transport": BASE | {"protocol", "sources"},
     "hooks": {"errors", "tracebacks"},
     "plugins": {"errors", "hooks", "tracebacks", "validators"},

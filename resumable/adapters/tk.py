@@ -24,7 +24,7 @@ class TkLoop:
 
     Make it on that thread, with any widget of the program. Functions may be given before ``mainloop()`` runs, and wait
     for it. Once the root window is destroyed they are dropped: the handlers of a session are called no more, and
-    nothing waits for them.
+    nothing waits for them. Raises RuntimeError on another thread if the main loop does not run.
 
     Other threads do not touch Tk, which would keep them until the main loop takes notice of them, or raise. They leave
     the function in a queue, which a timer of Tk empties, a slice of time in each turn.
@@ -34,8 +34,12 @@ class TkLoop:
         self._root = widget.nametowidget(".")
         self._functions: deque[Callable[[], Any]] = deque()
         self._open = True
-        self._timer = self._root.after(0, self._turn)
-        self._root.bind("<Destroy>", self._destroyed, add="+")
+        try:
+            self._timer = self._root.after(0, self._turn)
+            self._root.bind("<Destroy>", self._destroyed, add="+")
+        except RuntimeError as error:
+            # Of Tk, which waits a second for its thread to take notice.
+            raise RuntimeError("a TkLoop is made on the thread of the window, and this is another one") from error
 
     def __call__(self, function: Callable[[], Any]) -> None:
         """Have the function called on the thread of the window, later. Called by any thread."""

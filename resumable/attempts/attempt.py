@@ -180,7 +180,7 @@ class Attempt:
     def _present(self, reply: Reply) -> Verdict:
         """Return what the answer to a test says. A page, a refusal or a redirect is never "present", and undoes what
         was thought of the server's tests."""
-        decided = self._hooks.call("chunk_exists", reply)
+        decided, _ = self._hooks.judge("chunk_exists", reply)
         if decided is not None:
             return Verdict.STORED if decided else Verdict.MISSING
         decision = self._context.rules.test(reply.status)
@@ -302,7 +302,7 @@ class Attempt:
         Return STORED, MISSING, or RETRY if its tests cannot tell. Raises NetworkFailure, Stopped, HookError.
         """
         reply = self._send_renewing(self._own_test)
-        decided = self._hooks.call("chunk_exists", reply)
+        decided, _ = self._hooks.judge("chunk_exists", reply)
         if decided is not None:
             return Verdict.STORED if decided else Verdict.MISSING
         if self._present(reply) is not Verdict.STORED:
@@ -391,9 +391,7 @@ class Attempt:
         """Return what the body of an answer with a success status says, or None for another status."""
         if self._context.rules.upload(reply.status) is not Verdict.STORED:
             return None
-        decided, label = self._hooks.decide("accept_response", reply)
-        if decided is not None and not isinstance(decided, bool):
-            raise self._hooks.returned(label, type(decided).__name__, "True, False or None")
+        decided, label = self._hooks.judge("accept_response", reply)
         if decided:
             return Judgement(Acceptance.ACCEPTED)
         if decided is not None:

@@ -141,9 +141,9 @@ class Outcomes:
         what = messages.describe_response(request.method, request.url, reply, reason)
         error = self._error(RetriesExhausted, "failed", what, reply, hint, most=most)
         message = pages.without_markup(reply.text)
-        decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
+        decided, _ = self._hooks.judge("should_retry", error, self._lease.retries + 1)
         if decided is not None:
-            error.ending = self._ending(again=bool(decided))
+            error.ending = self._ending(again=decided)
             if not decided:
                 return Outcome(OutcomeKind.REFUSED, message, error, answered=True)
             most = None
@@ -260,9 +260,9 @@ class Outcomes:
 
     def _is_retried(self, error: UploadError, retry: bool) -> bool:
         """Return whether another attempt follows, which ``should_retry`` may decide against. The error says so."""
-        decided = self._hooks.call("should_retry", error, self._lease.retries + 1)
+        decided, _ = self._hooks.judge("should_retry", error, self._lease.retries + 1)
         if decided is not None:
-            retry = bool(decided)
+            retry = decided
             error.ending = self._ending(again=retry)
         return retry
 

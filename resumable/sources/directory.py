@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, SourceError
+from ..validators import is_async
 from .base import as_source_errors, expand_home, is_remote, refuse_unless_permitted
 
-__all__ = ["LinkedAgain", "Select", "files", "walk"]
+__all__ = ["LinkedAgain", "Select", "check_choices", "files", "walk"]
 
 Patterns = set[tuple[str, ...]]
 Select = Callable[[str, bool], bool]
@@ -27,6 +28,14 @@ class LinkedAgain(SourceError):
 
     def __init__(self, source: str) -> None:
         super().__init__(source, "it is a link to a directory whose files are taken already", errno=errno.ELOOP)
+
+
+def check_choices(select: Any, links: Any) -> None:
+    """Raise OptionError for what :func:`files` does not take: what an async ``select`` returns would count as true."""
+    if select is not None and (not callable(select) or is_async(select)):
+        raise OptionError("select", select, "a callable(path, is_directory) that is not async, or None")
+    if links not in ("follow", "skip", "error"):
+        raise OptionError("links", links, "'follow', 'skip' or 'error'")
 
 
 def files(
@@ -53,8 +62,7 @@ def files(
     ``root`` may be a universal path: what has ``iterdir()``, ``is_dir()`` and ``name``. Its files are such paths, too,
     and it knows nothing of links.
     """
-    if links not in ("follow", "skip", "error"):
-        raise OptionError("links", links, "'follow', 'skip' or 'error'")
+    check_choices(select, links)
     chosen = _selector(pattern, exclude)
 
     def both(path: str, is_directory: bool) -> bool:
@@ -62,7 +70,7 @@ def files(
 
     if is_remote(root):
         return _universal(root, both)
-    root = Path(expand_home(os.fspath(root)))
+    root = Path(expand_home(os.fsdecode(root)))
     with as_source_errors(str(root)):
         mode = root.stat().st_mode
     if not stat.S_ISDIR(mode):

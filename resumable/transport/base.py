@@ -96,8 +96,11 @@ class Reply(NamedTuple):
         return self.status
 
     def json(self) -> Any:
-        """Decode the body. Raises ValueError if it is not JSON."""
-        return json.loads(self.text)
+        """Decode the body, which may begin with a byte order mark. Raises ValueError if it is not JSON."""
+        try:
+            return json.loads(self.text.removeprefix("\ufeff"))
+        except RecursionError:
+            raise ValueError("JSON in which brackets are nested too deeply") from None
 
 
 class Stopped(Exception):

@@ -128,6 +128,9 @@ def test_should_retry_has_more_to_say_than_the_table(decides: bool | None) -> No
     ) as server:
         run = upload(server.url, content(10), should_retry=lambda error, attempt: decides, **BLIND)
     assert run.count("file_success") == 1
+    with ScriptedServer(answer(402)) as server:
+        run = upload(server.url, content(10), should_retry=lambda error, attempt: "no", **BLIND)  # type: ignore[arg-type, return-value, unused-ignore]
+    assert str(run.error).startswith("hook should_retry returned str, not True, False or None")
 
 
 def test_a_list_of_ones_own_replaces_the_permanent_errors() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.scripted_server import PATIENCE, ScriptedServer
 
-from resumable import Resumable, StateError, WaitTimeout
+from resumable import OptionError, Resumable, StateError, WaitTimeout
 from resumable.background import BATCH
 
 
@@ -102,6 +102,11 @@ def test_cancelling_and_closing_end_the_adding(end: str, wire: ScriptedServer, t
         assert not session.files
     with pytest.raises(StateError):
         session.add_in_background(tmp_path)
+
+
+def test_a_walk_that_makes_no_sense_is_refused_at_once(wire: ScriptedServer, tmp_path: Path) -> None:
+    with Resumable(wire.url) as session, pytest.raises(OptionError):
+        session.add_in_background(tmp_path, links="both")  # type: ignore[arg-type]
 
 
 def test_who_awaits_the_session_gets_what_is_added_in_the_background(wire: ScriptedServer, tmp_path: Path) -> None:

@@ -572,6 +572,10 @@ def test_a_file_has_the_answer_with_its_status_and_headers(wire: ScriptedServer,
     assert (file.response.status, file.response.headers["x-number"]) == (201, "2")
     assert file.response.text == file.message
     assert heard == [{"id": 5}]
+    assert file.response._replace(text="\ufeff[1]").json() == [1]
+    for body in ("[" * 100_000, "<p>", ""):
+        with pytest.raises(ValueError):  # noqa: PT011 # json has no words for the first
+            file.response._replace(text=body).json()
     wire.behave = lambda request: (403, "no")
     with Resumable(wire.url, test_chunks=False) as session:
         failed = session.add_file(make("b.bin"))

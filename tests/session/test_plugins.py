@@ -461,6 +461,7 @@ def test_an_installed_plugin_that_fails_is_named_with_its_package_and_what_to_do
         ("headers(self, file, chunk)", "raise SystemExit('no token')", "raised SystemExit: no token"),
         ("headers(self, file, chunk)", "return 5", "returned int, not a mapping"),
         ("accept_response(self, response)", "return 5", "returned int, not True, False or None"),
+        ("chunk_exists(self, response)", "return 'false'", "returned str, not True, False or None"),
         ("preprocess(self, chunk)", "return 5", "returned int, not bytes, a path or a file"),
         ("preprocess_file(self, file)", "return 5", "returned int, not bytes, a path or a file"),
         ("find_uploaded(self, file)", "return 5", "returned 5, not pairs of chunk indexes"),

@@ -238,6 +238,15 @@ def test_links_are_left_out_or_refused_if_that_is_asked_for(root: Path) -> None:
         relative(root, links="maybe")
 
 
+def test_what_can_decide_nothing_is_no_function_that_selects(root: Path) -> None:
+    async def select(path: str, is_directory: bool) -> bool:
+        return False
+
+    for wrong in (select, "*.txt"):
+        with pytest.raises(OptionError, match=r"select must be a callable\(path, is_directory\) that is not async"):
+            relative(root, select=wrong)
+
+
 @posix
 def test_links_that_lead_nowhere_are_named(root: Path) -> None:
     (root / "gone").symlink_to(root / "nowhere")
