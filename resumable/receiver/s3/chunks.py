@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
-from ..store.tombstone import with_offsets
+from ..store.chunks import with_offsets
 from .body import StreamedBody, new_digest
 from .bucket import Bucket
 from .failures import Missing, PreconditionFailed

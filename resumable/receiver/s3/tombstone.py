@@ -8,7 +8,8 @@ from tempfile import SpooledTemporaryFile
 
 from ..messages import Refusal
 from ..store.base import UploadRecord
-from ..store.tombstone import REPEATED_FOR, replay, with_offsets
+from ..store.chunks import with_offsets
+from ..store.tombstone import REPEATED_FOR, replay
 from .body import new_digest
 from .chunks import DIGEST_SIZE
 from .failures import Missing, StoreFailure

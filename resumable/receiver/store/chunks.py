@@ -13,9 +13,8 @@ from .policy import FilePolicy
 from .quotas import check_reserve
 from .records import read_digest, read_open_record
 from .safe_files import closing_fd, open_file, open_if_there
-from .tombstone import with_offsets
 
-__all__ = ["compare_chunk", "write_chunk"]
+__all__ = ["compare_chunk", "with_offsets", "write_chunk"]
 
 _WORTH_WRITEBACK = 1 << 16
 
@@ -79,6 +78,19 @@ def compare_chunk(directory_fd: int, plan: ChunkPlan, index: int, pieces: Iterat
             f"Chunk {index + 1} is already stored with other bytes, so the file has changed since its upload began: "
             "upload it under another identifier.",
         )
+
+
+def with_offsets(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield each piece with its offset in the file. Raises :class:`Refusal` (400) if the chunk has a wrong length."""
+    start, end = plan.span(index)
+    offset = start
+    for piece in pieces:
+        if offset + len(piece) > end:
+            raise Refusal(400, f"Chunk {index + 1} has more than its {end - start} bytes.")
+        yield offset, piece
+        offset += len(piece)
+    if offset < end:
+        raise Refusal(400, f"Chunk {index + 1} has only {offset - start} of its {end - start} bytes.")
 
 
 def _digest(directory_fd: int, index: int) -> int:

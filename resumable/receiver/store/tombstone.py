@@ -20,6 +20,7 @@ from tempfile import SpooledTemporaryFile
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
 from .base import UploadRecord
+from .chunks import with_offsets
 from .digests import Digests, has_digests
 from .names import STATE_DIRECTORY
 from .policy import FilePolicy
@@ -32,7 +33,7 @@ from .records import (
 )
 from .safe_files import closing_fd, open_directory, open_file
 
-__all__ = ["REPEATED_FOR", "Tombstone", "replay", "with_offsets"]
+__all__ = ["REPEATED_FOR", "Tombstone", "replay"]
 
 REPEATED_FOR = 3600.0
 """For how many seconds after publishing a request of a session that took part counts as a repeat. No client waits
@@ -179,19 +180,6 @@ class Tombstone:
     def _digest(self, plan: ChunkPlan, index: int) -> int:
         """Return the digest of the chunk; 0 if it is unknown, as it is if the file is cut in another way."""
         return read_digest(self._record_fd, self._kept, index) if plan == self.record.plan else 0
-
-
-def with_offsets(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield each piece with its offset in the file. Raises :class:`Refusal` (400) if the chunk has a wrong length."""
-    start, end = plan.span(index)
-    offset = start
-    for piece in pieces:
-        if offset + len(piece) > end:
-            raise Refusal(400, f"Chunk {index + 1} has more than its {end - start} bytes.")
-        yield offset, piece
-        offset += len(piece)
-    if offset < end:
-        raise Refusal(400, f"Chunk {index + 1} has only {offset - start} of its {end - start} bytes.")
 
 
 def _open(leaf: str, directory_fd: int) -> int:
