@@ -38,10 +38,10 @@ def test_timed(number):
     note(f"timed {number} ends")
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(3))
 def test_beside(number):
     note(f"beside {number} begins")
-    while (HERE / "log").read_text().count("beside") < 4:
+    while (HERE / "log").read_text().count("beside") < 3:
         threading.Event().wait(0.01)
     note(f"beside {number} ends")
 """
@@ -79,7 +79,7 @@ def run(folder: Path, *arguments: str) -> int:
     """Run the tests of a folder with the settings of these tests, and return the exit code."""
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "hypothesis.py").write_text(WITHOUT_HYPOTHESIS)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = timed\n  slow\naddopts = --strict-markers\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = timed\n  slow\n  unmeasured\naddopts = --strict-markers\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", *arguments]
     return subprocess.run(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL).returncode
 
@@ -89,17 +89,17 @@ def test_timed_tests_run_last_and_beside_one_of_their_kind_and_what_failed_is_wr
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     (tmp_path / "test_failing.py").write_text(FAILING)
     written = tmp_path / "build" / "failures.json"
-    assert run(tmp_path, "-n", "4", f"--failures={written}") == pytest.ExitCode.TESTS_FAILED
+    assert run(tmp_path, "-n", "3", f"--failures={written}") == pytest.ExitCode.TESTS_FAILED
     lines = (tmp_path / "log").read_text().splitlines()
-    assert {line.split()[0] for line in lines[:8]} == {"beside"}
-    assert [line.split()[2] for line in lines[:8]] == ["begins"] * 4 + ["ends"] * 4
+    assert {line.split()[0] for line in lines[:6]} == {"beside"}
+    assert [line.split()[2] for line in lines[:6]] == ["begins"] * 3 + ["ends"] * 3
     running = 0
-    for line in lines[8:]:
+    for line in lines[6:]:
         kind, _, what = line.split()
         running += 1 if what == "begins" else -1
         assert kind == "timed"
         assert running <= 2
-    assert len(lines) == 18
+    assert len(lines) == 16
     assert list(json.loads(written.read_text())) == ["test_failing.py::test_failing[a b]"]
 
 
@@ -113,9 +113,9 @@ def test_nothing_is_written_down_of_a_run_that_was_broken_off(tmp_path: Path) ->
 @pytest.mark.slow
 def test_slow_tests_run_if_they_are_asked_for_or_named(tmp_path: Path) -> None:
     (tmp_path / "test_slow.py").write_text(SLOW)
-    assert run(tmp_path, "-n", "1") == pytest.ExitCode.OK
-    assert run(tmp_path, "-n", "1", "--slow") == pytest.ExitCode.TESTS_FAILED
-    assert run(tmp_path, "-n", "1", "test_slow.py") == pytest.ExitCode.TESTS_FAILED
+    assert run(tmp_path, "-n", "0") == pytest.ExitCode.OK
+    assert run(tmp_path, "-n", "0", "--slow") == pytest.ExitCode.TESTS_FAILED
+    assert run(tmp_path, "-n", "1", "test_slow.py") == pytest.ExitCode.TESTS_FAILED  # a worker has to be told
 
 
 CORE = """
