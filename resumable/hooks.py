@@ -180,13 +180,13 @@ class Hooks:
 
 
 def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the hook and return its result. Raises HookError if it raises, also SystemExit, which would end a worker
-    and not the program, or if the result has to be awaited."""
+    """Call the hook and return its result. Raises HookError if it raises, also SystemExit or a panic of Rust, which
+    would end a worker and not the program, or if the result has to be awaited."""
     try:
         value = hook(*arguments)
-    except SourceError:
+    except (KeyboardInterrupt, SourceError):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise HookError(f"hook {label} raised {describe_raised(error)}", hook=label) from error
     # The second is a future of concurrent.futures, which nobody should have to import.
     if inspect.isawaitable(value) or hasattr(value, "add_done_callback"):
@@ -203,7 +203,7 @@ def package_of(plugin: Any) -> str | None:
     top = type(plugin).__module__.partition(".")[0]
     for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = getattr(point, "dist", None)
-        if package is not None and point.module.partition(".")[0] == top:
+        if package is not None and getattr(point, "module", "").partition(".")[0] == top:
             return version_of(package)
     try:
         return version_of(metadata.distribution(_packages()[top][0]))
@@ -217,6 +217,7 @@ def _packages() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
 
 
-def version_of(package: Any) -> str:
-    """Return name and version of a package."""
-    return f"{package.name} {package.version}"
+def version_of(package: Any) -> str | None:
+    """Return name and version of a package, None if what is installed of it is so damaged that it has none."""
+    facts = package.metadata
+    return f"{facts['Name']} {facts['Version']}" if facts and "Name" in facts and "Version" in facts else None

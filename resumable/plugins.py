@@ -33,21 +33,31 @@ class Offer(NamedTuple):
     rival: str = ""
 
     def make(self) -> Plugin:
-        """Import the package and make the plugin. Raises PluginError if that fails, even by sys.exit(), or if it is no
-        plugin.
+        """Import the package and make the plugin. Raises PluginError if that fails, even by sys.exit() or a panic of
+        Rust, or if it is no plugin.
 
         An entry point names a class, or a function without arguments, that makes the plugin.
         """
         if self.rival:
-            raise PluginError(self.name, self.package, f"has the same name as one of {self.rival}")
+            whose = "another one" if self.rival == self.package else "one"
+            raise PluginError(self.name, self.package, f"has the same name as {whose} of {self.rival}")
+        where = getattr(self.point, "value", None)
+        if where is not None and metadata.EntryPoint.pattern.match(where) is None:
+            raise PluginError(
+                self.name, self.package, f"cannot be found: its entry point is {where!r}, not MODULE:NAME"
+            )
         try:
             factory = self.point.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed("cannot be imported", error) from error
         try:
             plugin: Plugin = factory()
             wanted = lacking(plugin)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed("cannot be made", error) from error
         if wanted:
             raise PluginError(self.name, self.package, f"is not a plugin: it must be an object {wanted}")
@@ -111,7 +121,9 @@ def attach(attached: Attached, session: Any) -> None:
     """Attach the plugin to the session. Raises PluginError if the plugin raises."""
     try:
         attached.plugin.attach(session)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         what = f"cannot be attached: {describe_raised(error)}"
         raise PluginError(attached.name, attached.package_of(), what) from error
 

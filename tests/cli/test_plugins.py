@@ -123,7 +123,7 @@ def test_plugins_are_listed_with_what_they_do_and_what_is_wrong(run: Run, monkey
 
         def query(self, file: object, chunk: object) -> None: ...
 
-    package = SimpleNamespace(name="shipped", version="1.0")
+    package = SimpleNamespace(metadata={"Name": "shipped", "Version": "1.0"})
     points = [
         SimpleNamespace(name="labels", load=lambda: Labels, dist=package),
         SimpleNamespace(name="broken", load=lambda: NotMade, dist=package),

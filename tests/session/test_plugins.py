@@ -433,6 +433,7 @@ BROKEN = {
     "property": "class Audit:\n    @property\n    def name(self):\n        raise ValueError('none')\n",
     "exit in import": "raise SystemExit('no licence')\n",
     "exit in constructor": "import sys\nclass Audit:\n    def __init__(self):\n        sys.exit(3)\n",
+    "panic in import": "class Panic(BaseException):\n    pass\nraise Panic('of Rust')\n",
     "exit in attach": (
         "import sys\nclass Audit:\n    name = 'else'\n    def attach(self, session):\n        sys.exit()\n"
     ),
@@ -459,6 +460,7 @@ def test_an_installed_plugin_that_fails_is_named_with_its_package_and_what_to_do
     [
         ("headers(self, file, chunk)", "raise ValueError('no token')", "raised ValueError: no token"),
         ("headers(self, file, chunk)", "raise SystemExit('no token')", "raised SystemExit: no token"),
+        ("headers(self, file, chunk)", "raise BaseException('panic')", "raised BaseException: panic"),
         ("headers(self, file, chunk)", "return 5", "returned int, not a mapping"),
         ("accept_response(self, response)", "return 5", "returned int, not True, False or None"),
         ("chunk_exists(self, response)", "return 'false'", "returned str, not True, False or None"),
@@ -495,6 +497,26 @@ def test_plugins_of_one_name_in_two_packages_are_refused(installed: Path, wire: 
     assert "shipped 1.0" in str(caught.value)
     assert "other 2.0" in str(caught.value)
     Resumable(wire.url, plugins=["stamp"]).close()
+
+
+def test_an_entry_point_that_is_none_is_named_and_keeps_no_other_plugin(
+    installed: Path, wire: ScriptedServer, make: Make
+) -> None:
+    damaged = installed / "damaged-1.0.dist-info"
+    damaged.mkdir()
+    (damaged / "entry_points.txt").write_text("[resumable.plugins]\nwrong = ::::\n")
+    with pytest.raises(PluginError, match="its entry point is '::::', not MODULE:NAME; mend it") as caught:
+        Resumable(wire.url, plugins=["wrong"])
+    assert caught.value.package is None
+
+    class Mine(Whole):
+        def headers(self, file: Any, chunk: Any) -> Any:
+            raise ValueError("mine")
+
+    with Resumable(wire.url, plugins=["stamp", Mine()]) as session:
+        file = session.add_file(make())
+        session.join(PATIENCE, raise_errors=False)
+    assert "ValueError: mine" in str(file.error)
 
 
 def test_a_plugin_of_the_program_that_fails_is_named(wire: ScriptedServer) -> None:

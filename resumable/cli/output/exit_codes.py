@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable
 from enum import IntEnum
 
@@ -133,7 +134,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ServerRefused):
         start = start.replace("refused by accept_response", "refused by --reject", 1)
     if isinstance(error, HookError) and error.plugin is not None and advice:
-        advice = f"{advice} with --no-plugin {error.plugin}"
+        advice = f"{advice} with --no-plugin {shlex.quote(error.plugin)}"
     elif isinstance(error.__cause__, TLSFailure) and error.__cause__.untrusted:
         advice = TRUST
     elif isinstance(error, AuthenticationRefused) and "credentials" in advice and error.status != 407:
@@ -155,6 +156,6 @@ def option_in_words(error: OptionError) -> str:
 def plugin_in_words(error: Exception) -> str:
     """Return what is wrong with a plugin, and how to go on without it."""
     if isinstance(error, PluginError):
-        return f"{error} with --no-plugin {error.plugin}"
+        return f"{error} with --no-plugin {shlex.quote(error.plugin)}"
     # One that was made may still undo what was checked.
     return f"the session cannot be made: {describe_raised(error)}; --no-plugins leaves plugins out"
