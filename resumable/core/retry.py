@@ -101,12 +101,9 @@ class RetryController:
         """Return when a new file may begin."""
         return self.may_ask(now if self._room else max(now, self._new_not_before))
 
-    def holds_back(self, now: float) -> bool:
-        """Return whether new files are held back, though there may be room for some."""
-        return now < self._new_not_before
-
     def times(self, now: float) -> tuple[float, float, bool]:
-        """Return when a request may begin, when one for a new file may, and what :meth:`holds_back` does."""
+        """Return when a request may begin, when one for a new file may, and whether new files are held back, though
+        there may be room for some."""
         asks, held = self.may_ask(now), now < self._new_not_before
         return asks, self.may_begin(now) if held else asks, held
 

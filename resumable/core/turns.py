@@ -86,11 +86,12 @@ class Turns:
 
     def ahead(self, now: float) -> FileCore | None:
         """Return the file of which a chunk may be tested ahead of its turn, or None."""
-        retries = self._retries
-        if not self._probes.free(len(self._slots.live)) or retries.may_ask(now) > now:
+        if not self._probes.free(len(self._slots.live)):
             return None
-        new = self._probes.pay_for_new_files and retries.may_begin(now) <= now and not retries.holds_back(now)
-        new = new and not self._questions.answered
+        asks, _, held_back = self._retries.times(now)
+        if asks > now:
+            return None
+        new = self._probes.pay_for_new_files and not (held_back or self._questions.answered)
         return self._ledger.queue.ahead(new=new, most=self._concurrency.slots - self._probes.lacking)
 
     def _take(self, file: FileCore, *, early: bool) -> ActiveChunk:
