@@ -21,21 +21,19 @@ __all__ = ["Effects", "Ending", "Lease", "Notice", "Outcome", "OutcomeKind", "Pe
 class Lease(NamedTuple):
     """One piece of work. ``id`` is unique in the session; offsets are bytes; ``retries`` counts failed attempts.
 
-    ``prepare`` leases ask for a file's hooks to be run, not for a chunk: those before its first request, or, ``after``
-    the server has it, the one that runs then. ``confirm`` leases ask whether the server has
-    the file, all chunks of which are taken for stored, or still has what it said it has of it; the chunk is the one to
-    ask for. ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this
-    one, so the server may assemble on it. ``ours``: an answer about this file came from a receiver of this package.
-    ``awaited``: somebody wants to know when bytes of the chunk are on their way. ``ahead``: it is no more than a test.
-    ``askable``: the server may be asked for the chunk if nobody knows whether it took it. ``files``: it is about no
-    chunk, but one question about all of these files, of which ``file`` is the first.
+    ``test``: ask first whether the server has the chunk. ``final``: no chunk of the file is left behind this one, so
+    the server may assemble on it. ``confirm`` leases ask whether the server has the file, all chunks of which are taken
+    for stored, or still has what it said it has of it; the chunk is the one to ask for. ``ours``: an answer about this
+    file came from a receiver of this package. ``awaited``: somebody wants to know when bytes of the chunk are on their
+    way. ``ahead``: it is no more than a test. ``askable``: the server may be asked for the chunk if nobody knows
+    whether it took it. ``prepare`` leases ask for a file's hooks to be run, not for a chunk: those before its first
+    request, or, ``after`` the server has it, the one that runs then. ``files``: it is about no chunk, but one question
+    about all of these files, of which ``file`` is the first.
     """
 
     id: int
     file: int
     epoch: int
-    prepare: bool = False
-    after: bool = False
     position: int = 0
     index: int = 0  # type: ignore[assignment]  # it hides tuple.index, which nobody wants of a lease
     start: int = 0
@@ -48,6 +46,8 @@ class Lease(NamedTuple):
     awaited: bool = False
     ahead: bool = False
     askable: bool = False
+    prepare: bool = False
+    after: bool = False
     files: tuple[int, ...] = ()
 
 
