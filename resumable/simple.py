@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .adapters.callback import OnProgress, follow
-from .dispatch.blocking_calls import in_thread
 from .errors import OptionError, UploadCancelled, WaitTimeout
 from .plugins import lacking
 from .session import Result, Resumable
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from .hooks import Plugin
     from .static_types import UploadOptions
 
-__all__ = ["upload", "upload_in_loop"]
+__all__ = ["add", "make_session", "upload"]
 
 REDRAWN = 0.1
 """Seconds after which a bar moves."""
@@ -54,10 +52,10 @@ def upload(
     makes progress or ends. If another thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed
     if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
     """
-    session = _make_session(target, options, progress, on_progress)
+    session = make_session(target, options, progress, on_progress)
     session._warn_of_blocking("upload()", "await resumable.upload_async(...)")
     with session:
-        _add(session, source, relative_path, shard, cancel)
+        add(session, source, relative_path, shard, cancel)
         while True:
             try:
                 return session.join(None if cancel is None else SLICE)
@@ -65,28 +63,13 @@ def upload(
                 _raise_if_cancelled(cancel)
 
 
-async def upload_in_loop(
-    source: Any,
-    target: str | Callable[[list[str]], str],
-    *,
-    relative_path: str | PurePath | None,
-    shard: tuple[int, int] | None,
-    progress: bool | Plugin,
-    on_progress: OnProgress | None,
-    options: UploadOptions,
-) -> Result:
-    """Upload as :func:`resumable.upload_async` does."""
-    async with _make_session(target, options, progress, on_progress) as session:
-        await in_thread(partial(_add, session, source, relative_path, shard, None))
-        return await session.wait()
-
-
-def _make_session(
+def make_session(
     target: str | Callable[[list[str]], str],
     options: UploadOptions,
     progress: bool | Plugin,
     on_progress: OnProgress | None,
 ) -> Resumable:
+    """Return the session of an upload in one call. The other parameters are those of :func:`upload`."""
     if progress and progress is not True and (wanted := lacking(progress)):
         raise OptionError("progress", progress, f"True, False, or an object {wanted}")
     options.setdefault("auto_upload", False)
@@ -118,13 +101,14 @@ def _bar() -> Plugin:
         return ProgressLine()
 
 
-def _add(
+def add(
     session: Resumable,
     source: Any,
     relative_path: str | PurePath | None,
     shard: tuple[int, int] | None,
     cancel: threading.Event | None,
 ) -> None:
+    """Add what is to be uploaded. The other parameters are those of :func:`upload`."""
     sources = source if isinstance(source, (list, tuple)) else [source]
     if relative_path is not None and len(sources) != 1:
         raise TypeError("relative_path names one source; for several, use add_file() of a session")

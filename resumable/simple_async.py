@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +35,10 @@ async def upload_async(
     """Upload as :func:`upload` does, without blocking the asyncio loop. Cancelling the task cancels the upload."""
     # The first call imports the package, which would block the loop for longer than anything else.
     simple: Any = await in_thread(_simple)
-    result: Result = await simple.upload_in_loop(
-        source,
-        target,
-        relative_path=relative_path,
-        shard=shard,
-        progress=progress,
-        on_progress=on_progress,
-        options=options,
-    )
-    return result
+    async with simple.make_session(target, options, progress, on_progress) as session:
+        await in_thread(partial(simple.add, session, source, relative_path, shard, None))
+        result: Result = await session.wait()
+        return result
 
 
 def _simple() -> ModuleType:

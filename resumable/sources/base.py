@@ -221,15 +221,16 @@ class Reader:
         with as_source_errors(self._name):
             self._verify()
 
-    def close(self, *_: object) -> None:
+    def close(self) -> None:
         """Release what the reader holds. Closing twice does nothing."""
-        close, self._close, self._read = self._close, _nothing, _closed
-        close()
+        self.__exit__()
 
     def __enter__(self) -> Reader:
         return self
 
-    __exit__ = close
+    def __exit__(self, *_: object) -> None:
+        close, self._close, self._read = self._close, _nothing, _closed
+        close()
 
 
 class Source(ABC):
