@@ -50,6 +50,11 @@ class AttemptContext:
         self._session = secrets.token_hex(12)
         self._noted: set[Hashable] = set()
 
+    @property
+    def makes_credentials(self) -> bool:
+        """Whether hooks make what may hold credentials, each time."""
+        return self.hooks.has("headers") or self.hooks.has("query")
+
     def session_of(self, file: int) -> str:
         """Return the name of this session to receivers of this package, for requests for the file with this key."""
         return f"{self._session}{file & 0xFFFFFFFF:08x}"

@@ -12,7 +12,7 @@ from .. import statuses
 from ..core.records import Lease
 from ..dispatch.registry import FileRecord
 from ..options import Options
-from ..protocol.headers import CHUNK_SIZE_HEADER, LIMIT_HEADER, SERVER_HEADER
+from ..protocol.headers import CHUNK_SIZE_HEADER, LIMIT_HEADER, from_receiver
 from ..protocol.pages import summary
 from ..transport.base import Reply
 from . import messages
@@ -68,7 +68,7 @@ _SAYS_DIALECT = re.compile(
 
 def hint(reply: Reply, options: Options, record: FileRecord, lease: Lease) -> str | None:
     """Return what can be done about the refusal of a chunk, or None if nobody knows."""
-    if SERVER_HEADER.lower() in reply.headers:
+    if from_receiver(reply.headers):
         return _of_receiver(reply, options, lease)
     advice = _of_foreign(reply, lease)
     if record.size == 0 and reply.status in _REFUSES_EMPTY:

@@ -30,7 +30,7 @@ from ..hooks import Hooks, run
 from ..options import Options
 from ..protocol import pages
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
-from ..protocol.headers import FILE_HEADER, SERVER_HEADER, FileStatus
+from ..protocol.headers import FILE_HEADER, SERVER_HEADER, FileStatus, from_receiver
 from ..protocol.retry_after import parse_http_date, parse_retry_after
 from ..protocol.verdict import Rules, Verdict
 from ..statuses import Decision
@@ -187,7 +187,7 @@ class Outcomes:
             cls = AuthenticationRefused
         what = messages.describe_response(request.method, request.url, reply, reason)
         hashed = self._options.checksum is not None and request.body is not None
-        damaged = hashed and reply.status in _DAMAGED and SERVER_HEADER.lower() in reply.headers
+        damaged = hashed and reply.status in _DAMAGED and from_receiver(reply.headers)
         most = _MOST_DAMAGED if damaged else None
         error = self._error(cls, "refused", what, reply, hint, again=damaged, most=most)
         kind = OutcomeKind.RETRY if self._is_retried(error, damaged) else OutcomeKind.REFUSED

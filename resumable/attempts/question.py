@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import statuses
 from ..core.records import Outcome, OutcomeKind
 from ..dispatch.transfers import Transfer
-from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERVER_HEADER, parse_max_uploads
+from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, from_receiver, parse_max_uploads
 from ..protocol.question import parse_answer
 from ..statuses import Decision
 from ..transport.base import NetworkFailure, Reply
@@ -55,4 +55,4 @@ class Question:
 
 def _tells(reply: Reply) -> bool:
     """Return whether a receiver of this package has answered the question."""
-    return reply.status == 200 and SERVER_HEADER.lower() in reply.headers and not reply.cut
+    return reply.status == 200 and from_receiver(reply.headers) and not reply.cut

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .. import Resumable, ResumableFile
 from ..errors import AuthenticationRefused, RetriesExhausted, ServerRefused, TransportError, UploadError, redact_url
-from ..protocol.headers import FILE_HEADER, SERVER_HEADER, parse_file_status
+from ..protocol.headers import FILE_HEADER, from_receiver, parse_file_status
 from ..protocol.pages import summary
 from ..transport.base import NetworkFailure, Reply, Request, RequestControl
 from ..transport.http import RequestsTransport
@@ -120,7 +120,7 @@ class _Line:
             self._fail(TransportError, request, str(failure), failure)
             raise
         self._present = reply.status in (200, 201)
-        self._ours = self._ours or SERVER_HEADER.lower() in reply.headers
+        self._ours = self._ours or from_receiver(reply.headers)
         said = summary(reply.text)[:200]
         answer = f"{reply.status}" + (f" {said!r}" if said else "")
         if self._ours and reply.status == 404:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..core.concurrency import Flow
 from ..core.file import FileCore
@@ -60,6 +60,10 @@ class Transfer:
         self.announced_at = self.began = now
         self.awaited = lease.awaited
         self.asked: tuple[FileEntry, ...] = ()
+
+    def subjects(self) -> tuple[Any, Any]:
+        """Return the file and the chunk as users hold them."""
+        return self.entry.subject, self.entry.subject.chunks[self.lease.index]
 
     @property
     def departed(self) -> int:

@@ -8,6 +8,7 @@ it, the client believes that a file is stored only if an answer says so. Values 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "WIRE_VERSION",
     "FileStatus",
     "format_file_status",
+    "from_receiver",
     "parse_file_status",
     "parse_max_uploads",
 ]
@@ -63,6 +65,7 @@ SESSION_HEADER = "Resumable-Session"
 its files. A request that is repeated because its answer was lost gets the same answer again; a file that is added once
 more is another one."""
 
+_SERVER = SERVER_HEADER.lower()
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _PARTIAL = re.compile(r"partial;stored=([0-9]{1,15});total=([0-9]{1,15})")
 
@@ -73,6 +76,11 @@ class FileStatus(NamedTuple):
     whole: bool
     stored: int = 0
     total: int = 0
+
+
+def from_receiver(headers: Mapping[str, str]) -> bool:
+    """Return whether an answer comes from a receiver of this package. The names of its headers are in lower case."""
+    return _SERVER in headers
 
 
 def format_file_status(status: FileStatus) -> str:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from resumable.protocol.headers import FileStatus, format_file_status, parse_file_status, parse_max_uploads
+from resumable.protocol.headers import (
+    SERVER_HEADER,
+    FileStatus,
+    format_file_status,
+    from_receiver,
+    parse_file_status,
+    parse_max_uploads,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,8 @@ def test_a_file_status_that_is_not_well_formed_says_nothing(value: str) -> None:
 )
 def test_the_number_of_uploads_is_one_from_1_on_or_says_nothing(value: str, number: int | None) -> None:
     assert parse_max_uploads(value) == number
+
+
+def test_a_receiver_of_this_package_is_known_by_one_header() -> None:
+    assert from_receiver({"content-type": "text/plain", SERVER_HEADER.lower(): "2"})
+    assert not from_receiver({"server": SERVER_HEADER})

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ... import Resumable, ResumableFile
 from ...core.concurrency import MOST
 from ...options import OPTIONS
-from ...protocol.headers import FILE_HEADER, SERVER_HEADER, parse_file_status
+from ...protocol.headers import FILE_HEADER, from_receiver, parse_file_status
 from ...transport import congestion
 from ...transport.base import NetworkFailure, Reply, Request, RequestControl
 from ...transport.http import RequestsTransport
@@ -208,7 +208,7 @@ class _Line(RequestsTransport):
                 self._live.discard(control)
         status = parse_file_status(reply.headers.get(FILE_HEADER.lower(), ""))
         stored = reply.status == 200 and status is not None and not status.whole
-        if not stored and (reply.status != _DISCARDED or SERVER_HEADER.lower() not in reply.headers):
+        if not stored and (reply.status != _DISCARDED or not from_receiver(reply.headers)):
             self._break(partial(_not_discarded, reply))
             raise NetworkFailure("the server does not discard chunks", permanent=True)
         with self._lock:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ... import Resumable
 from ...options import OPTIONS
-from ...protocol.headers import SERVER_HEADER
+from ...protocol.headers import from_receiver
 from ...transport.base import (
     NetworkFailure,
     Reply,
@@ -188,7 +188,7 @@ class _Line(RequestsTransport):
         except NetworkFailure as failure:
             self.failure = failure
             raise
-        self.ours = self.ours or SERVER_HEADER.lower() in reply.headers
+        self.ours = self.ours or from_receiver(reply.headers)
         if request.body is not None:
             self.upload = reply
         elif self._index == 0 and (self.test is None or self.test.status in (307, 308)):
