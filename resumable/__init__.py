@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from .hooks import Plugin
     from .protocol import dialects, identifiers
     from .session import Result, Resumable
-    from .signals import Subscription
     from .simple import upload
     from .simple_async import upload_async
+    from .subscription import Subscription
 
 __all__ = [
     "AuthenticationRefused",
@@ -102,7 +102,7 @@ _HOMES = {
     "ResumableFile": ".file",
     "SessionState": ".core.states",
     "SessionStats": ".dispatch.transfers",
-    "Subscription": ".signals",
+    "Subscription": ".subscription",
     "UploadEvent": ".asynchronous",
     "upload": ".simple",
     "upload_async": ".simple_async",

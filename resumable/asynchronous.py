@@ -201,7 +201,7 @@ class AsyncSession:
             stream.let_go(task)
         if self._additions.under_way:
             await in_thread(partial(self._additions.wait, None))
-        ended = await self._dispatcher.join_in_loop(self.signals.wait_for_async_handlers)
+        ended = await self._dispatcher.join_in_loop(self.signals.async_handlers.wait)
         return self._concluded(ended, raise_errors)
 
     def events(self) -> EventStream:

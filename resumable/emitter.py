@@ -11,7 +11,8 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import FileEntry
 from .events import EVENTS
 from .file import ResumableFile
-from .signals import Signals, Subscription
+from .signals import Signals
+from .subscription import Subscription
 
 __all__ = ["Emitter"]
 

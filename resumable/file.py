@@ -18,7 +18,7 @@ from .dispatch.transfers import TransferStats
 from .errors import UnknownEvent, UploadCancelled
 from .events import EVENTS, FileEventName, canonical
 from .progress import Progress
-from .signals import Subscription
+from .subscription import Subscription
 from .units import size
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from .hooks import Hooks
 from .options import Options
 from .plugins import attach, resolve_plugins
 from .progress import Progress
-from .signals import Signals, Subscription
+from .signals import Signals
+from .subscription import Subscription
 from .transport.http import RequestsTransport
 from .unfinished import watch
 
@@ -176,7 +177,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             place=origin(checked.target) if isinstance(checked.target, str) else "",
             throttle=checked.throttle_progress_callbacks,
             completion_delay=checked.completion_delay,
-            handling=self.signals.handling,
+            handling=self.signals.async_handlers.running,
         )
         self._adder = FileAdder(
             lambda entry: ResumableFile(self, self._dispatcher, entry),

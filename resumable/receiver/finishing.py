@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..errors import OptionError
-from ..signals import positional_capacity
+from ..subscription import positional_capacity
 from .answers import check_result, progress
 from .hashes import FileDiffers, check_file
 from .identity import key_of

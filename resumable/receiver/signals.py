@@ -13,7 +13,7 @@ import logging
 import threading
 from typing import Any
 
-from ..signals import OrderedSignal
+from ..subscription import OrderedSignal
 
 __all__ = ["ReceiverSignals"]
 
