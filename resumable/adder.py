@@ -71,7 +71,7 @@ class FileAdder:
         for _, handler in handlers:
             self._signals.check(handler)
         self._refuse_closed()
-        self._restrictions.make_room([source], self._dispatcher.count)
+        self._restrictions.make_room([source], self._dispatcher.facts.count)
         candidate = self._restrictions.examine(
             source, relative_path, unique_identifier=unique_identifier, mime_type=mime_type
         )
@@ -99,7 +99,7 @@ class FileAdder:
         for reason in left_out:
             skip(reason.source, reason)
         try:
-            self._restrictions.make_room([source for source, _ in batch], self._dispatcher.count)
+            self._restrictions.make_room([source for source, _ in batch], self._dispatcher.facts.count)
         except FileRejected as error:
             for source, path in batch:
                 skip(source, FileRejected(shown(source if path is None else path), error.option, error.reason))
@@ -161,12 +161,12 @@ class FileAdder:
         return self.several(found, dead)
 
     def _refuse_closed(self) -> None:
-        if self._dispatcher.state is SessionState.CLOSED:
+        if self._dispatcher.facts.state is SessionState.CLOSED:
             raise StateError("add a file", "the session is closed")
 
     def _is_there(self, candidate: Candidate) -> bool:
         """Return whether the session has this very source already, under this identifier."""
-        there = self._dispatcher.find(candidate.record.unique_identifier or "")
+        there = self._dispatcher.facts.find(candidate.record.unique_identifier or "")
         return there is not None and _same(there.source.path, candidate.source.path)
 
     def _announcement(self, added: list[ResumableFile], skipped: list[Any]) -> list[Notice]:

@@ -62,7 +62,7 @@ class BackgroundAdding:
         for path in given:
             if not isinstance(path, (str, os.PathLike)) and not is_path_object(path):
                 raise TypeError(f"add_in_background takes paths; add_file takes {type(path).__name__}, too")
-        if self._dispatcher.state is SessionState.CLOSED:
+        if self._dispatcher.facts.state is SessionState.CLOSED:
             raise StateError("add files", "the session is closed")
         check_choices(select, links)
 

@@ -47,9 +47,9 @@ class Emitter:
         with self._signals.lock:
             subscription = self._signals.on(event, handler, sender=file, weak=weak)
             if event == "chunk_success":
-                missed = [_CatchUp(subscription, part) for part in _parts(dispatcher.missed_chunks(entry))]
+                missed = [_CatchUp(subscription, part) for part in _parts(dispatcher.facts.missed_chunks(entry))]
             else:
-                missed = [_CatchUp(subscription)] if dispatcher.missed(entry, event) else []
+                missed = [_CatchUp(subscription)] if dispatcher.facts.missed(entry, event) else []
         if missed:
             dispatcher.replay([Notice(event, entry.key, extra=(each,)) for each in missed])
         return subscription
@@ -97,7 +97,7 @@ class Emitter:
     def _catch_up(self, file: ResumableFile, missed: _CatchUp) -> None:
         call, subscription = self._signals.call, missed.subscription
         if missed.chunks is None:
-            status = self._dispatcher().file_status(file._entry)
+            status = self._dispatcher().facts.file_status(file._entry)
             facts = {"file": file, "ratio": 0.0, "message": status.message, "reason": status.reason}
             arguments = tuple(facts[name] for name in EVENTS[subscription.event].arguments)
             call(subscription.event, subscription.receive, file, arguments)

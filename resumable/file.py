@@ -49,6 +49,7 @@ class ResumableFile(AsyncFile, Progress):
             raise TypeError("a session makes its files: session.add_file(path), with auto_upload=False to send nothing")
         self.resumable_obj = session
         self._dispatcher = dispatcher
+        self._facts = dispatcher.facts
         self._entry = entry
 
     # -- facts ---------------------------------------------------------------------------------------------------
@@ -103,17 +104,17 @@ class ResumableFile(AsyncFile, Progress):
     @property
     def state(self) -> FileState:
         """The state of the file."""
-        return self._dispatcher.file_status(self._entry).state
+        return self._facts.file_status(self._entry).state
 
     @property
     def error(self) -> Exception | None:
         """The exception that the file failed with, or None."""
-        return self._dispatcher.file_status(self._entry).error
+        return self._facts.file_status(self._entry).error
 
     @property
     def message(self) -> str | None:
         """The server's last answer about the file: the one that completed it, or that refused it."""
-        return self._dispatcher.file_status(self._entry).message
+        return self._facts.file_status(self._entry).message
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -122,7 +123,7 @@ class ResumableFile(AsyncFile, Progress):
         It is what the application there returned from ``on_file_received``, with the path under which the file was
         published as ``name``, unless the application returned a ``name`` itself.
         """
-        result = self._dispatcher.file_status(self._entry).result
+        result = self._facts.file_status(self._entry).result
         return None if result is None else dict(result)
 
     @property
@@ -135,14 +136,14 @@ class ResumableFile(AsyncFile, Progress):
     def response(self) -> Reply | None:
         """The server's last answer about the file or a chunk of it, with ``status``, ``headers`` (their names are in
         lower case), ``text`` and ``json()``; None before the first."""
-        response: Reply | None = self._dispatcher.file_status(self._entry).response
+        response: Reply | None = self._facts.file_status(self._entry).response
         return response
 
     @property
     def whole(self) -> bool | None:
         """Whether the server has the whole file, as it said last; None if it does not say, as only receivers of this
         package do. With the option ``part`` a file that succeeded may still lack what is left to others."""
-        return self._dispatcher.file_status(self._entry).whole
+        return self._facts.file_status(self._entry).whole
 
     def is_complete(self) -> bool:
         """Return whether the server acknowledged every byte. A failed file is not complete."""
@@ -165,13 +166,13 @@ class ResumableFile(AsyncFile, Progress):
 
     @property
     def _moved(self) -> TransferStats:
-        return self._dispatcher.file_stats(self._entry)
+        return self._facts.file_stats(self._entry)
 
     @property
     def retry_in(self) -> float | None:
         """Seconds until the next attempt at the file if all of it waits for that, because attempts failed or the server
         asked for a pause. Otherwise None."""
-        return self._dispatcher.retry_in(self._entry)
+        return self._facts.retry_in(self._entry)
 
     def progress(self, relative: bool = False) -> float:
         """Return the confirmed part of the file, 0 to 1 (resumable.js ``file.progress()``).
@@ -180,7 +181,7 @@ class ResumableFile(AsyncFile, Progress):
         """
         moved = self._moved
         if relative:
-            total = self._dispatcher.session_stats().size
+            total = self._facts.session_stats().size
             return moved.confirmed / total if total else 0.0
         if not moved.size:
             return 1.0 if self.is_complete() else 0.0
@@ -262,7 +263,7 @@ class ResumableFile(AsyncFile, Progress):
         self._raise_unless_uploaded()
 
     def _raise_unless_uploaded(self) -> None:
-        status = self._dispatcher.file_status(self._entry)
+        status = self._facts.file_status(self._entry)
         if status.error is not None:
             raise status.error
         if status.state is not FileState.SUCCESS:
@@ -317,10 +318,10 @@ class ResumableFile(AsyncFile, Progress):
         return chunk
 
     def _chunk_state(self, index: int) -> tuple[ChunkState, int]:
-        return self._dispatcher.chunk_state(self._entry, index)
+        return self._facts.chunk_state(self._entry, index)
 
     def __repr__(self) -> str:
-        state = "of another process" if self._dispatcher.in_forked_child else self.state.value
+        state = "of another process" if self._facts.in_forked_child else self.state.value
         return f"<ResumableFile {self.relative_path!r}, {self.size} bytes, {state}>"
 
     def _repr_html_(self) -> str:
@@ -433,13 +434,13 @@ class ResumableChunk:
         """Bytes of the chunk that are confirmed, or that its current attempt has sent."""
         if self.state is ChunkState.DONE:
             return self.size
-        return self.file._dispatcher.bytes_sent(self.file._entry, self.index)
+        return self.file._facts.bytes_sent(self.file._entry, self.index)
 
     @property
     def tested(self) -> bool:
         """Whether the server was asked if it has the chunk already."""
         file = self.file
-        return file.resumable_obj.options.test_chunks and file._dispatcher.is_tested(file._entry, self.index)
+        return file.resumable_obj.options.test_chunks and file._facts.is_tested(file._entry, self.index)
 
     def status(self) -> str:
         """Return ``pending``, ``uploading``, ``success`` or ``error``; :attr:`state` says more."""
@@ -464,7 +465,7 @@ class ResumableChunk:
         if state is ChunkState.DONE:
             done = 1.0
         else:
-            sent = self.file._dispatcher.bytes_sent(self.file._entry, self.index)
+            sent = self.file._facts.bytes_sent(self.file._entry, self.index)
             done = 0.95 * sent / size if size else 0.0
         return done * (size / total if total else 1.0) if relative else done
 

@@ -179,6 +179,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             completion_delay=checked.completion_delay,
             handling=self.signals.async_handlers.running,
         )
+        self._facts = self._dispatcher.facts
         self._adder = FileAdder(
             lambda entry: ResumableFile(self, self._dispatcher, entry),
             checked,
@@ -188,7 +189,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         )
         self._additions = Additions(self._dispatcher.adding)
         self._reported: dict[ResumableFile, Exception] = {}
-        watch(self, self._dispatcher.unfinished)
+        watch(self, self._facts.unfinished)
         for each in plugins:
             attach(each, self)
 
@@ -284,7 +285,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         most 2 s. Raises StateError on a closed session.
         """
         self._additions.end()
-        with self._deleting(self._dispatcher.entries()):
+        with self._deleting(self._facts.entries()):
             self._dispatcher.cancel()
 
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
@@ -307,7 +308,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         try:
             ended = self._dispatcher.join(self._additions.wait(timeout))
         except KeyboardInterrupt:
-            if self._dispatcher.state is SessionState.UPLOADING:
+            if self._facts.state is SessionState.UPLOADING:
                 self._dispatcher.pause()
             raise
         return self._concluded(ended, raise_errors)
@@ -334,13 +335,13 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             self._transport.close()
 
     def __enter__(self) -> Resumable:
-        if not self._dispatcher.in_forked_child:
+        if not self._facts.in_forked_child:
             self._dispatcher.keep_open()
             self._warn_of_blocking("a with block", "async with Resumable(...) and await session.wait()")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._dispatcher.in_forked_child:
+        if kind is not None and self._facts.in_forked_child:
             # The child of a fork ends inside the block; the upload goes on in the parent.
             return
         try:
@@ -353,7 +354,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
 
     def _abandon(self) -> None:
         """Cancel what is left, because a block raised."""
-        if self._dispatcher.state is not SessionState.CLOSED:
+        if self._facts.state is not SessionState.CLOSED:
             self._dispatcher.cancel(reason="closed")
 
     def process_events(self) -> int:
@@ -377,7 +378,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
     @contextmanager
     def _deleting(self, entries: Iterable[FileEntry]) -> Iterator[None]:
         """Delete at the receiver what it has of these files, if the block cancels them and the user wants that."""
-        unfinished = self._dispatcher.unfinished_at_server(entries) if self._options.cancel_deletes else []
+        unfinished = self._facts.unfinished_at_server(entries) if self._options.cancel_deletes else []
         yield
         if unfinished:
             self._runner.delete(unfinished)
@@ -406,32 +407,32 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
     @property
     def state(self) -> SessionState:
         """The state of the session."""
-        return self._dispatcher.state
+        return self._facts.state
 
     @property
     def result(self) -> Result | None:
         """The result of the run that ended last; in a handler of ``complete``, of that run. None before a run has
         ended; a cancelled run does not count."""
-        outcome = self._dispatcher.outcome
+        outcome = self._facts.outcome
         return None if outcome is None else self._result(outcome)
 
     @property
     def stats(self) -> SessionStats:
         """How many chunks are on their way, and how many may be: that changes if ``simultaneous_uploads`` is "auto"."""
-        return self._dispatcher.stats()
+        return self._facts.stats()
 
     @property
     def files(self) -> list[ResumableFile]:
         """The files of the session, in the order in which they were added."""
-        return [entry.subject for entry in self._dispatcher.entries()]
+        return [entry.subject for entry in self._facts.entries()]
 
     def is_uploading(self) -> bool:
         """Return whether something is left to send and the session is not paused (resumable.js ``isUploading``)."""
-        return self._dispatcher.uploading
+        return self._facts.uploading
 
     def get_from_unique_identifier(self, identifier: str) -> ResumableFile | None:
         """Return the file with this identifier, or None (resumable.js ``getFromUniqueIdentifier``)."""
-        entry = self._dispatcher.find(identifier)
+        entry = self._facts.find(identifier)
         return None if entry is None else entry.subject
 
     def get_size(self) -> int:
@@ -449,18 +450,18 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
 
     @property
     def _moved(self) -> TransferStats:
-        return self._dispatcher.session_stats()
+        return self._facts.session_stats()
 
     @property
     def retry_in(self) -> float | None:
         """Seconds until the next attempt if everything waits for it, because attempts failed or the server asked for a
         pause. Otherwise None."""
-        return self._dispatcher.retry_in()
+        return self._facts.retry_in()
 
     def __repr__(self) -> str:
         target = self._options.target
         shown = redact_url(target) if isinstance(target, str) else "a callable"
-        if self._dispatcher.in_forked_child:
+        if self._facts.in_forked_child:
             return f"<Resumable to {shown}, of another process>"
         return f"<Resumable to {shown}, {len(self.files)} files, {self.state.value}>"
 
@@ -505,7 +506,7 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
     def _result(self, ending: Ending) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}
         for key, state in sorted(ending.files.items()):
-            by_state[state].append(self._dispatcher.entry(key).subject)
+            by_state[state].append(self._facts.entry(key).subject)
         return Result(
             tuple(by_state[FileState.SUCCESS]),
             tuple(by_state[FileState.ERROR]),

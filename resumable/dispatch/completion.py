@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ..core.states import SessionState
 from .delivery import Delivery
@@ -22,8 +23,8 @@ logger = logging.getLogger("resumable")
 class Completion:
     """Ends the runs of one session ``delay`` seconds after silence began.
 
-    ``handling()`` says whether a handler runs that the delivery does not know of. The thread that waits for the delay
-    ends with the silence, so that it keeps no session for ever.
+    ``handling()`` says whether a handler runs that the delivery does not know of. ``used``: something was added, or was
+    to be. The thread that waits for the delay ends with the silence, so that it keeps no session for ever.
     """
 
     def __init__(self, shared: SharedState, delivery: Delivery, handling: Callable[[], bool], *, delay: float) -> None:
@@ -33,12 +34,62 @@ class Completion:
         self._handling = handling
         self._delay = delay
         self._thread: threading.Thread | None = None
+        self._block = False
+        self._adding = 0
+        self._listening = 0
+        # When silence began, if there is any, and how many notices had been delivered by then.
+        self._silent_since: float | None = None
+        self._delivered = 0
+        self.used = False
+
+    def keep_open(self) -> None:
+        """Let no run end by itself: the session is joined at the end of a block."""
+        with self._shared.entrance:
+            self._block = True
+            self._shared.work.notify_all()
+
+    def begin_adding(self) -> None:
+        """Let no run end by itself until :meth:`end_adding`: files are looked for and added."""
+        with self._shared.entrance:
+            self._adding += 1
+            self._silent_since = None
+
+    def end_adding(self) -> None:
+        """Note that what was looked for is added."""
+        with self._shared.entrance:
+            self._adding -= 1
+            self.used = True
+            self._shared.waiters.notify_all()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let runs end by themselves in this block, even within one at whose end the session is joined: a task waits
+        for the next event instead of for that."""
+        with self._shared.entrance:
+            self._listening += 1
+        try:
+            yield
+        finally:
+            with self._shared.entrance:
+                self._listening -= 1
+
+    @property
+    def over(self) -> bool:
+        """Whether the session is closed, or all has ended that was added, and nothing is being added. The caller holds
+        the lock."""
+        core = self._shared.core
+        ended = core.state is SessionState.IDLE and core.finished and self.used and not self._adding
+        return core.state is SessionState.CLOSED or ended
+
+    @property
+    def _held_open(self) -> bool:
+        """Whether there is somebody who is going to say that no more files come."""
+        return self._block and not self._listening
 
     def consider(self) -> None:
         """Check whether silence has begun or ended. Called by any thread, without the lock, when something has changed;
         notices of it then wait for delivery."""
-        shared = self._shared
-        if not shared.core.open_ended or shared.held_open:
+        if not self._shared.core.open_ended or self._held_open:
             return
         with self._lock:
             left = self._left()
@@ -63,24 +114,23 @@ class Completion:
 
     def _left(self) -> float | None:
         """Seconds that silence still has to last, or None if there is none. The caller holds the lock."""
-        shared = self._shared
-        core = shared.core
+        core, delivered = self._shared.core, self._delivery.delivered
         silent = (
             core.open_ended
             and core.finished
             and core.state is SessionState.UPLOADING
-            and not shared.held_open
-            and not shared.adding
+            and not self._held_open
+            and not self._adding
             and self._delivery.idle
             and not self._handling()
         )
         if not silent:
-            shared.silent_since = None
+            self._silent_since = None
             return None
-        now = shared.clock()
-        if shared.silent_since is None:
-            shared.silent_since = now
-        return shared.silent_since + self._delay - now
+        now = self._shared.clock()
+        if self._silent_since is None or self._delivered != delivered:
+            self._silent_since, self._delivered = now, delivered
+        return self._silent_since + self._delay - now
 
     def _run(self) -> None:
         with self._lock:

@@ -50,7 +50,7 @@ class Delivery:
 
     ``returned`` is called, without the lock, when handlers have returned. What ``emit`` raises is a KeyboardInterrupt
     or a SystemExit of a handler, and is raised in the code that delivers. ``undecided`` is the notice whose receivers
-    are not chosen yet.
+    are not chosen yet, and ``delivered`` counts those that were passed on.
     """
 
     longest = math.inf
@@ -69,6 +69,7 @@ class Delivery:
         self._awaited = False
         self._emitter: int | None = None
         self.undecided: Notice | None = None
+        self.delivered = 0
 
     @property
     def waits(self) -> bool:
@@ -108,6 +109,16 @@ class Delivery:
             over = not self._outbox.late and (taken > mark or (taken == mark and self._emitter is None))
         self._awaited = self._awaited or not over
         return over
+
+    def coming(self, file: int) -> list[Notice]:
+        """Return the notices about the file that a handler will get that begins to listen now. The caller holds the
+        lock."""
+        coming = list(self._outbox.waiting(file))
+        undecided = self.undecided
+        # One with extra is for a single late handler.
+        if undecided is not None and undecided.file == file and not undecided.extra:
+            coming.append(undecided)
+        return coming
 
     def watch(self) -> None:
         """Notify waiters when the next notice is delivered. The caller holds the lock."""
@@ -150,7 +161,7 @@ class Delivery:
                     self._tell_waiters()
                     if notice is None:
                         break
-                    self._shared.silent_since = None
+                    self.delivered += 1
                 count += 1
                 self._emit(notice, self._entries.get(notice.file))
         finally:

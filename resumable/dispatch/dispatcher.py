@@ -1,7 +1,7 @@
-"""The half of a session that its users call: commands, waiting, and facts.
+"""The half of a session that its users call: commands, and waiting for what comes of them.
 
-A command is true when it returns, and notices of it wait for delivery. Handles ask for values, each a consistent
-snapshot. Why there is one lock, and what it protects: see ``shared_state``.
+A command is true when it returns, and notices of it wait for delivery. Why there is one lock, and what it protects: see
+``shared_state``. Facts, which change nothing, are in ``facts``.
 
 Threads are daemons, started by the first run, and end when nothing is open, even if the run is held open: so a session
 without references can be collected.
@@ -9,20 +9,16 @@ without references can be collected.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.records import Effects, Ending, Notice, joined
 from ..core.retry import SessionPolicy
 from ..core.states import (
     RUNNING,
     TERMINAL,
-    ChunkState,
-    FileState,
     SessionState,
 )
 from ..errors import FileRejected, StateError
@@ -30,15 +26,14 @@ from .abandonment import Abandonment
 from .completion import Completion
 from .delivery import Emit, make_delivery, running_loop
 from .event_loop import LoopWaiter
+from .facts import SessionFacts
 from .leases import LeaseManager, Perform
 from .registry import Addition, FileEntry, RunResults
-from .replay import missed, missed_chunks
 from .shared_state import SharedState
-from .transfers import SessionStats, TransferStats
 from .waiter import Waiter
 from .workers import Workers
 
-__all__ = ["Dispatcher", "FileStatus"]
+__all__ = ["Dispatcher"]
 
 STOP_TIMEOUT = 1.5
 """Seconds that closing waits for requests to stop."""
@@ -52,36 +47,11 @@ BEFORE_CANCEL_TIMEOUT = 1.0
 ABORT_TIMEOUT = 2.0
 """Seconds that cancelling waits for the hook on_abort, at most."""
 
-_process = object()
-
-
-def _forked() -> None:
-    global _process
-    _process = object()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
-class FileStatus(NamedTuple):
-    """The state of a file, its exception if it failed, the server's last answer about it, why it was cancelled,
-    what a receiver of this package told of the whole file, that answer with its status and headers, and whether the
-    server has the whole file, or None if it does not say."""
-
-    state: FileState
-    error: Exception | None
-    message: str | None
-    reason: str | None
-    result: Mapping[str, Any] | None
-    response: Any
-    whole: bool | None
-
 
 class Dispatcher:
-    """Commands and facts of one session. ``perform`` does one lease's work, ``abandon`` calls the hook for a file that
-    was given up, ``emit`` emits one notice; ``place`` is where requests go. Every method may be called by any thread,
-    and raises StateError in the child of a fork.
+    """The commands of one session. ``perform`` does one lease's work, ``abandon`` calls the hook for a file that was
+    given up, ``emit`` emits one notice; ``place`` is where requests go. Every method may be called by any thread, and
+    raises StateError in the child of a fork.
 
     A command that takes an ``entry`` is for that file, or without one for the session.
     """
@@ -124,7 +94,7 @@ class Dispatcher:
         self._waiter = Waiter(shared, self._delivery, self._in_hook)
         self._loop_waiter = LoopWaiter(shared, self._delivery, self._waiter)
         self._results = RunResults(shared.core)
-        self._process = _process
+        self.facts = SessionFacts(shared, self._delivery)
 
     # -- adding --------------------------------------------------------------------------------------------------
 
@@ -138,7 +108,7 @@ class Dispatcher:
 
         Raises StateError on a closed session.
         """
-        with self._lock:
+        with self._shared.entrance:
             if self._core.state is SessionState.CLOSED:
                 raise StateError("add a file", "the session is closed")
             replaced: list[Effects] = []
@@ -173,34 +143,27 @@ class Dispatcher:
 
     def keep_open(self) -> None:
         """Keep runs that began by themselves open until :meth:`join`, which is called at the end of a block."""
-        with self._lock:
-            self._shared.block = True
-            self._shared.work.notify_all()
+        self._completion.keep_open()
 
     @contextmanager
     def adding(self) -> Iterator[None]:
         """Let no run end by itself in this block, in which files are looked for and added."""
-        with self._lock:
-            self._shared.adding += 1
-            self._shared.silent_since = None
+        self._completion.begin_adding()
         try:
             yield
         finally:
-            with self._lock:
-                self._shared.adding -= 1
-                self._shared.used = True
-                self._shared.waiters.notify_all()
+            self._completion.end_adding()
             self.consider()
 
     @contextmanager
     def announcing(self) -> Iterator[None]:
         """Let no request begin in this block, so that files are announced before any other event of them."""
-        with self._lock:
+        with self._shared.entrance:
             self._shared.announcing += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._shared.entrance:
                 self._shared.announcing -= 1
                 self._shared.work.notify_all()
 
@@ -213,7 +176,7 @@ class Dispatcher:
                 return Effects()
             return self._core.upload(self._clock(), open_ended=not self._results.joining, resume_aborted=False)
 
-        with self._lock:
+        with self._shared.entrance:
             under_way = self._core.open_ended and self._core.state is SessionState.UPLOADING
         if not under_way:
             # If file after file is added to a run nothing changes, and nobody has to be woken.
@@ -225,7 +188,7 @@ class Dispatcher:
     def skip(self, reasons: Iterable[FileRejected]) -> None:
         """Keep why files were left out, for the result of the run."""
         reasons = list(reasons)
-        with self._lock:
+        with self._shared.entrance:
             self._core.skip(reasons)
             self._results.skip(reasons)
 
@@ -271,7 +234,7 @@ class Dispatcher:
         If handlers run on another thread that is not the session's, nobody waits: that thread may wait for this one.
         """
         notice = Notice("before_cancel")
-        with self._lock:
+        with self._shared.entrance:
             if self._core.state is SessionState.CLOSED:
                 return
             nested = self._delivery.inside
@@ -314,7 +277,7 @@ class Dispatcher:
         Takes at most two seconds; what has not ended by then is abandoned. Raises StateError in a handler or hook.
         """
         self._waiter.refuse_inside("close the session")
-        entries = self.entries()
+        entries = self.facts.entries()
         self._command(self._core.close, hard=True)
         end = time.monotonic() + STOP_TIMEOUT + HANDLER_TIMEOUT
         self._workers.join(STOP_TIMEOUT)
@@ -328,24 +291,9 @@ class Dispatcher:
     def _in_hook(self) -> bool:
         return self._workers.inside or self._abandonment.inside
 
-    @property
-    def in_forked_child(self) -> bool:
-        """Whether this is another process than that of the session: the child of a fork has none of its threads."""
-        return self._process is not _process
-
-    @property
-    def _lock(self) -> threading.Lock:
-        self._refuse_forked()
-        return self._shared.lock
-
-    def _refuse_forked(self) -> None:
-        # In the child of a fork the lock may be held by a thread that does not exist there.
-        if self.in_forked_child:
-            raise StateError("use the session", "it was made in another process")
-
     def _command(self, call: Callable[..., Effects], *arguments: Any, hard: bool = False, **named: Any) -> None:
         """Make the call's effects true. ``hard``: cut off requests that wait for their answer, too."""
-        with self._lock:
+        with self._shared.entrance:
             ended, joined = self._core.ended, self._results.joining > 0
             effects = call(*arguments, **named)
             if self._core.ended is not ended:
@@ -393,7 +341,7 @@ class Dispatcher:
         return state is SessionState.CLOSED or (state not in RUNNING and self._abandonment.over)
 
     def _report(self) -> Ending:
-        with self._lock:
+        with self._shared.entrance:
             ending = self._results.report()
             self._core.acknowledge(ending.files)
             return ending
@@ -405,7 +353,7 @@ class Dispatcher:
 
         def begin() -> Effects:
             nonlocal joining
-            joining = self._shared.used = True
+            joining = self._completion.used = True
             return self._join()
 
         try:
@@ -415,7 +363,7 @@ class Dispatcher:
         finally:
             # Even if what was posted was called at once, and a handler wanted to end the program.
             if joining:
-                with self._lock:
+                with self._shared.entrance:
                     self._results.joining -= 1
 
     def _join(self) -> Effects:
@@ -441,153 +389,42 @@ class Dispatcher:
         def over() -> bool:
             return entry.core.state in TERMINAL or self._core.state is SessionState.CLOSED
 
-        with self._lock:
+        with self._shared.entrance:
             self._shared.awaited.append(entry)
         try:
             yield over
         finally:
-            with self._lock:
+            with self._shared.entrance:
                 self._shared.awaited.remove(entry)
 
     async def wait_for_event(self, came: Callable[[], bool]) -> bool:
         """Wait until ``came()``, and return True; or False if no event is going to come: the session is closed, or
         nothing of what was added is open."""
-        shared, core, delivery = self._shared, self._core, self._delivery
+        completion, delivery = self._completion, self._delivery
         more = False
 
         def over() -> bool:
             nonlocal more
             more = came()
-            unused = not shared.used or shared.adding or not core.finished
-            silent = core.state is SessionState.CLOSED or (core.state is SessionState.IDLE and not unused)
             delivery.watch()
-            return more or (silent and (delivery.idle or not delivery.alive))
+            return more or (completion.over and (delivery.idle or not delivery.alive))
 
-        with self._lock:
-            shared.listening += 1
-        try:
+        with completion.listening():
             self.consider()
             await self._loop_waiter.wait_until(over)
-        finally:
-            with self._lock:
-                shared.listening -= 1
         return more
 
     def hold_back(self, count: int) -> None:
         """Note that so many events more, or less, were delivered and wait for a task."""
-        with self._lock:
+        with self._shared.entrance:
             self._outbox.add_backlog(count)
 
-    # -- facts ---------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> SessionState:
-        """The state of the session."""
-        with self._lock:
-            return self._core.state
-
-    @property
-    def uploading(self) -> bool:
-        """Whether a run is under way that is not paused and has something left to send."""
-        with self._lock:
-            return self._core.state is SessionState.UPLOADING and not self._core.finished
-
-    @property
-    def outcome(self) -> Ending | None:
-        """What became of the files of the run that ended last, None before one has."""
-        with self._lock:
-            return self._core.outcome
-
-    @property
-    def unfinished(self) -> Mapping[int, str]:
-        """The names of the files that are not uploaded, without failed ones that were acknowledged. The mapping stays
-        up to date, and holds nothing else of the session."""
-        return self._core.unfinished
+    # -- delivery ------------------------------------------------------------------------------------------------
 
     def acknowledge(self, keys: Iterable[int]) -> None:
         """Note that the program knows how these files ended."""
-        with self._lock:
+        with self._shared.entrance:
             self._core.acknowledge(keys)
-
-    def entries(self) -> list[FileEntry]:
-        """Return the files of the session, in the order in which they were added."""
-        with self._lock:
-            return self._registry.present()
-
-    def count(self) -> int:
-        """Return how many files the session has."""
-        with self._lock:
-            return len(self._core.files)
-
-    def find(self, identifier: str) -> FileEntry | None:
-        """Return the file of the session with this identifier, or None."""
-        with self._lock:
-            return self._registry.find(identifier)
-
-    def entry(self, key: int) -> FileEntry:
-        """Return the file with this key, even if it was removed."""
-        return self._registry.entries[key]
-
-    def unfinished_at_server(self, entries: Iterable[FileEntry]) -> list[FileEntry]:
-        """Return those of the files that are part of the session, of which the server may have a part and not all."""
-        with self._lock:
-            return [
-                entry
-                for entry in entries
-                if self._registry.has(entry)
-                and entry.core.state is not FileState.SUCCESS
-                and (entry.core.cursor or entry.core.stored)
-            ]
-
-    def file_status(self, entry: FileEntry) -> FileStatus:
-        """Return the status of the file, which the program knows then."""
-        with self._lock:
-            core = entry.core
-            self._core.acknowledge([entry.key])
-            return FileStatus(
-                core.state, core.error, core.message, core.reason, core.result, core.response, core.known_whole
-            )
-
-    def file_stats(self, entry: FileEntry) -> TransferStats:
-        """Return how many bytes of the file moved."""
-        with self._lock:
-            paused = SessionState.PAUSED is self._core.state or FileState.PAUSED is entry.core.state
-            return self._transfers.of_file(entry, self._clock(), paused=paused)
-
-    def stats(self) -> SessionStats:
-        """Return what the session does now."""
-        with self._lock:
-            return SessionStats(self._core.concurrency.slots, self._core.active)
-
-    def session_stats(self) -> TransferStats:
-        """Return how many bytes of the session moved."""
-        with self._lock:
-            paused = self._core.state is SessionState.PAUSED
-            return self._transfers.of_session(self._core, self._clock(), paused=paused)
-
-    def retry_in(self, entry: FileEntry | None = None) -> float | None:
-        """Return the seconds until the next attempt if there is nothing to do before, or None."""
-        with self._lock:
-            now = self._clock()
-            at = self._core.waits_until(now, None if entry is None else entry.core)
-            return None if at is None else max(at - now, 0.0)
-
-    def chunk_state(self, entry: FileEntry, index: int) -> tuple[ChunkState, int]:
-        """Return the chunk's state, and how often an attempt at it failed."""
-        with self._lock:
-            return self._core.chunk_state(entry.key, index)
-
-    def is_tested(self, entry: FileEntry, index: int) -> bool:
-        """Return whether the server was asked for the chunk, if it is asked for chunks at all."""
-        with self._lock:
-            return entry.core.is_tested(index)
-
-    def bytes_sent(self, entry: FileEntry, index: int) -> int:
-        """Return how many bytes of the chunk its current attempt has sent."""
-        with self._lock:
-            return self._transfers.of_chunk(entry, index)
-
-    # -- delivery ------------------------------------------------------------------------------------------------
 
     def notify(self, notice: Notice) -> None:
         """Queue a notice that is not the core's for delivery, in order with the others."""
@@ -595,35 +432,15 @@ class Dispatcher:
 
     def replay(self, notices: Iterable[Notice]) -> None:
         """Queue what a late handler missed for delivery, before all others."""
-        with self._lock:
+        with self._shared.entrance:
             self._outbox.extend_late(notices)
         self._delivery.post()
 
     def process_events(self) -> int:
         """Deliver waiting notices on this thread, and return how many. Raises StateError if delivery is not manual."""
-        self._refuse_forked()
+        self._shared.refuse_forked()
         return self._delivery.process()
 
     def recipients_fixed(self) -> None:
         """Note that the receivers of the notice that is being emitted are chosen."""
         self._delivery.undecided = None
-
-    def _coming(self, entry: FileEntry) -> list[Notice]:
-        """Return the notices about the file that a handler will get that begins to listen now."""
-        coming = list(self._outbox.waiting(entry.key))
-        undecided = self._delivery.undecided
-        # One with extra is for a single late handler.
-        if undecided is not None and undecided.file == entry.key and not undecided.extra:
-            coming.append(undecided)
-        return coming
-
-    def missed(self, entry: FileEntry, event: str) -> bool:
-        """Return whether this has happened to the file, and a handler that begins to listen now will not get it."""
-        with self._lock:
-            return missed(entry.core, event, self._coming(entry))
-
-    def missed_chunks(self, entry: FileEntry) -> list[tuple[int, int]]:
-        """Return the ranges of indexes of stored chunks whose events a handler that begins to listen now will not
-        get."""
-        with self._lock:
-            return missed_chunks(entry.core, self._coming(entry))

@@ -14,6 +14,7 @@ thread delivers them. Users call :class:`Dispatcher`, workers call :class:`Lease
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import NamedTuple, Protocol
@@ -22,6 +23,7 @@ from ..core.records import Effects
 from ..core.retry import SessionPolicy
 from ..core.session import SessionCore
 from ..core.states import RUNNING
+from ..errors import StateError
 from ..transport.base import RequestControl
 from .outbox import Outbox
 from .registry import FileEntry, FileRegistry
@@ -96,21 +98,32 @@ class FollowUp(NamedTuple):
             entry.close()
 
 
+_process = object()
+
+
+def _forked() -> None:
+    global _process
+    _process = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class SharedState:
     """The state that both halves of a session share. To read or change it, hold ``lock``, except for methods that take
     the lock themselves.
 
     ``work`` is notified when there may be something to lease, ``waiters`` when something may have ended. ``waiting``
     counts the threads that wait for the end of something, and ``awaited`` has the files that they wait for. While any
-    thread is ``announcing``, no request begins. While any is ``adding``, or there is a ``block`` at whose end the
-    session is joined, no run ends by itself, unless a task is ``listening``: it waits for the next event instead of for
-    the end of the block. ``used``: something was added, or was to be. ``silent_since`` is when silence began, None if
-    there is none. ``abandoned`` are files that were given up, for which the hook ``on_abort`` has not begun yet.
+    thread is ``announcing``, no request begins. ``abandoned`` are files that were given up, for which the hook
+    ``on_abort`` has not begun yet.
     """
 
     def __init__(
         self, policy: SessionPolicy, *, listeners: Mapping[str, Iterable[Sized]], clock: Callable[[], float]
     ) -> None:
+        self._process = _process
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
         self.waiters = Waiters(self.lock)
@@ -120,19 +133,26 @@ class SharedState:
         self.registry = FileRegistry(self.core.files)
         self.transfers = Transfers()
         self.announcing = 0
-        self.adding = 0
-        self.block = False
-        self.listening = 0
-        self.used = False
-        self.silent_since: float | None = None
         self.waiting = 0
         self.awaited: list[FileEntry] = []
         self.abandoned: list[FileEntry] = []
 
     @property
-    def held_open(self) -> bool:
-        """Whether there is somebody who is going to say that no more files come."""
-        return self.block and not self.listening
+    def in_forked_child(self) -> bool:
+        """Whether this is another process than that of the session: the child of a fork has none of its threads."""
+        return self._process is not _process
+
+    @property
+    def entrance(self) -> threading.Lock:
+        """The lock, for threads that are not the session's. Raises StateError in the child of a fork, where it may be
+        held by a thread that does not exist there."""
+        self.refuse_forked()
+        return self.lock
+
+    def refuse_forked(self) -> None:
+        """Raise StateError in the child of a fork."""
+        if self.in_forked_child:
+            raise StateError("use the session", "it was made in another process")
 
     def apply(self, effects: Effects) -> FollowUp | None:
         """Take in what a call to the core brought about. The caller holds the lock. What is returned, if anything, is
