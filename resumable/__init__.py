@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from .file import ResumableChunk, ResumableFile
     from .hooks import Plugin
     from .protocol import dialects, identifiers
-    from .session import Result, Resumable
+    from .result import Result
+    from .session import Resumable
     from .simple import upload
     from .simple_async import upload_async
     from .subscription import Subscription
@@ -96,7 +97,7 @@ _HOMES = {
     "ChunkState": ".core.states",
     "FileState": ".core.states",
     "Plugin": ".hooks",
-    "Result": ".session",
+    "Result": ".result",
     "Resumable": ".session",
     "ResumableChunk": ".file",
     "ResumableFile": ".file",

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .dispatch.dispatcher import Dispatcher
     from .dispatch.registry import FileEntry
     from .file import ResumableChunk, ResumableFile
-    from .session import Result, Resumable
+    from .result import Result
+    from .session import Resumable
     from .signals import Signals
 
 __all__ = ["AsyncFile", "AsyncSession", "EventStream", "UploadEvent"]

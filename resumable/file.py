@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
 from .asynchronous import AsyncFile
+from .compat import CompatFile
 from .core.states import ChunkState, FileState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import ChunkRecord, FileEntry, FileRecord
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .session import Resumable
     from .transport.base import Reply
 
-__all__ = ["Chunks", "Registration", "ResumableChunk", "ResumableFile", "file_event"]
+__all__ = ["Chunks", "ResumableChunk", "ResumableFile", "file_event"]
 
 _STATUSES = {ChunkState.PENDING: "pending", ChunkState.DONE: "success", ChunkState.FAILED: "error"}
 """What resumable.js calls these states; the others are ``uploading``."""
@@ -40,7 +41,7 @@ _SHORT = {
 }
 
 
-class ResumableFile(AsyncFile, Progress):
+class ResumableFile(AsyncFile, CompatFile, Progress):
     """One file of a session. All sizes are bytes, all times seconds; every method may be called by any thread."""
 
     def __init__(self, session: Resumable, dispatcher: Dispatcher, entry: FileEntry | None = None) -> None:
@@ -149,11 +150,6 @@ class ResumableFile(AsyncFile, Progress):
         """Return whether the server acknowledged every byte. A failed file is not complete."""
         return self.state is FileState.SUCCESS
 
-    @property
-    def is_completed(self) -> bool:
-        """The same as :meth:`is_complete`, for code written for resumable.py 0.1.1."""
-        return self.is_complete()
-
     def is_paused(self) -> bool:
         """Return whether the file waits for :meth:`resume`."""
         return self.state is FileState.PAUSED
@@ -186,11 +182,6 @@ class ResumableFile(AsyncFile, Progress):
         if not moved.size:
             return 1.0 if self.is_complete() else 0.0
         return moved.confirmed / moved.size
-
-    @property
-    def fraction_completed(self) -> float:
-        """The same as :meth:`progress`, for code written for resumable.py 0.1.1."""
-        return self.progress()
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -269,9 +260,6 @@ class ResumableFile(AsyncFile, Progress):
         if status.state is not FileState.SUCCESS:
             raise UploadCancelled(f"{self.relative_path!r} was cancelled", status.reason or "cancelled")
 
-    def close(self) -> None:
-        """Do nothing: a file is open only while it is read. For code written for resumable.py 0.1.1."""
-
     # -- events --------------------------------------------------------------------------------------------------
 
     @overload
@@ -295,16 +283,6 @@ class ResumableFile(AsyncFile, Progress):
     def off(self, event: str, handler: Callable[..., Any]) -> None:
         """Stop calling the handler for the event of this file."""
         self.resumable_obj.signals.off(file_event(event), handler, sender=self)
-
-    @property
-    def completed(self) -> Registration:
-        """``register(callback)``, called without arguments when the file is done, as in resumable.py 0.1.1."""
-        return Registration(lambda callback: self.on("file_success", lambda *_: callback()))
-
-    @property
-    def chunk_completed(self) -> Registration:
-        """``register(callback)``, called with each stored chunk, as in resumable.py 0.1.1."""
-        return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk)))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -527,17 +505,6 @@ class Chunks(Sequence[ResumableChunk]):
         if not -count <= index < count:
             raise IndexError(f"the file has {count} chunks")
         return self._file._chunk(index % count)
-
-
-class Registration:
-    """An event as resumable.py 0.1.1 offered it."""
-
-    def __init__(self, connect: Callable[[Callable[..., Any]], Any]) -> None:
-        self._connect = connect
-
-    def register(self, callback: Callable[..., Any]) -> None:
-        """Call the callback at the event from now on."""
-        self._connect(callback)
 
 
 def file_event(name: str) -> str:

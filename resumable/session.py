@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from html import escape
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .adder import FileAdder
 from .asynchronous import AsyncSession
 from .attempts.messages import origin
 from .attempts.runner import LeaseRunner
 from .background import BackgroundAdding
-from .core.concurrency import FEW, MOST
+from .compat import CompatSession
 from .core.records import Ending
-from .core.retry import SessionPolicy
 from .core.states import FileState, SessionState
 from .dispatch.additions import Additions
 from .dispatch.delivery import running_loop
@@ -26,13 +23,15 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import FileEntry
 from .dispatch.transfers import SessionStats, TransferStats
 from .emitter import Emitter
-from .errors import FileRejected, OptionError, UploadFailed, redact_url
+from .errors import OptionError, UploadFailed, redact_url
 from .events import EventName
-from .file import Registration, ResumableFile
+from .file import ResumableFile
 from .hooks import Hooks
 from .options import Options
 from .plugins import attach, resolve_plugins
+from .policy import make_policy
 from .progress import Progress
+from .result import Result
 from .signals import Signals
 from .subscription import Subscription
 from .transport.http import RequestsTransport
@@ -43,54 +42,10 @@ if TYPE_CHECKING:
 
     from .static_types import Extra, SessionOptions
 
-__all__ = ["Result", "Resumable"]
-
-MOST_SHOWN = 10
-"""Reasons that a notebook shows."""
-
-HELD_BYTES = 16 * 1024 * 1024
-"""The most bytes of chunks whose ends are held together."""
+__all__ = ["Resumable"]
 
 
-_KEPT_BY_REQUESTS = 10
-"""Connections to one server that a requests.Session keeps, unless its adapter was made for another number."""
-
-
-class Result(NamedTuple):
-    """The result of a run: what became of its files. True if all of them succeeded.
-
-    ``errors`` are those of the failed files, in the same order. ``skipped`` are the files that ``add_files`` and
-    ``add_directory`` left out, each as the FileRejected that says why.
-    """
-
-    succeeded: tuple[ResumableFile, ...] = ()
-    failed: tuple[ResumableFile, ...] = ()
-    cancelled: tuple[ResumableFile, ...] = ()
-    skipped: tuple[FileRejected, ...] = ()
-
-    @property
-    def errors(self) -> tuple[Exception, ...]:
-        """The exceptions of the failed files; none in a pickled copy, in which files are plain records."""
-        errors = (getattr(file, "error", None) for file in self.failed)
-        return tuple(error for error in errors if error is not None)
-
-    def __bool__(self) -> bool:
-        return not self.failed and not self.cancelled and not self.skipped
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: how many files ended how, and what kept others from it."""
-        counts = [(name, len(getattr(self, name))) for name in self._fields]
-        rows = [
-            f"<tr><th>{name}</th><td>{number}</td></tr>" for name, number in counts if number or name == "succeeded"
-        ]
-        reasons = [str(reason) for reason in (*self.errors, *self.skipped)]
-        shown = [f"<li>{escape(reason)}</li>" for reason in reasons[:MOST_SHOWN]]
-        if len(reasons) > MOST_SHOWN:
-            shown.append(f"<li>and {len(reasons) - MOST_SHOWN} more</li>")
-        return f"<table>{''.join(rows)}</table>" + (f"<ul>{''.join(shown)}</ul>" if shown else "")
-
-
-class Resumable(AsyncSession, BackgroundAdding, Progress):
+class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
     """Uploads files in chunks, in parallel, to a server that speaks the protocol of resumable.js.
 
     ``target`` is the URL, or a callable that makes it. The other options are listed in the documentation, and all of
@@ -130,7 +85,6 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         checked = self._options
         clock = checked.clock or time.monotonic
         plugins = resolve_plugins(checked.plugins)
-        slots, most = _slots(checked)
         self._hooks = Hooks(vars(checked), plugins)
         if checked.file_checksum and self._hooks.has("preprocess"):
             raise OptionError("file_checksum", True, "False if preprocess gives chunks other bytes than the file has")
@@ -142,30 +96,15 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             returned=lambda: self._dispatcher.consider(),
             plugins=[each.plugin for each in plugins],
         )
-        connections = _connections(checked, self._hooks)
+        policy = make_policy(checked, self._hooks)
         self._emitter = Emitter(self, self.signals, lambda: self._dispatcher, self._result)
         self._transport = checked.transport or RequestsTransport(
             checked.session,
-            connections=max(most or slots, connections) + checked.cancel_deletes,
+            connections=max(policy.most_slots or policy.slots, policy.connections) + checked.cancel_deletes,
             congestion_control=checked.congestion_control,
         )
         self._owns_transport = checked.transport is None
         self._runner = LeaseRunner(checked, self._hooks, self._transport)
-        policy = SessionPolicy(
-            slots=slots,
-            most_slots=most,
-            test_chunks=checked.test_chunks,
-            test_every_chunk=checked.test_every_chunk,
-            connections=connections,
-            max_chunk_retries=checked.max_chunk_retries,
-            retry_for=checked.retry_for,
-            fail_fast=checked.fail_fast,
-            first_and_last=checked.prioritize_first_and_last_chunk,
-            held_bytes=HELD_BYTES if checked.limit_rate is None and self._owns_transport else 0,
-            after_file=self._hooks.has("after_file"),
-            on_abort=self._hooks.has("on_abort"),
-            delay=_delay(checked.chunk_retry_interval),
-        )
         self._dispatcher = Dispatcher(
             policy,
             perform=self._runner.perform,
@@ -488,21 +427,6 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
         """Stop calling the handler for the event."""
         self.signals.off(event, handler)
 
-    @property
-    def file_added(self) -> Registration:
-        """``register(callback)``, called with the file, as in resumable.py 0.1.1."""
-        return Registration(lambda callback: self.on("file_added", lambda file: callback(file)))
-
-    @property
-    def file_completed(self) -> Registration:
-        """``register(callback)``, called with the file, as in resumable.py 0.1.1."""
-        return Registration(lambda callback: self.on("file_success", lambda file: callback(file)))
-
-    @property
-    def chunk_completed(self) -> Registration:
-        """``register(callback)``, called with the file and the chunk, as in resumable.py 0.1.1."""
-        return Registration(lambda callback: self.on("chunk_success", lambda chunk: callback(chunk.file, chunk)))
-
     def _result(self, ending: Ending) -> Result:
         by_state: dict[FileState, list[ResumableFile]] = {state: [] for state in FileState}
         for key, state in sorted(ending.files.items()):
@@ -513,34 +437,3 @@ class Resumable(AsyncSession, BackgroundAdding, Progress):
             tuple(by_state[FileState.CANCELLED]),
             ending.skipped,
         )
-
-
-def _slots(options: Options) -> tuple[int, int | None]:
-    """Return with how many uploads a session begins, and how many there may be if it finds that out itself."""
-    if isinstance(options.simultaneous_uploads, int):
-        return options.simultaneous_uploads, None
-    few = min(FEW, options.max_connections)
-    if options.limit_rate is not None:
-        # How fast more would be cannot be seen.
-        return few, few
-    if options.session is not None and not callable(options.session):
-        return few, min(_KEPT_BY_REQUESTS, options.max_connections)
-    return few, min(MOST, options.max_connections)
-
-
-def _connections(options: Options, hooks: Hooks) -> int:
-    """Return how many connections there may be if chunks are tested ahead, or 0 if they are not."""
-    alone = options.simultaneous_uploads == 1 or options.transport is not None
-    if alone or hooks.has("preprocess") or (options.session is not None and callable(options.session)):
-        # The user wants one request at a time, or has something for each of them that is made for so many uploads.
-        return 0
-    return options.max_connections if options.session is None else min(options.max_connections, _KEPT_BY_REQUESTS)
-
-
-def _delay(interval: Any) -> Callable[[int, int], float]:
-    """Return the function of the seconds before a retry, from how often the chunk was retried, and how often since
-    anything got through. A callable of the user is called elsewhere: here a lock is held."""
-    if interval is not None and not callable(interval):
-        return lambda retries, failures: float(interval)
-    # Full jitter: clients that failed together do not come back together.
-    return lambda retries, failures: random.uniform(0, min(60.0, 0.5 * 2 ** min(failures, 10)))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .adapters.callback import OnProgress, follow
 from .errors import OptionError, UploadCancelled, WaitTimeout
 from .plugins import lacking
-from .session import Result, Resumable
+from .result import Result
+from .session import Resumable
 from .sources.base import expand_home
 from .sources.shard import Shard
 from .sources.url import find_urls, is_url

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .adapters.callback import OnProgress
     from .hooks import Plugin
-    from .session import Result
+    from .result import Result
     from .static_types import UploadOptions
 
 __all__ = ["upload_async"]

@@ -20,6 +20,7 @@ ADAPTERS = ("callback", "fsspec", "line", "rich", "run", "tqdm")
 FOR_TYPES = {
     *((f"resumable.adapters.{adapter}", f"resumable.{name}") for adapter in ADAPTERS for name in ("file", "session")),
     ("resumable.asynchronous", "resumable.file"),
+    ("resumable.asynchronous", "resumable.result"),
     ("resumable.asynchronous", "resumable.session"),
     ("resumable.file", "resumable.session"),
     ("resumable.file", "resumable.transport.base"),
@@ -30,8 +31,9 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
-    "adder", "asynchronous", "attempts", "background", "core", "dispatch", "emitter", "file", "hooks", "plugins",
-    "progress", "session", "simple", "simple_async", "sources", "static_types", "transport", "unfinished"}  # fmt: skip
+    "adder", "asynchronous", "attempts", "background", "compat", "core", "dispatch", "emitter", "file", "hooks",
+    "plugins", "policy", "progress", "result", "session", "simple", "simple_async", "sources", "static_types",
+    "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
@@ -55,15 +57,18 @@ BELOW: dict[str, set[str]] = {
     "progress": {"dispatch"},
     "static_types": {"dispatch", "file", "hooks", "transport"},
     "asynchronous": BASE | {"core", "dispatch", "signals"},
-    "file": BASE | {"asynchronous", "protocol", "core", "dispatch", "subscription", "progress", "units"},
+    "compat": set(),
+    "policy": {"core", "hooks", "options"},
+    "result": {"errors", "file"},
+    "file": BASE | {"asynchronous", "compat", "protocol", "core", "dispatch", "subscription", "progress", "units"},
     "emitter": BASE | {"core", "dispatch", "signals", "subscription", "file"},
     "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
     "background": BASE | {"adder", "core", "dispatch", "sources"},
     "unfinished": {"errors"},
     "session": BASE | CLIENT - {"session", "simple", "simple_async"} | {"protocol", "signals", "subscription"},
     "adapters": BASE | {"core", "units"},
-    "simple": BASE | {"adapters", "sources", "hooks", "plugins", "dispatch", "session", "static_types"},
-    "simple_async": BASE | {"adapters", "hooks", "dispatch", "session", "simple", "static_types"},
+    "simple": BASE | {"adapters", "sources", "hooks", "plugins", "dispatch", "result", "session", "static_types"},
+    "simple_async": BASE | {"adapters", "hooks", "dispatch", "result", "simple", "static_types"},
     "receiver": BASE | {"protocol", "subscription"},
     "testing": BASE | {"protocol", "transport", "receiver", "validators"},
     "cli": BASE | CLIENT | {"units", "protocol", "signals", "receiver", "testing", ""},
