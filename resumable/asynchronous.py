@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from weakref import WeakMethod, WeakSet
 
 from .dispatch.blocking_calls import in_thread, uninterrupted
-from .dispatch.delivery import running_loop
+from .dispatch.event_loop import running_loop
 from .errors import BlockedLoop
 from .events import EVENTS
 

@@ -18,8 +18,8 @@ from .compat import CompatSession
 from .core.records import Ending
 from .core.states import FileState, SessionState
 from .dispatch.additions import Additions
-from .dispatch.delivery import running_loop
 from .dispatch.dispatcher import Dispatcher
+from .dispatch.event_loop import running_loop
 from .dispatch.registry import FileEntry
 from .dispatch.transfers import SessionStats, TransferStats
 from .emitter import Emitter

@@ -24,8 +24,9 @@ from ..core.states import (
 from ..errors import FileRejected, StateError
 from .abandonment import Abandonment
 from .completion import Completion
-from .delivery import Emit, make_delivery, running_loop
-from .event_loop import LoopWaiter
+from .deliveries import make_delivery
+from .delivery import Emit
+from .event_loop import LoopWaiter, running_loop
 from .facts import SessionFacts
 from .leases import LeaseManager, Perform
 from .registry import Addition, FileEntry, RunResults

@@ -1,12 +1,13 @@
-"""Waiting for a session in an asyncio loop, without a thread.
+"""The asyncio loop of a thread, and waiting in it for a session, without a thread of its own.
 
 asyncio is imported by those who have a loop, and by nobody else.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .delivery import Delivery
 from .shared_state import SharedState
@@ -15,7 +16,14 @@ from .waiter import SLICE, Waiter
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["LoopWaiter"]
+__all__ = ["LoopWaiter", "running_loop"]
+
+
+def running_loop() -> Any:
+    """Return the asyncio loop that runs on this thread, or None. Imports nothing: who has a loop has imported it."""
+    events = sys.modules.get("asyncio.events")
+    find = getattr(events, "_get_running_loop", None)
+    return None if find is None else find()
 
 
 class _LoopGate:

@@ -26,7 +26,8 @@ from resumable import (
 )
 from resumable.core.records import Notice
 from resumable.core.retry import SessionPolicy
-from resumable.dispatch.delivery import LINGER, MOST, make_delivery
+from resumable.dispatch.deliveries import MOST, make_delivery
+from resumable.dispatch.delivery import LINGER
 from resumable.dispatch.shared_state import SharedState
 
 Make = Callable[..., Path]
