@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from .asynchronous import AsyncFile
 from .compat import CompatFile
+from .core.ranges import Ranges
 from .core.states import ChunkState, FileState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import ChunkRecord, FileEntry, FileRecord
@@ -235,12 +236,13 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
         resumable.js it is ``markChunksCompleted``, which takes a count. Raises StateError if the file has ended or was
         removed from the session, or if the session is closed.
         """
-        count = self._entry.plan.count
+        count, marked = self._entry.plan.count, Ranges()
         if isinstance(chunks, int):
-            ranges = [(0, min(chunks, count))] if chunks > 0 else []
+            marked.include(0, min(chunks, count))
         else:
-            ranges = _ranges(index for index in chunks if 0 <= index < count)
-        self._dispatcher.mark(self._entry, ranges)
+            for index in sorted({index for index in chunks if 0 <= index < count}):
+                marked.include(index, index + 1)
+        self._dispatcher.mark(self._entry, marked)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the file has succeeded and its handlers have returned.
@@ -523,13 +525,3 @@ def _event_among(name: str, subjects: tuple[str, ...]) -> str:
     if EVENTS[event].subject not in subjects and event != "catch_all":
         raise UnknownEvent(f"{name} of a {subjects[0]}")
     return event
-
-
-def _ranges(indexes: Iterable[int]) -> list[tuple[int, int]]:
-    ranges: list[tuple[int, int]] = []
-    for index in sorted(set(indexes)):
-        if ranges and ranges[-1][1] == index:
-            ranges[-1] = (ranges[-1][0], index + 1)
-        else:
-            ranges.append((index, index + 1))
-    return ranges

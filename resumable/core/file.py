@@ -32,21 +32,18 @@ A file is *taken* when the server has it, and only the hook ``after_file`` is st
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any
 
 from ..protocol.plan import ChunkOrder, ChunkPlan
 from .history import NO_ATTEMPTS, AttemptHistory
+from .ranges import Ranges
 from .records import Lease, Notice, Proof
 from .states import CHUNK, CONFIRMATION, ChunkEvent, ChunkState, FileState
 from .taken import Taken
 
 __all__ = ["ActiveChunk", "FileCore"]
-
-_START, _STOP = itemgetter(0), itemgetter(1)
 
 _FEW_LACKED = 3
 """Chunks in a row after which a server that was not found to have any of the file is not asked for others."""
@@ -205,7 +202,7 @@ class FileCore:
         self.cursor = self.stored = 0
         self.live: dict[int, ActiveChunk] = {}
         self.released: dict[int, AttemptHistory] = {}
-        self.known_ranges: list[tuple[int, int]] = []
+        self.known_ranges = Ranges()
         self.bytes_done = 0
         self.bytes_skipped = 0
         self.turned_away = 0
@@ -295,8 +292,7 @@ class FileCore:
         """Whether the server has the chunk at this position."""
         if position < self.cursor:
             return position not in self.live and position not in self.released
-        found = bisect_right(self.known_ranges, position, key=_START) - 1
-        return found >= 0 and position < self.known_ranges[found][1]
+        return self.known_ranges.covers(position)
 
     def chunk_state(self, index: int) -> tuple[ChunkState, int]:
         """Return the state of the chunk with this index, and how often an attempt at it failed."""
@@ -491,20 +487,9 @@ class FileCore:
             self.bytes_done += self._bytes_in(position, position + 1)
 
     def _mark_ahead(self, first: int, last: int) -> None:
-        if first >= last:
-            return
-        left = bisect_left(self.known_ranges, first, key=_STOP)
-        right = bisect_right(self.known_ranges, last, key=_START)
-        known = self.known_ranges[left:right]
-        self.stored += last - first
-        self.bytes_done += self._bytes_in(first, last)
-        for start, stop in known:
-            start, stop = max(start, first), min(stop, last)
-            self.stored -= stop - start
-            self.bytes_done -= self._bytes_in(start, stop)
-        if known:
-            first, last = min(first, known[0][0]), max(last, known[-1][1])
-        self.known_ranges[left:right] = [(first, last)]
+        for start, stop in self.known_ranges.include(first, last):
+            self.stored += stop - start
+            self.bytes_done += self._bytes_in(start, stop)
         self._skip()
 
     def _bytes_in(self, first: int, last: int) -> int:
