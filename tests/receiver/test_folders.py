@@ -15,12 +15,12 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from support.sample import Sample
-from support.stored_uploads import entries
+from support.stored_uploads import aged, entries
 from support.texts import texts
 
 from resumable.receiver import FileStore, Receiver, Refusal, Request, Server, UploadRecord
-from resumable.receiver.store import reservation
 from resumable.receiver.store.names import safe_name, tenant_folder
+from resumable.receiver.store.reservation import HELD_FOR
 
 PATIENCE = 60.0
 FILE = Sample(bytes(range(100)), 40, file_name="a.bin", relative_path="dir/a.bin")
@@ -288,13 +288,15 @@ def test_a_free_name_belongs_to_the_upload_that_began_first(root: Path) -> None:
     assert second.send(receiver, 1) == [409]
 
 
-def test_an_upload_that_nobody_continues_keeps_no_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_nobody_continues_keeps_no_name(root: Path) -> None:
     receiver = Receiver(FileStore(root, fsync="never", existing="refuse"))
     first, second, third = (Sample(identifier=name) for name in ("first", "second", "third"))
     assert first.send(receiver, 1) == [200]
-    monkeypatch.setattr(reservation, "HELD_FOR", 0.0)
+    (key,) = (path.name for path in (root / ".resumable").iterdir() if (path / "chunks").exists())
+    aged(root, HELD_FOR - 60, key)
+    assert second.send(receiver, 1) == [409]
+    aged(root, HELD_FOR + 60, key)
     assert second.send(receiver, 1) == [200]
-    monkeypatch.undo()
     assert third.send(receiver, 1) == [409]
     (record,) = [status.record for status in receiver.uploads() if status.record.identifier == "second"]
     assert receiver.discard(record)

@@ -16,7 +16,6 @@ from support.sample import Sample
 
 from resumable import OptionError, Resumable
 from resumable.receiver import FileStore, Limits, Receiver, Request, Server
-from resumable.receiver.server import tls
 from resumable.receiver.server.tls import Certificate
 
 PATIENCE = 60.0
@@ -128,12 +127,11 @@ def test_nothing_is_stored_of_a_body_that_is_cut(root: Path, pem: Path, trusting
 
 
 def test_a_certificate_is_read_anew_when_it_has_changed(
-    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "server.pem"
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
-    monkeypatch.setattr(tls, "_LOOK_EVERY", 0.0)
-    certificate = Certificate(str(path), None)
+    certificate = Certificate(str(path), None, look_every=0.0)
     first = certificate.context()
     assert certificate.context() is first
     os.utime(path, (0, 0))

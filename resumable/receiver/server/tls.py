@@ -19,8 +19,6 @@ _log = logging.getLogger(__name__)
 _HANDSHAKE = b"\x16"
 """The first byte of a client that speaks TLS."""
 
-_LOOK_EVERY = 60.0
-
 
 class PlainAttempt(Exception):
     """Raised if a client does not speak TLS, which this server does."""
@@ -35,11 +33,13 @@ class Blocked(BlockingIOError):
 
 
 class Certificate:
-    """A certificate with its key, in files of PEM; read again within a minute after they have changed."""
+    """A certificate with its key, in files of PEM; read again at most ``look_every`` seconds after they have
+    changed."""
 
-    def __init__(self, certfile: str, keyfile: str | None) -> None:
+    def __init__(self, certfile: str, keyfile: str | None, *, look_every: float = 60.0) -> None:
         self._certfile = certfile
         self._keyfile = keyfile
+        self._look_every = look_every
         self._context: ssl.SSLContext | None = None
         self._version: object = None
         self._look_at = 0.0
@@ -49,7 +49,7 @@ class Certificate:
         now = time.monotonic()
         if self._context is not None and now < self._look_at:
             return self._context
-        self._look_at = now + _LOOK_EVERY
+        self._look_at = now + self._look_every
         try:
             version = [os.stat(path).st_mtime_ns for path in (self._certfile, self._keyfile) if path is not None]
             if self._context is None or version != self._version:
