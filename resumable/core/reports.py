@@ -135,18 +135,7 @@ class Reports:
             following = record.transitions[record.state, ChunkEvent.REFUSED]
         record.state = following
         if following is ChunkState.BACKOFF:
-            if outcome.busy and not file.stored:
-                self._turn_away(record, lease, outcome)
-                due = self._retries.may_begin(now)
-            else:
-                self._retries.schedule_retry(record, outcome, now)
-                self._slots.keep(lease.id)
-                due = self._retries.may_ask(record.due)
-            facts = outcome.error, max(record.retries, 1), max(due - now, 0.0)
-            if not record.confirm:
-                said = {"message": outcome.message, "response": outcome.response}
-                self._effects.add("chunk_retry", file, lease.index, extra=facts, **said)
-            self._effects.add("file_retry", file, extra=facts)
+            self._postpone(record, lease, outcome, now)
             return
         del self._slots.live[lease.id]
         if following is ChunkState.DONE:
@@ -183,6 +172,35 @@ class Reports:
         if outcome.max_uploads is not None:
             concurrency.limit(outcome.max_uploads)
 
+    def _postpone(self, record: ActiveChunk, lease: Lease, outcome: Outcome, now: float) -> None:
+        """Let the chunk wait for another attempt, or, if a busy server has not begun to take the file, for another
+        turn."""
+        file = record.file
+        if outcome.busy and not file.stored:
+            self._turn_away(record, lease, outcome)
+            due = self._retries.may_begin(now)
+        else:
+            self._retries.schedule_retry(record, outcome, now)
+            self._slots.keep(lease.id)
+            due = self._retries.may_ask(record.due)
+        facts = outcome.error, max(record.retries, 1), max(due - now, 0.0)
+        if not record.confirm:
+            said = {"message": outcome.message, "response": outcome.response}
+            self._effects.add("chunk_retry", file, lease.index, extra=facts, **said)
+        self._effects.add("file_retry", file, extra=facts)
+
+    def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
+        """Let the file wait with all others that are new. Its slot is for those that the server has begun to take."""
+        self._retries.turn_away(record, outcome)
+        record.step(ChunkEvent.STOP)
+        self._leave(record, lease)
+
+    def _leave(self, record: ActiveChunk, lease: Lease) -> None:
+        """Take the slot from the chunk, which then waits for another turn."""
+        del self._slots.live[lease.id]
+        record.file.release(record)
+        self._ledger.queue.add(record.file)
+
     def _withdraw(self, record: ActiveChunk, lease: Lease) -> None:
         """Let a chunk that was early and not acknowledged, or tested ahead in vain, wait for its turn as if it had had
         none."""
@@ -191,17 +209,7 @@ class Reports:
         else:
             self._holds.fail(lease.id)
         record.step(ChunkEvent.WITHDRAWN)
-        del self._slots.live[lease.id]
-        record.file.release(record)
-        self._ledger.queue.add(record.file)
-
-    def _turn_away(self, record: ActiveChunk, lease: Lease, outcome: Outcome) -> None:
-        """Let the file wait with all others that are new. Its slot is for those that the server has begun to take."""
-        self._retries.turn_away(record, outcome)
-        record.step(ChunkEvent.STOP)
-        del self._slots.live[lease.id]
-        record.file.release(record)
-        self._ledger.queue.add(record.file)
+        self._leave(record, lease)
 
     def _confirmed(self, record: ActiveChunk, outcome: Outcome) -> None:
         """Take in the answer to whether the server has the file, or still has what it said it has of it."""
