@@ -62,10 +62,7 @@ class Attempt:
 
     @cached_property
     def _outcomes(self) -> Outcomes:
-        context = self._context
-        return Outcomes(
-            context.hooks, context.rules, context.options, self._entry, self._lease, first_time=context.first_time
-        )
+        return Outcomes(self._context, self._transfer)
 
     @cached_property
     def _test(self) -> PresenceTest:

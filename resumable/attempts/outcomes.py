@@ -5,17 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Hashable
 from typing import Any
 
 from .. import statuses
-from ..core.records import (
-    Lease,
-    Outcome,
-    OutcomeKind,
-    Proof,
-)
-from ..dispatch.registry import FileEntry
+from ..core.records import Outcome, OutcomeKind, Proof
+from ..dispatch.transfers import Transfer
 from ..errors import (
     AuthenticationRefused,
     HookError,
@@ -26,16 +20,16 @@ from ..errors import (
     TransportError,
     UploadError,
 )
-from ..hooks import Hooks, run
-from ..options import Options
+from ..hooks import run
 from ..protocol import pages
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import FILE_HEADER, SERVER_HEADER, FileStatus, from_receiver
 from ..protocol.retry_after import parse_http_date, parse_retry_after
-from ..protocol.verdict import Rules, Verdict
+from ..protocol.verdict import Verdict
 from ..statuses import Decision
 from ..transport.base import NetworkFailure, Reply, Request
 from . import hints, messages
+from .context import AttemptContext
 
 __all__ = ["MOST_HOPS", "OTHER_SERVER", "SILENT", "Outcomes", "wanted_pause"]
 
@@ -64,22 +58,13 @@ class Outcomes:
     """Makes the outcome of one attempt from the request that was sent last and from what came back. The hook
     ``should_retry`` has its say. All methods raise HookError."""
 
-    def __init__(
-        self,
-        hooks: Hooks,
-        rules: Rules,
-        options: Options,
-        entry: FileEntry,
-        lease: Lease,
-        *,
-        first_time: Callable[[Hashable], bool],
-    ) -> None:
-        self._hooks = hooks
-        self._rules = rules
-        self._options = options
-        self._entry = entry
-        self._lease = lease
-        self._first_time = first_time
+    def __init__(self, context: AttemptContext, transfer: Transfer) -> None:
+        self._hooks = context.hooks
+        self._rules = context.rules
+        self._options = context.options
+        self._first_time = context.first_time
+        self._entry = transfer.entry
+        self._lease = transfer.lease
 
     @property
     def _count(self) -> int:

@@ -24,14 +24,7 @@ from .holds import HeldEnds
 from .ledger import FileLedger
 from .probes import Probes
 from .questions import Questions
-from .records import (
-    Effects,
-    Ending,
-    Lease,
-    Outcome,
-    Permission,
-    Wait,
-)
+from .records import Effects, Ending, Lease, Outcome, Permission, Wait
 from .reports import Reports
 from .retry import RetryController, SessionPolicy
 from .scheduler import Slots

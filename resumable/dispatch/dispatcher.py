@@ -16,11 +16,7 @@ from typing import Any
 
 from ..core.records import Effects, Ending, Notice, joined
 from ..core.retry import SessionPolicy
-from ..core.states import (
-    RUNNING,
-    TERMINAL,
-    SessionState,
-)
+from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected, StateError
 from .abandonment import Abandonment
 from .completion import Completion

@@ -9,13 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ..core.records import (
-    Lease,
-    Notice,
-    Outcome,
-    OutcomeKind,
-    Permission,
-)
+from ..core.records import Lease, Notice, Outcome, OutcomeKind, Permission
 from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected
 from .abandonment import Abandonment
