@@ -14,7 +14,8 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import Addition, FileEntry
 from .dispatch.restrictions import Candidate, Restrictions, as_given, shown
 from .errors import FileRejected, StateError
-from .file import ResumableFile, file_event
+from .events import file_event
+from .file import ResumableFile
 from .hooks import Hooks
 from .options import Options
 from .protocol.part import PartOrder

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from .errors import UnknownEvent
 
-__all__ = ["EVENTS", "Event", "EventName", "FileEventName", "canonical"]
+__all__ = ["EVENTS", "Event", "EventName", "FileEventName", "canonical", "chunk_event", "file_event"]
 
 
 class Event(NamedTuple):
@@ -197,6 +197,16 @@ FileEventName: TypeAlias = Literal[
 ]
 """The names for ``file.on``."""
 
+_OF_FILES = {
+    "success": "file_success",
+    "error": "file_error",
+    "progress": "file_progress",
+    "retry": "file_retry",
+    "cancelled": "file_cancelled",
+    "completed": "file_success",
+}
+_OF_CHUNKS = {short: f"chunk_{short}" for short in ("success", "retry", "error")}
+
 _BY_SPELLING = {name.replace("_", ""): name for name in EVENTS}
 
 
@@ -211,3 +221,20 @@ def canonical(name: str) -> str:
         near = difflib.get_close_matches(spelling, _BY_SPELLING, n=1, cutoff=0.5)
         raise UnknownEvent(str(name), [_BY_SPELLING[match] for match in near])
     return found
+
+
+def file_event(name: str) -> str:
+    """Return the event of this name as ``file.on`` understands it. Raises UnknownEvent."""
+    return _event_among(_OF_FILES.get(name.lower(), name), ("file", "chunk"))
+
+
+def chunk_event(name: str) -> str:
+    """Return the event of this name as ``chunk.on`` understands it. Raises UnknownEvent."""
+    return _event_among(_OF_CHUNKS.get(name.lower(), name), ("chunk",))
+
+
+def _event_among(name: str, subjects: tuple[str, ...]) -> str:
+    event = canonical(name)
+    if EVENTS[event].subject not in subjects and event != "catch_all":
+        raise UnknownEvent(f"{name} of a {subjects[0]}")
+    return event

@@ -17,8 +17,8 @@ from .core.states import ChunkState, FileState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import ChunkRecord, FileEntry, FileRecord
 from .dispatch.transfers import TransferStats
-from .errors import UnknownEvent, UploadCancelled
-from .events import EVENTS, FileEventName, canonical
+from .errors import UploadCancelled
+from .events import FileEventName, chunk_event, file_event
 from .progress import Progress
 from .subscription import Subscription
 from .units import size
@@ -27,19 +27,10 @@ if TYPE_CHECKING:
     from .session import Resumable
     from .transport.base import Reply
 
-__all__ = ["Chunks", "ResumableChunk", "ResumableFile", "file_event"]
+__all__ = ["Chunks", "ResumableChunk", "ResumableFile"]
 
 _STATUSES = {ChunkState.PENDING: "pending", ChunkState.DONE: "success", ChunkState.FAILED: "error"}
 """What resumable.js calls these states; the others are ``uploading``."""
-
-_SHORT = {
-    "success": "file_success",
-    "error": "file_error",
-    "progress": "file_progress",
-    "retry": "file_retry",
-    "cancelled": "file_cancelled",
-    "completed": "file_success",
-}
 
 
 class ResumableFile(AsyncFile, CompatFile, Progress):
@@ -463,14 +454,14 @@ class ResumableChunk:
 
         Raises UnknownEvent, also for an event that does not happen to chunks.
         """
-        name = _chunk_event(event)
+        name = chunk_event(event)
         if handler is None:
             return lambda function: self.on(name, function)
         return self.file.resumable_obj.signals.on(name, handler, sender=self)
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
         """Stop calling ``handler`` for the event of this chunk."""
-        self.file.resumable_obj.signals.off(_chunk_event(event), handler, sender=self)
+        self.file.resumable_obj.signals.off(chunk_event(event), handler, sender=self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ResumableChunk) and (self.file, self.index) == (other.file, other.index)
@@ -507,21 +498,3 @@ class Chunks(Sequence[ResumableChunk]):
         if not -count <= index < count:
             raise IndexError(f"the file has {count} chunks")
         return self._file._chunk(index % count)
-
-
-def file_event(name: str) -> str:
-    """Return the event of this name as :meth:`ResumableFile.on` understands it. Raises UnknownEvent."""
-    return _event_among(_SHORT.get(name.lower(), name), ("file", "chunk"))
-
-
-def _chunk_event(name: str) -> str:
-    short = name.lower()
-    return _event_among(f"chunk_{short}" if short in ("success", "retry", "error") else name, ("chunk",))
-
-
-def _event_among(name: str, subjects: tuple[str, ...]) -> str:
-    """Return the event of this name, which must be one of the subjects. Raises UnknownEvent."""
-    event = canonical(name)
-    if EVENTS[event].subject not in subjects and event != "catch_all":
-        raise UnknownEvent(f"{name} of a {subjects[0]}")
-    return event

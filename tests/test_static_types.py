@@ -19,8 +19,8 @@ from resumable.events import (
     EventName,
     FileEventName,
     canonical,
+    file_event,
 )
-from resumable.file import file_event
 from resumable.options import OPTIONS
 
 pytestmark = pytest.mark.slow

@@ -60,7 +60,7 @@ class PresenceTest:
 
     @property
     def useless(self) -> bool:
-        """Whether such a request was found to tell nothing. There has to be one."""
+        """Whether requests like the latest were found to tell nothing, and no receiver of this package has answered."""
         return self._context.canary.failed(self._kind) and not self._exchange.ours
 
     def send(self, request: Request | None = None) -> Reply:
@@ -105,7 +105,7 @@ class PresenceTest:
         return "another server" if self._exchange.ours and not from_receiver(reply.headers) else ""
 
     def forget(self) -> None:
-        """Forget what is known of such tests, unless they are useless."""
+        """Forget that such tests can be believed."""
         self._context.canary.forget(self._kind)
 
     def believable(self, reply: Reply) -> bool:
