@@ -6,14 +6,16 @@ is, wait in a queue at the server, or get in each other's way in this process. S
 So the number is found by trying.
 
 The session begins with a few. If the way is long, every round trip until the first answer is worth more: once the first
-bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. While all of
-them are busy, time is cut into windows, and each has a rate: the bytes that have left this machine, and a little for
-each answer, so that small files count, too. A *trial* changes the number for some windows, of which the first does not
-count, and compares the rates. More uploads stay only if they bring a part of what they would if each brought as much as
-those before: a quarter up to the usual number, half beyond it. Otherwise as many stay as their gain is worth. The first
-trials double the number. Later ones, after a rest that grows while nothing is found, try a few more and a few less in
-turn, with longer windows. If packets wait before a full line then, more uploads have to bring half, too: what they gain
-there, others who use the line may lose.
+bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. If packets are
+lost then, and the line was never full, it goes on with twice as many without a comparison: a first chunk that is slow
+keeps all that are held waiting, so that there may be no answer for seconds. While all of them are busy, time is cut
+into windows, and each has a rate: the bytes that have left this machine, and a little for each answer, so that small
+files count, too. A *trial* changes the number for some windows, of which the first does not count, and compares the
+rates. More uploads stay only if they bring a part of what they would if each brought as much as those before: a quarter
+up to the usual number, half beyond it. Otherwise as many stay as their gain is worth. The first trials double the
+number. Later ones, after a rest that grows while nothing is found, try a few more and a few less in turn, with longer
+windows. If packets wait before a full line then, more uploads have to bring half, too: what they gain there, others who
+use the line may lose.
 
 * Few are few enough for everybody, so less than that is tried only if answers come so quickly that it is the threads of
   this process that wait for each other; and less stays only if it is not slower.
@@ -207,7 +209,10 @@ class ConcurrencyController:
             self._change(said)
 
     def measure(self, flow: Flow, now: float) -> None:
-        """Take in what the connections tell, and perhaps change the number."""
+        """Take in what the connections tell, and perhaps change the number. Nothing happens before ``measure_at``: if
+        several threads find that it is time, the second would judge a window of no time."""
+        if now < self.measure_at:
+            return
         self._lossy = self._lossy or flow.lossy
         if flow.full:
             self._full_until = now + FULL_FOR
@@ -220,9 +225,12 @@ class ConcurrencyController:
             self._pace = self._seconds / self._answers
         if self._opened is not None:
             seconds, done = now - self._opened, work - self._work_then
+            rate = done / max(seconds, 1e-9)
             if self._opening and self._long:
                 if not flow.full:
-                    self._open(done / max(seconds, 1e-9), now)
+                    self._open(rate, now)
+            elif flow.lossy and self._may_hurry and self._more(rate, now) > self.slots:
+                self._change(self._more(rate, now))
             elif self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
                 self.measure_at = now + WINDOW
                 return
@@ -262,6 +270,12 @@ class ConcurrencyController:
         if number > self.slots and self._in_time(rate) >= number:
             self._change(number)
             self._opening = False
+
+    @property
+    def _may_hurry(self) -> bool:
+        """Whether losses on a long line are made up for at once: nobody has tried that yet, and it was never full."""
+        untried = self._doubling and self._before is None and self.slots <= USUAL
+        return untried and self._long and self._full_until == -math.inf
 
     def _in_time(self, rate: float) -> int:
         """Return how many chunks at once arrive before servers lose their patience."""

@@ -295,6 +295,24 @@ def test_losses_that_are_seen_later_are_made_up_for_at_once() -> None:
     assert bench.now < REST
 
 
+def test_losses_at_the_beginning_are_made_up_for_without_an_answer() -> None:
+    """A slow first chunk may keep the others waiting. What is more than twice the usual number waits for answers."""
+    lossy = LONG._replace(lossy=True)
+    assert opened(MIB, 100_000, 3_000_000, flow=lossy) == 12
+    assert opened(MIB, 100_000, 3_000_000, 6_000_000, 9_000_000, flow=lossy) == 12
+    assert opened(MIB, 21_000, 231_000, flow=lossy) == USUAL
+    assert opened(MIB, 100_000, 3_000_000, flow=lossy, said=4) == 4
+
+
+def test_no_window_is_judged_before_its_time(bench: Bench) -> None:
+    """Two threads may find at once that it is time."""
+    for rate in (0.5, 1, 1):
+        bench.window(rate)
+        due = bench.controller.measure_at
+        bench.controller.measure(NOTHING, bench.now)
+        assert (bench.controller.slots, bench.controller.measure_at) == (6, due)
+
+
 def test_a_window_waits_for_answers(bench: Bench) -> None:
     """But not for ever, and not if bytes flow all the time."""
     bench.window()
