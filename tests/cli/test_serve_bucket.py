@@ -94,7 +94,9 @@ def test_a_bucket_and_an_endpoint_that_are_not_there_end_the_command(
 def test_files_come_into_the_bucket(object_store: ObjectStore, bucket: str, start: Start) -> None:
     process = start("serve", f"s3://{bucket}/in", "--endpoint-url", object_store.url, "--port", "0")
     assert process.stdout is not None
-    resumable.upload(b"abc", process.stdout.readline().strip(), relative_path="run/a.bin")
+    url = process.stdout.readline().strip()
+    assert url, process.communicate()
+    resumable.upload(b"abc", url, relative_path="run/a.bin")
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert object_store.objects(bucket) == {"in/run/a.bin": b"abc"}

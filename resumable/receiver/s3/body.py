@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Iterator
 
 __all__ = ["StreamedBody", "new_digest"]
@@ -17,7 +19,8 @@ class StreamedBody:
     """A readable body of ``length`` bytes that come from ``pieces`` as they are asked for.
 
     The last piece is given only after the iterator has ended: an iterator that raises at its end, because the hash is
-    wrong, leaves the request incomplete, so that nothing is stored. ``error`` is what it raised.
+    wrong, leaves the request incomplete, so that nothing is stored. ``error`` is what it raised. ``taken`` is when it
+    was read last; while it waits for a piece itself, that is infinite.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -26,6 +29,7 @@ class StreamedBody:
         self._now = memoryview(b"")
         self._next: bytes | None = b""
         self.error: BaseException | None = None
+        self.taken = 0.0
 
     def read(self, size: int = -1) -> bytes:
         """Return at most ``size`` bytes, and ``b""`` at the end."""
@@ -35,6 +39,7 @@ class StreamedBody:
             self._advance()
         given = bytes(self._now[:size])
         self._now = self._now[size:]
+        self.taken = time.monotonic()
         return given
 
     def drain(self) -> str:
@@ -49,8 +54,11 @@ class StreamedBody:
         piece = self._next or b""
         self._digest.update(piece)
         self._now = memoryview(piece)
+        self.taken = math.inf
         try:
             self._next = next(self._pieces, None)
         except BaseException as error:
             self.error = error
             raise
+        finally:
+            self.taken = time.monotonic()

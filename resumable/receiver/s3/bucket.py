@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 from .body import StreamedBody
 from .failures import Missing, PreconditionFailed, StoreFailure, damaged, refused, translate
 from .key_locks import KeyLocks
+from .silence import SILENT_AFTER, Silence
 
 __all__ = ["Bucket", "ObjectFacts"]
 
@@ -40,17 +42,26 @@ class Bucket:
 
     ``connect()`` returns a boto3 client; it is called once in each process. ``conditions`` says whether the store
     knows ``If-None-Match`` and ``If-Match``, ``copies`` whether it copies objects as parts, ``tells_md5`` whether the
-    ETag of an object that is written at once is its MD5, and ``logs`` whether failures are logged. Every method raises
+    ETag of an object that is written at once is its MD5, and ``logs`` whether failures are logged, and also requests
+    that get no answer for ``silent_after`` seconds, while they wait. Every method raises
     what :func:`~resumable.receiver.s3.failures.translate` returns.
     """
 
     def __init__(
-        self, name: str, prefix: str, connect: Callable[[], Any], *, conditions: bool = True, logs: bool = True
+        self,
+        name: str,
+        prefix: str,
+        connect: Callable[[], Any],
+        *,
+        conditions: bool = True,
+        logs: bool = True,
+        silent_after: float = SILENT_AFTER,
     ) -> None:
         self.name = name
         self.prefix = prefix
         self._conditions = conditions
         self._logs = logs
+        self._silence = Silence(silent_after if logs else math.inf)
         self.copies = True
         self.tells_md5 = True
         self._writing = KeyLocks()
@@ -244,7 +255,8 @@ class Bucket:
         return self.tells_md5 and isinstance(body, StreamedBody) and body.drain() != etag.strip('"')
 
     def _call(self, doing: str, operation: str, **arguments: Any) -> Any:
-        with self._translated(doing, arguments.get("Body")):
+        body = arguments.get("Body")
+        with self._translated(doing, body), self._silence.noticed(doing, body):
             answer = getattr(self.client, operation)(Bucket=self.name, **arguments)
         said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         if said:
@@ -253,8 +265,12 @@ class Bucket:
 
     def _read(self, body: Any, doing: str) -> Iterator[bytes]:
         with closing(body), self._translated(doing):
-            while piece := body.read(_PIECE):
+            while piece := self._next(body, doing):
                 yield piece
+
+    def _next(self, body: Any, doing: str) -> bytes:
+        with self._silence.noticed(doing):
+            return bytes(body.read(_PIECE))
 
     @contextmanager
     def _translated(self, doing: str, body: Any = None) -> Iterator[None]:

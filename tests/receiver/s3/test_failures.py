@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -12,10 +15,13 @@ import trustme
 from support.certificates import server_context
 from support.object_store import CREDENTIALS, ObjectStore, StoreRequest
 from support.sample import Sample
-from support.scripted_server import Request, ScriptedServer, answer
+from support.scripted_server import PATIENCE, Request, ScriptedServer, answer
+from support.waiting import eventually
 
 from resumable.errors import OptionError
 from resumable.receiver import Receiver, S3Store
+from resumable.receiver.s3.body import StreamedBody
+from resumable.receiver.s3.bucket import Bucket
 from resumable.receiver.s3.connection import connect
 from resumable.receiver.s3.failures import StoreFailure, translate
 
@@ -242,6 +248,38 @@ def test_the_connection_to_the_store_may_break_in_the_middle(object_store: Objec
     assert statuses == [503, 200]
     assert sample.send(receiver, 2) == [201]
     assert object_store.objects(bucket) == {"in/sample.bin": DATA}
+
+
+def test_a_store_that_hangs_is_said_while_it_does(
+    object_store: ObjectStore, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = threading.Event()
+
+    def hang(request: StoreRequest) -> None:
+        go.wait(PATIENCE)
+
+    hanging = Bucket(bucket, "in/", lambda: object_store.client, silent_after=0.1)
+    object_store.before = hang
+    threads = [threading.Thread(target=hanging.head, args=(key,)) for key in "ab"]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(caplog.messages) == 2 or "and 1 more" in caplog.text)
+    assert re.match("the object store has not answered for 0.1 seconds to look at '[ab]'", caplog.messages[0])
+    go.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+def test_a_client_that_is_slow_is_no_silence_of_the_store() -> None:
+    def arrive() -> Iterator[bytes]:
+        seen.append(body.taken)
+        yield b"1"
+
+    seen: list[float] = []
+    body = StreamedBody(arrive())
+    assert body.read() == b"1"
+    assert seen == [math.inf]
+    assert body.taken < math.inf
 
 
 @pytest.mark.parametrize(
