@@ -95,7 +95,7 @@ class Window(QWidget):
         # Handlers run on the thread of the window, a few milliseconds in a row.
         self.session = Resumable(url, deliver=QtLoop())
         self.session.on("files_added", self.added.extend)
-        self.session.on("file_success", lambda file: self.uploaded.add(file))
+        self.session.on("file_success", lambda file: self.uploaded.add(file) if self.is_there(file) else None)
         self.session.on("file_error", lambda file: self.failed.add(file))
         self.session.on("error", self.show_error)
         self.timer = QTimer(self, interval=REFRESHED)
@@ -159,6 +159,10 @@ class Window(QWidget):
         self.model.replace([file for file in self.model.files if file in there])
         self.uploaded.intersection_update(self.model.files)
 
+    def is_there(self, file: ResumableFile) -> bool:
+        """Return whether the session has the file. It may have been removed since something happened to it."""
+        return self.session.get_from_unique_identifier(file.unique_identifier) is file
+
     def explain(self) -> None:
         """Show the whole error of a chosen file."""
         errors = [file.error for file in self.chosen() if isinstance(file, ResumableFile)]
@@ -174,7 +178,7 @@ class Window(QWidget):
         session = self.session
         if self.added:
             # Together, because a table of Qt looks at all its rows whenever it gets more.
-            self.model.insert([file for file in self.added if file.state.value != "cancelled"])
+            self.model.insert([file for file in self.added if self.is_there(file)])
             self.added.clear()
             # Python looks for objects that nothing needs now and then, which takes half a second with 20,000 files. It
             # need not look at those.
@@ -186,7 +190,7 @@ class Window(QWidget):
             f"{count(len(self.uploaded))} of {count(len(self.model.files), 'file')} uploaded",
             f"{size(session.bytes_transferred)} of {size(whole)}",
         ]
-        self.failed = {file for file in self.failed if file.state.value == "error"}
+        self.failed = {file for file in self.failed if file.state.value == "error" and self.is_there(file)}
         if self.failed:
             words.append(f"{count(len(self.failed))} failed")
         if session.retry_in is not None:

@@ -105,7 +105,8 @@ class Window(tkinter.Tk):
         self.error.set(next((str(error) for error in errors if error is not None), ""))
 
     def insert(self, file: ResumableFile) -> None:
-        if file.state.value != "cancelled":
+        # It may have been removed since.
+        if self.session.get_from_unique_identifier(file.unique_identifier) is file:
             self.rows[file] = self.table.insert("", "end")
 
     def show(self, file: ResumableFile) -> None:

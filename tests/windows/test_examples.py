@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.scripted_server import Request, ScriptedServer, Store, holding
 from support.sizes import sized
+from support.waiting import eventually
 
 from .driver import Driver
 
@@ -88,6 +89,25 @@ def test_pause_resume_and_cancel_do_so_to_the_chosen_row_or_to_all(window: Open,
         driver.until(lambda: driver.rows == [])
         driver.until(lambda: driver.total.startswith("0 of 0 files uploaded"))
         server.release()
+
+
+def test_what_had_been_uploaded_when_everything_was_cancelled_is_gone_as_well(window: Open, photos: Path) -> None:
+    with ScriptedServer(behave=Store()) as server:
+        driver = window(server.url)
+        session, told = driver.window.session, []
+        session.on("cancel", lambda: told.append("cancel"))
+        driver.window.add([str(photos)])
+        # The window has heard nothing yet.
+        eventually(lambda: [file.is_complete() for file in session.files] == [True] * 3)
+        driver.window.cancel()
+        driver.until(lambda: told)
+        driver.until(lambda: driver.total.startswith("0 of 0 files uploaded"))
+        assert driver.rows == []
+        server.behave = lambda request: (403, "no")
+        driver.window.add([str(photos / "beach.jpg")])
+        driver.until(lambda: "1 failed" in driver.total)
+        driver.window.cancel()
+        driver.until(lambda: "failed" not in driver.total)
 
 
 def test_speed_and_time_left_stand_there_in_words(window: Open, photos: Path, receiver_url: str) -> None:
