@@ -161,7 +161,7 @@ class Window(QWidget):
 
     def is_there(self, file: ResumableFile) -> bool:
         """Return whether the session has the file. It may have been removed since something happened to it."""
-        return self.session.get_from_unique_identifier(file.unique_identifier) is file
+        return self.session.get_from_unique_identifier(file.unique_identifier or "") is file
 
     def explain(self) -> None:
         """Show the whole error of a chosen file."""

@@ -106,7 +106,7 @@ class Window(tkinter.Tk):
 
     def insert(self, file: ResumableFile) -> None:
         # It may have been removed since.
-        if self.session.get_from_unique_identifier(file.unique_identifier) is file:
+        if self.session.get_from_unique_identifier(file.unique_identifier or "") is file:
             self.rows[file] = self.table.insert("", "end")
 
     def show(self, file: ResumableFile) -> None:

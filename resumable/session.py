@@ -402,7 +402,8 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         shown = redact_url(target) if isinstance(target, str) else "a callable"
         if self._facts.in_forked_child:
             return f"<Resumable to {shown}, of another process>"
-        return f"<Resumable to {shown}, {len(self.files)} files, {self.state.value}>"
+        number = len(self.files)
+        return f"<Resumable to {shown}, {number} file{'s' * (number != 1)}, {self.state.value}>"
 
     # -- events --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from ..core.states import FileState
 from ..units import count, duration, rate, remaining, size
 from .callback import follow
 
@@ -23,6 +24,7 @@ class ProgressLine:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
         self._files: set[ResumableFile] = set()
+        self._failed: set[ResumableFile] = set()
         self._width = 0
 
     def attach(self, session: Resumable) -> None:
@@ -34,6 +36,10 @@ class ProgressLine:
     def __call__(self, file: ResumableFile) -> None:
         """Draw the progress of the file's session."""
         self._files.add(file)
+        if file.state is FileState.ERROR:
+            self._failed.add(file)
+        else:
+            self._failed.discard(file)
         if self._out.isatty():
             self._write(file.resumable_obj, end="")
 
@@ -48,6 +54,8 @@ class ProgressLine:
         ]
         if left:
             parts.append(f"{remaining(left)} left")
+        if self._failed:
+            parts.append(f"{len(self._failed)} failed")
         line = ", ".join(parts)
         begin = "\r" if self._out.isatty() else ""
         self._out.write(f"{begin}{line:<{self._width}}{end}")

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 from rich.text import Text
 
 from ..core.states import FileState
-from ..units import count, duration, rate, remaining
+from ..units import duration, rate, remaining
 from .callback import follow
 from .run import FilesOfRun
 
@@ -98,8 +98,8 @@ class UploadProgress(Progress):
             if not self.live.is_started:
                 self._started_here = True
                 self.start()
-        if self._all and len(files) > 1:
-            self.update(self._rows[key], description=count(len(files), "file"))
+        if self._all:
+            self.update(self._rows[key], description=files.in_words(file))
         self._look(key, self._rows[key])
         if file.state is FileState.CANCELLED and files.ended:
             self._finish(session)

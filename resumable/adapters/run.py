@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from ..core.states import TERMINAL
+from ..core.states import TERMINAL, FileState
+from ..units import count
 
 if TYPE_CHECKING:
     from ..file import ResumableFile
@@ -24,6 +25,7 @@ class FilesOfRun:
         self._before: WeakSet[ResumableFile] = WeakSet()
         self._all: set[ResumableFile] = set()
         self._open: set[ResumableFile] = set()
+        self._failed: set[ResumableFile] = set()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -35,7 +37,12 @@ class FilesOfRun:
 
     def add(self, file: ResumableFile) -> bool:
         """Note the file as it is now, and return whether a bar should begin for it if there is none."""
-        ended = file.state in TERMINAL
+        state = file.state
+        ended = state in TERMINAL
+        if state is FileState.ERROR:
+            self._failed.add(file)
+        else:
+            self._failed.discard(file)
         if ended and file in self._before:
             self._open.discard(file)
             return False
@@ -49,3 +56,10 @@ class FilesOfRun:
         """Begin the next run."""
         self._all.clear()
         self._open.clear()
+        self._failed.clear()
+
+    def in_words(self, first: ResumableFile) -> str:
+        """Return the name of a bar for all of them: how many there are, or what the first is called, and how many of
+        them failed."""
+        name = count(len(self), "file") if len(self) > 1 else first.relative_path
+        return f"{name}, {len(self._failed)} failed" if self._failed else name

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from ..core.states import TERMINAL, FileState
-from ..units import count, duration
+from ..units import duration
 from .callback import follow
 from .run import FilesOfRun
 
@@ -55,8 +55,8 @@ class Bars:
                 return
             self._bars[key] = self._make(total=size, desc=file.relative_path, **self._options)
         bar = self._bars[key]
-        if self._total and len(files) > 1:
-            bar.set_description(count(len(files), "file"), refresh=False)
+        if self._total and (words := files.in_words(file)) != (getattr(bar, "desc", None) or "").removesuffix(": "):
+            bar.set_description(words, refresh=False)
         bar.total = size
         self._move(bar, key)
         waits = key.retry_in

@@ -196,6 +196,26 @@ def test_a_bar_says_when_the_next_try_is_and_that_a_file_failed(
     assert bar.disable
 
 
+def test_what_shows_the_whole_says_how_many_files_failed(wire: ScriptedServer, make: Make, bars: list[Bar]) -> None:
+    wire.behave = lambda request: (403, "no") if "bad" in request.file_name else (200, "")
+    rich, line = UploadProgress(total=True, console=screen()), Terminal()
+    plugins = [Bars(total=True, bar=Bar), rich, ProgressLine(line)]
+    with Resumable(wire.url, test_chunks=False, plugins=plugins) as session:
+        for names in (["bad.bin"], ["a.bin", "bad2.bin", "b.bin"]):
+            session.add_files([make(name) for name in names])
+            session.join(PATIENCE, raise_errors=False)
+        wire.behave = lambda request: (200, "")
+        session.retry_failed()
+        session.join(PATIENCE)
+    wanted = ["bad.bin, 1 failed", "3 files, 1 failed"]
+    assert [bar.desc.removesuffix(": ") for bar in bars[:2]] == wanted
+    assert [task.description for task in rich.tasks[:2]] == wanted
+    assert not any("failed" in words for words in (bars[-1].desc, rich.tasks[-1].description))
+    ends = [text.rstrip().split(", ")[-1] for text in line.getvalue().rstrip().split("\n")]
+    assert ends[:2] == ["1 failed", "2 failed"]
+    assert "failed" not in ends[-1]
+
+
 @pytest.mark.parametrize("total", [False, True])
 def test_bars_may_follow_several_sessions(
     total: bool, wire: ScriptedServer, receiver_url: str, make: Make, bars: list[Bar]

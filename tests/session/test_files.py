@@ -478,7 +478,7 @@ def test_files_say_what_they_are(wire: ScriptedServer, make: Make) -> None:
             None,
         )
         assert repr(file) == "<ResumableFile 'docs/a.txt', 25 bytes, ready>"
-        assert repr(session).endswith(", 1 files, idle>")
+        assert repr(session).endswith(", 1 file, idle>")
         assert not file.is_uploading()
         with pytest.raises(WaitTimeout):
             file.wait(0)
