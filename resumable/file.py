@@ -1,7 +1,7 @@
 """The handles on a file and its chunks: what users hold, and what handlers get.
 
-Handles hold the dispatcher and facts that never change. They ask the dispatcher for every other value, which is a
-consistent snapshot. Pickled, they become plain records.
+Handles hold what never changes, and ask the session for every other fact, which is a consistent snapshot. Pickled, they
+become plain records.
 """
 
 from __future__ import annotations

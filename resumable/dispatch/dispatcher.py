@@ -351,7 +351,11 @@ class Dispatcher:
         def begin() -> Effects:
             nonlocal joining
             joining = self._completion.used = True
-            return self._join()
+            self._results.joining += 1
+            core = self._core
+            if core.state is SessionState.IDLE and any(file.state not in TERMINAL for file in core.files.values()):
+                return core.upload(self._clock())
+            return core.close_run()
 
         try:
             self._command(begin)
@@ -362,12 +366,6 @@ class Dispatcher:
             if joining:
                 with self._shared.entrance:
                     self._results.joining -= 1
-
-    def _join(self) -> Effects:
-        self._results.joining += 1
-        if self._core.state is SessionState.IDLE and any(f.state not in TERMINAL for f in self._core.files.values()):
-            return self._core.upload(self._clock())
-        return self._core.close_run()
 
     def wait(self, entry: FileEntry, timeout: float | None) -> None:
         """Wait until the file has ended and its handlers have returned, or the session is closed."""

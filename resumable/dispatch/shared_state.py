@@ -2,7 +2,8 @@
 
 A worker with an outcome, or a user's thread with a command, takes the lock, calls the core, and applies the effects:
 notices go into the outbox. So every command is true when it returns, notices have the order of the transitions, and one
-thread delivers them. Users call :class:`Dispatcher`, workers call :class:`LeaseManager`; nothing else touches the core.
+thread delivers them. Users call :class:`Dispatcher` and ask :class:`SessionFacts`, workers call :class:`LeaseManager`;
+nothing else touches the core.
 
 1. The lock is a leaf. While it is held only the core, the outbox and ``notify`` run: no I/O, no logging, no signal,
    no user code, no sleep.
