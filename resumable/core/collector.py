@@ -72,6 +72,8 @@ class EffectCollector:
         if not (notices or others):
             return _NOTHING
         self._notices, self._others = [], {}
+        if not others:
+            return Effects(tuple(notices))
         return Effects(tuple(notices), **{kind: tuple(keys) for kind, keys in others.items()})
 
     def _add(self, kind: str, keys: Iterable[int]) -> None:
