@@ -58,8 +58,9 @@ class LiveReceiver:
     it gets. Any thread may ask for faults, also while requests run. Raises ValueError for what is not possible.
     """
 
-    def __init__(self, directory: Path, **options: Any) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | Path, **options: Any) -> None:
+        self.directory = directory = Path(directory)
+        self._url: str | None = None
         self._faults: list[_Fault] = []
         self._requests: list[ReceivedRequest] = []
         self._token: str | None = None
@@ -70,6 +71,7 @@ class LiveReceiver:
     def start(self) -> Self:
         """Start to accept connections. Raises ImportError if a package that it needs is not installed."""
         self._server.start()
+        self._url = self._server.url
         return self
 
     def stop(self) -> None:
@@ -87,8 +89,8 @@ class LiveReceiver:
 
     @property
     def url(self) -> str:
-        """Where it takes uploads."""
-        return self._server.url
+        """Where it takes uploads, or took them before it stopped. Raises StateError if it was never started."""
+        return self._url or self._server.url
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -113,8 +115,10 @@ class LiveReceiver:
         retry_after: int | None = None,
     ) -> None:
         """Answer with this status, and with ``Retry-After`` if that is given, in seconds. Nothing is stored."""
-        if not 200 <= status <= 599:
-            raise ValueError(f"status must be from 200 to 599, got {status!r}")
+        if not _is_whole(status, 200) or status > 599:
+            raise ValueError(f"status must be a whole number from 200 to 599, got {status!r}")
+        if retry_after is not None and not _is_whole(retry_after, 0):
+            raise ValueError(f"retry_after must be a whole number of seconds or None, got {retry_after!r}")
         headers = (("Retry-After", str(retry_after)),) if retry_after is not None else ()
         refusal = Refusal(status, "Refused, because the test asks for it.", *headers)
         receiver = self._server.receiver
@@ -134,7 +138,7 @@ class LiveReceiver:
 
     def slow(self, seconds: float, *, times: int | None = None, of: str = "all", chunk: int | None = None) -> None:
         """Wait before the request is handled."""
-        if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        if not _is_number(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
             raise ValueError(f"seconds must be a number of seconds, got {seconds!r}")
 
         def act(request: Request, answer: Callable[[], Response]) -> Response:
@@ -158,7 +162,7 @@ class LiveReceiver:
         if of not in ("uploads", "tests", "all"):
             raise ValueError(f"of must be 'uploads', 'tests' or 'all', got {of!r}")
         for name, number in (("times", times), ("chunk", chunk)):
-            if number is not None and number < 1:
+            if number is not None and not _is_whole(number, 1):
                 raise ValueError(f"{name} must be a whole number, 1 or more, or None; got {number!r}")
         with self._lock:
             self._faults.append(_Fault(act, times, of, chunk))
@@ -193,6 +197,14 @@ class _Faulty(Receiver):
     def handle(self, request: Request) -> Response:
         """Answer the request."""
         return self._owner._handle(request, lambda: super(_Faulty, self).handle(request))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and value >= least
 
 
 def _number(request: Request, name: str) -> int | None:

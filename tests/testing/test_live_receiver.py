@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from resumable import AuthenticationRefused, Resumable, ServerRefused, UploadFailed
+import resumable
+from resumable import AuthenticationRefused, Resumable, ServerRefused, StateError, UploadFailed
 from resumable.testing import LiveReceiver, ReceivedRequest
 
 CONTENT = bytes(range(100)) * 30
@@ -126,10 +127,16 @@ def test_a_fault_of_unknown_requests_is_refused(receiver: LiveReceiver) -> None:
 @pytest.mark.parametrize(
     ("fault", "arguments", "said"),
     [
-        ("refuse", {"status": 42}, "status must be from 200 to 599, got 42"),
+        ("refuse", {"status": 42}, "status must be a whole number from 200 to 599, got 42"),
+        ("refuse", {"status": "503"}, "got '503'"),
+        ("refuse", {"retry_after": -1}, "retry_after must be a whole number of seconds or None, got -1"),
+        # It would never come to its end.
+        ("refuse", {"times": 1.5}, "got 1.5"),
         ("refuse", {"times": 0}, "times must be a whole number, 1 or more, or None; got 0"),
         ("drop", {"times": -1}, "got -1"),
         ("drop", {"chunk": 0}, "chunk must be"),
+        ("drop", {"chunk": "1"}, "got '1'"),
+        ("slow", {"seconds": "1"}, "got '1'"),
         ("slow", {"seconds": -1}, "seconds must be a number of seconds, got -1"),
     ],
 )
@@ -137,6 +144,17 @@ def test_a_fault_that_cannot_happen_is_refused(receiver: LiveReceiver, fault: st
     with pytest.raises(ValueError, match=said):
         getattr(receiver, fault)(**arguments)
     assert requests.get(receiver.url).ok
+
+
+def test_one_that_has_stopped_is_a_server_that_is_down(tmp_path: Path) -> None:
+    receiver = LiveReceiver(str(tmp_path))
+    with pytest.raises(StateError, match="not running"):
+        _ = receiver.url
+    with receiver, Resumable(receiver.url, max_chunk_retries=0) as session:
+        session.add_file(b"a", relative_path="a.bin")
+    assert receiver.files == {"a.bin": b"a"}
+    with pytest.raises(UploadFailed, match="refused"):
+        resumable.upload(b"b", receiver.url, relative_path="b.bin", max_chunk_retries=0)
 
 
 def test_options_are_those_of_a_receiver(tmp_path: Path) -> None:
