@@ -203,7 +203,7 @@ def package_of(plugin: Any) -> str | None:
     top = type(plugin).__module__.partition(".")[0]
     for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = getattr(point, "dist", None)
-        if package is not None and getattr(point, "module", "").partition(".")[0] == top:
+        if package is not None and point.value.partition(":")[0].partition(".")[0] == top:
             return version_of(package)
     try:
         return version_of(metadata.distribution(_packages()[top][0]))
