@@ -92,10 +92,13 @@ def test_a_bucket_and_an_endpoint_that_are_not_there_end_the_command(
 
 
 def test_files_come_into_the_bucket(object_store: ObjectStore, bucket: str, start: Start) -> None:
-    process = start("serve", f"s3://{bucket}/in", "--endpoint-url", object_store.url, "--port", "0")
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert url, process.communicate()
+    for _ in range(3):
+        process = start("serve", f"s3://{bucket}/in", "--endpoint-url", object_store.url, "--port", "0")
+        assert process.stdout is not None
+        if url := process.stdout.readline().strip():
+            break
+        # The store shares the processor with all other tests, and may need too long for its proof.
+        assert "check the endpoint URL and the network" in process.communicate()[1]
     resumable.upload(b"abc", url, relative_path="run/a.bin")
     process.send_signal(signal.SIGTERM)
     process.communicate()
