@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from ..core.states import TERMINAL, FileState
 from ..units import count
@@ -17,12 +17,12 @@ __all__ = ["FilesOfRun"]
 class FilesOfRun:
     """The files that a bar was called with since the run began, and which of them have not ended.
 
-    A file may have ended before the first call with it, and there may be calls with it after the run: both are told
-    apart by what was seen before.
+    A file may have ended before the first call with it, or have been retried and have ended again before the next, and
+    there may be calls with it after the run: these are told apart by what was seen before.
     """
 
     def __init__(self) -> None:
-        self._before: WeakSet[ResumableFile] = WeakSet()
+        self._before: WeakKeyDictionary[ResumableFile, FileState] = WeakKeyDictionary()
         self._all: set[ResumableFile] = set()
         self._open: set[ResumableFile] = set()
         self._failed: set[ResumableFile] = set()
@@ -43,10 +43,12 @@ class FilesOfRun:
             self._failed.add(file)
         else:
             self._failed.discard(file)
-        if ended and file in self._before:
+        before = self._before.get(file)
+        self._before[file] = state
+        retried = before is FileState.ERROR and state is FileState.SUCCESS
+        if ended and before is not None and not retried:
             self._open.discard(file)
             return False
-        self._before.add(file)
         self._all.add(file)
         if not ended:
             self._open.add(file)

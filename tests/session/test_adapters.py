@@ -254,29 +254,43 @@ def test_bars_end_with_a_session_that_is_closed(total: bool, wire: ScriptedServe
 
 @pytest.mark.parametrize("total", [False, True])
 def test_files_that_ended_before_their_first_event_have_their_bars(
-    total: bool, receiver_url: str, make: Make, bars: list[Bar]
+    total: bool, wire: ScriptedServer, make: Make, bars: list[Bar]
 ) -> None:
     calls: deque[Callable[[], object]] = deque()
     heard: list[str] = []
 
-    def delivered(event: str) -> bool:
-        while calls:
-            calls.popleft()()
-        return event in heard
+    def deliver_up_to(event: str) -> None:
+        def delivered() -> bool:
+            while calls:
+                calls.popleft()()
+            return event in heard
 
-    console = screen()
-    rich = UploadProgress(total=total, console=console)
-    with Resumable(receiver_url, deliver=calls.append, plugins=[Bars(total=total, bar=Bar), rich]) as session:
+        eventually(delivered)
+        heard.clear()
+
+    def words() -> list[list[str]]:
+        return [[bar.desc.removesuffix(": ") for bar in bars], [task.description for task in rich.tasks]]
+
+    rich = UploadProgress(total=total, console=screen())
+    options: dict[str, Any] = {"deliver": calls.append, "plugins": [Bars(total=total, bar=Bar), rich]}
+    wire.behave = lambda request: (403, "no") if "b.bin" in request.file_name else (200, "")
+    with Resumable(wire.url, chunk_size=100, test_chunks=False, **options) as session:
         for event in ("complete", "cancel"):
             session.on(event, lambda event=event: heard.append(event))
         session.add_files([make("a.bin", 100), make("b.bin", 50)])
+        session.join(PATIENCE, raise_errors=False)
+        deliver_up_to("complete")
+        first = ["2 files, 1 failed"] if total else ["a.bin", "b.bin"]
+        assert words() == [first, first]
+        wire.behave = lambda request: (200, "")
+        session.retry_failed()
         session.join(PATIENCE)
-        eventually(lambda: delivered("complete"))
+        deliver_up_to("complete")
         session.cancel()
-        eventually(lambda: delivered("cancel"))
-    assert [bar.desc for bar in bars] == (["2 files: "] if total else ["a.bin", "b.bin"])
-    assert sum(bar.n for bar in bars) == 150
-    assert [task.description for task in rich.tasks] == (["2 files"] if total else ["a.bin", "b.bin"])
+        deliver_up_to("cancel")
+    both = [*first, "b.bin"]
+    assert words() == [both, both]
+    assert bars[-1].n == (150 if total else 50)
 
 
 # -- rich ----------------------------------------------------------------------------------------------------------
