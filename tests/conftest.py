@@ -97,10 +97,20 @@ UNMEASURED = (
     "tests/testing/test_checks.py",
 )
 """Tests that coverage leaves alone, as if they were marked ``unmeasured``: they do much, and what they reach others do,
-too. So are tests with parameters, but for the first set of them and the last."""
+too. So are tests with parameters, but for the first set of them and the last, unless they are of MEASURED."""
 
 WHOLE = ("tests/core/", "tests/protocol/")
-"""Tests that take so little time that --first-and-last leaves none of them out, and coverage measures all."""
+"""Tests that take so little time that --first-and-last leaves none of them out."""
+
+MEASURED = (
+    *WHOLE,
+    "tests/cli/test_flags.py",
+    "tests/cli/test_settings.py",
+    "tests/receiver/test_form.py",
+    "tests/test_options.py",
+    "tests/transport/",
+)
+"""Tests of which coverage measures all sets of parameters, because each reaches something else."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -166,7 +176,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         keep(config, items, first_and_last(items))
     measured = first_and_last(items)
     for item in items:
-        if item.nodeid.startswith(UNMEASURED) or item not in measured:
+        if item.nodeid.startswith(UNMEASURED) or not (item in measured or item.nodeid.startswith(MEASURED)):
             item.add_marker(pytest.mark.unmeasured)
     if seed := os.environ.get("RESUMABLE_SEED"):
         chance = random.Random(seed)
