@@ -48,6 +48,8 @@ class Bars:
         session = file.resumable_obj
         files = self._files.setdefault(session, FilesOfRun())
         begins = files.add(file)
+        # Read before the bytes: a file that ends between the two would otherwise leave a bar that is not full.
+        state = file.state
         key: Any = session if self._total else file
         size = session.get_size() if self._total else file.part_size
         if key not in self._bars:
@@ -61,7 +63,6 @@ class Bars:
         self._move(bar, key)
         waits = key.retry_in
         bar.set_postfix_str("" if waits is None else f"next try in {duration(waits)}", refresh=waits is not None)
-        state = file.state
         if state in TERMINAL and not self._total:
             self._end(file, "" if state is FileState.SUCCESS else state.value)
         elif state is FileState.CANCELLED and files.ended:

@@ -161,6 +161,21 @@ def test_a_bar_for_each_file_never_falls_and_ends_full(wire: ScriptedServer, mak
     assert all(bar.disable for bar in bars), "a closed bar is disabled"
 
 
+def test_a_bar_ends_full_if_its_file_ends_while_it_is_drawn(wire: ScriptedServer, make: Make) -> None:
+    made: list[Bar] = []
+
+    class Slow(Bar):
+        def update(self, n: float = 1) -> Any:
+            result = super().update(n)
+            eventually(lambda: session.files[0].state is FileState.SUCCESS)
+            return result
+
+    Slow.made = made
+    with Resumable(wire.url, chunk_size=10, plugins=[Bars(bar=Slow)], throttle_progress_callbacks=0) as session:
+        session.add_file(make("a.bin", 100))
+    assert [(bar.stood[1] < 100, bar.n, bar.disable) for bar in made] == [(True, 100, True)]
+
+
 def test_one_bar_for_all_files_counts_them(wire: ScriptedServer, make: Make, bars: list[Bar]) -> None:
     with Resumable(wire.url, chunk_size=10, plugins=[Bars(total=True, bar=Bar)]) as session:
         session.add_files([make("a.bin", 100), make("b.bin", 50)])
