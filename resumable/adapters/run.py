@@ -27,9 +27,6 @@ class FilesOfRun:
         self._open: set[ResumableFile] = set()
         self._failed: set[ResumableFile] = set()
 
-    def __len__(self) -> int:
-        return len(self._all)
-
     @property
     def ended(self) -> bool:
         """Whether none of them goes on."""
@@ -63,5 +60,5 @@ class FilesOfRun:
     def in_words(self, first: ResumableFile) -> str:
         """Return the name of a bar for all of them: how many there are, or what the first is called, and how many of
         them failed."""
-        name = count(len(self), "file") if len(self) > 1 else first.relative_path
+        name = count(len(self._all), "file") if len(self._all) > 1 else first.relative_path
         return f"{name}, {len(self._failed)} failed" if self._failed else name

@@ -57,8 +57,8 @@ class Bars:
                 return
             self._bars[key] = self._make(total=size, desc=file.relative_path, **self._options)
         bar = self._bars[key]
-        if self._total and (words := files.in_words(file)) != (getattr(bar, "desc", None) or "").removesuffix(": "):
-            bar.set_description(words, refresh=False)
+        if self._total:
+            bar.set_description_str(files.in_words(file), refresh=False)
         bar.total = size
         self._move(bar, key)
         waits = key.retry_in

@@ -181,7 +181,7 @@ def test_one_bar_for_all_files_counts_them(wire: ScriptedServer, make: Make, bar
         session.add_files([make("a.bin", 100), make("b.bin", 50)])
         session.join(PATIENCE)
         (bar,) = bars
-        assert (bar.desc, bar.n, bar.total, bar.disable) == ("2 files: ", 150, 150, True)
+        assert (bar.desc, bar.n, bar.total, bar.disable) == ("2 files", 150, 150, True)
         session.add_file(make("c.bin", 10))
     assert [(bar.desc, bar.n, bar.total) for bar in bars[1:]] == [("c.bin", 160, 160)]
 
@@ -225,7 +225,7 @@ def test_what_shows_the_whole_says_how_many_files_failed(wire: ScriptedServer, m
         session.retry_failed()
         session.join(PATIENCE)
     wanted = ["bad.bin, 1 failed", "3 files, 1 failed"]
-    assert [bar.desc.removesuffix(": ") for bar in bars[:2]] == wanted
+    assert [bar.desc for bar in bars[:2]] == wanted
     assert [task.description for task in rich.tasks[:2]] == wanted
     assert not any("failed" in words for words in (bars[-1].desc, rich.tasks[-1].description))
     ends = [text.rstrip().split(", ")[-1] for text in line.getvalue().rstrip().split("\n")]
@@ -284,7 +284,7 @@ def test_files_that_ended_before_their_first_event_have_their_bars(
         heard.clear()
 
     def words() -> list[list[str]]:
-        return [[bar.desc.removesuffix(": ") for bar in bars], [task.description for task in rich.tasks]]
+        return [[bar.desc for bar in bars], [task.description for task in rich.tasks]]
 
     rich = UploadProgress(total=total, console=screen())
     options: dict[str, Any] = {"deliver": calls.append, "plugins": [Bars(total=total, bar=Bar), rich]}

@@ -104,8 +104,8 @@ class Bars:
         moved, total = session.bytes_skipped + session.bytes_sent, session.get_size()
         done = percent(min(moved, total), total, whole=stats.over and stats.succeeded == stats.files)
         name = f"{count(stats.succeeded)} of {count(stats.files, 'file')}"
-        if stats.errors:
-            name += f", {count(len(stats.errors))} failed"
+        if stats.failed:
+            name += f", {count(stats.failed)} failed"
         rows.append((name, done, size(total), *pace(session, stats)))
         return rows
 
