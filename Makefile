@@ -33,7 +33,8 @@ environment: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 compiled: $(VENV)/$(EXTRA)
 	$(BIN)/python -m pytest -qq --collect-only $(ARGS) >/dev/null
 
-# For every save: what needs neither a browser nor much time.
+# For every save: what needs neither a browser nor much time. Nearly all of it computes, so each processor gets a worker.
+quick: WORKERS = logical
 quick: $(VENV)/test
 	$(PYTEST) -m 'not once and not timed and not slow' tests/core tests/protocol tests/transport $(wildcard tests/test_*.py) $(ARGS)
 

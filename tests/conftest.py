@@ -162,9 +162,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Run three times as many tests at once as there are processors, for most of them wait most of the time."""
-    return min(3 * (os.cpu_count() or 1), 16)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run three times as many tests at once as there are processors, for most of them wait most of the time; with ``-n
+    logical`` as many, for those that never wait."""
+    processors = os.cpu_count() or 1
+    return processors if config.option.numprocesses == "logical" else min(3 * processors, 16)
 
 
 @pytest.hookimpl(trylast=True)
