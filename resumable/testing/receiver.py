@@ -138,7 +138,7 @@ class LiveReceiver:
 
     def slow(self, seconds: float, *, times: int | None = None, of: str = "all", chunk: int | None = None) -> None:
         """Wait before the request is handled."""
-        if not isinstance(seconds, (int, float)) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+        if not _is_number(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
             raise ValueError(f"seconds must be a number of seconds, got {seconds!r}")
 
         def act(request: Request, answer: Callable[[], Response]) -> Response:
@@ -197,6 +197,10 @@ class _Faulty(Receiver):
     def handle(self, request: Request) -> Response:
         """Answer the request."""
         return self._owner._handle(request, lambda: super(_Faulty, self).handle(request))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
 
 
 def _is_whole(value: object, least: int) -> bool:
