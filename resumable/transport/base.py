@@ -11,7 +11,6 @@ import selectors
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -385,13 +384,13 @@ class RequestControl:
         if self._end is not None:
             self._end.set()
 
-    def wait_for_release(self, deadline: float) -> None:
-        """Wait until the end of the body may be sent, until ``deadline`` by the monotonic clock. Raises Stopped if it
-        may not be sent in time, if nothing of the request was sent yet, and once the request has been stopped."""
-        if self._end is not None:
-            released = self._end.wait(max(deadline - time.monotonic(), 0.0) if self.seen else 0.0)
-            if self.stopped or not released:
-                raise Stopped
+    def wait_for_release(self, seconds: float) -> bool:
+        """Wait for at most so many seconds, and return whether the end of the body may be sent. Raises Stopped if it
+        may not and nothing of the request was sent yet, and once the request has been stopped."""
+        released = self._end is None or self._end.wait(seconds if self.seen else 0.0)
+        if self.stopped or not (released or self.seen):
+            raise Stopped
+        return released
 
     def stop(self, *, hard: bool) -> None:
         """Let no request begin any more, and cut off what is being sent. Any thread may call this.

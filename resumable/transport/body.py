@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import binascii
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ..protocol.checksums import new_hash
 from ..protocol.form import Form, base64_length
-from .base import Body, RequestControl, SourceFailure
+from .base import Body, RequestControl, SourceFailure, Stopped
 
-__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "TextBody", "new_buffer"]
+__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "Patience", "TextBody", "new_buffer"]
 
 HOLD_LIMIT = 4.0
-"""Seconds after which a request whose end is held is given up: there are servers that take 5 s for a whole request."""
+"""Seconds after which a request whose end is held may be given up: some servers take 5 s for a whole request."""
+
+HOLD_LOOK = 0.1
+"""Seconds after which a request whose end is held is looked at again."""
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -162,17 +165,36 @@ class TextBody:
         return (view[start : start + PIECE] for start in range(0, len(view), PIECE))
 
 
+class Patience:
+    """How long a request waits for the release of its end: until it is HOLD_LIMIT old, or twice as old as when the last
+    of its bytes left this machine. What they wait for shares the line with them, so it needs about as long, and to give
+    them up would cost as much again."""
+
+    def __init__(self, now: float) -> None:
+        self._began = self._moved = now
+        self._departed = 0
+
+    def is_over(self, departed: int, now: float) -> bool:
+        """Return whether it waits no longer. ``departed``: how many of its bytes have left by now."""
+        if departed != self._departed:
+            self._departed, self._moved = departed, now
+        return now >= self._began + max(HOLD_LIMIT, 2 * (self._moved - self._began))
+
+
 class HeldBody:
     """A body whose last bytes are sent when the control releases them, if the source is unchanged by then.
 
     Iterating raises Stopped if they are not released in time, and what the body raises.
     """
 
-    def __init__(self, body: Body, reader: _Reader, control: RequestControl) -> None:
+    def __init__(
+        self, body: Body, reader: _Reader, control: RequestControl, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._body = body
         self._reader = reader
         self._control = control
-        self._deadline = time.monotonic() + HOLD_LIMIT
+        self._clock = clock
+        self._patience = Patience(clock())
         self.payload = body.payload
 
     def __len__(self) -> int:
@@ -184,12 +206,18 @@ class HeldBody:
             view = memoryview(piece)
             if left >= 0 and len(view) > left:
                 yield view[:left]
-                self._control.wait_for_release(self._deadline)
+                self._wait()
                 self._verify_unchanged()
                 view = view[left:]
                 left = 0
             left -= len(view)
             yield view
+
+    def _wait(self) -> None:
+        control = self._control
+        while not control.wait_for_release(HOLD_LOOK):
+            if self._patience.is_over(control.departed, self._clock()):
+                raise Stopped
 
     def _verify_unchanged(self) -> None:
         try:
