@@ -31,7 +31,6 @@ A file is *taken* when the server has it, and only the hook ``after_file`` is st
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -330,56 +329,9 @@ class FileCore:
         return self.confirms_first or not self.order.may_share(self.next_position(), self.live)
 
     @property
-    def may_be_early(self) -> bool:
-        """Whether the next position may have its turn although it is blocked. It never had one, so it is asked for."""
-        if not self.order.holds_ends or self.state is not FileState.UPLOADING or self.draining or self.confirming:
-            return False
-        if self.exhausted or self.untested or self.confirms_first:
-            return False
-        position = self.next_position()
-        turn = self.released.get(position, NO_ATTEMPTS)
-        return position > 0 and not turn.tested and not turn.retries and self.awaits_flowing(position)
-
-    @property
-    def may_be_ahead(self) -> bool:
-        """Whether the chunk at the cursor may be tested ahead of its turn. The first decides about the others, and the
-        last may be early."""
-        if self.state not in (FileState.READY, FileState.UPLOADING) or not self.prepared or not self.order.tests_ahead:
-            return False
-        if self.draining or self.confirming or self.untested or self.asked_enough or self.complete:
-            return False
-        if self.cursor == 0:
-            return True
-        return self.bytes_skipped > 0 and self.cursor < self.length - 1 and self.is_done(0)
-
-    @property
     def lacking(self) -> int:
         """How many chunks were tested and wait to be sent."""
         return sum(history.lacking for history in self.released.values())
-
-    def may_finish(self, position: int) -> bool:
-        """Return whether everything is acknowledged that has to be before this position is whole at the server."""
-        if not self.order.holds_ends or position == 0:
-            return True
-        if position == self.order.count - 1:
-            return self.stored == position
-        return self.is_done(0)
-
-    def awaited(self, position: int) -> list[ActiveChunk]:
-        """Return what has to be acknowledged before this position, if all of that is under way; otherwise nothing."""
-        if 0 < position < self.order.count - 1:
-            return [self.live[0]] if 0 in self.live else []
-        if self.cursor < self.order.count - 1 or any(other != position for other in self.released):
-            return []
-        return [record for other, record in self.live.items() if other != position]
-
-    def awaits_flowing(self, position: int, attempt: float = math.inf) -> bool:
-        """Return whether something has to be acknowledged before this position, and bytes of all that flow, in requests
-        that began before this attempt."""
-        awaited = self.awaited(position)
-        return bool(awaited) and all(
-            record.state is ChunkState.SENDING and record.flows and record.attempt < attempt for record in awaited
-        )
 
     def size_of(self, position: int) -> int:
         """Return the bytes of the chunk at this position."""

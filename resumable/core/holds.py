@@ -17,7 +17,8 @@ from doing harm.
   if the server answers while they still do. Without tests nothing is early, and neither is a chunk whose connection
   we do not see, because nobody could hold its end.
 * It begins at most 3 s before all that it waits for will be acknowledged, if each takes as long as the latest did: on a
-  slow line all chunks share it, so that none is done sooner, and the server waits the longer for each.
+  slow line all chunks share it, so that none is done sooner, and the server waits the longer for each. Beside the first
+  of all it begins at once, because nothing is known of the line yet.
 * All held chunks together are at most so many bytes, because servers keep them in memory, and small chunks are not
   worth it.
 * If what it waits for fails, waits for a retry or is stopped, the early request is stopped as by a pause.
@@ -25,7 +26,7 @@ from doing harm.
   waits for another turn, with no retry counted and nothing told. And if that was not our doing, because the server
   took offence or its patience or ours was over, nothing is early any more in this session.
 
-How long a request may be held is up to whoever performs it.
+How long a request may be held is up to whoever performs it, who sees for how long its bytes leave.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ import math
 from collections.abc import Iterable
 
 from .file import ActiveChunk, FileCore
+from .history import NO_ATTEMPTS
 from .retry import SessionPolicy
-from .states import ChunkEvent, ChunkState
+from .states import ChunkEvent, ChunkState, FileState
 
-__all__ = ["HeldEnds"]
+__all__ = ["HeldEnds", "awaits_flowing", "may_finish"]
 
 SOON = 3.0
 """Seconds before the expected end of all that a chunk waits for from which on it may be early."""
@@ -58,7 +60,7 @@ class HeldEnds:
         else happens until then."""
         until = math.inf
         for file in files if self._possible else ():
-            if file.may_be_early and self._fits(file, file.next_position()):
+            if _may_be_early(file) and self._fits(file, file.next_position()):
                 soon = self._expected(file) - SOON
                 if soon <= now:
                     return file, now
@@ -67,7 +69,7 @@ class HeldEnds:
 
     def _expected(self, file: FileCore) -> float:
         """Return when all will be acknowledged that the next chunk of the file waits for."""
-        return max(record.leased + (record.pace or self._latest) for record in file.awaited(file.next_position()))
+        return max(record.leased + (record.pace or self._latest) for record in _awaited(file, file.next_position()))
 
     def awaits(self, record: ActiveChunk) -> bool:
         """Return whether a chunk may be early because of this one, so that somebody has to say when its bytes flow. On
@@ -77,7 +79,7 @@ class HeldEnds:
     def begin(self, identifier: int, record: ActiveChunk, *, proven: bool) -> bool:
         """Return whether the early chunk may be sent, with its end held. ``proven``: the server answered its test."""
         file = record.file
-        allowed = proven and self._possible and file.awaits_flowing(record.position, record.attempt)
+        allowed = proven and self._possible and awaits_flowing(file, record.position, record.attempt)
         if allowed and self._fits(file, record.position):
             self.held[identifier] = record
             return True
@@ -96,8 +98,8 @@ class HeldEnds:
         """Return the leases whose ends may be sent now, and those whose requests have to stop: no longer held."""
         released, stopped = [], []
         for identifier, record in list(self.held.items()):
-            if record.state is ChunkState.SENDING and not record.file.may_finish(record.position):
-                if record.file.awaits_flowing(record.position):
+            if record.state is ChunkState.SENDING and not may_finish(record.file, record.position):
+                if awaits_flowing(record.file, record.position):
                     continue
                 record.step(ChunkEvent.STOP)
                 stopped.append(identifier)
@@ -110,3 +112,42 @@ class HeldEnds:
         size = file.size_of(position)
         held = sum(record.file.size_of(record.position) for record in self.held.values())
         return size >= self._smallest and held + size <= self._most
+
+
+def may_finish(file: FileCore, position: int) -> bool:
+    """Return whether everything is acknowledged that has to be before this position is whole at the server."""
+    if not file.order.holds_ends or position == 0:
+        return True
+    if position == file.order.count - 1:
+        return file.stored == position
+    return file.is_done(0)
+
+
+def awaits_flowing(file: FileCore, position: int, attempt: float = math.inf) -> bool:
+    """Return whether something has to be acknowledged before this position, and bytes of all that flow, in requests
+    that began before this attempt."""
+    awaited = _awaited(file, position)
+    return bool(awaited) and all(
+        record.state is ChunkState.SENDING and record.flows and record.attempt < attempt for record in awaited
+    )
+
+
+def _awaited(file: FileCore, position: int) -> list[ActiveChunk]:
+    """Return what has to be acknowledged before this position, if all of that is under way; otherwise nothing."""
+    if 0 < position < file.order.count - 1:
+        return [file.live[0]] if 0 in file.live else []
+    if file.cursor < file.order.count - 1 or any(other != position for other in file.released):
+        return []
+    return [record for other, record in file.live.items() if other != position]
+
+
+def _may_be_early(file: FileCore) -> bool:
+    """Return whether the next position may have its turn although it is blocked. It never had one, so it is asked
+    for."""
+    if not file.order.holds_ends or file.state is not FileState.UPLOADING or file.draining or file.confirming:
+        return False
+    if file.exhausted or file.untested or file.confirms_first:
+        return False
+    position = file.next_position()
+    turn = file.released.get(position, NO_ATTEMPTS)
+    return position > 0 and not turn.tested and not turn.retries and awaits_flowing(file, position)

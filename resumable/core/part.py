@@ -41,11 +41,6 @@ class PartCore(FileCore):
         """Whether the server is to be asked something before it gets a chunk."""
         return self.order.mode != "free" or super().confirms_first
 
-    @property
-    def may_be_ahead(self) -> bool:
-        """Whether the chunk at the cursor may be tested ahead of its turn."""
-        return not self.confirms_first and super().may_be_ahead
-
     def keep(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Forget all chunks but those at these ranges of indexes, once: the second time all are stored."""
         if not self.asked:

@@ -22,9 +22,11 @@ from __future__ import annotations
 
 import math
 
+from .file import FileCore
 from .retry import SessionPolicy
+from .states import FileState
 
-__all__ = ["Probes"]
+__all__ = ["Probes", "may_be_ahead"]
 
 QUICK = 0.005
 """Seconds from the lease of a chunk to its answer, below which nothing is gained by a test ahead of it."""
@@ -84,3 +86,15 @@ class Probes:
         """Note that something is stored, so many seconds after its lease."""
         self._window = self._window or 1
         self._pace = seconds if self._pace == math.inf else FADING * self._pace + (1 - FADING) * seconds
+
+
+def may_be_ahead(file: FileCore) -> bool:
+    """Return whether the chunk at the file's cursor may be tested ahead of its turn. The first decides about the
+    others, and the last may be early."""
+    if file.state not in (FileState.READY, FileState.UPLOADING) or not file.prepared or not file.order.tests_ahead:
+        return False
+    if file.draining or file.confirming or file.untested or file.asked_enough or file.complete or file.confirms_first:
+        return False
+    if file.cursor == 0:
+        return True
+    return file.bytes_skipped > 0 and file.cursor < file.length - 1 and file.is_done(0)

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 from .concurrency import ConcurrencyController
 from .file import ActiveChunk, FileCore
+from .probes import may_be_ahead
 from .states import ChunkEvent, ChunkState, FileState
 
 __all__ = ["FileQueue", "Slots"]
@@ -69,7 +70,7 @@ class FileQueue:
                     continue
                 passed.append((heap, key))
                 most -= file.lacking
-                found = file if file.may_be_ahead and most > 0 else None
+                found = file if may_be_ahead(file) and most > 0 else None
         for heap, key in passed:
             heapq.heappush(heap, key)
         return found

@@ -20,7 +20,7 @@ from ..protocol.plan import ChunkOrder, ChunkPlan
 from .collector import EffectCollector
 from .concurrency import ConcurrencyController
 from .file import FileCore
-from .holds import HeldEnds
+from .holds import HeldEnds, may_finish
 from .ledger import FileLedger
 from .probes import Probes
 from .questions import Questions
@@ -235,7 +235,7 @@ class SessionCore:
             # A server that has put the file together with this chunk may have forgotten the others since.
             doubted = file.doubted and not file.pending and not record.ambiguous
             record.ambiguous = record.ambiguous and not test.answered
-            if not doubted and not file.may_finish(record.position):
+            if not doubted and not may_finish(file, record.position):
                 permission = Permission.HOLD
             held = permission is Permission.HOLD and self._holds.begin(identifier, record, proven=test.lacking)
             if doubted or (permission is Permission.HOLD and not held):

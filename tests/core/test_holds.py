@@ -9,6 +9,7 @@ import pytest
 from support.core_driver import Driver
 
 from resumable.core.file import FileCore
+from resumable.core.holds import awaits_flowing, may_finish
 from resumable.core.records import Lease, Permission
 
 
@@ -180,8 +181,8 @@ def test_the_last_is_not_early_while_others_have_not_begun() -> None:
     for lease in driver.leases():
         driver.ask(lease)
         driver.core.flow(lease.id)
-    assert (file.awaits_flowing(5), file.awaits_flowing(4)) == (False, False)
-    assert file.may_finish(4)
+    assert (awaits_flowing(file, 5), awaits_flowing(file, 4)) == (False, False)
+    assert may_finish(file, 4)
 
 
 def test_other_files_come_first() -> None:
