@@ -23,15 +23,10 @@ from .server.connection import Limits
 from .server.server import Server
 from .server.wsgi import Application
 from .signals import ReceiverSignals
-from .store.base import (
-    Discarded,
-    PublishedUpload,
-    Store,
-    StoredUpload,
-    UploadRecord,
-    UploadStatus,
-)
+from .store.base import PublishedUpload, Store, StoredUpload
 from .store.files import FileStore
+from .store.record import UploadRecord, UploadStatus
+from .store.refusals import Discarded
 from .sweeper import Sweeper
 
 __all__ = [

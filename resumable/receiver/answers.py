@@ -13,7 +13,8 @@ from ..protocol.completion import format_completion, format_name
 from ..protocol.headers import FILE_HEADER, LIMIT_HEADER, NAME_HEADER, FileStatus, format_file_status
 from ..protocol.verdict import STORED_CHUNKS_HEADER, format_ranges
 from .messages import Refusal, Request, Response
-from .store.base import StoredUpload, UploadRecord
+from .store.base import StoredUpload
+from .store.record import UploadRecord
 
 __all__ = [
     "all_chunks",

@@ -55,8 +55,9 @@ from .page import page_response
 from .parameters import DIALECTS, ParameterReader
 from .questions import answer_question
 from .signals import ReceiverSignals
-from .store.base import Store, UploadRecord, UploadStatus
+from .store.base import Store
 from .store.files import FileStore
+from .store.record import UploadRecord, UploadStatus
 from .sweeper import Sweeper
 
 if TYPE_CHECKING:

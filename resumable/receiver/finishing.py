@@ -21,7 +21,9 @@ from .hashes import FileDiffers, check_file
 from .identity import key_of
 from .messages import Refusal, Request
 from .signals import ReceiverSignals
-from .store.base import Discarded, QuickUpload, Store, StoredUpload, UploadRecord
+from .store.base import QuickUpload, Store, StoredUpload
+from .store.record import UploadRecord
+from .store.refusals import Discarded
 
 __all__ = ["Finisher"]
 

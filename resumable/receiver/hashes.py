@@ -13,8 +13,8 @@ from ..protocol.checksums import CHUNK_DIFFERS, Checksum, label, new_hash
 from .form import Fields
 from .messages import Refusal
 from .parameters import ChunkDescription
-from .store.base import UploadRecord
 from .store.digests import CheckedPieces
+from .store.record import UploadRecord
 
 if TYPE_CHECKING:
     from hashlib import _Hash

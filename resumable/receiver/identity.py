@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from ..protocol.headers import CHUNK_SIZE_HEADER, SESSION_HEADER
 from .messages import Refusal, Request
-from .store.base import PublishedUpload, StoredUpload, UploadRecord, other_hash
+from .store.base import PublishedUpload, StoredUpload
+from .store.record import UploadRecord
+from .store.refusals import other_hash
 
 __all__ = ["Remembered", "check_frozen", "counted", "is_repeat", "key_for", "key_of", "remembered", "session_of"]
 

@@ -17,8 +17,10 @@ from .identity import check_frozen, is_repeat, key_of, remembered, session_of
 from .messages import Refusal, Request, Response
 from .parameters import ChunkDescription, ParameterReader
 from .signals import ReceiverSignals
-from .store.base import Discarded, PublishedUpload, Store, StoredUpload, UploadRecord
+from .store.base import PublishedUpload, Store, StoredUpload
 from .store.names import safe_name, tenant_folder
+from .store.record import UploadRecord
+from .store.refusals import Discarded
 
 __all__ = ["Exchange", "Intake", "Naming"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..protocol.parameters import ParameterNames
 from .messages import Response
-from .store.base import UploadStatus
+from .store.record import UploadStatus
 
 __all__ = ["MOST_LISTED", "listing"]
 

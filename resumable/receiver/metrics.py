@@ -20,7 +20,8 @@ except ImportError as error:
 
 from .messages import Response
 from .signals import ReceiverSignals
-from .store.base import Store, UploadRecord
+from .store.base import Store
+from .store.record import UploadRecord
 
 __all__ = ["ReceiverMetrics"]
 

@@ -27,8 +27,8 @@ from ..protocol.plan import ChunkPlan
 from ..protocol.question import FileQuestion
 from .limits import UploadLimits
 from .messages import Refusal
-from .store.base import UploadRecord
 from .store.names import safe_name
+from .store.record import UploadRecord
 
 __all__ = ["DIALECTS", "ChunkDescription", "ParameterReader", "parameter_names"]
 

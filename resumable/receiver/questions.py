@@ -21,7 +21,8 @@ from .form import PIECE
 from .identity import check_frozen, counted, key_of
 from .messages import Refusal, Request, Response
 from .parameters import ParameterReader
-from .store.base import Look, PublishedUpload, QuickStore, Store, UploadRecord
+from .store.base import Look, PublishedUpload, QuickStore, Store
+from .store.record import UploadRecord
 
 __all__ = ["answer_question"]
 

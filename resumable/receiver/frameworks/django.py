@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt  # type: ignore[import-unty
 from ..app import Receiver
 from ..gateway import MAX_BODY, SWEEP_EVERY, Gateway, complete_headers
 from ..messages import Refusal, Request, call_hook
-from ..store.base import UploadRecord
+from ..store.record import UploadRecord
 from ..sweeper import ProcessSweeper
 
 __all__ = ["current_user", "field_name", "urls"]

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..messages import Refusal
-from ..store.base import Discarded
+from ..store.refusals import Discarded
 from .bucket import Bucket
 from .failures import PreconditionFailed
 from .state import Snapshot, UploadState

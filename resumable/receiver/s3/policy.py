@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..store.base import UploadRecord
+from ..store.record import UploadRecord
 from .background import Background
 from .bucket import Bucket
 from .recent import RecentChunks

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..store.base import UploadRecord
 from ..store.quotas import check_limits
+from ..store.record import UploadRecord
 from .bucket import Bucket
 from .failures import PreconditionFailed
 from .layout import open_marker, open_markers

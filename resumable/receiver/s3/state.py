@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ..store.base import UploadRecord
+from ..store.record import UploadRecord
 
 __all__ = ["Snapshot", "UploadState"]
 

@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 
 from ...errors import OptionError
 from ..messages import Refusal
-from ..store.base import UploadRecord, UploadStatus
 from ..store.files import MOST_OPEN_UPLOADS
+from ..store.record import UploadRecord, UploadStatus
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..messages import Refusal
-from ..store.base import Discarded, UploadRecord
+from ..store.record import UploadRecord
+from ..store.refusals import Discarded
 from ..store.tombstone import REPEATED_FOR
 from .inventory import Kept, inventory
 from .layout import NAMES, OPEN, PROBE, home_of

@@ -7,8 +7,8 @@ from contextlib import ExitStack, suppress
 from tempfile import SpooledTemporaryFile
 
 from ..messages import Refusal
-from ..store.base import UploadRecord
 from ..store.chunks import with_offsets
+from ..store.record import UploadRecord
 from ..store.tombstone import REPEATED_FOR, replay
 from .body import new_digest
 from .chunks import DIGEST_SIZE

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Refusal
-from ..store.base import Discarded, UploadRecord, other_hash
+from ..store.record import UploadRecord
+from ..store.refusals import Discarded, other_hash
 from .chunks import ChunkList, Chunks, differing
 from .composition import PartPlan, Parts
 from .failures import Missing

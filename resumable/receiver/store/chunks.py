@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
-from .base import Discarded
 from .digests import CheckedPieces, Digest, Digests, of_sha256
 from .policy import FilePolicy
 from .quotas import check_reserve
-from .records import read_digest, read_open_record
+from .record_file import read_digest, read_open_record
+from .refusals import Discarded
 from .safe_files import closing_fd, open_file, open_if_there
 
 __all__ = ["compare_chunk", "with_offsets", "write_chunk"]

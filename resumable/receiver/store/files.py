@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from ...errors import OptionError
 from ..messages import Refusal
-from .base import Discarded, Look, UploadRecord, UploadStatus
+from .base import Look
 from .home import Home
 from .inventory import inventory, open_records
 from .layout import DAMAGED, NEW, PAST, check_links, create_files, remove_if_damaged, remove_upload
@@ -28,7 +28,9 @@ from .locks import lock_directory
 from .policy import FilePolicy
 from .publication import check_free
 from .quotas import Quotas, check_reserve
-from .records import read_record
+from .record import UploadRecord, UploadStatus
+from .record_file import read_record
+from .refusals import Discarded
 from .reservation import reserving
 from .safe_files import (
     closing_fd,

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
-from .base import UploadRecord, UploadStatus
 from .home import LAYOUT
 from .layout import NEW, OLD, PAST, load_upload
 from .quotas import QUOTA_FILE
-from .records import read_kept, read_record
+from .record import UploadRecord, UploadStatus
+from .record_file import read_kept, read_record
 from .replacement import NAME
 from .safe_files import closing_fd, exists, modified, open_directory
 

@@ -22,10 +22,10 @@ import os
 import secrets
 from contextlib import ExitStack
 
-from .base import UploadRecord
 from .bitmap import ChunkBitmap
 from .quotas import Quotas
-from .records import KeptRecord, read_record, write_record
+from .record import UploadRecord
+from .record_file import KeptRecord, read_record, write_record
 from .safe_files import (
     exists,
     open_file,

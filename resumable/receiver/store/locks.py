@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 
 from ..messages import Refusal
-from .base import Discarded
+from .refusals import Discarded
 from .safe_files import open_directory, open_file, unlock_and_close
 
 __all__ = ["hold_lock", "lock_directory"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from .base import UploadRecord
 from .bitmap import boot_id
 from .home import Home
 from .quotas import Quotas
+from .record import UploadRecord
 
 __all__ = ["FilePolicy"]
 

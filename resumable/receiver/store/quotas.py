@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from ...protocol.headers import LIMIT_HEADER
 from ..messages import Refusal
-from .base import UploadRecord
 from .bitmap import boot_id
+from .record import UploadRecord
 from .safe_files import closing_lock, open_file
 
 __all__ = ["QUOTA_FILE", "Quotas", "check_limits", "check_reserve"]

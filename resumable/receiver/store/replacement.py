@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
-from .base import Discarded
 from .locks import hold_lock, lock_directory
 from .policy import FilePolicy
-from .records import read_kept, write_record
+from .record_file import read_kept, write_record
+from .refusals import Discarded
 from .safe_files import closing_lock, exists, open_file
 
 __all__ = ["NAME", "forget_publisher", "name_locked", "read_key", "replacing"]

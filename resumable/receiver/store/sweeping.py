@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 
 from ..messages import Refusal
-from .base import UploadRecord
 from .inventory import OF_THE_STORE
 from .layout import NEW, OLD, PAST, load_upload, remove_if_damaged, remove_upload
 from .locks import lock_directory
 from .policy import FilePolicy
+from .record import UploadRecord
 from .replacement import NAME, forget_publisher
 from .safe_files import closing_fd, closing_lock, modified, open_directory, remove_directory
 from .tombstone import REPEATED_FOR

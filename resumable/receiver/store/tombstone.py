@@ -19,18 +19,12 @@ from tempfile import SpooledTemporaryFile
 
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
-from .base import UploadRecord
 from .chunks import with_offsets
 from .digests import Digests, has_digests
 from .names import STATE_DIRECTORY
 from .policy import FilePolicy
-from .records import (
-    read_digest,
-    read_digests,
-    read_kept,
-    read_open_record,
-    write_record,
-)
+from .record import UploadRecord
+from .record_file import read_digest, read_digests, read_kept, read_open_record, write_record
 from .safe_files import closing_fd, open_directory, open_file
 
 __all__ = ["REPEATED_FOR", "Tombstone", "replay"]

@@ -14,7 +14,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .base import Discarded, UploadRecord, other_hash
 from .bitmap import ChunkBitmap
 from .chunks import compare_chunk, write_chunk
 from .digests import digest_at, unknown_in
@@ -22,11 +21,9 @@ from .layout import PAST, load_upload, remove_upload
 from .locks import hold_lock
 from .policy import FilePolicy
 from .publication import is_published, publish_file
-from .records import (
-    read_kept,
-    read_record,
-    write_record,
-)
+from .record import UploadRecord
+from .record_file import read_kept, read_record, write_record
+from .refusals import Discarded, other_hash
 from .replacement import replacing
 from .safe_files import (
     closing_fd,

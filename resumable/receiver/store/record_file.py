@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
-from .base import UploadRecord
 from .digests import DIGEST_SIZE
+from .record import UploadRecord
 from .safe_files import closing_fd, open_file, open_if_there
 
 __all__ = [
