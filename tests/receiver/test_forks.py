@@ -13,7 +13,7 @@ import pytest
 from support.stored_uploads import a_record, filled, opened
 
 from resumable.receiver import FileStore, Receiver
-from resumable.receiver.store.quotas import QUOTA_FILE, Quotas
+from resumable.receiver.store.quotas import QUOTA_FILE, Quotas, TenantLimits
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def test_a_child_does_not_keep_an_upload_from_being_swept(root: Path) -> None:
 
 def test_a_child_does_not_keep_the_accounts_locked(root: Path) -> None:
     store = FileStore(root, fsync="never", max_open_uploads=9)
-    quotas = Quotas(9, None, lambda state: iter(()))
+    quotas = Quotas(TenantLimits(9, None), lambda state: iter(()))
     with filled(store):
         pass
     state = os.open(root / ".resumable", os.O_RDONLY)

@@ -116,14 +116,12 @@ def test_a_request_that_never_gets_so_far_is_refused_in_the_same_way(receiver: R
 
 
 def test_what_the_sweeper_removes_unfinished_is_told(root: Path) -> None:
-    store = FileStore(root, fsync="never")
-    receiver = Receiver(store)
-    seen = listened(receiver)
+    receiver = Receiver(FileStore(root, fsync="never"))
     Sample(identifier="done", relative_path="done").send(receiver)
     Sample(identifier="old", relative_path="old").send(receiver, 1)
-    seen.clear()
     assert receiver.sweep() == 0
-    store.stale_after = store.forget_after = -1
+    receiver = Receiver(FileStore(root, fsync="never", stale_after=0, forget_after=0))
+    seen = listened(receiver)
     assert receiver.sweep() == 2
     assert seen == [("upload_expired", "old")]
 

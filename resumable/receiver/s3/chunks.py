@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ...protocol.plan import ChunkPlan
-from ..messages import Refusal
 from ..store.chunks import with_offsets
 from .body import StreamedBody, new_digest
 from .bucket import Bucket
 from .failures import Missing, PreconditionFailed
 from .recent import RecentChunks, copied
 
-__all__ = ["DIGEST_SIZE", "ChunkList", "Chunks", "differing"]
+__all__ = ["DIGEST_SIZE", "ChunkList", "Chunks"]
 
 DIGEST_SIZE = 16
 """The bytes of a digest."""
@@ -179,12 +178,3 @@ class Chunks:
     def keys(self) -> Iterator[str]:
         """Yield the keys of the objects of all chunks."""
         return map(self.key, range(self._plan.count))
-
-
-def differing(index: int) -> Refusal:
-    """Return the refusal of a chunk that is stored with other bytes."""
-    return Refusal(
-        409,
-        f"Chunk {index + 1} is already stored with other bytes, so the file has changed since its upload "
-        "began: upload it under another identifier.",
-    )

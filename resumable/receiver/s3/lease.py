@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..messages import Refusal
-from ..store.refusals import Discarded
+from ..store.refusals import Discarded, still_busy
 from .bucket import Bucket
 from .failures import PreconditionFailed
 from .state import Snapshot, UploadState
@@ -150,7 +150,7 @@ class Lease:
                 except PreconditionFailed:
                     pass
             if time.monotonic() >= deadline:
-                raise Refusal(503, "Another request is still finishing this upload: try again.", ("Retry-After", "1"))
+                raise still_busy("finishing")
             threading.Event().wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             self.reread()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ...errors import OptionError
+from ..store.policy import StorePolicy, check_seconds
 from ..store.record import UploadRecord
 from .background import Background
 from .bucket import Bucket
@@ -12,19 +14,21 @@ from .recent import RecentChunks
 __all__ = ["ObjectPolicy"]
 
 
-@dataclass(frozen=True)
-class ObjectPolicy:
-    """Where and how uploads are published; see :class:`~resumable.receiver.s3.store.S3Store`."""
+@dataclass(frozen=True, kw_only=True)
+class ObjectPolicy(StorePolicy):
+    """What a store in ``bucket`` does with its uploads; see :class:`~resumable.receiver.s3.store.S3Store`."""
 
     bucket: Bucket
-    existing: str
-    patience: float
     lease: float
-    forget_after: float
-    collected: bool | None
     part_size: int
     recent: RecentChunks = field(default_factory=RecentChunks)
     background: Background = field(default_factory=Background)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seconds("lease", self.lease)
+        if self.part_size < 1:
+            raise OptionError("part_size", self.part_size, "at least 1 byte")
 
     def located(self, record: UploadRecord) -> UploadRecord:
         """Return the record with the URL of its object (``s3://…``), if that is published."""

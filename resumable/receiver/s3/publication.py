@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from ..messages import Refusal
-from ..store.names import numbered
+from ..store.names import free_number, numbered
+from ..store.refusals import name_taken
 from .body import StreamedBody
 from .bucket import Bucket, ObjectFacts
 from .chunks import Chunks
@@ -20,8 +21,7 @@ from .failures import Missing, PreconditionFailed
 from .layout import UPLOAD
 from .state import UploadState
 
-__all__ = ["Publication", "free_name", "is_ours", "taken"]
-
+__all__ = ["Publication", "free_name", "is_ours"]
 
 _ATTEMPTS = 20
 """How often an object is published whose names others take, or whose parts they end, at the same moment."""
@@ -93,7 +93,7 @@ class Publication:
     def _elsewhere(self, state: UploadState) -> UploadState:
         """Choose the next free name, and write it into the record."""
         if self._existing == "refuse":
-            raise taken(state.record.name)
+            raise name_taken(state.record.name)
         target = free_name(self._bucket, state.record.name)
         if state.upload_id is not None:
             self._bucket.abort(state.target, state.upload_id)
@@ -111,32 +111,13 @@ def is_ours(found: ObjectFacts | None, mark: str) -> TypeGuard[ObjectFacts]:
     return found is not None and found.metadata.get(UPLOAD) == mark
 
 
-def taken(name: str) -> Refusal:
-    """Return the refusal of an upload whose name is taken."""
-    leaf = name.rpartition("/")[2]
-    return Refusal(409, f"A file named {leaf!r} exists already: upload this one under another name.")
-
-
 def free_name(bucket: Bucket, name: str) -> str:
-    """Return the name, or one with a number, that no object has.
-
-    The steps grow and then shrink: looking for each number would be slow for a name that many objects have.
-    """
+    """Return the name, or one with a number, that no object has."""
     folder, slash, leaf = name.rpartition("/")
 
     def candidate(number: int) -> str:
-        return f"{folder}{slash}{numbered(leaf, number)}" if number else name
+        return f"{folder}{slash}{numbered(leaf, number)}"
 
     if bucket.head(name) is None:
         return name
-    used, step = 0, 1
-    while bucket.head(candidate(used + step)) is not None:
-        used, step = used + step, 2 * step
-    free = used + step
-    while free - used > 1:
-        middle = (used + free) // 2
-        if bucket.head(candidate(middle)) is None:
-            free = middle
-        else:
-            used = middle
-    return candidate(free)
+    return candidate(free_number(lambda number: bucket.head(candidate(number)) is not None))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..store.quotas import check_limits
+from ..store.quotas import TenantLimits
 from ..store.record import UploadRecord
 from .bucket import Bucket
 from .failures import PreconditionFailed
@@ -17,21 +17,20 @@ __all__ = ["OpenUploads"]
 
 
 class OpenUploads:
-    """The markers of unfinished uploads, and their limits; see :class:`~resumable.receiver.s3.store.S3Store`."""
+    """The markers of unfinished uploads, and their limits."""
 
-    def __init__(self, bucket: Bucket, max_open_uploads: int | None, max_bytes: int | None) -> None:
+    def __init__(self, bucket: Bucket, limits: TenantLimits) -> None:
         self._bucket = bucket
-        self._max_open_uploads = max_open_uploads
-        self._max_bytes = max_bytes
+        self._limits = limits
 
     def begin(self, key: str, record: UploadRecord, *, new: bool) -> bool:
         """Mark an upload as unfinished. With ``new`` return False if another server has done so, and True otherwise.
 
         Raises :class:`Refusal` if there is no room for it: 413, 429 or 507.
         """
-        if self._max_open_uploads is not None or self._max_bytes is not None:
+        if self._limits:
             others = [size for other, size in self._marked(record.tenant) if other != key]
-            check_limits(self._max_open_uploads, self._max_bytes, len(others), sum(others), record)
+            self._limits.check(record, len(others), sum(others))
         try:
             self._bucket.put(open_marker(record.tenant, key, record.total_size), b"", 0, new=new)
         except PreconditionFailed:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..messages import Refusal
-from ..store.reservation import HELD_FOR, begun_already
+from ..store.refusals import begun_already, name_taken
+from ..store.reservation import HELD_FOR
 from .bucket import Bucket
 from .failures import PreconditionFailed
 from .inventory import inventory
 from .layout import home_of, reservation
 from .lease import Records
-from .publication import taken
 
 __all__ = ["release", "reserving"]
 
@@ -35,7 +35,7 @@ def reserving(bucket: Bucket, name: str, key: str) -> Iterator[None]:
     (503) if the reservation changes whenever it is to be made.
     """
     if bucket.head(name) is not None:
-        raise taken(name)
+        raise name_taken(name)
     _reserve(bucket, name, key)
     try:
         yield

@@ -20,7 +20,9 @@ from typing import Any, TypeAlias
 from ...errors import OptionError
 from ..messages import Refusal
 from ..store.files import MOST_OPEN_UPLOADS
+from ..store.quotas import TenantLimits
 from ..store.record import UploadRecord, UploadStatus
+from ..store.refusals import in_use
 from .bucket import Bucket
 from .composition import PartPlan
 from .connection import connect
@@ -89,17 +91,6 @@ class S3Store:
             raise OptionError("bucket", bucket, "the name of a bucket")
         if endpoint_url is not None and not _URL.match(endpoint_url):
             raise OptionError("endpoint_url", endpoint_url, "a URL, such as https://objects.example.com")
-        if existing not in ("number", "replace", "refuse"):
-            raise OptionError("existing", existing, "one of 'number', 'replace', 'refuse'")
-        for option, limit in (("max_open_uploads", max_open_uploads), ("max_bytes", max_bytes)):
-            if limit is not None and limit < 0:
-                raise OptionError(option, limit, "0 or more, or None")
-        seconds = {"stale_after": stale_after, "forget_after": forget_after, "patience": patience, "lease": lease}
-        for option, value in seconds.items():
-            if not value >= 0:
-                raise OptionError(option, value, "0 or more seconds")
-        if part_size < 1:
-            raise OptionError("part_size", part_size, "at least 1 byte")
         prefix = prefix.strip("/")
         self._client = client
         self._endpoint_url = endpoint_url
@@ -111,9 +102,17 @@ class S3Store:
         self._probed.tells_md5 = False  # which is found out
         self._records = Records(self._bucket)
         self._memory = Memory()
-        self.stale_after = stale_after
-        self._open_uploads = OpenUploads(self._bucket, max_open_uploads, max_bytes)
-        self._policy = ObjectPolicy(self._bucket, existing, patience, lease, forget_after, collected, part_size)
+        self._open_uploads = OpenUploads(self._bucket, TenantLimits(max_open_uploads, max_bytes))
+        self._policy = ObjectPolicy(
+            existing=existing,
+            stale_after=stale_after,
+            forget_after=forget_after,
+            collected=collected,
+            patience=patience,
+            bucket=self._bucket,
+            lease=lease,
+            part_size=part_size,
+        )
 
     def prepare(self, *, within: float = 14.0) -> None:
         """Prove with a tiny object that the store does what is needed, to notice errors before the first upload.
@@ -240,7 +239,7 @@ class S3Store:
     def discard(self, key: str) -> UploadRecord | None:
         """See :meth:`Store.discard`. Of other servers, only a request that finishes the upload is known to be in it."""
         if self._memory.is_open(key):
-            raise Refusal(409, "Another request is in this upload: cancel it first.", ("Retry-After", "1"))
+            raise in_use()
         self._memory.forget(key)
         upload = self.open(key)
         if upload is None or upload.record.published is not None:
@@ -278,7 +277,7 @@ class S3Store:
 
     def sweep(self, expired: Callable[[UploadRecord], object] | None = None) -> int:
         """See :meth:`Store.sweep`. Lists all objects of the store, and reads the records of the old ones."""
-        sweep = ObjectSweep(self._policy, self._memory, self.stale_after, expired)
+        sweep = ObjectSweep(self._policy, self._memory, expired)
         with suppress(StoreFailure):  # which was logged
             sweep.run()
         return sweep.removed

@@ -33,14 +33,12 @@ class ObjectSweep:
         self,
         policy: ObjectPolicy,
         memory: Memory,
-        stale_after: float,
         expired: Callable[[UploadRecord], object] | None,
     ) -> None:
         self._memory = memory
         self._policy = policy
         self._bucket = policy.bucket
         self._records = Records(policy.bucket)
-        self._stale_after = stale_after
         self._expired = expired
         self._known: set[str] = set()
         self.removed = 0
@@ -68,7 +66,8 @@ class ObjectSweep:
             if age > _ABANDONED_AFTER:
                 self._delete_all(home)
             return
-        if age <= min(self._stale_after, self._policy.forget_after) and not (kept.stored and age > _ABANDONED_AFTER):
+        kept_for = min(self._policy.stale_after, self._policy.forget_after)
+        if age <= kept_for and not (kept.stored and age > _ABANDONED_AFTER):
             return
         try:
             snapshot = self._records.read(kept.record.key)
@@ -90,7 +89,7 @@ class ObjectSweep:
                     upload.discard()
                     self._delete_all(home_of(kept.key))
                     self.removed += 1
-            elif age > self._stale_after:
+            elif age > self._policy.stale_after:
                 upload.discard()
                 self.removed += 1
                 self._notify(record)
@@ -113,13 +112,13 @@ class ObjectSweep:
         ]
         gone += [facts.key for facts in self._bucket.listed(PROBE) if now - facts.modified > _ABANDONED_AFTER]
         # Whoever goes on with an upload that began so long ago may find its name taken at the end.
-        longest = max(self._stale_after, _ABANDONED_AFTER)
+        longest = max(self._policy.stale_after, _ABANDONED_AFTER)
         gone += [facts.key for facts in self._bucket.listed(NAMES) if now - facts.modified > longest]
         self._bucket.delete(gone)
 
     def _sweep_parts(self) -> None:
         """Abort the multipart uploads that belong to no upload."""
-        limit = max(self._stale_after, _ABANDONED_AFTER)
+        limit = max(self._policy.stale_after, _ABANDONED_AFTER)
         now = self._bucket.now()
         old = [(key, number) for key, number, began in self._bucket.multiparts() if now - began > limit]
         if not old:

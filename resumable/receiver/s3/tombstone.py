@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from tempfile import SpooledTemporaryFile
+from contextlib import suppress
 
-from ..messages import Refusal
 from ..store.chunks import with_offsets
 from ..store.record import UploadRecord
-from ..store.tombstone import REPEATED_FOR, replay
+from ..store.refusals import cannot_check
+from ..store.spool import Spool
+from ..store.tombstone import REPEATED_FOR
 from .body import new_digest
 from .chunks import DIGEST_SIZE
 from .failures import Missing, StoreFailure
@@ -18,8 +18,6 @@ from .policy import ObjectPolicy
 from .state import Snapshot
 
 __all__ = ["ObjectTombstone"]
-
-_IN_MEMORY = 1 << 20
 
 
 class ObjectTombstone:
@@ -48,12 +46,12 @@ class ObjectTombstone:
         """See :meth:`PublishedUpload.stands`. Asks for the facts of the object, and does not read it."""
         if self.record.forgotten:
             return False
-        if self._is_collected(collected):
+        if self._policy.owns(self.record, collected=collected):
             return self._age() <= self._policy.forget_after
         try:
             found = self._bucket.head(self._name)
         except StoreFailure as error:
-            raise _unavailable() from error
+            raise cannot_check() from error
         if found is None:
             return False
         if found.etag == self._snapshot.state.etag:
@@ -64,19 +62,14 @@ class ObjectTombstone:
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
         """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name."""
-        with ExitStack() as keeping:
-            spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY))
+        with Spool() as spool:
             digest = new_digest()
             for _, piece in with_offsets(record.plan, index, pieces):
                 spool.write(piece)
                 digest.update(piece)
             if self._has(record, index, digest.digest()):
                 return None
-            keeping.pop_all()
-        again = replay(spool)
-        # Started, so that the file is closed even if the pieces are never consumed.
-        next(again)
-        return again
+            return spool.pieces()
 
     def has_chunk(self, index: int, digest: bytes) -> bool:
         """Return whether a chunk of the published file has this digest, as far as that is known."""
@@ -93,7 +86,7 @@ class ObjectTombstone:
                 return self._read_digest(record, index) == digest
             return record.plan == self.record.plan and self.has_chunk(index, digest)
         except StoreFailure as error:
-            raise _unavailable() from error
+            raise cannot_check() from error
 
     def _read_digest(self, record: UploadRecord, index: int) -> bytes:
         digest = new_digest()
@@ -102,19 +95,9 @@ class ObjectTombstone:
                 digest.update(piece)
         return digest.digest()
 
-    def _is_collected(self, collected: bool) -> bool:
-        for said in (self._policy.collected, self.record.collected):
-            if said is not None:
-                return said
-        return collected
-
     def _age(self) -> float:
         return self._bucket.now() - self._snapshot.modified
 
     @property
     def _name(self) -> str:
         return self.record.published or self.record.name
-
-
-def _unavailable() -> Refusal:
-    return Refusal(503, "The server cannot check whether it still has the file: try again.", ("Retry-After", "5"))

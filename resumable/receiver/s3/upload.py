@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages import Refusal
 from ..store.record import UploadRecord
-from ..store.refusals import Discarded, other_hash
-from .chunks import ChunkList, Chunks, differing
+from ..store.refusals import Discarded, other_bytes, other_hash
+from .chunks import ChunkList, Chunks
 from .composition import PartPlan, Parts
 from .failures import Missing
 from .layout import digests_of, home_of, mark_of, open_marker
@@ -127,7 +127,7 @@ class ObjectUpload:
         try:
             digest, new = self._chunks.store(index, pieces)
             if not new and not self._same(index, digest):
-                raise differing(index)
+                raise other_bytes(index)
             self._note(index, digest)
         finally:
             with self._known.lock:
@@ -150,7 +150,7 @@ class ObjectUpload:
             # It was published while this chunk came, and the objects of its chunks are gone.
             self._bucket.delete([self._chunks.key(index)])
             if not self._past().has_chunk(index, bytes.fromhex(digest)):
-                raise differing(index)
+                raise other_bytes(index)
             return False
         return new
 
@@ -177,7 +177,7 @@ class ObjectUpload:
 
     def _repeat(self, index: int, pieces: Iterator[bytes]) -> bool:
         if self._past().repeats(self.record, index, pieces) is not None:
-            raise differing(index)
+            raise other_bytes(index)
         return False
 
     def set_file_sha256(self, sha256: str) -> None:
@@ -243,9 +243,7 @@ class ObjectUpload:
             self.remove_chunks()
             record = self._lease.state.record
             result = None if callback is None else callback(self._policy.located(record))
-            owned = collected if self._policy.collected is None else self._policy.collected
-            sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
-            announced = replace(record, announced=True, collected=owned, sessions=sessions, result=result)
+            announced = self._policy.announced(record, collected=collected, session=session, result=result)
             self._lease.release(replace(self._lease.state, record=announced))
             return self._policy.located(announced)
 

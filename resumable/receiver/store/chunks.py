@@ -11,7 +11,7 @@ from .digests import CheckedPieces, Digest, Digests, of_sha256
 from .policy import FilePolicy
 from .quotas import check_reserve
 from .record_file import read_digest, read_open_record
-from .refusals import Discarded
+from .refusals import Discarded, other_bytes
 from .safe_files import closing_fd, open_file, open_if_there
 
 __all__ = ["compare_chunk", "with_offsets", "write_chunk"]
@@ -73,11 +73,7 @@ def compare_chunk(directory_fd: int, plan: ChunkPlan, index: int, pieces: Iterat
             for offset, piece in with_offsets(plan, index, pieces):
                 same = same and os.pread(part_fd, len(piece), offset) == piece
     if not same:
-        raise Refusal(
-            409,
-            f"Chunk {index + 1} is already stored with other bytes, so the file has changed since its upload began: "
-            "upload it under another identifier.",
-        )
+        raise other_bytes(index)
 
 
 def with_offsets(plan: ChunkPlan, index: int, pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:

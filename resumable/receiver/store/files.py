@@ -18,7 +18,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import NoReturn
 
-from ...errors import OptionError
 from ..messages import Refusal
 from .base import Look
 from .home import Home
@@ -27,10 +26,10 @@ from .layout import DAMAGED, NEW, PAST, check_links, create_files, remove_if_dam
 from .locks import lock_directory
 from .policy import FilePolicy
 from .publication import check_free
-from .quotas import Quotas, check_reserve
+from .quotas import Quotas, TenantLimits, check_reserve
 from .record import UploadRecord, UploadStatus
 from .record_file import read_record
-from .refusals import Discarded
+from .refusals import Discarded, in_use
 from .reservation import reserving
 from .safe_files import (
     closing_fd,
@@ -95,26 +94,20 @@ class FileStore:
         max_bytes: int | None = None,
         reserve: int = RESERVE,
     ) -> None:
-        for option, value, allowed in (
-            ("fsync", fsync, ("always", "finish", "never")),
-            ("existing", existing, ("number", "replace", "refuse")),
-        ):
-            if value not in allowed:
-                raise OptionError(option, value, "one of " + ", ".join(map(repr, allowed)))
-        for option, limit in (("max_open_uploads", max_open_uploads), ("max_bytes", max_bytes)):
-            if limit is not None and limit < 0:
-                raise OptionError(option, limit, "0 or more, or None")
-        if reserve < 0:
-            raise OptionError("reserve", reserve, "0 or more bytes")
-        for option, seconds in (("stale_after", stale_after), ("forget_after", forget_after), ("patience", patience)):
-            if not seconds >= 0:
-                raise OptionError(option, seconds, "0 or more seconds")
         self.root = os.path.abspath(os.fspath(root))
-        self.stale_after = stale_after
-        self.forget_after = forget_after
-        self._quotas = Quotas(max_open_uploads, max_bytes, open_records)
+        self._quotas = Quotas(TenantLimits(max_open_uploads, max_bytes), open_records)
         self._home = Home(self.root)
-        self._policy = FilePolicy(self._home, fsync, existing, patience, reserve, forget_after, collected, self._quotas)
+        self._policy = FilePolicy(
+            existing=existing,
+            stale_after=stale_after,
+            forget_after=forget_after,
+            collected=collected,
+            patience=patience,
+            home=self._home,
+            fsync=fsync,
+            reserve=reserve,
+            quotas=self._quotas,
+        )
         self._links_work = False
 
     def open(self, key: str) -> FileUpload | None:
@@ -260,7 +253,7 @@ class FileStore:
             directory_fd = lock_directory(key, state_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if directory_fd is None:
                 if exists(key, state_fd):
-                    raise Refusal(409, "Another request is in this upload: cancel it first.", ("Retry-After", "1"))
+                    raise in_use()
                 return None
             with closing_lock(directory_fd):
                 if remove_if_damaged(self._quotas, key, state_fd, directory_fd):
@@ -294,7 +287,7 @@ class FileStore:
         if state_fd is None:
             return 0
         with closing_fd(state_fd):
-            return FileSweep(self._policy, state_fd, self.stale_after, self.forget_after, self.open, expired).run()
+            return FileSweep(self._policy, state_fd, self.open, expired).run()
 
 
 def _raise_unknown() -> NoReturn:

@@ -12,8 +12,7 @@ import threading
 import time
 from contextlib import suppress
 
-from ..messages import Refusal
-from .refusals import Discarded
+from .refusals import Discarded, still_busy
 from .safe_files import open_directory, open_file, unlock_and_close
 
 __all__ = ["hold_lock", "lock_directory"]
@@ -22,17 +21,17 @@ __all__ = ["hold_lock", "lock_directory"]
 class hold_lock:  # noqa: N801  # used like contextlib.closing
     """Hold the lock of this name for a block. Waits for it up to ``timeout`` seconds.
 
-    Raises :class:`Refusal`: 503, with ``what`` in its sentence, if another request holds it longer than that; 409 if
+    Raises :class:`Refusal`: 503, with ``doing`` in its sentence, if another request holds it longer than that; 409 if
     the directory was removed.
     """
 
-    __slots__ = ("_directory_fd", "_held_fd", "_name", "_timeout", "_what")
+    __slots__ = ("_directory_fd", "_doing", "_held_fd", "_name", "_timeout")
 
-    def __init__(self, name: str, directory_fd: int, *, timeout: float, what: str) -> None:
+    def __init__(self, name: str, directory_fd: int, *, timeout: float, doing: str) -> None:
         self._name = f"claim-{name}"
         self._directory_fd = directory_fd
         self._timeout = timeout
-        self._what = what
+        self._doing = doing
 
     def __enter__(self) -> None:
         held_fd = _try_lock(self._name, self._directory_fd)
@@ -47,8 +46,7 @@ class hold_lock:  # noqa: N801  # used like contextlib.closing
             held_fd = _try_lock(self._name, self._directory_fd)
             if held_fd is not None:
                 return held_fd
-        sentence = f"Another request is still {self._what} this upload: try again."
-        raise Refusal(503, sentence, ("Retry-After", "1"))
+        raise still_busy(self._doing)
 
     def __exit__(self, *exception: object) -> None:
         # The file is gone if the upload was discarded with all its files.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from ..messages import Refusal
 
-__all__ = ["STATE_DIRECTORY", "numbered", "safe_name", "tenant_folder"]
+__all__ = ["STATE_DIRECTORY", "free_number", "numbered", "safe_name", "tenant_folder"]
 
 STATE_DIRECTORY = ".resumable"
 """The directory for unfinished uploads, inside that of a store; no upload can be published under this name."""
@@ -66,6 +67,24 @@ def numbered(component: str, number: int) -> str:
     """Return the last component of a path with ``(number)`` before its suffix: ``a (1).txt``."""
     stem, suffix = _split(component)
     return _fitted(stem, f" ({number}){suffix}")
+
+
+def free_number(is_taken: Callable[[int], bool], *, above: int = 0) -> int:
+    """Return a number greater than ``above``, which is taken, that is free, while the one before it is taken.
+
+    The steps grow and then shrink: asking for each number would be slow for a name that many files have.
+    """
+    taken, step = above, 1
+    while is_taken(taken + step):
+        taken, step = taken + step, 2 * step
+    free = taken + step
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if is_taken(middle):
+            taken = middle
+        else:
+            free = middle
+    return free
 
 
 def _safe_component(component: str) -> str:

@@ -6,7 +6,8 @@ import os
 from contextlib import suppress
 
 from ..messages import Refusal
-from .names import numbered
+from .names import free_number, numbered
+from .refusals import name_taken
 from .safe_files import (
     closing_fd,
     exists,
@@ -35,7 +36,7 @@ def check_free(root: str, name: str) -> None:
                 raise _no_directory(parent) from None
             os.close(parent_fd)
         if exists(leaf, directory_fd):
-            raise _taken(leaf)
+            raise name_taken(leaf)
     finally:
         os.close(directory_fd)
 
@@ -94,6 +95,10 @@ def _replace(directory_fd: int, leaf: str, upload_fd: int) -> str:
 
 
 def _link(directory_fd: int, leaf: str, upload_fd: int, *, refuse: bool) -> str:
+
+    def is_taken(number: int) -> bool:
+        return exists(numbered(leaf, number), directory_fd)
+
     number, candidate = 0, leaf
     while True:
         try:
@@ -101,28 +106,9 @@ def _link(directory_fd: int, leaf: str, upload_fd: int, *, refuse: bool) -> str:
             return candidate
         except FileExistsError:
             if refuse:
-                raise _taken(leaf) from None
-        number = _free_number(directory_fd, leaf, number)
+                raise name_taken(leaf) from None
+        number = free_number(is_taken, above=number)
         candidate = numbered(leaf, number)
-
-
-def _free_number(directory_fd: int, leaf: str, taken: int) -> int:
-    """Return a number above the taken one that is free, while the one below it is taken.
-
-    The steps grow and then shrink: checking each number would be slow for a name that many files have.
-    """
-    step = 1
-    while exists(numbered(leaf, taken + step), directory_fd):
-        taken += step
-        step *= 2
-    free = taken + step
-    while free - taken > 1:
-        middle = (taken + free) // 2
-        if exists(numbered(leaf, middle), directory_fd):
-            taken = middle
-        else:
-            free = middle
-    return free
 
 
 def _linked_before(directory_fd: int, part: os.stat_result) -> str | None:
@@ -139,10 +125,6 @@ def _enter_directory(directory_fd: int, name: str) -> int:
         return mkdir_open(name, directory_fd)
     except NotADirectoryError:
         raise _no_directory(name) from None
-
-
-def _taken(leaf: str) -> Refusal:
-    return Refusal(409, f"A file named {leaf!r} exists already: upload this one under another name.")
 
 
 def _no_directory(name: str) -> Refusal:

@@ -12,15 +12,17 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
+from ...errors import OptionError
 from ...protocol.headers import LIMIT_HEADER
 from ..messages import Refusal
 from .bitmap import boot_id
 from .record import UploadRecord
 from .safe_files import closing_lock, open_file
 
-__all__ = ["QUOTA_FILE", "Quotas", "check_limits", "check_reserve"]
+__all__ = ["QUOTA_FILE", "Quotas", "TenantLimits", "check_reserve"]
 
 QUOTA_FILE = "accounts"
 """The name of the file with the counts in the state directory."""
@@ -29,17 +31,60 @@ _LIMITED = (LIMIT_HEADER, "quota")
 _Counts: TypeAlias = dict[str, list[int]]
 
 
-class Quotas:
-    """The limits of a store: how many open uploads each tenant may have, and how many bytes they may have together.
+@dataclass(frozen=True)
+class TenantLimits:
+    """How many unfinished uploads each tenant may have, and how many bytes they may have together; None is no limit.
 
-    Without limits nothing is counted. ``records(state_fd)`` yields the records of all open uploads.
+    Raises :class:`~resumable.errors.OptionError` if a limit is negative.
     """
 
-    def __init__(
-        self, max_open_uploads: int | None, max_bytes: int | None, records: Callable[[int], Iterator[UploadRecord]]
-    ) -> None:
-        self._max_open_uploads = max_open_uploads
-        self._max_bytes = max_bytes
+    max_open_uploads: int | None
+    max_bytes: int | None
+
+    def __post_init__(self) -> None:
+        for option, limit in vars(self).items():
+            if limit is not None and limit < 0:
+                raise OptionError(option, limit, "0 or more, or None")
+
+    def __bool__(self) -> bool:
+        """Return whether there is a limit."""
+        return self.max_open_uploads is not None or self.max_bytes is not None
+
+    def check(self, record: UploadRecord, uploads: int, size: int) -> None:
+        """Raise :class:`Refusal` if there is no room for one more upload: 413, 429 or 507.
+
+        ``uploads`` and ``size`` are the number of unfinished uploads of its tenant and the sum of their bytes.
+        """
+        if self.max_open_uploads is not None and uploads >= self.max_open_uploads:
+            sentence = (
+                f"There are already {uploads} unfinished uploads, and this server allows {self.max_open_uploads} "
+                "(max_open_uploads): finish one of them, or try again later."
+            )
+            raise Refusal(429, sentence, ("Retry-After", "60"))
+        if self.max_bytes is None:
+            return
+        if record.total_size > self.max_bytes:
+            sentence = (
+                f"The file has {record.total_size} bytes, and all unfinished uploads together may have "
+                f"{self.max_bytes} (max_bytes)."
+            )
+            raise Refusal(413, sentence, _LIMITED)
+        if size + record.total_size > self.max_bytes:
+            sentence = (
+                f"The unfinished uploads have {size} of {self.max_bytes} bytes (max_bytes), which leaves no room for "
+                f"{record.total_size} more: finish one of them, or try again later."
+            )
+            raise Refusal(507, sentence, _LIMITED)
+
+
+class Quotas:
+    """Counts the open uploads of each tenant, and holds them to ``limits``. Without limits nothing is counted.
+
+    ``records(state_fd)`` yields the records of all open uploads.
+    """
+
+    def __init__(self, limits: TenantLimits, records: Callable[[int], Iterator[UploadRecord]]) -> None:
+        self._limits = limits
         self._records = records
 
     @contextmanager
@@ -66,7 +111,7 @@ class Quotas:
 
     @contextmanager
     def _changing(self, state_fd: int, record: UploadRecord, sign: int) -> Iterator[None]:
-        if self._max_open_uploads is None and self._max_bytes is None:
+        if not self._limits:
             # Another process may have limits, or this one after its next start.
             self.forget(state_fd)
             yield
@@ -78,7 +123,7 @@ class Quotas:
                 counts = self._count_all(state_fd)
             uploads, size = counts.get(record.tenant, (0, 0))
             if sign > 0:
-                check_limits(self._max_open_uploads, self._max_bytes, uploads, size, record)
+                self._limits.check(record, uploads, size)
             os.ftruncate(fd, 0)
             yield
             counts[record.tenant] = [uploads + sign, size + sign * record.total_size]
@@ -93,33 +138,6 @@ class Quotas:
             account[0] += 1
             account[1] += record.total_size
         return counts
-
-
-def check_limits(
-    max_open_uploads: int | None, max_bytes: int | None, uploads: int, size: int, record: UploadRecord
-) -> None:
-    """Raise :class:`Refusal` if there is no room for one more upload: 413, 429 or 507.
-
-    ``uploads`` and ``size`` are the number of unfinished uploads of its tenant and the sum of their bytes.
-    """
-    if max_open_uploads is not None and uploads >= max_open_uploads:
-        sentence = (
-            f"There are already {uploads} unfinished uploads, and this server allows {max_open_uploads} "
-            "(max_open_uploads): finish one of them, or try again later."
-        )
-        raise Refusal(429, sentence, ("Retry-After", "60"))
-    if max_bytes is not None and record.total_size > max_bytes:
-        sentence = (
-            f"The file has {record.total_size} bytes, and all unfinished uploads together may have "
-            f"{max_bytes} (max_bytes)."
-        )
-        raise Refusal(413, sentence, _LIMITED)
-    if max_bytes is not None and size + record.total_size > max_bytes:
-        sentence = (
-            f"The unfinished uploads have {size} of {max_bytes} bytes (max_bytes), which leaves no room for "
-            f"{record.total_size} more: finish one of them, or try again later."
-        )
-        raise Refusal(507, sentence, _LIMITED)
 
 
 def check_reserve(directory_fd: int, reserve: int, size: int) -> None:

@@ -79,7 +79,7 @@ def _supersede(policy: FilePolicy, key: str, name: str, state_fd: int) -> None:
     with (
         closing_lock(directory_fd),
         suppress(Discarded, FileNotFoundError),
-        hold_lock("end", directory_fd, timeout=policy.patience, what="finishing"),
+        hold_lock("end", directory_fd, timeout=policy.patience, doing="finishing"),
     ):
         kept = read_kept(directory_fd)
         if kept.record.published == name:

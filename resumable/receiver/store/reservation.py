@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from ..messages import Refusal
 from .layout import load_upload
 from .publication import check_free
+from .refusals import begun_already
 from .replacement import name_locked, read_key
 from .safe_files import closing_fd, open_directory
 
-__all__ = ["HELD_FOR", "begun_already", "reserving"]
+__all__ = ["HELD_FOR", "reserving"]
 
 HELD_FOR = 900.0
 """Seconds without a new chunk after which an upload no longer keeps others from its name."""
@@ -36,12 +36,6 @@ def reserving(root: str, name: str, key: str, state_fd: int) -> Iterator[None]:
             raise begun_already(name)
         yield
         os.pwrite(fd, key.encode(), 0)
-
-
-def begun_already(name: str) -> Refusal:
-    """Return the refusal of an upload whose name is reserved for another one."""
-    leaf = name.rpartition("/")[2]
-    return Refusal(409, f"Another upload named {leaf!r} has begun already: upload this file under another name.")
 
 
 def _holds(key: str, name: str, state_fd: int) -> bool:

@@ -39,15 +39,11 @@ class FileSweep:
         self,
         policy: FilePolicy,
         state_fd: int,
-        stale_after: float,
-        forget_after: float,
         open_upload: Callable[[str], FileUpload | None],
         expired: Callable[[UploadRecord], object] | None,
     ) -> None:
         self._policy = policy
         self._state_fd = state_fd
-        self._stale_after = stale_after
-        self._forget_after = forget_after
         self._open_upload = open_upload
         self._expired = expired
 
@@ -102,7 +98,7 @@ class FileSweep:
                     with closing(bitmap):
                         age = bitmap.age()
                 unfinished = record.published is None
-                if age > (self._stale_after if unfinished else self._forget_after):
+                if age > (self._policy.stale_after if unfinished else self._policy.forget_after):
                     remove_upload(self._policy.quotas, key, self._state_fd, directory_fd)
                     if unfinished and self._expired is not None:
                         _notify(self._expired, record)

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
-from tempfile import SpooledTemporaryFile
 
 from ...protocol.plan import ChunkPlan
 from ..messages import Refusal
@@ -25,18 +24,17 @@ from .names import STATE_DIRECTORY
 from .policy import FilePolicy
 from .record import UploadRecord
 from .record_file import read_digest, read_digests, read_kept, read_open_record, write_record
+from .refusals import cannot_check
 from .safe_files import closing_fd, open_directory, open_file
+from .spool import Spool
 
-__all__ = ["REPEATED_FOR", "Tombstone", "replay"]
+__all__ = ["REPEATED_FOR", "Tombstone"]
 
 REPEATED_FOR = 3600.0
 """For how many seconds after publishing a request of a session that took part counts as a repeat. No client waits
 longer for an answer, and a session may live for months and send another file of the same name."""
 
 _log = logging.getLogger(__name__)
-
-_PIECE = 1 << 18
-_IN_MEMORY = 1 << 20
 
 
 class Tombstone:
@@ -65,19 +63,13 @@ class Tombstone:
         """See :meth:`PublishedUpload.stands`."""
         if self.record.forgotten:
             return False
-        if self._kept.superseded or self._is_collected(collected):
+        if self._kept.superseded or self._policy.owns(self.record, collected=collected):
             return self._age() <= self._policy.forget_after
         try:
             with ExitStack() as closing:
                 return self._is_there(closing)
         except OSError as error:
             raise _unavailable(error) from error
-
-    def _is_collected(self, collected: bool) -> bool:
-        for said in (self._policy.collected, self.record.collected):
-            if said is not None:
-                return said
-        return collected
 
     def _age(self) -> float:
         """Return the seconds since the record was written."""
@@ -143,25 +135,19 @@ class Tombstone:
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
         """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name."""
-        with ExitStack() as closing:
+        state = os.path.join(self._policy.root, STATE_DIRECTORY)
+        with ExitStack() as closing, Spool(state) as spool:
             fd = self._unchanged(closing)
-            with ExitStack() as keeping:
-                state = os.path.join(self._policy.root, STATE_DIRECTORY)
-                spool = keeping.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=state))
-                digests, same = Digests(), True
-                for offset, piece in with_offsets(record.plan, index, pieces):
-                    spool.write(piece)
-                    if fd is None:
-                        digests.add(piece)
-                    elif same:
-                        same = _matches(fd, piece, offset)
-                if same and (fd is not None or digests.include(self._digest(record.plan, index))):
-                    return None
-                keeping.pop_all()
-        again = replay(spool)
-        # Started, so that the file is closed even if the pieces are never consumed.
-        next(again)
-        return again
+            digests, same = Digests(), True
+            for offset, piece in with_offsets(record.plan, index, pieces):
+                spool.write(piece)
+                if fd is None:
+                    digests.add(piece)
+                elif same:
+                    same = _matches(fd, piece, offset)
+            if same and (fd is not None or digests.include(self._digest(record.plan, index))):
+                return None
+            return spool.pieces()
 
     def _unchanged(self, closing: ExitStack) -> int | None:
         """Open the file if it exists and is unchanged: it is a better proof than the digests. Else return None."""
@@ -188,16 +174,6 @@ def _matches(fd: int, piece: bytes, offset: int) -> bool:
         raise _unavailable(error) from error
 
 
-def replay(spool: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
-    """Yield an empty piece first, and then what was written to a temporary file, which is closed at the end."""
-    with spool:
-        yield b""
-        spool.seek(0)
-        while piece := spool.read(_PIECE):
-            yield piece
-
-
 def _unavailable(error: OSError) -> Refusal:
     _log.warning("cannot check whether a published file still exists: %s", error)
-    sentence = "The server cannot check whether it still has the file: try again."
-    return Refusal(503, sentence, ("Retry-After", "5"))
+    return cannot_check()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,8 @@ class FileUpload:
         session: str = "",
     ) -> UploadRecord | None:
         """See :meth:`QuickUpload.publish_announced`. The record is written once."""
-        record = self._publish(verify, lambda record: self._announced(record, collected, session))
+        announced = partial(self._policy.announced, collected=collected, session=session)
+        record = self._publish(verify, announced)
         return self.notify_once(collected=collected, session=session) if record is None else record
 
     def _publish(
@@ -191,17 +193,9 @@ class FileUpload:
                 return None
             self._remove_working_files(record)
             result = None if callback is None else callback(self._policy.located(record))
-            announced = self._announced(record, collected, session, result)
+            announced = self._policy.announced(record, collected=collected, session=session, result=result)
             write_record(self._directory_fd, replace(kept, record=announced), durable=self._policy.durable)
             return self._policy.located(announced)
-
-    def _announced(
-        self, record: UploadRecord, collected: bool, session: str, result: Mapping[str, Any] | None = None
-    ) -> UploadRecord:
-        """Return the record of a published file that the application knows of."""
-        owned = collected if self._policy.collected is None else self._policy.collected
-        sessions = record.sessions if session in ("", *record.sessions) else (*record.sessions, session)
-        return replace(record, announced=True, collected=owned, sessions=sessions, result=result)
 
     def published(self) -> Tombstone | None:
         """See :meth:`StoredUpload.published`."""
@@ -302,9 +296,9 @@ class FileUpload:
                 raise Discarded
             yield self._directory_fd
 
-    def _hold_lock(self, name: str, what: str, timeout: float | None = None) -> hold_lock:
+    def _hold_lock(self, name: str, doing: str, timeout: float | None = None) -> hold_lock:
         timeout = self._policy.patience if timeout is None else timeout
-        return hold_lock(name, self._directory_fd, timeout=timeout, what=what)
+        return hold_lock(name, self._directory_fd, timeout=timeout, doing=doing)
 
     @contextmanager
     def _state(self) -> Iterator[int]:
