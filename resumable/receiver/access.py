@@ -130,15 +130,20 @@ class Access:
         problem = "The token is missing" if not said else "The credentials are not a token"
         raise Refusal(401, f"{problem}: send the header Authorization: Bearer TOKEN.", _CHALLENGE)
 
-    def preflight(self, request: Request, methods: Iterable[str]) -> Response | None:
-        """Answer a browser that asks whether a page of an allowed origin may send a request; None for other requests.
+    def answer_other_method(self, request: Request, methods: Iterable[str]) -> Response:
+        """Answer a browser that asks whether a page of an allowed origin may send a request with one of these methods.
 
+        Raises :class:`Refusal` (405) for other origins, and for other requests with a method that is not allowed.
         Source: the CORS protocol of the Fetch standard.
         """
-        if request.headers.get("origin") not in self._origins:
-            return None
+        allowed = ", ".join(methods)
+        asks = request.method == "OPTIONS"
+        if not asks or request.headers.get("origin") not in self._origins:
+            problem = self.origin_problem(request) if asks else None
+            sentence = problem or f"{request.method!r} is not allowed here: use one of {allowed}."
+            raise Refusal(405, sentence, ("Allow", allowed))
         headers = [
-            ("Access-Control-Allow-Methods", ", ".join(methods)),
+            ("Access-Control-Allow-Methods", allowed),
             ("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS)),
         ]
         wanted = request.headers.get("access-control-request-headers", "")
@@ -146,7 +151,7 @@ class Access:
             headers.append(("Access-Control-Allow-Headers", wanted))
         return Response(204, headers=tuple(headers))
 
-    def shared(self, request: Request) -> tuple[tuple[str, str], ...]:
+    def headers(self, request: Request) -> tuple[tuple[str, str], ...]:
         """Return the headers that let a page of an allowed origin read the answer, but never with its cookies."""
         if not self._origins:
             return ()

@@ -36,7 +36,6 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ..errors import OptionError
 from ..protocol.headers import MAX_UPLOADS_HEADER, ORDER_ANY, ORDER_HEADER, SERVER_HEADER, WIRE_VERSION
@@ -51,9 +50,9 @@ from .intake import Exchange, Intake, Naming
 from .limits import UploadLimits
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
-from .page import page_response
 from .parameters import DIALECTS, ParameterReader
 from .questions import answer_question
+from .routes import DISCARD, HEALTH, LISTING, METRICS, TESTS, UPLOADS, Routes
 from .signals import ReceiverSignals
 from .store.base import Store
 from .store.files import FileStore
@@ -66,12 +65,6 @@ if TYPE_CHECKING:
 __all__ = ["Receiver"]
 
 _log = logging.getLogger(__name__)
-
-_TESTS = ("GET", "HEAD")
-_UPLOADS = ("POST", "PUT", "PATCH")
-_DISCARD = "DELETE"
-_HEALTH = "/healthz"
-_METRICS = "/metrics"
 
 
 class Receiver:
@@ -151,16 +144,18 @@ class Receiver:
         self.signals = ReceiverSignals(self)
         self.limits = UploadLimits(max_total_size, max_chunks, min_chunk_size, max_uploads)
         self.metrics = metrics
-        self._said = (
+        self._own_headers = (
             (SERVER_HEADER, WIRE_VERSION),
             (ORDER_HEADER, ORDER_ANY),
             (MAX_UPLOADS_HEADER, str(max_uploads)),
         )
         self._access = Access(token=token, hosts=allowed_hosts, origins=allowed_origins)
         self._tenant = tenant
-        self._allow_delete = allow_delete
-        self._page = page
-        self._page_title = page_title
+        self._routes = Routes(
+            page_title=page_title if page else None,
+            deletes=allow_delete,
+            metrics=metrics is not None and not metrics.private,
+        )
         self._reader = ParameterReader(
             accepted,
             self.limits,
@@ -250,16 +245,17 @@ class Receiver:
             response = self._refused(exchange, refusal)
         except Exception as error:
             response = self._refused(exchange, failure(request, error))
-        return self._shared(request, response)
+        return self._with_headers(request, response)
 
     def refuse(self, request: Request, refusal: Refusal) -> Response:
         """Answer a request that has to be refused before it can be handled, for example because it is too long."""
-        return self._shared(request, self._refused(Exchange(request), refusal))
+        return self._with_headers(request, self._refused(Exchange(request), refusal))
 
-    def _shared(self, request: Request, response: Response) -> Response:
+    def _with_headers(self, request: Request, response: Response) -> Response:
+        """Count the answer, and return it with the headers that all answers have."""
         if self.metrics is not None:
             self.metrics.answered(request.method, response.status)
-        headers = (*response.headers, *self._said, *self._access.shared(request))
+        headers = (*response.headers, *self._own_headers, *self._access.headers(request))
         return Response(response.status, response.body, headers)
 
     def _refused(self, exchange: Exchange, refusal: Refusal) -> Response:
@@ -269,40 +265,37 @@ class Receiver:
         if method == "OPTIONS":
             # A browser asks first, and does not send the upload of a page that may not upload here.
             method = request.headers.get("access-control-request-method", method)
-        if method in _UPLOADS:
-            signal, record = self.signals.upload_refused, exchange.record
+        if method in UPLOADS:
+            record = exchange.record
             if record is not None:
                 record = replace(record, metadata=dict(record.metadata))
-            self.signals.emit(signal, status=status, sentence=text, record=record)
+            self.signals.emit(self.signals.upload_refused, status=status, sentence=text, record=record)
         return sentence(status, text, *refusal.headers)
 
     def _answer(self, exchange: Exchange) -> Response:
         request = exchange.request
-        if request.path == _HEALTH and request.method in _TESTS:
+        if request.path == HEALTH and request.method in TESTS:
             # Load balancers ask for it by any name.
             return sentence(200, "The receiver is running.")
         self._access.check_host(request)
-        methods = self._methods(request)
+        methods = self._routes.methods(request)
         if request.method not in methods:
-            preflight = self._access.preflight(request, methods) if request.method == "OPTIONS" else None
-            if preflight is None:
-                raise self._wrong_method(request, ", ".join(methods))
-            return preflight
-        if (page := self._page_part(request)) is not None:
+            return self._access.answer_other_method(request, methods)
+        if (page := self._routes.page_part(request)) is not None:
             return page
         self._access.check_token(request)
-        if request.method not in _TESTS:
+        if request.method not in TESTS:
             self._access.check_origin(request)
-        if request.path == _METRICS and self.metrics is not None:
+        if request.path == METRICS and self.metrics is not None:
             return self.metrics.response()
         tenant = request.call(self._tenant, request) if self._tenant is not None else ""
         if not isinstance(tenant, str):
             raise TypeError(f"tenant() must return a str, not {type(tenant).__name__}")
-        if request.path == "/uploads":
+        if request.path == LISTING:
             return listing(self.store.uploads(tenant, MOST_LISTED), self.names, self.limits.max_total_size)
-        if request.method in _TESTS:
+        if request.method in TESTS:
             return self._intake.test(exchange, tenant)
-        if request.method == _DISCARD:
+        if request.method == DISCARD:
             identifier = self._reader.identifier(parse_query(request.query))
             if not self._discard(key_for(tenant, identifier)):
                 raise Refusal(404, "There is no unfinished upload with this identifier.")
@@ -310,30 +303,3 @@ class Receiver:
         if request.method == "POST" and is_question(request.query):
             return answer_question(request, tenant, self.store, self._reader, collected=self._finisher.owns_files)
         return self._intake.upload(exchange, tenant)
-
-    def _methods(self, request: Request) -> tuple[str, ...]:
-        path, mount = request.path, request.mount.rstrip("/")
-        if path in ("", "/"):
-            return (*_TESTS, *_UPLOADS, *((_DISCARD,) if self._allow_delete else ()))
-        if path in ("/uploads", _HEALTH):
-            return _TESTS
-        if path == _METRICS and self.metrics is not None and not self.metrics.private:
-            return _TESTS
-        if self._page and page_response(path, self._page_title) is not None:
-            return _TESTS
-        raise Refusal(404, f"There is nothing at {mount + path!r}: send uploads to {mount + '/'!r}.")
-
-    def _wrong_method(self, request: Request, allowed: str) -> Refusal:
-        problem = self._access.origin_problem(request) if request.method == "OPTIONS" else None
-        sentence = problem or f"{request.method!r} is not allowed here: use one of {allowed}."
-        return Refusal(405, sentence, ("Allow", allowed))
-
-    def _page_part(self, request: Request) -> Response | None:
-        """Return the page or a part of it, None for other requests. It holds no data, and so needs no token."""
-        if not self._page or request.method not in _TESTS or request.query or request.content_length:
-            return None
-        mount = request.mount.strip("/")
-        if mount and not request.path:
-            # The parts of the page have relative names, so its path must end with a slash.
-            return Response(308, headers=(("Location", f"/{quote(mount)}/"),))
-        return page_response(request.path or "/", self._page_title)

@@ -65,7 +65,10 @@ class Gateway:
         nothing if the client has left, and raises OSError if it is too slow.
         """
         began = time.monotonic()
-        response = self._answered(method, path, query, headers, length, read, mount, environ, call)
+        size = int(length) if length and _LENGTH.fullmatch(length) else None
+        body = _Body(read, size or 0)
+        request = Request(method, path, query, headers, size, body.read, mount, environ, call)
+        response = self._answer(request, body, length)
         if _access_log.isEnabledFor(logging.INFO):
             # JSON in a line, without the query, which may have secrets in it.
             facts = {
@@ -81,21 +84,8 @@ class Gateway:
             _access_log.info("%s", json.dumps(facts))
         return response
 
-    def _answered(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: Mapping[str, str],
-        said: str | None,
-        read: Callable[[int], bytes],
-        mount: str,
-        environ: Mapping[str, Any],
-        call: Callable[..., Any],
-    ) -> Response:
-        length = int(said) if said and _LENGTH.fullmatch(said) else None
-        body = _Body(read, length or 0)
-        request = Request(method, path, query, headers, length, body.read, mount, environ, call)
+    def _answer(self, request: Request, body: _Body, said: str | None) -> Response:
+        headers, length = request.headers, request.content_length
         if "transfer-encoding" in headers:
             refusal = Refusal(411, "The request has a Transfer-Encoding instead of a Content-Length: send its length.")
         elif said and length is None:

@@ -17,6 +17,7 @@ from typing import Any
 from ..app import Receiver
 from ..gateway import MAX_BODY, SWEEP_EVERY, Gateway, complete_headers
 from ..messages import Refusal, Request, Response
+from ..routes import HEALTH
 from ..sweeper import ProcessSweeper
 from .stream import Receive, RequestStream
 
@@ -25,7 +26,6 @@ __all__ = ["ASGIApplication"]
 _Scope = Mapping[str, Any]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_HEALTH = "/healthz"
 _ONCE = frozenset({"authorization", "content-length", "content-type", "expect", "host", "origin"})
 _GRACE = 5.0
 
@@ -122,7 +122,7 @@ class ASGIApplication:
             address=(scope.get("client") or ("",))[0],
             call=partial(_call, loop),
         )
-        if path == _HEALTH and not {"content-length", "transfer-encoding"} & headers.keys():
+        if path == HEALTH and not {"content-length", "transfer-encoding"} & headers.keys():
             # Answered without a thread, for there may be none left if all clients are slow.
             return respond()
         self._sweeper.start()

@@ -13,7 +13,8 @@ from typing import Any
 
 from .connection import Connection, Limits
 from .exposition import MetricsApplication
-from .handler import Environment, Handler, answer_busy
+from .handler import Handler, answer_busy
+from .parsed_request import Environment
 from .pressure import Peer, longest_silent
 from .tls import Certificate
 from .wsgi import Application

@@ -1,5 +1,5 @@
-"""Read the head of a request that is as plain as nearly all of them, in a third of the time that it takes to examine
-one that may be anything."""
+"""Read the head of a request that is as plain as nearly all of them, in a third of the time that parsing any other
+takes."""
 
 from __future__ import annotations
 
