@@ -85,24 +85,29 @@ class Gateway:
         return response
 
     def _answer(self, request: Request, body: _Body, said: str | None) -> Response:
-        headers, length = request.headers, request.content_length
-        if "transfer-encoding" in headers:
-            refusal = Refusal(411, "The request has a Transfer-Encoding instead of a Content-Length: send its length.")
-        elif said and length is None:
-            refusal = Refusal(400, "The Content-Length is not a number.")
-        elif length is not None and length > self.max_body:
+        refusal = self._problem_of_length(request, said)
+        if refusal is not None:
+            return self.receiver.refuse(request, refusal)
+        response = self.receiver.handle(request)
+        # A client that waits for permission to continue has sent nothing yet, and will not send anything now.
+        if body.begun or "expect" not in request.headers:
+            body.drain()
+        return response
+
+    def _problem_of_length(self, request: Request, said: str | None) -> Refusal | None:
+        """Return why the length of the body, as it was ``said``, does not do; None if it does."""
+        length = request.content_length
+        if "transfer-encoding" in request.headers:
+            return Refusal(411, "The request has a Transfer-Encoding instead of a Content-Length: send its length.")
+        if said and length is None:
+            return Refusal(400, "The Content-Length is not a number.")
+        if length is not None and length > self.max_body:
             sentence = (
                 f"The request has {length} bytes, and this server takes at most {self.max_body} in one request "
                 "(max_body): use a smaller chunk size."
             )
-            refusal = Refusal(413, sentence, (LIMIT_HEADER, "request"))
-        else:
-            response = self.receiver.handle(request)
-            # A client that waits for permission to continue has sent nothing yet, and will not send anything now.
-            if body.begun or "expect" not in headers:
-                body.drain()
-            return response
-        return self.receiver.refuse(request, refusal)
+            return Refusal(413, sentence, (LIMIT_HEADER, "request"))
+        return None
 
 
 class _Body:
