@@ -9,12 +9,13 @@ import click
 from .interruption import InterruptGuard
 from .output.exit_codes import SUMMARY
 from .output.library_log import log_flag
+from .output.notes import OutputOptions
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
 from .params.connection import connection_flags, connection_of, is_target, split_target
 from .params.selection import selection_flags, selection_of, stream_name
 from .params.types import share
-from .transfer import OutputOptions, Transfer
+from .transfer import Transfer
 
 __all__ = ["command"]
 
@@ -44,7 +45,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         # The last argument is the target, also if it is the only one.
         missing = ("SOURCE", "what to upload") if is_target(target) else ("TARGET", f"the URL to upload {target!r} to")
         raise click.UsageError("{} is missing: {}".format(*missing), context)
-    output = OutputOptions(values["progress"], values["quiet"], values["verbose"], values["json"], values["log_file"])
+    output = OutputOptions(values["quiet"], values["verbose"], values["json"], values["log_file"], values["progress"])
     connection = connection_of(context, target, values)
     with InterruptGuard() as signals, certificates(connection.cacert):
         selection = selection_of(context, sources, values, connection.prefix, signals.wait)

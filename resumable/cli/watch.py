@@ -16,13 +16,14 @@ from .inbox import Inbox
 from .interruption import InterruptGuard
 from .output.exit_codes import SUMMARY
 from .output.library_log import log_flag
+from .output.notes import OutputOptions
 from .params import types
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
 from .params.connection import connection_flags, connection_of, split_target
 from .params.flags import DEFAULTS
 from .params.selection import selection_flags, selection_of
-from .watcher import Watcher, WatchOutput, directory_changes
+from .watcher import Watcher, directory_changes
 
 __all__ = ["command"]
 
@@ -69,7 +70,7 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     if values["move_to"] is not None:
         _prepare(context, values["move_to"], root)
         disposal = Move(root, values["move_to"])
-    output = WatchOutput(values["quiet"], values["verbose"], values["json"], values["log_file"])
+    output = OutputOptions(values["quiet"], values["verbose"], values["json"], values["log_file"])
     given = {**values, "files_from": None, "null": False, "name": "", "shard": None}
     with InterruptGuard() as signals, certificates(connection.cacert):
         selection = selection_of(context, sources, given, connection.prefix, signals.wait)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
-from rich.text import Text
 
 from .. import FileRejected, HookError, Resumable, ResumableFile, SourceError
 from .disposal import Disposal
@@ -20,7 +18,7 @@ from .interruption import Interrupted
 from .output import report
 from .output.exit_codes import ExitCode, code_of, code_together, explain, plugin_in_words
 from .output.json_events import JsonEvents
-from .output.library_log import describe, library_log, log_line
+from .output.notes import Notes, OutputOptions
 from .output.resume_command import command_again
 from .output.stats import chunks_in, chunks_there
 from .output.units import duration
@@ -29,22 +27,13 @@ from .params.connection import Connection
 from .params.sources import is_missing
 from .runs import UnderWay, exclusive
 
-__all__ = ["WatchOutput", "Watcher", "directory_changes"]
+__all__ = ["Watcher", "directory_changes"]
 
 _RESCAN = 60.0
 """Seconds: file systems of a network do not say what other machines change."""
 
 _MOST_ERRORS = 100
 """How many of the last errors the result lists."""
-
-
-class WatchOutput(NamedTuple):
-    """The flags that decide what is printed."""
-
-    quiet: bool
-    verbose: int
-    json: bool
-    log_file: str | None
 
 
 class Watcher:
@@ -55,7 +44,7 @@ class Watcher:
         connection: Connection,
         inbox: Inbox,
         disposal: Disposal,
-        output: WatchOutput,
+        output: OutputOptions,
         *,
         typed: Sequence[str],
         changes: Callable[[threading.Event], Any],
@@ -68,6 +57,7 @@ class Watcher:
         self._changes = changes
         self._console = console()
         self._records = JsonEvents() if output.json else None
+        self._notes = Notes(lambda text, whole: self._console.print(text, soft_wrap=True), output, self._records)
         self._wake = threading.Event()
         self._ended: deque[ResumableFile] = deque()
         self._under_way: dict[ResumableFile, Arrival] = {}
@@ -90,7 +80,7 @@ class Watcher:
             with (
                 exclusive(self._connection.target, [root]),
                 self._changes(self._wake),
-                library_log(self._note, requests=self._output.verbose > 1, file=self._output.log_file),
+                self._notes.library_log(),
             ):
                 while True:
                     self._wake.clear()
@@ -103,10 +93,10 @@ class Watcher:
                         self._rest()
         except UnderWay as other:
             self._count(other)
-            self._say(report.failure(str(other)), always=True)
+            self._notes.failure(str(other))
             return self._end(ExitCode.BUSY)
         except Interrupted as stop:
-            self._say(report.watch_stopped(stop, self._succeeded, command_again(self._typed)), always=True)
+            self._notes.say(report.watch_stopped(stop, self._succeeded, command_again(self._typed)), always=True)
             return self._end(stop.exit_code)
 
     def _look(self) -> list[Arrival]:
@@ -115,7 +105,7 @@ class Watcher:
             # Not of a link to nowhere, nor of a file that has just vanished.
             if str(error) not in self._named and not (is_missing(error) and version_of(error.source) is None):
                 self._named.add(str(error))
-                self._say(report.failure(str(error)), always=True)
+                self._notes.failure(str(error))
         return arrivals
 
     def _rest(self) -> None:
@@ -168,13 +158,13 @@ class Watcher:
                 file = session.add_file(found.path, relative_path=found.relative_path)
             except FileRejected as error:
                 self._skipped += 1
-                self._say(styled(("left out: ", "yellow"), str(error)))
+                self._notes.say(styled(("left out: ", "yellow"), str(error)))
             except (SourceError, HookError) as error:
                 self._failed(arrival, error)
             else:
                 self._under_way[file] = arrival
                 if self._output.verbose:
-                    self._say(report.sending(found))
+                    self._notes.say(report.sending(found))
 
     def _settle(self, session: Resumable) -> None:
         """Deal with the files that have ended."""
@@ -204,8 +194,8 @@ class Watcher:
         except OSError as error:
             self._count(error)
             text = f"{path!r} was uploaded, but cannot be moved or marked: {error.strerror or error}"
-            self._say(report.failure(text), always=True)
-        self._say(report.success(file, what))
+            self._notes.failure(text)
+        self._notes.say(report.success(file, what))
 
     def _failed(self, arrival: Arrival, error: Exception) -> None:
         now, path = time.monotonic(), arrival.found.path
@@ -213,11 +203,11 @@ class Watcher:
             # Moved away, or written again: the new version is sent once it is at rest.
             self._inbox.forget(arrival)
             if self._output.verbose:
-                self._say(styled(("changed: ", "yellow"), f"{path!r}, which is not sent as it was"))
+                self._notes.say(styled(("changed: ", "yellow"), f"{path!r}, which is not sent as it was"))
             return
         self._count(error)
         wait = self._inbox.failed(arrival, now)
-        self._say(report.failure(f"{explain(error)}; trying again in {duration(wait)}"), always=True)
+        self._notes.failure(f"{explain(error)}; trying again in {duration(wait)}")
 
     def _count(self, error: Exception) -> None:
         self._failures += 1
@@ -229,24 +219,12 @@ class Watcher:
     def _attempt_failed(self, error: Exception, attempt: int) -> None:
         """Say once for each outage that attempts fail. Called by workers."""
         if self._outage.acquire(blocking=False):
-            self._say(report.trouble(error, self._connection.target, None))
+            self._notes.say(report.trouble(error, self._connection.target, None))
 
     def _got_through(self) -> None:
         if self._outage.locked():
             self._outage.release()
-            self._say(styled(("going on: ", "green"), "the server answers again"))
-
-    def _note(self, record: logging.LogRecord) -> None:
-        line, text = describe(record)
-        self._say(line, logged=False)
-        if self._records is not None and record.levelno >= logging.WARNING:
-            self._records.write("note", {"kind": "warning", "text": text})
-
-    def _say(self, text: Text, *, always: bool = False, logged: bool = True) -> None:
-        if logged:
-            log_line(text.plain)
-        if always or not self._output.quiet:
-            self._console.print(text, soft_wrap=True)
+            self._notes.say(styled(("going on: ", "green"), "the server answers again"))
 
     def _end(self, code: int) -> int:
         if self._records is not None:

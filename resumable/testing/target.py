@@ -7,11 +7,8 @@ cannot hide the same error of a server.
 from __future__ import annotations
 
 import math
-import re
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -29,11 +26,12 @@ from ..protocol.parameters import ParameterNames
 from ..transport.base import NetworkFailure
 from ..transport.classify import is_refused, network_failure
 from ..validators import Invalid
+from .files import ServerFiles
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Answer", "Body", "CutBody", "GatedBody", "Pairs", "Target"]
+__all__ = ["Answer", "Body", "Pairs", "Target"]
 
 Pairs = Iterable[tuple[str, str]]
 Body = Callable[[bytes], Any]
@@ -41,8 +39,6 @@ Body = Callable[[bytes], Any]
 
 CHUNK_SIZE = 32 * 1024
 _NAMES = {field: f"{field}_parameter_name" for field in ParameterNames._fields[:10]}
-_POLL = 0.05
-_KEY = re.compile("check-[0-9a-f]{12}")
 _MOST = 64 * 1024
 
 
@@ -58,41 +54,6 @@ class Answer(NamedTuple):
     def __str__(self) -> str:
         said = one_line(self.text)
         return f"{self.asked} → {self.status}{' ' + quoted(said) if said else ''}"
-
-
-class GatedBody:
-    """A body whose last byte is sent when all others at the ``gate`` have come as far."""
-
-    def __init__(self, data: bytes, gate: threading.Barrier) -> None:
-        self._data = memoryview(data)
-        self._gate = gate
-        self._sent = 0
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes."""
-        end = len(self._data)
-        if self._sent >= end - 1:
-            if self._sent == end - 1:
-                self._gate.wait()
-            stop = end
-        else:
-            stop = min(self._sent + size, end - 1)
-        piece = bytes(self._data[self._sent : stop])
-        self._sent = stop
-        return piece
-
-
-class CutBody:
-    """A body that breaks off in its middle, as if the client had lost its network."""
-
-    def __init__(self, data: bytes) -> None:
-        self._pieces = iter([data[: len(data) // 2]])
-
-    def read(self, size: int) -> bytes:
-        """Return the first half. Raises ConnectionAbortedError after that."""
-        for piece in self._pieces:
-            return piece
-        raise ConnectionAbortedError("cut on purpose")
 
 
 class Target:
@@ -136,15 +97,14 @@ class Target:
         self.method: str = self._option(options, "method")
         self.params_in: str = self._option(options, "params_in")
         self.permanent_errors: frozenset[int] = frozenset(self._option(options, "permanent_errors"))
-        self.directory = Path(files) if isinstance(files, (str, Path)) else None
+        self._files = ServerFiles(files, patience)
+        self.directory = self._files.directory
         self.sent: dict[str, bool] = {}
         """The names of all files of which something was sent, and whether all of it was."""
         self.unanswered = 0
         """How many requests the server has left without an answer in time, or could not be made because it was gone."""
         self.answered: set[int] = set()
         """The statuses with which it has answered uploads."""
-        self._files = files
-        self._patience = patience
         self._timeout = (timeout[0], timeout[-1]) if isinstance(timeout, tuple) else (timeout, timeout)
         self._query: Mapping[str, str] = self._option(options, "query") or {}
         self._headers = self._option(options, "headers") or {}
@@ -227,46 +187,23 @@ class Target:
         self.answered.add(answer.status)
         return answer
 
+    @property
+    def sees_files(self) -> bool:
+        """Whether it is known which files are at the server."""
+        return self._files.visible
+
     def has(self, content: bytes) -> bool:
         """Return whether a file with these bytes is at the server, or cannot be looked for. Waits for it a little."""
-        if self._files is None:
-            return True
-        deadline = time.monotonic() + self._patience
-        pause = threading.Event()
-        while not self._has(content):
-            if time.monotonic() >= deadline:
-                return False
-            pause.wait(_POLL)
-        return True
+        return self._files.has(content)
+
+    def remove(self) -> int:
+        """Remove from the directory what the checks have left there, and return how many files that were."""
+        return self._files.remove(self.sent)
 
     def failure(self, error: requests.RequestException, *, begun: bool = True) -> NetworkFailure:
         """Return why a request had no answer, as a sentence. ``begun``: the server was there before."""
         begun = begun or isinstance(error, requests.ReadTimeout)
         return network_failure(error, self.url, self._proxy, begun=begun)
-
-    def remove(self) -> int:
-        """Remove from the directory what the checks have left there, and return how many files that were."""
-        if self.directory is None:
-            return 0
-        keys = {found[0] for found in map(_KEY.search, self.sent) if found}
-        left = [path for path in _visible(self.directory) if (key := _KEY.search(path.name)) and key[0] in keys]
-        for path in left:
-            path.unlink()
-            for folder in path.parents[: path.parents.index(self.directory)]:
-                with suppress(OSError):
-                    folder.rmdir()  # if nothing else is in it
-        return len(left)
-
-    @property
-    def sees_files(self) -> bool:
-        """Whether it is known which files are at the server."""
-        return self._files is not None
-
-    def _has(self, content: bytes) -> bool:
-        if callable(self._files):
-            return self._files(content)
-        assert self.directory is not None
-        return any(_equal(path, content) for path in _visible(self.directory))
 
     def _sent_headers(self) -> dict[str, str]:
         given = self._headers(None, None) if callable(self._headers) else self._headers
@@ -323,17 +260,3 @@ def _with_query(url: str, pairs: Pairs) -> str:
     query = urlencode(list(pairs), quote_via=quote)
     url, hash_sign, fragment = url.partition("#")
     return f"{url}{('&' if '?' in url else '?') if query else ''}{query}{hash_sign}{fragment}"
-
-
-def _visible(directory: Path) -> Iterator[Path]:
-    """Return the files below the directory, but for hidden ones and those in hidden directories."""
-    for path in directory.rglob("*"):
-        if not any(part.startswith(".") for part in path.relative_to(directory).parts) and path.is_file():
-            yield path
-
-
-def _equal(path: Path, content: bytes) -> bool:
-    try:
-        return path.stat().st_size == len(content) and path.read_bytes() == content
-    except OSError:
-        return False  # the server has moved it

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import IncompleteUpload
-from ...options import OPTIONS
 from ...protocol import dialects
 from ...protocol.acceptance import Remedy, judge
 from ...protocol.headers import LIMIT_HEADER
 from ...protocol.pages import is_web_page
 from ..output.exit_codes import ExitCode, code_of, explain
-from ..output.units import size, size_typed
+from ..output.units import size
+from .changes import FLOWJS, FORCE_CHUNK_SIZE, FORM, NO_TESTS, OCTET, QUERY, RESUMABLEJS, Change, chunks_of
 from .finding import Finding, answered
 from .probe import Prober, Run, Trial
 from .question import Question
@@ -23,31 +23,6 @@ _LATER = (429, 502, 503, 504)
 _FINAL = (401, 403, 407, *_LATER, 507)
 _OF_THE_MOMENT = (401, 429, 503)
 _TINY = 4096
-
-
-class Change(NamedTuple):
-    """Something that an upload has to do otherwise: the flag as it is typed, and the options that it sets."""
-
-    flag: str
-    words: tuple[str, ...]
-    options: Mapping[str, Any]
-
-
-_FORM = Change("params_in", ("--params-in", "form"), {"params_in": "form"})
-_QUERY = Change("params_in", ("--params-in", "query"), {"params_in": "query"})
-_OCTET = Change("method", ("--method", "octet"), {"method": "octet"})
-_FLOWJS = Change("dialect", ("--dialect", "flowjs"), dialects.FLOWJS)
-_RESUMABLEJS = Change(
-    "dialect",
-    ("--dialect", "resumablejs"),
-    {**{name: OPTIONS[name].default for name in dialects.FLOWJS}, **dialects.RESUMABLEJS},
-)
-_CEIL = Change("force_chunk_size", ("--force-chunk-size",), {"force_chunk_size": True})
-_NO_TESTS = Change("test_chunks", ("--no-test-chunks",), {"test_chunks": False})
-
-
-def _chunks_of(chunk_size: int) -> Change:
-    return Change("chunk_size", ("--chunk-size", size_typed(chunk_size)), {"chunk_size": chunk_size})
 
 
 class Diagnosis:
@@ -120,9 +95,7 @@ class Diagnosis:
                 # What is to help has to help the same file, or a larger one if its chunks are larger.
                 tried = self._upload(self._prober.small, change, at_least=trial.size)
                 if tried.progress > trial.progress:
-                    yield Finding(
-                        "chunk", f"{_why(trial)}; accepted with {_typed(change)}", doubtful=bool(change.words)
-                    )
+                    yield Finding("chunk", f"{_why(trial)}; accepted with {change.typed}", doubtful=bool(change.words))
                     self._change(change)
                     trial = tried
                     break
@@ -145,7 +118,7 @@ class Diagnosis:
         if isinstance(run.error, IncompleteUpload) or run.timed_out:
             return
         chunk_size, large = self._wants("chunk_size", self._prober.small), self._prober.chunk_size
-        smaller = [_chunks_of(chunk_size >> shift) for shift in (1, 2, 3, 4) if chunk_size >> shift >= _TINY]
+        smaller = [chunks_of(chunk_size >> shift) for shift in (1, 2, 3, 4) if chunk_size >> shift >= _TINY]
         limit, ours = _limit(run), self._prober.ours
         if trial.lost or limit == "request" or run.failure is not None or (not limit and _is_too_large(run)):
             yield from smaller
@@ -153,7 +126,7 @@ class Diagnosis:
         if reply is None or limit or reply.status in _FINAL or _is_page(run) or (ours and reply.status != 400):
             return
         if trial.progress == 1:
-            yield _CEIL
+            yield FORCE_CHUNK_SIZE
             yield from smaller
             return
         if reply.status in (400, 422) and large > chunk_size:
@@ -163,14 +136,14 @@ class Diagnosis:
             words = ("--success-statuses", ",".join(map(str, statuses)))
             yield Change("success_statuses", words, {"success_statuses": statuses})
         if not ours and self._wants("method", "multipart") == "multipart":
-            yield from (_FORM, _QUERY, _OCTET)
+            yield from (FORM, QUERY, OCTET)
         yield self._other_dialect()
         if ours:
-            yield from (_chunks_of(large << shift) for shift in (1, 2, 3, 4))
+            yield from (chunks_of(large << shift) for shift in (1, 2, 3, 4))
 
     def _other_dialect(self) -> Change:
         speaks_flow = self._options.get("chunk_number_parameter_name") == dialects.FLOWJS["chunk_number_parameter_name"]
-        return _RESUMABLEJS if speaks_flow else _FLOWJS
+        return RESUMABLEJS if speaks_flow else FLOWJS
 
     def _refused(self, what: str, trial: Trial) -> Finding:
         """Return what to say about a file that cannot be uploaded."""
@@ -195,11 +168,11 @@ class Diagnosis:
         status = None if asked.test is None else asked.test.status
         if not trial.found and not self._prober.ours and status not in (200, 201, 405, 501):
             # Either the server never tells, or it has not stored the chunk that it accepted.
-            smaller = _chunks_of(max(self._wants("chunk_size", self._prober.small) // 4, 1))
+            smaller = chunks_of(max(self._wants("chunk_size", self._prober.small) // 4, 1))
             for change in (smaller, self._other_dialect()):
                 tried = self._upload(self._prober.small, change)
                 if tried.progress == 2 and tried.resumes:
-                    yield Finding("chunk", f"accepted, but not stored; stored with {_typed(change)}", doubtful=True)
+                    yield Finding("chunk", f"accepted, but not stored; stored with {change.typed}", doubtful=True)
                     self._change(change)
                     trial = tried
                     break
@@ -211,7 +184,7 @@ class Diagnosis:
             advice = "if several servers answer at this address, they need a common store"
             yield Finding("resuming", text, advice, ExitCode.CHANGED)
         else:
-            self._change(_NO_TESTS)
+            self._change(NO_TESTS)
             text = "an upload was interrupted, and had to begin again: the server cannot tell which chunks it has"
             yield Finding("resuming", text, "--no-test-chunks saves the questions", doubtful=True)
 
@@ -231,13 +204,13 @@ class Diagnosis:
             return self._refused("chunk size", large)
         while limit in ("", "request") and trial.progress < 2 and chunk_size > small:
             chunk_size = max(chunk_size // 2, small)
-            trial = self._upload(chunk_size, _chunks_of(chunk_size), at_least=large.size)
+            trial = self._upload(chunk_size, chunks_of(chunk_size), at_least=large.size)
         if trial.progress < 2:
             return self._too_large(large, self._prober.trials[0])
-        change = _chunks_of(chunk_size)
+        change = chunks_of(chunk_size)
         self._change(change)
         text = f"chunks of up to {size(self._longest(self._prober.chunk_size))} are {_why(large)}"
-        return Finding("chunk size", f"{text}; accepted with {_typed(change)}", doubtful=True)
+        return Finding("chunk size", f"{text}; accepted with {change.typed}", doubtful=True)
 
     def _too_large(self, refused: Trial, accepted: Trial) -> Finding:
         """Return what to say about a file that is refused for its size, if a smaller one is not."""
@@ -299,7 +272,3 @@ def _advice(run: Run) -> str:
     if status >= 500:
         return "see what the log of the server says"
     return "the server may want other parameters (--query) or headers (--header)"
-
-
-def _typed(change: Change) -> str:
-    return " ".join(change.words) or f"chunks of {size(change.options['chunk_size'])}"

@@ -15,7 +15,8 @@ import requests
 
 from ...protocol.parameters import ChunkFacts
 from ...protocol.plan import ChunkPlan
-from ..target import Answer, CutBody, GatedBody, Target
+from ..bodies import CutBody, GatedBody
+from ..target import Answer, Target
 
 __all__ = [
     "Check",
