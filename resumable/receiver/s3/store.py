@@ -114,6 +114,11 @@ class S3Store:
             part_size=part_size,
         )
 
+    @property
+    def stale_after(self) -> float:
+        """After how many seconds without a change an unfinished upload may be removed."""
+        return self._policy.stale_after
+
     def prepare(self, *, within: float = 14.0) -> None:
         """Prove with a tiny object that the store does what is needed, to notice errors before the first upload.
 

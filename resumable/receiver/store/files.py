@@ -110,6 +110,16 @@ class FileStore:
         )
         self._links_work = False
 
+    @property
+    def stale_after(self) -> float:
+        """After how many seconds without a change an unfinished upload may be removed."""
+        return self._policy.stale_after
+
+    @property
+    def forget_after(self) -> float:
+        """After how many seconds the record of a finished upload may be removed."""
+        return self._policy.forget_after
+
     def open(self, key: str) -> FileUpload | None:
         """See :meth:`Store.open`. An upload that a power failure has damaged is removed."""
         state_fd = self._home.open()
