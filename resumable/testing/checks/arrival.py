@@ -12,7 +12,7 @@ __all__ = ["CHECKS"]
     "small-file",
     Severity.MUST,
     "A file that is smaller than a chunk is stored.",
-    "Take one chunk as the whole file if resumableTotalChunks is 1, whatever resumableChunkSize says.",
+    "Treat a single chunk as the whole file if resumableTotalChunks is 1, whatever resumableChunkSize says.",
 )
 def small_file(target: Target) -> None:
     """Send half a chunk."""
@@ -25,7 +25,7 @@ def small_file(target: Target) -> None:
     "chunks-in-order",
     Severity.MUST,
     "A file of three chunks, sent one after the other, is stored.",
-    "Answer each chunk with 200 or 201, and put them together when the last of resumableTotalChunks has come.",
+    "Answer each chunk with 200 or 201, and assemble the file when all of resumableTotalChunks are stored.",
 )
 def chunks_in_order(target: Target) -> None:
     """Send three chunks of the same size."""
@@ -38,8 +38,8 @@ def chunks_in_order(target: Target) -> None:
     "long-last-chunk",
     Severity.MUST,
     "The last chunk may be longer than the others, up to twice their size less one byte.",
-    "Take what resumable.js sends by default: the last chunk has the rest of the file, up to nearly twice as much. "
-    "Limits of the size of a request have to allow for it.",
+    "Accept what resumable.js sends by default: the last chunk is the rest of the file, up to almost twice as much. "
+    "Limits of the request size must allow for it.",
     "chunks-in-order",
 )
 def long_last_chunk(target: Target) -> None:
@@ -53,8 +53,8 @@ def long_last_chunk(target: Target) -> None:
     "short-last-chunk",
     Severity.MUST,
     "The last chunk may be shorter than the others.",
-    "Take what resumable.js sends with forceChunkSize: go by resumableTotalChunks, and do not compute the number of "
-    "chunks from the sizes.",
+    "Accept what resumable.js sends with forceChunkSize: rely on resumableTotalChunks, and do not compute the number "
+    "of chunks from the sizes.",
     "chunks-in-order",
 )
 def short_last_chunk(target: Target) -> None:
@@ -68,7 +68,7 @@ def short_last_chunk(target: Target) -> None:
     "tiny-last-chunk",
     Severity.MUST,
     "The last chunk may be a single byte.",
-    "Finish the file when all of its chunks are there, and not when about as many bytes are.",
+    "Finish the file when all of its chunks are stored, not when about as many bytes are.",
     "short-last-chunk",
 )
 def tiny_last_chunk(target: Target) -> None:
@@ -81,8 +81,8 @@ def tiny_last_chunk(target: Target) -> None:
 @check(
     "many-chunks",
     Severity.MUST,
-    "A file of more than nine chunks is put together in the order of their numbers.",
-    "Sort the chunks by their numbers, not by their names: as text, 10 comes before 2.",
+    "A file of more than nine chunks is assembled in the order of their numbers.",
+    "Sort the chunks by number, not by name: as text, 10 comes before 2.",
     "chunks-in-order",
 )
 def many_chunks(target: Target) -> None:
@@ -95,7 +95,7 @@ def many_chunks(target: Target) -> None:
 @check(
     "any-bytes",
     Severity.MUST,
-    "A chunk may have any bytes: zeros, line ends, text that is not UTF-8, what looks like the end of a form.",
+    "A chunk may contain any bytes: zeros, line ends, text that is not UTF-8, what looks like the end of a form.",
     "Read the file part of the form as bytes up to the boundary, and write it in binary mode.",
 )
 def any_bytes(target: Target) -> None:
@@ -111,7 +111,7 @@ def any_bytes(target: Target) -> None:
     "empty-file",
     Severity.SHOULD,
     "An empty file is stored.",
-    "Take a single chunk of no bytes, with 0 as its resumableCurrentChunkSize and resumableTotalSize.",
+    "Accept a single chunk of no bytes, with 0 as its resumableCurrentChunkSize and resumableTotalSize.",
 )
 def empty_file(target: Target) -> None:
     """Send an empty chunk. Its bytes are found everywhere, so only the answer counts."""
@@ -122,7 +122,7 @@ def empty_file(target: Target) -> None:
     "two-files",
     Severity.MUST,
     "The chunks of two files may alternate.",
-    "Keep what is there of a file under its resumableIdentifier, and not for each client or session.",
+    "Store chunks under the resumableIdentifier of their file, not per client or session.",
     "chunks-in-order",
 )
 def two_files(target: Target) -> None:
@@ -138,8 +138,8 @@ def two_files(target: Target) -> None:
 @check(
     "two-files-of-one-name",
     Severity.MUST,
-    "Two files of the same name and size may come at the same time, and are not mixed.",
-    "Keep what is there of a file under its resumableIdentifier, and not under its name and size.",
+    "Two files of the same name and size may be uploaded at the same time, and are not mixed.",
+    "Store chunks under the resumableIdentifier of their file, not under its name and size.",
     "two-files",
 )
 def two_files_of_one_name(target: Target) -> None:

@@ -24,8 +24,8 @@ def _key(target: Target) -> str:
 @check(
     "letters-in-names",
     Severity.MUST,
-    "A name may have letters of all languages.",
-    "Read the query and the form as UTF-8, and use names as they are or store the file under a name of your own.",
+    "A name may contain letters of all languages.",
+    "Read the query and the form as UTF-8. Use names as they are, or store the file under a name of your own.",
 )
 def letters_in_names(target: Target) -> None:
     """Send a file whose name is German, Japanese and a picture."""
@@ -35,8 +35,9 @@ def letters_in_names(target: Target) -> None:
 @check(
     "signs-in-names",
     Severity.MUST,
-    "A name may have spaces, and characters that mean something in a URL.",
-    "Decode the parameters of a query once, and refuse no name for such characters: + & = # % ; ' are common in names.",
+    "A name may contain spaces, and characters with a meaning in URLs.",
+    "Decode the parameters of a query once, and do not refuse names for such characters: + & = # % ; ' are common in "
+    "names.",
 )
 def signs_in_names(target: Target) -> None:
     """Send a file with such a name."""
@@ -47,7 +48,7 @@ def signs_in_names(target: Target) -> None:
     "long-name",
     Severity.SHOULD,
     "A name may be 200 letters long.",
-    "Shorten what you add to a name: file systems take 255 bytes.",
+    "Shorten what you add to a name: file systems allow 255 bytes.",
 )
 def long_name(target: Target) -> None:
     """Send a file with a name of 200 letters."""
@@ -59,8 +60,8 @@ def long_name(target: Target) -> None:
     "same-name",
     Severity.SHOULD,
     "Two files of the same name are both stored.",
-    "Give the second one another name, or refuse it: after a 200 its client believes that it is there, and that of the "
-    "first one that it still is.",
+    "Give the second one another name, or refuse it: after a 200, each of the two clients believes that its file is "
+    "stored.",
 )
 def same_name(target: Target) -> None:
     """Send two files of one name."""
@@ -74,7 +75,7 @@ def same_name(target: Target) -> None:
     "same-name-in-two-folders",
     Severity.SHOULD,
     "Two files of the same name in two folders are both stored.",
-    "Use resumableRelativePath for the place of the file, or give the second one another name.",
+    "Store the file under resumableRelativePath, or give the second one another name.",
     "same-name",
     "file-in-folder",
 )
@@ -91,7 +92,7 @@ def same_name_in_two_folders(target: Target) -> None:
     "file-in-folder",
     Severity.MUST,
     "A file whose relative path has folders is stored.",
-    "Make the folders of resumableRelativePath, or ignore it: clients that upload a directory send such paths.",
+    "Create the folders of resumableRelativePath, or ignore it: clients that upload a directory send such paths.",
 )
 def file_in_folder(target: Target) -> None:
     """Send a file in a folder in a folder."""
@@ -103,7 +104,7 @@ def file_in_folder(target: Target) -> None:
     "path-stays-inside",
     Severity.MUST,
     "A name cannot lead out of the directory of the server.",
-    "Refuse names and paths with .. in them, or drop such parts; never join them to a directory as they came.",
+    "Refuse names and paths that contain .., or drop such parts; never join them to a directory as they are.",
 )
 def path_stays_inside(target: Target) -> None:
     """Send a file whose name and path begin with ``../``."""
@@ -121,7 +122,7 @@ def path_stays_inside(target: Target) -> None:
     "identifier-stays-inside",
     Severity.MUST,
     "An identifier cannot lead out of the directory of the server.",
-    "Make no path of the identifier, or hash it before; it is text of the client like any other.",
+    "Do not build a path from the identifier, or hash it first: like any other text of a client, it can be anything.",
 )
 def identifier_stays_inside(target: Target) -> None:
     """Send one chunk of a file whose identifier begins with ``../``."""
@@ -156,8 +157,8 @@ def other_parameters(target: Target) -> None:
 @check(
     "parameters-in-query",
     Severity.SHOULD,
-    "The parameters of a chunk may be in the query alone.",
-    "Read them from there if they are not in the form: some clients put them nowhere else.",
+    "The parameters of a chunk may be in the query only.",
+    "Read them from the query if they are not in the form: some clients send them nowhere else.",
 )
 def parameters_in_query(target: Target) -> None:
     """Send one chunk with nothing but the file in its form."""
@@ -171,8 +172,8 @@ def parameters_in_query(target: Target) -> None:
 @check(
     "parameters-in-form",
     Severity.SHOULD,
-    "The parameters of a chunk may be in the form alone.",
-    "Read them from there if they are not in the query: flow.js puts them nowhere else.",
+    "The parameters of a chunk may be in the form only.",
+    "Read them from the form if they are not in the query: flow.js sends them nowhere else.",
 )
 def parameters_in_form(target: Target) -> None:
     """Send one chunk to the plain URL."""
@@ -187,7 +188,7 @@ def parameters_in_form(target: Target) -> None:
     "chunk-as-body",
     Severity.SHOULD,
     "The body of a request may be the chunk itself, with the parameters in the query.",
-    "Take a body that is no form as the chunk: clients send it so with the method octet.",
+    "Treat a body that is not a form as the chunk: clients send it like this with the method octet.",
 )
 def chunk_as_body(target: Target) -> None:
     """Send one chunk as the body."""

@@ -12,8 +12,8 @@ __all__ = ["CHECKS"]
     "last-chunk-second",
     Severity.MUST,
     "The last chunk may come before others.",
-    "Finish the file when all chunks are there, and not when the one with the highest number comes: resumable.js sends "
-    "it second with prioritizeFirstAndLastChunk, and several at a time always.",
+    "Finish the file when all chunks are stored, not when the one with the highest number arrives: resumable.js sends "
+    "it second with prioritizeFirstAndLastChunk, and always sends several at a time.",
     "chunks-in-order",
 )
 def last_chunk_second(target: Target) -> None:
@@ -27,7 +27,7 @@ def last_chunk_second(target: Target) -> None:
     "backwards",
     Severity.MUST,
     "The first chunk may come last.",
-    "Begin the upload with whichever chunk comes first: of several that are sent at a time, any can be it.",
+    "Begin the upload with whichever chunk arrives first: if several are sent at a time, it can be any of them.",
     "last-chunk-second",
 )
 def backwards(target: Target) -> None:
@@ -40,8 +40,8 @@ def backwards(target: Target) -> None:
 @check(
     "first-chunks-at-once",
     Severity.MUST,
-    "The first three chunks of a file may come at the same time.",
-    "Let nothing fail if another request makes the directory or the record of the upload at the same moment: "
+    "The first three chunks of a file may arrive at the same time.",
+    "Do not fail if another request creates the directory or the record of the upload at the same moment: "
     "resumable.js begins with three requests.",
     "backwards",
 )
@@ -57,8 +57,8 @@ def first_chunks_at_once(target: Target) -> None:
 @check(
     "last-chunks-at-once",
     Severity.MUST,
-    "The last two chunks that are missing may come at the same time.",
-    "Put the file together under a lock: each of the two requests sees all chunks, and only one may act on it.",
+    "The last two missing chunks may arrive at the same time.",
+    "Assemble the file under a lock: each of the two requests sees all chunks, and only one may act on it.",
     "last-chunk-second",
 )
 def last_chunks_at_once(target: Target) -> None:
@@ -73,9 +73,9 @@ def last_chunks_at_once(target: Target) -> None:
 @check(
     "same-chunk-at-once",
     Severity.SHOULD,
-    "One chunk may come twice at the same time.",
-    "Write a chunk under a name of its own before it gets its final one, or refuse the second request with 503: "
-    "browsers repeat a request by themselves if a connection is lost, while the first may still be running.",
+    "The same chunk may arrive twice at the same time.",
+    "Write a chunk under a temporary name first, or refuse the second request with 503: if a connection is lost, "
+    "browsers repeat a request by themselves, while the first one may still be running.",
     "repeated-chunk",
 )
 def same_chunk_at_once(target: Target) -> None:

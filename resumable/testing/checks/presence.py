@@ -11,9 +11,9 @@ __all__ = ["CHECKS"]
 @check(
     "missing-chunk",
     Severity.MUST,
-    "A chunk that was never sent is not there.",
-    "Answer a GET for such a chunk with 204. Clients do not send a chunk for which the answer is 200 or 201, so a page "
-    "or a catch-all under 200 loses files.",
+    "A chunk that was never sent is reported as missing.",
+    "Answer a GET for such a chunk with 204. Clients do not send a chunk if the answer is 200 or 201, so a page or a "
+    "catch-all route that answers 200 loses files.",
 )
 def missing_chunk(target: Target) -> None:
     """Ask for two chunks of a file that was never sent."""
@@ -23,8 +23,8 @@ def missing_chunk(target: Target) -> None:
 @check(
     "missing-empty-file",
     Severity.MUST,
-    "The chunk of an empty file that was never sent is not there.",
-    "Look for the chunk itself, and do not count bytes: an empty file that was never sent has as many as it should.",
+    "The chunk of an empty file that was never sent is reported as missing.",
+    "Look for the chunk itself, and do not count bytes: an empty file has all of its bytes before it is sent.",
     "missing-chunk",
 )
 def missing_empty_file(target: Target) -> None:
@@ -36,8 +36,8 @@ def missing_empty_file(target: Target) -> None:
     "status-of-missing",
     Severity.SHOULD,
     "The answer for a missing chunk is not an error.",
-    "Answer with 204, or with 404 if no client is flow.js: browsers show errors on their console, monitors count those "
-    "of the server, and flow.js gives up on 404, 500 and some others.",
+    "Answer 204, or 404 if no client is flow.js: browsers show errors in their console, monitoring counts them as "
+    "errors of the server, and flow.js gives up on 404, 500 and some others.",
 )
 def status_of_missing(target: Target) -> None:
     """Ask for a chunk that was never sent."""
@@ -52,7 +52,7 @@ def status_of_missing(target: Target) -> None:
 @check(
     "stored-chunk",
     Severity.SHOULD,
-    "A chunk of an unfinished file is there after it was accepted.",
+    "A stored chunk of an unfinished file is reported as stored.",
     "Answer a GET for such a chunk with 200: without that, an interrupted upload starts over.",
     "chunks-in-order",
 )
@@ -66,8 +66,8 @@ def stored_chunk(target: Target) -> None:
 @check(
     "gaps",
     Severity.MUST,
-    "The server knows which chunks are there, even if one between them is missing.",
-    "Remember each chunk by its number: how many there are, and the highest number, say nothing about the others.",
+    "The server knows which chunks are stored, even if one between them is missing.",
+    "Remember each chunk by its number: the count and the highest number say nothing about the others.",
     "stored-chunk",
     "missing-chunk",
 )
@@ -83,7 +83,8 @@ def gaps(target: Target) -> None:
     "other-identifier",
     Severity.MUST,
     "Files of the same name and size are told apart by their identifiers.",
-    "Use resumableIdentifier, which is there for it: by name and size, an edited file is mixed with its older self.",
+    "Use resumableIdentifier, which exists for this: if you go by name and size, an edited file is mixed with its old "
+    "version.",
     "stored-chunk",
     "missing-chunk",
 )
@@ -98,7 +99,7 @@ def other_identifier(target: Target) -> None:
     "similar-identifiers",
     Severity.SHOULD,
     "Identifiers that differ only in punctuation, or in upper and lower case, are told apart.",
-    "Use the identifier as it is, or a hash of it: without punctuation, a/b and ab are one file.",
+    "Use the identifier as it is, or a hash of it: without punctuation, a/b and ab would be one file.",
     "other-identifier",
 )
 def similar_identifiers(target: Target) -> None:
@@ -114,8 +115,8 @@ def similar_identifiers(target: Target) -> None:
 @check(
     "test-without-identifier",
     Severity.SHOULD,
-    "A test that does not say which file it is about is not answered with success.",
-    "Answer with 400: a client whose parameters were lost on the way would send nothing.",
+    "A test that does not name a file is not answered with success.",
+    "Answer 400: a client whose parameters were lost on the way would otherwise send nothing.",
     "missing-chunk",
 )
 def test_without_identifier(target: Target) -> None:
@@ -129,8 +130,8 @@ def test_without_identifier(target: Target) -> None:
 @check(
     "asking-changes-nothing",
     Severity.MUST,
-    "Asking for a chunk does not change whether it is there.",
-    "Make nothing when a GET comes: no file, no record.",
+    "Asking for a chunk does not change whether it is stored.",
+    "Create nothing in response to a GET: no file, no record.",
     "chunks-in-order",
     "missing-chunk",
 )
@@ -145,9 +146,9 @@ def asking_changes_nothing(target: Target) -> None:
 @check(
     "resume",
     Severity.MUST,
-    "Another client goes on where the first one stopped.",
-    "Keep unfinished uploads under their identifiers, and not in a session that a cookie or a connection names: after "
-    "a crash the client has neither.",
+    "Another client can continue where the first one stopped.",
+    "Keep unfinished uploads under their identifiers, not in a session that depends on a cookie or a connection: "
+    "after a crash the client has neither.",
     "stored-chunk",
 )
 def resume(target: Target) -> None:

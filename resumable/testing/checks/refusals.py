@@ -14,7 +14,8 @@ _CLIENT = "Answer with 400: under a 200 the client believes that the chunk is st
     "no-parameters",
     Severity.MUST,
     "A file without parameters is refused.",
-    f"{_CLIENT} A proxy or a form parser may have lost the parameters.",
+    "Answer 400: after a 200 the client believes that the chunk is stored. A proxy or a form parser may have lost the "
+    "parameters.",
 )
 def no_parameters(target: Target) -> None:
     """Send a form with nothing but a file."""
@@ -27,7 +28,8 @@ def no_parameters(target: Target) -> None:
     "no-chunk",
     Severity.SHOULD,
     "A form without a file is refused.",
-    f"{_CLIENT} PHP and others pass a form on without the file if that was too large.",
+    "Answer 400: after a 200 the client believes that the chunk is stored. PHP and others pass on a form without the "
+    "file if the file was too large.",
 )
 def no_chunk(target: Target) -> None:
     """Send a form with nothing but parameters."""
@@ -39,8 +41,8 @@ def no_chunk(target: Target) -> None:
 @check(
     "wrong-total-size",
     Severity.SHOULD,
-    "A chunk that says another size of the file than the one before is refused.",
-    "Compare what each chunk says with what the first one said: it is another file, or an edited one.",
+    "A chunk with another total size than the chunk before it is refused.",
+    "Compare each chunk with the first one: another size means another file, or an edited one.",
     "chunks-in-order",
 )
 def wrong_total_size(target: Target) -> None:
@@ -54,8 +56,8 @@ def wrong_total_size(target: Target) -> None:
 @check(
     "wrong-count",
     Severity.SHOULD,
-    "A chunk that says another number of chunks than the one before is refused.",
-    "Compare what each chunk says with what the first one said: a file that is cut in two ways cannot be put together.",
+    "A chunk with another number of chunks than the chunk before it is refused.",
+    "Compare each chunk with the first one: a file that is cut in two ways cannot be assembled.",
     "chunks-in-order",
 )
 def wrong_count(target: Target) -> None:
@@ -70,20 +72,30 @@ def wrong_count(target: Target) -> None:
     "number-too-large",
     Severity.SHOULD,
     "A chunk whose number is larger than the number of chunks is refused.",
-    _CLIENT,
+    "Answer 400: after a 200 the client believes that the chunk is stored.",
 )
 def number_too_large(target: Target) -> None:
     """Send chunk 4 of 3."""
     _wrong_number(target, "4", "there are three chunks")
 
 
-@check("number-zero", Severity.SHOULD, "A chunk with the number 0 is refused.", f"{_CLIENT} Numbers begin with 1.")
+@check(
+    "number-zero",
+    Severity.SHOULD,
+    "A chunk with the number 0 is refused.",
+    "Answer 400: after a 200 the client believes that the chunk is stored. Numbers begin with 1.",
+)
 def number_zero(target: Target) -> None:
     """Send chunk 0 of 3."""
     _wrong_number(target, "0", "numbers begin with 1")
 
 
-@check("no-number", Severity.SHOULD, "A chunk whose number is not a number is refused.", _CLIENT)
+@check(
+    "no-number",
+    Severity.SHOULD,
+    "A chunk whose number is not a number is refused.",
+    "Answer 400: after a 200 the client believes that the chunk is stored.",
+)
 def no_number(target: Target) -> None:
     """Send chunk x of 3."""
     _wrong_number(target, "x", "its number is no number")

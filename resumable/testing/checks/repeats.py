@@ -11,8 +11,8 @@ __all__ = ["CHECKS"]
 @check(
     "repeated-chunk",
     Severity.MUST,
-    "A chunk that comes twice is accepted twice, and stored once.",
-    "Write a chunk to its place, and do not append it: a client that did not get the answer sends it again.",
+    "A chunk that is sent twice is accepted twice, and stored once.",
+    "Write a chunk to its place instead of appending it: a client that did not get the answer sends it again.",
     "chunks-in-order",
 )
 def repeated_chunk(target: Target) -> None:
@@ -25,9 +25,9 @@ def repeated_chunk(target: Target) -> None:
 @check(
     "repeated-last-chunk",
     Severity.MUST,
-    "The last chunk may come again after the file is finished.",
-    "Answer with 200 and leave the file alone: the answer to this chunk takes longest and is lost most often, and a "
-    "client that gets an error then reports a failed upload.",
+    "The last chunk may be sent again after the file is finished.",
+    "Answer 200 and leave the file alone: the answer to this chunk takes longest and is lost most often, and a client "
+    "that then gets an error reports a failed upload.",
     "chunks-in-order",
 )
 def repeated_last_chunk(target: Target) -> None:
@@ -42,9 +42,9 @@ def repeated_last_chunk(target: Target) -> None:
 @check(
     "file-sent-again",
     Severity.MUST,
-    "A file that is finished may be sent again.",
-    "Accept the chunks, and store them again or drop them: people send a file twice, and it must not become twice as "
-    "long, or fail.",
+    "A finished file may be sent again.",
+    "Accept the chunks, and store them again or drop them: people send files twice, and that must neither fail nor "
+    "double the file.",
     "repeated-last-chunk",
 )
 def file_sent_again(target: Target) -> None:
@@ -59,9 +59,9 @@ def file_sent_again(target: Target) -> None:
 @check(
     "edited-file",
     Severity.SHOULD,
-    "A file that was edited and has kept its identifier is stored.",
-    "Let a chunk after the end begin a new upload, and do not drop what differs from the file that is there: the "
-    "identifiers of resumable.js are size and name, which an edited file may keep.",
+    "A file that was edited and kept its identifier is stored.",
+    "Let a chunk that arrives after the end begin a new upload, and do not drop it if it differs from the stored "
+    "file: the identifiers of resumable.js are size and name, which an edited file may keep.",
     "file-sent-again",
 )
 def edited_file(target: Target) -> None:
@@ -78,9 +78,9 @@ def edited_file(target: Target) -> None:
 @check(
     "cut-chunk",
     Severity.MUST,
-    "A chunk whose connection breaks is not there, and may be sent again.",
-    "Compare the length of the body with its Content-Length, or the chunk with resumableCurrentChunkSize, before it "
-    "counts: some frameworks hand over what has come as if it were all.",
+    "A chunk whose connection broke is not stored, and may be sent again.",
+    "Before you store a chunk, compare the length of the body with its Content-Length, or the chunk with "
+    "resumableCurrentChunkSize: some frameworks pass on a partial body as if it were whole.",
     "chunks-in-order",
     "missing-chunk",
 )
@@ -98,7 +98,7 @@ def cut_chunk(target: Target) -> None:
     "short-chunk",
     Severity.SHOULD,
     "A chunk with fewer bytes than its resumableCurrentChunkSize is refused.",
-    "Compare the two, and answer with 400: a proxy or a client that cuts bodies would damage the file unnoticed.",
+    "Compare the two, and answer 400: a proxy or a client that cuts bodies would otherwise damage the file unnoticed.",
 )
 def short_chunk(target: Target) -> None:
     """Send half of a chunk as if it were all."""
