@@ -50,7 +50,7 @@ _ROWS = (
         "Fired once, with 0: cutting takes no time.",
     ),
     Event("chunking_complete", "chunkingComplete", "file", ("file",), "The file was cut into chunks."),
-    Event("upload_start", "uploadStart", "session", (), "The upload starts, or goes on after a pause."),
+    Event("upload_start", "uploadStart", "session", (), "The upload starts, or continues after a pause."),
     Event(
         "file_progress",
         "fileProgress",
@@ -116,7 +116,7 @@ _ROWS = (
         None,
         "file",
         ("file", "reason"),
-        "The file was dropped before its end; reason is cancelled, removed, replaced, fail_fast or closed.",
+        "The file was dropped before it was uploaded; reason is cancelled, removed, replaced, fail_fast or closed.",
         terminal=True,
     ),
     Event(
@@ -124,7 +124,7 @@ _ROWS = (
         None,
         "session",
         ("event", "handler", "exception"),
-        "A handler raised; the upload goes on.",
+        "A handler raised; the upload continues.",
     ),
     Event(
         "catch_all", "catchAll", "session", ("event", "*arguments"), "Every event; event is its name as on() takes it."

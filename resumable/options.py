@@ -95,15 +95,15 @@ class Options:
         AUTO,
         "simultaneousUploads",
         validators.integer_or(AUTO, 1),
-        "Number of chunks to upload at the same time. auto: begins with 3, and finds out how many are fastest.",
+        "Number of chunks to upload at the same time. auto: begins with 3, and finds out which number is fastest.",
     )
     max_connections: int = _row(
         SPEED,
         20,
         None,
         validators.integer(1),
-        "Maximum number of connections at the same time, for chunks and for tests of chunks whose turn has not come. "
-        "With one upload at a time there is one.",
+        "Maximum number of simultaneous connections, for chunks and for early tests of other chunks. With one upload "
+        "at a time there is one connection.",
     )
     file_parameter_name: str = _row(
         NAMES,
@@ -197,7 +197,7 @@ class Options:
     )
     upload_method: str = _row(SERVER, "POST", "uploadMethod", validators.method(), "HTTP method for uploading a chunk.")
     test_method: str = _row(
-        SERVER, "GET", "testMethod", validators.method(), "HTTP method for testing whether a chunk is there."
+        SERVER, "GET", "testMethod", validators.method(), "HTTP method for testing whether a chunk is stored."
     )
     params_in: str = _row(
         SERVER,
@@ -232,8 +232,8 @@ class Options:
         "bookends",
         None,
         validators.one_of("bookends", "strict", "free", "sequential"),
-        "How chunks of a file may overlap: bookends completes no other chunk while the first or the last is under way, "
-        "strict sends those two alone, free allows everything, sequential nothing.",
+        "How the chunks of a file may overlap. bookends: no other chunk is completed while the first or the last is "
+        "being sent. strict: these two are sent alone. free: all chunks may overlap. sequential: none may.",
     )
     part: Any = _row(
         CHUNKS,
@@ -315,7 +315,7 @@ class Options:
         None,
         "generateUniqueIdentifier",
         validators.hook(),
-        "callable(path, relative_path) that returns the identifier. By default it is made of size, name and a hash.",
+        "callable(path, relative_path) that returns the identifier. By default it consists of size, name and a hash.",
     )
     max_files: int | None = _row(
         FILES,
@@ -395,7 +395,7 @@ class Options:
         PERMANENT_ERRORS,
         "permanentErrors",
         validators.statuses(),
-        "Statuses that fail the file at once. By default those that a retry cannot change.",
+        "Statuses that fail the file at once. By default those after which a retry cannot help.",
     )
     should_retry: Any = _row(
         ANSWERS,
@@ -417,7 +417,7 @@ class Options:
         None,
         None,
         validators.hook(),
-        "callable(response) that returns whether the answer to a test means that the chunk is there, or None for the "
+        "callable(response) that returns whether the answer to a test means that the chunk is stored, or None for the "
         "default decision.",
     )
     after_file: Any = _row(
@@ -434,7 +434,7 @@ class Options:
         None,
         validators.hook(),
         "callable(file) that is called when the upload of a file is given up: cancelled, removed, replaced, or "
-        "dropped by fail_fast. Called once, in a thread, and not for what close() leaves unfinished.",
+        "dropped by fail_fast. Called once, in a thread of its own, but not for files that close() leaves unfinished.",
     )
     limit_rate: int | None = _row(
         SPEED, None, None, validators.integer(1, optional=True), "Maximum bytes per second, all chunks together."
@@ -458,7 +458,7 @@ class Options:
         300,
         None,
         validators.limit(),
-        "Seconds to wait for the response to the last chunk of a file, when servers assemble it.",
+        "Seconds to wait for the response to the last chunk of a file, because servers may assemble the file first.",
     )
     throttle_progress_callbacks: float = _row(
         SESSION,
@@ -497,7 +497,7 @@ class Options:
         0.25,
         None,
         validators.seconds(),
-        "Seconds of idleness after which a run that started by itself ends, outside a with block.",
+        "Outside a with block, a run that started by itself ends after this many idle seconds.",
     )
     fail_fast: bool = _row(SESSION, False, None, validators.flag(), "Cancel all other files as soon as one has failed.")
     cancel_deletes: bool = _row(
@@ -505,23 +505,24 @@ class Options:
         False,
         None,
         validators.flag(),
-        "Let cancel() delete what a receiver of this package has of unfinished files, if it allows that.",
+        "Let cancel() also delete the unfinished files at a receiver of this package, if the receiver allows that.",
     )
     deliver: Any = _row(
         SESSION,
         None,
         None,
         validators.deliver(),
-        "How handlers are called: None uses the asyncio loop that runs where the session is made, or else a thread of "
-        "the session, 'thread' always that thread, 'manual' process_events(), a callable your thread.",
+        "Which thread calls handlers. None: that of the asyncio loop in which the session is made, or else a thread "
+        "of the session. 'thread': always a thread of the session. 'manual': the thread that calls process_events(). "
+        "A callable brings them to a thread of yours.",
     )
     loop: Any = _row(
         SESSION,
         None,
         None,
         validators.with_method("call_soon_threadsafe", "an asyncio event loop"),
-        "asyncio event loop that runs async handlers. None: the one that runs where the session is made or the handler "
-        "connected.",
+        "asyncio event loop that runs async handlers. None: the one that is running when the session is made or the "
+        "handler is connected.",
     )
     plugins: Any = _row(
         SESSION,

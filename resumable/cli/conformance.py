@@ -13,7 +13,7 @@ from ..statuses import hint
 from ..testing.checks import CHECKS, Check
 from ..testing.reports import as_object, junit, summary
 from ..testing.runner import NotAdmitted, Outcome, Result, Unreachable, is_untrusted, run_checks, select
-from ..testing.target import Target
+from ..testing.target import CHUNK_SIZE, Target
 from ..transport.base import TLSFailure
 from .interruption import Interrupted, InterruptGuard
 from .output.exit_codes import TRUST, ExitCode, option_in_words
@@ -23,13 +23,13 @@ from .params.auth import certificate_flag, certificates, token_flags
 from .params.command import NAMES, OUTPUT, Command, Option, console, styled
 from .params.config import config_flag
 from .params.connection import connection_of
-from .params.flags import as_flags, dialect_flag, option_flags
+from .params.flags import DEFAULTS, as_flags, dialect_flag, option_flags
 
 __all__ = ["command"]
 
 _FLAGS = [
     flag
-    for flag in option_flags()
+    for flag in option_flags({**DEFAULTS, "chunk_size": CHUNK_SIZE})
     if flag.section == NAMES
     or flag.name
     in (
@@ -200,7 +200,7 @@ command.params.extend(
             "--only",
             metavar="NAME",
             multiple=True,
-            help="Make this check only. May be given several times.",
+            help="Run only this check. May be given several times.",
         ),
         Option("--list", is_flag=True, help="List the checks and exit."),
         Option(
@@ -208,8 +208,8 @@ command.params.extend(
             type=click.Path(exists=True, file_okay=False),
             help="Directory on this machine into which the server puts finished files, to compare their bytes.",
         ),
-        Option("--remove", is_flag=True, help="Remove from --files, at the end, the files that the checks have sent."),
-        Option("--strict", is_flag=True, help="Fail if the server does not do what it should, too."),
+        Option("--remove", is_flag=True, help="At the end, remove the files of the checks from --files."),
+        Option("--strict", is_flag=True, help="Also fail if the server does not do what it should."),
         Option("--json", is_flag=True, section=OUTPUT, help="Write each result to the standard output, as JSON."),
         Option(
             "--junit", type=click.Path(dir_okay=False), section=OUTPUT, help="Write the results to this file, as XML."

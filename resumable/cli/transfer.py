@@ -88,7 +88,7 @@ class Transfer:
     def run(self, *, dry: bool) -> int:
         """Upload the selected files, or list them if ``dry``, say how it went, and return the exit code.
 
-        A source that cannot be read does not keep the others from being sent, unless the session fails fast.
+        If a source cannot be read, the others are still sent, unless the session fails fast.
         """
         try:
             found = list(find(self._selection))

@@ -37,8 +37,8 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     """Upload each SOURCE to TARGET, the URL of a server that speaks the protocol of resumable.js, or its name (lab:).
 
     A SOURCE is a file, a directory with everything in it, a quoted pattern ('photos/**/*.jpg'), or - for the standard
-    input. To resume, run the same command again: what the server has is not sent again. A SOURCE that cannot be read
-    does not keep the others from being sent, unless --fail-fast is given.
+    input. To resume, run the same command again: what the server has is not sent again. If a SOURCE cannot be read,
+    the others are still sent, unless --fail-fast is given.
     """
     sources, target = split_target(context, words)
     if not sources and values["files_from"] is None:

@@ -39,6 +39,10 @@ def lines(text: str) -> dict[str, str]:
     return {line[1]: line[0] for line in words if line[0] in ("ok", "FAILED", "skipped")}
 
 
+def test_the_help_says_how_large_the_chunks_of_the_checks_are(run: Run) -> None:
+    assert "[default: 32 KiB]" in " ".join(run("conformance", "--help-all").out.split())
+
+
 def test_a_server_that_does_everything_right_is_told_so(run: Run, server: Server, received: Path) -> None:
     ran = run("conformance", server.url, "--files", str(received), "--chunk-size", "1k")
     assert ran.code == 0, ran.err

@@ -39,7 +39,7 @@ def log_flag() -> Option:
         envvar="RESUMABLE_LOG_FILE",
         show_envvar=True,
         section=OUTPUT,
-        help="Append to this file, with times, what is reported and every request.",
+        help="Append everything that is reported, and every request, to this file, with times.",
     )
 
 

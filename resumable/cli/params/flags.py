@@ -232,7 +232,7 @@ def _default(row: Row, defaults: Mapping[str, Any]) -> str:
         return ""
     kind = FLAGS[row.name].type
     if kind is types.size:
-        text = units.size(value).replace(".00", "")
+        text = re.sub(r"\.0+ ", " ", units.size(value))
     elif kind is types.duration:
         text = f"{value / 60:g}m"
     elif isinstance(value, tuple):

@@ -55,7 +55,8 @@ def response_flags() -> list[Option]:
             multiple=True,
             metavar="STATUS:PATTERN",
             section=SERVER,
-            help="Count a chunk as refused if it is answered so. Wins over --accept. May be given several times.",
+            help="Count a chunk as refused if it is answered like this, even if --accept matches. May be given several "
+            "times.",
         ),
     ]
 

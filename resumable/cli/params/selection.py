@@ -82,7 +82,7 @@ def selection_flags() -> list[click.Option]:
             type=click.Path(exists=True, dir_okay=False, allow_dash=True),
             section=FILES,
             brief="Send what is named in this file (- for stdin).",
-            help="Send also the files and directories named in this file, one per line, and keep their paths; - reads "
+            help="Also send the files and directories named in this file, one per line, and keep their paths; - reads "
             "the names from the standard input.",
         ),
         Option(
@@ -123,8 +123,8 @@ def selection_flags() -> list[click.Option]:
             metavar="K/N",
             section=FILES,
             brief="Send only the files of shard K of N.",
-            help="Send only the files of shard K of N, from 1/N to N/N, so that N machines share the work. A file "
-            "belongs to one of them by its relative path.",
+            help="Send only the files of shard K of N, from 1/N to N/N, so that N machines share the work. The "
+            "relative path of a file decides which shard it belongs to.",
         ),
         Option(
             "--links",
