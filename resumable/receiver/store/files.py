@@ -13,30 +13,29 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
-from typing import NoReturn
 
 from ..messages import Refusal
 from .base import Look
 from .home import Home
 from .inventory import inventory, open_records
-from .layout import DAMAGED, NEW, PAST, check_links, create_files, remove_if_damaged, remove_upload
+from .layout import DAMAGED, NEW, check_links, create_files, remove_if_damaged, remove_upload
 from .locks import lock_directory
+from .lookup import earlier_in, looking_in
 from .policy import FilePolicy
 from .publication import check_free
 from .quotas import Quotas, TenantLimits, check_reserve
 from .record import UploadRecord, UploadStatus
 from .record_file import read_record
-from .refusals import Discarded, in_use
+from .refusals import in_use
 from .reservation import reserving
 from .safe_files import (
     closing_fd,
     closing_lock,
     exists,
     open_directory,
-    open_if_there,
     remove_directory,
     unlock_and_close,
 )
@@ -144,32 +143,12 @@ class FileStore:
     @contextmanager
     def looking(self) -> Iterator[Look]:
         """See :meth:`QuickStore.looking`."""
-        with ExitStack() as closing:
-            state_fd = self._home.open()
-            if state_fd is None:
-                yield lambda key: None
-                return
-            closing.enter_context(closing_fd(state_fd))
-            root_fd = closing.enter_context(closing_fd(open_directory("..", state_fd)))
-            opened: list[int] = []
-
-            def look(key: str) -> Tombstone | None:
-                while opened:
-                    os.close(opened.pop())
-                record_fd = open_if_there(f"{key}/record", os.O_RDONLY, state_fd)
-                if record_fd is None:
-                    return None
-                opened.append(record_fd)
-                past = Tombstone(self._policy, root_fd, record_fd, _raise_unknown)
-                if past.record.published is None:
-                    _raise_unknown()
-                return past
-
-            try:
-                yield look
-            finally:
-                for record_fd in opened:
-                    os.close(record_fd)
+        state_fd = self._home.open()
+        if state_fd is None:
+            yield lambda key: None
+            return
+        with closing_fd(state_fd), looking_in(self._policy, state_fd) as look:
+            yield look
 
     def prepare(self) -> None:
         """Create the directory for uploads now, to notice errors before the first upload. Raises OSError."""
@@ -232,19 +211,12 @@ class FileStore:
     @contextmanager
     def earlier(self, key: str) -> Iterator[Tombstone | None]:
         """See :meth:`Store.earlier`."""
-        with ExitStack() as closing:
-            state_fd = self._home.open()
-            if state_fd is None:
-                yield None
-                return
-            closing.enter_context(closing_fd(state_fd))
-            record_fd = open_if_there(f"{PAST}{key}", os.O_RDONLY, state_fd)
-            if record_fd is None:
-                yield None
-                return
-            closing.enter_context(closing_fd(record_fd))
-            root_fd = closing.enter_context(closing_fd(open_directory("..", state_fd)))
-            yield Tombstone(self._policy, root_fd, record_fd, _raise_discarded)
+        state_fd = self._home.open()
+        if state_fd is None:
+            yield None
+            return
+        with closing_fd(state_fd), earlier_in(self._policy, key, state_fd) as past:
+            yield past
 
     def forget(self, key: str, record: UploadRecord) -> bool:
         """See :meth:`Store.forget`."""
@@ -298,13 +270,3 @@ class FileStore:
             return 0
         with closing_fd(state_fd):
             return FileSweep(self._policy, state_fd, self.open, expired).run()
-
-
-def _raise_unknown() -> NoReturn:
-    """Raise LookupError: only an open upload can tell."""
-    raise LookupError
-
-
-def _raise_discarded() -> NoReturn:
-    """Raise :class:`Discarded`: the record of an upload that has given way cannot be updated."""
-    raise Discarded
