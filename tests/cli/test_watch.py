@@ -20,9 +20,10 @@ from support.scripted_server import PATIENCE, Answer, Request, ScriptedServer, S
 from resumable import Resumable
 from resumable.cli.disposal import Keep, Mark, Move
 from resumable.cli.inbox import Arrival, Inbox, version_of
+from resumable.cli.output.notes import OutputOptions
 from resumable.cli.params.connection import Connection
 from resumable.cli.params.sources import Selection
-from resumable.cli.watcher import Watcher, WatchOutput
+from resumable.cli.watcher import Watcher
 from resumable.receiver import FileStore, Receiver, Server
 
 Make = Callable[..., Path]
@@ -196,7 +197,7 @@ def test_what_failed_keeps_no_session_in_memory(make: Make, received: Path, capl
     sessions = [id(each) for each in gc.get_objects() if issubclass(type(each), Resumable)]
     make("top/large.bin", 5000)
     inbox = Inbox(Selection(("top",)), 0, skip=Keep().skips, age=lambda version: 0.0)
-    output = WatchOutput(quiet=True, verbose=0, json=False, log_file=None)
+    output = OutputOptions(quiet=True, verbose=0, json=False, log_file=None)
     with Server(Receiver(FileStore(received), max_total_size=100)) as server:
         connection = Connection(server.url, {"auto_upload": False})
         watcher = Watcher(connection, inbox, Keep(), output, typed=(), changes=lambda wake: nullcontext())
