@@ -68,7 +68,14 @@ class Gateway:
         size = int(length) if length and _LENGTH.fullmatch(length) else None
         body = _Body(read, size or 0)
         request = Request(method, path, query, headers, size, body.read, mount, environ, call)
-        response = self._answer(request, body, length)
+        refusal = self._problem_of_length(request, length)
+        if refusal is not None:
+            response = self.receiver.refuse(request, refusal)
+        else:
+            response = self.receiver.handle(request)
+            # A client that waits for permission to continue has sent nothing yet, and will not send anything now.
+            if body.begun or "expect" not in headers:
+                body.drain()
         if _access_log.isEnabledFor(logging.INFO):
             # JSON in a line, without the query, which may have secrets in it.
             facts = {
@@ -82,16 +89,6 @@ class Gateway:
                 "agent": headers.get("user-agent", ""),
             }
             _access_log.info("%s", json.dumps(facts))
-        return response
-
-    def _answer(self, request: Request, body: _Body, said: str | None) -> Response:
-        refusal = self._problem_of_length(request, said)
-        if refusal is not None:
-            return self.receiver.refuse(request, refusal)
-        response = self.receiver.handle(request)
-        # A client that waits for permission to continue has sent nothing yet, and will not send anything now.
-        if body.begun or "expect" not in request.headers:
-            body.drain()
         return response
 
     def _problem_of_length(self, request: Request, said: str | None) -> Refusal | None:
