@@ -92,7 +92,7 @@ command.params.extend(
             type=click.Path(dir_okay=False),
             metavar="FILE",
             section=ACCESS,
-            help="The key of the certificate, if that file does not have it.",
+            help="The key of the certificate, if it is not in the same file.",
         ),
         Option("--insecure", is_flag=True, section=ACCESS, help="Accept uploads without a token."),
         Option(
@@ -124,7 +124,7 @@ command.params.extend(
             default="Uploads",
             show_default=True,
             section=ACCESS,
-            help="What the page is called.",
+            help="Title of the page.",
         ),
         Option(
             "--dialect",
@@ -148,7 +148,8 @@ command.params.extend(
             default="number",
             show_default=True,
             section=STORAGE,
-            help="If the name of a file is taken: give it a number, replace the other file, or refuse it.",
+            help="If there is a file of the same name: give the new one a number, replace the old one, or refuse "
+            "the new one.",
         ),
         Option(
             "--collected",
@@ -236,7 +237,7 @@ command.params.extend(
             default=16,
             show_default=True,
             section=LIMITS,
-            help="Requests at once that a client of this package is asked to send at most.",
+            help="How many requests a client of this package is asked to send at most at the same time.",
         ),
         Option(
             "--min-chunk-size",
