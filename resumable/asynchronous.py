@@ -194,8 +194,8 @@ class AsyncSession:
     async def wait(self, *, raise_errors: bool = True) -> Result:
         """Wait until everything is uploaded, and return what became of the files: :meth:`join` for asyncio.
 
-        Every handler has returned then, and async ones are over; if this is awaited in one of those, they are not
-        waited for. Cancelling this ends the waiting; leaving ``async with`` by a cancellation cancels the upload, too.
+        By then every handler has returned, async ones too, unless this is awaited in an async handler. Cancelling this
+        ends only the waiting; a cancellation that leaves the ``async with`` block also cancels the upload.
         """
         task = _current_task()
         for stream in tuple(self._streams or ()):
@@ -208,9 +208,9 @@ class AsyncSession:
     def events(self) -> EventStream:
         """Return the events from now on, for ``async for``. The last one is ``complete`` or ``cancel``.
 
-        The iteration also ends with the session, and when nothing that was added is left to upload. While a task waits
-        for the next event, nobody else is expected to add files: in an ``async with`` block, too, the run then ends as
-        it does without a block, after ``completion_delay``. As long as nothing was added it waits.
+        The iteration also ends with the session, and when nothing that was added is left to upload. As long as nothing
+        was added, it waits. While a task waits for the next event, the run ends by itself after ``completion_delay``,
+        even in an ``async with`` block, because nobody is expected to add more files.
         """
         stream = EventStream(cast("Resumable", self), self._dispatcher)
         if self._streams is None:

@@ -64,7 +64,7 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
 
     @property
     def part_size(self) -> int:
-        """The bytes of the part that the session sends; those of the file without the option ``part``."""
+        """The size of the part that the session sends, in bytes; without the option ``part`` that of the file."""
         return self._moved.size
 
     @property
@@ -134,8 +134,8 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
 
     @property
     def whole(self) -> bool | None:
-        """Whether the server has the whole file, as it said last; None if it does not say, as only receivers of this
-        package do. With the option ``part`` a file that succeeded may still lack what is left to others."""
+        """Whether the server has the whole file, as it said last; None if it does not say. Only receivers of this
+        package do. With the option ``part``, a file may succeed before the server has the parts of others."""
         return self._facts.file_status(self._entry).whole
 
     def is_complete(self) -> bool:
@@ -158,8 +158,8 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
 
     @property
     def retry_in(self) -> float | None:
-        """Seconds until the next attempt at the file if all of it waits for that, because attempts failed or the server
-        asked for a pause. Otherwise None."""
+        """Seconds until the next attempt if the whole file waits for it, because attempts failed or the server asked
+        for a pause. Otherwise None."""
         return self._facts.retry_in(self._entry)
 
     def progress(self, relative: bool = False) -> float:
@@ -201,7 +201,7 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
     def cancel(self) -> None:
         """Remove the file from the session. Fires ``file_cancelled`` unless the file has ended.
 
-        With ``cancel_deletes`` a receiver of this package is asked to delete what it has of it, for at most 2 s.
+        With ``cancel_deletes`` it also asks a receiver of this package to delete the upload, which takes at most 2 s.
         """
         with self.resumable_obj._deleting([self._entry]):
             self._dispatcher.cancel(self._entry)

@@ -178,9 +178,10 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         """Add the files below ``root`` that match ``pattern`` and none of ``exclude``.
 
         Their relative paths begin with the name of the directory, as in a browser. ``root`` may be a universal path.
-        ``select(path, is_directory)`` decides about the rest, by the path below ``root``: whether to take a file, or to
-        look into a directory. ``links`` are followed, skipped, or an error. A broken link is left out, and listed in
-        ``skipped`` like a refused file. Fires ``before_add`` first, as resumable.js does for a dropped directory.
+        ``select(path, is_directory)`` gets each path below ``root``, and returns whether to take the file, or to look
+        into the directory. ``links`` says whether symbolic links are followed, skipped, or an error. A broken link is
+        left out, and listed in ``skipped`` like a refused file. Fires ``before_add`` first, as resumable.js does for a
+        dropped directory.
         Raises what :meth:`add_files` raises.
         """
         with self._dispatcher.adding():
@@ -220,7 +221,7 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
     def cancel(self) -> None:
         """Cancel all files: abort their requests, and remove them from the session. ``complete`` does not fire.
 
-        With ``cancel_deletes`` a receiver of this package is asked to delete what it has of the unfinished ones, for at
+        With ``cancel_deletes`` it also asks a receiver of this package to delete the unfinished ones, which takes at
         most 2 s. Raises StateError on a closed session.
         """
         self._additions.end()
@@ -230,13 +231,13 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
     def join(self, timeout: float | None = None, *, raise_errors: bool = True) -> Result:
         """Wait until all files are uploaded, and return what became of them.
 
-        This ends the run: every handler has returned by then. Files that were added but not sent yet are sent. A run
-        that a handler begins meanwhile is waited for, too, and the result also has the files of earlier runs that were
-        not joined. A paused session is waited for until it is resumed. Files that were open when it was closed count as
+        This ends the run: files that are not sent yet are sent, and every handler has returned when it returns. It also
+        waits for a run that a handler begins meanwhile, and for a paused session until it is resumed. The result also
+        has the files of earlier runs that were not joined; files that were open when the session was closed count as
         cancelled. Afterwards the session can be used for another run.
 
-        With ``deliver="manual"`` the handlers run here meanwhile; if ``deliver`` is a function, only the transfers are
-        waited for; async handlers are not waited for. Ctrl-C pauses the session and is raised. In an asyncio loop this
+        With ``deliver="manual"`` the handlers run in this call; if ``deliver`` is a function, it waits only for the
+        transfers. It never waits for async handlers. Ctrl-C pauses the session and is raised. In an asyncio loop this
         blocks the loop, and a :class:`~resumable.errors.BlockedLoop` says so once: see :meth:`wait`.
 
         Raises UploadFailed with the error of each failed file, unless ``raise_errors`` is False (an error that was
@@ -264,9 +265,9 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
     def close(self) -> None:
         """Close the session for good: abort its requests, end its threads, close its connections. At most 2 seconds.
 
-        Files that have not ended are cancelled, with ``file_cancelled`` and the reason ``closed``; what the server has
-        of them stays there, and a later session sends only the rest. A second call does nothing. Raises StateError in a
-        handler or hook.
+        Unfinished files are cancelled, with ``file_cancelled`` and the reason ``closed``. The server keeps the chunks
+        that it has, and a later session sends only the rest. A second call does nothing. Raises StateError in a handler
+        or hook.
         """
         self._additions.end()
         self._dispatcher.close()
@@ -375,7 +376,7 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         return None if entry is None else entry.subject
 
     def get_size(self) -> int:
-        """Return the bytes of all files (resumable.js ``getSize``)."""
+        """Return the size of all files together, in bytes (resumable.js ``getSize``)."""
         return self._moved.size
 
     def progress(self) -> float:

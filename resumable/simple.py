@@ -44,14 +44,14 @@ def upload(
     cancel: threading.Event | None = None,
     **options: Unpack[UploadOptions],
 ) -> Result:
-    """Upload one source, or all in a list or tuple, and wait until they are uploaded. A directory stands for its files.
+    """Upload a source, or several in a list or tuple, and return the result once the server has them.
 
-    ``options`` are those of :class:`Resumable`. ``relative_path`` names a single source, such as bytes. With
-    ``shard=(2, 8)`` only the second of eight shards is uploaded: each file belongs to one of them, by its relative
-    path, so that eight machines share the files without knowing of each other. ``progress`` draws a bar, with tqdm or
-    rich if they are installed; it may be one of ``resumable.adapters``. ``on_progress`` is called with each file that
-    makes progress or ends. If another thread sets ``cancel``, the upload ends. Returns the result; raises UploadFailed
-    if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
+    A directory is uploaded with all its files. ``options`` are those of :class:`Resumable`. ``relative_path`` names a
+    single source, such as bytes. With ``shard=(2, 8)`` only the second of eight shards is uploaded; the relative path
+    of a file decides which shard it belongs to, so eight machines can share the files without knowing of each other.
+    ``progress=True`` draws a bar, with tqdm or rich if they are installed; pass one of ``resumable.adapters`` to choose
+    another. ``on_progress`` is called with each file that makes progress or ends. If another thread sets ``cancel``,
+    the upload ends. Raises UploadFailed if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
     """
     session = make_session(target, options, progress, on_progress)
     session._warn_of_blocking("upload()", "await resumable.upload_async(...)")
