@@ -31,13 +31,15 @@ from .files import ServerFiles
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Answer", "Body", "Pairs", "Target"]
+__all__ = ["CHUNK_SIZE", "Answer", "Body", "Pairs", "Target"]
 
 Pairs = Iterable[tuple[str, str]]
 Body = Callable[[bytes], Any]
 """Makes what is sent out of the bytes of a body."""
 
 CHUNK_SIZE = 32 * 1024
+"""The size of the chunks of the checks in bytes, unless another one is asked for."""
+
 _NAMES = {field: f"{field}_parameter_name" for field in ParameterNames._fields[:10]}
 _MOST = 64 * 1024
 
