@@ -41,7 +41,6 @@ __all__ = [
 REPLY_LIMIT = 65536
 """Bytes of an answer that are kept. The connection of a longer one is closed."""
 
-_GATE_PATIENCE = 0.5
 _SMALL = 16384
 
 
@@ -392,12 +391,13 @@ class RequestControl:
             raise Stopped
         return released
 
-    def stop(self, *, hard: bool) -> None:
+    def stop(self, *, hard: bool, patience: float = 0.5) -> None:
         """Let no request begin any more, and cut off what is being sent. Any thread may call this.
 
-        A request that is sent completely and waits for its answer may finish, unless ``hard``.
+        A request that is sent completely and waits for its answer may finish, unless ``hard``. One that begins just now
+        is waited for, for ``patience`` seconds.
         """
-        held = self._gate.acquire(timeout=_GATE_PATIENCE)
+        held = self._gate.acquire(timeout=patience)
         self.stopped = True
         if self._end is not None:
             self._end.set()

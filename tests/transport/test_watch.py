@@ -7,16 +7,13 @@ import threading
 
 import pytest
 
-from resumable.transport import base
 from resumable.transport.base import RequestControl
 
 PATIENCE = 30.0
 
 
 @pytest.mark.parametrize("hard", [False, True])
-def test_a_worker_that_stands_still_at_its_first_write_sends_nothing_after_the_stop(
-    hard: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_stands_still_at_its_first_write_sends_nothing_after_the_stop(hard: bool) -> None:
     looked, go_on = threading.Event(), threading.Event()
     failures = []
 
@@ -33,14 +30,13 @@ def test_a_worker_that_stands_still_at_its_first_write_sends_nothing_after_the_s
         except OSError as error:
             failures.append(error)
 
-    monkeypatch.setattr(base, "_GATE_PATIENCE", 0.01)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         control = Slow()
         worker = threading.Thread(target=begin)
         worker.start()
         assert looked.wait(PATIENCE)
-        control.stop(hard=hard)
+        control.stop(hard=hard, patience=0.01)
         go_on.set()
         worker.join(PATIENCE)
         assert theirs.recv(100) == b""
