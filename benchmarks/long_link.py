@@ -116,7 +116,7 @@ def long_link_rows(contest: Contest) -> list[Row]:
     on_lossy = _rates(contest, lossy, ("ours", medium), ("ours, bbr", medium), *slow)
     on_little = _rates(contest, little, ("ours", medium), ("ours, bbr", medium))
     on_fast = _rates(contest, fast, ("ours", large), ("ours, bbr", large), ("curl -T", large))
-    on_told = [rate(contest, fast, "ours", large, path="sixteen") for _ in range(contest.rounds)]
+    on_told = [rate(contest, fast, "ours", large, path="many") for _ in range(contest.rounds)]
     on_satellite = _rates(contest, satellite, ("ours", small), ("ours, bbr", small))
     return [
         Row("50 ms, 200 Mbit/s, over 0.1.1", "≥", 1.5, "×", _over(on_clean, "0.1.1")),

@@ -3,7 +3,7 @@
 ``/up``    GET 404 (nothing is there yet), POST 200
 ``/have``  GET 200 (everything is there), POST 200
 ``/204``   GET 204, POST 200
-``/sixteen``  as ``/up``, and says that one client may send so many at once
+``/many``  as ``/up``, and says that one client may send sixteen at once
 ``/four``  as ``/up``, but 429 to each chunk beside which four are under way
 ``/six``   as ``/up``, but cuts each chunk off beside which six are under way
 ``/__stats``  the counters as JSON: connections, get, post, put, body (bytes)
@@ -59,7 +59,7 @@ class Counters:
     def answer(self, head: bytes, length: int) -> bytes:
         """The response to the request that begins with `head`, whose body of `length` bytes has been read."""
         said = self._answer(head, length)
-        return said.replace(b"\r\n", SIXTEEN, 1) if b" /sixteen" in head[:16] else said
+        return said.replace(b"\r\n", SIXTEEN, 1) if b" /many" in head[:12] else said
 
     def _answer(self, head: bytes, length: int) -> bytes:
         self.body += length
