@@ -20,7 +20,7 @@ use the line may lose.
 * Few are few enough for everybody, so less than that is tried only if answers come so quickly that it is the threads of
   this process that wait for each other; and less stays only if it is not slower.
 * The number never exceeds what the server said, or else what browsers do. If the way is long and loses packets although
-  the line is not full, it may.
+  the line is not full, it may. What is lost on a full line does not count: many that begin at once fill it.
 * Sessions of a process that upload to the same place share that.
 * If a chunk would take so long that servers lose their patience, because so many share a slow line, there are no more.
 * If the server has too much to do, or a request is lost while others get through, the number falls at once, and for a
@@ -104,8 +104,8 @@ TWICE_WITHIN = 10.0
 
 class Flow(NamedTuple):
     """What the connections tell. ``departed``: bytes of chunks under way that have left this machine. ``round_trip``:
-    seconds at best, None if nobody knows; now each takes ``queue`` seconds longer. ``lossy``: packets were lost.
-    ``sessions``: how many share the number, this one included."""
+    seconds at best, None if nobody knows; now each takes ``queue`` seconds longer. ``lossy``: packets were lost since
+    the last look. ``sessions``: how many share the number, this one included."""
 
     departed: int = 0
     round_trip: float | None = None
@@ -121,11 +121,11 @@ class Flow(NamedTuple):
 
 class ConcurrencyController:
     """Decides how many slots there are. ``slots`` is the number now; it never exceeds ``most``, and stays what it was
-    if that is None. From the time ``measure_at`` on, :meth:`measure` is to be called."""
+    if that is None. From the time ``look_at`` on :meth:`measure` is to be called; the window ends at ``measure_at``."""
 
     def __init__(self, slots: int, most: int | None) -> None:
         self.slots = slots
-        self.measure_at = math.inf
+        self.measure_at = self.look_at = math.inf
         self._fixed = most is None
         self._most = most or slots
         self._said: int | None = None
@@ -166,12 +166,12 @@ class ConcurrencyController:
         """Note that the last free slot was given to a chunk of so many bytes, or to none."""
         self._size = size or self._size
         if self._opened is None and not self._fixed:
-            self.measure_at = -math.inf
+            self.measure_at = self.look_at = -math.inf
 
     def idle(self) -> None:
         """Note that a slot has nothing to do, or that something was stopped: the window says nothing."""
         self._opened = None
-        self.measure_at = math.inf
+        self.measure_at = self.look_at = math.inf
 
     def answered(self, size: int, seconds: float) -> None:
         """Note that the server has a chunk, for which so many bytes were sent, so many seconds after its lease."""
@@ -209,16 +209,14 @@ class ConcurrencyController:
             self._change(said)
 
     def measure(self, flow: Flow, now: float) -> None:
-        """Take in what the connections tell, and perhaps change the number. Nothing happens before ``measure_at``: if
+        """Take in what the connections tell, and perhaps change the number. Nothing happens before ``look_at``: if
         several threads find that it is time, the second would judge a window of no time."""
-        if now < self.measure_at:
+        if now < self.look_at:
             return
-        self._lossy = self._lossy or flow.lossy
-        if flow.full:
-            self._full_until = now + FULL_FOR
-        self._full = now < self._full_until
-        self._share(flow.sessions, now)
-        self._round_trip = flow.round_trip or self._round_trip
+        self._look(flow, now)
+        if now < self.measure_at:
+            self._wait(self.measure_at, now)
+            return
         work = self._work + flow.departed
         quick = self._seconds < QUICK * self._answers
         if self._answers:
@@ -229,10 +227,10 @@ class ConcurrencyController:
             if self._opening and self._long:
                 if not flow.full:
                     self._open(rate, now)
-            elif flow.lossy and self._may_hurry and self._more(rate, now) > self.slots:
+            elif self._lossy and self._may_hurry and self._more(rate, now) > self.slots:
                 self._change(self._more(rate, now))
             elif self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
-                self.measure_at = now + WINDOW
+                self._wait(now + WINDOW, now)
                 return
             else:
                 self._judge(done, seconds, now, quick=quick)
@@ -242,7 +240,22 @@ class ConcurrencyController:
         if self._opening and self._long:
             length = self._round_trip or 0.0
         later = not self._doubling and self._capped == MOST
-        self.measure_at = now + min(LATER * length if later else length, LONGEST_WINDOW)
+        self._wait(now + min(LATER * length if later else length, LONGEST_WINDOW), now)
+
+    def _look(self, flow: Flow, now: float) -> None:
+        """Take in what the connections tell. What is lost on a full line is lost because that is full."""
+        if flow.full:
+            self._full_until = now + FULL_FOR
+        self._full = now < self._full_until
+        self._lossy = self._lossy or (flow.lossy and not self._full)
+        self._share(flow.sessions, now)
+        self._round_trip = flow.round_trip or self._round_trip
+
+    def _wait(self, end: float, now: float) -> None:
+        """Let the window go on until then. On a long way somebody looks once in a round trip: a full line is that for
+        no longer when many begin at once, and nobody would know later why packets were lost."""
+        self.measure_at = end
+        self.look_at = min(end, now + (self._round_trip or 0.0)) if self._long else end
 
     def _share(self, sessions: int, now: float) -> None:
         """Keep to a part of the number if other sessions need it, too."""

@@ -79,7 +79,7 @@ class LeaseManager:
                 until = None
                 if not self._must_wait():
                     now = self._clock()
-                    if now >= core.concurrency.measure_at:
+                    if now >= core.concurrency.look_at:
                         self._measure(now)
                     lease = core.lease(now, pace)
                     if isinstance(lease, Lease):
@@ -130,7 +130,7 @@ class LeaseManager:
                 self._core.flow(transfer.lease.id)
                 self._shared.work.notify_all()
         now = self._clock()
-        if now >= self._core.concurrency.measure_at:
+        if now >= self._core.concurrency.look_at:
             with self._lock:
                 grown = self._measure(now)
             if grown:

@@ -46,17 +46,19 @@ class Transfer:
     """A lease under way: the file that it is about, and the control of its requests.
 
     ``metered`` counts the bytes that the speed knows of; ``announced_at`` is when progress was announced last, or the
-    lease ``began``. ``awaited``: the core is still to be told that bytes of the chunk are on their way. ``asked`` are
-    all files of a question.
+    lease ``began``. ``resent``: how many packets its connection had sent again when it was looked at last, None before.
+    ``awaited``: the core is still to be told that bytes of the chunk are on their way. ``asked`` are all files of a
+    question.
     """
 
-    __slots__ = ("announced_at", "asked", "awaited", "began", "control", "entry", "lease", "metered")
+    __slots__ = ("announced_at", "asked", "awaited", "began", "control", "entry", "lease", "metered", "resent")
 
     def __init__(self, lease: Lease, entry: FileEntry, now: float) -> None:
         self.lease = lease
         self.entry = entry
         self.control = RequestControl()
         self.metered = 0
+        self.resent: int | None = None
         self.announced_at = self.began = now
         self.awaited = lease.awaited
         self.asked: tuple[FileEntry, ...] = ()
@@ -117,16 +119,23 @@ class Transfers:
         entry.told = self._told = 0
 
     def flow(self) -> Flow:
-        """Return what the connections of the transfers tell."""
-        controls = [transfer.control for transfer in self.live.values()]
-        departed = sum(control.departed for control in controls)
-        known = [info for info in map(RequestControl.tcp_info, controls) if info is not None]
+        """Return what the connections of the transfers tell. Losses are those since the last call."""
+        departed, lossy, known = 0, False, []
+        for transfer in self.live.values():
+            departed += transfer.control.departed
+            info = transfer.control.tcp_info()
+            if info is not None:
+                known.append(info)
+                # Of what a connection that is used again lost before, nobody knows when that was.
+                before = 0 if transfer.resent is None and transfer.control.fresh else transfer.resent
+                lossy = lossy or (before is not None and info.segments_resent > before)
+                transfer.resent = info.segments_resent
         if not known:
             return Flow(departed)
         least = min(info.least_round_trip for info in known)
         # A queue before the line is the same for all: what makes one of them wait is something else.
         queue = max(min(info.round_trip for info in known) - least, 0.0)
-        return Flow(departed, least, any(info.segments_resent for info in known), queue)
+        return Flow(departed, least, lossy, queue)
 
     def controls(self, leases: Iterable[int]) -> list[RequestControl]:
         """Return the controls of these leases, without those that are over."""

@@ -284,6 +284,17 @@ def test_a_line_that_was_full_a_moment_ago_is_full() -> None:
     assert bench.now >= full + FULL_FOR
 
 
+def test_what_is_lost_on_a_full_line_is_no_reason_for_more_uploads() -> None:
+    """Also if it is full for a round trip within a window, as when all connections find their speed at once."""
+    bench = Bench(ConcurrencyController(USUAL, MOST))
+    bench.window(flow=LONG)
+    look = bench.controller.look_at
+    assert bench.now < look < bench.controller.measure_at
+    bench.controller.measure(LONG._replace(lossy=True, queue=0.05), look)
+    bench.controller.measure(LONG._replace(lossy=True), bench.controller.look_at)
+    assert max(bench.window(flow=LONG) for _ in range(40)) == USUAL
+
+
 def test_losses_that_are_seen_later_are_made_up_for_at_once() -> None:
     """A session that has the usual number does not rest before it tries more, once."""
     bench = Bench(ConcurrencyController(USUAL, MOST))

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,14 @@ from support.scripted_server import PATIENCE, ScriptedServer, holding, lacking
 from support.waiting import eventually
 
 from resumable import Resumable, dialects
+from resumable.core.records import Lease
+from resumable.core.speed import SpeedMeter
 from resumable.dispatch.neighbours import Neighbours
+from resumable.dispatch.transfers import Transfers
 from resumable.receiver import Receiver, Server
 from resumable.transport import fast_path
+from resumable.transport.base import RequestControl
+from resumable.transport.tcp_info import TcpInfo
 
 pytestmark = pytest.mark.once
 
@@ -52,6 +58,34 @@ def test_a_session_begins_with_three() -> None:
         assert session.stats == (3, 3)
         server.behave = lacking
         server.release()
+
+
+class Telling(RequestControl):
+    """The control of a request of which the system tells how many packets were sent again by now."""
+
+    def __init__(self, *, fresh: bool, resent: int) -> None:
+        super().__init__()
+        self.fresh = fresh
+        self.resent = resent
+
+    def tcp_info(self) -> TcpInfo:
+        return TcpInfo(0.06, 0.05, 1000, self.resent, 1.0, 0.0, "cubic", 14600)
+
+
+def test_packets_are_lost_when_more_were_sent_again_than_at_the_last_look() -> None:
+    """Of what a connection that is used again lost before this request, nobody knows when that was."""
+    transfers = Transfers()
+    entry: Any = SimpleNamespace(transfers=0, meter=SpeedMeter())
+    controls = [Telling(fresh=True, resent=0), Telling(fresh=False, resent=7)]
+    for number, control in enumerate(controls):
+        transfers.begin(Lease(number, 1, 0), entry, 0.0).control = control
+    seen = [transfers.flow().lossy]
+    for control in controls:
+        control.resent += 1
+        seen += [transfers.flow().lossy, transfers.flow().lossy]
+    transfers.begin(Lease(2, 1, 0), entry, 0.0).control = Telling(fresh=True, resent=1)
+    seen += [transfers.flow().lossy, transfers.flow().lossy]
+    assert seen == [False, True, False, True, False, True, False]
 
 
 @pytest.mark.parametrize("preset", [dialects.RESUMABLEJS, dialects.RESUMABLEJS_EXACT, dialects.FLOWJS_EXACT])

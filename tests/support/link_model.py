@@ -79,7 +79,7 @@ class Simulation:
             self._fill()
             self._move()
             self.now += self.line.step
-            if self.now >= self.controller.measure_at and self._seen:
+            if self.now >= self.controller.look_at and self._seen:
                 departed = sum(int(upload.sent) for upload in self._live)
                 line, told = self.line, self.line.told
                 least = line.round_trip if told else None
