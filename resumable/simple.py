@@ -12,7 +12,7 @@ from .errors import OptionError, UploadCancelled, WaitTimeout
 from .plugins import lacking
 from .result import Result
 from .session import Resumable
-from .sources.base import expand_home
+from .sources.base import as_source_errors, expand_home
 from .sources.shard import Shard
 from .sources.url import find_urls, is_url
 
@@ -119,7 +119,7 @@ def add(
         if is_url(item):
             _add_urls(session, item, relative_path, wanted)
             continue
-        path = os.path.abspath(expand_home(os.fsdecode(item))) if isinstance(item, (str, os.PathLike)) else None
+        path = _absolute(item) if isinstance(item, (str, os.PathLike)) else None
         name = None if path is None else os.path.basename(path)
         if path is not None and os.path.isdir(path):
 
@@ -143,6 +143,12 @@ def _add_urls(session: Resumable, url: str, relative_path: str | PurePath | None
     for one, path in found:
         if wanted is None or wanted.takes(PurePath(path).as_posix()):
             session.add_file(one, path)
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    shown = expand_home(os.fsdecode(path))
+    with as_source_errors(shown):
+        return os.path.abspath(shown)
 
 
 def _raise_if_cancelled(cancel: threading.Event | None) -> None:

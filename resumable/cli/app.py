@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ import click
 from .. import __version__
 from .interruption import Interrupted
 from .output import json_events, report, stats
+from .output.exit_codes import ExitCode
 from .output.resume_command import program
 from .params import usage
 
@@ -67,7 +69,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _never_begun(typed, 130, "Ctrl-C")
     except Interrupted as stop:
         return _never_begun(typed, stop.exit_code, str(stop))
+    except FileNotFoundError:
+        if _has_working_directory():
+            raise
+        reason = "the working directory does not exist any more: change to another one with cd"
+        print(f"failed: {reason}", file=sys.stderr)
+        return _never_begun(typed, ExitCode.USAGE, reason)
     return code if isinstance(code, int) else 0
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _never_begun(typed: Sequence[str], code: int, reason: str) -> int:

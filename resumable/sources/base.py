@@ -200,6 +200,8 @@ class Reader:
                     raise BlockingIOError(errno.EAGAIN, "it does not block, and has no bytes now")
                 if count == 0:
                     break
+                if not 0 < count <= len(buffer) - done:
+                    raise ValueError(f"it says that it read {count} bytes of {len(buffer) - done}")
                 done += count
             self._verify()
         except SourceError:

@@ -73,9 +73,10 @@ def files(
     root = Path(expand_home(os.fsdecode(root)))
     with as_source_errors(str(root)):
         mode = root.stat().st_mode
+        # Fails if the working directory was deleted, which still is a directory.
+        name = os.path.basename(os.path.abspath(root))
     if not stat.S_ISDIR(mode):
         raise SourceError(str(root), "it is not a directory; add_file() adds a file")
-    name = os.path.basename(os.path.abspath(root))
 
     def unlinked(path: str, is_directory: bool) -> bool:
         if not both(path, is_directory):

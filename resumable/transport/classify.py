@@ -48,6 +48,13 @@ _NOT_TLS = frozenset(
         "UNSUPPORTED_PROTOCOL",
     }
 )
+_UNREADABLE = {
+    "NO_CERTIFICATE_OR_CRL_FOUND": "the file of certificates to trust has none in it",
+    "KEY_VALUES_MISMATCH": "the key for the client certificate is that of another one",
+    "PEM lib": "a file with a certificate or a key is damaged, or has none in it",
+    "private key is encrypted": "the key for the client certificate is encrypted",
+}
+"""What is wrong with files on this side, by what the text of the exception has."""
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
 _MISTAKES = (
     ArithmeticError,
@@ -69,6 +76,7 @@ _MISTAKES = (
 _REFUSING = re.compile(r"too many ([0-9]{3}) error responses")
 _VALUES = re.compile(r"""b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"| \([^()]*\)""")
 _TOKEN = re.compile(r"""(["'(<]*)(.*?)(["')>:;,.]*)""")
+_FILES = "check the files that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, or verify and cert of the session, name"
 _ALERT = "\x15\x03"
 """How an alert of TLS begins, which a TLS port answers to plain HTTP."""
 
@@ -171,6 +179,10 @@ def _tls_failure(links: list[BaseException]) -> TLSFailure | None:
             )
         if isinstance(link, http.client.BadStatusLine) and str(link).startswith(_ALERT):
             return wrong_scheme("http")
+        if isinstance(link, ssl.SSLError) or type(link).__name__ == "SSLError":
+            why = next((words for mark, words in _UNREADABLE.items() if mark in str(link)), None)
+            if why is not None:
+                return TLSFailure(f"no TLS connection is possible: {why}", hint=_FILES)
     return None
 
 
@@ -230,6 +242,8 @@ def _plain_failure(links: list[BaseException], place: str, secrets: Collection[s
             )
         if isinstance(link, http.client.IncompleteRead):
             return NetworkFailure("the server's answer was cut short")
+        if isinstance(link, http.client.UnknownProtocol):
+            return NetworkFailure("the server's answer is not HTTP/1.1")
         if isinstance(link, http.client.BadStatusLine) and not isinstance(link, http.client.RemoteDisconnected):
             return NetworkFailure("the server's answer is not HTTP")
     for link in reversed(links):

@@ -181,20 +181,24 @@ class _Body:
         # There are servers that compress whatever they were asked for.
         coding = response.headers.get("content-encoding", "").lower()
         self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB) if coding in _COMPRESSED else None
+        self._compressed = b""
+        self._begun = False
         self.whole = False
 
     def read1(self, size: int) -> bytes:
         """Read some of it, or nothing at its end. Raises IncompleteRead if it ends too early."""
-        while piece := self._response.read1(size):
+        while piece := self._compressed or self._response.read1(size):
+            self._begun = True
             if self._decoder is None:
                 return piece
             try:
                 piece = self._decoder.decompress(piece, size)
             except zlib.error:
                 raise http.client.HTTPException("the server's answer is not compressed as it says") from None
+            self._compressed = self._decoder.unconsumed_tail
             if piece:
                 return piece
-        if self._response.length:
+        if self._response.length or (self._begun and self._decoder is not None and not self._decoder.eof):
             raise http.client.IncompleteRead(b"", self._response.length)
         self._response.close()
         self.whole = True

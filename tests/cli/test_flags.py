@@ -163,6 +163,12 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
             "--permanent-errors must be a sequence of HTTP statuses from 100 to 599, got (99,)",
         ),
         (["--header", "s3cret"], "write a header as 'Name: value', or '@FILE' for a file of such lines"),
+        (
+            ["--header", "X-A: s3cret\nX-B: c"],
+            "--header: the header 'X-A' cannot be sent: it is not plain text in Latin-1",
+        ),
+        (["--header", "X-A: s3cret €"], "--header: the header 'X-A' cannot be sent: it is not plain text in Latin-1"),
+        (["--header", "X(A): s3cret"], "--header: the header 'X(A)' cannot be sent"),
         (["--header", "@nowhere"], "No such file or directory: 'nowhere'"),
         (["--query", "alone"], "write a parameter as name=value"),
         (

@@ -315,6 +315,27 @@ def test_what_is_no_file_is_left_out_of_a_directory_and_refused_by_name(make: Ma
         assert not is_missing(refused)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("upload", "a.bin", TARGET),
+        ("upload", ".", TARGET),
+        ("upload", "-C", ".", "a.bin", TARGET),
+        ("status", "a.bin", TARGET),
+        ("watch", ".", TARGET),
+    ],
+)
+def test_a_working_directory_that_was_deleted_is_one_line(
+    run: Run, work: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    (work / "gone").mkdir()
+    monkeypatch.chdir("gone")
+    (work / "gone").rmdir()
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert ran.err == "failed: the working directory does not exist any more: change to another one with cd\n"
+
+
 def test_the_standard_input_has_a_name() -> None:
     assert list(find(Selection(("-",), stream_name="log.txt"))) == [Found("-", "log.txt", None)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import socket
@@ -152,6 +153,30 @@ def test_an_answer_that_is_none_is_tried_again(way: dict[str, Any], reply: bytes
     assert run.count("file_success") == 1
     assert run.count("chunk_retry") == 1
     assert len(store.chunks) == 1
+
+
+def test_an_answer_of_another_protocol_says_so() -> None:
+    with ScriptedServer(raw(b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n")) as server:
+        run = upload(server.url, content(10), **BLIND, max_chunk_retries=0)
+    assert "→ the server's answer is not HTTP/1.1 (" in str(run.error)
+
+
+def test_a_compressed_answer_that_ends_too_early_is_tried_again() -> None:
+    cut = answer(200, gzip.compress(b'{"error": "disk full"}')[:-12], Content_Encoding="gzip")
+    empty = answer(200, Content_Encoding="gzip")
+    with ScriptedServer(cut, empty) as server:
+        run = upload(server.url, content(10), **BLIND)
+    assert run.count("file_success") == 1
+    assert len(server.requests) == 2
+
+
+def test_a_compressed_answer_is_cut_at_the_same_length_as_another(way: dict[str, Any]) -> None:
+    said = gzip.compress(b'{"log": "' + b" " * 70_000 + b'", "error": "disk full"}')
+    long = answer(200, said, Content_Encoding="gzip")
+    with ScriptedServer(long, answer(404), answer()) as server:
+        run = upload(server.url, content(10), **BLIND, **way)
+    assert run.count("file_success") == 1
+    assert [request.method for request in server.requests] == ["POST", "GET", "POST"]
 
 
 def test_an_answer_without_end_is_cut_and_proves_nothing(way: dict[str, Any]) -> None:

@@ -148,6 +148,47 @@ def test_a_bundle_that_is_missing_is_an_error_at_once(authority: trustme.CA, tmp
     assert "cannot be sent" in text
 
 
+@pytest.mark.parametrize("kept", [b"", b"garbage\n", 300, "key"], ids=["nothing", "garbage", "a piece", "a key"])
+def test_a_bundle_without_certificates_is_an_error_at_once(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | int | str
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    key = authority.issue_cert("a.example").private_key_pem.bytes()
+    pem = authority.cert_pem.bytes()
+    bundle.write_bytes(key if isinstance(kept, str) else pem[:kept] if isinstance(kept, int) else kept)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with ScriptedServer(context=server_context(authority)) as server:
+        text = failed_at_once(server.url)
+    assert server.requests == []
+    assert "REQUESTS_CA_BUNDLE" in text
+
+
+def test_a_certificate_of_ones_own_that_cannot_be_used_is_an_error_at_once(
+    authority: trustme.CA, bundle: str, tmp_path: Path
+) -> None:
+    mine, other = authority.issue_cert("a.example"), authority.issue_cert("b.example")
+    paths = {}
+    for name, content_of in {
+        "mine": mine.cert_chain_pems[0].bytes(),
+        "other": other.private_key_pem.bytes(),
+        "none": b"garbage",
+        "locked": b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
+    }.items():
+        paths[name] = str(tmp_path / name)
+        (tmp_path / name).write_bytes(content_of)
+    for cert, why in (
+        ((paths["mine"], paths["other"]), "that of another one"),
+        ((paths["none"], paths["none"]), "is damaged"),
+        (paths["mine"], "is damaged"),
+        ((paths["mine"], paths["locked"]), "is encrypted"),
+    ):
+        with requests.Session() as session, ScriptedServer(context=server_context(authority)) as server:
+            session.verify, session.cert = bundle, cert
+            text = failed_at_once(server.url, session=session)
+        assert server.requests == []
+        assert why in text
+
+
 def test_a_connection_that_is_stopped_stays_one_of_tls(authority: trustme.CA, bundle: str) -> None:
     # SSLSocket.shutdown forgets the encryption first: a worker in the middle of a body would go on in plain text.
     trusted = ssl.create_default_context(cafile=bundle)

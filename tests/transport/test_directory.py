@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from resumable import upload
 from resumable.errors import OptionError, SourceError
 from resumable.sources.directory import files
 
@@ -91,6 +92,18 @@ def test_what_is_excluded_or_cannot_match_is_not_looked_into(root: Path) -> None
     assert relative(root, "b/**/*.csv") == ["root/b/deep/er/x.csv"]
     with pytest.raises(SourceError, match="trap"):
         relative(root)
+
+
+@posix
+def test_a_working_directory_that_was_deleted_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for add in (files, lambda path: upload(path, "http://127.0.0.1:9/")):
+        with pytest.raises(SourceError, match=r"cannot read '\.': No such file or directory"):
+            add(".")
 
 
 def test_the_root_may_be_text_relative_or_the_working_directory_itself(

@@ -742,6 +742,19 @@ def test_whatever_an_object_raises_becomes_an_error_of_ours(path: Path) -> None:
     assert "no such bucket" in str(refusal(remote))
 
 
+@pytest.mark.parametrize("count", [-1, 3])
+def test_an_object_that_says_it_read_what_cannot_be_is_an_error(count: int) -> None:
+    class Miscounts(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            return count
+
+    file = Miscounts(CONTENT)
+    methods = {name: getattr(file, name) for name in ("seek", "tell", "read", "readinto")}
+    source = make_source(SimpleNamespace(**methods), name="x")
+    with source.open() as reader, pytest.raises(SourceError, match=f"it says that it read {count} bytes of 2"):
+        reader.read_into(memoryview(bytearray(2)), 0)
+
+
 def test_an_object_that_does_not_know_where_it_is_is_read_from_where_it_is() -> None:
     class Seeking:
         def __init__(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ... import OptionError
+from ...options import Options
 from ..output import units
 
 __all__ = [
@@ -110,7 +112,12 @@ def header(text: str) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon or len(name.split()) != 1:
             raise ValueError("write a header as 'Name: value', or '@FILE' for a file of such lines")
-        headers[name.strip()] = value.strip()
+        one = {name.strip(): value.strip()}
+        try:
+            Options.checked(headers=one)
+        except OptionError:
+            raise ValueError(f"the header {name.strip()!r} cannot be sent: it is not plain text in Latin-1") from None
+        headers.update(one)
     return headers
 
 
