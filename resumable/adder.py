@@ -21,7 +21,7 @@ from .options import Options
 from .protocol.part import PartOrder
 from .protocol.plan import ChunkOrder, ChunkPlan
 from .signals import Signals
-from .sources.directory import Select, files
+from .sources.directory import Select, check_choices, files
 
 __all__ = ["FileAdder"]
 
@@ -154,12 +154,13 @@ class FileAdder:
         def skip(path: str) -> None:
             dead.append(FileRejected(path, "links", "it is a link that leads nowhere"))
 
-        found: list[tuple[Any, str]] = []
-        for each in files(root, pattern, exclude, select=select, links=links, dead=skip):
-            if not len(found) % AT_ONCE:
-                self._refuse_closed()
-            found.append(each)
-        return self.several(found, dead)
+        def chosen(path: str, is_directory: bool) -> bool:
+            # A tree may be large, and slow to walk: a session that is closed meanwhile ends that.
+            self._refuse_closed()
+            return select is None or select(path, is_directory)
+
+        check_choices(select, links)
+        return self.several(list(files(root, pattern, exclude, select=chosen, links=links, dead=skip)), dead)
 
     def _refuse_closed(self) -> None:
         if self._dispatcher.facts.state is SessionState.CLOSED:

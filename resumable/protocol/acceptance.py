@@ -2,7 +2,7 @@
 
 Some servers say only in the body what went wrong, and log-ins, portals and proxies before a server answer 200 with a
 page of their own. False alarms are as bad as misses. So a body counts as a refusal only if it is a known one or says so
-in JSON, and a web page proves nothing in either direction.
+in JSON. A web page proves nothing in either direction, nor does JSON that sounds like a no.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Acceptance(Enum):
     REFUSED = "refused"
     """The server did not take the chunk."""
     UNPROVEN = "unproven"
-    """It proves nothing: a web page, a notice of PHP, or a body that was cut."""
+    """It proves nothing: a web page, a notice of PHP, JSON that sounds like a no, or a body that was cut."""
 
 
 class Remedy(Enum):
@@ -111,6 +111,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _NO = ("false", "0")
 _FAILED = ("error", "fail", "failed", "failure")
+_SOUNDS_LIKE_NO = ("denied", "forbidden", "invalid", "refused", "rejected", "unauthorized")
 
 
 # A server says the same of most chunks. Few answers are kept, because one may have 64 KiB.
@@ -159,8 +160,9 @@ def _judge_lines(text: str) -> Judgement | None:
 def _judge_object(value: Any) -> Judgement | None:
     """Return the judgement if the value is a JSON object that says of itself that something failed.
 
-    Objects in it are not searched: they may be about other things.
+    Objects in it are not searched: they may be about other things. What only sounds like a no proves nothing.
     """
+    doubtful = certain = False
     for name, said in value.items() if isinstance(value, dict) else ():
         refused, remedy = False, Remedy.RETRY
         match name.lower():
@@ -168,15 +170,30 @@ def _judge_object(value: Any) -> Judgement | None:
                 refused = bool(said) and not _says_no(said.get("code") if isinstance(said, dict) else said)
             case "success" | "ok":
                 refused = _says_no(said)
-            case "status":
-                refused = isinstance(said, str) and said.strip().lower() in _FAILED
+                certain |= bool(said)
+            case "status" | "statuscode" | "result":
+                word = said.strip().lower() if isinstance(said, str) else ""
+                refused = name.lower() == "status" and word in _FAILED
+                # RFC 9457, and frameworks that put the status into the body and not on the answer.
+                status = isinstance(said, int) and 400 <= said < 600 and name.lower() != "result"
+                doubtful |= said is False or status or word in (*_FAILED, *_SOUNDS_LIKE_NO)
+            case "errormessage":  # a function of AWS Lambda that raised
+                doubtful |= bool(said)
+            case "files":  # jQuery File Upload: the reason is beside the name of the file
+                doubtful |= isinstance(said, list) and bool(said) and all(map(_has_error, said))
             case "csrf_expired":  # FileRise
                 refused, remedy = said is True, Remedy.RENEWAL
             case "data":  # FileGator, if it could not put the file together
                 refused = isinstance(said, str) and said.startswith("Error storing file")
         if refused:
             return _refused(strip_tags(json.dumps(value, ensure_ascii=False)), remedy)
-    return None
+    if certain or not doubtful:
+        return None
+    return _unproven("JSON that may be a no", json.dumps(value, ensure_ascii=False))
+
+
+def _has_error(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("error"), str) and not _says_no(value["error"] or "0")
 
 
 def _says_no(value: Any) -> bool:
@@ -206,7 +223,7 @@ def _refused(words: str, remedy: Remedy) -> Judgement:
 
 def _unproven(what: str, text: str, remedy: Remedy = Remedy.RETRY) -> Judgement:
     """Return a judgement whose kind is made of all words that are the same whatever file is sent."""
-    words = [word.strip(".,:;!?()\"'").lower() for word in strip_tags(text).split()]
+    words = [word.strip(".,:;!?()[]{}\"'").lower() for word in strip_tags(text).split()]
     plain = " ".join(word for word in words if _WORD.fullmatch(word))
     kind = f"{what} {hashlib.sha256(plain.encode('utf-8', 'replace')).hexdigest()}"
     said = summary(text)

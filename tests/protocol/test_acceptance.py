@@ -85,6 +85,20 @@ SUCCESSES = [
     '{"errors": []}',
     '{"errors": {}}',
     '{"errors": null, "data": {"errors": ["of something else"]}}',
+    '{"status": 0}',
+    '{"status": 600}',
+    '{"status": "400"}',
+    '{"statusCode": 201}',
+    '{"result": "stored"}',
+    '{"result": 404}',
+    '{"result": false, "success": true}',
+    '{"status": "Rejected", "ok": 1}',
+    '{"errorMessage": ""}',
+    '{"files": []}',
+    '{"files": [{"name": "a.bin"}, {"name": "b.bin", "error": "no"}]}',
+    '{"files": ["a.bin"]}',
+    '{"files": [{"error": false}]}',
+    '{"files": [{"error": "0"}]}',
     '{"error_count": 3, "failed": false}',
     '{"jsonrpc": "2.0", "result": null, "id": "id"}',
     '{"files": [{"name": "a.bin", "size": 3, "error": ""}]}',
@@ -280,6 +294,15 @@ UNPROVEN = [
     ('<a href="/sign-in">Found</a>.', Remedy.RETRY),
     (php("Warning", "Undefined array key 3") + '{"success": true}', Remedy.RETRY),
     ('{"success": true}' + php("Warning", "Undefined array key 3"), Remedy.RETRY),
+    # jQuery File Upload, RFC 9457, NestJS, and AWS Lambda.
+    ('{"files": [{"name": "a.bin", "size": 3, "error": "Filetype not allowed"}]}', Remedy.RETRY),
+    ('{"type": "about:blank", "title": "Forbidden", "status": 403}', Remedy.RETRY),
+    ('{"statusCode": 503, "message": "no space"}', Remedy.RETRY),
+    ('{"errorType": "OSError", "errorMessage": "no space"}', Remedy.RETRY),
+    *((f'{{"{name}": {said}}}', Remedy.RETRY) for name in ("status", "result") for said in ("false", '"Rejected"')),
+    ('{"result": "error"}', Remedy.RETRY),
+    ('{"status": "denied"}<!-- rendered in 0.3 s -->', Remedy.RETRY),
+    ('{"result": false}' + LOGIN, Remedy.RENEWAL),
 ]
 
 
@@ -303,6 +326,8 @@ def test_pages_are_of_one_kind_whatever_numbers_and_names_of_files_are_in_them()
         kinds.add(judge(page.format(1, "a.bin")).kind)
         for words in ("was not stored", "wasn't stored", "was un-stored", "was st\u00f6red"):
             assert judge(page.replace("was stored", words).format(1, "a.bin")).kind not in kinds
+    kinds |= {judge(f'{{"status":"{said}","id":{number}}}').kind for said in ("denied", "invalid") for number in (1, 2)}
+    assert len(kinds) == 4
 
 
 def test_a_reason_is_what_people_see_of_a_page() -> None:
@@ -311,6 +336,7 @@ def test_a_reason_is_what_people_see_of_a_page() -> None:
         'a web page: "Please log in & retry."'
     )
     assert judge("<html>").reason == "a web page"
+    assert judge('{"result":false}').reason == 'JSON that may be a no: {"result": false}'
     assert judge('{"error": "voll \\u00fc"}').reason == 'but it says {"error": "voll ü"}'
     assert judge(php("Parse error", "syntax &lt;error&gt;")).reason == (
         'but it says "Parse error: syntax <error> in /var/www/upload.php on line 126"'

@@ -195,6 +195,22 @@ def test_a_session_closed_while_files_are_added_keeps_nothing_of_them(wire: Scri
     assert session.files == []
 
 
+def test_a_session_closed_while_a_directory_is_walked_looks_no_further(wire: ScriptedServer, make: Make) -> None:
+    root = make("top/a").parent
+    make("top/b")
+    session = Resumable(wire.url)
+    seen: list[str] = []
+
+    def select(path: str, is_directory: bool) -> bool:
+        seen.append(path)
+        session.close()
+        return True
+
+    with pytest.raises(StateError, match="the session is closed"):
+        session.add_directory(root, select=select)
+    assert len(seen) == 1
+
+
 def test_a_join_that_a_handler_ends_is_over(wire: ScriptedServer, make: Make) -> None:
     events: list[str] = []
     with Resumable(wire.url, deliver=lambda function: function(), test_chunks=False) as session:
