@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -269,6 +270,9 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         that it has, and a later session sends only the rest. A second call does nothing. Raises StateError in a handler
         or hook.
         """
+        if sys.is_finalizing():
+            # The interpreter ends, and a method __del__ closes the session: its threads have stopped for good.
+            return
         self._additions.end()
         self._dispatcher.close()
         if self._owns_transport:
@@ -281,8 +285,9 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._facts.in_forked_child:
-            # The child of a fork ends inside the block; the upload goes on in the parent.
+        if kind is not None and (self._facts.in_forked_child or sys.is_finalizing()):
+            # The child of a fork ends inside the block; the upload goes on in the parent. Or the interpreter ends, and
+            # with it a generator that is inside the block.
             return
         try:
             if kind is None:

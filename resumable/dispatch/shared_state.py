@@ -16,6 +16,7 @@ nothing else touches the core.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import NamedTuple, Protocol
@@ -145,9 +146,11 @@ class SharedState:
 
     @property
     def entrance(self) -> threading.Lock:
-        """The lock, for threads that are not the session's. Raises StateError in the child of a fork, where it may be
-        held by a thread that does not exist there."""
+        """The lock, for threads that are not the session's. Raises StateError where it may be held by a thread that does
+        not run any more: in the child of a fork, and when the interpreter ends."""
         self.refuse_forked()
+        if sys.is_finalizing():
+            raise StateError("use the session", "the program is ending")
         return self.lock
 
     def refuse_forked(self) -> None:
