@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -45,6 +46,8 @@ Validator = tuple[Callable[[Any], Any], str]
 """The function, which raises :class:`Invalid`, TypeError or ValueError for a value that is not allowed, and the words
 that follow "NAME must be"."""
 
+_LONGEST_LIMIT = (2**31 - 1) // 1000
+"""Seconds (24 days) that a socket can be told to wait at most; its limit counts milliseconds."""
 _NAME = re.compile("[a-z][a-z0-9_-]{0,14}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -93,7 +96,7 @@ def seconds(*, optional: bool = False) -> Validator:
             return None
         if isinstance(value, str) and value.isascii():
             value = float(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
             raise Invalid
         return value
 
@@ -116,7 +119,12 @@ def interval() -> Validator:
 def limit() -> Validator:
     """Check for a time limit in seconds; 0 means none, as in resumable.js."""
     number = seconds(optional=True)[0]
-    return lambda value: number(value) or None, "a number of seconds (None or 0: no limit)"
+
+    def check(value: Any) -> Any:
+        within = number(value)
+        return min(within, _LONGEST_LIMIT) if within else None
+
+    return check, "a number of seconds (None or 0: no limit)"
 
 
 def timeout() -> Validator:

@@ -100,7 +100,7 @@ FLAG = ([(True, True), (False, False), (1, True), (0, False)], [None, 2, -1, 1.0
 HOOK = ([(None, None), (hook, hook), (str, str)], ["hook", 5, *ASYNC])
 SECONDS = (
     [(0, 0), (0.5, 0.5), (10**9, 10**9), ("1", 1), ("0.5", 0.5)],
-    [-1, float("nan"), float("inf"), True, "nan", "inf", "-1", "", "1 s", "١"],
+    [-1, float("nan"), float("inf"), 10**400, True, "nan", "inf", "-1", "", "1 s", "١"],
 )
 NO_URLS = ("h/upload", "//h/upload", "/upload", "", "ftp://h/", "http://", "http:///x", "http://h:port/")
 URL = (
@@ -197,7 +197,10 @@ ROWS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["", "BBR", "a b", "x" * 16, 1, b"bbr"],
     ),
     "timeout": (
-        [(5, (5, 5)), (None, (None, None)), (0, (None, None)), ((1, 2), (1, 2)), ([None, 0], (None, None))],
+        [
+            *((5, (5, 5)), (None, (None, None)), (0, (None, None)), ((1, 2), (1, 2)), ([None, 0], (None, None))),
+            ((1e300, 10**10), (2147483, 2147483)),
+        ],
         [*SECONDS[1], (1,), (1, 2, 3), (1, -1)],
     ),
     "final_chunk_timeout": ([(5, 5), (0, None), (None, None)], SECONDS[1]),

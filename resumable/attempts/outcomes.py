@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from typing import Any
 
@@ -233,6 +234,8 @@ class Outcomes:
         if last or not callable(interval):
             return outcome
         delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
+        if isinstance(delay, int) and delay > threading.TIMEOUT_MAX:
+            delay = float("inf")
         if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
             raise HookError(
                 f"hook chunk_retry_interval returned {delay!r}, not a number of seconds ≥ 0",

@@ -6,6 +6,7 @@ A lease is always reported, so a slot cannot leak. Everything here is called by 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -104,7 +105,7 @@ class LeaseManager:
                     return None
                 self._waiting += 1
                 try:
-                    work.wait(None if until is None else max(until - self._clock(), 0.001))
+                    work.wait(None if until is None else min(max(until - self._clock(), 0.001), threading.TIMEOUT_MAX))
                 finally:
                     self._waiting -= 1
             else:

@@ -146,8 +146,8 @@ class SharedState:
 
     @property
     def entrance(self) -> threading.Lock:
-        """The lock, for threads that are not the session's. Raises StateError where it may be held by a thread that does
-        not run any more: in the child of a fork, and when the interpreter ends."""
+        """The lock, for threads that are not the session's. Raises StateError where a thread may hold it that does not
+        run any more: in the child of a fork, and when the interpreter ends."""
         self.refuse_forked()
         if sys.is_finalizing():
             raise StateError("use the session", "the program is ending")

@@ -76,6 +76,35 @@ def test_a_program_that_ends_too_early_says_which_files_are_missing(program: Pro
     assert "script.py:5: UnfinishedUpload" in ran.stderr, "it points to where the session was made"
 
 
+ENDS_LATE = """
+import builtins
+
+class Owner:
+    def __init__(self, session):
+        self.session = session
+
+    def __del__(self):
+        self.session.close()
+        print("closed")
+
+def within():
+    with Resumable(url) as session:
+        session.add_file(path)
+        yield
+
+builtins.owner = Owner(Resumable(url))
+builtins.owner.session.add_file(path)
+builtins.upload = within()
+next(builtins.upload)
+"""
+
+
+def test_a_session_that_is_closed_when_the_interpreter_ends_keeps_nobody_waiting(program: Program) -> None:
+    ran = program(ENDS_LATE)
+    assert (ran.returncode, ran.stdout) == (0, "closed\n")
+    assert ran.stderr.count("UnfinishedUpload: 1 file was not uploaded") == 2
+
+
 def test_one_line_without_a_name_is_enough(program: Program) -> None:
     assert "'video.mp4'" in program("Resumable(url).add_file(path)").stderr
 

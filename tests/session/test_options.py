@@ -29,6 +29,7 @@ from resumable import (
     ServerRefused,
     SessionState,
     UnknownOption,
+    WaitTimeout,
 )
 from resumable.options import OPTIONS
 from resumable.transport.base import Reply, RequestControl
@@ -779,6 +780,20 @@ def _(bench: Bench) -> None:
         now[0] += 1
         session.resume()
         bench.wire.wait(lambda: len(bench.wire.uploads) == 2)
+
+
+def test_times_longer_than_any_clock_counts_are_waited_for(wire: ScriptedServer, make: Callable[..., Path]) -> None:
+    wire.behave = lambda request: (503,) if not wire.requests else (200,)
+    times: dict[str, Any] = {"timeout": 1e300, "chunk_retry_interval": 1e300, "retry_for": 1e300}
+    with Resumable(wire.url, test_chunks=False, **times) as session:
+        failed = threading.Event()
+        session.on("chunk_retry", lambda: failed.set())
+        session.add_file(make())
+        assert failed.wait(PATIENCE)
+        with pytest.raises(WaitTimeout):
+            session.join(0.1)
+        session.close()
+    assert len(wire.requests) == 1
 
 
 # -- values --------------------------------------------------------------------------------------------------------

@@ -184,6 +184,7 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
         (lambda attempt: None, "returned None, not a number of seconds"),
         (lambda attempt: float("nan"), "returned nan, not a number of seconds"),
         (lambda attempt: float("inf"), "returned inf, not a number of seconds"),
+        (lambda attempt: 10**400, "returned inf, not a number of seconds"),
         (lambda attempt: -1, "returned -1, not a number of seconds"),
     ],
 )
