@@ -154,7 +154,7 @@ class PluginError(UsageError, RuntimeError):
     with its version, None if none has; ``__cause__`` is what it raised, if it did."""
 
     def __init__(self, plugin: str, package: str | None, problem: str) -> None:
-        whose, advice = (f" of {package}", f"update {package}") if package else ("", "mend it")
+        whose, advice = (f" of {package}", f"update {package}") if package else ("", "fix it")
         super().__init__(f"the plugin {plugin!r}{whose} {problem}; {advice}, or leave the plugin out")
         self.plugin = plugin
         self.package = package

@@ -175,7 +175,7 @@ class Hooks:
         if owner is not None:
             error.plugin = owner.name
             package = owner.package_of()
-            error.hint = f"{f'update {package}' if package else 'mend it'}, or leave the plugin {owner.name!r} out"
+            error.hint = f"{f'update {package}' if package else 'fix it'}, or leave the plugin {owner.name!r} out"
         return error
 
 

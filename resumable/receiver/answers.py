@@ -58,14 +58,14 @@ def whole(status: int, text: str, record: UploadRecord, request: Request, *heade
 
 
 def _takes_json(request: Request, result: Mapping[str, Any] | None) -> bool:
-    """Return whether the client takes JSON: it says so, or there is a result and it takes anything."""
+    """Return whether the client accepts JSON: by name, or, if there is a result, because it accepts anything."""
     accepted = request.headers.get("accept", "*/*")
     types = {part.partition(";")[0].strip().lower() for part in accepted.split(",")}
     return "application/json" in types or (result is not None and not types.isdisjoint(("*/*", "application/*")))
 
 
 def check_result(result: object) -> Mapping[str, Any] | None:
-    """Return what the hook of an application returned, if it is for the client. Anything but a mapping is not.
+    """Return the result of an application's hook if it is a mapping, which is for the client; otherwise None.
 
     Raises TypeError or ValueError if it cannot be JSON, or is too large.
     """

@@ -1,7 +1,7 @@
 """Finish uploads: publish the file and tell the application, once, however long its hook takes.
 
-A client of this package that waits for the hook is sent away after a while, and asks again; the hook then goes on in a
-thread of its own. Other clients would take that for a failure, so their request stays open.
+A client of this package that has waited for the hook for a while is told to ask again; the hook goes on in a thread of
+its own. Other clients would take that for a failure, so their request stays open.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST_FAILURES = 1000
 
 
 class _HookRun(Future["UploadRecord | None"]):
-    """What will come of a hook that runs in a thread. ``abandoned``: a client was sent away before."""
+    """The future result of a hook that runs in a thread. ``abandoned``: a client was told to ask again meanwhile."""
 
     abandoned = False
 
@@ -103,7 +103,7 @@ class Finisher:
         return running.result()
 
     def forget(self, record: UploadRecord) -> bool:
-        """Forget the file after its hook, if that is running. Return whether it is."""
+        """If the hook of the file is running, forget the file after it. Return whether it is running."""
         with self._lock:
             if record in self._forgotten:
                 self._forgotten[record] = True
@@ -117,7 +117,7 @@ class Finisher:
         wait_for(running, seconds)
 
     def _start(self, key: str, session: str, request: Request) -> _HookRun:
-        """Call the hook in a thread, unless one does so already, and return what will come of it."""
+        """Call the hook in a thread, unless one does so already, and return its future result."""
         with self._lock:
             running = self._running.get(key)
             if running is not None:

@@ -57,11 +57,11 @@ def parse_query(query: str) -> Fields:
 
 
 class Body(NamedTuple):
-    """What is in the body of a request: the parameters, the chunk, None if there is no chunk, and the parameters behind
-    it, which are there once it has been consumed.
+    """What is in the body of a request.
 
-    ``pieces(length)`` yields the bytes of the chunk, which must have this length. If there are more or fewer, it
-    raises :class:`Refusal`, or yields them.
+    ``fields`` are the parameters in front of the chunk. ``pieces(length)`` yields the bytes of the chunk, which must
+    have this length: if there are more or fewer, it raises :class:`Refusal`, or yields them. It is None if there is no
+    chunk. ``behind`` are the parameters behind the chunk, once all pieces have been consumed.
     """
 
     fields: Fields
@@ -166,7 +166,7 @@ def _malformed(error: MultipartError) -> Refusal:
 def _chunk(
     segment: MultipartSegment, events: Iterator[Any], file_fields: Collection[str], behind: Fields, length: int
 ) -> Iterator[bytes]:
-    """Yield the bytes of the chunk up to the boundary, which is looked for in them, whatever the ``length``."""
+    """Yield the bytes of the chunk, in which the boundary is looked for. The ``length`` does not matter."""
     pieces: Iterator[bytes] = iter(events.__next__, None)
     yield from pieces if segment.filename is not None else decoded(pieces)
     _read_behind(events, file_fields, behind)

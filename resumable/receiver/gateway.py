@@ -92,7 +92,10 @@ class Gateway:
         return response
 
     def _problem_of_length(self, request: Request, said: str | None) -> Refusal | None:
-        """Return why the length of the body, as it was ``said``, does not do; None if it does."""
+        """Return the refusal of a body whose length is missing, malformed or too large, None if it is fine.
+
+        ``said`` is the Content-Length as it was sent.
+        """
         length = request.content_length
         if "transfer-encoding" in request.headers:
             return Refusal(411, "The request has a Transfer-Encoding instead of a Content-Length: send its length.")

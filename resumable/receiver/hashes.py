@@ -40,8 +40,10 @@ class FileDiffers(Refusal):
 def check_chunk(
     pieces: Iterator[bytes], asked: ChunkDescription, checksum: Checksum, behind: Fields
 ) -> Iterator[bytes]:
-    """Return the same pieces. Raises :class:`Refusal` (460) behind the last one if their hash is not the one that the
-    request has, before the chunk or ``behind`` it. The store is told a SHA-256 that is right."""
+    """Return the same pieces, which raise :class:`Refusal` (460) at the end if their hash is not that in the request.
+
+    The request has it before the chunk, or ``behind`` it. The store is told a SHA-256 that is right.
+    """
     hashed = new_hash(checksum.algorithm)
     if checksum.algorithm != "sha256":
         return _checked(pieces, asked, checksum, behind, hashed)

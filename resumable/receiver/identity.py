@@ -38,7 +38,7 @@ def key_of(record: UploadRecord) -> str:
 
 @lru_cache(maxsize=256)
 def key_for(tenant: str, identifier: str) -> str:
-    """Return the key of the upload that this tenant identifies so."""
+    """Return the key of the upload with this identifier of this tenant."""
     # With its length in front, no tenant can be made to look like another with a longer identifier.
     whole = f"{len(tenant)} {tenant}{identifier}"
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:40]
@@ -70,7 +70,7 @@ def check_frozen(known: UploadRecord, said: UploadRecord, *, cut: bool = True) -
 
 
 def _other_cut(known: UploadRecord, said: UploadRecord) -> str:
-    """Return what a client has to change that cuts the file into other chunks."""
+    """Return what a client that cuts the file into other chunks has to change."""
     size = known.chunk_size
     changes = [] if said.chunk_size == size else [f"chunk_size={size} (--chunk-size {size})"]
     if known.plan.force != said.plan.force:

@@ -87,7 +87,7 @@ class ReceiverMetrics:
         self._counted = -_COUNT_EVERY
 
     def follow(self, store: Store, signals: ReceiverSignals) -> None:
-        """Count from now on what happens in the store, and what the signals tell."""
+        """From now on, count what happens in the store and what the signals report."""
         self._store = store
         signals.chunk_received.connect(self._chunk_received, weak=False)
         signals.file_received.connect(self._file_received, weak=False)

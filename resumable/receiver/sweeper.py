@@ -33,7 +33,7 @@ class Sweeper:
         self._thread = threading.Thread(target=self._run, name="resumable-sweeper", daemon=True)
 
     def start(self) -> Self:
-        """Start to sweep. Call this once only."""
+        """Start sweeping. Call this only once."""
         self._thread.start()
         return self
 
@@ -63,12 +63,12 @@ class ProcessSweeper:
             Sweeper(sweep, seconds)  # raises OptionError now, and not at the first request
 
     def start(self) -> None:
-        """Start to sweep in this process, unless it has begun. Two threads at once may start two, which is no harm."""
+        """Start sweeping in this process, unless it has begun. Two threads may start two, which does no harm."""
         if self._seconds is not None and (self._started is None or self._started[0] != os.getpid()):
             self._started = os.getpid(), Sweeper(self._sweep, self._seconds).start()
 
     def stop(self) -> None:
-        """Stop to sweep in this process, after waiting for a sweep that is running."""
+        """Stop sweeping in this process, after waiting for a sweep that is running."""
         started, self._started = self._started, None
         if started is not None and started[0] == os.getpid():
             started[1].stop()

@@ -172,7 +172,7 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
     assert isinstance(error, HookError)
     assert error.hook == label
     line = broken.__code__.co_firstlineno + 12
-    advice = "; mend it, or leave the plugin 'one' out" if way == "plugin" else ""
+    advice = "; fix it, or leave the plugin 'one' out" if way == "plugin" else ""
     assert str(error) == f"hook {label} raised ZeroDivisionError: on purpose (test_plugins.py:{line}){advice}"
     assert isinstance(error.__cause__, ZeroDivisionError)
 
@@ -506,7 +506,7 @@ def test_an_entry_point_that_is_none_is_named_and_keeps_no_other_plugin(
     damaged = installed / "damaged-1.0.dist-info"
     damaged.mkdir()
     (damaged / "entry_points.txt").write_text("[resumable.plugins]\nwrong = ::::\n")
-    with pytest.raises(PluginError, match="its entry point is '::::', not MODULE:NAME; mend it") as caught:
+    with pytest.raises(PluginError, match="its entry point is '::::', not MODULE:NAME; fix it") as caught:
         Resumable(wire.url, plugins=["wrong"])
     assert caught.value.package is None
 
@@ -525,7 +525,7 @@ def test_a_plugin_of_the_program_that_fails_is_named(wire: ScriptedServer) -> No
         def attach(self, session: Any) -> None:
             raise ValueError("no room")
 
-    with pytest.raises(PluginError, match=r"^the plugin 'whole' cannot be attached: ValueError: no room .*; mend it"):
+    with pytest.raises(PluginError, match=r"^the plugin 'whole' cannot be attached: ValueError: no room .*; fix it"):
         Resumable(wire.url, plugins=[Bad()])
 
 

@@ -61,7 +61,7 @@ class RequestStream:
             self._changed.notify()
 
     def end(self) -> None:
-        """Let the thread read no more than what it has been brought."""
+        """End the body: the thread can only read what has arrived so far."""
         with self._changed:
             self._ended = True
             self._changed.notify()

@@ -171,7 +171,7 @@ class Chunks:
             yield from self.pieces(index, index + 1) if kept is None else kept
 
     def forget_recent(self, start: int, stop: int) -> None:
-        """Keep the bytes of the chunks of a range no longer."""
+        """Drop the bytes that are kept of the chunks of a range."""
         if self._recent is not None:
             self._recent.drop(map(self.key, range(start, stop)))
 

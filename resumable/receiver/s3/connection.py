@@ -43,14 +43,14 @@ def connect(endpoint_url: str | None = None, *, patience: float = 60.0, attempts
 
 
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:
-    """Wait for no permission to send a small body. For a large one that is worth it: if the store refuses it, it says
-    why before it closes the connection."""
+    """Send a small body without waiting for permission. For a large one waiting is worth it: if the store refuses it,
+    it says why before it closes the connection."""
     if not isinstance(params["body"], StreamedBody):
         params["headers"].pop("Expect", None)
 
 
 def _send_md5(params: dict[str, Any], **_: Any) -> None:
-    """Send the checksum that a list of objects to delete must have in the one form that every store takes."""
+    """Send the checksum that a list of objects to delete must have, in the form that every store accepts."""
     digest = new_digest()
     digest.update(params["body"])
     params["headers"]["Content-MD5"] = base64.b64encode(digest.digest()).decode()

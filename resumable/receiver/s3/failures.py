@@ -151,7 +151,7 @@ def too_slow(bucket: str, seconds: float) -> StoreFailure:
 
 
 def no_object_store(bucket: str) -> StoreFailure:
-    """Return the failure of an endpoint that answers otherwise than an object store with this bucket does."""
+    """Return the failure of an endpoint that does not answer like an object store with this bucket."""
     return _broken(
         f"what answers instead of the object store with the bucket {bucket!r} is none, or one that keeps no ETags: "
         f"{_CHECK_ENDPOINT}, or tell it to keep them"
@@ -164,7 +164,7 @@ def unfit(reason: str) -> StoreFailure:
 
 
 def damaged(doing: str) -> StoreFailure:
-    """Return the failure of a request whose bytes reached the store otherwise than they were sent."""
+    """Return the failure of a request of which the store received other bytes than were sent."""
     return _busy(
         f"the object store received other bytes than were sent to {doing}: they are not used, and may come again"
     )

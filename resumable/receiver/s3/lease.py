@@ -102,7 +102,7 @@ class Lease:
 
     @contextmanager
     def holding(self, needless: Callable[[UploadState], bool]) -> Iterator[bool]:
-        """Get the right for a block as :meth:`acquire` does, and give it back if the block raises."""
+        """Acquire the right for a block, and give it back if the block raises."""
         held = self.acquire(needless)
         try:
             yield held
@@ -182,7 +182,7 @@ class Lease:
                 raise _lost() from None
 
     def abandon(self) -> None:
-        """Stop to renew the right, for example because the record is gone."""
+        """Stop renewing the right, for example because the record is gone."""
         if self._ended is not None:
             self._ended.set()
             self._ended = None

@@ -60,7 +60,7 @@ class Memory:
         return key in self._open
 
     def beginning(self, key: str) -> AbstractContextManager[None]:
-        """Let one thread of this process at a time begin an upload of this key: the others would do it in vain."""
+        """Let only one thread of this process at a time begin an upload of this key, for a block."""
         return self._beginning.holding(key)
 
     def recall(self, key: str) -> Remembrance | None:

@@ -36,7 +36,7 @@ class Abilities:
 
 
 def probe_within(bucket: Bucket, seconds: float) -> Abilities:
-    """Return what :func:`probe` does, and raise :class:`StoreFailure` if that takes longer, too."""
+    """Return what :func:`probe` returns. Raises :class:`StoreFailure` also if that takes longer."""
     found: Future[Abilities] = Future()
     threading.Thread(target=_probe_into, args=(found, bucket), name="resumable-probe", daemon=True).start()
     try:

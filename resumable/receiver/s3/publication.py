@@ -1,7 +1,7 @@
 """Give a finished upload its name, at once and as a whole, and never over another object unless it may be replaced.
 
-Which name is tried stands in the record before it is tried. So whoever goes on after a process that died finds the
-object that it published, and does not publish a second one.
+The record has each name before it is tried. So if a process dies, the next one finds the object that it published, and
+does not publish a second one.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def reserving(bucket: Bucket, name: str, key: str) -> Iterator[None]:
 
 
 def release(bucket: Bucket, name: str, key: str) -> None:
-    """Reserve the name no longer for the upload with this key."""
+    """Release the name, if it is reserved for the upload with this key."""
     found = bucket.get(reservation(name))
     if found is not None and found[0] == key.encode():
         bucket.delete([reservation(name)])

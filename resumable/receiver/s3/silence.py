@@ -34,7 +34,7 @@ class _Request:
 
 
 class Silence:
-    """Watches the requests that wait for the object store, and warns of those that it leaves ``after`` so many seconds.
+    """Watches the requests to the object store, and warns of those that have no answer ``after`` so many seconds.
 
     A thread looks at them, which ends when there is none. If ``after`` is infinite, nothing is watched.
     """

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class PublishedUpload(Protocol):
-    """What is remembered of a published upload."""
+    """A published upload, as far as it is remembered."""
 
     @property
     def record(self) -> UploadRecord:
@@ -66,7 +66,7 @@ class StoredUpload(Protocol):
         """Yield the ranges ``[start, stop)`` of the stored chunks in ascending order."""
 
     def stored(self) -> int:
-        """Return how many chunks are stored at least, for people to read."""
+        """Return how many chunks are stored, or a smaller number if counting all takes long. It is shown to people."""
 
     def complete(self) -> bool:
         """Return whether all chunks are stored."""
@@ -159,10 +159,10 @@ class QuickStore(Protocol):
     """
 
     def looking(self) -> AbstractContextManager[Look]:
-        """Return, for a ``with`` block, what looks for published uploads. Locks and changes nothing.
+        """Return a context manager that gives its block a function to look for published uploads.
 
-        What it returns may raise LookupError where it would have to read or write a file. Raises OSError, and
-        :class:`Refusal` (503).
+        It locks and changes nothing. The function may raise LookupError instead of reading or writing a file. Raises
+        OSError, and :class:`Refusal` (503).
         """
 
 
@@ -197,7 +197,7 @@ class Store(Protocol):
         """
 
     def earlier(self, key: str) -> AbstractContextManager[PublishedUpload | None]:
-        """Return, for a ``with`` block, what is known of the last upload that gave way to another with this key."""
+        """Return a context manager that gives its block the last upload that gave way to another one with this key."""
 
     def forget(self, key: str, record: UploadRecord) -> bool:
         """Stop counting a published file as stored, and return whether it counted.

@@ -26,7 +26,7 @@ _UNREADABLE = (OSError, ValueError, TypeError)
 
 
 def inventory(state_fd: int) -> Iterator[UploadStatus]:
-    """Yield how far each upload in the open state directory is, that with the latest change first.
+    """Yield how far each upload in the open state directory is, the most recently changed first.
 
     Reads the time of every upload at the start, and a record only when its upload comes.
     """

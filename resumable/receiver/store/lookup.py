@@ -19,7 +19,7 @@ __all__ = ["earlier_in", "looking_in"]
 
 @contextmanager
 def earlier_in(policy: FilePolicy, key: str, state_fd: int) -> Iterator[Tombstone | None]:
-    """Return, for a block, what is known of the upload that gave way to another one with this key, None if none did."""
+    """Give the block the last upload that gave way to another one with this key, None if none did."""
     record_fd = open_if_there(f"{PAST}{key}", os.O_RDONLY, state_fd)
     if record_fd is None:
         yield None
@@ -30,7 +30,7 @@ def earlier_in(policy: FilePolicy, key: str, state_fd: int) -> Iterator[Tombston
 
 @contextmanager
 def looking_in(policy: FilePolicy, state_fd: int) -> Iterator[Look]:
-    """Return, for a block, what :meth:`QuickStore.looking` returns."""
+    """Give the block what :meth:`QuickStore.looking` does."""
     with (
         closing_fd(open_directory("..", state_fd)) as root_fd,
         closing(_PublishedUploads(policy, root_fd, state_fd)) as look,
@@ -39,7 +39,7 @@ def looking_in(policy: FilePolicy, state_fd: int) -> Iterator[Look]:
 
 
 class _PublishedUploads:
-    """What is called with the key of an upload. The record that was found last is open until the next call."""
+    """Called with the key of an upload, returns it. Its record stays open until the next call."""
 
     def __init__(self, policy: FilePolicy, root_fd: int, state_fd: int) -> None:
         self._policy = policy

@@ -70,7 +70,7 @@ def numbered(component: str, number: int) -> str:
 
 
 def free_number(is_taken: Callable[[int], bool], *, above: int = 0) -> int:
-    """Return a number greater than ``above``, which is taken, that is free, while the one before it is taken.
+    """Return a free number above a taken one; the number right below the free one is taken, too.
 
     The steps grow and then shrink: asking for each number would be slow for a name that many files have.
     """

@@ -97,6 +97,6 @@ def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_seconds(option: str, value: float) -> None:
-    """Raise :class:`~resumable.errors.OptionError` if the value is less than 0 or no number."""
+    """Raise :class:`~resumable.errors.OptionError` unless the value is 0 or more."""
     if not value >= 0:
         raise OptionError(option, value, "0 or more seconds")

@@ -76,7 +76,7 @@ def read_open_record(fd: int) -> KeptRecord:
 
 @lru_cache(maxsize=64)
 def _parse(line: bytes) -> KeptRecord:
-    """Return what a line says. It is the same for all chunks of a file, and takes longer than to read it."""
+    """Return what a line says. All chunks of a file need the same line, and parsing takes longer than reading."""
     said = json.loads(line)
     times = {field: said.pop(field, None) for field in _TIMES}
     sessions = tuple(said.pop("sessions", ()))

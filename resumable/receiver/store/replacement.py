@@ -52,7 +52,7 @@ def forget_publisher(file: str, state_fd: int) -> None:
 
 
 def name_locked(name: str, state_fd: int) -> AbstractContextManager[int]:
-    """Lock the file of a name, for a block that gets it open."""
+    """Lock the file of a name for a block, which gets the open file."""
     return _locked(NAME + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_KEY_LENGTH], state_fd)
 
 
