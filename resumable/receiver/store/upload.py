@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from .bitmap import ChunkBitmap
 from .chunks import compare_chunk, write_chunk
-from .digests import digest_at, unknown_in
 from .layout import PAST, load_upload, remove_upload
 from .locks import hold_lock
+from .part import complete_digests, contents, touch
 from .policy import FilePolicy
 from .publication import is_published, publish_file
 from .record import UploadRecord
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["FileUpload"]
-
-_PIECE = 1 << 18
 
 
 class FileUpload:
@@ -153,9 +150,9 @@ class FileUpload:
                 if os.fstat(part_fd).st_size != record.total_size:
                     raise OSError(errno.EIO, "the part file does not have the size of the upload")
                 if verify is not None:
-                    verify(record, _contents(part_fd))
-                self._complete_digests(part_fd, self._bitmap)
-                modified = _touch(part_fd)
+                    verify(record, contents(part_fd))
+                complete_digests(part_fd, self._plan, self._bitmap)
+                modified = touch(part_fd)
                 if durable:
                     self._sync(part_fd, self._bitmap)
                 name = self._give_name(record.name, part_fd)
@@ -172,11 +169,6 @@ class FileUpload:
             return publish_file(policy.root, name, self._directory_fd, part_fd, **options)
         with self._state() as state_fd, replacing(policy, self._key, name, state_fd):
             return publish_file(policy.root, name, self._directory_fd, part_fd, **options)
-
-    def _complete_digests(self, part_fd: int, bitmap: ChunkBitmap) -> None:
-        """Compute the digests that are unknown because of a power failure, or because a process died."""
-        for index in unknown_in(bitmap.digests()):
-            bitmap.note(index, digest_at(part_fd, *self._plan.span(index)))
 
     def notify_once(
         self,
@@ -307,21 +299,3 @@ class FileUpload:
             raise Discarded
         with closing_fd(state_fd):
             yield state_fd
-
-
-def _touch(part_fd: int) -> int:
-    """Set the modification time of the file to now, and return it in nanoseconds.
-
-    The system itself sets it in steps of some milliseconds, so a change right after publishing could go unnoticed.
-    """
-    now = time.time_ns()
-    with suppress(OSError):
-        os.utime(part_fd, ns=(now, now))
-    return os.fstat(part_fd).st_mtime_ns
-
-
-def _contents(part_fd: int) -> Iterator[bytes]:
-    offset = 0
-    while piece := os.pread(part_fd, _PIECE, offset):
-        yield piece
-        offset += len(piece)
