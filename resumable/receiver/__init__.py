@@ -16,8 +16,8 @@ except ModuleNotFoundError:
     ) from None
 
 from .app import Receiver
+from .dialects import parameter_names
 from .messages import Refusal, Request, Response
-from .parameters import parameter_names
 from .s3.store import S3Store
 from .server.connection import Limits
 from .server.server import Server

@@ -43,6 +43,7 @@ from ..protocol.parameters import ParameterNames
 from ..protocol.question import is_question
 from .access import LOCAL_HOSTS, Access
 from .answers import failure, sentence
+from .dialects import DIALECTS
 from .finishing import Finisher
 from .form import parse_query
 from .identity import key_for, key_of
@@ -50,7 +51,7 @@ from .intake import Exchange, Intake, Naming
 from .limits import UploadLimits
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
-from .parameters import DIALECTS, ParameterReader
+from .parameters import ParameterReader
 from .questions import answer_question
 from .routes import DISCARD, HEALTH, LISTING, METRICS, TESTS, UPLOADS, Routes
 from .signals import ReceiverSignals

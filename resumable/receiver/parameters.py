@@ -9,10 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Any
 
-from ..protocol import dialects
 from ..protocol.checksums import (
     CHECKSUM_PARAMETER,
     CHUNK_DIFFERS,
@@ -25,12 +22,13 @@ from ..protocol.checksums import (
 from ..protocol.parameters import ParameterNames, well_formed
 from ..protocol.plan import ChunkPlan
 from ..protocol.question import FileQuestion
+from .dialects import check_dialect
 from .limits import UploadLimits
 from .messages import Refusal
 from .store.names import safe_name
 from .store.record import UploadRecord
 
-__all__ = ["DIALECTS", "ChunkDescription", "ParameterReader", "parameter_names"]
+__all__ = ["ChunkDescription", "ParameterReader"]
 
 _NUMBER = re.compile("[0-9]{1,19}")
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
@@ -42,21 +40,6 @@ _MOST_METADATA = 32
 _LARGEST_METADATA = 8 * 1024
 _MOST_SEEN = 64
 _ALIKE = ["total_size", "chunk_size", "total_chunks", "identifier", "file_name", "relative_path", "type", "file_sha256"]
-
-
-def parameter_names(dialect: Mapping[str, Any]) -> ParameterNames:
-    """Return the parameter names of a preset of :mod:`resumable.protocol.dialects`, such as ``FLOWJS``."""
-    ending = "_parameter_name"
-    return ParameterNames(**{option[: -len(ending)]: dialect[option] for option in dialect if option.endswith(ending)})
-
-
-_LIBRARIES = {"resumablejs": "resumable.js", "flowjs": "flow.js"}
-_NAMES = {name: parameter_names(getattr(dialects, name.upper())) for name in _LIBRARIES}
-
-DIALECTS: Mapping[str, tuple[ParameterNames, ...]] = MappingProxyType(
-    {**{name: (names,) for name, names in _NAMES.items()}, "any": tuple(_NAMES.values())}
-)
-"""The dialects that a receiver can speak, and the parameter names of each."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +163,7 @@ class ParameterReader:
         if len(self._sets) > 1:
             names = max(self._sets, key=lambda names: len(sent.intersection(names.values())))
         if not values:
-            _check_dialect(sent, names["chunk_number"])
+            check_dialect(sent, names["chunk_number"])
         return _Parameters(values, names)
 
     def _metadata(self, pairs: Iterable[tuple[str, str]], but: str | None) -> dict[str, str]:
@@ -283,18 +266,3 @@ def _checksum(parameters: _Parameters, pairs: Iterable[tuple[str, str]]) -> Chec
     else:
         name = parameters.name_of("checksum").removesuffix(CHECKSUM_PARAMETER) + digest_parameter(algorithm)
     return Checksum(algorithm, name, dict(pairs).get(name))
-
-
-def _check_dialect(sent: set[str], expected: str) -> None:
-    """Raise :class:`Refusal` (400) if these are the parameters of the other dialect than the expected one."""
-    dialect_of = {names.chunk_number: dialect for dialect, names in _NAMES.items()}
-    if expected not in dialect_of:
-        return
-    for name in sent.intersection(filter(None, dialect_of)):
-        dialect = dialect_of[name]
-        raise Refusal(
-            400,
-            f"These are parameters of {_LIBRARIES[dialect]} ({name}), but this server expects those of "
-            f"{_LIBRARIES[dialect_of[expected]]} ({expected}): start the server with --dialect {dialect} or any "
-            f"(in Python: dialect={dialect!r} or 'any').",
-        )
