@@ -166,9 +166,7 @@ class Receiver:
         timed = None if metrics is None else metrics.timed
         self._finisher = Finisher(self.store, self.signals, on_file_received, hook_deadline, timed)
         naming = Naming(publish_as, tenant_folders)
-        self._intake = Intake(
-            self.store, self.signals, self._finisher, self._reader, accepted, naming, on_upload_started
-        )
+        self._intake = Intake(self.store, self.signals, self._finisher, self._reader, naming, on_upload_started)
         if metrics is not None:
             metrics.follow(self.store, self.signals)
         if on_chunk_received is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 
-from ..protocol.parameters import ParameterNames
 from .answers import all_chunks, nothing_stored, progress, sentence, stored_chunks, whole
 from .finishing import Finisher
 from .form import Body, parse_query, read_body
@@ -74,10 +73,7 @@ class _Chunk(NamedTuple):
 
 
 class Intake:
-    """Answers the tests and uploads of one receiver. ``names`` are the sets of parameter names that it accepts.
-
-    For ``on_upload_started`` see :class:`~resumable.receiver.Receiver`.
-    """
+    """Answers the tests and uploads of one receiver. For the hook see :class:`~resumable.receiver.Receiver`."""
 
     def __init__(
         self,
@@ -85,7 +81,6 @@ class Intake:
         signals: ReceiverSignals,
         finisher: Finisher,
         reader: ParameterReader,
-        names: Sequence[ParameterNames],
         naming: Naming,
         on_upload_started: Callable[[UploadRecord, Request], object] | None,
     ) -> None:
@@ -95,8 +90,6 @@ class Intake:
         self._reader = reader
         self._naming = naming
         self._on_upload_started = on_upload_started
-        self._file_field = names[0].namespace + names[0].file
-        self._file_fields = frozenset(name for each in names for name in (each.file, each.namespace + each.file))
 
     def test(self, exchange: Exchange, tenant: str) -> Response:
         """Answer whether a chunk is stored. Raises :class:`Refusal`."""
@@ -126,7 +119,9 @@ class Intake:
         asked, record = chunk.asked, chunk.record
         if body.pieces is None:
             raise Refusal(
-                400, f"The request has no file: send the chunk as the body, or in the form field {self._file_field!r}."
+                400,
+                "The request has no file: send the chunk as the body, or in the form field "
+                f"{self._reader.file_field!r}.",
             )
         pieces = body.pieces(record.plan.length(asked.index, asked.index + 1))
         if asked.checksum is not None:
@@ -160,7 +155,7 @@ class Intake:
         """Return what the request says about its chunk, and its body."""
         request = exchange.request
         query = parse_query(request.query)
-        body = read_body(request, self._file_fields)
+        body = read_body(request, self._reader.file_fields)
         asked = self._reader.describe(chain(query, body.fields), tenant)
         exchange.record = asked.record
         return _Chunk(request, asked, session_of(request)), body

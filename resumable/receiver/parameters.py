@@ -76,7 +76,10 @@ class ParameterReader:
         self._fields = {name: field for names in self._sets for field, name in names.items()}
         self._seen: dict[tuple[str | None, ...], tuple[UploadRecord, ChunkPlan]] = {}
         """What was read lately, by the parameters that all chunks of an upload have in common, and the tenant."""
-        self._files = {name for each in names for name in (each.file, each.namespace + each.file)}
+        self.file_field = names[0].namespace + names[0].file
+        """The form field of the chunk, as most clients name it."""
+        self.file_fields = frozenset(name for each in names for name in (each.file, each.namespace + each.file))
+        """All names that the form field of the chunk may have."""
         self._namespaces = {each.namespace for each in names}
         self._seals = [name for name, field in self._fields.items() if field == "parameters"]
 
@@ -171,7 +174,7 @@ class ParameterReader:
         value of a name counts."""
         metadata: dict[str, str] = {}
         for name, value in pairs:
-            if name in self._fields or name in self._files or name == but:
+            if name in self._fields or name in self.file_fields or name == but:
                 continue
             for namespace in self._namespaces:
                 name = name.removeprefix(namespace)
