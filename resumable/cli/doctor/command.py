@@ -184,10 +184,10 @@ class Doctor:
             text += f", and parts of {', '.join(parts)}"
         return Finding("left there", text, "delete them there; the protocol cannot" if whole or parts else "")
 
-    def _again(self, name: str, *words: str, target: str | None = None) -> str:
-        """Return a command line with the flags that were typed and these words."""
+    def _again(self, *words: str, target: str | None = None) -> str:
+        """Return a command line that examines again, with the flags that were typed and these words."""
         given = [word for written in self._typed.values() for word in written]
-        return command_again([name, *given, *words, target or self._named])
+        return command_again(["doctor", *given, *words, target or self._named])
 
     def save(self, path: Path, name: str, flags: Sequence[str] = ()) -> None:
         """Write what works into the configuration file, without secrets. ``flags`` are those that name this file.

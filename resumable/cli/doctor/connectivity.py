@@ -28,7 +28,7 @@ _CHECK_PORT = "check the port in the URL"
 def look_at_the_way(target: str, again: Callable[..., str]) -> Iterator[Finding]:
     """Yield what is found on the way to the target, until something on it fails.
 
-    ``again("doctor", target=…)`` is the command line for another target.
+    ``again(target=…)`` is the command line for another target.
     """
     parts = urlsplit(target)
     host, port = _address(target)
@@ -49,7 +49,7 @@ def look_at_the_way(target: str, again: Callable[..., str]) -> Iterator[Finding]
         found = _tls(line, host) if parts.scheme == "https" and not proxy else None
     if found is not None and found.code is ExitCode.TLS and (there := other_scheme(target)):
         text = f"{found.text}: the port speaks http://"
-        found = found._replace(text=text, advice=f"type: {again('doctor', target=there)}")
+        found = found._replace(text=text, advice=f"type: {again(target=there)}")
     if found is not None:
         yield found
 

@@ -28,7 +28,7 @@ _MOST_HOPS = 5
 class Question:
     """The answers of one server to somebody who asks before he uploads.
 
-    ``again(command, *words, target=…)`` is a command line with the flags that were given, which are ``typed``.
+    ``again(*words, target=…)`` is a command line that asks again, with the flags that were given, which are ``typed``.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Question:
         if ours and status == 404:
             return Finding("test", text, "this is not an upload endpoint: check the path of the URL", ExitCode.REFUSED)
         if status in (400, 497) and (there := other_scheme(self._target)):
-            return Finding("test", text, f"type: {self._again('doctor', target=there)}", ExitCode.REFUSED)
+            return Finding("test", text, f"type: {self._again(target=there)}", ExitCode.REFUSED)
         if asks_for_password(reply.text):
             return Finding("test", f"{text}: a log-in page", self._how_to_log_in(), doubtful=True)
         if status in (200, 201):
@@ -73,7 +73,7 @@ class Question:
         """Return what to say if the test got no answer."""
         if not run.timed_out and (there := other_scheme(self._target)):
             text = f"no usable answer came back: this port speaks {urlsplit(there).scheme}://"
-            return Finding("test", text, f"type: {self._again('doctor', target=there)}", ExitCode.EXHAUSTED)
+            return Finding("test", text, f"type: {self._again(target=there)}", ExitCode.EXHAUSTED)
         return self.silence("test", run)
 
     def silence(self, what: str, run: Run) -> Finding:
@@ -97,13 +97,13 @@ class Question:
             return Finding(what, text, "the operator of the server can allow it", code)
         if _CREDENTIALS & self._typed.keys():
             return Finding(what, text, "check the token or the headers that you gave", code)
-        token = f"if you have a token, put it into a file and type: {self._again('doctor', '--token-file', 'FILE')}"
+        token = f"if you have a token, put it into a file and type: {self._again('--token-file', 'FILE')}"
         if ours:
             return Finding(what, text, token, code)
         return Finding(what, text, f"{token}; if you have to log in, {self._how_to_log_in()}", code)
 
     def _how_to_log_in(self) -> str:
-        command = self._again("doctor", "--header", "@FILE")
+        command = self._again("--header", "@FILE")
         return f"log in with a browser, put the headers that it sends (Cookie: …) into a file, and type: {command}"
 
     def _redirected(self, reply: Reply) -> Finding:
@@ -130,4 +130,4 @@ class Question:
         if is_web_page(answer.text) and answer.status in (200, 201):
             advice = f"check the path of the URL; if one has to log in first, {self._how_to_log_in()}"
             return Finding("test", f"{text}, a web page", advice, ExitCode.REFUSED)
-        return Finding("test", text, f"type: {self._again('doctor', target=there)}", ExitCode.REFUSED)
+        return Finding("test", text, f"type: {self._again(target=there)}", ExitCode.REFUSED)

@@ -146,12 +146,9 @@ class Bucket:
                 with suppress(Missing):
                     raise self._logged(refused(said, 0, f"{doing} and others in {self.name!r}"))
 
-    def listed(self, prefix: str, after: str = "") -> Iterator[ObjectFacts]:
-        """Yield the facts of all objects whose keys begin with ``prefix``, in the order of the keys.
-
-        With ``after`` only those whose keys follow on that one.
-        """
-        options: dict[str, Any] = {"StartAfter": self.prefix + after} if after else {}
+    def listed(self, prefix: str) -> Iterator[ObjectFacts]:
+        """Yield the facts of all objects whose keys begin with ``prefix``, in the order of the keys."""
+        options: dict[str, Any] = {}
         while True:
             page = self._call(f"list {prefix!r}", "list_objects_v2", Prefix=self.prefix + prefix, **options)
             for said in page.get("Contents", ()):
