@@ -23,7 +23,6 @@ except ImportError:
 
 __all__ = [
     "DIGEST_SIZE",
-    "UNKNOWN",
     "CheckedPieces",
     "Digest",
     "Digests",
@@ -34,7 +33,6 @@ __all__ = [
 ]
 
 DIGEST_SIZE = 4
-UNKNOWN = bytes(DIGEST_SIZE)
 
 _PIECE = 1 << 18
 

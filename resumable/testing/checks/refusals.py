@@ -7,15 +7,14 @@ from .base import Check, Sample, Severity, check, refused
 
 __all__ = ["CHECKS"]
 
-_CLIENT = "Answer with 400: under a 200 the client believes that the chunk is stored."
+_CLIENT = "Answer 400: after a 200 the client believes that the chunk is stored."
 
 
 @check(
     "no-parameters",
     Severity.MUST,
     "A file without parameters is refused.",
-    "Answer 400: after a 200 the client believes that the chunk is stored. A proxy or a form parser may have lost the "
-    "parameters.",
+    f"{_CLIENT} A proxy or a form parser may have lost the parameters.",
 )
 def no_parameters(target: Target) -> None:
     """Send a form with nothing but a file."""
@@ -28,8 +27,7 @@ def no_parameters(target: Target) -> None:
     "no-chunk",
     Severity.SHOULD,
     "A form without a file is refused.",
-    "Answer 400: after a 200 the client believes that the chunk is stored. PHP and others pass on a form without the "
-    "file if the file was too large.",
+    f"{_CLIENT} PHP and others pass on a form without the file if the file was too large.",
 )
 def no_chunk(target: Target) -> None:
     """Send a form with nothing but parameters."""
@@ -72,7 +70,7 @@ def wrong_count(target: Target) -> None:
     "number-too-large",
     Severity.SHOULD,
     "A chunk whose number is larger than the number of chunks is refused.",
-    "Answer 400: after a 200 the client believes that the chunk is stored.",
+    _CLIENT,
 )
 def number_too_large(target: Target) -> None:
     """Send chunk 4 of 3."""
@@ -83,7 +81,7 @@ def number_too_large(target: Target) -> None:
     "number-zero",
     Severity.SHOULD,
     "A chunk with the number 0 is refused.",
-    "Answer 400: after a 200 the client believes that the chunk is stored. Numbers begin with 1.",
+    f"{_CLIENT} Numbers begin with 1.",
 )
 def number_zero(target: Target) -> None:
     """Send chunk 0 of 3."""
@@ -94,7 +92,7 @@ def number_zero(target: Target) -> None:
     "no-number",
     Severity.SHOULD,
     "A chunk whose number is not a number is refused.",
-    "Answer 400: after a 200 the client believes that the chunk is stored.",
+    _CLIENT,
 )
 def no_number(target: Target) -> None:
     """Send chunk x of 3."""
