@@ -12,6 +12,7 @@ See ``plugins`` for where they come from.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
@@ -181,12 +182,14 @@ class Hooks:
 
 def run(label: str, hook: Callable[..., Any], *arguments: Any) -> Any:
     """Call the hook and return its result. Raises HookError if it raises, also SystemExit or a panic of Rust, which
-    would end a worker and not the program, or if the result has to be awaited."""
+    would end a worker and not the program, or if the result has to be awaited. Ctrl-C passes."""
     try:
         value = hook(*arguments)
-    except (KeyboardInterrupt, SourceError):
+    except SourceError:
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
         raise HookError(f"hook {label} raised {describe_raised(error)}", hook=label) from error
     # The second is a future of concurrent.futures, which nobody should have to import.
     if inspect.isawaitable(value) or hasattr(value, "add_done_callback"):

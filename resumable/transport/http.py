@@ -146,7 +146,9 @@ class RequestsTransport:
     def _session_of(factory: Callable[[], Any]) -> requests.Session:
         try:
             session = factory()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             said = f"the factory given as session raised {type_and_words(error)}"
             raise NetworkFailure(said, permanent=not _may_pass(error)) from None
         if not isinstance(session, requests.Session):
@@ -155,7 +157,7 @@ class RequestsTransport:
         return session
 
 
-def _may_pass(error: Exception) -> bool:
+def _may_pass(error: BaseException) -> bool:
     """Return whether the next attempt may succeed after this was raised."""
     response = getattr(error, "response", None)
     if isinstance(response, requests.Response):

@@ -194,3 +194,22 @@ def test_some_of_the_disk_stays_free(root: Path) -> None:
         assert not upload.has(0)
     with opened(store) as upload:
         assert upload.receive(0, whole(upload, 0))
+
+
+def test_a_repeated_chunk_that_is_kept_on_the_disk_leaves_the_reserve_alone(root: Path) -> None:
+    disk = os.statvfs(root.parent)
+    full = FileStore(root, fsync="never", reserve=2 * disk.f_blocks * disk.f_frsize)
+    for size in (1 << 20, (1 << 20) + 1):
+        data, key = bytes(size), key_of(size)
+        record = UploadRecord("id", "a", "a", "", size, size, 1, "a")
+        with filled(FileStore(root, fsync="never", reserve=0), record, data, key) as upload:
+            upload.publish()
+        with opened(full, record, key) as upload:
+            past = upload.published()
+            assert past is not None
+            if size == 1 << 20:
+                assert past.repeats(record, 0, iter([data])) is None
+                continue
+            with pytest.raises(Refusal, match="no room for") as caught:
+                past.repeats(record, 0, iter(()))
+            assert caught.value.status == 507

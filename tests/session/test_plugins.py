@@ -177,6 +177,20 @@ def test_a_hook_that_raises_fails_its_file_alone(wire: ScriptedServer, make: Mak
     assert isinstance(error.__cause__, ZeroDivisionError)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_ends_programs_fails_a_file_if_it_is_raised_on_a_worker(wire: ScriptedServer, error: Any) -> None:
+    def broken(*_: Any) -> Any:
+        raise error
+
+    said = {"query": "hook query", "session": "the factory given as session"}
+    for name in said if error is not KeyboardInterrupt else ["query"]:
+        options: dict[str, Any] = {name: broken}
+        with Resumable(wire.url, **options) as session:
+            file = session.add_file(b"x", relative_path="a")
+            session.join(PATIENCE, raise_errors=False)
+        assert f"{said[name]} raised {error.__name__}" in str(file.error)
+
+
 @pytest.mark.parametrize(
     ("interval", "says"),
     [

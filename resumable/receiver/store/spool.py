@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
 
-__all__ = ["Spool"]
+__all__ = ["IN_MEMORY", "Spool"]
 
-_IN_MEMORY = 1 << 20
+IN_MEMORY = 1 << 20
+"""Bytes up to which nothing is written to the disk."""
 _PIECE = 1 << 18
 
 
@@ -18,7 +19,7 @@ class Spool:
     """
 
     def __init__(self, directory: str | None = None) -> None:
-        self._file = SpooledTemporaryFile(_IN_MEMORY, dir=directory)  # noqa: SIM115  # closed by __exit__, or by _read
+        self._file = SpooledTemporaryFile(IN_MEMORY, dir=directory)  # noqa: SIM115  # closed by __exit__, or by _read
         self._given = False
 
     def __enter__(self) -> Spool:

@@ -22,11 +22,12 @@ from .chunks import with_offsets
 from .digests import Digests, has_digests
 from .names import STATE_DIRECTORY
 from .policy import FilePolicy
+from .quotas import check_reserve
 from .record import UploadRecord
 from .record_file import read_digest, read_digests, read_kept, read_open_record, write_record
 from .refusals import cannot_check
 from .safe_files import closing_fd, open_directory, open_file
-from .spool import Spool
+from .spool import IN_MEMORY, Spool
 
 __all__ = ["REPEATED_FOR", "Tombstone"]
 
@@ -134,8 +135,12 @@ class Tombstone:
             return same
 
     def repeats(self, record: UploadRecord, index: int, pieces: Iterator[bytes]) -> Iterator[bytes] | None:
-        """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name."""
+        """See :meth:`PublishedUpload.repeats`. A long chunk is kept in a temporary file without a name. Raises
+        :class:`Refusal` (507) if there is no room for that."""
         state = os.path.join(self._policy.root, STATE_DIRECTORY)
+        length = record.plan.length(index, index + 1)
+        if self._policy.reserve and length > IN_MEMORY:
+            check_reserve(self._root_fd, self._policy.reserve, length)
         with ExitStack() as closing, Spool(state) as spool:
             fd = self._unchanged(closing)
             digests, same = Digests(), True
