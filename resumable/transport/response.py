@@ -200,5 +200,6 @@ def _text(content: bytes, content_type: str) -> str:
     charset = _CHARSET.search(content_type)
     try:
         return content.decode(charset[1] if charset else "utf-8", "replace")
-    except LookupError:
+    except (LookupError, UnicodeError):
+        # Nobody knows it, or it is none for text, as "idna".
         return content.decode("utf-8", "replace")

@@ -241,6 +241,21 @@ def test_netrc_is_looked_into(content: str, text: str, run: Run, server: Server,
     assert "s3cret" not in ran.err
 
 
+def test_a_receiver_that_has_what_was_never_sent_is_none(run: Run) -> None:
+    with ScriptedServer(otherwise=answer(200, Resumable_Server="1", Resumable_File="whole")) as server:
+        ran = run("doctor", "--yes", server.url)
+    assert ran.code == 4
+    assert findings(ran.err)["chunk"].startswith("bad: the server says that it has a file that was never sent")
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+def test_a_redirect_to_a_url_that_is_none_leads_nowhere(run: Run) -> None:
+    with ScriptedServer(otherwise=answer(302, Location="http://[bad")) as server:
+        ran = run("doctor", "--yes", server.url)
+    assert ran.code == 4
+    assert findings(ran.err)["test"].startswith("bad: the answer 302 leads nowhere")
+
+
 def test_a_trusted_certificate_is_shown_with_its_end(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     with ScriptedServer(otherwise=Picky(), context=server_context(authority)) as server:

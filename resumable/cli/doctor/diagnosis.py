@@ -56,7 +56,10 @@ class Diagnosis:
         trial = yield from self._small()
         if trial is None:
             return
-        assert trial.last.upload is not None
+        if trial.last.upload is None:
+            text = "the server says that it has a file that was never sent, so that nothing is sent"
+            yield Finding("chunk", text, "check the URL, and what answers there", ExitCode.REFUSED)
+            return
         yield Finding("chunk", f"accepted with {answered(trial.last.upload)}")
         if trial.asked:
             yield from self._resuming(trial, asked)

@@ -115,7 +115,10 @@ class Question:
             if answer is None or not 300 <= answer.status < 400:
                 break
             location = answer.headers.get("location", "")
-            found = urlsplit(urljoin(there, location))
+            try:
+                found = urlsplit(urljoin(there, location))
+            except ValueError:
+                found = urlsplit("")
             if not location or found.scheme not in ("http", "https") or not found.hostname:
                 return Finding("test", f"the answer {reply.status} leads nowhere", "check the URL", ExitCode.REFUSED)
             # Servers repeat the parameters of the test, which do not belong to the new URL.
