@@ -7,8 +7,9 @@ So the number is found by trying.
 
 The session begins with a few. If the way is long, every round trip until the first answer is worth more: once the first
 bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. If packets are
-lost then, and the line was never full, it goes on with twice as many without a comparison: a first chunk that is slow
-keeps all that are held waiting, so that there may be no answer for seconds. While all of them are busy, time is cut
+lost then, or the server said that it likes more, and the line was never full, it goes on with twice as many without a
+comparison: a first chunk that is slow keeps all that are held waiting, so that there may be no answer for seconds.
+While all of them are busy, time is cut
 into windows, and each has a rate: the bytes that have left this machine, and a little for each answer, so that small
 files count, too. A *trial* changes the number for some windows, of which the first does not count, and compares the
 rates. More uploads stay only if they bring a part of what they would if each brought as much as those before: a quarter
@@ -227,7 +228,7 @@ class ConcurrencyController:
             if self._opening and self._long:
                 if not flow.full:
                     self._open(rate, now)
-            elif self._lossy and self._may_hurry and self._more(rate, now) > self.slots:
+            elif self._ceiling(now) > USUAL and self._may_hurry and self._more(rate, now) > self.slots:
                 self._change(self._more(rate, now))
             elif self._answers < TURNS * self.slots and not self._steady and seconds < LONGEST_WINDOW:
                 self._wait(now + WINDOW, now)
@@ -286,7 +287,7 @@ class ConcurrencyController:
 
     @property
     def _may_hurry(self) -> bool:
-        """Whether losses on a long line are made up for at once: nobody has tried that yet, and it was never full."""
+        """Whether twice as many are tried at once on a long line: nobody has tried that yet, and it was never full."""
         untried = self._doubling and self._before is None and self.slots <= USUAL
         return untried and self._long and self._full_until == -math.inf
 

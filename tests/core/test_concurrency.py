@@ -315,6 +315,13 @@ def test_losses_at_the_beginning_are_made_up_for_without_an_answer() -> None:
     assert opened(MIB, 100_000, 3_000_000, flow=lossy, said=4) == 4
 
 
+def test_more_that_the_server_likes_are_tried_without_an_answer() -> None:
+    """On a long line that was never full."""
+    assert opened(MIB, 100_000, 3_000_000) == 12
+    assert opened(MIB, 100_000, 3_000_000, said=USUAL) == USUAL
+    assert opened(MIB, 100_000, 3_000_000, flow=Flow(round_trip=0.01)) == FEW
+
+
 def test_no_window_is_judged_before_its_time(bench: Bench) -> None:
     """Two threads may find at once that it is time."""
     for rate in (0.5, 1, 1):
