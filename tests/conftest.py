@@ -62,12 +62,19 @@ TOGETHER = (
 UNMEASURED = (
     "tests/browser/",
     "tests/cli/test_doctor_advice.py",
+    "tests/cli/test_installation.py",
+    "tests/cli/test_parts.py",
+    "tests/cli/test_secrets.py",
     "tests/cli/test_serve_bucket.py",
+    "tests/cli/test_status.py",
+    "tests/cli/test_streams.py",
     "tests/cli/test_texts.py",
+    "tests/cli/test_upload.py",
     "tests/conformance/",
     "tests/faults/",
     "tests/fuzz/",
     "tests/interoperability/",
+    "tests/receiver/s3/test_background.py",
     "tests/receiver/s3/test_odd_stores.py",
     "tests/receiver/s3/test_races.py",
     "tests/receiver/s3/test_recent.py",
@@ -75,37 +82,59 @@ UNMEASURED = (
     "tests/receiver/s3/test_requests.py",
     "tests/receiver/s3/test_uploads.py",
     "tests/receiver/test_attacks.py",
+    "tests/receiver/test_defaults.py",
+    "tests/receiver/test_django.py",
+    "tests/receiver/test_pressure.py",
     "tests/receiver/test_races.py",
+    "tests/receiver/test_routes.py",
+    "tests/receiver/test_wire.py",
+    "tests/regressions/test_acceptance.py",
     "tests/regressions/test_closed.py",
+    "tests/regressions/test_presets.py",
+    "tests/regressions/test_previous_version.py",
     "tests/regressions/test_refusals.py",
     "tests/regressions/test_replicas.py",
     "tests/regressions/test_retry_deadline.py",
+    "tests/regressions/test_runs.py",
     "tests/regressions/test_same_identifier.py",
     "tests/regressions/test_sessions.py",
+    "tests/regressions/test_skipped.py",
     "tests/regressions/test_statuses.py",
     "tests/regressions/test_tests_that_lie.py",
     "tests/regressions/test_too_many_requests.py",
+    "tests/regressions/test_unfinished.py",
+    "tests/regressions/test_whole.py",
     "tests/session/test_concurrency.py",
+    "tests/session/test_delivery.py",
     "tests/session/test_events.py",
     "tests/session/test_held_ends.py",
+    "tests/session/test_identity.py",
     "tests/session/test_options.py",
     "tests/session/test_order.py",
     "tests/session/test_parts.py",
     "tests/session/test_probes.py",
+    "tests/session/test_processes.py",
+    "tests/session/test_progress.py",
+    "tests/session/test_questions.py",
     "tests/session/test_runs.py",
+    "tests/session/test_size.py",
+    "tests/test_examples.py",
     "tests/test_mounting.py",
+    "tests/test_names.py",
+    "tests/test_pages.py",
+    "tests/test_platforms.py",
+    "tests/test_troubleshooting.py",
     "tests/testing/test_checks.py",
+    "tests/testing/test_plugin.py",
 )
 """Tests that coverage leaves alone, as if they were marked ``unmeasured``: they do much, and what they reach others do,
 too. So are tests with parameters, but for the first set of them and the last, unless they are of MEASURED."""
 
-WHOLE = ("tests/core/", "tests/protocol/")
-"""Tests that take so little time that --first-and-last leaves none of them out."""
-
 MEASURED = (
-    *WHOLE,
     "tests/cli/test_flags.py",
     "tests/cli/test_settings.py",
+    "tests/core/",
+    "tests/protocol/",
     "tests/receiver/test_form.py",
     "tests/test_options.py",
     "tests/transport/",
@@ -117,7 +146,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--first-and-last",
         action="store_true",
-        help="of each test with parameters, run the first set of them and the last, but all of core and protocol",
+        help="of each test with parameters, run the first set of them and the last",
     )
     parser.addoption(
         "--slow",
@@ -297,10 +326,10 @@ def keep(config: pytest.Config, items: list[pytest.Item], kept: Collection[pytes
 
 
 def first_and_last(items: list[pytest.Item]) -> set[pytest.Item]:
-    """Return the items without those between the first and the last of one test, unless they are of WHOLE."""
+    """Return the items without those between the first and the last of one test."""
     first, last = {}, {}
     for item in items:
-        test = item.nodeid if item.nodeid.startswith(WHOLE) else item.nodeid.partition("[")[0]
+        test = item.nodeid.partition("[")[0]
         first.setdefault(test, item)
         last[test] = item
     return {*first.values(), *last.values()}

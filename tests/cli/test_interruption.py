@@ -346,6 +346,7 @@ def test_a_terminal_that_is_closed_stops_it_in_order(start: Start, make: Make) -
     assert "stopped: SIGHUP" in told
 
 
+@pytest.mark.once
 def test_a_signal_that_is_ignored_from_the_start_stays_ignored(make: Make, work: Path, server: Server) -> None:
     make("a.bin", 3 * MIB)
     line = f"trap '' HUP; exec {sys.executable} -m resumable upload --json a.bin {server.url}"

@@ -194,6 +194,7 @@ def test_a_module_of_ours_that_is_missing_is_no_matter_of_extras() -> None:
     assert "pip install" not in ran.stderr
 
 
+@pytest.mark.once
 def test_without_the_server_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
     ran = python(
         "-c", f"import sys; sys.modules['cheroot'] = None; sys.argv[1:] = ['serve', {str(tmp_path)!r}]; {PROGRAM}"

@@ -296,6 +296,7 @@ def test_a_progress_line_comes_every_five_seconds_without_a_terminal(
     assert re.fullmatch(r"\d+ %, .+ of 3.00 MiB, .+/s, .+ left, 0 of 1 file\n", line)
 
 
+@pytest.mark.once
 def test_the_lines_say_where_the_run_is(
     run: Run, make: Make, server: Server, begin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +371,7 @@ def test_a_standard_input_that_is_closed_is_a_source_that_cannot_be_read(work: P
     assert b"the standard input is closed" in ended.stderr
 
 
+@pytest.mark.once
 def test_lines_that_cannot_be_written_do_not_touch_the_upload(make: Make, server: Server, received: Path) -> None:
     make()
     typed = f"{sys.executable} -m resumable upload --json a.bin {server.url} > /dev/full"

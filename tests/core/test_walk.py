@@ -56,6 +56,7 @@ def test_walks_keep_every_rule(first: int) -> None:
     assert walk_all(range(first, first + BLOCK)) > 45 * BLOCK
 
 
+@pytest.mark.once
 def test_walks_go_everywhere() -> None:
     """Every event that the core can tell is told in some of them, so no rule holds for want of an occasion.
 

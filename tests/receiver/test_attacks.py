@@ -109,6 +109,7 @@ def test_01_an_identifier_is_never_a_path(attacked: AttackedServer) -> None:
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("field", ["file_name", "relative_path"])
 def test_02_a_name_never_leads_out_of_the_root(attacked: AttackedServer, field: str) -> None:
     names = (

@@ -87,6 +87,7 @@ def test_a_client_of_a_newer_store_is_told_to_come_back_and_the_log_says_why(
     assert sample.send(receiver, 1) == [200]
 
 
+@pytest.mark.once
 def test_serve_says_that_a_store_is_newer_and_ends(root: Path) -> None:
     FileStore(root).prepare()
     version(root).write_text("2\n")

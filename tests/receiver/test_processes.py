@@ -166,6 +166,7 @@ def test_a_signal_to_the_whole_group_lets_requests_finish(root: Path, number: si
     assert (root / "sample.bin").read_bytes() == sample.data
 
 
+@pytest.mark.once
 def test_a_program_that_forgets_to_stop_ends_nevertheless(root: Path) -> None:
     program = "import sys; from resumable.receiver import Server; print(Server(sys.argv[1], processes=2).start().url)"
     done = subprocess.run(

@@ -61,6 +61,7 @@ def test_the_last_two_chunks_at_once_publish_once(root: Path) -> None:
     assert len(os.listdir(root)) == ROUNDS + 1
 
 
+@pytest.mark.once
 def test_the_same_chunk_many_times_at_once_is_stored_once(root: Path) -> None:
     stored: list[int] = []
     receiver = Receiver(FileStore(root, fsync="never"), on_chunk_received=lambda record, number: stored.append(number))
@@ -87,6 +88,7 @@ def test_different_bytes_for_one_chunk_at_once_are_never_mixed(root: Path) -> No
         assert found == {sample.data for sample, status in zip(samples, statuses, strict=True) if status == 201}
 
 
+@pytest.mark.once
 def test_uploads_and_sweeps_at_once_lose_nothing(root: Path) -> None:
     store = FileStore(root, fsync="never", stale_after=0)
     receiver = Receiver(store)
@@ -126,6 +128,7 @@ def posted(session: requests.Session, url: str, sample: Sample, number: int) -> 
     return session.post(url, params=sample.pairs(number), data=sample.chunk(number), headers=headers).status_code
 
 
+@pytest.mark.once
 def test_many_files_of_one_name_at_once_get_a_number_each(root: Path) -> None:
     receiver = Receiver(FileStore(root, fsync="never"))
     for attempt in range(5):
@@ -202,6 +205,7 @@ def test_two_clients_on_one_upload_send_each_chunk_and_get_one_file(root: Path) 
     assert len(os.listdir(root)) == 31
 
 
+@pytest.mark.once
 def test_a_sweep_at_the_moment_of_finishing_leaves_the_file_and_its_memory(root: Path) -> None:
     store = FileStore(root, fsync="finish", stale_after=0)
     receiver = Receiver(store)
@@ -259,6 +263,7 @@ def test_a_receiver_that_is_killed_keeps_what_it_acknowledged_and_nothing_else(r
     assert (root / "sample.bin").read_bytes() == sample.data
 
 
+@pytest.mark.once
 @settings(max_examples=sized(20, 40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.integers(0, 2000),

@@ -303,6 +303,7 @@ def test_a_sweep_that_fails_is_logged_and_the_server_goes_on(root: Path, caplog:
     assert "cannot sweep" in caplog.text
 
 
+@pytest.mark.once
 def test_without_the_server_library_the_start_says_what_to_install(root: Path) -> None:
     program = "import sys; sys.modules['cheroot'] = None; import resumable.receiver as r; r.Server(sys.argv[1]).start()"
     done = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True, timeout=60)

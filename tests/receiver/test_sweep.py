@@ -184,6 +184,7 @@ def test_a_sweep_ends_what_a_process_that_published_left(store: FileStore, root:
     assert state_of(root) == {"record"}
 
 
+@pytest.mark.once
 def test_two_sweeps_at_once_count_an_upload_once(store: FileStore, root: Path) -> None:
     for number in range(200):
         begun(store, key=key_of(number))

@@ -23,6 +23,7 @@ def tree(root: Path, count: int) -> Path:
     return root
 
 
+@pytest.mark.once
 def test_files_and_directories_come_in_batches_while_the_caller_goes_on(wire: ScriptedServer, tmp_path: Path) -> None:
     photos = tree(tmp_path / "photos", 600)
     (tmp_path / "one.bin").write_bytes(b"one")

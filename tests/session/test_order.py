@@ -253,6 +253,7 @@ def test_a_handler_may_do_everything_else(wire: ScriptedServer, make: Make) -> N
     assert [request.fields.get("more") for request in wire.uploads][::2] == [None, "1"]
 
 
+@pytest.mark.once
 def test_join_waits_for_the_runs_that_handlers_begin_and_tells_what_became_of_all(
     wire: ScriptedServer, make: Make
 ) -> None:

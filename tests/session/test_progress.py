@@ -33,6 +33,7 @@ class Brake:
         self.go.wait(PATIENCE)
 
 
+@pytest.mark.once
 def test_bytes_on_their_way_count_and_a_lost_connection_takes_none_back(wire: ScriptedServer) -> None:
     brakes = [Brake(), Brake()]
     calls = iter(brakes)
