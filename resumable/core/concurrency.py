@@ -9,14 +9,13 @@ The session begins with a few. If the way is long, every round trip until the fi
 bytes show that a line that is not full takes as many chunks in time, it goes on with the usual number. If packets are
 lost then, or the server said that it likes more, and the line was never full, it goes on with twice as many without a
 comparison: a first chunk that is slow keeps all that are held waiting, so that there may be no answer for seconds.
-While all of them are busy, time is cut
-into windows, and each has a rate: the bytes that have left this machine, and a little for each answer, so that small
-files count, too. A *trial* changes the number for some windows, of which the first does not count, and compares the
-rates. More uploads stay only if they bring a part of what they would if each brought as much as those before: a quarter
-up to the usual number, half beyond it. Otherwise as many stay as their gain is worth. The first trials double the
-number. Later ones, after a rest that grows while nothing is found, try a few more and a few less in turn, with longer
-windows. If packets wait before a full line then, more uploads have to bring half, too: what they gain there, others who
-use the line may lose.
+While all of them are busy, time is cut into windows, and each has a rate: the bytes that have left this machine, and a
+little for each answer, so that small files count, too. A *trial* changes the number for some windows, of which the
+first does not count, and compares the rates. More uploads stay only if they bring a part of what they would if each
+brought as much as those before: a quarter up to the usual number, half beyond it. Otherwise as many stay as their gain
+is worth. The first trials double the number. Later ones, after a rest that grows while nothing is found, try a few more
+and a few less in turn, with longer windows. If packets wait before a full line then, more uploads have to bring half,
+too: what they gain there, others who use the line may lose.
 
 * Few are few enough for everybody, so less than that is tried only if answers come so quickly that it is the threads of
   this process that wait for each other; and less stays only if it is not slower.
