@@ -239,9 +239,17 @@ def test_ctrl_c_raised_by_a_handler_on_a_thread_of_the_session_is_logged(
     def leave() -> None:
         raise KeyboardInterrupt
 
+    def behave(request: Any) -> Any:
+        # Otherwise this thread might call the handler, as it calls those of file_added.
+        assert added.wait(PATIENCE)
+        return plain(request)
+
+    added, plain = threading.Event(), wire.behave
+    wire.behave = behave
     with Resumable(wire.url, deliver=deliver, throttle_progress_callbacks=0, simultaneous_uploads=1) as session:
         session.on(event, leave)
         file = session.add_file(make())
+        added.set()
         file.wait(PATIENCE)
     assert file.is_complete()
     assert "a handler raised KeyboardInterrupt" in caplog.text
