@@ -366,6 +366,7 @@ def test_an_iteration_that_is_left_early_holds_nothing(wire: ScriptedServer, mak
     assert len(wire.uploads) == 1200
 
 
+@pytest.mark.once
 @pytest.mark.unmeasured
 def test_events_that_nobody_takes_hold_the_upload_back(wire: ScriptedServer, make: Make) -> None:
     async def main() -> None:
