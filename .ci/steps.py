@@ -288,10 +288,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
-        # Fewer workers than by default, for each has to load all tests: meanwhile there is enough else to do.
-        tests(
-            tested, ["coverage"], [python, f"WORKERS={2 * (os.cpu_count() or 1)}"], "--durations=15", [made, BROWSER]
-        ),
+        tests(tested, ["coverage"], [python], "--durations=15", [made, BROWSER]),
     ]
     # Tests that measure time would wait for the end of all others. Plain asserts do not say what differs, but need no
     # time to prepare.
