@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
+import sys
 import time
 from typing import Any
 
@@ -234,7 +234,8 @@ class Outcomes:
         if last or not callable(interval):
             return outcome
         delay = run("chunk_retry_interval", interval, self._lease.retries + 1)
-        if isinstance(delay, int) and delay > threading.TIMEOUT_MAX:
+        if isinstance(delay, int) and delay > sys.float_info.max:
+            # No clock counts that far, and Python refuses to write the longest of such numbers.
             delay = float("inf")
         if not isinstance(delay, (int, float)) or not 0 <= delay < float("inf"):
             raise HookError(

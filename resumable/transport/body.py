@@ -20,7 +20,7 @@ __all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "Patien
 HOLD_LIMIT = 4.0
 """Seconds after which a request whose end is held may be given up: some servers take 5 s for a whole request."""
 
-HOLD_LOOK = 0.1
+_LOOK_AFTER = 0.1
 """Seconds after which a request whose end is held is looked at again."""
 
 PIECE = 1 << 20
@@ -215,7 +215,7 @@ class HeldBody:
 
     def _wait(self) -> None:
         control = self._control
-        while not control.wait_for_release(HOLD_LOOK):
+        while not control.wait_for_release(_LOOK_AFTER):
             if self._patience.is_over(control.departed, self._clock()):
                 raise Stopped
 
