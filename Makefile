@@ -168,14 +168,18 @@ $(VENV)/%: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
 	$(INSTALL) --editable '.[$(EXTRAS)]'
 	@touch '$@'
 
+# Whoever asks for one of these by its name means this environment as well.
+.venv-oldest/oldest: VENV = .venv-oldest
 .venv-oldest/oldest: setup.cfg pyproject.toml | .venv-oldest/pyvenv.cfg
 	$(INSTALL) --editable '.[pythons]' $(OLDEST)
 	@touch '$@'
 
+.venv-windows/windows: VENV = .venv-windows
 .venv-windows/windows: setup.cfg pyproject.toml | .venv-windows/pyvenv.cfg
 	$(INSTALL) --only-binary PySide6-Essentials --only-binary PyQt6 --editable '.[pythons,windows]'
 	@touch '$@'
 
+.venv-stores/stores: VENV = .venv-stores
 .venv-stores/stores: setup.cfg pyproject.toml | .venv-stores/pyvenv.cfg
 	$(INSTALL) --editable '.[pythons]' $(STORES)
 	@touch '$@'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,15 @@ def test_every_command_that_the_pages_for_contributors_name_is_one_of_make() -> 
     for page in ("CONTRIBUTING.rst", ".github/pull_request_template.md", "README.rst"):
         for target in re.findall(r"(?:`|^ +)make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page} names make {target}"
+
+
+@pytest.mark.parametrize("name", ["oldest", "windows", "stores"])
+def test_an_environment_of_its_own_gets_what_is_installed_for_it(name: str) -> None:
+    """Also if make is asked for the environment and not for the tests that run in it."""
+    if (make := shutil.which("make")) is None:
+        pytest.skip("there is no make")
+    told = subprocess.run(
+        [make, "-nB", f".venv-{name}/{name}"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"Installing into .venv-{name}." in told.stdout
+    assert ".venv/" not in told.stdout

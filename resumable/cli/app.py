@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -69,10 +70,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _never_begun(typed, 130, "Ctrl-C")
     except Interrupted as stop:
         return _never_begun(typed, stop.exit_code, str(stop))
-    except FileNotFoundError:
-        if _has_working_directory():
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            # The command could not even be loaded.
+            reason = "this process may open too few files: raise the limit with ulimit -n"
+        elif isinstance(error, FileNotFoundError) and not _has_working_directory():
+            reason = "the working directory does not exist any more: change to another one with cd"
+        else:
             raise
-        reason = "the working directory does not exist any more: change to another one with cd"
         print(f"failed: {reason}", file=sys.stderr)
         return _never_begun(typed, ExitCode.USAGE, reason)
     return code if isinstance(code, int) else 0

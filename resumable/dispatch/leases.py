@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ..core.concurrency import FEW
 from ..core.records import Lease, Notice, Outcome, OutcomeKind, Permission
 from ..core.states import RUNNING, TERMINAL, SessionState
 from ..errors import FileRejected
@@ -63,13 +64,18 @@ class LeaseManager:
         self._throttle = throttle
         self._need_workers = need_workers
         self._waiting = 0
-        self.wanted = self.slots
+        self.wanted = self._needed()
         """How many workers there was work for of late."""
 
     @property
     def slots(self) -> int:
-        """How many workers there is work for at most times."""
+        """How many workers there is work for at most times, if there are as many chunks."""
         return self._core.concurrency.slots
+
+    def _needed(self) -> int:
+        """Return how many workers are needed by now: a few at first, and then one that looks for more work beside those
+        that have some. Thousands of slots are no reason for thousands of threads."""
+        return min(self._core.concurrency.slots, max(len(self._transfers.live) + 1, FEW))
 
     def acquire(self, pace: float) -> Transfer | None:
         """Return the next lease as a transfer, once there is one, or None if the thread shall end. ``pace``: how many
@@ -90,7 +96,7 @@ class LeaseManager:
                             transfer.asked = tuple(map(entries.__getitem__, lease.files))
                         self._outbox.extend(core.effects.flush().notices)
                         more = not self._waiting and core.may_probe(now)
-                        self.wanted = max(core.concurrency.slots, len(live) + more)
+                        self.wanted = max(self._needed(), len(live) + more)
                         break
                     until = lease.until
                 if core.finished:
@@ -101,7 +107,7 @@ class LeaseManager:
                 if len(live) + self._waiting >= self.slots:
                     # It was there for tests ahead, or for slots that are gone. To wake it with each chunk is not cheap,
                     # and neither is to start another one whenever a file is added.
-                    self.wanted = max(self.slots, len(live))
+                    self.wanted = max(self._needed(), len(live))
                     return None
                 self._waiting += 1
                 try:
@@ -154,7 +160,7 @@ class LeaseManager:
         self._core.concurrency.measure(flow, now)
         if self._core.concurrency.slots <= slots:
             return False
-        self.wanted = max(self.wanted, self._core.concurrency.slots)
+        self.wanted = max(self.wanted, self._needed())
         self._shared.work.notify_all()
         return True
 

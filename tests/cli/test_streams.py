@@ -151,3 +151,11 @@ def test_output_that_fails_in_the_middle_is_a_failure_too(
     assert "failed: cannot write to the standard output: File too large" in ran.stderr
     assert (work / "events").read_text().startswith('{"event": ')
     assert list(tree(received)) == ["a.bin"]
+
+
+def test_a_process_that_may_open_too_few_files_is_one_line(shell: Shell, make: Make) -> None:
+    """Here the rest of the command cannot even be loaded."""
+    make()
+    ran = shell("ulimit -n 5; resumable upload a.bin http://127.0.0.1:9/")
+    assert ran.returncode == 2
+    assert ran.stderr == "failed: this process may open too few files: raise the limit with ulimit -n\n"

@@ -244,6 +244,15 @@ def test_there_are_as_many_threads_as_uploads(above: int, least: int, most: int)
     assert late >= least
 
 
+def test_thousands_of_uploads_at_once_start_no_more_threads_than_there_are_chunks(wire: ScriptedServer) -> None:
+    wire.behave = holding
+    with Resumable(wire.url, chunk_size=10, chunk_order="free", simultaneous_uploads=5000) as session:
+        session.add_file(bytes(90), relative_path="a.bin")
+        wire.wait(lambda: len(wire.uploads) == 9, "all chunks at once")
+        assert workers() <= 10
+        session.cancel()
+
+
 def test_files_that_are_added_while_no_more_can_be_sent_start_no_threads(wire: ScriptedServer) -> None:
     wire.behave = holding
     started: list[str] = []
