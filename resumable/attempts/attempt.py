@@ -18,7 +18,7 @@ from ..transport.body import HeldBody
 from . import messages
 from .context import AttemptContext
 from .exchange import Exchange, file_status
-from .outcomes import OTHER_SERVER, SILENT, Outcomes
+from .outcomes import EARLY, OTHER_SERVER, SILENT, Outcomes
 from .presence import ABSENT, PresenceTest
 
 __all__ = ["Attempt"]
@@ -221,6 +221,8 @@ class Attempt:
         if self._exchange.ours and not from_receiver(reply.headers):
             refused = judgement.acceptance is Acceptance.REFUSED or judgement.remedy is Remedy.RENEWAL
             return judgement if refused else OTHER_SERVER
+        if self._control.early and judgement.acceptance is Acceptance.ACCEPTED and not from_receiver(reply.headers):
+            judgement = EARLY
         return self._proven(judgement) if judgement.acceptance is Acceptance.UNPROVEN else judgement
 
     def _proven(self, judgement: Judgement) -> Judgement:
@@ -235,9 +237,9 @@ class Attempt:
             missing = "the server does not have the chunk"
             doubt = missing if answer is Verdict.MISSING else "its tests do not tell whether it has the chunk"
             return judgement._replace(reason=f"{judgement.reason}, and {doubt}")
-        # A chunk that may have been there before proves this answer only, and so does a page that may come instead of
-        # any other.
-        lasting = self._lacking and judgement.remedy is not Remedy.RENEWAL
+        # A chunk that may have been there before proves this answer only, and so does what may come instead of any
+        # other answer: a log-in page, or one before the chunk.
+        lasting = self._lacking and judgement.remedy is not Remedy.RENEWAL and judgement is not EARLY
         if answers.prove(place, judgement.kind, lasting=lasting):
             logger.warning(
                 "%s: a chunk was answered with %s; the server was asked and has it, so such answers count as a yes",

@@ -32,7 +32,7 @@ from ..transport.base import NetworkFailure, Reply, Request
 from . import hints, messages
 from .context import AttemptContext
 
-__all__ = ["MOST_HOPS", "OTHER_SERVER", "SILENT", "Outcomes", "wanted_pause"]
+__all__ = ["EARLY", "MOST_HOPS", "OTHER_SERVER", "SILENT", "Outcomes", "wanted_pause"]
 
 MOST_HOPS = 5
 """Redirects that are followed in a row."""
@@ -41,6 +41,10 @@ SILENT = frozenset({401, 407, 429, 502, 503, 504})
 """These say nothing about a chunk: the credentials are not known, or the server has no time."""
 
 OTHER_SERVER = Judgement(Acceptance.UNPROVEN, f"without the header {SERVER_HEADER}, which earlier answers had")
+
+EARLY = Judgement(
+    Acceptance.UNPROVEN, "an answer that came before the chunk had been sent to its end", Remedy.RETRY, "early"
+)
 
 _ORDERED = "the server does not say that it takes chunks in any order, so it may not be sent a file in parts"
 _SAY_FREE = "leave out part, or if it does take them so, add chunk_order='free'"
@@ -95,7 +99,8 @@ class Outcomes:
         error = self._error(cls, "refused", what, reply, hint, again=most is not None, most=most)
         again = self._is_retried(error, most is not None and self._lease.retries + 1 < most)
         kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
-        return Outcome(kind, pages.without_markup(reply.text), error, answered=True)
+        early = judgement is EARLY
+        return Outcome(kind, pages.without_markup(reply.text), error, answered=True, ambiguous=early)
 
     def answered(self, request: Request, reply: Reply) -> Outcome:
         """Return the outcome of an answer with another status."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
-import selectors
+import select
 import socket
 import sys
 import threading
@@ -172,10 +172,18 @@ def set_timeout(connection: socket.socket, seconds: float | None) -> None:
         connection.settimeout(seconds)
 
 
-def _says_something(connection: socket.socket) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection, selectors.EVENT_READ)
-        return bool(selector.select(0))
+if sys.platform == "win32":
+
+    def _says_something(connection: socket.socket) -> bool:
+        return bool(select.select([connection], [], [], 0)[0])
+
+else:
+
+    def _says_something(connection: socket.socket) -> bool:
+        # select() does not take the numbers of more than a thousand files.
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 if sys.platform == "linux":
@@ -194,9 +202,23 @@ else:
         return 0
 
 
+def _has_answered(connection: socket.socket) -> bool:
+    """Return whether the final answer begins to come in, as far as that can be seen without reading it."""
+    if type(connection) is not socket.socket:
+        # With TLS, what comes need not belong to an answer.
+        return False
+    try:
+        start = connection.recv(10, socket.MSG_PEEK) if _says_something(connection) else b""
+    except OSError:
+        return False
+    # Interim answers, such as 100 and 103, may come at any time.
+    return len(start) == 10 and start[9:] != b"1"
+
+
 class RequestControl:
     """Counts the bytes that the requests of one lease send, and stops them from another thread. ``seen`` is whether it
-    saw the request begin on a socket, and ``fresh`` whether that was opened for it.
+    saw the request begin on a socket, and ``fresh`` whether that was opened for it. ``early``: the answer came before
+    the server can have had the whole body.
 
     A request *begins* with the first write to its socket. That write and :meth:`stop` exclude each other, so once
     ``stop`` has returned no request begins any more. It is the only lock held during I/O: the first write goes into
@@ -212,6 +234,7 @@ class RequestControl:
         "_socket",
         "_stall",
         "_written",
+        "early",
         "fresh",
         "on_progress",
         "seen",
@@ -226,6 +249,7 @@ class RequestControl:
         self._written = self._size = 0
         self._body: Body | None = None
         self._end: threading.Event | None = None
+        self.early = False
         self.fresh = False
         self.seen = False
         self.stopped = False
@@ -258,14 +282,14 @@ class RequestControl:
         self.rewind()
         self._body = body
         self._size = 0 if body is None else len(body)
-        self.fresh = self.seen = False
+        self.early = self.fresh = self.seen = False
         self._stall = stall
         if self.stopped:
             raise Stopped
 
     def rewind(self) -> None:
         """Start to count anew, because the request is sent once more from its first byte."""
-        self._begun = False
+        self._begun = self.early = False
         self._written = 0
 
     @property
@@ -314,6 +338,7 @@ class RequestControl:
             # A request begins anew behind a proxy's answer to CONNECT, on the wrapped socket.
             self.begin(connection, data)
         elif data:
+            self.early = self.early or _has_answered(connection)
             self._push(connection, memoryview(data), counted=True)
 
     def begin(self, connection: socket.socket, head: bytes | memoryview, piece: bytes | memoryview = b"") -> None:
@@ -347,6 +372,8 @@ class RequestControl:
             view = view[size:]
             if counted:
                 self._count(size)
+                if view and not self.early and _has_answered(connection):
+                    self.early = True
 
     def _count(self, size: int) -> None:
         self._written += size
@@ -360,6 +387,12 @@ class RequestControl:
                 # It says something instead of reading: that is worth more. What is broken is read to its end.
                 raise BrokenPipeError(errno.EPIPE, "the server answered and reads no more") from None
             raise NetworkFailure(f"the server took no byte for {self._stall:g} s") from None
+
+    def answered(self) -> None:
+        """Note that the answer has just come. If the server, which acknowledges with it what it has received, lacks
+        some of the body by then, the answer does not speak of that. A body that left in one write is not looked at."""
+        if self._size > _SMALL and self._socket is not None and _unsent(self._socket):
+            self.early = True
 
     def forget_progress(self) -> None:
         """Report no more progress."""

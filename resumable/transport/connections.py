@@ -213,6 +213,12 @@ class _Watched:
         else:
             super().send(data)  # type: ignore[misc]
 
+    def getresponse(self, *arguments: Any, **options: Any) -> Any:
+        control = self._resumable_loan.control
+        response = super().getresponse(*arguments, **options)  # type: ignore[misc]
+        control.answered()
+        return response
+
 
 def _opened(connection: Any, control: RequestControl) -> None:
     spread_packets(connection.sock)
@@ -291,6 +297,9 @@ def watched(pool: Any, control: RequestControl, method: str, path: str) -> Itera
             if getattr(connection, "_resumable_loan", None) is loan:
                 _let_go(connection)
         for connection in loan.kept:
+            if control.early:
+                # The server may take the rest of the chunk for the next request.
+                connection.close()
             pool._put_conn(connection)
         _end_lending(pool)
 

@@ -78,8 +78,9 @@ class FastPath:
         keep = False
         try:
             broken = self._write(connection.sock, request, query, control)
-            reply, cookies, closes = self._read(connection.sock, request, broken, fresh=control.fresh)
-            keep = not closes and broken is None
+            reply, cookies, closes = self._read(connection.sock, request, broken, control)
+            # One that answered without reading may take the rest of the chunk for the next request.
+            keep = not closes and broken is None and not control.early
             if cookies:
                 self._keep_cookies(request.url, message(cookies))
             return reply
@@ -97,17 +98,21 @@ class FastPath:
             return error
         return None
 
-    def _read(self, sock: socket.socket, request: Request, broken: OSError | None, *, fresh: bool) -> ReadAnswer:
-        """Read the answer. What ``broken`` the connection is raised if there is none. ``fresh``: it is a new one."""
+    def _read(
+        self, sock: socket.socket, request: Request, broken: OSError | None, control: RequestControl
+    ) -> ReadAnswer:
+        """Read the answer. What ``broken`` the connection is raised if there is none."""
         response = None
         try:
             try:
-                received = self._first(sock, request.timeout[1], fresh=fresh)
+                received = self._first(sock, request.timeout[1], fresh=control.fresh)
                 answer = parse_whole(received)
                 if answer is not None:
+                    control.answered()
                     return answer
                 response = FastResponse(BegunAnswer(sock, received), method=request.method)
                 response.begin()
+                control.answered()
             except (OSError, http.client.HTTPException) as error:
                 raise broken or error from None
             body = _Body(response)

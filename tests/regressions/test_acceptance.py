@@ -6,13 +6,14 @@ import contextlib
 import io
 import json
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from support.scripted_server import PATIENCE, Request, ScriptedServer, Store
+from support.scripted_server import PATIENCE, Request, ScriptedServer, Store, answer, head
 
 from resumable import (
     AuthenticationRefused,
@@ -479,3 +480,74 @@ def test_without_tests_each_page_is_asked_about(wire: ScriptedServer, make: Make
     assert send(wire, make(size=80), test_chunks=False).is_complete()
     assert len(site.memory) == len(wire.uploads) == 8
     assert len([request for request in wire.tests if "canary" not in request.identifier]) == 8
+
+
+# -- an answer that comes before the chunk -----------------------------------------------------------------------------
+
+LARGE = 600_000
+"""Bytes that do not fit into what a system keeps for a program which does not read them."""
+
+EARLY = head(200, {"Content-Length": "2"}) + b"ok"
+
+SESSIONS = pytest.mark.parametrize("session", [None, requests.Session], ids=["fast", "session"])
+
+
+@SESSIONS
+def test_a_yes_that_came_before_the_chunk_is_no_proof(make: Make, session: Any) -> None:
+    """The server looks at the head, and stores nothing."""
+
+    def step(request: Request) -> None:
+        if request.method == "GET":
+            answer(404)(request)
+        else:
+            request.send(EARLY)
+            request.hold()
+
+    with ScriptedServer(otherwise=step, receive_buffer=4096) as server:
+        file = send(server, make("a.bin", LARGE), chunk_size=LARGE, session=session)
+        sent = server.uploads
+    assert isinstance(file.error, ServerRefused)
+    assert "before the chunk" in str(file.error)
+    # None is sent on a connection where the rest of another may still be in the way.
+    assert len({request.connection for request in sent}) == len(sent) == 3
+
+
+@SESSIONS
+def test_a_server_that_says_yes_before_it_reads_the_chunk_is_asked_for_it(make: Make, session: Any) -> None:
+    store = Store()
+    said, asked, stored = threading.Event(), threading.Event(), threading.Event()
+
+    def step(request: Request) -> None:
+        if request.method == "POST":
+            request.send(EARLY)
+            said.set()
+            assert asked.wait(PATIENCE)
+            store(request)
+            stored.set()
+        elif said.is_set():
+            asked.set()
+            assert stored.wait(PATIENCE)
+            answer(store(request)[0])(request)
+        else:
+            answer(404)(request)
+
+    with ScriptedServer(otherwise=step, receive_buffer=4096) as server:
+        path = make("a.bin", LARGE)
+        file = send(server, path, chunk_size=LARGE, session=session)
+        assert len(server.uploads) == 1
+    assert file.error is None
+    assert store.content(file.unique_identifier or "") == path.read_bytes()
+
+
+@SESSIONS
+def test_interim_answers_before_the_chunk_do_no_harm(make: Make, session: Any) -> None:
+    store = Store()
+
+    def step(request: Request) -> None:
+        request.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 3)
+        answer(store(request)[0], read=False)(request)
+
+    with ScriptedServer(otherwise=step) as server:
+        file = send(server, make("a.bin", LARGE), chunk_size=LARGE, session=session)
+        assert len(server.requests) == 2
+    assert file.error is None

@@ -6,8 +6,10 @@ import socket
 import threading
 
 import pytest
+from support.breaking_proxy import reset
 
 from resumable.transport.base import RequestControl
+from resumable.transport.body import TextBody
 
 PATIENCE = 30.0
 
@@ -41,3 +43,42 @@ def test_a_worker_that_stands_still_at_its_first_write_sends_nothing_after_the_s
         worker.join(PATIENCE)
         assert theirs.recv(100) == b""
     assert [type(failure) for failure in failures] == [BrokenPipeError]
+
+
+@pytest.mark.parametrize(
+    ("said", "early"),
+    [
+        pytest.param(b"", False, id="nothing"),
+        pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n", False, id="interim"),
+        pytest.param(b"HTTP/1.1", False, id="the beginning"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", True, id="final"),
+    ],
+)
+def test_an_answer_before_the_last_write_is_an_early_one(said: bytes, early: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        control = RequestControl()
+        control.prepare(TextBody(b"12345678"), stall=PATIENCE)
+        control.write(ours, b"POST / HTTP/1.1\r\n\r\n")
+        control.write(ours, b"1234")
+        assert not control.early
+        theirs.sendall(said)
+        control.write(ours, b"5678")
+        control.answered()
+        assert control.early is early
+        control.rewind()
+        assert not control.early
+
+
+def test_a_connection_that_is_reset_before_the_last_write_gave_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+        with ours:
+            control = RequestControl()
+            control.prepare(TextBody(b"1234"), stall=PATIENCE)
+            control.write(ours, b"POST / HTTP/1.1\r\n\r\n")
+            reset(theirs)
+            with pytest.raises(OSError, match=r"reset|pipe"):
+                control.write(ours, b"1234")
+            assert not control.early
