@@ -97,7 +97,7 @@ class Emitter:
     def _catch_up(self, file: ResumableFile, missed: _CatchUp) -> None:
         call, subscription = self._signals.call, missed.subscription
         if missed.chunks is None:
-            status = self._dispatcher().facts.file_status(file._entry)
+            status = self._dispatcher().facts.file_facts(file._entry)
             facts = {"file": file, "ratio": 0.0, "message": status.message, "reason": status.reason}
             arguments = tuple(facts[name] for name in EVENTS[subscription.event].arguments)
             call(subscription.event, subscription.receive, file, arguments)

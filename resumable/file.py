@@ -97,17 +97,17 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
     @property
     def state(self) -> FileState:
         """The state of the file."""
-        return self._facts.file_status(self._entry).state
+        return self._facts.file_facts(self._entry).state
 
     @property
     def error(self) -> Exception | None:
         """The exception that the file failed with, or None."""
-        return self._facts.file_status(self._entry).error
+        return self._facts.file_facts(self._entry).error
 
     @property
     def message(self) -> str | None:
         """The server's last answer about the file: the one that completed it, or that refused it."""
-        return self._facts.file_status(self._entry).message
+        return self._facts.file_facts(self._entry).message
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -116,7 +116,7 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
         It is what the application there returned from ``on_file_received``, with the path under which the file was
         published as ``name``, unless the application returned a ``name`` itself.
         """
-        result = self._facts.file_status(self._entry).result
+        result = self._facts.file_facts(self._entry).result
         return None if result is None else dict(result)
 
     @property
@@ -129,14 +129,14 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
     def response(self) -> Reply | None:
         """The server's last answer about the file or a chunk of it, with ``status``, ``headers`` (their names are in
         lower case), ``text`` and ``json()``; None before the first."""
-        response: Reply | None = self._facts.file_status(self._entry).response
+        response: Reply | None = self._facts.file_facts(self._entry).response
         return response
 
     @property
     def whole(self) -> bool | None:
         """Whether the server has the whole file, as it said last; None if it does not say. Only receivers of this
         package do. With the option ``part``, a file may succeed before the server has the parts of others."""
-        return self._facts.file_status(self._entry).whole
+        return self._facts.file_facts(self._entry).whole
 
     def is_complete(self) -> bool:
         """Return whether the server acknowledged every byte. A failed file is not complete."""
@@ -247,7 +247,7 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
         self._raise_unless_uploaded()
 
     def _raise_unless_uploaded(self) -> None:
-        status = self._facts.file_status(self._entry)
+        status = self._facts.file_facts(self._entry)
         if status.error is not None:
             raise status.error
         if status.state is not FileState.SUCCESS:

@@ -22,7 +22,7 @@ from .output.units import count
 from .params.auth import certificate_flag, certificates, token_flags
 from .params.command import NAMES, OUTPUT, Command, Option, console, styled
 from .params.config import config_flag
-from .params.connection import connection_of
+from .params.destination import destination_of
 from .params.flags import DEFAULTS, as_flags, dialect_flag, option_flags
 
 __all__ = ["command"]
@@ -91,10 +91,10 @@ def command(context: click.Context, /, target: str | None, **values: Any) -> int
         checks = select(values["only"])
     except KeyError as error:
         raise click.UsageError(f"--only: there is no check {error.args[0]!r}; --list shows all", context) from None
-    connection = connection_of(context, target, {**values, "accept": (), "reject": ()}, {})
-    with InterruptGuard(), certificates(connection.cacert):
+    destination = destination_of(context, target, {**values, "accept": (), "reject": ()}, {})
+    with InterruptGuard(), certificates(destination.cacert):
         try:
-            checked = Target(connection.target, files=values["files"], **connection.options)
+            checked = Target(destination.target, files=values["files"], **destination.options)
         except OptionError as error:
             raise click.UsageError(option_in_words(error), context) from None
         return _Run(checked, values).run(checks)

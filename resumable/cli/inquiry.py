@@ -11,15 +11,15 @@ from ..protocol.pages import summary
 from ..transport.base import NetworkFailure, Reply, Request, RequestControl
 from ..transport.http import RequestsTransport
 from .output.stats import chunks_there
-from .params.connection import Connection
+from .params.destination import Destination
 from .params.sources import Found
 
-__all__ = ["Answer", "Inquiry", "NotAnEndpoint"]
+__all__ = ["Inquiry", "NotAnEndpoint", "RemoteFile"]
 
 _ABSENT = frozenset({202, 203, 204, 205, 206, 404, 410})
 
 
-class Answer(NamedTuple):
+class RemoteFile(NamedTuple):
     """What the server has of a file. ``state`` is complete, partial, missing, or unknown if its answers do not tell."""
 
     relative_path: str
@@ -38,9 +38,9 @@ class NotAnEndpoint(ServerRefused):
 class Inquiry:
     """Asks one server about files, within a ``with`` block. Nothing is sent to it but tests."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        options = connection.options
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        options = destination.options
         self._transport = RequestsTransport(options.get("session"), connections=1)
 
     def __enter__(self) -> Inquiry:
@@ -49,15 +49,15 @@ class Inquiry:
     def __exit__(self, *_: object) -> None:
         self._transport.close()
 
-    def ask(self, found: Found) -> Answer:
+    def ask(self, found: Found) -> RemoteFile:
         """Return what the server has of the file.
 
         Raises SourceError, FileRejected if the options refuse the file, NotAnEndpoint, and UploadError if there is no
         usable answer.
         """
-        line = _Line(self._transport)
+        transport = _TestsOnly(self._transport)
         options = {
-            **self._connection.options,
+            **self._destination.options,
             "auto_upload": False,
             "chunk_order": "sequential",
             "max_chunk_retries": 0,
@@ -65,29 +65,29 @@ class Inquiry:
             "simultaneous_uploads": 1,
             "test_chunks": True,
         }
-        with Resumable(self._connection.target, **options, transport=line) as session:
+        with Resumable(self._destination.target, **options, transport=transport) as session:
             file = session.add_file(found.path, relative_path=found.relative_path)
             session.join(raise_errors=False)
-            return _answer(file, line)
+            return _remote_file(file, transport)
 
 
-def _answer(file: ResumableFile, line: _Line) -> Answer:
-    if line.error is not None:
-        raise line.error
-    if file.error is not None and not line.interrupted:
+def _remote_file(file: ResumableFile, transport: _TestsOnly) -> RemoteFile:
+    if transport.error is not None:
+        raise transport.error
+    if file.error is not None and not transport.interrupted:
         raise file.error
     chunks, there = len(file.chunks), chunks_there(file)
-    if line.whole or (there == chunks and not line.sent):
+    if transport.whole or (there == chunks and not transport.sent):
         state, there = "complete", chunks
-    elif line.doubtful:
+    elif transport.doubtful:
         state = "unknown"
     else:
         state = "partial" if there else "missing"
     size = file.size if state == "complete" else file.bytes_skipped
-    return Answer(file.relative_path, file.size, file.unique_identifier, state, chunks, there, size)
+    return RemoteFile(file.relative_path, file.size, file.unique_identifier, state, chunks, there, size)
 
 
-class _Line:
+class _TestsOnly:
     """A transport that lets tests through. The chunks that would be sent are counted, and taken for stored.
 
     ``whole``: the server said that it has the file. ``doubtful``: it said of a chunk that it has it, and was not

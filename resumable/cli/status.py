@@ -10,14 +10,14 @@ from typing import Any
 import click
 
 from ..errors import SourceError
-from .inquiry import Answer, Inquiry, NotAnEndpoint
+from .inquiry import Inquiry, NotAnEndpoint, RemoteFile
 from .interruption import InterruptGuard
 from .output import report, units
 from .output.exit_codes import SUMMARY, ExitCode, code_of_all, explain, is_unreachable
 from .output.json_events import JsonEvents
 from .params.auth import certificates
 from .params.command import OUTPUT, Command, Option, console, styled
-from .params.connection import connection_flags, connection_of, is_target, split_target
+from .params.destination import destination_flags, destination_of, is_target, split_target
 from .params.selection import selection_flags, selection_of
 from .params.sources import STREAM, Found, find, is_missing
 
@@ -51,10 +51,10 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         raise click.UsageError("{} is missing: {}".format(*missing), context)
     if STREAM in sources:
         raise click.UsageError("the standard input has no status: a server knows it only by what was sent", context)
-    connection = connection_of(context, target, values)
+    destination = destination_of(context, target, values)
     shown = Report(quiet=values["quiet"], records=JsonEvents() if values["json"] else None)
-    with InterruptGuard() as signals, certificates(connection.cacert), Inquiry(connection) as inquiry:
-        selection = selection_of(context, sources, {**values, "name": ""}, connection.prefix, signals.wait)
+    with InterruptGuard() as signals, certificates(destination.cacert), Inquiry(destination) as inquiry:
+        selection = selection_of(context, sources, {**values, "name": ""}, destination.prefix, signals.wait)
         found = find(selection)
         if values["ignore_missing"]:
             found = (item for item in found if not (isinstance(item, SourceError) and is_missing(item)))
@@ -68,7 +68,7 @@ class Report:
         self._quiet = quiet
         self._records = records
         self._console = console()
-        self._answers: list[Answer] = []
+        self._answers: list[RemoteFile] = []
         self._errors: list[Exception] = []
         self._began = time.monotonic()
 
@@ -102,7 +102,7 @@ class Report:
         self._errors.append(error)
         self._console.print(styled(("failed: ", "bold red"), explain(error)), soft_wrap=True)
 
-    def _show(self, item: Found, answer: Answer) -> None:
+    def _show(self, item: Found, answer: RemoteFile) -> None:
         self._answers.append(answer)
         if self._records is not None:
             self._records.write("status", {"path": item.path, **answer._asdict()})
@@ -141,7 +141,7 @@ class Report:
 command.params.extend(
     [
         *selection_flags(),
-        *connection_flags(),
+        *destination_flags(),
         Option(
             "-q",
             "--quiet",

@@ -12,10 +12,10 @@ from .output.library_log import log_flag
 from .output.notes import OutputOptions
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
-from .params.connection import connection_flags, connection_of, is_target, split_target
+from .params.destination import destination_flags, destination_of, is_target, split_target
 from .params.selection import selection_flags, selection_of, stream_name
 from .params.types import share
-from .transfer import Transfer
+from .upload_run import UploadRun
 
 __all__ = ["command"]
 
@@ -46,11 +46,11 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         missing = ("SOURCE", "what to upload") if is_target(target) else ("TARGET", f"the URL to upload {target!r} to")
         raise click.UsageError("{} is missing: {}".format(*missing), context)
     output = OutputOptions(values["quiet"], values["verbose"], values["json"], values["log_file"], values["progress"])
-    connection = connection_of(context, target, values)
-    with InterruptGuard() as signals, certificates(connection.cacert):
-        selection = selection_of(context, sources, values, connection.prefix, signals.wait)
-        transfer = Transfer(
-            connection,
+    destination = destination_of(context, target, values)
+    with InterruptGuard() as signals, certificates(destination.cacert):
+        selection = selection_of(context, sources, values, destination.prefix, signals.wait)
+        transfer = UploadRun(
+            destination,
             selection,
             output,
             ignore_missing=values["ignore_missing"],
@@ -88,7 +88,7 @@ command.params.extend(
             section=FILES,
             help="Name for the standard input (-).",
         ),
-        *connection_flags(),
+        *destination_flags(),
         Option(
             "--progress",
             type=click.Choice(["auto", "bar", "plain", "none"]),

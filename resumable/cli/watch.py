@@ -20,7 +20,7 @@ from .output.notes import OutputOptions
 from .params import types
 from .params.auth import certificates
 from .params.command import FILES, OUTPUT, Command, Option
-from .params.connection import connection_flags, connection_of, split_target
+from .params.destination import destination_flags, destination_of, split_target
 from .params.flags import DEFAULTS
 from .params.selection import selection_flags, selection_of
 from .watcher import Watcher, directory_changes
@@ -65,19 +65,19 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
         raise click.UsageError("pass either --move-to or --mark, not both", context)
     if importlib.util.find_spec("watchfiles") is None:
         raise click.UsageError("watchfiles is missing; install it with: pip install 'resumable[watch]'", context)
-    connection = connection_of(context, target, values, _DEFAULTS)
+    destination = destination_of(context, target, values, _DEFAULTS)
     disposal: Disposal = Mark() if values["mark"] else Keep()
     if values["move_to"] is not None:
         _prepare(context, values["move_to"], root)
         disposal = Move(root, values["move_to"])
     output = OutputOptions(values["quiet"], values["verbose"], values["json"], values["log_file"])
     given = {**values, "files_from": None, "null": False, "name": "", "shard": None}
-    with InterruptGuard() as signals, certificates(connection.cacert):
-        selection = selection_of(context, sources, given, connection.prefix, signals.wait)
+    with InterruptGuard() as signals, certificates(destination.cacert):
+        selection = selection_of(context, sources, given, destination.prefix, signals.wait)
         age = lambda version: time.time() - version.mtime_ns / 1e9  # noqa: E731
         inbox = Inbox(selection, values["rest"], skip=disposal.skips, age=age)
         changes = partial(directory_changes, root)
-        watcher = Watcher(connection, inbox, disposal, output, typed=context.obj, changes=changes)
+        watcher = Watcher(destination, inbox, disposal, output, typed=context.obj, changes=changes)
         return watcher.run(root, once=values["once"])
 
 
@@ -127,7 +127,7 @@ command.params.extend(
             brief="Send what is there, and end.",
             help="End once everything that is there has been tried.",
         ),
-        *(flag for flag in connection_flags(_DEFAULTS) if flag.name not in _WITHOUT),
+        *(flag for flag in destination_flags(_DEFAULTS) if flag.name not in _WITHOUT),
         Option("-q", "--quiet", is_flag=True, section=OUTPUT, help="Report only failures."),
         Option("-v", "--verbose", count=True, section=OUTPUT, help="Report also what begins; -vv all that is logged."),
         log_flag(),

@@ -23,7 +23,7 @@ from .output.resume_command import command_again
 from .output.stats import chunks_in, chunks_there
 from .output.units import duration
 from .params.command import console, styled
-from .params.connection import Connection
+from .params.destination import Destination
 from .params.sources import is_missing
 from .runs import UnderWay, exclusive
 
@@ -41,7 +41,7 @@ class Watcher:
 
     def __init__(
         self,
-        connection: Connection,
+        destination: Destination,
         inbox: Inbox,
         disposal: Disposal,
         output: OutputOptions,
@@ -49,7 +49,7 @@ class Watcher:
         typed: Sequence[str],
         changes: Callable[[threading.Event], Any],
     ) -> None:
-        self._connection = connection
+        self._destination = destination
         self._inbox = inbox
         self._disposal = disposal
         self._output = output
@@ -78,7 +78,7 @@ class Watcher:
         """
         try:
             with (
-                exclusive(self._connection.target, [root]),
+                exclusive(self._destination.target, [root]),
                 self._changes(self._wake),
                 self._notes.library_log(),
             ):
@@ -119,8 +119,8 @@ class Watcher:
         """Send the files, and those that come to rest meanwhile, until none is left."""
         try:
             session = Resumable(
-                self._connection.target,
-                **{**self._connection.options, "auto_upload": True},
+                self._destination.target,
+                **{**self._destination.options, "auto_upload": True},
                 should_retry=self._attempt_failed,
             )
         except Exception as error:
@@ -219,7 +219,7 @@ class Watcher:
     def _attempt_failed(self, error: Exception, attempt: int) -> None:
         """Say once for each outage that attempts fail. Called by workers."""
         if self._outage.acquire(blocking=False):
-            self._notes.say(report.trouble(error, self._connection.target, None))
+            self._notes.say(report.trouble(error, self._destination.target, None))
 
     def _got_through(self) -> None:
         if self._outage.locked():

@@ -13,10 +13,10 @@ from .registry import FileEntry
 from .shared_state import SharedState
 from .transfers import SessionStats, TransferStats
 
-__all__ = ["FileStatus", "SessionFacts"]
+__all__ = ["FileFacts", "SessionFacts"]
 
 
-class FileStatus(NamedTuple):
+class FileFacts(NamedTuple):
     """The state of a file, its exception if it failed, the server's last answer about it, why it was cancelled,
     what a receiver of this package told of the whole file, that answer with its status and headers, and whether the
     server has the whole file, or None if it does not say."""
@@ -123,12 +123,12 @@ class SessionFacts:
                 and (entry.core.cursor or entry.core.stored)
             ]
 
-    def file_status(self, entry: FileEntry) -> FileStatus:
+    def file_facts(self, entry: FileEntry) -> FileFacts:
         """Return the status of the file, which the program knows then."""
         with self._shared.entrance:
             core = entry.core
             self._core.acknowledge([entry.key])
-            return FileStatus(
+            return FileFacts(
                 core.state, core.error, core.message, core.reason, core.result, core.response, core.known_whole
             )
 

@@ -14,7 +14,7 @@ from support.command import Run
 from resumable import identifiers
 from resumable.cli.doctor.endpoint import settings_of
 from resumable.cli.params.config import Endpoint, read_endpoint, save_endpoint
-from resumable.cli.params.connection import Connection, connection_of, split_target
+from resumable.cli.params.destination import Destination, destination_of, split_target
 from resumable.cli.params.flags import ENVIRONMENT
 from resumable.cli.upload import command
 from resumable.options import OPTIONS
@@ -48,30 +48,30 @@ def configure(tmp_path: Path) -> Configure:
     return configure
 
 
-def connect(*arguments: str) -> Connection:
+def connect(*arguments: str) -> Destination:
     """The server that these arguments mean to the command, with its options."""
     context = command.make_context("upload", [*arguments])
     sources, target = split_target(context, context.params["words"])
     assert sources == ("a.bin",)
-    return connection_of(context, target, context.params)
+    return destination_of(context, target, context.params)
 
 
-def headers(connection: Connection) -> Mapping[str, str]:
+def headers(destination: Destination) -> Mapping[str, str]:
     """What is sent with each request."""
-    given: Any = connection.options["headers"]
+    given: Any = destination.options["headers"]
     found: Mapping[str, str] = given(None, None) if callable(given) else given
     return found
 
 
 def test_an_endpoint_has_a_url_and_options(configure: Configure) -> None:
     configure()
-    connection = connect("a.bin", "lab:photos/2024")
-    assert (connection.target, connection.prefix) == (TARGET, "photos/2024")
-    options = connection.options
+    destination = connect("a.bin", "lab:photos/2024")
+    assert (destination.target, destination.prefix) == (TARGET, "photos/2024")
+    options = destination.options
     assert options["chunk_size"] == 8 * MIB
     assert options["max_chunk_retries"] is None
     assert options["identifier_parameter_name"] == "flowIdentifier"
-    assert headers(connection) == {"X-Lab": "3"}
+    assert headers(destination) == {"X-Lab": "3"}
 
 
 def test_what_is_typed_wins_over_the_environment_and_that_over_the_endpoint(

@@ -13,7 +13,7 @@ import pytest
 from support.command import Run
 
 from resumable import SourceError
-from resumable.cli.params.sources import Found, Rules, Selection, find, is_missing
+from resumable.cli.params.sources import FilterRules, Found, Selection, find, is_missing
 from resumable.sources.directory import LinkedAgain
 from resumable.sources.shard import Shard
 
@@ -30,7 +30,7 @@ def names(
     **selected: Any,
 ) -> list[str]:
     """The names under which the sources are sent; none of them may fail. A link to what is sent already does not."""
-    selection = Selection(tuple(sources), rules=Rules(exclude, links, include), **selected)
+    selection = Selection(tuple(sources), rules=FilterRules(exclude, links, include), **selected)
     found = [item for item in find(selection) if not isinstance(item, LinkedAgain)]
     assert all(isinstance(item, Found) for item in found), found
     return [item.relative_path for item in found if isinstance(item, Found)]
@@ -254,11 +254,11 @@ def test_links_are_skipped() -> None:
 
 @pytest.mark.usefixtures("linked")
 def test_links_are_errors() -> None:
-    found = list(find(Selection(("top",), rules=Rules(links="error"))))
+    found = list(find(Selection(("top",), rules=FilterRules(links="error"))))
     assert [str(item) for item in found if isinstance(item, SourceError)] == [
         f"cannot read 'top/to-{name}': it is a link, and --links is error" for name in ("directory", "file", "itself")
     ]
-    (refused,) = find(Selection(("top/to-file",), rules=Rules(links="error")))
+    (refused,) = find(Selection(("top/to-file",), rules=FilterRules(links="error")))
     assert isinstance(refused, SourceError)
 
 

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from support.command import Run
 
-from resumable.cli.params.connection import is_target
+from resumable.cli.params.destination import is_target
 from resumable.receiver import Server
 
 

@@ -21,7 +21,7 @@ from resumable import Resumable
 from resumable.cli.disposal import Keep, Mark, Move
 from resumable.cli.inbox import Arrival, Inbox, version_of
 from resumable.cli.output.notes import OutputOptions
-from resumable.cli.params.connection import Connection
+from resumable.cli.params.destination import Destination
 from resumable.cli.params.sources import Selection
 from resumable.cli.watcher import Watcher
 from resumable.receiver import FileStore, Receiver, Server
@@ -199,8 +199,8 @@ def test_what_failed_keeps_no_session_in_memory(make: Make, received: Path, capl
     inbox = Inbox(Selection(("top",)), 0, skip=Keep().skips, age=lambda version: 0.0)
     output = OutputOptions(quiet=True, verbose=0, json=False, log_file=None)
     with Server(Receiver(FileStore(received), max_total_size=100)) as server:
-        connection = Connection(server.url, {"auto_upload": False})
-        watcher = Watcher(connection, inbox, Keep(), output, typed=(), changes=lambda wake: nullcontext())
+        destination = Destination(server.url, {"auto_upload": False})
+        watcher = Watcher(destination, inbox, Keep(), output, typed=(), changes=lambda wake: nullcontext())
         assert watcher.run("top", once=True) == 4
     caplog.clear()
     gc.collect()

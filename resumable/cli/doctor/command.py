@@ -32,16 +32,16 @@ from ..params.command import (
     styled,
 )
 from ..params.config import check_new, config_flag, config_path, save_endpoint, split_endpoint
-from ..params.connection import URL, connection_of
+from ..params.destination import URL, destination_of
 from ..params.flags import dialect_flag, option_flags
 from ..params.responses import response_flags
 from .connectivity import look_at_the_way
 from .diagnosis import Diagnosis
 from .endpoint import settings_of
+from .examination import Examination
 from .finding import Finding
 from .measurement import conclusion, measure
 from .probe import Prober
-from .question import Question
 
 __all__ = ["command"]
 
@@ -66,9 +66,9 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
     """
     endpoint = split_endpoint(target)
     try:
-        connection = connection_of(context, target, values, {})
-        options = {name: value for name, value in connection.options.items() if name not in ("auto_upload", "part")}
-        Resumable(connection.target, **options).close()
+        destination = destination_of(context, target, values, {})
+        options = {name: value for name, value in destination.options.items() if name not in ("auto_upload", "part")}
+        Resumable(destination.target, **options).close()
     except OptionError as error:
         raise click.UsageError(option_in_words(error), context) from None
     except (OSError, ValueError) as error:
@@ -79,8 +79,8 @@ def command(context: click.Context, /, target: str, **values: Any) -> int:
             raise click.UsageError(f"--save: {target!r} is an endpoint already; pass its URL to save another", context)
         if redact_url(target) != target:
             raise click.UsageError("--save: the URL has a secret in it; pass that with --token-file instead", context)
-    with InterruptGuard(), certificates(connection.cacert):
-        doctor = Doctor(connection.target, options, _typed(context), target)
+    with InterruptGuard(), certificates(destination.cacert):
+        doctor = Doctor(destination.target, options, _typed(context), target)
         if values["measure"] is not None:
             return doctor.measure(values["measure"])
         code = doctor.run(agreed=values["yes"])
@@ -116,8 +116,8 @@ class Doctor:
         self._options = options
         self._typed = typed
         self._prober = Prober(target, options)
-        self._question = Question(target, options, typed, self._again)
-        self._diagnosis = Diagnosis(self._prober, self._question, options, typed)
+        self._examination = Examination(target, options, typed, self._again)
+        self._diagnosis = Diagnosis(self._prober, self._examination, options, typed)
         self._console = console()
         self._code: ExitCode = ExitCode.DONE
 
@@ -125,7 +125,7 @@ class Doctor:
         """Return the exit code: that of the first finding that is bad, or 0."""
         if not self._show(look_at_the_way(self._target, self._again)):
             return self._code
-        finding, asked = self._question.ask(self._prober)
+        finding, asked = self._examination.ask(self._prober)
         if not self._show([finding]) or not (agreed or self._consent()):
             return self._code
         try:
@@ -140,7 +140,7 @@ class Doctor:
         """Look at the way, send chunks that are discarded for so many seconds, and return the exit code."""
         if not self._show(look_at_the_way(self._target, self._again)):
             return self._code
-        finding, _ = self._question.ask(self._prober)
+        finding, _ = self._examination.ask(self._prober)
         if self._show([finding]):
             self._show([self._measured(seconds)])
         return self._code

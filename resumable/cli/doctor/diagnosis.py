@@ -13,9 +13,9 @@ from ...protocol.pages import is_web_page
 from ..output.exit_codes import ExitCode, code_of, explain
 from ..output.units import size
 from .changes import FLOWJS, FORCE_CHUNK_SIZE, FORM, NO_TESTS, OCTET, QUERY, RESUMABLEJS, Change, chunks_of
+from .examination import Examination
 from .finding import Finding, answered
 from .probe import Prober, Run, Trial
-from .question import Question
 
 __all__ = ["Diagnosis"]
 
@@ -31,9 +31,11 @@ class Diagnosis:
     ``changes`` are what the server needs besides. ``limited``: it takes small files only.
     """
 
-    def __init__(self, prober: Prober, question: Question, options: Mapping[str, Any], given: Collection[str]) -> None:
+    def __init__(
+        self, prober: Prober, examination: Examination, options: Mapping[str, Any], given: Collection[str]
+    ) -> None:
         self._prober = prober
-        self._question = question
+        self._examination = examination
         self._options = options
         self._given = given
         self.changes: list[Change] = []
@@ -155,12 +157,12 @@ class Diagnosis:
             text = "the server accepted every chunk, but does not have all of them"
             return Finding(what, text, "see what the log of the server says", ExitCode.CHANGED)
         if run.failure is not None:
-            return self._question.silence(what, run)
+            return self._examination.silence(what, run)
         if run.error is not None and (reply is None or isinstance(run.error, IncompleteUpload)):
             return Finding(what, explain(run.error), code=code_of(run.error))
         assert reply is not None
         assert run.error is not None
-        return self._question.refused(what, reply, ours=self._prober.ours) or Finding(
+        return self._examination.refused(what, reply, ours=self._prober.ours) or Finding(
             what, _why(trial), _advice(run), code_of(run.error)
         )
 

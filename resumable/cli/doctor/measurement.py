@@ -69,7 +69,7 @@ class Facts(NamedTuple):
 
 def measure(target: str, options: Mapping[str, Any], seconds: float) -> Finding | Facts:
     """Send chunks that are discarded for so many seconds, and return the facts, or why that does not work."""
-    line = _Line(options)
+    transport = _MeasuringTransport(options)
     fixed = {
         "query": {**options.get("query", {}), "resumableFileSha256": "0" * 64},
         "accept_response": None,
@@ -83,31 +83,31 @@ def measure(target: str, options: Mapping[str, Any], seconds: float) -> Finding 
 
     def more() -> None:
         if not over.is_set():
-            _add(session, noise[: max(int(line.rate * _FILE_SECONDS / chunk_size), 1) * chunk_size])
+            _add(session, noise[: max(int(transport.rate * _FILE_SECONDS / chunk_size), 1) * chunk_size])
 
     over = threading.Event()
-    with closing(Resumable(target, **{**options, **fixed}, transport=line)) as session:
+    with closing(Resumable(target, **{**options, **fixed}, transport=transport)) as session:
         first = _add(session, noise[:_FIRST])
         session.join(raise_errors=False)
-        if line.broken.is_set():
-            return line.refusal(first.file_name)
-        line.begin()
+        if transport.broken.is_set():
+            return transport.refusal(first.file_name)
+        transport.begin()
         worked = time.process_time()
         session.on("file_success", more)
         for _ in range(_AHEAD):
             more()
-        while line.seconds < seconds and not line.broken.wait(_LOOK):
-            line.look()
-        spent = line.seconds
+        while transport.seconds < seconds and not transport.broken.wait(_LOOK):
+            transport.look()
+        spent = transport.seconds
         uploads = session.stats.simultaneous_uploads
-        facts = line.facts(Facts(spent, 0, 0, chunk_size, uploads, (time.process_time() - worked) / spent))
+        facts = transport.facts(Facts(spent, 0, 0, chunk_size, uploads, (time.process_time() - worked) / spent))
         over.set()
         # What is under way is sent to its end, because the receiver would keep a part of it for a while.
         for file in session.files:
             if not file.is_uploading() and not file.is_complete():
                 file.cancel()
         session.join(raise_errors=False)
-    return line.refusal("") if line.broken.is_set() else facts
+    return transport.refusal("") if transport.broken.is_set() else facts
 
 
 def _add(session: Resumable, data: bytes) -> ResumableFile:
@@ -161,7 +161,7 @@ def _allow_bbr(available: Sequence[str], allowed: Sequence[str]) -> str:
     return f'as root: {load}sysctl -w net.ipv4.tcp_allowed_congestion_control="{" ".join([*allowed, "bbr"])}"'
 
 
-class _Line(RequestsTransport):
+class _MeasuringTransport(RequestsTransport):
     """Sends chunks that are to be discarded, looks at the connections, and says to the session that all is well.
 
     ``broken`` is set if one was not discarded, or did not arrive; then ``refusal(name)`` is what to say.

@@ -137,29 +137,29 @@ class Prober:
         self, name: str, size: int, uploads: int | None, options: Mapping[str, Any], tests: int | None = None
     ) -> Run:
         """Run a session for this file in which only the first chunks are sent, and asked for, unless None says all."""
-        line = _Line(uploads, tests)
+        transport = _ProbeTransport(uploads, tests)
         fixed = {
             "max_chunk_retries": 0,
             "auto_upload": False,
             "chunk_order": "sequential",
-            "preprocess": lambda chunk: line.begin(chunk.index),
+            "preprocess": lambda chunk: transport.begin(chunk.index),
         }
         with (
-            closing(line),
+            closing(transport),
             _source(size) as source,
-            Resumable(self._target, **{**self._options, **options, **fixed}, transport=line) as session,
+            Resumable(self._target, **{**self._options, **options, **fixed}, transport=transport) as session,
         ):
             file = session.add_file(
                 source, relative_path=name, mime_type="text/plain", unique_identifier=f"{size}-{name}"
             )
             session.join(raise_errors=False)
-        self.ours = self.ours or line.ours
+        self.ours = self.ours or transport.ours
         interrupted = isinstance(getattr(file.error, "__cause__", None), _Interruption)
         error = None if interrupted else file.error
-        return Run(line.test, line.upload, file.bytes_skipped, error, line.failure, interrupted)
+        return Run(transport.test, transport.upload, file.bytes_skipped, error, transport.failure, interrupted)
 
 
-class _Line(RequestsTransport):
+class _ProbeTransport(RequestsTransport):
     """A connection that breaks before anything is sent about a chunk that nothing is to be sent about. It keeps what
     came back until then."""
 

@@ -21,7 +21,7 @@ from .units import (
     size,
 )
 
-__all__ = ["Bars"]
+__all__ = ["TerminalBars"]
 
 _MOST_ROWS = 8
 _FEW_FILES = 20
@@ -32,7 +32,7 @@ Row = tuple[str, int, str, str, str]
 """Name, percent, size, speed, time left."""
 
 
-class Bars:
+class TerminalBars:
     """Draw at most eight rows of files, the total, and notes, whenever something has changed.
 
     If there are few files, or ``verbose``, finished ones keep their row above the others.

@@ -83,7 +83,7 @@ def display(
         return Quiet(console)
     capable = console.is_terminal and os.environ.get("TERM", "") not in ("", "dumb")
     if kind == "bar" or (kind == "auto" and capable):
-        from .bars import Bars
+        from .bars import TerminalBars
 
-        return Bars(console, session, stats, verbose=verbose)
+        return TerminalBars(console, session, stats, verbose=verbose)
     return Plain(console, session, stats)

@@ -16,7 +16,7 @@ from .log_file import LogFile
 __all__ = ["describe", "file_named", "library_log", "log_flag", "log_line"]
 
 
-class _Handler(logging.Handler):
+class _LibraryLogHandler(logging.Handler):
     """Shows warnings, and requests if they are wanted. The command itself reports what is between."""
 
     def __init__(self, show: Callable[[logging.LogRecord], None], *, requests: bool) -> None:
@@ -63,7 +63,7 @@ def library_log(
     Raises UsageError if the file cannot be written.
     """
     logger = logging.getLogger("resumable")
-    handlers: list[logging.Handler] = [_Handler(show, requests=requests)]
+    handlers: list[logging.Handler] = [_LibraryLogHandler(show, requests=requests)]
     if file is not None:
         try:
             handlers.append(LogFile(file, lambda text: show(_warning(text))))

@@ -21,7 +21,7 @@ def receiver_log(show: Callable[[Text], object], level: str, file: str | None) -
     logger = logging.getLogger("resumable.receiver")
     before = logger.level
     handler = (
-        _Handler(show) if file is None else log_file(file, lambda text: show(styled(("warning: ", "yellow"), text)))
+        _LogHandler(show) if file is None else log_file(file, lambda text: show(styled(("warning: ", "yellow"), text)))
     )
     handler.setLevel(level)
     logger.addHandler(handler)
@@ -34,7 +34,7 @@ def receiver_log(show: Callable[[Text], object], level: str, file: str | None) -
         handler.close()
 
 
-class _Handler(logging.Handler):
+class _LogHandler(logging.Handler):
     """Shows what the receiver logs, with a traceback if the cause is not the system."""
 
     def __init__(self, show: Callable[[Text], object]) -> None:

@@ -13,7 +13,7 @@ import click
 from ...errors import SourceError
 from ...sources.shard import Shard
 from .command import FILES, Option
-from .sources import STREAM, Rules, Selection
+from .sources import STREAM, FilterRules, Selection
 from .stdio import standard_input
 from .types import share, usage_errors
 
@@ -160,7 +160,7 @@ def selection_of(
     except (OSError, ValueError) as error:
         raise click.UsageError(f"--exclude-from: {error}", context) from None
     try:
-        rules = Rules(exclude, values["links"], values["include"])
+        rules = FilterRules(exclude, values["links"], values["include"])
     except ValueError as error:
         raise click.UsageError(f"--exclude or --include: {error}", context) from None
     log = os.path.realpath(values["log_file"]) if values.get("log_file") else None

@@ -18,7 +18,7 @@ from ...sources.url import find_urls, is_url
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-__all__ = ["STREAM", "Found", "Rules", "Selection", "find", "is_missing"]
+__all__ = ["STREAM", "FilterRules", "Found", "Selection", "find", "is_missing"]
 
 STREAM = "-"
 
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     size: int | None
 
 
-class Rules:
+class FilterRules:
     """Decide what is left out: ``exclude`` and ``include`` are lines of a .gitignore, ``links`` follow, skip or error.
 
     If there is an ``include``, a file must match it. What ``exclude`` matches is left out in any case.
@@ -92,7 +92,7 @@ class Selection(NamedTuple):
 
     sources: tuple[str, ...] = ()
     listed: Iterable[str] = ()
-    rules: Rules = Rules()
+    rules: FilterRules = FilterRules()
     base: str | None = None
     prefix: str = ""
     stream_name: str = "stdin"
@@ -209,7 +209,7 @@ def _matches(pattern: str, selection: Selection) -> Iterator[Found | SourceError
             yield error
 
 
-def _named(path: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
+def _named(path: str, name: str, rules: FilterRules) -> Iterator[Found | SourceError]:
     """Find the file, or the files of the directory, at a path that was typed. Raises SourceError if there is none."""
     try:
         status = os.stat(path)
@@ -228,7 +228,7 @@ def _named(path: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
         yield Found(path, name, status.st_size)
 
 
-def _below(directory: str, name: str, rules: Rules) -> Iterator[Found | SourceError]:
+def _below(directory: str, name: str, rules: FilterRules) -> Iterator[Found | SourceError]:
     """Find the files in a directory."""
     errors: list[SourceError] = []
 

@@ -22,13 +22,13 @@ from .flags import DEFAULTS, DIALECTS, dialect_flag, flag_of, option_flags, opti
 from .plugins import chosen_plugins, plugin_flags
 from .responses import accept_response, response_flags
 
-__all__ = ["URL", "Connection", "connection_flags", "connection_of", "is_target", "split_target"]
+__all__ = ["URL", "Destination", "destination_flags", "destination_of", "is_target", "split_target"]
 
 URL = "RESUMABLE_URL"
 """The environment variable of the target."""
 
 
-class Connection(NamedTuple):
+class Destination(NamedTuple):
     """A server, with the options of a session for it. ``prefix`` is the folder there that the target names."""
 
     target: str
@@ -37,7 +37,7 @@ class Connection(NamedTuple):
     cacert: str | None = None
 
 
-def connection_flags(defaults: Mapping[str, Any] = DEFAULTS) -> list[click.Option]:
+def destination_flags(defaults: Mapping[str, Any] = DEFAULTS) -> list[click.Option]:
     """Return the flags of a command that talks to a server. ``defaults`` are those that differ from the library's."""
     return [
         *token_flags(environment=True),
@@ -76,9 +76,9 @@ def is_target(word: str) -> bool:
     return split_endpoint(word) is not None and not os.path.lexists(word)
 
 
-def connection_of(
+def destination_of(
     context: click.Context, target: str, values: Mapping[str, Any], defaults: Mapping[str, Any] = DEFAULTS
-) -> Connection:
+) -> Destination:
     """Return the server that the target names, with what the flags say. Raises UsageError."""
     named = split_endpoint(target)
     prefix = ""
@@ -107,7 +107,7 @@ def connection_of(
         raise click.UsageError(text, context) from None
     except ValueError as error:
         raise click.UsageError(str(error), context) from None
-    return Connection(endpoint.url, options, prefix.strip("/"), values["cacert"] or endpoint.cacert)
+    return Destination(endpoint.url, options, prefix.strip("/"), values["cacert"] or endpoint.cacert)
 
 
 def _updated(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:

@@ -19,10 +19,10 @@ from .params.flags import as_flags
 from .params.sources import STREAM, Found, is_missing
 from .params.stdio import standard_input
 
-__all__ = ["Additions"]
+__all__ = ["SourceAdder"]
 
 
-class Additions:
+class SourceAdder:
     """The files of one call of the command. ``errors`` are those of what does not even become a file of the session.
 
     With ``ignore_missing`` a source may be missing; ``missing`` counts those that are. ``signals`` may interrupt the

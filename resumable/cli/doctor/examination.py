@@ -15,7 +15,7 @@ from .connectivity import other_scheme
 from .finding import Finding, answered
 from .probe import Prober, Run
 
-__all__ = ["Question"]
+__all__ = ["Examination"]
 
 _ABSENT = (202, 203, 204, 205, 206, 404)
 _NO_ENDPOINT = (405, 500, 501)
@@ -25,7 +25,7 @@ _LOG_IN = re.compile(r"(log|sign)[-_]?(in|on)|auth|sso", re.IGNORECASE)
 _MOST_HOPS = 5
 
 
-class Question:
+class Examination:
     """The answers of one server to somebody who asks before he uploads.
 
     ``again(*words, target=…)`` is a command line that asks again, with the flags that were given, which are ``typed``.

@@ -17,7 +17,6 @@ from .. import (
     SourceError,
     WaitTimeout,
 )
-from .additions import Additions
 from .interruption import Interrupted, InterruptGuard
 from .output import report
 from .output.display import Display, display
@@ -32,7 +31,7 @@ from .output.notes import Notes, OutputOptions
 from .output.resume_command import command_again
 from .output.stats import RunStats
 from .params.command import console, styled
-from .params.connection import Connection
+from .params.destination import Destination
 from .params.sources import (
     STREAM,
     Found,
@@ -40,13 +39,14 @@ from .params.sources import (
     find,
 )
 from .runs import UnderWay, exclusive
+from .source_adder import SourceAdder
 
-__all__ = ["Transfer"]
+__all__ = ["UploadRun"]
 
 _MOST_FAILURES = 20
 
 
-class Transfer:
+class UploadRun:
     """One call of the command, which sends the ``selection``.
 
     ``typed`` are its arguments, ``signals`` may interrupt it. With ``ignore_missing`` a source may be missing.
@@ -54,7 +54,7 @@ class Transfer:
 
     def __init__(
         self,
-        connection: Connection,
+        destination: Destination,
         selection: Selection,
         output: OutputOptions,
         *,
@@ -68,12 +68,12 @@ class Transfer:
         self._signals = signals
         self._console = console()
         self._stats = RunStats()
-        self._target = connection.target
+        self._target = destination.target
         self._records = JsonEvents() if output.json else None
         try:
             self._session = Resumable(
-                connection.target,
-                **connection.options,
+                destination.target,
+                **destination.options,
                 should_retry=self._attempt_failed,
                 throttle_progress_callbacks=0.1,
             )
@@ -82,7 +82,7 @@ class Transfer:
             raise click.UsageError(plugin_in_words(error)) from None
         self._display: Display = display("none", self._console, self._session, self._stats)
         self._notes = Notes(lambda text, whole: self._display.say(text, whole=whole), output, self._records)
-        self._additions = Additions(self._session, self._notes, self._records, signals, ignore_missing=ignore_missing)
+        self._adder = SourceAdder(self._session, self._notes, self._records, signals, ignore_missing=ignore_missing)
         self._outage_reported = threading.Lock()
 
     def run(self, *, dry: bool) -> int:
@@ -112,7 +112,7 @@ class Transfer:
             return self._end(stop.exit_code)
         except UnderWay as other:
             self._session.close()
-            self._additions.errors.append(other)
+            self._adder.errors.append(other)
             self._notes.failure(str(other))
             return self._end(ExitCode.BUSY)
         return self._end(code, skipped)
@@ -124,8 +124,8 @@ class Transfer:
         self._stats.follow(session)
         self._listen(session)
         try:
-            self._additions.add_all(found)
-            if self._additions.errors and session.options.fail_fast:
+            self._adder.add_all(found)
+            if self._adder.errors and session.options.fail_fast:
                 session.cancel()
             if not session.files:
                 return self._nothing(), 0
@@ -146,7 +146,7 @@ class Transfer:
             raise
         finally:
             self._display.stop()
-        refused = self._additions.errors
+        refused = self._adder.errors
         code = code_of_all([*refused, *result.errors], len(result.succeeded))
         self._notes.say(report.summary(session, self._stats, result, code, refused=len(refused)))
         return code, len(result.skipped)
@@ -162,9 +162,9 @@ class Transfer:
 
     def _nothing(self) -> ExitCode:
         """Say that there is nothing to send, if nothing has been said about it yet, and return the exit code."""
-        if self._additions.errors:
-            return code_of_all(self._additions.errors, 0)
-        if self._additions.missing or self._selection.shard is not None:
+        if self._adder.errors:
+            return code_of_all(self._adder.errors, 0)
+        if self._adder.missing or self._selection.shard is not None:
             self._notes.say(styled(("done: ", "bold green"), "there is nothing to upload"))
             return ExitCode.DONE
         after = "" if self._selection.rules.empty else " after --include and --exclude"
@@ -174,7 +174,7 @@ class Transfer:
     def _end(self, code: int, skipped: int = 0) -> int:
         if self._records is not None:
             skipped += self._records.skipped
-            self._records.finish(report.facts(code, self._stats, self._additions.errors, skipped))
+            self._records.finish(report.facts(code, self._stats, self._adder.errors, skipped))
         return int(code)
 
     # -- what is said meanwhile ----------------------------------------------------------------------------------
@@ -212,15 +212,15 @@ class Transfer:
 
     def _list(self, found: Iterable[Found | SourceError]) -> int:
         """List what would be sent, for ``--dry-run``: on the standard output, unless that is for ``--json``."""
-        options, additions = self._session.options, self._additions
+        options, adder = self._session.options, self._adder
         listing = console(sys.stdout)
         files: list[Found] = []
         with closing(self._session):
             for item in found:
                 if isinstance(item, SourceError):
-                    additions.refuse(item)
+                    adder.refuse(item)
                     continue
-                if item.path != STREAM and not additions.add(item):
+                if item.path != STREAM and not adder.add(item):
                     continue
                 files.append(item)
                 if self._records is None:
@@ -228,7 +228,7 @@ class Transfer:
                 else:
                     self._notes.say(report.planned(item, options))
                     self._records.write("planned", item._asdict())
-        if not files and not additions.errors:
+        if not files and not adder.errors:
             return self._end(self._nothing())
         self._notes.say(report.plan(files))
-        return self._end(code_of_all(additions.errors, len(files)))
+        return self._end(code_of_all(adder.errors, len(files)))
