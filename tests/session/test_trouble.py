@@ -237,19 +237,22 @@ def test_ctrl_c_raised_by_a_handler_on_a_thread_of_the_session_is_logged(
     wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture, deliver: Any, event: str
 ) -> None:
     def leave() -> None:
-        raise KeyboardInterrupt
+        if not called.is_set():
+            called.set()
+            raise KeyboardInterrupt
 
     def behave(request: Any) -> Any:
-        # Otherwise this thread might call the handler, as it calls those of file_added.
         assert added.wait(PATIENCE)
         return plain(request)
 
-    added, plain = threading.Event(), wire.behave
+    # Until it is called this thread leaves the session alone, and calls no handler but those of file_added.
+    added, called, plain = threading.Event(), threading.Event(), wire.behave
     wire.behave = behave
     with Resumable(wire.url, deliver=deliver, throttle_progress_callbacks=0, simultaneous_uploads=1) as session:
         session.on(event, leave)
         file = session.add_file(make())
         added.set()
+        assert called.wait(PATIENCE)
         file.wait(PATIENCE)
     assert file.is_complete()
     assert "a handler raised KeyboardInterrupt" in caplog.text
