@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
 from .data_url import decoded
@@ -69,26 +69,29 @@ class Body(NamedTuple):
     behind: Fields
 
 
-def read_body(request: Request, file_fields: Collection[str]) -> Body:
+def read_body(request: Request, file_fields: Collection[str], *, views: bool = False) -> Body:
     """Return what is in the body.
 
     A multipart form is read up to the file part, the one whose name is in ``file_fields``; the rest is read and checked
-    while the pieces are consumed. An urlencoded form has parameters only. Any other body is the chunk itself. Raises
-    :class:`Refusal`, and so does the iterator.
+    while the pieces are consumed. An urlencoded form has parameters only. Any other body is the chunk itself. With
+    ``views`` a piece may be a memoryview, of a buffer that the next one overwrites. Raises :class:`Refusal`, and so
+    does the iterator.
     """
+    # Whoever asks for views knows that they are not bytes.
+    read = cast("Callable[[int], bytes]", (views and request.read_view) or request.read)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return _read_multipart(request, content_type, file_fields)
+        return _read_multipart(request, content_type, file_fields, read)
     if kind == "application/x-www-form-urlencoded":
         return Body(parse_query(_read_short(request).decode("ascii", "replace")), None, [])
-    return Body([], lambda length: _pieces(request), [])
+    return Body([], lambda length: _pieces(read), [])
 
 
-def _pieces(request: Request) -> Iterator[bytes]:
+def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
     done = 0
     # The first piece is what came with the head: all others are written to whole pages.
-    while piece := request.read(PIECE - done % PIECE):
+    while piece := read(PIECE - done % PIECE):
         yield piece
         done += len(piece)
 
@@ -106,7 +109,9 @@ def _too_long() -> Refusal:
     return Refusal(400, f"The parameters have more than {_MOST_PARAMETER_BYTES} bytes: send fewer or shorter ones.")
 
 
-def _read_multipart(request: Request, content_type: str, file_fields: Collection[str]) -> Body:
+def _read_multipart(
+    request: Request, content_type: str, file_fields: Collection[str], read: Callable[[int], bytes]
+) -> Body:
     plain = _PLAIN_TYPE.fullmatch(content_type)
     boundary = (plain[1] if plain else _boundary_of(content_type)).encode()
     first = request.read(PIECE)
@@ -116,7 +121,9 @@ def _read_multipart(request: Request, content_type: str, file_fields: Collection
     behind: Fields = []
     if start.chunk is not None:
         rest = first[start.chunk :]
-        return Body(fields, partial(_chunk_of_length, request, boundary, parts - 1, rest, file_fields, behind), behind)
+        return Body(
+            fields, partial(_chunk_of_length, request, read, boundary, parts - 1, rest, file_fields, behind), behind
+        )
     # The parser goes on at the part behind them, as if the form began there.
     events = _events(request, _parser(boundary, parts), first[start.end :])
     for event in events:
@@ -174,6 +181,7 @@ def _chunk(
 
 def _chunk_of_length(
     request: Request,
+    read: Callable[[int], bytes],
     boundary: bytes,
     parts: int,
     rest: bytes,
@@ -189,7 +197,7 @@ def _chunk_of_length(
         yield piece
     while left:
         # The first piece is what came with the head: all others are written to whole pages.
-        piece = request.read(min(PIECE - (length - left) % PIECE, left))
+        piece = read(min(PIECE - (length - left) % PIECE, left))
         if not piece:
             raise Refusal(400, f"The form ends before the {length} bytes that its chunk must have.")
         left -= len(piece)

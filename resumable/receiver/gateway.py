@@ -53,7 +53,7 @@ class Gateway:
         headers: Mapping[str, str],
         *,
         length: str | None,
-        read: Callable[[int], bytes],
+        read: Callable[[int], bytes | memoryview],
         mount: str,
         environ: Mapping[str, Any],
         address: str = "",
@@ -62,12 +62,13 @@ class Gateway:
         """Answer a request. The arguments are the fields of :class:`~resumable.receiver.Request`, as far as they go.
 
         ``length`` is the Content-Length as it was sent, and ``address`` that of the client. ``read(size)`` returns
-        nothing if the client has left, and raises OSError if it is too slow.
+        nothing if the client has left, and raises OSError if it is too slow; it may return a view of a buffer that the
+        next call overwrites.
         """
         began = time.monotonic()
         size = int(length) if length and _LENGTH.fullmatch(length) else None
         body = _Body(read, size or 0)
-        request = Request(method, path, query, headers, size, body.read, mount, environ, call)
+        request = Request(method, path, query, headers, size, body.read, mount, environ, call, body.read_view)
         refusal = self._problem_of_length(request, length)
         if refusal is not None:
             response = self.receiver.refuse(request, refusal)
@@ -113,7 +114,7 @@ class Gateway:
 class _Body:
     """The body of one request: exactly as many bytes as its length says, or a refusal."""
 
-    def __init__(self, read: Callable[[int], bytes], length: int) -> None:
+    def __init__(self, read: Callable[[int], bytes | memoryview], length: int) -> None:
         self.begun = False
         self._read = read
         self._left = length
@@ -121,6 +122,10 @@ class _Body:
 
     def read(self, size: int) -> bytes:
         """Return at most this many bytes, none at the end. Raises Refusal if the connection ends or stalls before."""
+        return bytes(self.read_view(size))
+
+    def read_view(self, size: int) -> bytes | memoryview:
+        """Do the same, but the bytes may be in a buffer that the next call of either overwrites."""
         if self._broken or not self._left:
             return b""
         self.begun = True
@@ -140,7 +145,7 @@ class _Body:
         if self._left > _MOST_TO_DRAIN:
             return
         try:
-            while self.read(PIECE):
+            while self.read_view(PIECE):
                 pass
         except Refusal:
             pass

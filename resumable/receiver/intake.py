@@ -85,6 +85,7 @@ class Intake:
         on_upload_started: Callable[[UploadRecord, Request], object] | None,
     ) -> None:
         self._store = store
+        self._views = getattr(store, "takes_views", False)
         self._signals = signals
         self._finisher = finisher
         self._reader = reader
@@ -155,7 +156,7 @@ class Intake:
         """Return what the request says about its chunk, and its body."""
         request = exchange.request
         query = parse_query(request.query)
-        body = read_body(request, self._reader.file_fields)
+        body = read_body(request, self._reader.file_fields, views=self._views)
         asked = self._reader.describe(chain(query, body.fields), tenant)
         exchange.record = asked.record
         return _Chunk(request, asked, session_of(request)), body

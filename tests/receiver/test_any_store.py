@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -239,3 +240,12 @@ def test_a_receiver_works_on_it(store: Store) -> None:
     assert "a.bin" in result
     assert again.files[0].bytes_skipped == len(content)
     assert [(status.name, status.state) for status in receiver.uploads()] == [("a.bin", "done")]
+
+
+@pytest.mark.parametrize("method", ["multipart", "octet"])
+def test_a_store_that_keeps_the_pieces_of_a_chunk_has_them_as_they_were_sent(method: str) -> None:
+    store = MemoryStore()  # it joins them when it has all of them
+    content = os.urandom(1_000_000)
+    with Server(Receiver(store)) as server:
+        upload(server.url, (content, "a.bin"), chunk_size=len(content), method=method)
+    assert store.files == {"a.bin": content}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 import selectors
 import socket
@@ -21,7 +22,7 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _PIECE = 16 * 1024
-_DROPPED = 256 * 1024
+_BUFFER = 256 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A TLS record with a handshake message, of any version: the first bytes of a client that was given an https:// URL.
 _TLS_HANDSHAKE = b"\x16\x03"
@@ -90,6 +91,8 @@ class Connection:
         self._selector = _Selector()
         self._received = bytearray()
         self._answer = bytearray()
+        # Reused, because fresh memory costs more than to receive into it. It takes none until it is written to.
+        self._buffer = memoryview(mmap.mmap(-1, _BUFFER, flags=mmap.MAP_PRIVATE))
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock if context is None else TLSSocket(sock, context)
@@ -131,20 +134,23 @@ class Connection:
                 return b""
             received += piece
 
-    def read(self, size: int, rate: RateCheck) -> bytes:
-        """Return at most ``size`` bytes, as many as there are; none if the client has finished. Raises OSError."""
+    def read_view(self, size: int, rate: RateCheck) -> memoryview:
+        """Return at most ``size`` bytes, as many as there are; none if the client has finished. Raises OSError.
+
+        They are in a buffer that the next call overwrites.
+        """
         if self._received:
-            piece = bytes(self._received[:size])
+            piece = memoryview(bytes(self._received[:size]))
             del self._received[:size]
             return piece
         while True:
             try:
-                piece = self._socket.recv(size)
+                count = self._socket.recv_into(self._buffer, min(size, _BUFFER))
             except BlockingIOError as error:
                 self._wait(getattr(error, "event", selectors.EVENT_READ), rate)
             else:
-                rate.moved(len(piece))
-                return piece
+                rate.moved(count)
+                return self._buffer[:count]
 
     def write(self, data: bytes) -> None:
         """Keep these bytes for the next :meth:`flush`."""
@@ -173,7 +179,7 @@ class Connection:
                 self._socket.finish()
             else:
                 self._socket.shutdown(socket.SHUT_WR)
-            while time.monotonic() < deadline and self._receive_until(deadline, _DROPPED):
+            while time.monotonic() < deadline and self._receive_until(deadline, _BUFFER):
                 pass
         except OSError:
             pass
@@ -190,11 +196,11 @@ class Connection:
         self._selector.close()
         self._socket.close()
 
-    def _receive_until(self, deadline: float, size: int = _PIECE) -> bytes | None:
+    def _receive_until(self, deadline: float, size: int = _PIECE) -> memoryview | None:
         """Return what has arrived; nothing if the client has finished, None if nothing arrives before the deadline."""
         while True:
             try:
-                return self._socket.recv(size)
+                return self._buffer[: self._socket.recv_into(self._buffer, size)]
             except BlockingIOError as error:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._select(getattr(error, "event", selectors.EVENT_READ), left):
@@ -225,6 +231,13 @@ class RequestBody:
     def read(self, size: int) -> bytes:
         """Return at most ``size`` bytes, as many as there are; none at the end, or if the client has left.
 
+        Raises OSError.
+        """
+        return bytes(self.read_view(size))
+
+    def read_view(self, size: int) -> bytes | memoryview:
+        """Do the same as :meth:`read`, but the bytes are in a buffer that the next call of either may overwrite.
+
         A client that waits for permission to continue (RFC 9110, section 10.1.1) gets it with the first call. Raises
         OSError.
         """
@@ -235,7 +248,7 @@ class RequestBody:
             self._expected = False
             self._connection.write(_CONTINUE)
             self._connection.flush()
-        piece = self._connection.read(size, self._rate)
+        piece = self._connection.read_view(size, self._rate)
         self.left -= len(piece)
         return piece
 

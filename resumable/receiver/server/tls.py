@@ -94,10 +94,13 @@ class TLSSocket:
         """Return the descriptor of the socket."""
         return self._socket.fileno()
 
-    def recv(self, size: int) -> bytes:
-        """Return at most this many bytes; none if the client has finished. Raises OSError and PlainAttempt."""
+    def recv_into(self, buffer: memoryview, size: int) -> int:
+        """Receive at most this many bytes, and return how many; 0 if the client has finished.
+
+        Raises OSError and PlainAttempt.
+        """
         if self._plain:
-            return socket.socket.recv(self._socket, size)
+            return socket.socket.recv_into(self._socket, buffer, size)
         if not self._begun:
             first = socket.socket.recv(self._socket, 1, socket.MSG_PEEK)
             self._begun = True
@@ -105,7 +108,7 @@ class TLSSocket:
                 self._plain = True
                 raise PlainAttempt
         try:
-            return self._socket.recv(size)
+            return self._socket.recv_into(buffer, size)
         except ssl.SSLWantReadError:
             raise Blocked(selectors.EVENT_READ) from None
         except ssl.SSLWantWriteError:

@@ -29,13 +29,14 @@ class Application:
         self, environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
     ) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
+        body = environ["wsgi.input"]
         response = self._gateway.respond(
             environ["REQUEST_METHOD"],
             environ.get("PATH_INFO", ""),
             environ.get("QUERY_STRING", "").encode("latin-1").decode("utf-8", "replace"),
             _headers(environ),
             length=environ.get("CONTENT_LENGTH"),
-            read=environ["wsgi.input"].read,
+            read=getattr(body, "read_view", body.read),
             mount=environ.get("SCRIPT_NAME", ""),
             environ=environ,
             address=environ.get("REMOTE_ADDR", ""),

@@ -184,7 +184,11 @@ class QuickUpload(Protocol):
 
 
 class Store(Protocol):
-    """What a receiver needs of a storage. ``key`` is 40 hexadecimal digits. All methods may raise OSError."""
+    """What a receiver needs of a storage. ``key`` is 40 hexadecimal digits. All methods may raise OSError.
+
+    If it has an attribute ``takes_views`` that is true, the pieces of a chunk may be memoryviews of a buffer that the
+    next piece overwrites, which saves their copies. Its uploads must then keep no piece.
+    """
 
     def open(self, key: str) -> StoredUpload | None:
         """Open the upload of this key; return None if there is none."""

@@ -79,6 +79,8 @@ class FileStore:
     used by processes of one machine and one user, with the same options.
     """
 
+    takes_views = True
+
     def __init__(
         self,
         root: str | os.PathLike[str],
