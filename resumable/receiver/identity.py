@@ -88,7 +88,7 @@ def _other_cut(known: UploadRecord, said: UploadRecord) -> str:
 def remembered(upload: StoredUpload, said: UploadRecord, session: str, *, collected: bool) -> Remembered:
     """Return what an upload is for a request that describes its file like this, in this session of a client.
 
-    Raises what :meth:`PublishedUpload.stands` raises.
+    Raises what :meth:`PublishedUpload.counts_as_stored` raises.
     """
     past = upload.published()
     return Remembered(False, None) if past is None else counted(past, said, session, collected=collected)
@@ -96,11 +96,12 @@ def remembered(upload: StoredUpload, said: UploadRecord, session: str, *, collec
 
 def counted(past: PublishedUpload, said: UploadRecord, session: str, *, collected: bool) -> Remembered:
     """Return what :func:`remembered` returns for a published upload."""
+    same = _is_same_file(past.record, said)
     if not past.record.announced:
-        stands = past.stands(collected=collected)
-        return Remembered(not stands, past if stands and _is_same_file(past.record, said) else None)
-    counts = is_repeat(past, said, session) or (_is_same_file(past.record, said) and past.stands(collected=collected))
-    return Remembered(True, past if counts else None)
+        stored = past.counts_as_stored(collected=collected)
+        return Remembered(not stored, past if stored and same else None)
+    stored = is_repeat(past, said, session) or (same and past.counts_as_stored(collected=collected))
+    return Remembered(True, past if stored else None)
 
 
 def is_repeat(past: PublishedUpload, said: UploadRecord, session: str) -> bool:

@@ -34,7 +34,7 @@ an answer. Only a busy server needs as long, and each cut makes it read the rest
 def answer_question(
     request: Request, tenant: str, store: Store, reader: ParameterReader, *, collected: bool
 ) -> Response:
-    """Answer a question of this tenant. ``collected`` as in :meth:`PublishedUpload.stands`.
+    """Answer a question of this tenant. ``collected`` as in :meth:`PublishedUpload.counts_as_stored`.
 
     Raises :class:`Refusal`: 400 if the question makes no sense, 411 and 413 for its length, 501 if the store cannot
     tell of many files at once.
@@ -51,7 +51,7 @@ def answer_question(
             if time.monotonic() > deadline:
                 return
 
-    with store.looking() as look:
+    with store.lookup() as look:
         said = format_answer(files, answers(look))
     return Response(200, said + b"\n", (("Content-Type", "application/json"),))
 

@@ -151,7 +151,7 @@ def test_the_application_is_told_once_and_its_result_stays(store: Store) -> None
         assert past is not None
         assert (past.record.result, past.record.path) == ({"id": 1}, told[0].path)
         assert (past.finished_by("s"), past.finished_by("other")) == (True, False)
-        assert past.stands(collected=False)
+        assert past.counts_as_stored(collected=False)
         assert past.repeats(RECORD, 0, pieces(0)) is None
         others = past.repeats(RECORD, 0, pieces(0, bytes(100)))
         assert others is not None
@@ -181,7 +181,7 @@ def test_a_forgotten_file_does_not_count_as_stored(store: Store) -> None:
     with begun(store) as upload:
         past = upload.published()
         assert past is not None
-        assert not past.stands(collected=True)
+        assert not past.counts_as_stored(collected=True)
 
 
 def test_the_hash_of_the_file_is_that_of_the_first_request_with_one(store: Store) -> None:

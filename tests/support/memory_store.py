@@ -208,7 +208,7 @@ class MemoryFile:
     def finished_by(self, session: str) -> bool:
         return session in self.record.sessions
 
-    def stands(self, *, collected: bool) -> bool:
+    def counts_as_stored(self, *, collected: bool) -> bool:
         if self.record.forgotten:
             return False
         return collected or bool(self.record.collected) or self.record.published in self._store.files

@@ -42,8 +42,8 @@ class ObjectTombstone:
         """See :meth:`PublishedUpload.finished_by`."""
         return session in self.record.sessions and self._age() <= REPEATED_FOR
 
-    def stands(self, *, collected: bool) -> bool:
-        """See :meth:`PublishedUpload.stands`. Asks for the facts of the object, and does not read it."""
+    def counts_as_stored(self, *, collected: bool) -> bool:
+        """See :meth:`PublishedUpload.counts_as_stored`. Asks for the facts of the object, and does not read it."""
         if self.record.forgotten:
             return False
         if self._policy.owns(self.record, collected=collected):

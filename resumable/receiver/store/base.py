@@ -35,7 +35,7 @@ class PublishedUpload(Protocol):
     def finished_by(self, session: str) -> bool:
         """Return whether this session began or finished the upload not long ago, so that it may repeat a request."""
 
-    def stands(self, *, collected: bool) -> bool:
+    def counts_as_stored(self, *, collected: bool) -> bool:
         """Return whether the file counts as stored: whether it exists and has the bytes that were published.
 
         ``collected`` says whether the application owns its files, if neither the store nor the record says so. A file
@@ -158,7 +158,7 @@ class QuickStore(Protocol):
     One that cannot is not asked about many files at once.
     """
 
-    def looking(self) -> AbstractContextManager[Look]:
+    def lookup(self) -> AbstractContextManager[Look]:
         """Return a context manager that gives its block a function to look for published uploads.
 
         It locks and changes nothing. The function may raise LookupError instead of reading or writing a file. Raises

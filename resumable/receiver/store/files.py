@@ -23,7 +23,7 @@ from .home import Home
 from .inventory import inventory, open_records
 from .layout import DAMAGED, NEW, check_links, create_files, remove_if_damaged, remove_upload
 from .locks import lock_directory
-from .lookup import earlier_in, looking_in
+from .lookup import earlier_in, lookup_in
 from .policy import FilePolicy
 from .publication import check_free
 from .quotas import Quotas, TenantLimits, check_reserve
@@ -143,13 +143,13 @@ class FileStore:
             return None
 
     @contextmanager
-    def looking(self) -> Iterator[Look]:
-        """See :meth:`QuickStore.looking`."""
+    def lookup(self) -> Iterator[Look]:
+        """See :meth:`QuickStore.lookup`."""
         state_fd = self._home.open()
         if state_fd is None:
             yield lambda key: None
             return
-        with closing_fd(state_fd), looking_in(self._policy, state_fd) as look:
+        with closing_fd(state_fd), lookup_in(self._policy, state_fd) as look:
             yield look
 
     def prepare(self) -> None:

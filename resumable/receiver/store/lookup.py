@@ -14,7 +14,7 @@ from .refusals import Discarded
 from .safe_files import closing_fd, open_directory, open_if_there
 from .tombstone import Tombstone
 
-__all__ = ["earlier_in", "looking_in"]
+__all__ = ["earlier_in", "lookup_in"]
 
 
 @contextmanager
@@ -29,8 +29,8 @@ def earlier_in(policy: FilePolicy, key: str, state_fd: int) -> Iterator[Tombston
 
 
 @contextmanager
-def looking_in(policy: FilePolicy, state_fd: int) -> Iterator[Look]:
-    """Give the block what :meth:`QuickStore.looking` does."""
+def lookup_in(policy: FilePolicy, state_fd: int) -> Iterator[Look]:
+    """Give the block what :meth:`QuickStore.lookup` does."""
     with (
         closing_fd(open_directory("..", state_fd)) as root_fd,
         closing(_PublishedUploads(policy, root_fd, state_fd)) as look,

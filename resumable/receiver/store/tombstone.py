@@ -60,8 +60,8 @@ class Tombstone:
         """See :meth:`PublishedUpload.finished_by`."""
         return session in self.record.sessions and self._age() <= REPEATED_FOR
 
-    def stands(self, *, collected: bool) -> bool:
-        """See :meth:`PublishedUpload.stands`."""
+    def counts_as_stored(self, *, collected: bool) -> bool:
+        """See :meth:`PublishedUpload.counts_as_stored`."""
         if self.record.forgotten:
             return False
         if self._kept.superseded or self._policy.owns(self.record, collected=collected):
