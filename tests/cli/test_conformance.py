@@ -223,6 +223,7 @@ def test_a_redirect_that_leads_nowhere_is_no_answer(run: Run) -> None:
         assert run("conformance", away.url, *ONE).code == 5
 
 
+@pytest.mark.slow
 def test_an_answer_without_end_is_read_as_far_as_needed(run: Run) -> None:
     def pour(request: Request) -> None:
         request.read()

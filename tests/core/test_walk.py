@@ -50,7 +50,9 @@ def walk_all(seeds: Iterable[int], make: Callable[[SessionPolicy], SessionCore] 
 
 @pytest.mark.once
 @pytest.mark.unmeasured
-@pytest.mark.parametrize("first", range(0, WALKS, BLOCK))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(BLOCK, WALKS, BLOCK))]
+)
 def test_walks_keep_every_rule(first: int) -> None:
     """Whatever happens in whatever order, and each walk ends."""
     assert walk_all(range(first, first + BLOCK)) > 45 * BLOCK

@@ -241,6 +241,7 @@ def test_a_directory_is_not_replaced(root: Path, serve: Serve) -> None:
     assert published(root) == {"dir/a.bin": FILE.data}
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_reader_of_a_file_that_is_replaced_over_and_over_sees_whole_files_only(root: Path, serve: Serve) -> None:
     server = serve({"existing": "replace"})

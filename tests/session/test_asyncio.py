@@ -347,6 +347,7 @@ def test_events_end_with_the_session(end: str, wire: ScriptedServer, make: Make)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.unmeasured
 def test_an_iteration_that_is_left_early_holds_nothing(wire: ScriptedServer, make: Make) -> None:
@@ -389,6 +390,7 @@ def test_events_that_nobody_takes_hold_the_upload_back(wire: ScriptedServer, mak
     run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("way", ["same task", "other task", "closed"])

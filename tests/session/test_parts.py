@@ -133,6 +133,7 @@ def test_the_result_of_a_part_says_elsewhere_whether_the_file_is_whole(make: Mak
         assert [pickle.loads(pickle.dumps(result)).succeeded[0].whole for result in results] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.programs
 @pytest.mark.skipif(os.name == "nt", reason="processes end otherwise there")

@@ -85,6 +85,7 @@ def test_a_tebibyte_is_added_in_the_time_and_memory_of_a_sixty_fourth(tmp_path: 
     session.close()
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.unmeasured
 def test_what_is_missing_of_a_tebibyte_is_sent(wire: ScriptedServer, tmp_path: Path) -> None:
