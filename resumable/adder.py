@@ -13,7 +13,7 @@ from .core.states import SessionState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import Addition, FileEntry
 from .dispatch.restrictions import Candidate, Restrictions, as_given, shown
-from .errors import FileRejected, StateError
+from .errors import FileRejected, OptionError, StateError
 from .events import file_event
 from .file import ResumableFile
 from .hooks import Hooks
@@ -68,6 +68,8 @@ class FileAdder:
         on: Mapping[str, Callable[..., Any]],
     ) -> ResumableFile:
         """Add one file; see :meth:`Resumable.add_file`."""
+        if not isinstance(on, Mapping):
+            raise OptionError("on", on, "a mapping of events to handlers")
         handlers = [(file_event(event), handler) for event, handler in on.items()]
         for _, handler in handlers:
             self._signals.check(handler)
@@ -148,6 +150,7 @@ class FileAdder:
     ) -> list[ResumableFile]:
         """Add the files below a directory; see :meth:`Resumable.add_directory`."""
         self._refuse_closed()
+        exclude = check_choices(pattern, exclude, select, links)
         self._dispatcher.notify(Notice("before_add"))
         dead: list[FileRejected] = []
 
@@ -159,7 +162,6 @@ class FileAdder:
             self._refuse_closed()
             return select is None or select(path, is_directory)
 
-        check_choices(select, links)
         return self.several(list(files(root, pattern, exclude, select=chosen, links=links, dead=skip)), dead)
 
     def _refuse_closed(self) -> None:

@@ -64,7 +64,7 @@ class BackgroundAdding:
                 raise TypeError(f"add_in_background takes paths; add_file takes {type(path).__name__}, too")
         if self._dispatcher.facts.state is SessionState.CLOSED:
             raise StateError("add files", "the session is closed")
-        check_choices(select, links)
+        exclude = check_choices(pattern, exclude, select, links)
 
         def add(unwanted: threading.Event) -> None:
             def chosen(path: str, is_directory: bool) -> bool:

@@ -225,12 +225,12 @@ def canonical(name: str) -> str:
 
 def file_event(name: str) -> str:
     """Return the event of this name as ``file.on`` understands it. Raises UnknownEvent."""
-    return _event_among(_OF_FILES.get(name.lower(), name), ("file", "chunk"))
+    return _event_among(_OF_FILES.get(str(name).lower(), name), ("file", "chunk"))
 
 
 def chunk_event(name: str) -> str:
     """Return the event of this name as ``chunk.on`` understands it. Raises UnknownEvent."""
-    return _event_among(_OF_CHUNKS.get(name.lower(), name), ("chunk",))
+    return _event_among(_OF_CHUNKS.get(str(name).lower(), name), ("chunk",))
 
 
 def _event_among(name: str, subjects: tuple[str, ...]) -> str:

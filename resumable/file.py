@@ -6,6 +6,7 @@ become plain records.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
@@ -17,7 +18,8 @@ from .core.states import ChunkState, FileState
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.registry import ChunkRecord, FileEntry, FileRecord
 from .dispatch.transfers import TransferStats
-from .errors import UploadCancelled
+from .dispatch.waiter import checked_timeout
+from .errors import OptionError, UploadCancelled
 from .events import FileEventName, chunk_event, file_event
 from .progress import Progress
 from .subscription import Subscription
@@ -231,7 +233,11 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
         if isinstance(chunks, int):
             marked.include(0, min(chunks, count))
         else:
-            for index in sorted({index for index in chunks if 0 <= index < count}):
+            try:
+                indexes = set(map(operator.index, chunks))
+            except TypeError:
+                raise OptionError("chunks", chunks, "a number of chunks, or the indexes of some") from None
+            for index in sorted(index for index in indexes if 0 <= index < count):
                 marked.include(index, index + 1)
         self._dispatcher.mark(self._entry, marked)
 
@@ -242,6 +248,7 @@ class ResumableFile(AsyncFile, CompatFile, Progress):
         ``timeout`` seconds, StateError in a handler or hook. Starts no run: without ``auto_upload``, call ``upload()``
         of the session first.
         """
+        timeout = checked_timeout(timeout)
         self.resumable_obj._warn_of_blocking("file.wait()", "await file.wait_async()")
         self._dispatcher.wait(self._entry, timeout)
         self._raise_unless_uploaded()
@@ -494,7 +501,7 @@ class Chunks(Sequence[ResumableChunk]):
     def __getitem__(self, index: int | slice) -> ResumableChunk | list[ResumableChunk]:
         if isinstance(index, slice):
             return [self._file._chunk(position) for position in range(*index.indices(len(self)))]
-        count = len(self)
+        count, index = len(self), operator.index(index)
         if not -count <= index < count:
             raise IndexError(f"the file has {count} chunks")
         return self._file._chunk(index % count)

@@ -23,6 +23,7 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.event_loop import running_loop
 from .dispatch.registry import FileEntry
 from .dispatch.transfers import SessionStats, TransferStats
+from .dispatch.waiter import checked_timeout
 from .emitter import Emitter
 from .errors import OptionError, UploadFailed, redact_url
 from .events import EventName
@@ -162,7 +163,7 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         result says why. A source that the session has already is only in the event. Raises SourceError for a source
         that cannot be read, HookError, StateError on a closed session; then none of the files was added.
         """
-        if isinstance(sources, (str, bytes, os.PathLike)):
+        if isinstance(sources, (str, bytes, os.PathLike)) or not isinstance(sources, Iterable):
             raise TypeError("add_files takes several sources; add_file takes one")
         with self._dispatcher.adding():
             return self._adder.several([item if isinstance(item, tuple) else (item, None) for item in sources])
@@ -245,6 +246,7 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         raised or returned once is not raised by a later call), WaitTimeout after ``timeout`` seconds, and StateError in
         a handler or hook.
         """
+        timeout = checked_timeout(timeout)
         self._warn_of_blocking("join()", "await session.wait()")
         try:
             ended = self._dispatcher.join(self._additions.wait(timeout))
@@ -312,6 +314,10 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
 
     def remove_file(self, file: ResumableFile) -> None:
         """Remove the file from the session (resumable.js ``removeFile``), and abort its requests."""
+        given: Any = file
+        if getattr(given, "resumable_obj", None) is not self:
+            kind = "one of another session" if isinstance(given, ResumableFile) else type(given).__name__
+            raise TypeError(f"remove_file takes a file of this session, got {kind}")
         self._dispatcher.cancel(file._entry, "removed", announce=False)
 
     def update_query(self, query: Any) -> None:
@@ -402,6 +408,9 @@ class Resumable(AsyncSession, BackgroundAdding, CompatSession, Progress):
         """Seconds until the next attempt if everything waits for it, because attempts failed or the server asked for a
         pause. Otherwise None."""
         return self._facts.retry_in()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a session cannot be copied or pickled: make another one with the same options")
 
     def __repr__(self) -> str:
         target = self._options.target

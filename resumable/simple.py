@@ -53,6 +53,8 @@ def upload(
     another. ``on_progress`` is called with each file that makes progress or ends. If another thread sets ``cancel``,
     the upload ends. Raises UploadFailed if a file failed, UploadCancelled, and what :meth:`Resumable.add_file` raises.
     """
+    if cancel is not None and not callable(getattr(cancel, "is_set", None)):
+        raise OptionError("cancel", cancel, "a threading.Event, or None")
     session = make_session(target, options, progress, on_progress)
     session._warn_of_blocking("upload()", "await resumable.upload_async(...)")
     with session:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
-from ..errors import FileRejected
+from ..errors import FileRejected, OptionError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
@@ -133,8 +133,11 @@ def _last(path: str) -> str:
 
 def _posix(path: Any) -> str:
     """Return the path with ``/``, without drive and root: what a server may know of where a file lies."""
-    text = PureWindowsPath(str(path)).as_posix() if isinstance(path, PureWindowsPath) else os.fspath(path)
-    text = str(text).replace("\\", "/")
+    try:
+        text = PureWindowsPath(str(path)).as_posix() if isinstance(path, PureWindowsPath) else os.fsdecode(path)
+    except TypeError:
+        raise OptionError("relative_path", path, "a path") from None
+    text = text.replace("\\", "/")
     drive, colon, rest = text.partition(":/")
     if colon and len(drive) == 1:
         text = rest

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
-from ..errors import StateError, WaitTimeout
+from ..errors import OptionError, StateError, WaitTimeout
 from .delivery import Delivery
 from .shared_state import SharedState
 
-__all__ = ["SLICE", "Waiter"]
+__all__ = ["SLICE", "Waiter", "checked_timeout"]
 
 SLICE = 0.2
 """Seconds of one wait. If waits cannot be interrupted (Windows), Ctrl-C is noticed after so long."""
+
+
+def checked_timeout(timeout: Any) -> float | None:
+    """Return the seconds that somebody wants to wait at most; None for no limit, or one that no clock counts. Raises
+    OptionError for what is no number."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
+        raise OptionError("timeout", timeout, "a number of seconds or None")
+    return timeout if timeout < threading.TIMEOUT_MAX else None
 
 
 class Waiter:

@@ -30,12 +30,19 @@ class LinkedAgain(SourceError):
         super().__init__(source, "it is a link to a directory whose files are taken already", errno=errno.ELOOP)
 
 
-def check_choices(select: Any, links: Any) -> None:
-    """Raise OptionError for what :func:`files` does not take: what an async ``select`` returns would count as true."""
+def check_choices(pattern: Any, exclude: Any, select: Any, links: Any) -> list[str]:
+    """Return what to exclude. Raises OptionError for what :func:`files` does not take: what an async ``select`` returns
+    would count as true."""
+    if not isinstance(pattern, str):
+        raise OptionError("pattern", pattern, "a pattern such as '**/*.jpg'")
+    excluded = [exclude] if isinstance(exclude, str) or not isinstance(exclude, Iterable) else list(exclude)
+    if not all(isinstance(each, str) for each in excluded):
+        raise OptionError("exclude", exclude, "a list of patterns such as '*.tmp'")
     if select is not None and (not callable(select) or is_async(select)):
         raise OptionError("select", select, "a callable(path, is_directory) that is not async, or None")
     if links not in ("follow", "skip", "error"):
         raise OptionError("links", links, "'follow', 'skip' or 'error'")
+    return excluded
 
 
 def files(
@@ -62,7 +69,7 @@ def files(
     ``root`` may be a universal path: what has ``iterdir()``, ``is_dir()`` and ``name``. Its files are such paths, too,
     and it knows nothing of links.
     """
-    check_choices(select, links)
+    exclude = check_choices(pattern, exclude, select, links)
     chosen = _selector(pattern, exclude)
 
     def both(path: str, is_directory: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import tempfile
@@ -16,12 +17,17 @@ from support.scripted_server import PATIENCE, ScriptedServer
 from support.threads import wait_until_threads_are_gone
 
 from resumable import (
+    ChunkState,
     FileRejected,
     FileState,
     HookError,
+    OptionError,
     Resumable,
+    SessionState,
     SourceError,
+    UnknownEvent,
     identifiers,
+    upload,
 )
 
 Make = Callable[..., Path]
@@ -394,3 +400,82 @@ def test_of_many_sources_each_that_is_there_already_is_skipped(wire: ScriptedSer
     # The first of two that are the same is taken.
     assert [file.file_name for file in files] == [name for _, name in sources]
     assert told == [(files, [source for source, _ in again])]
+
+
+MISTAKES: dict[str, tuple[type[Exception], Callable[[Resumable, Any], object]]] = {
+    "timeout must be a number of seconds or None, got nan": (
+        OptionError,
+        lambda session, file: session.join(float("nan")),
+    ),
+    "timeout must be a number of seconds or None, got 'soon'": (OptionError, lambda session, file: file.wait("soon")),
+    "chunks must be a number of chunks, or the indexes of some; got [0.5]": (
+        OptionError,
+        lambda session, file: file.mark_chunks_completed([0.5]),
+    ),
+    "'float' object cannot be interpreted as an integer": (TypeError, lambda session, file: file.chunks[0.5]),
+    "there is no event '1'": (UnknownEvent, lambda session, file: file.on(1, print)),
+    "on must be a mapping of events to handlers, got 1": (
+        OptionError,
+        lambda session, file: session.add_file(b"x", "x", on=1),  # type: ignore[arg-type]
+    ),
+    "relative_path must be a path, got 1": (
+        OptionError,
+        lambda session, file: session.add_file(b"x", 1),  # type: ignore[arg-type]
+    ),
+    "pattern must be a pattern such as '**/*.jpg', got None": (
+        OptionError,
+        lambda session, file: session.add_directory(".", None),  # type: ignore[arg-type]
+    ),
+    "exclude must be a list of patterns such as '*.tmp', got 1": (
+        OptionError,
+        lambda session, file: session.add_in_background(".", exclude=1),  # type: ignore[arg-type]
+    ),
+    "add_files takes several sources; add_file takes one": (
+        TypeError,
+        lambda session, file: session.add_files(None),  # type: ignore[arg-type]
+    ),
+    "remove_file takes a file of this session, got str": (
+        TypeError,
+        lambda session, file: session.remove_file("a.bin"),  # type: ignore[arg-type]
+    ),
+    "a session cannot be copied or pickled: make another one with the same options": (
+        TypeError,
+        lambda session, file: copy.copy(session),
+    ),
+    "cancel must be a threading.Event, or None; got True": (
+        OptionError,
+        lambda session, file: upload(b"x", "http://127.0.0.1:9/", relative_path="x", cancel=True),  # type: ignore[arg-type]
+    ),
+}
+
+
+@pytest.mark.parametrize("said", MISTAKES)
+def test_a_call_with_something_else_than_it_takes_is_one_sentence_and_changes_nothing(said: str) -> None:
+    kind, call = MISTAKES[said]
+    with Resumable("http://127.0.0.1:9/", auto_upload=False) as session:
+        file = session.add_file(bytes(20), "a.bin")
+        with pytest.raises(kind) as caught:
+            call(session, file)
+        assert str(caught.value) == said
+        assert session.files == [file]
+        assert session.state is SessionState.IDLE
+        assert file.chunks[0].state is ChunkState.PENDING
+        session.cancel()
+
+
+def test_a_session_leaves_its_files_alone_if_it_is_to_remove_one_of_another() -> None:
+    with (
+        Resumable("http://127.0.0.1:9/", auto_upload=False) as session,
+        Resumable("http://127.0.0.1:9/", auto_upload=False) as other,
+    ):
+        mine, theirs = session.add_file(b"x", "a.bin"), other.add_file(b"x", "a.bin")
+        with pytest.raises(TypeError, match="got one of another session"):
+            session.remove_file(theirs)
+        assert (session.files, other.files) == ([mine], [theirs])
+        session.cancel()
+        other.cancel()
+
+
+def test_a_relative_path_in_bytes_is_the_same_in_text(wire: ScriptedServer) -> None:
+    with Resumable(wire.url) as session:
+        assert session.add_file(b"x", os.fsencode("ü/a.bin")).relative_path == "ü/a.bin"  # type: ignore[arg-type]
