@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
+import urllib3
+
 from ..errors import redact_url
 from .base import (
     NetworkFailure,
@@ -215,8 +217,10 @@ def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> Net
     if type(error) is OSError and error.errno is None:
         return NetworkFailure(f"the request cannot be sent: {own}", permanent=True)
     if isinstance(error, _MISTAKES):
-        by = "the request cannot be sent" if isinstance(error, OSError) else "the requests.Session failed"
-        return NetworkFailure(f"{by}: {own}", permanent=True)
+        # Of a host that cannot be, requests may hear only from urllib3.
+        nowhere = isinstance(error, urllib3.exceptions.LocationValueError)
+        by = "the request cannot be sent" if nowhere or isinstance(error, OSError) else "the requests.Session failed"
+        return NetworkFailure(f"{by}: {own}", permanent=True, hint="check the target" if nowhere else None)
     return None
 
 

@@ -310,6 +310,15 @@ def test_a_host_that_does_not_exist_is_an_error_at_once(way: dict[str, Any]) -> 
     assert "abc" not in text
 
 
+@pytest.mark.parametrize("host", ["a..b.invalid", f"{'a' * 64}.invalid"])
+def test_a_host_that_cannot_be_is_an_error_at_once(host: str, way: dict[str, Any]) -> None:
+    run = upload(f"http://{host}/", content(10), **way)
+    assert type(run.error) is TransportError
+    assert run.count("chunk_retry") == 0
+    assert "Session" not in str(run.error)
+    assert str(run.error).endswith("check the target")
+
+
 def test_a_host_that_was_there_before_is_waited_for(way: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # The resolver of the machine is what fails here, so it is replaced.
     resolve = socket.getaddrinfo
