@@ -9,8 +9,6 @@ import ssl
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
-import urllib3
-
 from ..errors import redact_url
 from .base import (
     NetworkFailure,
@@ -218,7 +216,7 @@ def _unusable(error: Exception, secrets: Collection[str], *, begun: bool) -> Net
         return NetworkFailure(f"the request cannot be sent: {own}", permanent=True)
     if isinstance(error, _MISTAKES):
         # Of a host that cannot be, requests may hear only from urllib3.
-        nowhere = isinstance(error, urllib3.exceptions.LocationValueError)
+        nowhere = kind == "LocationParseError"
         by = "the request cannot be sent" if nowhere or isinstance(error, OSError) else "the requests.Session failed"
         return NetworkFailure(f"{by}: {own}", permanent=True, hint="check the target" if nowhere else None)
     return None
