@@ -195,7 +195,7 @@ class UploadRun:
         limit = self._session.options.max_chunk_retries
         again = isinstance(error, RetriesExhausted) and (limit is None or attempt <= limit)
         if again and self._outage_reported.acquire(blocking=False):  # never released: it is said once
-            text = report.trouble(error, self._target, self._session.options.retry_for)
+            text = report.trouble(error, self._target, self._session.options.retry_for, limit)
             self._notes.say(text)
             self._notes.tell("waiting", text.plain.removeprefix("waiting: "))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from ..errors import OptionError, StateError, WaitTimeout
@@ -22,9 +23,9 @@ def checked_timeout(timeout: Any) -> float | None:
     OptionError for what is no number."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout != timeout:
+    if isinstance(timeout, bool) or not isinstance(timeout, Real) or timeout != timeout:
         raise OptionError("timeout", timeout, "a number of seconds or None")
-    return timeout if timeout < threading.TIMEOUT_MAX else None
+    return float(timeout) if timeout < threading.TIMEOUT_MAX else None
 
 
 class Waiter:

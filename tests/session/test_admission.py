@@ -407,6 +407,7 @@ MISTAKES: dict[str, tuple[type[Exception], Callable[[Resumable, Any], object]]] 
         OptionError,
         lambda session, file: session.join(float("nan")),
     ),
+    "timeout must be a number of seconds or None, got True": (OptionError, lambda session, file: file.wait(True)),
     "timeout must be a number of seconds or None, got 'soon'": (OptionError, lambda session, file: file.wait("soon")),
     "chunks must be a number of chunks, or the indexes of some; got [0.5]": (
         OptionError,

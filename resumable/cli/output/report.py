@@ -42,22 +42,24 @@ __all__ = [
     "watch_stopped",
 ]
 
+_FEW = 10
+"""The most retries that are used up before the time for them mostly is, so that they are what to change."""
+
 
 def failure(text: str) -> Text:
     """Say that something failed for good."""
     return styled(("failed: ", "bold red"), text)
 
 
-def trouble(error: Exception, target: str, retry_for: float | None) -> Text:
-    """Say that an attempt has failed and will be repeated: why, for how long, and how to change that."""
+def trouble(error: Exception, target: str, retry_for: float | None, retries: int | None = None) -> Text:
+    """Say that an attempt has failed and will be repeated: why, for how long or how often, and how to change that."""
     address = redact_url(target).partition("?")[0]
     reached = getattr(error, "status", None) is not None or getattr(error.__cause__, "reached", False)
     what = f"{address}: " if reached else f"cannot reach {address}: "
-    limit = "" if retry_for is None else f" for up to {duration(retry_for)}"
-    return styled(
-        ("waiting: ", "yellow"),
-        f"{what}{reason(error)}; trying again{limit} (--retry-for)",
-    )
+    limit = f"{'' if retry_for is None else f' for up to {duration(retry_for)}'} (--retry-for)"
+    if retries is not None and retries <= _FEW:
+        limit = f" at most {count(retries, 'time')} (--retries)"
+    return styled(("waiting: ", "yellow"), f"{what}{reason(error)}; trying again{limit}")
 
 
 def retry(chunk: ResumableChunk, message: str | None) -> Text:
