@@ -47,7 +47,7 @@ from .dialects import DIALECTS
 from .finishing import Finisher
 from .form import parse_query
 from .identity import key_for, key_of
-from .intake import Exchange, Intake, Naming
+from .intake import Intake, Naming, UploadRequest
 from .limits import UploadLimits
 from .listing import MOST_LISTED, listing
 from .messages import Refusal, Request, Response
@@ -237,18 +237,18 @@ class Receiver:
 
         The body may not have been read to its end.
         """
-        exchange = Exchange(request)
+        upload_request = UploadRequest(request)
         try:
-            response = self._answer(exchange)
+            response = self._answer(upload_request)
         except Refusal as refusal:
-            response = self._refused(exchange, refusal)
+            response = self._refused(upload_request, refusal)
         except Exception as error:
-            response = self._refused(exchange, failure(request, error))
+            response = self._refused(upload_request, failure(request, error))
         return self._with_headers(request, response)
 
     def refuse(self, request: Request, refusal: Refusal) -> Response:
         """Answer a request that has to be refused before it can be handled, for example because it is too long."""
-        return self._with_headers(request, self._refused(Exchange(request), refusal))
+        return self._with_headers(request, self._refused(UploadRequest(request), refusal))
 
     def _with_headers(self, request: Request, response: Response) -> Response:
         """Count the answer, and return it with the headers that all answers have."""
@@ -257,22 +257,22 @@ class Receiver:
         headers = (*response.headers, *self._own_headers, *self._access.headers(request))
         return Response(response.status, response.body, headers)
 
-    def _refused(self, exchange: Exchange, refusal: Refusal) -> Response:
-        request, status, text = exchange.request, refusal.status, refusal.sentence
+    def _refused(self, upload_request: UploadRequest, refusal: Refusal) -> Response:
+        request, status, text = upload_request.request, refusal.status, refusal.sentence
         _log.info("%r %r refused with %d: %r", request.method, request.path, status, text)
         method = request.method
         if method == "OPTIONS":
             # A browser asks first, and does not send the upload of a page that may not upload here.
             method = request.headers.get("access-control-request-method", method)
         if method in UPLOADS:
-            record = exchange.record
+            record = upload_request.record
             if record is not None:
                 record = replace(record, metadata=dict(record.metadata))
             self.signals.emit(self.signals.upload_refused, status=status, sentence=text, record=record)
         return sentence(status, text, *refusal.headers)
 
-    def _answer(self, exchange: Exchange) -> Response:
-        request = exchange.request
+    def _answer(self, upload_request: UploadRequest) -> Response:
+        request = upload_request.request
         if request.path == HEALTH and request.method in TESTS:
             # Load balancers ask for it by any name.
             return sentence(200, "The receiver is running.")
@@ -293,7 +293,7 @@ class Receiver:
         if request.path == LISTING:
             return listing(self.store.uploads(tenant, MOST_LISTED), self.names, self.limits.max_total_size)
         if request.method in TESTS:
-            return self._intake.test(exchange, tenant)
+            return self._intake.test(upload_request, tenant)
         if request.method == DISCARD:
             identifier = self._reader.identifier(parse_query(request.query))
             if not self._discard(key_for(tenant, identifier)):
@@ -301,4 +301,4 @@ class Receiver:
             return Response(204)
         if request.method == "POST" and is_question(request.query):
             return answer_question(request, tenant, self.store, self._reader, collected=self._finisher.owns_files)
-        return self._intake.upload(exchange, tenant)
+        return self._intake.upload(upload_request, tenant)

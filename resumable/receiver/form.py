@@ -29,7 +29,7 @@ except ImportError as error:
         name="multipart",
     ) from error
 
-__all__ = ["PIECE", "Body", "Fields", "parse_query", "read_body"]
+__all__ = ["PIECE", "Fields", "UploadBody", "parse_query", "read_body"]
 
 PIECE = 256 * 1024
 """How many bytes are read at once: enough to be fast, and few enough for hundreds of concurrent requests."""
@@ -56,7 +56,7 @@ def parse_query(query: str) -> Fields:
         raise Refusal(400, f"The request has more than {_MOST_PARAMETERS} parameters: send fewer.") from None
 
 
-class Body(NamedTuple):
+class UploadBody(NamedTuple):
     """What is in the body of a request.
 
     ``fields`` are the parameters in front of the chunk. ``pieces(length)`` yields the bytes of the chunk, which must
@@ -69,7 +69,7 @@ class Body(NamedTuple):
     behind: Fields
 
 
-def read_body(request: Request, file_fields: Collection[str], *, views: bool = False) -> Body:
+def read_body(request: Request, file_fields: Collection[str], *, views: bool = False) -> UploadBody:
     """Return what is in the body.
 
     A multipart form is read up to the file part, the one whose name is in ``file_fields``; the rest is read and checked
@@ -84,8 +84,8 @@ def read_body(request: Request, file_fields: Collection[str], *, views: bool = F
     if kind == "multipart/form-data":
         return _read_multipart(request, content_type, file_fields, read)
     if kind == "application/x-www-form-urlencoded":
-        return Body(parse_query(_read_short(request).decode("ascii", "replace")), None, [])
-    return Body([], lambda length: _pieces(read), [])
+        return UploadBody(parse_query(_read_short(request).decode("ascii", "replace")), None, [])
+    return UploadBody([], lambda length: _pieces(read), [])
 
 
 def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
@@ -111,7 +111,7 @@ def _too_long() -> Refusal:
 
 def _read_multipart(
     request: Request, content_type: str, file_fields: Collection[str], read: Callable[[int], bytes]
-) -> Body:
+) -> UploadBody:
     plain = _PLAIN_TYPE.fullmatch(content_type)
     boundary = (plain[1] if plain else _boundary_of(content_type)).encode()
     first = request.read(PIECE)
@@ -121,14 +121,14 @@ def _read_multipart(
     behind: Fields = []
     if start.chunk is not None:
         rest = first[start.chunk :]
-        return Body(
+        return UploadBody(
             fields, partial(_chunk_of_length, request, read, boundary, parts - 1, rest, file_fields, behind), behind
         )
     # The parser goes on at the part behind them, as if the form began there.
     events = _events(request, _parser(boundary, parts), first[start.end :])
     for event in events:
         if event.name in file_fields:
-            return Body(fields, partial(_chunk, event, events, file_fields, behind), behind)
+            return UploadBody(fields, partial(_chunk, event, events, file_fields, behind), behind)
         text = bytearray()
         while piece := next(events):
             text += piece
@@ -136,7 +136,7 @@ def _read_multipart(
             if room < 0:
                 raise _too_long()
         fields.append((event.name, text.decode("utf-8", "replace")))
-    return Body(fields, None, [])
+    return UploadBody(fields, None, [])
 
 
 def _boundary_of(content_type: str) -> str:

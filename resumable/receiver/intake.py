@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .answers import all_chunks, nothing_stored, progress, sentence, stored_chunks, whole
 from .finishing import Finisher
-from .form import Body, parse_query, read_body
+from .form import UploadBody, parse_query, read_body
 from .hashes import check_chunk
 from .identity import check_frozen, is_repeat, key_of, remembered, session_of
 from .messages import Refusal, Request, Response
@@ -21,11 +21,11 @@ from .store.names import safe_name, tenant_folder
 from .store.record import UploadRecord
 from .store.refusals import Discarded
 
-__all__ = ["Exchange", "Intake", "Naming"]
+__all__ = ["Intake", "Naming", "UploadRequest"]
 
 
 @dataclass
-class Exchange:
+class UploadRequest:
     """One request, and the upload that it belongs to, once that is known."""
 
     request: Request
@@ -92,9 +92,9 @@ class Intake:
         self._naming = naming
         self._on_upload_started = on_upload_started
 
-    def test(self, exchange: Exchange, tenant: str) -> Response:
+    def test(self, upload_request: UploadRequest, tenant: str) -> Response:
         """Answer whether a chunk is stored. Raises :class:`Refusal`."""
-        chunk, _ = self._read(exchange, tenant)
+        chunk, _ = self._read(upload_request, tenant)
         count = chunk.record.total_chunks
 
         def stored(past: PublishedUpload) -> Response:
@@ -112,11 +112,11 @@ class Intake:
         with self._repeated(None, chunk) as earlier:
             return nothing_stored(count) if earlier is None else stored(earlier)
 
-    def upload(self, exchange: Exchange, tenant: str) -> Response:
+    def upload(self, upload_request: UploadRequest, tenant: str) -> Response:
         """Store a chunk, and begin and finish its upload if need be. Raises :class:`Refusal`, and what hooks raise."""
-        if exchange.request.content_length is None:
+        if upload_request.request.content_length is None:
             raise Refusal(411, "The request has no Content-Length: send one.")
-        chunk, body = self._read(exchange, tenant)
+        chunk, body = self._read(upload_request, tenant)
         asked, record = chunk.asked, chunk.record
         if body.pieces is None:
             raise Refusal(
@@ -152,13 +152,13 @@ class Intake:
                     return self._receive(upload, chunk, pieces)
                 upload.give_way()
 
-    def _read(self, exchange: Exchange, tenant: str) -> tuple[_Chunk, Body]:
+    def _read(self, upload_request: UploadRequest, tenant: str) -> tuple[_Chunk, UploadBody]:
         """Return what the request says about its chunk, and its body."""
-        request = exchange.request
+        request = upload_request.request
         query = parse_query(request.query)
         body = read_body(request, self._reader.file_fields, views=self._views)
         asked = self._reader.describe(chain(query, body.fields), tenant)
-        exchange.record = asked.record
+        upload_request.record = asked.record
         return _Chunk(request, asked, session_of(request)), body
 
     def _begin(self, chunk: _Chunk) -> None:

@@ -13,7 +13,7 @@ from .bucket import Bucket
 from .failures import Missing, PreconditionFailed
 from .recent import RecentChunks, copied
 
-__all__ = ["DIGEST_SIZE", "ChunkList", "Chunks"]
+__all__ = ["DIGEST_SIZE", "ChunkList", "StoredChunks"]
 
 DIGEST_SIZE = 16
 """The bytes of a digest."""
@@ -79,7 +79,7 @@ class ChunkList:
             start = -1 if stop < 0 else self._present.find(1, stop)
 
 
-class Chunks:
+class StoredChunks:
     """The chunk objects of one upload. ``home`` is the prefix of all objects of its key. With ``recent`` the bytes of
     chunks that are stored are kept there for a while."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...protocol.plan import ChunkPlan
 from .body import StreamedBody
 from .bucket import Bucket
-from .chunks import Chunks
+from .chunks import StoredChunks
 
 __all__ = ["MOST_PARTS", "PartPlan", "Parts"]
 
@@ -57,7 +57,7 @@ class PartPlan:
 class Parts:
     """The parts of one multipart upload for ``target``."""
 
-    def __init__(self, bucket: Bucket, chunks: Chunks, plan: PartPlan, target: str, upload_id: str) -> None:
+    def __init__(self, bucket: Bucket, chunks: StoredChunks, plan: PartPlan, target: str, upload_id: str) -> None:
         self._bucket = bucket
         self._chunks = chunks
         self._plan = plan

@@ -19,7 +19,7 @@ from .bucket import Bucket
 from .failures import PreconditionFailed
 from .state import Snapshot, UploadState
 
-__all__ = ["Lease", "Records"]
+__all__ = ["Records", "UploadLease"]
 
 _PAUSE = 0.05
 _LONGEST_PAUSE = 0.25
@@ -47,7 +47,7 @@ class Records:
         return Snapshot(state, etag, self._bucket.now())
 
 
-class Lease:
+class UploadLease:
     """The right to finish one upload, which one request at a time has, on whatever machine.
 
     ``snapshot`` is what is known of the record. ``holder`` is the name of the request. A request waits up to

@@ -15,7 +15,7 @@ from ..store.names import free_number, numbered
 from ..store.refusals import name_taken
 from .body import StreamedBody
 from .bucket import Bucket, ObjectFacts
-from .chunks import Chunks
+from .chunks import StoredChunks
 from .composition import PartPlan, Parts
 from .failures import Missing, PreconditionFailed
 from .layout import UPLOAD
@@ -33,7 +33,7 @@ class Publication:
     def __init__(
         self,
         bucket: Bucket,
-        chunks: Chunks,
+        chunks: StoredChunks,
         plan: PartPlan,
         mark: str,
         existing: str,

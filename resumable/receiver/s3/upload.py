@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Refusal
 from ..store.record import UploadRecord
 from ..store.refusals import Discarded, other_bytes, other_hash
-from .chunks import ChunkList, Chunks
+from .chunks import ChunkList, StoredChunks
 from .composition import PartPlan, Parts
 from .failures import Missing
 from .layout import digests_of, home_of, mark_of, open_marker
-from .lease import Lease
+from .lease import UploadLease
 from .memory import Memory, Remembrance
 from .policy import ObjectPolicy
 from .publication import Publication
@@ -54,8 +54,8 @@ class ObjectUpload:
         self._plan = PartPlan(self.record.plan, policy.part_size)
         again = self._plan.width > 1 or not self._bucket.copies
         recent = policy.recent if again else None
-        self._chunks = Chunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan, recent)
-        self._lease = Lease(
+        self._chunks = StoredChunks(self._bucket, self._home, snapshot.state.generation, self._plan.plan, recent)
+        self._lease = UploadLease(
             self._bucket,
             f"{self._home}record",
             snapshot,
