@@ -727,6 +727,10 @@ def forget_what_is_new(root: Path) -> None:
             said.pop(field, None)
         path.write_text(json.dumps(said))
         os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
+        # It left the time of the file to the system, of which the steps are so long that the record is never older.
+        file = root / str(said.get("published"))
+        if file.is_file() and file.stat().st_mtime_ns > written.st_mtime_ns:
+            os.utime(file, ns=(written.st_mtime_ns, written.st_mtime_ns))
 
 
 @pytest.mark.parametrize("happens", GONE)
