@@ -140,7 +140,7 @@ def _metrics(flags: Mapping[str, Any]) -> ReceiverMetrics | None:
 
 
 def _tell_what_arrives(server: Server, say: Callable[[Text], object]) -> None:
-    from ..receiver.gateway import ENDED
+    from ..receiver.bounded_body import ENDED
 
     signals = server.receiver.signals
     interrupted: set[str] = set()

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
+from .bounded_body import PIECE, BoundedBody
 from .data_url import decoded
 from .messages import Refusal, Request
 from .plain_form import Fields, read_plain_start
@@ -29,10 +30,7 @@ except ImportError as error:
         name="multipart",
     ) from error
 
-__all__ = ["PIECE", "Fields", "UploadBody", "parse_query", "read_body"]
-
-PIECE = 256 * 1024
-"""How many bytes are read at once: enough to be fast, and few enough for hundreds of concurrent requests."""
+__all__ = ["Fields", "UploadBody", "parse_query", "read_body"]
 
 _MOST_PARAMETERS = 64
 _MOST_PARTS = 64
@@ -77,8 +75,11 @@ def read_body(request: Request, file_fields: Collection[str], *, views: bool = F
     ``views`` a piece may be a memoryview, of a buffer that the next one overwrites. Raises :class:`Refusal`, and so
     does the iterator.
     """
-    # Whoever asks for views knows that they are not bytes.
-    read = cast("Callable[[int], bytes]", (views and request.read_view) or request.read)
+    read = request.read
+    # An application may have put something else there, to look at the bytes or to change them.
+    if views and type(read) is BoundedBody:
+        # Whoever asks for views knows that they are not bytes.
+        read = cast("Callable[[int], bytes]", read.view)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":

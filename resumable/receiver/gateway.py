@@ -13,13 +13,10 @@ from typing import Any
 
 from ..protocol.headers import LIMIT_HEADER
 from .app import Receiver
-from .form import PIECE
+from .bounded_body import BoundedBody
 from .messages import Refusal, Request, Response, call_hook
 
-__all__ = ["ENDED", "MAX_BODY", "SWEEP_EVERY", "Gateway", "complete_headers", "phrase"]
-
-ENDED = "The connection ended"
-"""How the sentence begins if a client has left in the middle of a request."""
+__all__ = ["MAX_BODY", "SWEEP_EVERY", "Gateway", "complete_headers", "phrase"]
 
 MAX_BODY = 1 << 30
 """The most bytes that a request may have by default, form included."""
@@ -30,7 +27,6 @@ SWEEP_EVERY = 3600.0
 _access_log = logging.getLogger("resumable.receiver.access")
 
 _LENGTH = re.compile("[0-9]{1,19}")
-_MOST_TO_DRAIN = 8 * 1024 * 1024
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _WITH_BODY = {"Content-Type": "text/plain; charset=utf-8", **_ALWAYS}
 
@@ -67,8 +63,8 @@ class Gateway:
         """
         began = time.monotonic()
         size = int(length) if length and _LENGTH.fullmatch(length) else None
-        body = _Body(read, size or 0)
-        request = Request(method, path, query, headers, size, body.read, mount, environ, call, body.read_view)
+        body = BoundedBody(read, size or 0)
+        request = Request(method, path, query, headers, size, body, mount, environ, call)
         refusal = self._problem_of_length(request, length)
         if refusal is not None:
             response = self.receiver.refuse(request, refusal)
@@ -109,46 +105,6 @@ class Gateway:
             )
             return Refusal(413, sentence, (LIMIT_HEADER, "request"))
         return None
-
-
-class _Body:
-    """The body of one request: exactly as many bytes as its length says, or a refusal."""
-
-    def __init__(self, read: Callable[[int], bytes | memoryview], length: int) -> None:
-        self.begun = False
-        self._read = read
-        self._left = length
-        self._broken = False
-
-    def read(self, size: int) -> bytes:
-        """Return at most this many bytes, none at the end. Raises Refusal if the connection ends or stalls before."""
-        return bytes(self.read_view(size))
-
-    def read_view(self, size: int) -> bytes | memoryview:
-        """Do the same, but the bytes may be in a buffer that the next call of either overwrites."""
-        if self._broken or not self._left:
-            return b""
-        self.begun = True
-        try:
-            piece = self._read(min(size, self._left))
-        except OSError:
-            self._broken = True
-            raise Refusal(408, "The body of the request did not arrive in time: try again.") from None
-        self._left -= len(piece)
-        if not piece:
-            self._broken = True
-            raise Refusal(400, f"{ENDED} {self._left} bytes before the end of the body: try again.")
-        return piece
-
-    def drain(self) -> None:
-        """Read and drop what is left, up to a limit."""
-        if self._left > _MOST_TO_DRAIN:
-            return
-        try:
-            while self.read_view(PIECE):
-                pass
-        except Refusal:
-            pass
 
 
 def complete_headers(response: Response) -> list[tuple[str, str]]:

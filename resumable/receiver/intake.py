@@ -85,7 +85,8 @@ class Intake:
         on_upload_started: Callable[[UploadRecord, Request], object] | None,
     ) -> None:
         self._store = store
-        self._views = getattr(store, "takes_views", False)
+        # Not if a store is made of one that takes them: what it does itself may keep pieces.
+        self._views = vars(type(store)).get("takes_views") is True
         self._signals = signals
         self._finisher = finisher
         self._reader = reader

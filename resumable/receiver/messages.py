@@ -33,7 +33,6 @@ class Request:
     ``path`` is the part of the path behind the mount point, and ``mount`` the part before it; ``query`` is the query
     string without the question mark, still percent-encoded; ``headers`` has lower-case names. ``read(size)`` returns at
     most ``size`` bytes of the body and ``b""`` at its end, and raises :class:`Refusal` if the body ends too early.
-    ``read_view``, if it is not None, does the same, but the bytes may be in a buffer that the next call overwrites.
     ``content_length`` is in bytes, None if the request does not have it. ``environ`` is what the framework knows about
     the request (in WSGI the environment of PEP 3333, in ASGI the scope), for hooks that need to know who sent it.
     ``call(function, *arguments)`` calls a hook of the application as its framework wants it, on whatever thread.
@@ -48,7 +47,6 @@ class Request:
     mount: str = ""
     environ: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, repr=False)
     call: Callable[..., Any] = field(default=call_hook, repr=False)
-    read_view: Callable[[int], bytes | memoryview] | None = field(default=None, repr=False)
 
     def without_body(self) -> Request:
         """Return a copy that stays as it is after the request was answered, and whose body is empty."""
@@ -57,7 +55,6 @@ class Request:
             self,
             headers=MappingProxyType(dict(self.headers)),
             read=lambda size: b"",
-            read_view=None,
             environ=MappingProxyType(environ),
         )
 

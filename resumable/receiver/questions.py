@@ -17,7 +17,7 @@ from ..protocol.question import (
     parse_question,
 )
 from .answers import stored_ranges
-from .form import PIECE
+from .bounded_body import PIECE
 from .identity import check_frozen, counted, key_of
 from .messages import Refusal, Request, Response
 from .parameters import ParameterReader

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.client import upload
@@ -18,6 +19,8 @@ from resumable.receiver import (
     FileStore,
     Receiver,
     Refusal,
+    Request,
+    Response,
     Server,
     Store,
     StoredUpload,
@@ -242,10 +245,45 @@ def test_a_receiver_works_on_it(store: Store) -> None:
     assert [(status.name, status.state) for status in receiver.uploads()] == [("a.bin", "done")]
 
 
+def joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    return iter([b"".join(pieces)])
+
+
+class PatientStore(FileStore):
+    """Receives a chunk when it has all of it."""
+
+    def open(self, key: str) -> Any:
+        upload = super().open(key)
+        if upload is not None:
+            receive = upload.receive
+            upload.receive = lambda index, pieces: receive(index, joined(pieces))  # type: ignore[method-assign]
+        return upload
+
+
+class Upwards(Receiver):
+    """Looks at the bytes of each body, and changes them."""
+
+    def handle(self, request: Request) -> Response:
+        read = request.read
+        return super().handle(replace(request, read=lambda size: read(size).replace(b"\xfe", b"\xff")))
+
+
 @pytest.mark.parametrize("method", ["multipart", "octet"])
-def test_a_store_that_keeps_the_pieces_of_a_chunk_has_them_as_they_were_sent(method: str) -> None:
-    store = MemoryStore()  # it joins them when it has all of them
+@pytest.mark.parametrize("make", [lambda root: MemoryStore(), PatientStore], ids=["own", "made of a FileStore"])
+def test_a_store_that_keeps_the_pieces_of_a_chunk_has_them_as_they_were_sent(
+    make: Callable[[Path], Store], method: str, root: Path
+) -> None:
     content = os.urandom(1_000_000)
+    store = make(root)
     with Server(Receiver(store)) as server:
         upload(server.url, (content, "a.bin"), chunk_size=len(content), method=method)
-    assert store.files == {"a.bin": content}
+    found = store.files["a.bin"] if isinstance(store, MemoryStore) else (root / "a.bin").read_bytes()
+    assert found == content
+
+
+@pytest.mark.parametrize("method", ["multipart", "octet"])
+def test_an_application_that_reads_bodies_itself_decides_what_is_stored(method: str, root: Path) -> None:
+    content = bytes(1000) + b"\xfe" * 1_000_000
+    with Server(Upwards(FileStore(root, fsync="never"))) as server:
+        upload(server.url, (content, "a.bin"), chunk_size=len(content), method=method)
+    assert (root / "a.bin").read_bytes() == content.replace(b"\xfe", b"\xff")

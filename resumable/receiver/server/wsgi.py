@@ -8,6 +8,7 @@ from typing import Any
 
 from ..app import Receiver
 from ..gateway import MAX_BODY, Gateway, complete_headers, phrase
+from .connection import RequestBody
 
 __all__ = ["Application"]
 
@@ -36,7 +37,7 @@ class Application:
             environ.get("QUERY_STRING", "").encode("latin-1").decode("utf-8", "replace"),
             _headers(environ),
             length=environ.get("CONTENT_LENGTH"),
-            read=getattr(body, "read_view", body.read),
+            read=body.read_view if type(body) is RequestBody else body.read,
             mount=environ.get("SCRIPT_NAME", ""),
             environ=environ,
             address=environ.get("REMOTE_ADDR", ""),

@@ -186,8 +186,8 @@ class QuickUpload(Protocol):
 class Store(Protocol):
     """What a receiver needs of a storage. ``key`` is 40 hexadecimal digits. All methods may raise OSError.
 
-    If it has an attribute ``takes_views`` that is true, the pieces of a chunk may be memoryviews of a buffer that the
-    next piece overwrites, which saves their copies. Its uploads must then keep no piece.
+    If its class itself says ``takes_views = True``, the pieces of a chunk may be memoryviews of a buffer that the next
+    piece overwrites, which saves their copies. Its uploads must then keep no piece.
     """
 
     def open(self, key: str) -> StoredUpload | None:
