@@ -23,6 +23,8 @@ __all__ = ["Records", "UploadLease"]
 
 _PAUSE = 0.05
 _LONGEST_PAUSE = 0.25
+_BEING_WRITTEN = (0.05, 0.2, 1.0)
+"""Seconds before a record that cannot be understood is read again."""
 _LEAST_RENEWAL = 0.25
 
 
@@ -33,9 +35,22 @@ class Records:
         self._bucket = bucket
 
     def read(self, name: str) -> Snapshot | None:
-        """Read a record, None if there is none. Raises ValueError if it is damaged."""
-        found = self._bucket.get(name)
-        return found and Snapshot(UploadState.decoded(found[0]), found[1].etag, found[1].modified)
+        """Read a record, None if there is none. Raises ValueError if it is damaged.
+
+        Some stores show half of an object that is being replaced, so it counts as damaged only if it stays so.
+        """
+        for pause in (*_BEING_WRITTEN, None):
+            found = self._bucket.get(name)
+            if found is None:
+                break
+            text, facts = found
+            try:
+                return Snapshot(UploadState.decoded(text), facts.etag, facts.modified)
+            except ValueError:
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        return None
 
     def write(self, name: str, state: UploadState, etag: str | None = None) -> Snapshot:
         """Replace the record that has this ETag; create it if that is None.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.object_store import ObjectStore
+from support.object_store import ObjectStore, StoreRequest
 from support.sample import Sample
 
 from resumable.receiver import Receiver, Refusal, Request, S3Store, UploadRecord
@@ -260,6 +260,25 @@ def test_a_damaged_record_is_removed_and_one_of_another_version_stays(object_sto
     assert record in keys(object_store, bucket)
     object_store.client.put_object(Bucket=bucket, Key=record, Body=b"{")
     assert SAMPLE.send(receiver) == [200, 201]
+
+
+def test_half_of_a_record_that_is_being_replaced_is_read_again(object_store: ObjectStore, bucket: str) -> None:
+    SAMPLE.send(Receiver(a_store(object_store, bucket)), 1)
+    client = object_store.client
+    (record,) = (key for key in keys(object_store, bucket) if key.endswith("/record"))
+    whole = client.get_object(Bucket=bucket, Key=record)["Body"].read()
+    client.put_object(Bucket=bucket, Key=record, Body=whole[: len(whole) // 2])
+    reads: list[StoreRequest] = []
+
+    def finish(request: StoreRequest) -> None:
+        if request.method == "GET" and request.path.endswith("/record"):
+            reads.append(request)
+            if len(reads) == 3:
+                client.put_object(Bucket=bucket, Key=record, Body=whole)
+
+    object_store.before = finish
+    assert SAMPLE.send(Receiver(a_store(object_store, bucket)), 2) == [201]
+    assert object_store.objects(bucket)["in/sample.bin"] == DATA
 
 
 def test_nothing_is_stored_under_a_hash_that_another_request_contradicts(store: S3Store) -> None:
