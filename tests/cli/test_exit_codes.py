@@ -143,7 +143,7 @@ def test_5_nobody_listens(run: Run, make: Make, closed: str) -> None:
     make()
     ran = run("upload", "--retries", "1", "--retry-interval", "0", "a.bin", closed)
     assert ran.code == 5
-    assert f"waiting: cannot reach {closed}: Connection refused; trying again at most 1 time (--retries)" in ran.text
+    assert f"waiting: cannot reach {closed}: Connection refused; trying again once (--retries)" in ran.text
     assert "Connection refused (attempt 2 of 2)" in ran.text
     assert "nothing was uploaded" in ran.text
     assert "goes on" not in ran.text

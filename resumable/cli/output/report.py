@@ -58,7 +58,7 @@ def trouble(error: Exception, target: str, retry_for: float | None, retries: int
     what = f"{address}: " if reached else f"cannot reach {address}: "
     limit = f"{'' if retry_for is None else f' for up to {duration(retry_for)}'} (--retry-for)"
     if retries is not None and retries <= _FEW:
-        limit = f" at most {count(retries, 'time')} (--retries)"
+        limit = f" {'once' if retries == 1 else f'at most {retries} times'} (--retries)"
     return styled(("waiting: ", "yellow"), f"{what}{reason(error)}; trying again{limit}")
 
 
