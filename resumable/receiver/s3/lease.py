@@ -49,7 +49,7 @@ class Records:
             except ValueError:
                 if pause is None:
                     raise
-                time.sleep(pause)
+                threading.Event().wait(pause)
         return None
 
     def write(self, name: str, state: UploadState, etag: str | None = None) -> Snapshot:
