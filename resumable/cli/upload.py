@@ -49,15 +49,14 @@ def command(context: click.Context, /, words: tuple[str, ...], **values: Any) ->
     destination = destination_of(context, target, values)
     with InterruptGuard() as signals, certificates(destination.cacert):
         selection = selection_of(context, sources, values, destination.prefix, signals.wait)
-        transfer = UploadRun(
+        return UploadRun(
             destination,
             selection,
             output,
             ignore_missing=values["ignore_missing"],
             typed=context.obj,
             signals=signals,
-        )
-        return transfer.run(dry=values["dry_run"])
+        ).run(dry=values["dry_run"])
 
 
 command.params.extend(

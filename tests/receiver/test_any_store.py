@@ -260,7 +260,7 @@ class PatientStore(FileStore):
         return upload
 
 
-class Upwards(Receiver):
+class RewritingReceiver(Receiver):
     """Looks at the bytes of each body, and changes them."""
 
     def handle(self, request: Request) -> Response:
@@ -284,6 +284,6 @@ def test_a_store_that_keeps_the_pieces_of_a_chunk_has_them_as_they_were_sent(
 @pytest.mark.parametrize("method", ["multipart", "octet"])
 def test_an_application_that_reads_bodies_itself_decides_what_is_stored(method: str, root: Path) -> None:
     content = bytes(1000) + b"\xfe" * 1_000_000
-    with Server(Upwards(FileStore(root, fsync="never"))) as server:
+    with Server(RewritingReceiver(FileStore(root, fsync="never"))) as server:
         upload(server.url, (content, "a.bin"), chunk_size=len(content), method=method)
     assert (root / "a.bin").read_bytes() == content.replace(b"\xfe", b"\xff")

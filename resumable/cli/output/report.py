@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _FEW = 10
-"""The most retries that are used up before the time for them mostly is, so that they are what to change."""
+"""Up to so many retries mostly end before the time for them does, so their number is what to change."""
 
 
 def failure(text: str) -> Text:
