@@ -192,9 +192,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return processors if config.option.numprocesses == "logical" else min(3 * processors, 16)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests that are marked ``timed`` at the end, and all others in the order that RESUMABLE_SEED asks for."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """Put the tests in the order that RESUMABLE_SEED asks for, and those that are marked ``timed`` at the end."""
+    if seed := os.environ.get("RESUMABLE_SEED"):
+        chance = random.Random(seed)
+        modules = {item.path: chance.random() for item in items}
+        items.sort(key=lambda item: (modules[item.path], chance.random()))
+    # Now pytest brings together what shares a fixture, such as a server that takes seconds to start.
+    result = yield
     if not config.option.slow:
         keep(config, items, [item for item in items if item.get_closest_marker("slow") is None])
     if config.option.first_and_last:
@@ -203,11 +209,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith(UNMEASURED) or not (item in measured or item.nodeid.startswith(MEASURED)):
             item.add_marker(pytest.mark.unmeasured)
-    if seed := os.environ.get("RESUMABLE_SEED"):
-        chance = random.Random(seed)
-        modules = {item.path: chance.random() for item in items}
-        items.sort(key=lambda item: (modules[item.path], chance.random()))
     items.sort(key=is_timed)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
