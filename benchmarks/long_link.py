@@ -174,7 +174,8 @@ def crowded_link_rows(contest: Contest) -> list[Row]:
         Row("the same, chunks that failed", "≤", 16, "", figures("four", "failures")),
         Row("cut off above 6 at once, first to last", "≤", None, "s", figures("six", "failing")),
         Row("the same, chunks that failed", "≤", 16, "", figures("six", "failures")),
-        Row("one connection beside an upload", "≥", 0.25, "of the link", [run["share"] for run in shared]),
+        Row("one connection keeps beside an upload", "≥", 0.25, "of the link", [run["kept"] for run in shared]),
+        Row("one that comes later gets at first", "≥", None, "of the link", [run["share"] for run in shared]),
         Row("an answer beside an upload", "≤", 2, "× as late", [run["delay"] for run in shared]),
     ]
 
