@@ -81,7 +81,7 @@ def check_result(result: object) -> Mapping[str, Any] | None:
     return known
 
 
-def failure(request: Request, error: Exception) -> Refusal:
+def failure(request: Request, error: BaseException) -> Refusal:
     """Log an unexpected error under a new number, and return what the client is told, with the same number."""
     number = secrets.token_hex(4)
     where = f"{request.method!r} {request.path!r}"
@@ -92,6 +92,9 @@ def failure(request: Request, error: Exception) -> Refusal:
     if code in _NO_HANDLES:
         retry = ("Retry-After", "1")
         return Refusal(503, f"The server is out of memory or file handles: try again (request {number}).", retry)
+    if code == errno.EROFS:
+        retry = ("Retry-After", "5")
+        return Refusal(503, f"The disk of the server is read-only: make it writable (request {number}).", retry)
     if code == errno.EFBIG:
         limit = (LIMIT_HEADER, "file")
         return Refusal(413, f"The file system of the server takes no file of this size (request {number}).", limit)

@@ -24,7 +24,7 @@ resumable.js expects:
 500   something failed here; the log says what, under the number in the sentence
 501   the directory is on a file system that cannot publish files; the log says what to do. To a question about many
       files: the store can only be asked about one at a time
-503   another request is still sending the same chunk, or the disk cannot be reached
+503   another request is still sending the same chunk, or the disk cannot be reached, or not written to
 507   the disk or the quota of unfinished uploads is full
 ====  =================================================================================================
 """
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -233,7 +234,7 @@ class Receiver:
         return Sweeper(self.sweep, seconds).start()
 
     def handle(self, request: Request) -> Response:
-        """Answer the request. Errors are logged and answered with 500; nothing is raised.
+        """Answer the request. Errors are logged and answered with 500; nothing is raised but what ends the main thread.
 
         The body may not have been read to its end.
         """
@@ -242,7 +243,11 @@ class Receiver:
             response = self._answer(upload_request)
         except Refusal as refusal:
             response = self._refused(upload_request, refusal)
-        except Exception as error:
+        except BaseException as error:
+            # Ctrl-C and the end of a worker come to the main thread. On others a hook that exits would end the request
+            # without an answer, and in ASGI the whole server.
+            if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+                raise
             response = self._refused(upload_request, failure(request, error))
         return self._with_headers(request, response)
 

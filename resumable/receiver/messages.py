@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Refusal", "Request", "Response", "call_hook"]
+__all__ = ["Refusal", "Request", "Response", "call_hook", "check_has_run"]
 
 _STREAMS = ("wsgi.input", "wsgi.errors")
+_LINE_BREAK = re.compile("[\r\n]")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def call_hook(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a hook of the application, and return what it returns.
 
-    Raises TypeError if that is a coroutine: nothing here could wait for it, and a check that never runs refuses nobody.
+    Raises TypeError if that is something to be awaited, or a generator: nothing here could wait for it, and a check
+    that never runs refuses nobody.
     """
-    result = function(*arguments)
-    if inspect.iscoroutine(result):
-        result.close()
-        raise TypeError(f"{function!r} is a coroutine function: only in an ASGI application may hooks be that")
+    result = check_has_run(function, function(*arguments))
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError(f"{function!r} returned something to be awaited: only in an ASGI application may hooks do that")
+    return result
+
+
+def check_has_run(function: Callable[..., Any], result: Any) -> Any:
+    """Return what a hook returned. Raises TypeError if that is a generator: its function has not even begun."""
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(f"{function!r} returned a generator, so it has not run: a hook must not contain yield")
     return result
 
 
@@ -75,10 +86,15 @@ class Refusal(Exception):
     """Raised to answer the request with this status and sentence; hooks may raise it too.
 
     The client sees the sentence: include its own text only as ``repr()``, and never a secret. A refusal does not leave
-    the receiver.
+    the receiver. Raises ValueError if the status is not one from 400 to 599, which clients could take for success, or
+    if a header has a line break in it.
     """
 
     def __init__(self, status: int, sentence: str, *headers: tuple[str, str]) -> None:
+        if status not in range(400, 600):
+            raise ValueError(f"a refusal has a status from 400 to 599, not {status!r}")
+        if any(_LINE_BREAK.search(text) for header in headers for text in header):
+            raise ValueError(f"a header of a refusal must not have a line break in it: {headers!r}")
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence

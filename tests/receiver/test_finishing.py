@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.sample import Sample
@@ -58,6 +62,54 @@ def test_a_hook_that_raises_is_asked_for_again_with_the_last_chunk(
     assert sample.send(receiver) == [200] * 3
     assert sample.test(receiver, 3).status == 200
     assert len(hook.told) == 3
+
+
+@pytest.mark.parametrize("session", [{}, {"resumable-session": "0" * 32}], ids=["here", "in a thread"])
+def test_a_hook_that_exits_is_one_that_raises_and_its_client_gets_an_answer(
+    root: Path, caplog: pytest.LogCaptureFixture, session: dict[str, str]
+) -> None:
+    receiver = Receiver(FileStore(root, fsync="never"), on_file_received=lambda record: sys.exit("no scanner"))
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            request = Sample(bytes(8), 8, headers=session).octet(1)
+            assert pool.submit(receiver.handle, request).result().status == 500
+            assert "SystemExit: no scanner" in caplog.text
+            caplog.clear()
+
+
+def yields(*arguments: object) -> Iterator[None]:
+    yield None
+
+
+async def yields_later(*arguments: object) -> AsyncIterator[None]:
+    yield None
+
+
+class Awaitable:
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __await__(self) -> Iterator[None]:
+        yield None
+
+
+@pytest.mark.parametrize("hook", [yields, yields_later, Awaitable])
+@pytest.mark.parametrize("name", ["on_upload_started", "on_file_received"])
+def test_a_hook_that_has_not_run_does_not_count_as_one_that_agrees(root: Path, name: str, hook: Any) -> None:
+    receiver = Receiver(FileStore(root, fsync="never"), **{name: hook})
+    assert Sample(bytes(8), 8).send(receiver) == [500]
+
+
+@pytest.mark.parametrize("status", [200, 204, 308, 99, 600, "403"])
+def test_no_refusal_can_be_taken_for_success(status: Any) -> None:
+    with pytest.raises(ValueError, match="400 to 599"):
+        Refusal(status, "No.")
+
+
+@pytest.mark.parametrize("header", [("X-Reason", "a\r\nSet-Cookie: b=1"), ("X\nY", "")])
+def test_a_refusal_has_no_header_that_is_two(header: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        Refusal(403, "No.", header)
 
 
 def test_the_file_is_published_when_the_hook_runs(root: Path) -> None:

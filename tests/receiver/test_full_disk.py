@@ -1,4 +1,4 @@
-"""A real disk that is full: a file system of a few MiB in memory, which root, or a user with namespaces, may mount."""
+"""Disks that are full, apart or read-only: real ones in memory, which root, or a user with namespaces, may mount."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def test_a_full_disk_refuses_what_needs_room_and_loses_nothing_and_goes_on_when_
     tmp_path: Path, alone: list[str], full_of: str
 ) -> None:
     assert run_module("full_disk", full_of, str(tmp_path), before=alone).splitlines()[-1] == "done"
+
+
+@pytest.mark.once
+def test_what_cannot_be_published_on_its_mount_is_refused_for_good_and_a_read_only_disk_for_the_moment(
+    tmp_path: Path, alone: list[str]
+) -> None:
+    ran = run_module("other_mounts", str(tmp_path), before=alone)
+    assert ran.splitlines()[-1] == "done"

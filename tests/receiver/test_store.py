@@ -476,6 +476,22 @@ def test_a_claim_that_a_dead_process_left_is_taken_over(store: FileStore, root: 
     assert state_of(root) == {"record", "part", "chunks"}
 
 
+def test_a_claim_that_cannot_be_removed_is_not_held_for_ever(store: FileStore, root: Path) -> None:
+    claim = root / ".resumable" / KEY / "claim-chunk-0"
+
+    def pieces() -> Iterator[bytes]:
+        # As little as from a disk that has become read-only can it be removed now.
+        claim.unlink()
+        claim.mkdir()
+        yield DATA[:30]
+
+    with opened(store) as upload:
+        before = open_below(root)
+        with pytest.raises(OSError, match="claim-chunk-0"):
+            upload.receive(0, pieces())
+        assert open_below(root) == before
+
+
 def test_a_claim_that_was_given_back_between_opening_and_locking_is_made_anew(
     store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

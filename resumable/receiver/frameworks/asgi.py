@@ -16,7 +16,7 @@ from typing import Any
 
 from ..app import Receiver
 from ..gateway import MAX_BODY, SWEEP_EVERY, Gateway, complete_headers
-from ..messages import Refusal, Request, Response
+from ..messages import Refusal, Request, Response, check_has_run
 from ..routes import HEALTH
 from ..sweeper import ProcessSweeper
 from .stream import Receive, RequestStream
@@ -148,7 +148,7 @@ def _split(scope: _Scope) -> tuple[str, str]:
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a hook on this thread, or in the event loop if it is a coroutine function."""
-    result = function(*arguments)
+    result = check_has_run(function, function(*arguments))
     return asyncio.run_coroutine_threadsafe(_wait(result), loop).result() if inspect.isawaitable(result) else result
 
 

@@ -25,11 +25,11 @@ from .layout import DAMAGED, NEW, check_links, create_files, remove_if_damaged, 
 from .locks import lock_directory
 from .lookup import earlier_in, lookup_in
 from .policy import FilePolicy
-from .publication import check_free
+from .publication import check_free, other_mount
 from .quotas import Quotas, TenantLimits, check_reserve
 from .record import UploadRecord, UploadStatus
 from .record_file import read_record
-from .refusals import in_use
+from .refusals import cannot_publish, in_use
 from .reservation import reserving
 from .safe_files import (
     closing_fd,
@@ -194,9 +194,11 @@ class FileStore:
         return self._home.make(durable=fsync == "always", lasting=fsync != "never")
 
     def _try_links(self, directory_fd: int) -> None:
-        """Check once that the file system has hard links."""
+        """Check once that a file can be published by a hard link."""
         if self._links_work:
             return
+        if os.fstat(directory_fd).st_dev != os.stat(self.root).st_dev:
+            raise other_mount(self.root, self.root)
         try:
             check_links(directory_fd)
         except OSError as error:
@@ -206,8 +208,7 @@ class FileStore:
                 "which are needed to publish files: use a directory on another one, such as ext4, XFS, Btrfs or tmpfs"
             )
             _log.error("the file system of %r has no hard links (%s), %s", self.root, error.strerror, advice)
-            # No client repeats a request after this status, while it would repeat it for an hour after 507.
-            raise Refusal(501, "The server cannot store files in its directory: see its log for the reason.") from None
+            raise cannot_publish() from None
         self._links_work = True
 
     @contextmanager

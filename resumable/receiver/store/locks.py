@@ -49,10 +49,12 @@ class hold_lock:  # noqa: N801  # used like contextlib.closing
         raise still_busy(self._doing)
 
     def __exit__(self, *exception: object) -> None:
-        # The file is gone if the upload was discarded with all its files.
-        with suppress(FileNotFoundError):
-            os.unlink(self._name, dir_fd=self._directory_fd)
-        unlock_and_close(self._held_fd)
+        try:
+            # The file is gone if the upload was discarded with all its files.
+            with suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._directory_fd)
+        finally:
+            unlock_and_close(self._held_fd)
 
 
 def _try_lock(name: str, directory_fd: int) -> int | None:

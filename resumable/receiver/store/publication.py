@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from contextlib import suppress
 
 from ..messages import Refusal
-from .names import free_number, numbered
-from .refusals import name_taken
+from .names import STATE_DIRECTORY, free_number, numbered
+from .refusals import cannot_publish, name_taken
 from .safe_files import (
     closing_fd,
     exists,
@@ -15,7 +17,9 @@ from .safe_files import (
     open_directory,
 )
 
-__all__ = ["check_free", "is_published", "publish_file"]
+__all__ = ["check_free", "is_published", "other_mount", "publish_file"]
+
+_log = logging.getLogger(__name__)
 
 _LINK = "replacement"
 """A second link to the part file, in the directory of the upload, that becomes the published name."""
@@ -47,6 +51,8 @@ def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, existing
     The name is a second link, so no byte is copied. If ``name`` is taken, ``existing`` decides: ``"number"`` uses
     ``name (1)`` and so on, ``"replace"`` replaces the file, and ``"refuse"`` raises :class:`Refusal` (409). Missing
     directories of the path are created. If a process has died after it linked the file, its link is used.
+
+    Raises :class:`Refusal` (501) if the directory is a mount of its own, to which no link leads.
     """
     *parents, leaf = name.split("/")
     directory_fd = open_directory(root)
@@ -63,9 +69,22 @@ def publish_file(root: str, name: str, upload_fd: int, part_fd: int, *, existing
             published = _link(directory_fd, leaf, upload_fd, refuse=existing == "refuse")
         if durable:
             os.fsync(directory_fd)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise other_mount(root, os.path.join(root, *parents)) from None
     finally:
         os.close(directory_fd)
     return "/".join((*parents, published))
+
+
+def other_mount(root: str, place: str) -> Refusal:
+    """Log that files cannot be published in ``place``, which is on another mount than the uploads, and return the
+    refusal (501) to raise."""
+    state = os.path.join(root, STATE_DIRECTORY)
+    problem = "%r and %r are two mounts, and a file cannot have a name in both, so none can be published: %s"
+    _log.error(problem, place, state, f"mount one file system on {root!r}, and no other inside it")
+    return cannot_publish()
 
 
 def is_published(root: str, name: str, part: os.stat_result) -> bool:

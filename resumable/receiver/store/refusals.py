@@ -8,6 +8,7 @@ __all__ = [
     "Discarded",
     "begun_already",
     "cannot_check",
+    "cannot_publish",
     "in_use",
     "name_taken",
     "other_bytes",
@@ -59,6 +60,14 @@ def in_use() -> Refusal:
 def still_busy(doing: str) -> Refusal:
     """Return the refusal of a request that has waited too long for another one, which is ``doing`` something."""
     return Refusal(503, f"Another request is still {doing} this upload: try again.", ("Retry-After", "1"))
+
+
+def cannot_publish() -> Refusal:
+    """Return the refusal of a file that nothing here can give a name, whatever the client does. The log says why.
+
+    No client repeats a request after this status, while it would repeat it for an hour after 507.
+    """
+    return Refusal(501, "The server cannot store files in its directory: see its log for the reason.")
 
 
 def cannot_check() -> Refusal:

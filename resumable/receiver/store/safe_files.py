@@ -56,8 +56,10 @@ def closing_lock(fd: int) -> Iterator[int]:
 def unlock_and_close(fd: int) -> None:
     """Unlock and close the descriptor."""
     # Closing is not enough: a process that was forked in the meantime has it open too, and would keep the lock.
-    fcntl.flock(fd, fcntl.LOCK_UN)
-    os.close(fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    finally:
+        os.close(fd)
 
 
 def open_directory(path: str, parent_fd: int | None = None) -> int:
