@@ -151,8 +151,8 @@ class _Run:
     def _say_what_is_left(self, removed: int) -> None:
         if removed:
             self._say(("removed ", "bold"), count(removed, "file"))
-        whole = max(sum(self._target.sent.values()) - removed, 0)
-        parts = len(self._target.sent) - sum(self._target.sent.values())
+        whole = sum(self._target.sent.values())
+        parts = len(self._target.sent) - whole
         left = [count(whole, "file")] if whole else []
         if parts:
             left.append(f"parts of {count(parts, 'other file' if whole else 'file')}")

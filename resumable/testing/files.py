@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 __all__ = ["ServerFiles"]
 
@@ -41,14 +42,20 @@ class ServerFiles:
             pause.wait(_POLL)
         return True
 
-    def remove(self, sent: Iterable[str]) -> int:
-        """Remove from the directory what is left of the files with these names, and return how many files that were."""
+    def remove(self, sent: MutableMapping[str, Any]) -> int:
+        """Remove from the directory the files with these names, and the names of what was there. Return how many files
+        that were."""
         if self.directory is None:
             return 0
-        keys = {found[0] for found in map(_KEY.search, sent) if found}
-        left = [path for path in _visible(self.directory) if (key := _KEY.search(path.name)) and key[0] in keys]
-        for path in left:
+        names = {found[0]: name for name in sent if (found := _KEY.search(name))}
+        left = [
+            (path, names[key[0]])
+            for path in _visible(self.directory)
+            if (key := _KEY.search(path.name)) and key[0] in names
+        ]
+        for path, name in left:
             path.unlink()
+            sent.pop(name, None)
             for folder in path.parents[: path.parents.index(self.directory)]:
                 with suppress(OSError):
                     folder.rmdir()  # if nothing else is in it

@@ -7,6 +7,7 @@ cannot hide the same error of a server.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -17,12 +18,14 @@ from urllib.parse import quote, urlencode
 
 import requests
 from requests.utils import get_netrc_auth, select_proxy
+from urllib3.exceptions import ProtocolError
 
 from ..errors import OptionError, UnknownOption, redact_url
 from ..options import OPTIONS
 from ..protocol.acceptance import Acceptance, judge, quoted
 from ..protocol.pages import one_line
 from ..protocol.parameters import ParameterNames
+from ..protocol.retry_after import parse_retry_after
 from ..transport.base import NetworkFailure
 from ..transport.classify import is_refused, network_failure
 from ..validators import Invalid
@@ -42,6 +45,14 @@ CHUNK_SIZE = 32 * 1024
 
 _NAMES = {field: f"{field}_parameter_name" for field in ParameterNames._fields[:10]}
 _MOST = 64 * 1024
+
+_BUSY = (429, 503)
+"""The statuses of a server that limits how fast clients may ask, or has no room at the moment."""
+_REPEATS = 3
+_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+_MOST_IN_VAIN = 3
+"""Requests that a server has refused although they waited; after that none waits any more."""
 
 
 class Answer(NamedTuple):
@@ -102,11 +113,12 @@ class Target:
         self._files = ServerFiles(files, patience)
         self.directory = self._files.directory
         self.sent: dict[str, bool] = {}
-        """The names of all files of which something was sent, and whether all of it was."""
+        """The names of all files of which something may be at the server, and whether all of it is."""
         self.unanswered = 0
         """How many requests the server has left without an answer in time, or could not be made because it was gone."""
         self.answered: set[int] = set()
         """The statuses with which it has answered uploads."""
+        self._in_vain = 0
         self._timeout = (timeout[0], timeout[-1]) if isinstance(timeout, tuple) else (timeout, timeout)
         self._query: Mapping[str, str] = self._option(options, "query") or {}
         self._headers = self._option(options, "headers") or {}
@@ -185,7 +197,12 @@ class Target:
                 field = self.names.namespace + self.names.file
                 parts.append((field, (file_name, data, "application/octet-stream")))
             request.files = parts or [("nothing", (None, ""))]
+        known = file_name in self.sent
+        # Something may be stored, even if no answer comes or it is not understood.
+        self.sent.setdefault(file_name, False)
         answer = self._answer(f"{self._upload_method} {asked}", request, session, body)
+        if not known and 400 <= answer.status < 500:
+            self.sent.pop(file_name, None)
         self.answered.add(answer.status)
         return answer
 
@@ -214,21 +231,40 @@ class Target:
     def _answer(
         self, asked: str, request: requests.Request, session: requests.Session | None, body: Body | None = None
     ) -> Answer:
+        client = session or self._session
         try:
-            return self._answered(asked, request, session or self._session, body)
+            answer, pause = self._answered(asked, request, client, body)
+            repeats = 0
+            # What is cut, or waits for others, is sent once.
+            while pause is not None and body is None and self._in_vain < _MOST_IN_VAIN:
+                if repeats == _REPEATS:
+                    self._in_vain += 1
+                    break
+                repeats += 1
+                threading.Event().wait(pause)
+                answer, pause = self._answered(asked, request, client, body)
+            return answer
         except requests.RequestException as error:
             # A connection that breaks later may do so because of this one request.
             self.unanswered += isinstance(error, requests.Timeout) or is_refused(error)
             raise
 
-    def _answered(self, asked: str, request: requests.Request, client: requests.Session, body: Body | None) -> Answer:
+    def _answered(
+        self, asked: str, request: requests.Request, client: requests.Session, body: Body | None
+    ) -> tuple[Answer, float | None]:
+        """Return the answer, and after how many seconds clients ask again; None if they do not, or only after long."""
         prepared = client.prepare_request(request)
         if body is not None:
             assert isinstance(prepared.body, bytes)
             prepared.body = body(prepared.body)
-        settings: dict[str, Any] = {**self._settings, "stream": True}
         try:
-            response = client.send(prepared, timeout=self._timeout, allow_redirects=False, **settings)
+            try:
+                response = self._sent(prepared, client)
+            except requests.ConnectionError as error:
+                if body is not None or not _is_dropped(error):
+                    raise
+                # Servers close connections that they have kept, and this request may have been on its way then.
+                response = self._sent(prepared, client)
         except ValueError as error:
             # requests looks at a redirect even if it does not follow it.
             raise requests.RequestException(f"the answer is a redirect to no URL: {error}") from error
@@ -238,7 +274,18 @@ class Target:
         accepted = response.status_code in self._success and judge(text, cut=cut).acceptance is not Acceptance.REFUSED
         if 300 <= response.status_code < 400 and "Location" in response.headers:
             text = f"to {redact_url(response.headers['Location'])}"
-        return Answer(asked, response.status_code, text, accepted)
+        return Answer(asked, response.status_code, text, accepted), self._pause(response)
+
+    def _sent(self, prepared: requests.PreparedRequest, client: requests.Session) -> requests.Response:
+        settings: dict[str, Any] = {**self._settings, "stream": True}
+        return client.send(prepared, timeout=self._timeout, allow_redirects=False, **settings)
+
+    def _pause(self, response: requests.Response) -> float | None:
+        if response.status_code not in _BUSY or response.status_code in self.permanent_errors:
+            return None
+        said = parse_retry_after(response.headers.get("Retry-After", ""), time.time())
+        pause = _PAUSE if said is None else said
+        return pause if pause <= _LONGEST_PAUSE else None
 
     def _content(self, response: requests.Response) -> tuple[bytes, bool]:
         """Return the body of the answer, and whether it was cut. Raises requests.ReadTimeout if it does not end."""
@@ -256,6 +303,12 @@ class Target:
     def succeeded(self, answer: Answer) -> bool:
         """Return whether a browser takes the answer for success, which looks at the status alone."""
         return answer.status in self._success
+
+
+def _is_dropped(error: requests.ConnectionError) -> bool:
+    """Return whether the connection ended without any answer."""
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, ProtocolError) and isinstance(cause.args[-1], ConnectionError)
 
 
 def _with_query(url: str, pairs: Pairs) -> str:

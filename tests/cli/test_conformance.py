@@ -71,6 +71,21 @@ def test_what_is_left_can_be_removed_from_the_directory(run: Run, server: Server
     assert [path.name for path in received.iterdir() if path.name != ".resumable"] == ["check-000000000000.bin"]
 
 
+def test_a_file_that_was_stored_though_the_server_said_otherwise_is_removed(run: Run, received: Path) -> None:
+    right = RightServer(received)
+
+    def fails(request: Request) -> Answer:
+        told = right(request)
+        return told if request.chunk is None else (500, "stored, and then something else failed")
+
+    with ScriptedServer(otherwise=fails) as server:
+        ran = run("conformance", server.url, "--files", str(received), "--remove", *ONE)
+    assert ran.code == 1
+    assert "removed 1 file" in ran.text
+    assert "left" not in ran.text
+    assert list(received.iterdir()) == []
+
+
 def test_ctrl_c_ends_it_and_says_what_is_left(
     run: Run, received: Path, work: Path, signalled: Callable[[int, Callable[[], object]], None]
 ) -> None:

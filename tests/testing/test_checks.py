@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.mutants import MUTATIONS, Racing, RightServer
-from support.scripted_server import ScriptedServer, Store
+from support.scripted_server import Answer, Request, ScriptedServer, Store, answer
 from support.sizes import sized
 
 from resumable import OptionError, UnknownOption
@@ -119,6 +119,40 @@ def test_what_the_user_says_of_parameters_holds_for_all_requests(
     assert set(ended(results, Outcome.SKIPPED)) == skipped
     assert all(bool(request.query) == (options != {"params_in": "form"}) for request in sent)
     assert all(bool(request.form) == (options == {"params_in": "form"}) for request in sent)
+
+
+class Limited(RightServer):
+    """Takes no two requests in a row, and no two on one connection, which it does not say."""
+
+    before = False
+    seen = -1
+
+    def __call__(self, request: Request) -> Answer | None:
+        if request.connection == self.seen:
+            request.read()
+            request.close()
+            return None
+        self.before, self.seen = not self.before, request.connection
+        if self.before:
+            request.read()
+            return 429, "slow down", {"Retry-After": "0"}
+        return super().__call__(request)
+
+
+def test_a_server_that_limits_requests_and_closes_connections_fails_no_check_for_that(received: Path) -> None:
+    names = "small-file", "chunks-in-order", "missing-chunk", "status-of-missing", "resume", "no-parameters"
+    with ScriptedServer(otherwise=Limited(received)) as server:
+        results = checked(server.url, received, select(names))
+    assert {result.outcome for result in results} == {Outcome.PASSED}, ended(results, Outcome.FAILED)
+
+
+def test_a_server_that_is_always_busy_is_waited_for_three_times(received: Path) -> None:
+    busy = answer(429, b"slow down", Retry_After="0")
+    with ScriptedServer(otherwise=busy) as server:
+        results = checked(server.url, received, select(["small-file", "any-bytes", "many-chunks"]))
+        asked = len(server.requests)
+    assert ended(results, Outcome.FAILED)["small-file"] == 'POST of chunk 1 of 1 → 429 "slow down"'
+    assert asked == 3 * 4 + 1, "the question before all checks, two checks, and one that does not wait any more"
 
 
 def test_an_option_that_no_session_has_is_refused() -> None:
