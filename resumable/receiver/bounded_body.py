@@ -26,7 +26,7 @@ class BoundedBody:
     def __init__(self, read: Callable[[int], bytes | memoryview], length: int) -> None:
         self.begun = False
         self._read = read
-        self._left = length
+        self._length = self._left = length
         self._broken = False
 
     def __call__(self, size: int) -> bytes:
@@ -46,8 +46,14 @@ class BoundedBody:
         self._left -= len(piece)
         if not piece:
             self._broken = True
-            raise Refusal(400, f"{ENDED} {self._left} bytes before the end of the body: try again.")
+            raise Refusal(400, f"{ENDED} {self._left} bytes before the end of the body: try again.{self._hint}")
         return piece
+
+    @property
+    def _hint(self) -> str:
+        """What to look for if not a single byte has come."""
+        whole = self._left == self._length
+        return " If every request ends so, something in front of the receiver reads their bodies." if whole else ""
 
     def drain(self) -> None:
         """Read and drop what is left, up to a limit."""

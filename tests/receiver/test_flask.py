@@ -84,3 +84,15 @@ def test_a_hook_that_goes_on_alone_has_an_application_around_it(root: Path) -> N
     receiver.wait_for_hooks(60)
     assert found == [("application", False)]
     assert send(client, sample, 1, headers={"Resumable-Session": "0" * 32}).status_code == 200
+
+
+def test_a_body_that_the_application_has_read_itself_is_missed_with_a_hint_why(root: Path) -> None:
+    app = application(Receiver(root))
+
+    @app.before_request
+    def read() -> None:
+        flask.request.get_data()
+
+    answer = send(app.test_client(), Sample(data=b"x" * 8), 1)
+    assert answer.status_code == 400
+    assert b"something in front of the receiver reads their bodies" in answer.data
