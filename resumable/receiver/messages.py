@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["Refusal", "Request", "Response", "call_hook", "check_has_run"]
 
 _STREAMS = ("wsgi.input", "wsgi.errors")
-_LINE_BREAK = re.compile("[\r\n]")
+_HEADER = re.compile("[\t -~\xa0-\xff]*")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -87,14 +87,14 @@ class Refusal(Exception):
 
     The client sees the sentence: include its own text only as ``repr()``, and never a secret. A refusal does not leave
     the receiver. Raises ValueError if the status is not one from 400 to 599, which clients could take for success, or
-    if a header has a line break in it.
+    if a header is not a line of printable Latin-1.
     """
 
     def __init__(self, status: int, sentence: str, *headers: tuple[str, str]) -> None:
         if status not in range(400, 600):
             raise ValueError(f"a refusal has a status from 400 to 599, not {status!r}")
-        if any(_LINE_BREAK.search(text) for header in headers for text in header):
-            raise ValueError(f"a header of a refusal must not have a line break in it: {headers!r}")
+        if not all(_HEADER.fullmatch(text) for header in headers for text in header):
+            raise ValueError(f"a header of a refusal is a line of printable Latin-1, not {headers!r}")
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence

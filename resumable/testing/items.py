@@ -13,7 +13,7 @@ from .checks import CHECKS, Check, CheckFailed, Severity
 from .runner import NotAdmitted, Outcome, Runner, Unreachable, is_untrusted
 from .target import Target
 
-__all__ = ["CheckItem", "checks_as_items"]
+__all__ = ["CheckItem", "checks_as_items", "prepare_checks"]
 
 
 class CheckItem(pytest.Item):
@@ -48,9 +48,11 @@ class CheckItem(pytest.Item):
         return self.config.rootpath, None, f"resumable: {self.name}"
 
 
-def checks_as_items(session: pytest.Session) -> list[CheckItem]:
-    """Return a test for each check of the server that the options name. Raises UsageError if it does not answer."""
-    config = session.config
+_RUNNER = pytest.StashKey[Runner]()
+
+
+def prepare_checks(config: pytest.Config) -> None:
+    """Ask the server that the options name whether it is there. Raises UsageError if it does not answer."""
     options = dialects.FLOWJS if config.getoption("--resumable-dialect") == "flowjs" else {}
     files = config.getoption("--resumable-files")
     if files is not None and not Path(files).is_dir():
@@ -69,6 +71,13 @@ def checks_as_items(session: pytest.Session) -> list[CheckItem]:
         advice = "; REQUESTS_CA_BUNDLE names the file of those to trust" if is_untrusted(error) else ""
         raise pytest.UsageError(f"--resumable-url: {error}{advice}") from None
     config.add_cleanup(target.close)
+    config.stash[_RUNNER] = runner
+
+
+def checks_as_items(session: pytest.Session) -> list[CheckItem]:
+    """Return a test for each check of the server that was prepared."""
+    config = session.config
+    runner = config.stash[_RUNNER]
     strict = config.getoption("--resumable-strict")
     return [
         CheckItem.from_parent(

@@ -38,14 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marks."""
+    """Name the marks. If there is a server to check, raises UsageError if it does not answer.
+
+    That is now, and not when tests are collected: pytest-xdist collects in its workers, and cannot say why they failed.
+    """
     config.addinivalue_line("markers", "resumable_receiver(**options): the options of the Receiver of the fixture")
     config.addinivalue_line("markers", "resumable_conformance: a check of the server at --resumable-url")
+    if config.getoption("--resumable-url"):
+        from .items import prepare_checks
+
+        prepare_checks(config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the checks, if there is a server to check. Raises UsageError if it does not answer."""
+    """Add the checks, if there is a server to check."""
     if config.getoption("--resumable-url"):
         from .items import checks_as_items
 

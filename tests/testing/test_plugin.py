@@ -173,9 +173,10 @@ def test_headers_and_dialect_are_those_that_the_server_wants(pytester: pytest.Py
 
 def test_a_server_that_is_not_there_is_one_line(pytester: pytest.Pytester, silent_port: int) -> None:
     url = f"http://127.0.0.1:{silent_port}/"
-    ran = pytester.runpytest("--resumable-url", url)
-    assert ran.ret == pytest.ExitCode.USAGE_ERROR
-    ran.stderr.fnmatch_lines(["ERROR: --resumable-url: *"])
+    for workers in ((), ("-p", "xdist.plugin", "-n", "2")):
+        ran = pytester.runpytest("--resumable-url", url, *workers)
+        assert ran.ret == pytest.ExitCode.USAGE_ERROR
+        ran.stderr.fnmatch_lines(["ERROR: --resumable-url: *"])
     assert pytester.runpytest("--resumable-url", url, "--collect-only", "-q").ret == 0
 
 
