@@ -12,6 +12,7 @@ from ..errors import FileRejected, OptionError
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
+from ..protocol.parameters import unescaped
 from ..sources.path import Source, make_source
 from ..sources.stream import BytesSource
 from .registry import FileRecord
@@ -68,7 +69,7 @@ class Restrictions:
         path = None if relative_path is None else _posix(relative_path)
         source = make_source(given, name=_last(path) if path else None)
         try:
-            whole = path or source.name
+            whole = unescaped(path or source.name)
             name = _last(whole)
             kind = mime_type if mime_type is not None else mimetypes.guess_type(name)[0] or ""
             for option, reason, callback in self._objections(source.size, name, kind):

@@ -24,6 +24,7 @@ __all__ = [
     "for_upload",
     "query_string",
     "text",
+    "unescaped",
     "well_formed",
     "with_query",
 ]
@@ -31,6 +32,7 @@ __all__ = [
 Pairs = tuple[tuple[str, str], ...]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile("[\udc80-\udcff]+")
 
 
 class ChunkFacts(NamedTuple):
@@ -133,9 +135,19 @@ def for_upload(names: ParameterNames, facts: ChunkFacts, query: Mapping[str, Any
     return tuple((names.namespace + name, value) for name, value in merged.items())
 
 
+def unescaped(value: str) -> str:
+    """Return the text with UTF-8 in it decoded, which Python leaves as escaped bytes in names and arguments if the
+    locale has no letters but those of ASCII."""
+    return value if value.isascii() else _ESCAPED.sub(_decoded, value)
+
+
+def _decoded(escaped: re.Match[str]) -> str:
+    return escaped[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+
+
 def well_formed(value: str) -> str:
     """Replace each lone surrogate (a byte of a file name that is not UTF-8) by U+FFFD, as a browser does."""
-    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", unescaped(value))
 
 
 @lru_cache(maxsize=1024)

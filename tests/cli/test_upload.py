@@ -119,6 +119,26 @@ def test_dry_run_lists_in_any_encoding(make: Make) -> None:
     assert ended.stdout == b"work/s\\xfc\\xdf\\u2026\\ufffd.bin  10 B, 1 chunk\n"
 
 
+@pytest.mark.once
+def test_a_locale_without_letters_changes_no_name(
+    server: Server, make: Make, work: Path, received: Path, begin: Callable[..., None]
+) -> None:
+    make("ü/süß…\u00a0.bin", 3000)
+    make("ü/ä.log")
+    (work / "rules").write_text("ä*\n", encoding="utf-8")
+    begin(server.url, work / "ü" / "süß…\u00a0.bin", 1, chunk_size=1000, relative_path="ö/ü/süß…\u00a0.bin")
+    typed = ["ü", "--to", "ö", "--exclude-from", "rules", "--chunk-size", "1000", server.url]
+    plain = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "POSIX", "PYTHONUTF8": "0"}
+    sent, asked = (
+        subprocess.run([sys.executable, "-m", "resumable", *command, *typed], env=plain, capture_output=True)
+        for command in (["upload", "--json"], ["status"])
+    )
+    result = json.loads(sent.stdout.splitlines()[-1])
+    assert (result["succeeded"], result["chunks"], result["chunks_already_there"]) == (1, 3, 1), sent.stderr
+    assert set(tree(received)) == {"ö/ü/süß…\u00a0.bin"}
+    assert (asked.returncode, asked.stdout) == (0, b"complete  \\xf6/\\xfc/s\\xfc\\xdf\\u2026\\ufffd.bin  (2.93 KiB)\n")
+
+
 def test_dry_run_lists_as_json(run: Run, make: Make) -> None:
     make("a.bin", 10)
     ran = run("upload", "-n", "-q", "--json", "a.bin", "http://127.0.0.1:9/")

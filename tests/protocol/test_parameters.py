@@ -21,6 +21,7 @@ from resumable.protocol.parameters import (
     for_upload,
     query_string,
     text,
+    unescaped,
     well_formed,
     with_query,
 )
@@ -142,6 +143,13 @@ def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
     assert well_formed("caf\udce9") == "caf\ufffd"
     assert encode("\ud800") == "%EF%BF%BD"
     assert well_formed("emoji 😀") == "emoji 😀"
+
+
+@given(texts())
+def test_a_name_is_the_same_whether_or_not_the_locale_has_its_letters(name: str) -> None:
+    raw = well_formed(name).encode()
+    assert unescaped(raw.decode("ascii", "surrogateescape")) == raw.decode()
+    assert well_formed("caf\udcc3\udca9\udcc3.txt") == "café\ufffd.txt"
 
 
 @given(st.lists(st.tuples(st.text("aé &=%+#", min_size=1), texts(min_size=1)), max_size=5))

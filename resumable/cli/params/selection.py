@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ...errors import SourceError
+from ...protocol.parameters import unescaped
 from ...sources.shard import Shard
 from .command import FILES, Option
 from .sources import STREAM, FilterRules, Selection
@@ -23,6 +24,7 @@ __all__ = ["selection_flags", "selection_of", "stream_name"]
 @usage_errors
 def folder(text: str) -> str:
     """Read the path of a folder at the server, in which ``..`` has no place."""
+    text = unescaped(text)
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts or not text.isprintable():
         raise ValueError(f"{text!r} cannot be a folder at the server; write it as photos/2024, without '..'")
@@ -32,6 +34,7 @@ def folder(text: str) -> str:
 @usage_errors
 def stream_name(text: str) -> str:
     """Read the name for the standard input, which may begin with folders."""
+    text = unescaped(text)
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or text.endswith("/") or not text.isprintable():
         raise ValueError(f"{text!r} cannot be the name of a file at the server; write it as backup/photos.tar")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import SourceError
+from ...protocol.parameters import unescaped
 from ...sources.base import as_source_errors
 from ...sources.directory import walk
 from ...sources.shard import Shard
@@ -49,6 +50,7 @@ class FilterRules:
 
     def excludes(self, relative_path: str, *, directory: bool = False) -> bool:
         """Return whether the path is left out, and if it is a directory all that is in it."""
+        relative_path = unescaped(relative_path)
         if not directory:
             left_out = self._included is not None and not self._included.match_file(relative_path)
             return left_out or (self._excluded is not None and self._excluded.match_file(relative_path))
@@ -72,7 +74,7 @@ class FilterRules:
 
 def _spec(lines: Iterable[str]) -> GitIgnoreSpec | None:
     """Return the rules in these lines, None if there are none."""
-    lines = [*lines]
+    lines = [*map(unescaped, lines)]
     if not lines:
         return None
     import pathspec  # most uploads have no rules, and need not wait for it
@@ -117,8 +119,8 @@ def find(selection: Selection) -> Iterator[Found | SourceError]:
         if isinstance(item, Found):
             if selection.log is not None and os.path.realpath(item.path) == selection.log:
                 continue
-            if selection.prefix:
-                item = item._replace(relative_path=f"{selection.prefix}/{item.relative_path}")
+            name = f"{selection.prefix}/{item.relative_path}" if selection.prefix else item.relative_path
+            item = item._replace(relative_path=unescaped(name))
             if selection.shard is not None and not selection.shard.takes(item.relative_path):
                 continue
         yield item

@@ -26,8 +26,8 @@ class OutputStream:
         self._stream = stream
         self._open = True
         self.error: OSError | None = None
-        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
-            # What the encoding does not have is escaped.
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            # What the encoding does not have is escaped. The second is the usual one of the locale POSIX.
             stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name: str) -> Any:
