@@ -51,7 +51,7 @@ def redacted(url: str) -> str:
 
 
 def redirect_target(url: str, reply: Reply) -> str:
-    """Return the URL that a redirect from ``url`` leads to; empty if it leads nowhere.
+    """Return the URL that a redirect from ``url`` leads to; empty if it leads nowhere, or to no http:// or https:// URL.
 
     Within one origin it has the credentials that ``url`` has, because no server repeats them.
     """
@@ -60,7 +60,7 @@ def redirect_target(url: str, reply: Reply) -> str:
         there = urlsplit(urljoin(url, location)) if location else None
     except ValueError:
         return ""
-    if there is None:
+    if there is None or not origin(there.geturl()):
         return ""
     credentials, at, _ = urlsplit(url).netloc.rpartition("@")
     if at and "@" not in there.netloc and origin(there.geturl()) == origin(url):

@@ -48,6 +48,7 @@ EARLY = Judgement(
 
 _ORDERED = "the server does not say that it takes chunks in any order, so it may not be sent a file in parts"
 _SAY_FREE = "leave out part, or if it does take them so, add chunk_order='free'"
+_REDIRECTS = "check the target, and the redirects of the server"
 _MOST_REFUSALS = 3
 _DAMAGED = frozenset({*range(300, 400), 400, 403, 404, 405, 411, 415, 417, 431, 501, 505})
 _MOST_DAMAGED = 2
@@ -171,7 +172,9 @@ class Outcomes:
             reason = f"redirected to {messages.redacted(there)}" if there else "redirected to nowhere"
             if messages.may_follow(request.url, there, self._options.redirect_origins) and reply.status in (307, 308):
                 reason = f"redirected more than {MOST_HOPS} times, then to {messages.redacted(there)}"
-                hint = "check the target, and the redirects of the server"
+                hint = _REDIRECTS
+            elif there and messages.redacted(there) == messages.redacted(request.url):
+                reason, hint = "redirected to itself", _REDIRECTS
             elif reply.status not in (304, 305) and (reply.status not in (307, 308) or not there):
                 hint = hints.redirect_hint(there, reply.status)
         elif reply.status in (401, 403, 407):

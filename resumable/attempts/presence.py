@@ -92,7 +92,7 @@ class PresenceTest:
         """Return what the answer is instead of an answer to a test; empty if it is one."""
         if 300 <= reply.status < 400:
             there = messages.redirect_target(self._exchange.request.url, reply)
-            if not messages.origin(there):
+            if not there:
                 return "a redirect that leads nowhere"
             return f"a redirect to {messages.redacted(there)}"
         if decision is not Verdict.STORED:

@@ -316,6 +316,8 @@ def test_a_strange_success_names_success_statuses_after_the_third_time_and_has_n
         (302, "/done", "redirected to {root}/done", "use {root}/done as the target if uploads are taken there"),
         (302, "/accounts/login/?next=/upload", "redirected to {root}/accounts/login/", "that looks like a log-in page"),
         (303, "", "redirected to nowhere", "check the target"),
+        (301, "ftp://other.example/up", "redirected to nowhere", "check the target"),
+        (302, "/upload?again", "redirected to itself", "check the target, and the redirects of the server"),
         (308, "https://other.example/up", "redirected to https://other.example/up", "redirect_origins"),
         (301, "/\x1b[31m<b>", "redirected to {root}/%1B[31m<b>", "use {root}/%1B"),
     ],
