@@ -55,6 +55,8 @@ _UNREADABLE = {
     "private key is encrypted": "the key for the client certificate is encrypted",
 }
 """What is wrong with files on this side, by what the text of the exception has."""
+_NO_ADDRESS = frozenset({"InvalidProxyURL", "InvalidSchema", "InvalidURL"})
+"""What requests raises for a proxy that cannot be, once the URL of the target was found to be one."""
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
 _MISTAKES = (
     ArithmeticError,
@@ -156,6 +158,8 @@ def _understood(
     links = list(_chain(error))
     failure = _tls_failure(links) or _unusable(error, secrets, begun=begun)
     if failure is not None:
+        if proxy is not None and type(error).__name__ in _NO_ADDRESS:
+            failure.hint = "check the proxy"
         return failure
     if proxy is not None:
         return _proxy_failure(links, _place(proxy), secrets, begun=begun)
@@ -226,7 +230,9 @@ def _proxy_failure(links: list[BaseException], proxy: str, secrets: Collection[s
     refused = next((found for link in links if (found := _TUNNEL.search(str(link)))), None)
     if refused is not None:
         status = int(refused[1])
-        return NetworkFailure(f"the proxy {proxy} answered {status}", permanent=status == 407, status=status)
+        hint = None if status == 407 else "check whether the proxy allows connections to this host"
+        said = f"the proxy {proxy} answered {status}"
+        return NetworkFailure(said, permanent=not is_passing(status), status=status, hint=hint)
     plain = _plain_failure(links, proxy, secrets, begun=begun)
     where = f"through the proxy {proxy}" if begun else f"on the way to the proxy {proxy}"
     return NetworkFailure(f"{plain} ({where})", unreachable=plain.unreachable, hint=plain.hint and "check the proxy")

@@ -191,8 +191,10 @@ class _Watched:
     _resumable_loan: _Loan
 
     def connect(self) -> None:
+        # Before, because a proxy is asked for a tunnel meanwhile.
+        self._resumable_loan.control.opened()
         super().connect()  # type: ignore[misc]
-        _opened(self, self._resumable_loan.control)
+        spread_packets(self.sock)
 
     def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
         loan = self._resumable_loan
@@ -218,11 +220,6 @@ class _Watched:
         response = super().getresponse(*arguments, **options)  # type: ignore[misc]
         control.answered()
         return response
-
-
-def _opened(connection: Any, control: RequestControl) -> None:
-    spread_packets(connection.sock)
-    control.opened()
 
 
 class _Lending:
@@ -351,7 +348,8 @@ def borrow(pool: Any, control: RequestControl, timeout: float | None) -> Any:
             pool._validate_conn(connection)
             if connection.sock is None:
                 connection.connect()
-            _opened(connection, control)
+            spread_packets(connection.sock)
+            control.opened()
     except BaseException:
         connection.close()
         pool._put_conn(None)

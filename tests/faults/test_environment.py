@@ -99,10 +99,26 @@ def test_a_proxy_that_makes_no_tunnel_is_named(proxied: Any, status: int) -> Non
     assert f"the proxy http://127.0.0.1:{proxy.port} answered {status}" in text
     assert "secret" not in text
     assert "abc" not in text
-    assert [request.method for request in proxy.requests] == ["CONNECT"] * (1 if status == 407 else 2)
+    assert [request.method for request in proxy.requests] == ["CONNECT"] * (2 if status == 502 else 1)
     if status == 407:
         assert type(run.error) is AuthenticationRefused
         assert run.error.status == 407
+    else:
+        assert "; check whether the proxy allows connections to this host" in text
+
+
+def test_a_proxy_that_ends_its_tunnel_is_named(proxied: Any) -> None:
+    with ScriptedServer(otherwise=answer(200, close=True)) as proxy:
+        where = f"http://127.0.0.1:{proxy.port}"
+        run = upload("https://server.invalid/", content(10), max_chunk_retries=1, **BLIND, **proxied(where))
+    assert f"(through the proxy {where}) (attempt 2 of 2)" in str(run.error)
+    assert len(proxy.requests) == 2
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[", "ftp://127.0.0.1:1", "http://a b:1"])
+def test_an_address_that_no_proxy_can_have_is_said_to_be_one(proxied: Any, address: str) -> None:
+    run = upload("http://server.invalid/", content(10), **proxied(address))
+    assert str(run.error).endswith("(not retried); check the proxy")
 
 
 def test_a_proxy_that_is_not_there_is_named_and_tried_again(proxied: Any, silent_port: int) -> None:
