@@ -267,7 +267,7 @@ def url(*, optional: bool = False) -> Validator:
             raise Invalid from None
         if parts.scheme.partition("+")[0] not in ("http", "https") or not parts.hostname:
             raise Invalid
-        if " " in parts.netloc or any(character < " " for character in value):
+        if " " in parts.netloc or any(character < " " or "\ud800" <= character <= "\udfff" for character in value):
             raise Invalid
         return value
 

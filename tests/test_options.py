@@ -105,7 +105,17 @@ SECONDS = (
 NO_URLS = ("h/upload", "//h/upload", "/upload", "", "ftp://h/", "http://", "http:///x", "http://h:port/")
 URL = (
     [*((url, url) for url in ("http://h", "https://h:8443/a?b=c#d", "HTTP://h/", "http://[::1]:80/")), (hook, hook)],
-    [*NO_URLS, "http://h:70000/", "http://[::1", "http://two words/", "http://h/\nx", b"http://h/", 5, *ASYNC],
+    [
+        *NO_URLS,
+        "http://h:70000/",
+        "http://[::1",
+        "http://two words/",
+        "http://h/\nx",
+        "http://h/\udcfc",
+        b"http://h/",
+        5,
+        *ASYNC,
+    ],
 )
 METHOD = ([("put", "PUT"), ("POST", "POST")], ["", "PO ST", "POST\r\n", "PÜT", None, 5])
 STATUSES = (

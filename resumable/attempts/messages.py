@@ -51,7 +51,7 @@ def redacted(url: str) -> str:
 
 
 def redirect_target(url: str, reply: Reply) -> str:
-    """Return the URL that a redirect from ``url`` leads to; empty if it leads nowhere, or to no http:// or https:// URL.
+    """Return the URL that a redirect from ``url`` leads to; empty if it leads nowhere, or not to http(s)://.
 
     Within one origin it has the credentials that ``url`` has, because no server repeats them.
     """

@@ -120,12 +120,15 @@ def _moved_by_copy(path: str, goal: str, version: Version) -> bool:
     Return False, and leave all as it is, if the file is not this version any more: the other one is not uploaded yet.
     """
     part = _free(f"{goal}.part")
-    shutil.copy2(path, part)
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    if version_of(path) != version:
-        os.unlink(part)
-        return False
-    os.rename(part, goal)
+    try:
+        shutil.copy2(path, part)
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        if version_of(path) != version:
+            return False
+        os.rename(part, goal)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
     os.unlink(path)
     return True

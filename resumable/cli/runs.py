@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from ..protocol.parameters import unescaped
+
 if sys.platform == "win32":
     fcntl: Any = None
 else:
@@ -60,7 +62,7 @@ def _normal(target: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.blake2b(os.fsencode(text), digest_size=9).hexdigest()
+    return hashlib.blake2b(unescaped(text).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
 
 
 def _claim(target: str, digests: set[str]) -> tuple[int, Path] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from resumable.cli.params.flags import ENVIRONMENT
 from resumable.cli.upload import command
 from resumable.options import OPTIONS
 from resumable.receiver import FileStore, Receiver, Server
+
+if sys.platform != "win32":
+    import resource
 
 MIB = 1024 * 1024
 TARGET = "http://127.0.0.1:9/upload"
@@ -261,6 +265,19 @@ def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:
     for name in ("lab", "l", "a b", ""):
         with pytest.raises(click.UsageError):
             save_endpoint(path, name, {"url": TARGET})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
+def test_a_disk_that_is_full_leaves_the_saved_endpoints_as_they_were(configure: Configure) -> None:
+    path = configure(LAB, 0o600)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LAB) + 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            save_endpoint(path, "other", {"url": TARGET})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text(encoding="utf-8") == LAB
 
 
 def test_an_endpoint_may_accept_and_reject_answers(configure: Configure, run: Run) -> None:

@@ -127,7 +127,7 @@ def test_a_locale_without_letters_changes_no_name(
     make("ü/ä.log")
     (work / "rules").write_text("ä*\n", encoding="utf-8")
     begin(server.url, work / "ü" / "süß…\u00a0.bin", 1, chunk_size=1000, relative_path="ö/ü/süß…\u00a0.bin")
-    typed = ["ü", "--to", "ö", "--exclude-from", "rules", "--chunk-size", "1000", server.url]
+    typed = ["ü", "--to", "ö", "--exclude-from", "rules", "--chunk-size", "1000", f"{server.url}?ä=ö"]
     plain = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "POSIX", "PYTHONUTF8": "0"}
     sent, asked = (
         subprocess.run([sys.executable, "-m", "resumable", *command, *typed], env=plain, capture_output=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import shutil
 import signal
 import threading
@@ -163,6 +164,16 @@ def test_a_file_moves_to_another_file_system_in_one_step(
         move.settle(str(path), version)
         assert tree(goal) == {"a.bin": content, "a.bin.part": b"uploaded before"}
         assert not path.exists()
+        path.write_bytes(content)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) - 1, limit[1]))
+        try:
+            with pytest.raises(OSError, match="too large"):
+                move.settle(str(path), version_of(str(path)) or version)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert tree(goal).keys() == {"a.bin", "a.bin.part"}, "a full disk is not filled with beginnings"
+        assert path.read_bytes() == content
     finally:
         shutil.rmtree(goal, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import json
 import os
@@ -255,10 +256,14 @@ def save_endpoint(path: Path, name: str, settings: Mapping[str, Any]) -> None:
     """
     check_new(path, name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = [f"{key} = {_written(value)}" for key, value in settings.items()]
-    with open(path, "a", encoding="utf-8", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
-        start = "\n" if file.tell() else ""
-        file.write(f"{start}[endpoint.{name}]\n" + "\n".join(lines) + "\n")
+    lines = [f"[endpoint.{name}]", *(f"{key} = {_written(value)}" for key, value in settings.items())]
+    with open(path, "ab", buffering=0, opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
+        size = file.tell()
+        table = "".join(f"{line}\n" for line in ([""] if size else []) + lines).encode()
+        if file.write(table) < len(table):
+            # Half of a table would make the whole file unreadable.
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _written(value: Any) -> str:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from ...errors import OptionError, redact_url
 from ...options import OPTIONS, Options
+from ...protocol.parameters import unescaped
 from ..output.exit_codes import option_in_words
 from .auth import NO_TOKEN, Token, authorised, certificate_flag, token_flags, typed_token
 from .config import Endpoint, config_flag, config_path, has_endpoint, read_endpoint, split_endpoint
@@ -80,6 +81,7 @@ def destination_of(
     context: click.Context, target: str, values: Mapping[str, Any], defaults: Mapping[str, Any] = DEFAULTS
 ) -> Destination:
     """Return the server that the target names, with what the flags say. Raises UsageError."""
+    target = unescaped(target)
     named = split_endpoint(target)
     prefix = ""
     endpoint = Endpoint(target, {})
