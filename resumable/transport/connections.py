@@ -348,7 +348,7 @@ def borrow(pool: Any, control: RequestControl, timeout: float | None) -> Any:
             pool._validate_conn(connection)
             if connection.sock is None:
                 connection.connect()
-            spread_packets(connection.sock)
+            spread_packets(connection.sock)  # type: ignore[arg-type]  # it is open by now
             control.opened()
     except BaseException:
         connection.close()
