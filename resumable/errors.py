@@ -332,7 +332,11 @@ def redact_option(option: str, value: Any) -> str:
         return f"<{type(value).__name__}>"
     if isinstance(value, (FunctionType, MethodType)):
         return f"{value.__qualname__}()"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        # Code of the user makes it, and Python does not write the longest numbers.
+        return f"<{type(value).__name__}>"
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 

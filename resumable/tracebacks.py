@@ -6,7 +6,7 @@ import os
 
 from .errors import redact_url
 
-__all__ = ["describe_raised"]
+__all__ = ["describe_raised", "showable"]
 
 _LONGEST = 200
 _PACKAGE = os.path.dirname(__file__) + os.sep
@@ -19,10 +19,21 @@ def describe_raised(error: BaseException) -> str:
 
     It is one line, without what may be secret in URLs.
     """
-    text = redact_url(str(error).partition("\n")[0])[:_LONGEST]
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    raised = showable(error)
+    text = redact_url(str(raised).partition("\n")[0])[:_LONGEST]
+    text = f"{type(raised).__name__}: {text}" if text else type(raised).__name__
     place = _place_of(error)
     return f"{text} ({place})" if place else text
+
+
+def showable(error: BaseException) -> BaseException:
+    """Return the exception, or one in its place that names its type if its own text cannot be had."""
+    try:
+        f"{error}{error!r}"
+    except Exception:
+        # Code of the user makes it.
+        return RuntimeError(f"{type(error).__name__}, which cannot be shown")
+    return error
 
 
 def _place_of(error: BaseException) -> str:

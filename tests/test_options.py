@@ -339,6 +339,16 @@ def test_no_secret_is_shown_and_no_default_either() -> None:
     assert repr(Options.checked()) == repr(Options()) == "Options()"
 
 
+def test_a_value_that_cannot_be_shown_is_refused_by_its_type() -> None:
+    class Value:
+        def __repr__(self) -> str:
+            raise AttributeError("name")
+
+    for value, kind in ((Value(), "Value"), (-(10**5000), "int")):
+        with pytest.raises(OptionError, match=f"chunk_size must be an integer ≥ 1, got <{kind}>"):
+            Options.checked(chunk_size=value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -89,7 +89,7 @@ def _of_receiver(reply: Reply, options: Options, lease: Lease) -> str | None:
 
 def _same_cut(said: str, options: Options) -> str | None:
     """Return how to cut the file as the upload was cut that began before; None if it is not about that."""
-    if not said.isascii() or not said.isdigit():
+    if not said.isascii() or not said.isdigit() or len(said) > 19:
         return None
     if int(said) != options.chunk_size:
         go_on = f"chunk_size={int(said)} continues it"

@@ -14,7 +14,7 @@ from ..core.records import Outcome, OutcomeKind
 from ..dispatch.leases import BeginSend
 from ..dispatch.registry import FileEntry
 from ..dispatch.transfers import Transfer
-from ..errors import ResumableError, UploadError
+from ..errors import ResumableError, UploadError, redact_option
 from ..hooks import Hooks
 from ..options import Options
 from ..protocol import identifiers
@@ -115,5 +115,7 @@ class LeaseRunner:
         try:
             pairs = [(index(first), index(last)) for first, last in found or ()]
         except (TypeError, ValueError):
-            raise self._context.hooks.returned(label, repr(found), "pairs of chunk indexes") from None
+            raise self._context.hooks.returned(
+                label, redact_option("find_uploaded", found), "pairs of chunk indexes"
+            ) from None
         return tuple((first, last + 1) for first, last in pairs)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from ..core.records import Outcome, OutcomeKind
+from ..tracebacks import showable
 from .leases import LeaseManager, Perform
 
 __all__ = ["Workers", "run_within"]
@@ -106,8 +107,9 @@ class Workers:
             except BaseException as error:
                 # A slot must not leak, and a worker must not die silently, whatever went wrong.
                 logger.exception("a request failed unexpectedly; its file has failed with it")
-                cause = error if isinstance(error, Exception) else RuntimeError(repr(error))
-                outcome = Outcome(OutcomeKind.REFUSED, message=str(error), error=cause)
+                raised = showable(error)
+                cause = raised if isinstance(raised, Exception) else RuntimeError(repr(raised))
+                outcome = Outcome(OutcomeKind.REFUSED, message=str(raised), error=cause)
             pace = leases.complete(transfer, outcome) or pace
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
 from ..errors import SourceChanged, SourceError
+from ..tracebacks import showable
 
 __all__ = [
     "FileVersion",
@@ -86,7 +87,8 @@ def _local_times(before: int, now: int) -> str:
 def source_error(shown: str, error: Exception) -> SourceError:
     """Return a SourceError that names the source and says what was raised, with the errno if there is one."""
     # An object that is not ours raises whatever it likes; a path may have a NUL.
-    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    raised = showable(error)
+    reason = getattr(raised, "strerror", None) or f"{type(raised).__name__}: {raised}"
     return SourceError(shown, reason, errno=getattr(error, "errno", None))
 
 

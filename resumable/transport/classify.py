@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from ..errors import redact_url
+from ..tracebacks import showable
 from .base import (
     NetworkFailure,
     SourceFailure,
@@ -114,7 +115,7 @@ def refusing_status(error: BaseException) -> int | None:
 def own_words(error: BaseException, secrets: Collection[str] = ()) -> str:
     """Return the text of the exception without what may be secret: queries and credentials in URLs, values of
     headers."""
-    text = str(error).partition("\n")[0]
+    text = str(showable(error)).partition("\n")[0]
     if "header" in text.lower():
         text = _VALUES.sub("…", text)
     for secret in secrets:
@@ -269,7 +270,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if id(link) in seen:
             continue
         seen.add(id(link))
-        yield link
+        yield showable(link)
         inner = [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
         pending.extend(item for item in inner if isinstance(item, BaseException))
 

@@ -171,7 +171,8 @@ def content_length(value: str) -> int | None:
     # A length that is there twice, from a server and from a proxy, counts as one (RFC 9110, 8.6).
     lengths = set(map(str.strip, value.split(",")))
     length = lengths.pop()
-    return int(length) if not lengths and length.isascii() and length.isdigit() else None
+    # Python reads no number of more than 4300 digits.
+    return int(length) if not lengths and length.isascii() and length.isdigit() and len(length) < 20 else None
 
 
 def read_reply(raw: Any, fields: Mapping[str, str], status: int, timeout: float | None) -> Reply:
@@ -200,6 +201,6 @@ def _text(content: bytes, content_type: str) -> str:
     charset = _CHARSET.search(content_type)
     try:
         return content.decode(charset[1] if charset else "utf-8", "replace")
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         # Nobody knows it, or it is none for text, as "idna".
         return content.decode("utf-8", "replace")

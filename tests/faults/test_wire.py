@@ -91,6 +91,7 @@ def test_interim_answers_without_end_are_a_failure(way: dict[str, Any]) -> None:
         ('application/json; charset="UTF-8"', "größe 中".encode()),
         ("text/plain; charset=klingon", "größe 中".encode()),
         ("text/plain; charset=idna", "größe 中".encode()),
+        ("text/plain; charset=utf\0", "größe 中".encode()),
         ("text/plain; charset=undefined", "größe 中".encode()),
         ("text/plain", b"gr\xff\xfe"),
         ("", "größe 中".encode()),

@@ -331,6 +331,13 @@ def test_a_redirect_says_where_to_and_what_that_means(status: int, location: str
     assert advice.format(root=root) in text.partition("(not retried)")[2]
 
 
+def test_a_number_that_cannot_be_read_hides_no_refusal() -> None:
+    large = answer(409, b"cut otherwise", Resumable_Server="1", Resumable_Chunk_Size="9" * 5000)
+    with ScriptedServer(otherwise=large) as server:
+        run = upload(server.url, content(10), **BLIND)
+    assert '→ 409 "cut otherwise" (not retried)' in said(run)
+
+
 def test_a_hook_that_refuses_is_named_whoever_it_is_of() -> None:
     class Plugin:
         name = "strict"

@@ -12,10 +12,19 @@ import pytest
 from support.scripted_server import PATIENCE, ScriptedServer
 from support.threads import wait_until_threads_are_gone
 
-from resumable import FileState, Resumable, StateError
+from resumable import FileState, Resumable, SourceError, StateError
 from resumable.transport.base import Reply, Request, RequestControl
 
 Make = Callable[..., Path]
+
+
+class BrokenText(Exception):
+    """An exception of somebody who made a mistake in it."""
+
+    def __str__(self) -> str:
+        raise AttributeError("reason")
+
+    __repr__ = __str__
 
 
 @pytest.fixture
@@ -112,7 +121,7 @@ def test_an_interruption_while_a_thread_is_started_leaves_a_session_that_can_go_
 
 
 @pytest.mark.usefixtures("failures")
-@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")])
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken"), BrokenText()])
 def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, error: BaseException) -> None:
     class Broken:
         def send(self, request: Request, control: RequestControl) -> Reply:
@@ -128,7 +137,7 @@ def test_a_transport_that_breaks_fails_its_file_and_leaks_no_slot(make: Make, er
         wrong, right = session.add_files([make("wrong"), make("right")])
         result = session.join(PATIENCE, raise_errors=False)
     assert (result.failed, result.succeeded) == ((wrong,), (right,))
-    assert "broken" in str(wrong.error)
+    assert "broken" in str(wrong.error).lower()
 
 
 @pytest.mark.usefixtures("failures")
@@ -270,3 +279,24 @@ def test_ctrl_c_in_a_handler_is_raised_by_whoever_calls_it(wire: ScriptedServer,
         assert file.state is FileState.READY
         session.join(PATIENCE)
     assert file.is_complete()
+
+
+@pytest.mark.usefixtures("failures")
+def test_what_raises_an_exception_without_a_text_is_named(wire: ScriptedServer, make: Make) -> None:
+    def fail(*_: Any) -> None:
+        raise BrokenText
+
+    class Source:
+        stat = fail
+        open = fail
+
+    told = []
+    with Resumable(wire.url, preprocess=fail, fail_fast=False) as session:
+        session.on("handler_error", lambda event, handler, error: told.append((event, type(error))))
+        session.on("file_error", fail)
+        file = session.add_file(make())
+        with pytest.raises(SourceError, match=r"'a\.bin': RuntimeError: BrokenText, which cannot be shown"):
+            session.add_file(Source(), relative_path="a.bin")
+        session.join(PATIENCE, raise_errors=False)
+    assert "hook preprocess raised RuntimeError: BrokenText, which cannot be shown" in str(file.error)
+    assert told == [("file_error", BrokenText)]
