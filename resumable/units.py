@@ -1,8 +1,8 @@
-"""Sizes, speeds and times as people read them."""
+"""Sizes, speeds, times and names as people read them."""
 
 from __future__ import annotations
 
-__all__ = ["count", "duration", "rate", "remaining", "size"]
+__all__ = ["count", "duration", "rate", "remaining", "size", "strip_control"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -48,3 +48,8 @@ def size(count: float) -> str:
     if not power:
         return f"{count:.0f} B"
     return f"{count:.{2 if count < 9.995 else 1 if count < 99.95 else 0}f} {_UNITS[power]}"
+
+
+def strip_control(text: str) -> str:
+    """Replace what would move the cursor or change the colours: names of files and answers may contain anything."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 from rich.text import Text
 
 from ..core.states import FileState
-from ..units import duration, rate, remaining
+from ..units import duration, rate, remaining, strip_control
 from .callback import follow
 from .run import FilesOfRun
 
@@ -94,7 +94,7 @@ class UploadProgress(Progress):
         if key not in self._rows:
             if not begins:
                 return
-            self._rows[key] = self.add_task(file.relative_path, subject=key)
+            self._rows[key] = self.add_task(strip_control(file.relative_path), subject=key)
             if not self.live.is_started:
                 self._started_here = True
                 self.start()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..core.states import TERMINAL, FileState
-from ..units import count
+from ..units import count, strip_control
 
 if TYPE_CHECKING:
     from ..file import ResumableFile
@@ -60,5 +60,5 @@ class FilesOfRun:
     def in_words(self, first: ResumableFile) -> str:
         """Return the name of a bar for all of them: how many there are, or what the first is called, and how many of
         them failed."""
-        name = count(len(self._all), "file") if len(self._all) > 1 else first.relative_path
+        name = count(len(self._all), "file") if len(self._all) > 1 else strip_control(first.relative_path)
         return f"{name}, {len(self._failed)} failed" if self._failed else name

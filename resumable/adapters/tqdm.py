@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from ..core.states import TERMINAL, FileState
-from ..units import duration
+from ..units import duration, strip_control
 from .callback import follow
 from .run import FilesOfRun
 
@@ -55,7 +55,7 @@ class Bars:
         if key not in self._bars:
             if not begins:
                 return
-            self._bars[key] = self._make(total=size, desc=file.relative_path, **self._options)
+            self._bars[key] = self._make(total=size, desc=strip_control(file.relative_path), **self._options)
         bar = self._bars[key]
         if self._total:
             bar.set_description_str(files.in_words(file), refresh=False)

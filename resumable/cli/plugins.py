@@ -11,7 +11,8 @@ import click
 from ..errors import PluginError
 from ..hooks import HOOKS
 from ..plugins import Offer, offers
-from .params.command import Command, Option, strip_control
+from ..units import strip_control
+from .params.command import Command, Option
 
 __all__ = ["command"]
 

@@ -12,12 +12,13 @@ import click
 from rich.text import Text
 
 from .. import OptionError
+from ..units import strip_control
 from .interruption import Interrupted, InterruptGuard
 from .output import units
 from .output.exit_codes import ExitCode
 from .output.receiver_log import receiver_log
 from .output.resume_command import program
-from .params.command import console, strip_control, styled
+from .params.command import console, styled
 
 if TYPE_CHECKING:
     from ..receiver import Server, Store, UploadRecord

@@ -417,6 +417,18 @@ def test_a_line_is_drawn_over_and_over_on_a_terminal_and_once_elsewhere(receiver
     assert len(file.getvalue().splitlines()) == 1
 
 
+def test_a_name_moves_no_cursor(receiver_url: str) -> None:
+    for total in (False, True):
+        shown = Terminal()
+        console = screen()
+        followers = [Bars(total=total, file=shown), UploadProgress(total=total, console=console), ProgressLine(shown)]
+        with Resumable(receiver_url, plugins=followers) as session:
+            session.add_file(b"x" * 3000, relative_path=f"a\n\x1b[31mb{total}")
+        for text in (shown.getvalue(), written(console)):
+            assert f"a\ufffd\ufffd[31mb{total}" in text
+            assert "\x1b[31mb" not in text
+
+
 def test_a_line_says_when_the_next_try_is(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (503,)
     terminal = Terminal()

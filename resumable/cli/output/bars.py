@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ... import Resumable, ResumableFile
-from ..params.command import strip_control
+from ...units import strip_control
 from .progress import fraction, pace, percent, reason, waiting
 from .stats import RunStats
 from .units import (

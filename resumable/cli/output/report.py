@@ -16,8 +16,9 @@ from ... import (
 from ...errors import redact_url
 from ...options import Options
 from ...protocol.plan import ChunkPlan
+from ...units import strip_control
 from ..interruption import Interrupted
-from ..params.command import strip_control, styled
+from ..params.command import styled
 from ..params.sources import Found
 from .exit_codes import ExitCode
 from .progress import reason

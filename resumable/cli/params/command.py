@@ -12,6 +12,8 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
+from ...units import strip_control
+
 __all__ = [
     "ACCESS",
     "FILES",
@@ -25,7 +27,6 @@ __all__ = [
     "Command",
     "Option",
     "console",
-    "strip_control",
     "styled",
 ]
 
@@ -144,11 +145,6 @@ class Command(click.Command):
 def console(stream: IO[str] | None = None) -> Console:
     """Return a console for people, on the stream or on the standard error, with colours if the terminal has them."""
     return Console(file=stream or sys.stderr, highlight=False, markup=False, emoji=False)
-
-
-def strip_control(text: str) -> str:
-    """Replace what would move the cursor or change the colours: names of files and answers may contain anything."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def styled(*parts: tuple[str, str] | str) -> Text:
