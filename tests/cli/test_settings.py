@@ -180,6 +180,16 @@ def test_a_wrong_variable_is_named(
         ("[endpoint.lab]\nurl = 'http://h/'\ntoken_env = 'A'\ntoken_file = 'B'", "either token_file or token_env"),
         ("[endpoint.lab]\nurl = 'http://h/'\ndialect = 'tus'", "dialect: there are resumablejs, flowjs"),
         ("[endpoint.lab]\nurl = 'http://h/'\nidentifier = 'x'", "identifier: there are safe, resumablejs, content"),
+        (
+            "[endpoint.lab]\nurl = 'http://h/'\nidentifier = ['safe']",
+            "identifier: there are safe, resumablejs, content",
+        ),
+        ("[endpoint.lab]\nurl = 'http://h/'\nplugins = [5]", "[endpoint.lab] plugins must be a text in quotes"),
+        (
+            "[endpoint.lab]\nurl = 'http://h/'\nplugins = 'sums'",
+            "(there are none; install the package that has it); got 'sums'",
+        ),
+        ("[endpoint.lab]\nurl = 'http://h/'\ntoken_file = '~nobody-here/x'", "token_file: No such file or directory"),
         ("[endpoint.lab]\nurl = 'http://h/'\nheaders = 's3cret'", "[endpoint.lab] headers: write a header as"),
     ],
 )

@@ -184,7 +184,7 @@ def _endpoint(table: Mapping[str, Any], where: str, directory: Path) -> Endpoint
     if own.get("dialect") not in (None, *DIALECTS):
         raise click.UsageError(f"{where} dialect: there are {', '.join(DIALECTS)}")
     for key in own.keys() & {"token_file", "cacert"}:
-        own[key] = str(directory / Path(own[key]).expanduser())
+        own[key] = str(directory / os.path.expanduser(own[key]))
     token = NO_TOKEN
     for key in own.keys() & {"token_file", "token_env"}:
         token = Token(**{key.removeprefix("token_").replace("env", "variable"): own.pop(key)}, origin=f"{where} {key}")
@@ -221,11 +221,14 @@ def _value(option: str, value: Any, where: str) -> Any:
     """Return the value as the library takes it: a text is read as that of the flag is."""
     kind = FLAGS[option].type
     if option == "generate_unique_identifier":
-        if value not in IDENTIFIERS:
+        if not isinstance(value, str) or value not in IDENTIFIERS:
             raise click.UsageError(f"{where}: there are {', '.join(IDENTIFIERS)}")
         return IDENTIFIERS[value]
     if option == "plugins":
-        return tuple(value) if isinstance(value, list) else "installed" if value else ()
+        if isinstance(value, bool) or value == "installed":
+            return "installed" if value else ()
+        names = value if isinstance(value, list) else [value]
+        return tuple(_text(name, where) for name in names)
     if isinstance(value, str) and callable(kind) and not isinstance(kind, (type, click.ParamType)):
         try:
             return kind(value)
