@@ -234,8 +234,9 @@ def test_a_file_of_somebody_else_is_replaced_and_a_link_is_not_followed(
 
 def test_a_directory_is_not_replaced(root: Path, serve: Serve) -> None:
     server = serve({"existing": "replace"})
+    assert send(server, FILE, "", 1) == [200]
     (root / "dir" / "a.bin").mkdir(parents=True)
-    assert send(server) == [200, 409]
+    assert send(server, FILE, "", 2) == [409]
     (root / "dir" / "a.bin").rmdir()
     assert send(server, FILE, "", 2) == [201]
     assert published(root) == {"dir/a.bin": FILE.data}

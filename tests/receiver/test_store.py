@@ -393,21 +393,35 @@ def test_directories_are_made_and_shared(store: FileStore, root: Path) -> None:
         assert (root / name).read_bytes() == DATA
 
 
-def test_a_directory_that_is_a_file_is_refused(store: FileStore, root: Path) -> None:
-    root.mkdir()
-    (root / "dir").write_text("a file")
-    with filled(store, a_record(name="dir/a")) as upload, pytest.raises(Refusal, match="is a file here") as caught:
-        upload.publish()
+@pytest.mark.parametrize("existing", ["number", "replace", "refuse"])
+def test_a_directory_that_is_a_file_is_refused_before_the_first_byte_and_else_at_the_end(
+    root: Path, existing: str
+) -> None:
+    store = FileStore(root, existing=existing)
+    with filled(store, a_record(name="dir/a")) as upload:
+        (root / "dir").write_text("a file")
+        with pytest.raises(Refusal, match="is a file here") as late:
+            upload.publish()
+    with pytest.raises(Refusal, match="is a file here") as early:
+        store.create("1" * 40, a_record(name="dir/b"))
+    assert (late.value.status, early.value.status) == (409, 409)
+
+
+def test_a_file_that_would_replace_a_directory_is_refused_before_the_first_byte(root: Path) -> None:
+    (root / "a.bin").mkdir(parents=True)
+    with pytest.raises(Refusal, match="is a directory here") as caught:
+        FileStore(root, existing="replace").create(KEY, a_record())
     assert caught.value.status == 409
 
 
 def test_a_planted_link_leads_nowhere(store: FileStore, root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     root.mkdir()
-    (root / "dir").symlink_to(tmp_path / "outside")
-    (root / "a.bin").symlink_to(tmp_path / "outside" / "target")
-    with filled(store, a_record(name="dir/a")) as upload, pytest.raises(Refusal, match="is a file here"):
-        upload.publish()
+    with filled(store, a_record(name="dir/a")) as upload:
+        (root / "dir").symlink_to(tmp_path / "outside")
+        (root / "a.bin").symlink_to(tmp_path / "outside" / "target")
+        with pytest.raises(Refusal, match="is a file here"):
+            upload.publish()
     with filled(store, key="1" * 40) as upload:
         published = upload.publish()
     assert published is not None

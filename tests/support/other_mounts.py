@@ -26,8 +26,10 @@ def main(root: Path) -> None:
 
     receiver, sample = Receiver(folder), Sample(relative_path="videos/sample.bin")
     (folder / "videos").mkdir(parents=True)
+    assert sample.send(receiver, 1) == [200]
     mount("-t", "tmpfs", "tmpfs", str(folder / "videos"))
-    assert sample.send(receiver) == [200, 501]
+    assert sample.send(receiver, 2) == [501]
+    assert Sample(identifier="other", relative_path="videos/a/other.bin").send(receiver, 1) == [501]
     subprocess.run(["umount", str(folder / "videos")], check=True)
     assert sample.send(receiver, 2) == [201], "nothing is lost"
 

@@ -25,7 +25,7 @@ from .layout import DAMAGED, NEW, check_links, create_files, remove_if_damaged, 
 from .locks import lock_directory
 from .lookup import earlier_in, lookup_in
 from .policy import FilePolicy
-from .publication import check_free, other_mount
+from .publication import check_place, other_mount
 from .quotas import Quotas, TenantLimits, check_reserve
 from .record import UploadRecord, UploadStatus
 from .record_file import read_record
@@ -166,8 +166,7 @@ class FileStore:
             if exists(key, state_fd):
                 return
             refuse = self._policy.existing == "refuse"
-            if refuse:
-                check_free(self.root, record.name)
+            check_place(self.root, record.name, self._policy.existing)
             if self._policy.reserve:
                 check_reserve(state_fd, self._policy.reserve, record.total_size)
             new = f"{NEW}{secrets.token_hex(8)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from contextlib import suppress
 
 from ..messages import Refusal
@@ -17,7 +18,7 @@ from .safe_files import (
     open_directory,
 )
 
-__all__ = ["check_free", "is_published", "other_mount", "publish_file"]
+__all__ = ["check_place", "is_published", "other_mount", "publish_file"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +26,18 @@ _LINK = "replacement"
 """A second link to the part file, in the directory of the upload, that becomes the published name."""
 
 
-def check_free(root: str, name: str) -> None:
-    """Raise :class:`Refusal` (409) if the name is taken, or if it cannot exist because a file is in its path."""
+def check_place(root: str, name: str, existing: str) -> None:
+    """Raise :class:`Refusal` if nothing can be published under the name, as far as that is known before its bytes are.
+
+    409 if a file is in its path, or if the name is taken and ``existing`` does not allow for that; 501 if its directory
+    is on another device.
+    """
     *parents, leaf = name.split("/")
+    if not parents and existing == "number":
+        return
     directory_fd = open_directory(root)
     try:
+        device = os.fstat(directory_fd).st_dev
         for parent in parents:
             parent_fd = directory_fd
             try:
@@ -39,8 +47,12 @@ def check_free(root: str, name: str) -> None:
             except NotADirectoryError:
                 raise _no_directory(parent) from None
             os.close(parent_fd)
-        if exists(leaf, directory_fd):
+            if os.fstat(directory_fd).st_dev != device:
+                raise other_mount(root, os.path.join(root, *parents))
+        if existing == "refuse" and exists(leaf, directory_fd):
             raise name_taken(leaf)
+        if existing == "replace" and _is_directory(leaf, directory_fd):
+            raise _is_one(leaf)
     finally:
         os.close(directory_fd)
 
@@ -109,7 +121,7 @@ def _replace(directory_fd: int, leaf: str, upload_fd: int) -> str:
     try:
         os.replace(_LINK, leaf, src_dir_fd=upload_fd, dst_dir_fd=directory_fd)
     except IsADirectoryError:
-        raise Refusal(409, f"{leaf!r} is a directory here: upload the file under another name.") from None
+        raise _is_one(leaf) from None
     return leaf
 
 
@@ -144,6 +156,17 @@ def _enter_directory(directory_fd: int, name: str) -> int:
         return mkdir_open(name, directory_fd)
     except NotADirectoryError:
         raise _no_directory(name) from None
+
+
+def _is_directory(name: str, directory_fd: int) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _is_one(leaf: str) -> Refusal:
+    return Refusal(409, f"{leaf!r} is a directory here: upload the file under another name.")
 
 
 def _no_directory(name: str) -> Refusal:

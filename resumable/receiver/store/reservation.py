@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from .layout import load_upload
-from .publication import check_free
+from .publication import check_place
 from .refusals import begun_already
 from .replacement import name_locked, read_key
 from .safe_files import closing_fd, open_directory
@@ -30,7 +30,7 @@ def reserving(root: str, name: str, key: str, state_fd: int) -> Iterator[None]:
     Raises :class:`Refusal` (409) if the name is taken, or reserved for another upload that somebody continues.
     """
     with name_locked(name, state_fd) as fd:
-        check_free(root, name)
+        check_place(root, name, "refuse")
         other = read_key(fd)
         if other not in (key, "") and _holds(other, name, state_fd):
             raise begun_already(name)
