@@ -175,7 +175,7 @@ def test_04_a_link_planted_in_the_root_is_not_followed(
     (attacked.root / "deep").mkdir()
     (attacked.root / "deep" / "link").symlink_to(attacked.outside, target_is_directory=True)
     for path in ("link/x", "deep/link/x", "file/x", "link/some/where/x"):
-        assert attacked.send(Sample(identifier=path, relative_path=path)) in ([200, 409], [200, 500])
+        assert attacked.send(Sample(identifier=path, relative_path=path)) == [409, 409]
     for path in ("link", "file", "dangling", "deep/link"):
         assert attacked.send(Sample(identifier=path, relative_path=path)) == [200, 201]
         assert (attacked.root / path).is_symlink()
@@ -223,8 +223,8 @@ def test_05_a_directory_that_turns_into_a_link_in_between_is_not_followed(attack
     finally:
         stop.set()
         swapping.join(60)
-    # 409 and 500: what was to be the directory was none at that moment.
-    assert set(answers) <= {201, 409, 500}
+    # 409 and 500: what was to be the directory was none at that moment. 200: that was so at the first chunk.
+    assert set(answers) <= {200, 201, 409, 500}
     assert all(data == Sample().data for data in attacked.published().values())
 
 
