@@ -45,6 +45,9 @@ PROGRAMS = {
     "Xvfb": "xvfb libegl1 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0",
 }
 """The programs that tests in a browser, of windows and of pages need, and Debian's packages with each."""
+WORKERS = min(4 * (os.cpu_count() or 1), 16)
+"""How many of all tests run at once, most of which wait most of the time: a third more than in ``make test``, since the
+processors are shared with the other steps."""
 ASIDE = 8
 """The priority (nice) of steps that give way to the others."""
 BROWSER = "browser"
@@ -288,7 +291,7 @@ def steps(found: Mapping[str, str]) -> list[Step]:
     planned = [
         Step(BROWSER, browser(), environment={"DEBIAN_FRONTEND": "noninteractive"}, limit=600),
         Step(made, ["make", "environment", "compiled", python]),
-        tests(tested, ["coverage"], [python], "--durations=15", [made, BROWSER]),
+        tests(tested, ["coverage"], [python, f"WORKERS={WORKERS}"], "--durations=15", [made, BROWSER]),
     ]
     # Tests that measure time would wait for the end of all others. Plain asserts do not say what differs, but need no
     # time to prepare.
