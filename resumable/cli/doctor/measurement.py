@@ -70,6 +70,19 @@ class Facts(NamedTuple):
 def measure(target: str, options: Mapping[str, Any], seconds: float) -> Finding | Facts:
     """Send chunks that are discarded for so many seconds, and return the facts, or why that does not work."""
     transport = _MeasuringTransport(options)
+    chunk_size = options.get("chunk_size", OPTIONS["chunk_size"].default)
+    noise = os.urandom(max(_LARGEST // chunk_size, 1) * chunk_size)
+    over = threading.Event()
+
+    def more() -> None:
+        if not over.is_set():
+            _add(session, noise[: max(int(transport.rate * _FILE_SECONDS / chunk_size), 1) * chunk_size])
+
+    def begin(file: ResumableFile) -> None:
+        # What is under way is sent to its end, because the receiver would keep a part of it for a while.
+        if over.is_set():
+            raise TimeoutError("the measurement is over")
+
     fixed = {
         "query": {**options.get("query", {}), "resumableFileSha256": "0" * 64},
         "accept_response": None,
@@ -77,15 +90,9 @@ def measure(target: str, options: Mapping[str, Any], seconds: float) -> Finding 
         "chunk_order": "free",
         "max_chunk_retries": 0,
         "plugins": (),
+        "preprocess_file": begin,
     }
-    chunk_size = options.get("chunk_size", OPTIONS["chunk_size"].default)
-    noise = os.urandom(max(_LARGEST // chunk_size, 1) * chunk_size)
 
-    def more() -> None:
-        if not over.is_set():
-            _add(session, noise[: max(int(transport.rate * _FILE_SECONDS / chunk_size), 1) * chunk_size])
-
-    over = threading.Event()
     with closing(Resumable(target, **{**options, **fixed}, transport=transport)) as session:
         first = _add(session, noise[:_FIRST])
         session.join(raise_errors=False)
@@ -102,10 +109,6 @@ def measure(target: str, options: Mapping[str, Any], seconds: float) -> Finding 
         uploads = session.stats.simultaneous_uploads
         facts = transport.facts(Facts(spent, 0, 0, chunk_size, uploads, (time.process_time() - worked) / spent))
         over.set()
-        # What is under way is sent to its end, because the receiver would keep a part of it for a while.
-        for file in session.files:
-            if not file.is_uploading() and not file.is_complete():
-                file.cancel()
         session.join(raise_errors=False)
     return transport.refusal("") if transport.broken.is_set() else facts
 
