@@ -22,8 +22,8 @@ resumable.js expects:
 429   there are too many unfinished uploads
 460   the chunk does not have the hash that the client sent; it is not stored
 500   something failed here; the log says what, under the number in the sentence
-501   the directory is on a file system that cannot publish files; the log says what to do. To a question about many
-      files: the store can only be asked about one at a time
+501   the directory is on a file system that cannot publish files, or the locale has no such letters; the log says what
+      to do. To a question about many files: the store can only be asked about one at a time
 503   another request is still sending the same chunk, or the disk cannot be reached, or not written to
 507   the disk or the quota of unfinished uploads is full
 ====  =================================================================================================

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from hypothesis import given
@@ -106,3 +109,16 @@ def test_no_name_leaves_the_directory_and_a_safe_name_is_kept(name: str) -> None
 )
 def test_the_number_stands_in_front_of_the_suffix(component: str, number: int, name: str) -> None:
     assert numbered(component, number) == name
+
+
+@pytest.mark.once
+def test_a_name_that_the_locale_cannot_write_is_refused_at_its_first_chunk(tmp_path: Path) -> None:
+    program = (
+        "import logging; from resumable.receiver import Receiver; from support.sample import Sample;"
+        "logging.basicConfig(); receiver = Receiver('in');"
+        "print(*(Sample(relative_path=path, identifier=path).send(receiver, 1) for path in ('\\xfc', '\\xfc/a', 'a')))"
+    )
+    plain = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=plain, capture_output=True, text=True)
+    assert ran.stdout == "[501] [501] [200]\n", ran.stderr
+    assert ran.stderr.count("no file can be called") == 2

@@ -30,8 +30,14 @@ def check_place(root: str, name: str, existing: str) -> None:
     """Raise :class:`Refusal` if nothing can be published under the name, as far as that is known before its bytes are.
 
     409 if a file is in its path, or if the name is taken and ``existing`` does not allow for that; 501 if its directory
-    is on another device.
+    is on another device, or if this process cannot write its letters.
     """
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        advice = "run the receiver in a UTF-8 locale, such as LC_ALL=C.UTF-8"
+        _log.error("no file can be called %r in the encoding of this process, %s: %s", name, error.encoding, advice)
+        raise cannot_publish() from None
     *parents, leaf = name.split("/")
     if not parents and existing == "number":
         return
