@@ -234,15 +234,14 @@ class Target:
         client = session or self._session
         try:
             answer, pause = self._answered(asked, request, client, body)
-            repeats = 0
             # What is cut, or waits for others, is sent once.
-            while pause is not None and body is None and self._in_vain < _MOST_IN_VAIN:
-                if repeats == _REPEATS:
-                    self._in_vain += 1
+            patient = body is None and self._in_vain < _MOST_IN_VAIN
+            for _ in range(_REPEATS if patient else 0):
+                if pause is None:
                     break
-                repeats += 1
                 threading.Event().wait(pause)
                 answer, pause = self._answered(asked, request, client, body)
+            self._in_vain += patient and pause is not None
             return answer
         except requests.RequestException as error:
             # A connection that breaks later may do so because of this one request.

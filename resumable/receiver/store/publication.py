@@ -58,7 +58,7 @@ def check_place(root: str, name: str, existing: str) -> None:
         if existing == "refuse" and exists(leaf, directory_fd):
             raise name_taken(leaf)
         if existing == "replace" and _is_directory(leaf, directory_fd):
-            raise _is_one(leaf)
+            raise _directory_there(leaf)
     finally:
         os.close(directory_fd)
 
@@ -127,7 +127,7 @@ def _replace(directory_fd: int, leaf: str, upload_fd: int) -> str:
     try:
         os.replace(_LINK, leaf, src_dir_fd=upload_fd, dst_dir_fd=directory_fd)
     except IsADirectoryError:
-        raise _is_one(leaf) from None
+        raise _directory_there(leaf) from None
     return leaf
 
 
@@ -171,7 +171,7 @@ def _is_directory(name: str, directory_fd: int) -> bool:
         return False
 
 
-def _is_one(leaf: str) -> Refusal:
+def _directory_there(leaf: str) -> Refusal:
     return Refusal(409, f"{leaf!r} is a directory here: upload the file under another name.")
 
 
