@@ -43,6 +43,8 @@ def site(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
     try:
+        # Until Django has begun, which takes a busy machine a while, connections wait.
+        requests.get(urljoin(url, "videos"), timeout=240)
         yield url
     finally:
         process.terminate()

@@ -13,7 +13,7 @@ import pytest
 from support.scripted_server import PATIENCE, Request, ScriptedServer, Store, lacking
 
 from resumable import FileState, HookError, Resumable, ResumableFile, SessionState, SourceError, StateError, upload
-from resumable.errors import UploadCancelled, UploadFailed
+from resumable.errors import UploadCancelled, UploadError, UploadFailed
 from resumable.receiver import Receiver, Server
 
 Make = Callable[..., Path]
@@ -266,6 +266,8 @@ def test_on_abort_is_not_told_of_what_goes_on_later(wire: ScriptedServer, make: 
     files[0].pause()
     files[1].abort()
     files[0].bootstrap()
+    with pytest.raises(UploadError):
+        files[2].wait(PATIENCE)
     session.pause()
     session.close()
     assert aborted == []
