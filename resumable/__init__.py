@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import signals, units
     from .asynchronous import UploadEvent
+    from .chunk import ResumableChunk
     from .core.states import ChunkState, FileState, SessionState
     from .dispatch.transfers import SessionStats
     from .errors import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
         UsageError,
         WaitTimeout,
     )
-    from .file import ResumableChunk, ResumableFile
+    from .file import ResumableFile
     from .hooks import Plugin
     from .protocol import dialects, identifiers
     from .result import Result
@@ -99,7 +100,7 @@ _HOMES = {
     "Plugin": ".hooks",
     "Result": ".result",
     "Resumable": ".session",
-    "ResumableChunk": ".file",
+    "ResumableChunk": ".chunk",
     "ResumableFile": ".file",
     "SessionState": ".core.states",
     "SessionStats": ".dispatch.transfers",

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     import os
     from pathlib import PurePath
 
+    from .chunk import ResumableChunk
     from .core.records import Ending
     from .dispatch.additions import Additions
     from .dispatch.dispatcher import Dispatcher
     from .dispatch.registry import FileEntry
-    from .file import ResumableChunk, ResumableFile
+    from .file import ResumableFile
     from .result import Result
     from .session import Resumable
     from .signals import Signals

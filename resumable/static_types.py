@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     import requests
 
-    from .file import ResumableChunk, ResumableFile
+    from .chunk import ResumableChunk
+    from .file import ResumableFile
     from .hooks import Plugin
     from .transport.base import Reply, Transport
 

@@ -19,9 +19,13 @@ ADAPTERS = ("callback", "fsspec", "line", "rich", "run", "tqdm")
 
 FOR_TYPES = {
     *((f"resumable.adapters.{adapter}", f"resumable.{name}") for adapter in ADAPTERS for name in ("file", "session")),
+    ("resumable.asynchronous", "resumable.chunk"),
     ("resumable.asynchronous", "resumable.file"),
     ("resumable.asynchronous", "resumable.result"),
     ("resumable.asynchronous", "resumable.session"),
+    ("resumable.chunk", "resumable.file"),
+    ("resumable.chunk", "resumable.session"),
+    ("resumable.chunk", "resumable.transport.base"),
     ("resumable.file", "resumable.session"),
     ("resumable.file", "resumable.transport.base"),
 }
@@ -31,8 +35,8 @@ PACKAGE = Path(__file__).parent.parent / "resumable"
 
 BASE = {"errors", "events", "options", "statuses", "tracebacks"}
 CLIENT = {
-    "adder", "asynchronous", "attempts", "background", "compat", "core", "dispatch", "emitter", "file", "hooks",
-    "plugins", "policy", "progress", "result", "session", "simple", "simple_async", "sources", "static_types",
+    "adder", "asynchronous", "attempts", "background", "chunk", "compat", "core", "dispatch", "emitter", "file",
+    "hooks", "plugins", "policy", "progress", "result", "session", "simple", "simple_async", "sources", "static_types",
     "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
     "errors": set(),
@@ -55,12 +59,13 @@ BELOW: dict[str, set[str]] = {
     "dispatch": BASE | {"protocol", "core", "sources", "transport", "hooks"},
     "attempts": BASE | {"protocol", "core", "sources", "transport", "hooks", "dispatch"},
     "progress": {"dispatch"},
-    "static_types": {"dispatch", "file", "hooks", "transport"},
+    "static_types": {"chunk", "dispatch", "file", "hooks", "transport"},
     "asynchronous": BASE | {"core", "dispatch", "signals"},
     "compat": set(),
     "policy": {"core", "hooks", "options"},
     "result": {"errors", "file"},
-    "file": BASE | {"asynchronous", "compat", "protocol", "core", "dispatch", "subscription", "progress", "units"},
+    "chunk": {"core", "dispatch", "events", "subscription"},
+    "file": BASE | {"asynchronous", "chunk", "compat", "core", "dispatch", "progress", "subscription", "units"},
     "emitter": BASE | {"core", "dispatch", "signals", "subscription", "file"},
     "adder": BASE | {"protocol", "core", "sources", "transport", "dispatch", "signals", "file", "hooks", "attempts"},
     "background": BASE | {"adder", "core", "dispatch", "sources"},
