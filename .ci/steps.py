@@ -48,7 +48,7 @@ PROGRAMS = {
 WORKERS = min(4 * (os.cpu_count() or 1), 16)
 """How many of all tests run at once, most of which wait most of the time: a third more than in ``make test``, since the
 processors are shared with the other steps."""
-ASIDE = 8
+ASIDE = 4
 """The priority (nice) of steps that give way to the others."""
 BROWSER = "browser"
 FEW = 10
