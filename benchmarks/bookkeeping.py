@@ -13,7 +13,8 @@ from figures import measured
 import resumable.session
 from resumable import Resumable
 from resumable.attempts.runner import LeaseRunner
-from resumable.transport.base import Reply, Request, RequestControl
+from resumable.transport.base import Reply, Request
+from resumable.transport.control import RequestControl
 
 STEPS = 80
 """Steps of the fixed piece of plain Python that are counted as one chunk, which then takes 60 µs on the machine of the

@@ -28,6 +28,7 @@ FOR_TYPES = {
     ("resumable.chunk", "resumable.transport.base"),
     ("resumable.file", "resumable.session"),
     ("resumable.file", "resumable.transport.base"),
+    ("resumable.transport.base", "resumable.transport.control"),
 }
 """What names whom it belongs to, for type checkers and not when the program runs."""
 

@@ -15,7 +15,8 @@ from ..hooks import Hooks
 from ..options import Options
 from ..protocol.verdict import Rules
 from ..sources.path import Source, is_source, make_source
-from ..transport.base import NetworkFailure, Reply, Request, RequestControl, Transport
+from ..transport.base import NetworkFailure, Reply, Request, Transport
+from ..transport.control import RequestControl
 from . import messages
 from .answers import Answers
 from .builder import RequestBuilder

@@ -11,7 +11,8 @@ from ..dispatch.registry import FileEntry
 from ..dispatch.workers import run_within
 from ..errors import ResumableError
 from ..protocol.parameters import ChunkFacts
-from ..transport.base import NetworkFailure, RequestControl, Stopped
+from ..transport.base import NetworkFailure, Stopped
+from ..transport.control import RequestControl
 from . import messages
 from .context import AttemptContext
 

@@ -8,7 +8,8 @@ from .. import Resumable, ResumableFile
 from ..errors import AuthenticationRefused, RetriesExhausted, ServerRefused, TransportError, UploadError, redact_url
 from ..protocol.headers import FILE_HEADER, from_receiver, parse_file_status
 from ..protocol.pages import summary
-from ..transport.base import NetworkFailure, Reply, Request, RequestControl
+from ..transport.base import NetworkFailure, Reply, Request
+from ..transport.control import RequestControl
 from ..transport.http import RequestsTransport
 from .output.stats import chunks_there
 from .params.destination import Destination

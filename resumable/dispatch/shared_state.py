@@ -26,7 +26,7 @@ from ..core.retry import SessionPolicy
 from ..core.session import SessionCore
 from ..core.states import RUNNING
 from ..errors import StateError
-from ..transport.base import RequestControl
+from ..transport.control import RequestControl
 from .outbox import Outbox
 from .registry import FileEntry, FileRegistry
 from .transfers import Transfers

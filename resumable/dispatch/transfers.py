@@ -10,7 +10,7 @@ from ..core.file import FileCore
 from ..core.records import Lease
 from ..core.session import SessionCore
 from ..core.speed import SpeedMeter
-from ..transport.base import RequestControl
+from ..transport.control import RequestControl
 from .registry import FileEntry
 
 __all__ = ["SessionStats", "Transfer", "TransferStats", "Transfers"]

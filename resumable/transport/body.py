@@ -13,7 +13,8 @@ from typing import Protocol
 
 from ..protocol.checksums import new_hash
 from ..protocol.form import Form, base64_length
-from .base import Body, RequestControl, SourceFailure, Stopped
+from .base import Body, SourceFailure, Stopped
+from .control import RequestControl
 
 __all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "Patience", "TextBody", "new_buffer"]
 

@@ -12,15 +12,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPDigestAuth
 from requests.structures import CaseInsensitiveDict
 
-from .base import (
-    REPLY_LIMIT,
-    NetworkFailure,
-    Reply,
-    Request,
-    RequestControl,
-    SourceFailure,
-    Stopped,
-)
+from .base import REPLY_LIMIT, NetworkFailure, Reply, Request, SourceFailure, Stopped
 from .body import HandedBody
 from .classify import (
     is_broken,
@@ -34,6 +26,7 @@ from .classify import (
     wrong_scheme,
 )
 from .connections import reads_at_once, watched
+from .control import RequestControl
 from .fast_path import refuse_unsendable
 from .response import read_reply
 from .scheme_probe import speaks_other_scheme

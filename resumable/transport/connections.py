@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from .base import RequestControl
+from .control import RequestControl
 from .idle_connections import put_widest_first
 from .packet_pacing import spread_packets
 from .response import (

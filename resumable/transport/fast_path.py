@@ -19,14 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .base import (
-    NetworkFailure,
-    Reply,
-    Request,
-    RequestControl,
-    set_timeout,
-)
+from .base import NetworkFailure, Reply, Request
 from .connections import FastResponse, borrow, give_back
+from .control import RequestControl, set_timeout
 from .idle_connections import close_idle
 from .response import AT_ONCE, BegunAnswer, ReadAnswer, message, parse_whole, read_reply
 

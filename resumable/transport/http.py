@@ -32,9 +32,10 @@ from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 
 from . import congestion
-from .base import NetworkFailure, Reply, Request, RequestControl
+from .base import NetworkFailure, Reply, Request
 from .channel import Channel
 from .classify import is_of_network, is_passing, type_and_words
+from .control import RequestControl
 from .template import MOST_TEMPLATES
 
 __all__ = ["RequestsTransport"]

@@ -17,7 +17,7 @@ from support.client import CHUNK, content, upload
 from support.scripted_server import ScriptedServer, Store, answer, hold
 
 from resumable import TransportError
-from resumable.transport.base import RequestControl
+from resumable.transport.control import RequestControl
 
 BLIND: dict[str, Any] = {"test_chunks": False}
 

@@ -21,7 +21,7 @@ from resumable.dispatch.neighbours import Neighbours
 from resumable.dispatch.transfers import Transfers
 from resumable.receiver import Receiver, Server
 from resumable.transport import fast_path
-from resumable.transport.base import RequestControl
+from resumable.transport.control import RequestControl
 from resumable.transport.tcp_info import TcpInfo
 
 pytestmark = pytest.mark.once

@@ -32,8 +32,9 @@ from resumable import (
     WaitTimeout,
 )
 from resumable.options import OPTIONS
-from resumable.transport.base import Reply, RequestControl
+from resumable.transport.base import Reply
 from resumable.transport.base import Request as Sent
+from resumable.transport.control import RequestControl
 
 CASES: dict[str, Callable[[Bench], None]] = {}
 

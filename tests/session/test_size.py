@@ -18,8 +18,8 @@ from support.scripted_server import PATIENCE, ScriptedServer
 from support.threads import wait_until_threads_are_gone
 
 from resumable import ChunkState, Resumable
-from resumable.transport.base import RequestControl
 from resumable.transport.body import ChunkBody
+from resumable.transport.control import RequestControl
 
 MEBIBYTE = 1 << 20
 TEBIBYTE = 1 << 40

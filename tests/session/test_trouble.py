@@ -13,7 +13,8 @@ from support.scripted_server import PATIENCE, ScriptedServer
 from support.threads import wait_until_threads_are_gone
 
 from resumable import FileState, Resumable, SourceError, StateError
-from resumable.transport.base import Reply, Request, RequestControl
+from resumable.transport.base import Reply, Request
+from resumable.transport.control import RequestControl
 
 Make = Callable[..., Path]
 

@@ -16,12 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from resumable import Resumable, ResumableChunk
-from resumable.transport.base import (
-    Reply,
-    Request,
-    RequestControl,
-    Stopped,
-)
+from resumable.transport.base import Reply, Request, Stopped
+from resumable.transport.control import RequestControl
 
 STORED = Reply(200, {}, "")
 

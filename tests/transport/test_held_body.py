@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from resumable.transport.base import RequestControl, Stopped
+from resumable.transport.base import Stopped
 from resumable.transport.body import HOLD_LIMIT, ChunkBody, HeldBody, Patience, new_buffer
+from resumable.transport.control import RequestControl
 
 SIZE = 100_000
 FIFTH = (SIZE - 2000) // 5

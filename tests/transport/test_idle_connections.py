@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from resumable.transport.base import RequestControl
 from resumable.transport.connections import borrow, give_back
+from resumable.transport.control import RequestControl
 from resumable.transport.idle_connections import put_widest_first
 from resumable.transport.tcp_info import read_tcp_info
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 from support.breaking_proxy import reset
 
-from resumable.transport.base import RequestControl
 from resumable.transport.body import TextBody
+from resumable.transport.control import RequestControl
 
 PATIENCE = 30.0
 

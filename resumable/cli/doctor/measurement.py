@@ -20,7 +20,8 @@ from ...core.concurrency import MOST
 from ...options import OPTIONS
 from ...protocol.headers import FILE_HEADER, from_receiver, parse_file_status
 from ...transport import congestion
-from ...transport.base import NetworkFailure, Reply, Request, RequestControl
+from ...transport.base import NetworkFailure, Reply, Request
+from ...transport.control import RequestControl
 from ...transport.http import RequestsTransport
 from ...transport.tcp_info import TcpInfo
 from ..output import units

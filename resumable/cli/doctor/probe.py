@@ -11,12 +11,8 @@ from typing import Any, NamedTuple
 from ... import Resumable
 from ...options import OPTIONS
 from ...protocol.headers import from_receiver
-from ...transport.base import (
-    NetworkFailure,
-    Reply,
-    Request,
-    RequestControl,
-)
+from ...transport.base import NetworkFailure, Reply, Request
+from ...transport.control import RequestControl
 from ...transport.http import RequestsTransport
 
 __all__ = ["Prober", "Run", "Trial"]
