@@ -90,14 +90,14 @@ def test_a_pause_holds_and_resume_goes_on(way: Way, tmp_path: Path) -> None:
     paused = threading.Event()
     with ScriptedServer(otherwise=heads_apart(store)) as server, way(server.url, tmp_path) as mine:
         session = Resumable(server.url, CHUNK, session=mine, simultaneous_uploads=1, **BLIND)
+
+        def pause(*_: object) -> None:
+            if not paused.is_set():
+                session.pause()
+                paused.set()
+
         with session:
-            file = session.add_file(data, relative_path="sample.bin", on={"chunk_success": lambda *_: pause()})
-
-            def pause() -> None:
-                if not paused.is_set():
-                    session.pause()
-                    paused.set()
-
+            file = session.add_file(data, relative_path="sample.bin", on={"chunk_success": pause})
             assert paused.wait(PATIENCE)
             assert session.state is SessionState.PAUSED
             session.resume()

@@ -565,9 +565,9 @@ def test_the_limit_of_the_rate_is_changed_while_bytes_flow(receiver_url: str, re
 
 def test_a_file_has_the_answer_with_its_status_and_headers(wire: ScriptedServer, make: Make) -> None:
     wire.behave = lambda request: (201, '{"id": 5}', {"X-Number": str(request.number)})
+    heard: list[Any] = []
     with Resumable(wire.url, test_chunks=False, chunk_size=5) as session:
         file = session.add_file(make(size=10), on={"file_success": lambda file: heard.append(file.response.json())})
-        heard: list[Any] = []
     assert file.response is not None
     assert (file.response.status, file.response.headers["x-number"]) == (201, "2")
     assert file.response.text == file.message
