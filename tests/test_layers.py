@@ -34,7 +34,7 @@ FOR_TYPES = {
 
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
-BASE = {"errors", "events", "options", "statuses", "tracebacks"}
+BASE = {"errors", "events", "options", "special_files", "statuses", "tracebacks"}
 CLIENT = {
     "adder", "asynchronous", "attempts", "background", "chunk", "compat", "core", "dispatch", "emitter", "file",
     "hooks", "plugins", "policy", "progress", "result", "session", "simple", "simple_async", "sources", "static_types",
@@ -45,6 +45,7 @@ BELOW: dict[str, set[str]] = {
     "tracebacks": {"errors"},
     "validators": set(),
     "units": set(),
+    "special_files": set(),
     "misnomers": {"events"},
     "options": {"validators", "errors", "misnomers", "statuses"},
     "statuses": set(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from requests.cookies import MockRequest, MockResponse
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url, get_netrc_auth, select_proxy
 
+from ..special_files import refuse_special_file
 from .connections import can_read
 from .fast_path import FastPath
 
@@ -92,6 +94,7 @@ class RequestTemplate:
         self.place = tuple(urlsplit(self.url)[:2])
         verify = None if session.verify is True else session.verify
         self.settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, True, verify, None))
+        _refuse_special_files(self.settings["verify"], self.settings["cert"])
         self.settings["proxies"] = {**self.settings["proxies"], **(session.proxies or {})}
         self.proxy = select_proxy(self.url, self.settings["proxies"])
         self.fast_path: FastPath | None = None
@@ -158,7 +161,22 @@ def _auth(session: requests.Session, url: str, *, authorised: bool) -> Any:
         return _as_it_is
     if user or password:
         return requests.auth.HTTPBasicAuth(user, password)
-    return (get_netrc_auth(url) if session.trust_env else None) or _as_it_is
+    if not session.trust_env:
+        return _as_it_is
+    _refuse_special_files(os.environ.get("NETRC", os.path.expanduser("~/.netrc")))
+    return get_netrc_auth(url) or _as_it_is
+
+
+def _refuse_special_files(*named: Any) -> None:
+    """Raise OSError if one of the files that would be opened is a FIFO or the like. Others are no paths, or tuples."""
+    for each in named:
+        for path in each if isinstance(each, tuple) else (each,):
+            try:
+                if isinstance(path, (str, os.PathLike)):
+                    refuse_special_file(path)
+            except OSError as error:
+                # Without a number it is a mistake, which no later attempt mends.
+                raise OSError(f"{path!r} cannot be read: {error.strerror}") from None
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -349,3 +350,59 @@ def test_doctor_examines_an_endpoint_and_names_it_in_the_command_to_type(
         ran = run("doctor", "--yes", "--save", "other", "lab:")
         assert ran.code == 2
         assert "--save: 'lab:' is an endpoint already" in ran.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs")
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("upload a.bin {url} --log-file pipe", "--log-file"),
+        ("upload a.bin lab: --config pipe", "pipe"),
+        ("upload a.bin {url} --exclude-from pipe", "--exclude-from"),
+        ("upload --files-from pipe {url}", "pipe"),
+        ("upload a.bin {url} --token-file pipe", "--token-file"),
+        ("upload a.bin {url} --header @pipe", "--header"),
+        ("upload a.bin {url} --cacert pipe", "--cacert"),
+        ("serve store --port 0 --log-file pipe", "pipe"),
+        ("serve store --port 0 --certfile pipe", "--certfile"),
+        ("conformance {url} --junit pipe", "--junit"),
+        ("doctor {url} --config pipe --save lab --yes", "pipe"),
+    ],
+)
+def test_a_fifo_in_place_of_a_file_is_refused_and_not_waited_for(run: Run, typed: str, named: str) -> None:
+    os.mkfifo("pipe")
+    Path("a.bin").write_bytes(b"x")
+    ran = run(*typed.format(url=TARGET).split())
+    assert ran.code in (2, 3), ran.err
+    assert named in ran.err
+    assert "this is a FIFO (named pipe), which may block for ever; name a regular file" in " ".join(ran.err.split())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs")
+def test_a_fifo_in_place_of_credentials_of_the_environment_is_refused(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo("pipe")
+    Path("a.bin").write_bytes(b"x")
+    for name, target in (("NETRC", server.url), ("REQUESTS_CA_BUNDLE", TARGET.replace("http:", "https:"))):
+        with monkeypatch.context() as only:
+            only.setenv(name, "pipe")
+            ran = run("upload", "a.bin", target)
+        assert ran.code != 0
+        assert "'pipe' cannot be read: this is a FIFO (named pipe)" in ran.err, name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs")
+def test_a_pipe_that_the_shell_has_opened_is_read_like_a_file(run: Run, server: Server) -> None:
+    Path("a.bin").write_bytes(b"x")
+    pipes = [os.pipe() for _ in range(3)]
+    for (_, end), text in zip(pipes, (b"a.bin\n", b"secret\n", b"X-One: 1\n"), strict=True):
+        os.write(end, text)
+        os.close(end)
+    names, token, header = (f"/dev/fd/{end}" for end, _ in pipes)
+    try:
+        ran = run("upload", "--files-from", names, "--token-file", token, "--header", f"@{header}", server.url)
+    finally:
+        for end, _ in pipes:
+            os.close(end)
+    assert ran.code == 0, ran.err

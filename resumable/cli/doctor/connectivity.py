@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import certifi
 
 from ...errors import redact_url
+from ...special_files import refuse_special_file
 from ..output.exit_codes import TRUST, ExitCode
 from .finding import Finding
 
@@ -110,6 +111,7 @@ def _netrc_finding(host: str) -> Finding:
     if path is None:
         return Finding("netrc", "none")
     try:
+        refuse_special_file(path)
         entry = netrc.netrc(path).authenticators(host)
     except (OSError, ValueError, netrc.NetrcParseError) as error:
         reason = getattr(error, "msg", None) or getattr(error, "strerror", None) or "it is not well formed"

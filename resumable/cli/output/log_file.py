@@ -9,6 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from logging.handlers import WatchedFileHandler
+from typing import Any
+
+from ...special_files import refuse_special_file
 
 __all__ = ["LogFile", "log_file"]
 
@@ -23,10 +26,15 @@ class LogFile(WatchedFileHandler):
     """
 
     def __init__(self, path: str, warn: Callable[[str], object]) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
         self._path = path
         self._warn = warn
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
         self._failed = False
+
+    def _open(self) -> Any:
+        # Also after it was renamed: what is there now may be anything.
+        refuse_special_file(self._path, written=True)
+        return super()._open()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from ...special_files import refuse_special_file
 from .command import ACCESS, Option
 
 __all__ = [
@@ -83,6 +84,7 @@ def certificates(file: str | None) -> Iterator[None]:
     before = os.environ.get(_BUNDLE)
     try:
         if file is not None:
+            refuse_special_file(file)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError as error:
         why = "it contains no certificate" if isinstance(error, ssl.SSLError) else error.strerror
@@ -133,6 +135,7 @@ def token_of(token: Token) -> str | None:
 def _first_line(path: str) -> str:
     """Return the first line of the file. Raises OSError, and ValueError if it is empty or no text."""
     try:
+        refuse_special_file(path)
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path!r} is not a text in UTF-8") from None
@@ -144,12 +147,13 @@ def _first_line(path: str) -> str:
 def authorised(headers: Mapping[str, str], token: Token) -> Any:
     """Add the token to the headers, and return them as the option ``headers`` takes them.
 
-    A file is read for each request, so that a renewed token is used. Raises what :func:`token_of` raises.
+    A file is read for each request, so that a renewed token is used, and a pipe once. Raises what :func:`token_of`
+    raises.
     """
     value, path = token_of(token), token.file
     if value is None:
         return headers
-    if path is None:
+    if path is None or not os.path.isfile(path):  # a pipe gives it once
         return {**headers, "Authorization": f"Bearer {value}"}
     renewed: Callable[[], str] = lambda: _first_line(path)  # noqa: E731
     return lambda file, chunk: {**headers, "Authorization": f"Bearer {renewed()}"}

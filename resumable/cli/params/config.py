@@ -18,6 +18,7 @@ import click
 
 from ...errors import OptionError, redact_url
 from ...options import Options
+from ...special_files import refuse_special_file
 from .auth import NO_TOKEN, Token
 from .command import ACCESS, Option
 from .flags import DIALECTS, FLAGS, IDENTIFIERS, flag_of
@@ -121,6 +122,7 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the tables of the endpoints by name."""
     tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
+        refuse_special_file(path)
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = tomllib.load(file)
@@ -259,6 +261,7 @@ def save_endpoint(path: Path, name: str, settings: Mapping[str, Any]) -> None:
     """
     check_new(path, name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refuse_special_file(path, written=True)
     lines = [f"[endpoint.{name}]", *(f"{key} = {_written(value)}" for key, value in settings.items())]
     with open(path, "ab", buffering=0, opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
         size = file.tell()

@@ -13,6 +13,7 @@ import click
 from ...errors import SourceError
 from ...protocol.parameters import unescaped
 from ...sources.shard import Shard
+from ...special_files import refuse_special_file
 from .command import FILES, Option
 from .sources import STREAM, FilterRules, Selection
 from .stdio import standard_input
@@ -159,9 +160,12 @@ def selection_of(
     exclude = [*values["exclude"]]
     try:
         for path in values["exclude_from"]:
+            refuse_special_file(path)
             exclude += Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"--exclude-from: {error}", context) from None
+    except OSError as error:
+        raise click.UsageError(f"--exclude-from: {error.strerror or error}: {path!r}", context) from None
+    except ValueError:
+        raise click.UsageError(f"--exclude-from: {path!r} is not a text in UTF-8", context) from None
     try:
         rules = FilterRules(exclude, values["links"], values["include"])
     except ValueError as error:
@@ -186,6 +190,8 @@ def _names(file: str, null: bool, wait: Callable[[int], None]) -> Iterator[str]:
     if file == STREAM and sys.stdin is None:
         raise SourceError(STREAM, "the standard input is closed")
     try:
+        if file != STREAM:
+            refuse_special_file(file)
         content = _all_of_input(wait) if file == STREAM else Path(file).read_bytes()
     except OSError as error:
         raise SourceError(file, error.strerror or str(error), errno=error.errno) from error

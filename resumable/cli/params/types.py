@@ -11,6 +11,7 @@ import click
 
 from ... import OptionError
 from ...options import Options
+from ...special_files import refuse_special_file
 from ..output import units
 
 __all__ = [
@@ -106,7 +107,7 @@ def statuses(text: str) -> tuple[int, ...]:
 @usage_errors
 def header(text: str) -> dict[str, str]:
     """Read ``Name: value``, or ``@file`` with one per line. No error shows a value, which may be secret."""
-    lines = Path(text[1:]).read_text(encoding="utf-8").splitlines() if text.startswith("@") else [text]
+    lines = _lines_of(text[1:]) if text.startswith("@") else [text]
     headers = {}
     for line in filter(str.strip, lines):
         name, colon, value = line.partition(":")
@@ -119,6 +120,14 @@ def header(text: str) -> dict[str, str]:
             raise ValueError(f"the header {name.strip()!r} cannot be sent: it is not plain text in Latin-1") from None
         headers.update(one)
     return headers
+
+
+def _lines_of(path: str) -> list[str]:
+    refuse_special_file(path)
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path!r} is not a text in UTF-8") from None
 
 
 @usage_errors

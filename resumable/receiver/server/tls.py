@@ -11,6 +11,7 @@ import time
 from typing import NoReturn
 
 from ...errors import OptionError
+from ...special_files import refuse_special_file
 
 __all__ = ["Blocked", "Certificate", "PlainAttempt", "TLSSocket"]
 
@@ -64,6 +65,9 @@ class Certificate:
         def ask() -> NoReturn:
             raise OptionError("keyfile", self._keyfile or self._certfile, "a key without a passphrase")
 
+        for path in (self._certfile, self._keyfile):
+            if path is not None:
+                refuse_special_file(path)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
