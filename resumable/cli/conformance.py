@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import OptionError, redact_url
+from ..special_files import refuse_special_file
 from ..statuses import hint
 from ..testing.checks import CHECKS, Check
 from ..testing.reports import as_object, junit, summary
@@ -91,13 +92,24 @@ def command(context: click.Context, /, target: str | None, **values: Any) -> int
         checks = select(values["only"])
     except KeyError as error:
         raise click.UsageError(f"--only: there is no check {error.args[0]!r}; --list shows all", context) from None
+    _refuse_unwritable(context, values["junit"])
     destination = destination_of(context, target, {**values, "accept": (), "reject": ()}, {})
     with InterruptGuard(), certificates(destination.cacert):
         try:
             checked = Target(destination.target, files=values["files"], **destination.options)
         except OptionError as error:
             raise click.UsageError(option_in_words(error), context) from None
+        except OSError as error:
+            raise click.UsageError(f"{error.filename}: {error.strerror}", context) from None
         return _Run(checked, values).run(checks)
+
+
+def _refuse_unwritable(context: click.Context, path: str | None) -> None:
+    if path is not None:
+        try:
+            refuse_special_file(path, written=True)
+        except OSError as error:
+            raise click.UsageError(f"--junit: {error.strerror}: {path!r}", context) from None
 
 
 class _Run:
@@ -182,6 +194,7 @@ class _Run:
         if path is None:
             return True
         try:
+            refuse_special_file(path, written=True)
             Path(path).write_text(junit(redact_url(self._target.url), self._results, stopped), encoding="utf-8")
         except OSError as error:
             self._say(("failed: ", "bold red"), f"cannot write {path}: {error.strerror}")

@@ -7,6 +7,7 @@ cannot hide the same error of a server.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +27,12 @@ from ..protocol.acceptance import Acceptance, judge, quoted
 from ..protocol.pages import one_line
 from ..protocol.parameters import ParameterNames
 from ..protocol.retry_after import parse_retry_after
+from ..special_files import refuse_special_file
 from ..transport.base import NetworkFailure
 from ..transport.classify import is_refused, network_failure
 from ..validators import Invalid
 from .files import ServerFiles
+from .final_answers import FinalAnswers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -126,10 +129,11 @@ class Target:
         self._test_method: str = self._option(options, "test_method")
         self._upload_method: str = self._option(options, "upload_method")
         self._success = frozenset(self._option(options, "success_statuses"))
-        self._session = requests.Session()
+        self._session = _client()
         # What the environment says about proxies, certificates and users is looked up once, not for each request.
         self._settings = self._session.merge_environment_settings(url, {}, None, None, None)
         self._proxy: str | None = select_proxy(url, self._settings["proxies"])
+        refuse_special_file(os.environ.get("NETRC", os.path.expanduser("~/.netrc")))
         self._session.auth = get_netrc_auth(url)
         self._session.trust_env = False
 
@@ -151,7 +155,7 @@ class Target:
 
     def other_client(self) -> requests.Session:
         """Return a client that the server has not met: it has other connections, and no cookies."""
-        session = requests.Session()
+        session = _client()
         session.auth, session.trust_env = self._session.auth, False
         return session
 
@@ -221,6 +225,8 @@ class Target:
 
     def failure(self, error: requests.RequestException, *, begun: bool = True) -> NetworkFailure:
         """Return why a request had no answer, as a sentence. ``begun``: the server was there before."""
+        if isinstance(error, requests.exceptions.ContentDecodingError):
+            return NetworkFailure("its body is not in the coding that its Content-Encoding names")
         begun = begun or isinstance(error, requests.ReadTimeout)
         return network_failure(error, self.url, self._proxy, begun=begun)
 
@@ -302,6 +308,13 @@ class Target:
     def succeeded(self, answer: Answer) -> bool:
         """Return whether a browser takes the answer for success, which looks at the status alone."""
         return answer.status in self._success
+
+
+def _client() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, FinalAnswers())
+    return session
 
 
 def _is_dropped(error: requests.ConnectionError) -> bool:

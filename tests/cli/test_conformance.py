@@ -15,7 +15,7 @@ import trustme
 from support.certificates import server_context
 from support.command import Run
 from support.mutants import MUTATIONS, RightServer
-from support.scripted_server import Answer, Request, ScriptedServer, answer, hold
+from support.scripted_server import Answer, Request, ScriptedServer, answer, hold, raw
 
 from resumable.receiver import FileStore, Receiver, Server
 from resumable.testing import CHECKS
@@ -236,6 +236,28 @@ def test_a_redirect_is_shown_and_not_followed(run: Run) -> None:
 def test_a_redirect_that_leads_nowhere_is_no_answer(run: Run) -> None:
     with ScriptedServer(otherwise=answer(302, Location="http://[wrong")) as away:
         assert run("conformance", away.url, *ONE).code == 5
+
+
+def test_informational_answers_are_passed_over(run: Run, received: Path) -> None:
+    right = RightServer(received)
+
+    def hinting(request: Request) -> Answer:
+        reply = right(request)
+        request.send(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        return reply
+
+    with ScriptedServer(otherwise=hinting) as right.server:
+        ran = run("conformance", right.server.url, "--files", str(received), *ONE)
+    assert ran.code == 0, ran.err
+    with ScriptedServer(otherwise=raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200)) as endless:
+        assert "informational answers and no final one" in run("conformance", endless.url, *ONE).text
+
+
+def test_a_body_that_is_not_in_the_coding_it_names_is_said_to_be_so(run: Run) -> None:
+    with ScriptedServer(otherwise=answer(200, b"plain", Content_Encoding="gzip")) as wrong:
+        ran = run("conformance", wrong.url, *ONE)
+    assert "its body is not in the coding that its Content-Encoding names" in ran.text
+    assert "failed to decode" not in ran.text
 
 
 @pytest.mark.slow

@@ -404,6 +404,25 @@ class TakesWhatHasCome(RightServer):
         upload.chunks.setdefault(chunk.number, data)
 
 
+@fails("cut-repeat")
+class OverwritesAsItComes(RightServer):
+    """As servers do that open the file of the chunk, and then read the body into it. What was not there is dropped."""
+
+    def read(self, request: Request) -> None:
+        try:
+            request.read()
+        except ConnectionAbortedError:
+            with self.lock:
+                said = request.parameters
+                chunks = self.uploads[said["resumableIdentifier"]].chunks
+                if (number := int(said["resumableChunkNumber"])) in chunks:
+                    chunks[number] = request.body
+            raise
+        if request.method == "GET":
+            for other in self.server.others(request):
+                other.gone.wait(PATIENCE)
+
+
 @fails("short-chunk")
 class BelievesSizes(RightServer):
     def check(self, chunk: Chunk, data: bytes) -> None:

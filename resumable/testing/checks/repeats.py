@@ -95,6 +95,25 @@ def cut_chunk(target: Target) -> None:
 
 
 @check(
+    "cut-repeat",
+    Severity.MUST,
+    "A stored chunk is not lost if the connection breaks while it is sent again.",
+    "Write a chunk under another name first, and let it take the place of the stored one when it is whole: a client "
+    "that did not get the answer sends the chunk again, and may lose its connection then, too.",
+    "stored-chunk",
+    "cut-chunk",
+)
+def cut_repeat(target: Target) -> None:
+    """Send two chunks of three, half of the second one once more, and then the last."""
+    sample = Sample.of(target, 3)
+    sample.deliver(1, 2)
+    sample.cut(2)
+    sample.expect_stored(2)
+    sample.deliver(3)
+    sample.expect_whole()
+
+
+@check(
     "short-chunk",
     Severity.SHOULD,
     "A chunk with fewer bytes than its resumableCurrentChunkSize is refused.",
@@ -113,5 +132,6 @@ CHECKS: tuple[Check, ...] = (
     file_sent_again,
     edited_file,
     cut_chunk,
+    cut_repeat,
     short_chunk,
 )
