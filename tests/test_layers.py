@@ -180,7 +180,7 @@ def test_only_one_module_imports_blinker() -> None:
 
 def test_only_the_http_transport_and_the_checks_import_requests() -> None:
     transport = {f"resumable.transport.{name}" for name in ("channel", "http", "template")}
-    checks = {f"resumable.testing.{name}" for name in ("checks.base", "runner", "target")}
+    checks = {f"resumable.testing.{name}" for name in ("checks.base", "final_answers", "runner", "target")}
     others = {"resumable.adapters.truststore", "resumable.static_types"}
     assert importers("requests", "urllib3") == {*others, *transport, *checks}
 
