@@ -562,6 +562,19 @@ class Options:
         """Return these options with another value of this one. Raises OptionError."""
         return Options(**{**vars(self), name: _checked(OPTIONS[name], value)})
 
+    def __copy__(self) -> Options:
+        return self
+
+    def __deepcopy__(self, _copied: Any) -> Options:
+        # They never change, and sessions, functions and plugins among them are used and not owned.
+        return self
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        raise TypeError(
+            "the options of a session cannot be pickled: they may hold secrets, functions and connections; keep what "
+            "you made the session with, and make another one from it"
+        )
+
     def __repr__(self) -> str:
         # No secret is shown, and no default.
         return f"Options({', '.join(_shown(self))})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from ..sources.stream import BytesSource
 from .registry import FileRecord
 
 __all__ = ["Candidate", "Restrictions", "as_given", "shown"]
+
+_HAS_DRIVES = sys.platform == "win32"
 
 
 class Candidate(NamedTuple):
@@ -81,6 +84,8 @@ class Restrictions:
                 raise TypeError(f"unique_identifier must be a string, got a {type(identifier).__name__}")
             if identifier is None:
                 identifier = self._identify(source, whole if relative_path is None else relative_path, whole)
+            if identifier is not None:
+                identifier = identifiers.sendable(identifier)
         except BaseException:
             source.close()
             raise
@@ -133,14 +138,18 @@ def _last(path: str) -> str:
 
 
 def _posix(path: Any) -> str:
-    """Return the path with ``/``, without drive and root: what a server may know of where a file lies."""
+    """Return the path with ``/``, without drive and root: what a server may know of where a file lies.
+
+    If paths have no drives here, a folder may be called ``C:``, and only backslashes tell that a text begins with one.
+    """
     try:
         text = PureWindowsPath(str(path)).as_posix() if isinstance(path, PureWindowsPath) else os.fsdecode(path)
     except TypeError:
         raise OptionError("relative_path", path, "a path") from None
+    has_drive = _HAS_DRIVES or "\\" in text or isinstance(path, PureWindowsPath)
     text = text.replace("\\", "/")
     drive, colon, rest = text.partition(":/")
-    if colon and len(drive) == 1:
+    if has_drive and colon and len(drive) == 1:
         text = rest
     return "/".join(part for part in text.split("/") if part not in ("", "."))
 

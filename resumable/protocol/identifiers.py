@@ -12,8 +12,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .parameters import unescaped
+
 __all__ = ["content", "default", "resumablejs"]
 
+_BYTE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile(r"[^0-9A-Za-z_-]")
 
 
@@ -63,6 +66,14 @@ def content(path: Any, relative_path: str) -> str:
             digest.update(buffer[:count])
             size += count
     return f"{size}-{digest.hexdigest()}"
+
+
+def sendable(identifier: str) -> str:
+    """Return the identifier as text that can be sent: for each byte of a name that is not UTF-8, U+FFFD and its digits,
+    so that two names stay two."""
+    if identifier.isascii():
+        return identifier
+    return _BYTE.sub(lambda found: f"\ufffd{ord(found[0]) & 0xFF:02x}", unescaped(identifier))
 
 
 def is_slow(identify: Callable[..., str]) -> bool:

@@ -184,6 +184,11 @@ def test_headers_of_a_file_are_sent(tmp_path: Any) -> None:
         (["--chunk-size", "foo"], "Error: --chunk-size: 'foo' is not a size"),
         (["-j", "foo"], "Error: --simultaneous-uploads: 'foo' is not a number"),
         (["--progress", "foo"], "Error: --progress: 'foo' is not one of"),
+        (["--retries", "9" * 5000], "is too large a number; write one of at most 18 digits"),
+        (["-j", "9" * 5000], f"Error: --simultaneous-uploads: '{'9' * 20}…' is too large a number"),
+        (["--shard", "1/" + "9" * 5000], "is too large a number"),
+        (["--permanent-errors", "9" * 5000], "is too large a number"),
+        (["--max-files", "9" * 5000], "is not a number, or is too large a one"),
         (["--yes=3"], "Error: --yes: there is no such flag"),
     ],
 )

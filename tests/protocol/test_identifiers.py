@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def test_an_identifier_of_what_is_missing_is_an_error(tmp_path: Path) -> None:
     for identify in (identifiers.resumablejs, identifiers.content):
         with pytest.raises(OSError, match="No such file"):
             identify(tmp_path / "none", "none")
+
+
+def test_names_of_different_bytes_are_sent_as_different_identifiers() -> None:
+    sent = [identifiers.sendable(os.fsdecode(name)) for name in (b"caf\xe9", b"caf\xe8", "café".encode(), b"plain-1")]
+    assert sent == ["caf\ufffde9", "caf\ufffde8", "café", "plain-1"]
+    assert identifiers.sendable("\ud800") == "\ufffd00"
 
 
 def test_only_content_is_slow() -> None:

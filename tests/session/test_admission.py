@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -45,6 +46,8 @@ Make = Callable[..., Path]
         ("/docs/./b.txt", "docs/b.txt", "b.txt"),
         ("./b.txt", "b.txt", "b.txt"),
         ("", "a.bin", "a.bin"),
+        (PurePosixPath("C:/docs/b.txt"), "docs/b.txt" if sys.platform == "win32" else "C:/docs/b.txt", "b.txt"),
+        ("x/C:/b.txt", "x/C:/b.txt", "b.txt"),
         (".", "a.bin", "a.bin"),
         ("a:b/c", "a:b/c", "c"),
     ],

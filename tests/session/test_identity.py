@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 
+import pytest
+from support.scripted_server import ScriptedServer
+
 from resumable import Resumable, identifiers
 
 
@@ -24,3 +27,13 @@ def test_a_stream_is_told_apart_by_its_content_on_a_worker(receiver_url: str) ->
             file = session.add_file(io.BufferedReader(io.BytesIO(content)), relative_path="stream.bin")
         assert file.unique_identifier == identifiers.without_time(file._entry.source.path, "stream.bin")
         assert file.bytes_skipped == 0
+
+
+@pytest.mark.parametrize("given", ["unique_identifier", "generate_unique_identifier"])
+def test_two_names_of_other_bytes_than_utf8_are_two_uploads(given: str, wire: ScriptedServer) -> None:
+    names = [name.decode("utf-8", "surrogateescape") for name in (b"caf\xe9", b"caf\xe8")]
+    identify = (lambda _path, name: name) if given == "generate_unique_identifier" else None
+    with Resumable(wire.url, generate_unique_identifier=identify) as session:
+        for name in names:
+            session.add_file(b"x", relative_path=name, unique_identifier=None if identify else name)
+    assert {request.fields["resumableIdentifier"] for request in wire.uploads} == {"caf\ufffde9", "caf\ufffde8"}

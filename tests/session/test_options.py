@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import gc
 import hashlib
+import itertools
+import pickle
 import socket
 import threading
 import time
@@ -16,7 +19,7 @@ from typing import Any
 
 import pytest
 import requests
-from support.scripted_server import PATIENCE, Request, ScriptedServer, lacking
+from support.scripted_server import PATIENCE, Request, ScriptedServer, hold, lacking
 
 from resumable import (
     FileRejected,
@@ -826,3 +829,20 @@ def test_the_options_can_be_read_and_not_written() -> None:
     assert session.options.chunk_size == 7
     with pytest.raises(AttributeError):
         session.options.chunk_size = 8  # type: ignore[misc]
+
+
+def test_the_options_are_copied_as_they_are_and_not_pickled() -> None:
+    options = Resumable("http://127.0.0.1/", headers={"Authorization": "Bearer s3cret"}, clock=lambda: 0.0).options
+    assert copy.deepcopy(options) is copy.copy(options) is options
+    with pytest.raises(TypeError, match=r"cannot be pickled: they may hold secrets.* keep what you made the session"):
+        pickle.dumps(options)
+
+
+def test_a_wait_ends_in_time_though_the_given_clock_goes_back(wire: ScriptedServer, make: Callable[..., Path]) -> None:
+    back = itertools.count(0, -1000)
+    wire.behave = hold
+    with Resumable(wire.url, clock=lambda: float(next(back))) as session:
+        session.add_file(make())
+        with pytest.raises(WaitTimeout):
+            session.join(0.05)
+        session.cancel()

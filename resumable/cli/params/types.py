@@ -31,6 +31,8 @@ __all__ = [
 
 Value = TypeVar("Value")
 
+_MOST_DIGITS = 18
+
 
 def usage_errors(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     """Turn the errors of the function into errors of usage."""
@@ -45,6 +47,13 @@ def usage_errors(parse: Callable[[str], Value]) -> Callable[[str], Value]:
             raise click.BadParameter(str(error)) from None
 
     return convert
+
+
+def _whole(digits: str) -> int:
+    # Python has a limit of its own, and words for it that are about Python.
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"{digits!r} is too large a number; write one of at most {_MOST_DIGITS} digits")
+    return int(digits)
 
 
 @usage_errors
@@ -63,7 +72,7 @@ def retries(text: str) -> int | None:
         return None
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r} is not a number; write one, or 'unlimited'")
-    return int(text)
+    return _whole(text)
 
 
 @usage_errors
@@ -73,7 +82,7 @@ def uploads(text: str) -> int | str:
         return "auto"
     if not text.lstrip("-").isdecimal() or not text.isascii():
         raise ValueError(f"{text!r} is not a number; write one, or 'auto'")
-    return int(text)
+    return _whole(text)
 
 
 @usage_errors
@@ -90,7 +99,7 @@ def share(text: str) -> tuple[int, int]:
     """Read ``2/8``."""
     number, slash, count = text.partition("/")
     numbers = slash and all(part.isascii() and part.isdecimal() for part in (number, count))
-    if not numbers or not 1 <= int(number) <= int(count):
+    if not numbers or not 1 <= _whole(number) <= _whole(count):
         raise ValueError(f"{text!r} is not a share; write the second of eight as 2/8")
     return int(number), int(count)
 
@@ -101,7 +110,7 @@ def statuses(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise ValueError(f"{text!r} is not a list of statuses; write them as 200,201")
-    return tuple(int(part) for part in parts)
+    return tuple(map(_whole, parts))
 
 
 @usage_errors

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 import click
 
 __all__ = ["worded"]
+
+_MANY_DIGITS = re.compile(r"([0-9]{20})[0-9]{20,}")
 
 
 def worded(error: click.ClickException) -> click.ClickException:
@@ -28,6 +31,10 @@ def worded(error: click.ClickException) -> click.ClickException:
         flag = (hint if isinstance(hint, str) else " / ".join(hint)).rpartition(" / ")[2].strip("'")
     if not flag or not isinstance(error, click.UsageError):
         return error
+    if isinstance(error, click.BadParameter):
+        text = _MANY_DIGITS.sub(r"\1…", text).replace(
+            "is not a valid integer.", "is not a number, or is too large a one"
+        )
     return click.UsageError(f"{flag}: {text}", error.ctx)
 
 
