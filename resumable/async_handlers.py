@@ -6,6 +6,7 @@ asyncio is imported by those who have a loop, and by nobody else.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import asyncio
 
 __all__ = ["AsyncHandlers"]
+
+logger = logging.getLogger("resumable")
 
 
 class AsyncHandlers:
@@ -38,6 +41,7 @@ class AsyncHandlers:
         self._returned = returned
         self._scheduled: set[Any] = set()
         self._tasks: set[Any] = set()
+        self._abandoned = False
 
     def check(self, handler: Any) -> None:
         """Raise OptionError for an ``async def`` without a loop: without one that was given, that which runs on this
@@ -48,7 +52,10 @@ class AsyncHandlers:
             raise _no_loop(handler)
 
     def schedule(self, event: str, handler: Any, awaitable: Any) -> None:
-        """Let the loop await what the handler of the event has returned. Raises OptionError without a loop."""
+        """Let the loop await what the handler of the event has returned. Raises OptionError without a loop.
+
+        If the loop is closed, that is logged once, and the handler is not called.
+        """
 
         async def run() -> None:
             task = asyncio.current_task()
@@ -64,12 +71,13 @@ class AsyncHandlers:
                 raise _no_loop(handler)
             import asyncio
 
+            if self._is_over():
+                self._abandon(waiting, awaitable)
+                return
             future = asyncio.run_coroutine_threadsafe(waiting, self._loop)
             self._scheduled.add(future)
         except BaseException:
-            waiting.close()
-            if inspect.iscoroutine(awaitable):
-                awaitable.close()
+            _close(waiting, awaitable)
             raise
 
         def ended(done: Any) -> None:
@@ -82,12 +90,24 @@ class AsyncHandlers:
 
     def running(self) -> bool:
         """Return whether one is not over yet."""
-        return bool(self._scheduled)
+        return bool(self._scheduled) and not self._is_over()
+
+    def _is_over(self) -> bool:
+        """Return whether the loop is closed, so that nothing in it ever ends."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def _abandon(self, *coroutines: Any) -> None:
+        _close(*coroutines)
+        if not self._abandoned:
+            self._abandoned = True
+            logger.warning(
+                "the event loop is closed, so async handlers are not called any more; close the session first"
+            )
 
     async def wait(self) -> bool:
         """Wait until every one is over, and return whether there were any. One of them does not wait here, not even for
         others: they may wait, too."""
-        if not self._scheduled:
+        if not self.running():
             return False
         import asyncio
 
@@ -99,6 +119,12 @@ class AsyncHandlers:
             future.add_done_callback(lambda _, over=over: loop.call_soon_threadsafe(over.set))
             await over.wait()
         return True
+
+
+def _close(*awaitables: Any) -> None:
+    for awaitable in awaitables:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
 
 
 def _no_loop(handler: Any) -> OptionError:

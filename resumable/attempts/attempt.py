@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from functools import cached_property
 
 from ..core.records import Outcome, OutcomeKind, Proof
 from ..dispatch.transfers import Transfer
+from ..errors import SourceError
 from ..protocol import acceptance, pages
 from ..protocol.acceptance import Acceptance, Judgement, Remedy
 from ..protocol.headers import FILE_HEADER, FileStatus, from_receiver
@@ -24,6 +26,8 @@ from .presence import ABSENT, PresenceTest
 __all__ = ["Attempt"]
 
 logger = logging.getLogger("resumable")
+
+_NO_HANDLES = (errno.EMFILE, errno.ENFILE)
 
 
 class Attempt:
@@ -144,7 +148,13 @@ class Attempt:
     def upload(self) -> Outcome:
         """Send the chunk, and return the outcome. Raises SourceFailure, SourceError, HookError."""
         exchange = self._exchange
-        with self._source.open() as reader:
+        try:
+            opened = self._source.open()
+        except SourceError as error:
+            if error.errno not in _NO_HANDLES:
+                raise
+            return self._outcomes.unopened(error)
+        with opened as reader:
             try:
                 reply = self._send_chunk(reader)
                 if reply is None:

@@ -18,6 +18,7 @@ from ..errors import (
     RedirectRefused,
     RetriesExhausted,
     ServerRefused,
+    SourceError,
     TransportError,
     UploadError,
 )
@@ -200,6 +201,15 @@ class Outcomes:
         again = self._is_retried(error, not failure.permanent)
         kind = OutcomeKind.RETRY if again else OutcomeKind.REFUSED
         return Outcome(kind, str(failure), error, unreachable=failure.unreachable)
+
+    def unopened(self, failure: SourceError) -> Outcome:
+        """Return the outcome of an attempt for which this process could not open one more file. It may be able to when
+        others are closed."""
+        hint = "let this process open more files: ulimit -n"
+        error = self._error(RetriesExhausted, "failed", str(failure), None, hint)
+        error.__cause__ = failure
+        kind = OutcomeKind.RETRY if self._is_retried(error, True) else OutcomeKind.REFUSED
+        return Outcome(kind, str(failure), error)
 
     def incomplete(self, request: Request, status: FileStatus) -> IncompleteUpload:
         """Return the error of a file that a receiver of this package does not finish, with all chunks acknowledged."""

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.client import content
-from support.scripted_server import ScriptedServer, answer
+from support.scripted_server import Answer, Request, ScriptedServer, answer
 from support.sizes import sized
 
 from resumable import Resumable
@@ -66,3 +67,36 @@ def test_thousands_of_files_need_few_descriptors(tmp_path: Path, plain_environme
     assert most <= 40
     received = {request.parameters["resumableRelativePath"]: request.chunk for request in server.requests}
     assert received == {f"many/{number}.txt": b"%d" % number for number in range(FILES)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_source_that_cannot_be_opened_for_want_of_descriptors_is_tried_again(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "a.bin"
+    path.write_bytes(content(30))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    errors: list[Any] = []
+
+    def exhaust(request: Request) -> Answer:
+        request.read()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        return (200,)
+
+    def recover(error: Exception, attempt: int) -> bool:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        errors.append(error)
+        return True
+
+    options: dict[str, Any] = {"simultaneous_uploads": 1, "chunk_retry_interval": 0, "should_retry": recover}
+    try:
+        with (
+            ScriptedServer(exhaust, otherwise=answer()) as server,
+            Resumable(server.url, test_chunks=False, chunk_size=10, **options) as session,
+        ):
+            session.add_file(path)
+            assert len(session.join(60).succeeded) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    said = f"cannot read {str(path)!r}: Too many open files (attempt 1 of 101); let this process open more files: "
+    assert {str(error).partition(": ")[2] for error in errors} == {f"{said}ulimit -n"}

@@ -247,6 +247,29 @@ def test_a_session_of_a_loop_that_has_ended_is_joined_where_the_loop_was(wire: S
         assert heard == session.files
 
 
+def test_async_handlers_whose_loop_has_ended_are_left_out_with_one_warning(
+    wire: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Any] = []
+
+    async def begin() -> Resumable:
+        session = Resumable(wire.url, chunk_size=10, auto_upload=False)
+
+        async def hear(*_: Any) -> None:
+            heard.append(1)
+
+        session.on("chunk_success", hear)
+        return session
+
+    with run(begin()) as session:
+        session.add_file(make(size=50))
+        assert len(session.join(PATIENCE).succeeded) == 1
+    assert not heard
+    assert [record.getMessage() for record in caplog.records] == [
+        "the event loop is closed, so async handlers are not called any more; close the session first"
+    ]
+
+
 def test_a_session_is_used_in_a_second_loop(wire: ScriptedServer, make: Make) -> None:
     async def begin() -> Resumable:
         return Resumable(wire.url)
