@@ -11,6 +11,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,6 +21,8 @@ from urllib.parse import urlsplit
 __all__ = ["Fault", "FlippingProxy", "Ledger", "Proxy", "ReplacingProxy", "Scenario", "reset"]
 
 PIECE = 65536
+MADE_UP = 0.25
+"""Seconds by which a line that was held up may be late, and then as much faster."""
 
 
 def reset(connection: socket.socket) -> None:
@@ -81,6 +84,8 @@ class _Pair:
         self.client = client
         self.server = server
         self.over = threading.Event()
+        self.free = dict.fromkeys((client, server), time.monotonic())
+        """When the line to each side has passed on what it got."""
 
     def end(self, *, hard: bool) -> None:
         """Both sides see the end, once."""
@@ -250,7 +255,10 @@ class Proxy:
             with self._lock:
                 delay = scenario.latency + self._random.uniform(0, scenario.jitter)
             if scenario.bandwidth:
-                delay += len(piece) / scenario.bandwidth
+                # By the clock, so that the line is as fast on a busy machine.
+                now = time.monotonic()
+                pair.free[sink] = max(pair.free[sink], now - MADE_UP) + len(piece) / scenario.bandwidth
+                delay += max(pair.free[sink] - now, 0)
             if delay and self._stopping.wait(delay):
                 raise OSError("the proxy stops")
             sink.sendall(piece)
