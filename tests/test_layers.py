@@ -34,12 +34,13 @@ FOR_TYPES = {
 
 PACKAGE = Path(__file__).parent.parent / "resumable"
 
-BASE = {"errors", "events", "options", "special_files", "statuses", "tracebacks"}
+BASE = {"buffers", "errors", "events", "options", "special_files", "statuses", "tracebacks"}
 CLIENT = {
     "adder", "asynchronous", "attempts", "background", "chunk", "compat", "core", "dispatch", "emitter", "file",
     "hooks", "plugins", "policy", "progress", "result", "session", "simple", "simple_async", "sources", "static_types",
     "transport", "unfinished"}  # fmt: skip
 BELOW: dict[str, set[str]] = {
+    "buffers": set(),
     "errors": set(),
     "events": {"errors"},
     "tracebacks": {"errors"},

@@ -23,7 +23,7 @@ from ..protocol.parameters import ChunkFacts, ParameterNames
 from ..protocol.question import QUESTION_PARAMETER, FileQuestion, format_question
 from ..sources.base import Reader
 from ..transport.base import Body, Request, Stopped
-from ..transport.body import PIECE, ChunkBody, TextBody, new_buffer
+from ..transport.body import PIECE, ChunkBody, TextBody, chunk_buffer
 from ..transport.rate_limit import RateLimitedBody, RateLimiter
 from . import messages
 
@@ -38,7 +38,7 @@ class _OfThread(threading.local):
     """The buffer of a thread, and the boundary of its forms."""
 
     def __init__(self) -> None:
-        self.buffer = new_buffer()
+        self.buffer = chunk_buffer()
         self.boundary = form.boundary()
 
 

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from ..buffers import new_buffer
 from ..protocol.checksums import new_hash
 from ..protocol.form import Form, base64_length
 from .base import Body, SourceFailure, Stopped
 from .control import RequestControl
 
-__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "Patience", "TextBody", "new_buffer"]
+__all__ = ["HOLD_LIMIT", "PIECE", "ChunkBody", "HandedBody", "HeldBody", "Patience", "TextBody", "chunk_buffer"]
 
 HOLD_LIMIT = 4.0
 """Seconds after which a request whose end is held may be given up: some servers take 5 s for a whole request."""
@@ -36,9 +37,9 @@ _WATCHED = 1 << 18
 _UNWATCHED = 1 << 14
 
 
-def new_buffer() -> memoryview:
+def chunk_buffer() -> memoryview:
     """Return a buffer for one worker: a piece, and room for what surrounds it."""
-    return memoryview(bytearray(PIECE + _ROOM))
+    return new_buffer(PIECE + _ROOM)
 
 
 class _Reader(Protocol):

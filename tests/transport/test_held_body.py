@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from resumable.transport.base import Stopped
-from resumable.transport.body import HOLD_LIMIT, ChunkBody, HeldBody, Patience, new_buffer
+from resumable.transport.body import HOLD_LIMIT, ChunkBody, HeldBody, Patience, chunk_buffer
 from resumable.transport.control import RequestControl
 
 SIZE = 100_000
@@ -61,7 +61,7 @@ def send(look: Callable[[int, socket.socket, RequestControl], None]) -> tuple[li
             look(looks[-1], theirs, control)
             return float(looks[-1])
 
-        chunk = ChunkBody(Zeros(), 0, SIZE, buffer=new_buffer())
+        chunk = ChunkBody(Zeros(), 0, SIZE, buffer=chunk_buffer())
         body = HeldBody(chunk, Zeros(), control, clock=clock)
         control.hold()
         control.prepare(body, stall=30.0)

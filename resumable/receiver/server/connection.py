@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import re
 import selectors
 import socket
@@ -11,6 +10,7 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from ...buffers import new_buffer
 from ...errors import OptionError
 from ..rate import RateCheck
 from .tls import TLSSocket
@@ -91,8 +91,7 @@ class Connection:
         self._selector = _Selector()
         self._received = bytearray()
         self._answer = bytearray()
-        # Reused, because fresh memory costs more than to receive into it. It takes none until it is written to.
-        self._buffer = memoryview(mmap.mmap(-1, _BUFFER, flags=mmap.MAP_PRIVATE))
+        self._buffer = new_buffer(_BUFFER)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock if context is None else TLSSocket(sock, context)
