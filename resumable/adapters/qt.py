@@ -23,7 +23,8 @@ class QtLoop:
     """Calls functions on the thread of the windows of Qt, one after the other. An object is given as ``deliver``.
 
     Make it on that thread, before the application or after it. Functions may be given before ``exec()`` runs, and wait
-    for it. Once Qt is gone they are dropped: the handlers of a session are called no more, and nothing waits for them.
+    for it. Once Qt is gone, ``closed`` is True with the next function, and they are dropped: the handlers of a session
+    are called no more, and nothing waits for them.
     Raises ImportError if neither PySide6 nor PyQt6 is there, RuntimeError on another thread.
 
     What is posted to Qt goes before what people do with the mouse, and before drawing. So only the start of a timer is
@@ -36,6 +37,7 @@ class QtLoop:
         if application is not None and application.thread() != core.QThread.currentThread():
             raise RuntimeError("a QtLoop is made on the thread of the application, and this is another one")
         self._functions: deque[Callable[[], Any]] = deque()
+        self.closed = False
         # The application deletes it, on its own thread, as no other thread may.
         timer = core.QTimer(application)
         timer.setSingleShot(True)
@@ -51,6 +53,7 @@ class QtLoop:
             self._start()
         except RuntimeError:
             # Qt has deleted its objects: the program ends.
+            self.closed = True
             self._functions.clear()
 
     def _turn(self) -> None:

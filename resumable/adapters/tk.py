@@ -23,8 +23,8 @@ class TkLoop:
     """Calls functions on the thread of a Tk window, one after the other. An object is given as ``deliver``.
 
     Make it on that thread, with any widget of the program. Functions may be given before ``mainloop()`` runs, and wait
-    for it. Once the root window is destroyed they are dropped: the handlers of a session are called no more, and
-    nothing waits for them. Raises RuntimeError on another thread if the main loop does not run.
+    for it. Once the root window is destroyed, ``closed`` is True, and they are dropped: the handlers of a session are
+    called no more, and nothing waits for them. Raises RuntimeError on another thread if the main loop does not run.
 
     Other threads do not touch Tk, which would keep them until the main loop takes notice of them, or raise. They leave
     the function in a queue, which a timer of Tk empties, a slice of time in each turn.
@@ -33,7 +33,7 @@ class TkLoop:
     def __init__(self, widget: tkinter.Misc) -> None:
         self._root = widget.nametowidget(".")
         self._functions: deque[Callable[[], Any]] = deque()
-        self._open = True
+        self.closed = False
         try:
             self._timer = self._root.after(0, self._turn)
             self._root.bind("<Destroy>", self._destroyed, add="+")
@@ -43,7 +43,7 @@ class TkLoop:
 
     def __call__(self, function: Callable[[], Any]) -> None:
         """Have the function called on the thread of the window, later. Called by any thread."""
-        if self._open:
+        if not self.closed:
             self._functions.append(function)
 
     def _turn(self) -> None:
@@ -56,6 +56,6 @@ class TkLoop:
     def _destroyed(self, event: tkinter.Event[Any]) -> None:
         # Those of all widgets come here.
         if event.widget is self._root:
-            self._open = False
+            self.closed = True
             self._root.after_cancel(self._timer)
             self._functions.clear()

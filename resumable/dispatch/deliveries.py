@@ -114,6 +114,11 @@ class PostedDelivery(Delivery):
         """See :class:`Delivery`. The thread that waits may be the one on which handlers run."""
         return False
 
+    @property
+    def closed(self) -> bool:
+        """See :class:`Delivery`. A loop of windows says so by an attribute of this name."""
+        return getattr(self._post, "closed", False) is True
+
     def post(self) -> None:
         """See :meth:`Delivery.post`."""
         with self._lock:

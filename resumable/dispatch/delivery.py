@@ -70,6 +70,11 @@ class Delivery:
         return True
 
     @property
+    def closed(self) -> bool:
+        """Whether handlers are called no more, because what they are about is gone."""
+        return False
+
+    @property
     def idle(self) -> bool:
         """Whether no notice waits and no handler runs. The caller holds the lock."""
         return self._emitter is None and not len(self._outbox)
@@ -138,7 +143,7 @@ class Delivery:
         count = 0
         end = time.monotonic() + self.longest
         try:
-            while count < limit and (not count or time.monotonic() < end):
+            while count < limit and not self.closed and (not count or time.monotonic() < end):
                 with self._lock:
                     notice = self.undecided = self._outbox.take()
                     self._tell_waiters()

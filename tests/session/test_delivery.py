@@ -51,6 +51,12 @@ class Post:
             self.queue.get(timeout=deadline - time.monotonic())()
 
 
+class Window(Post):
+    """As the loop of a window says that the window is gone."""
+
+    closed = False
+
+
 # -- an own thread -------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +248,27 @@ def test_ctrl_c_in_a_posted_handler_goes_to_the_thread_and_loses_no_other_notice
             post.run(lambda: False)
         session.join(PATIENCE)
         post.run(lambda: len(heard) == 10)
+
+
+def test_a_window_that_is_gone_gets_no_handler_more_in_a_batch_or_a_call_on_its_thread(
+    wire: ScriptedServer, make: Make
+) -> None:
+    post = Window()
+    heard: list[str] = []
+
+    def hear(event: str, *_: Any) -> None:
+        heard.append(event)
+        post.closed = event == "chunk_success"
+
+    with Resumable(wire.url, chunk_size=10, deliver=post, auto_upload=False) as session:
+        session.on("catch_all", hear)
+        session.add_file(make(size=50))
+        session.upload()
+        post.run(lambda: post.closed)
+        session.join(PATIENCE)
+        session.cancel()
+    assert heard.count("chunk_success") == 1
+    assert heard[-1] == "chunk_success"
 
 
 # -- by hand -------------------------------------------------------------------------------------------------------
