@@ -16,9 +16,13 @@ from .subscription import name_of
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["AsyncHandlers"]
+__all__ = ["AsyncHandlers", "LoopClosed"]
 
 logger = logging.getLogger("resumable")
+
+
+class LoopClosed(RuntimeError):
+    """The loop is closed, so that it calls no handler."""
 
 
 class AsyncHandlers:
@@ -54,7 +58,7 @@ class AsyncHandlers:
     def schedule(self, event: str, handler: Any, awaitable: Any) -> None:
         """Let the loop await what the handler of the event has returned. Raises OptionError without a loop.
 
-        If the loop is closed, that is logged once, and the handler is not called.
+        Raises LoopClosed if the loop is closed, which is logged here, once.
         """
 
         async def run() -> None:
@@ -72,8 +76,8 @@ class AsyncHandlers:
             import asyncio
 
             if self._is_over():
-                self._abandon(waiting, awaitable)
-                return
+                self._warn_once()
+                raise LoopClosed("Event loop is closed")
             future = asyncio.run_coroutine_threadsafe(waiting, self._loop)
             self._scheduled.add(future)
         except BaseException:
@@ -96,8 +100,7 @@ class AsyncHandlers:
         """Return whether the loop is closed, so that nothing in it ever ends."""
         return self._loop is not None and self._loop.is_closed()
 
-    def _abandon(self, *coroutines: Any) -> None:
-        _close(*coroutines)
+    def _warn_once(self) -> None:
         if not self._abandoned:
             self._abandoned = True
             logger.warning(

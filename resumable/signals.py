@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
-from .async_handlers import AsyncHandlers
+from .async_handlers import AsyncHandlers, LoopClosed
 from .errors import UnknownEvent
 from .events import EVENTS, canonical
 from .subscription import ANY, OrderedSignal, Subscription, by_name, handler_of, is_subscription, name_of
@@ -216,7 +216,8 @@ class Signals:
 
     def failed(self, event: str, handler: Any, error: BaseException) -> None:
         """Log the handler's failure and emit ``handler_error``; other handlers go on. Called where handlers are."""
-        self._log(event, handler, error)
+        if not isinstance(error, LoopClosed):
+            self._log(event, handler, error)
         self._report_failure(event, handler, error)
 
     def _failed_async(self, event: str, handler: Any, error: BaseException) -> None:

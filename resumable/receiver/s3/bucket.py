@@ -68,7 +68,7 @@ class Bucket:
         self._connect = connect
         self._lock = threading.Lock()
         self._client: tuple[int, Any] | None = None
-        self._ahead = 0.0
+        self._ahead = time.time() - time.monotonic()
 
     @property
     def client(self) -> Any:
@@ -79,8 +79,8 @@ class Bucket:
             return self._client[1]
 
     def now(self) -> float:
-        """Return the time by the clock of the store, as its last answer said."""
-        return time.time() + self._ahead
+        """Return the time by the clock of the store, as its last answer said, also if that of this machine is set."""
+        return time.monotonic() + self._ahead
 
     def get(self, key: str) -> tuple[bytes, ObjectFacts] | None:
         """Return a small object with its facts, None if there is none."""
@@ -257,7 +257,7 @@ class Bucket:
             answer = getattr(self.client, operation)(Bucket=self.name, **arguments)
         said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         if said:
-            self._ahead = parsedate_to_datetime(said).timestamp() - time.time()
+            self._ahead = parsedate_to_datetime(said).timestamp() - time.monotonic()
         return answer
 
     def _read(self, body: Any, doing: str) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import math
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -268,6 +269,17 @@ def test_a_store_that_hangs_is_said_while_it_does(
     go.set()
     for thread in threads:
         thread.join(PATIENCE)
+
+
+def test_the_time_of_the_store_stays_if_the_clock_of_the_machine_is_set(
+    object_store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, clock = Bucket(bucket, "in/", lambda: object_store.client), time.time
+    assert there.head("a") is None
+    before = there.now()
+    assert abs(before - clock()) < PATIENCE
+    monkeypatch.setattr(time, "time", lambda: clock() + 10 * 86400)
+    assert there.now() - before < PATIENCE, "what was just written would be swept, and a lease that is held taken over"
 
 
 def test_a_client_that_is_slow_is_no_silence_of_the_store() -> None:
