@@ -45,7 +45,7 @@ class AsyncHandlers:
         self._returned = returned
         self._scheduled: set[Any] = set()
         self._tasks: set[Any] = set()
-        self._abandoned = False
+        self._warned = False
 
     def check(self, handler: Any) -> None:
         """Raise OptionError for an ``async def`` without a loop: without one that was given, that which runs on this
@@ -101,8 +101,8 @@ class AsyncHandlers:
         return self._loop is not None and self._loop.is_closed()
 
     def _warn_once(self) -> None:
-        if not self._abandoned:
-            self._abandoned = True
+        if not self._warned:
+            self._warned = True
             logger.warning(
                 "the event loop is closed, so async handlers are not called any more; close the session first"
             )

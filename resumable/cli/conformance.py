@@ -13,7 +13,7 @@ from ..special_files import refuse_special_file
 from ..statuses import hint
 from ..testing.checks import CHECKS, Check
 from ..testing.reports import as_object, junit, summary
-from ..testing.runner import NotAdmitted, Outcome, Result, Unreachable, is_untrusted, run_checks, select
+from ..testing.runner import CheckOutcome, CheckResult, NotAdmitted, Unreachable, is_untrusted, run_checks, select
 from ..testing.target import CHUNK_SIZE, Target
 from ..transport.base import TLSFailure
 from .interruption import Interrupted, InterruptGuard
@@ -50,9 +50,9 @@ _FLAGS = [
 """The flags of an upload that say how to speak to the server."""
 
 _MARKS = {
-    Outcome.PASSED: ("ok      ", "green"),
-    Outcome.FAILED: ("FAILED  ", "bold red"),
-    Outcome.SKIPPED: ("skipped ", "yellow"),
+    CheckOutcome.PASSED: ("ok      ", "green"),
+    CheckOutcome.FAILED: ("FAILED  ", "bold red"),
+    CheckOutcome.SKIPPED: ("skipped ", "yellow"),
 }
 _WIDTH = max(len(check.name) for check in CHECKS)
 
@@ -120,7 +120,7 @@ class _Run:
         self._flags = flags
         self._console = console()
         self._records = JsonEvents() if flags["json"] else None
-        self._results: list[Result] = []
+        self._results: list[CheckResult] = []
 
     def run(self, checks: Iterable[Check]) -> int:
         """Return the exit code."""
@@ -143,13 +143,13 @@ class _Run:
             self._say_what_is_left(self._target.remove() if self._flags["remove"] else 0)
         return self._summarise()
 
-    def _show(self, result: Result) -> None:
+    def _show(self, result: CheckResult) -> None:
         check = result.check
         if self._records is not None:
             self._records.write("check", as_object(result))
         reason = f" → {result.reason}" if result.reason else ""
         self._say(_MARKS[result.outcome], (f"{check.name:<{_WIDTH}}  ", "bold"), f"{check.sentence}{reason}")
-        if result.outcome is Outcome.FAILED:
+        if result.outcome is CheckOutcome.FAILED:
             self._say(f"{'':{_WIDTH + 10}}The server {check.severity.value} do this: {check.needs}")
 
     def _say(self, *parts: tuple[str, str] | str) -> None:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checks import CHECKS, Check, CheckFailed, CheckSkipped, Severity
     from .receiver import LiveReceiver, ReceivedRequest
-    from .runner import NotAdmitted, Outcome, Result, Unreachable, run_checks
+    from .runner import CheckOutcome, CheckResult, NotAdmitted, Unreachable, run_checks
     from .target import Target
 
 __all__ = [
     "CHECKS",
     "Check",
     "CheckFailed",
+    "CheckOutcome",
+    "CheckResult",
     "CheckSkipped",
     "LiveReceiver",
     "NotAdmitted",
-    "Outcome",
     "ReceivedRequest",
-    "Result",
     "Severity",
     "Target",
     "Unreachable",
@@ -32,7 +32,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("CHECKS", "Check", "CheckFailed", "CheckSkipped", "Severity"), ".checks"),
-    **dict.fromkeys(("NotAdmitted", "Outcome", "Result", "Unreachable", "run_checks"), ".runner"),
+    **dict.fromkeys(("NotAdmitted", "CheckOutcome", "CheckResult", "Unreachable", "run_checks"), ".runner"),
     **dict.fromkeys(("LiveReceiver", "ReceivedRequest"), ".receiver"),
     "Target": ".target",
 }

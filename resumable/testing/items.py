@@ -10,7 +10,7 @@ import pytest
 from ..errors import OptionError
 from ..protocol import dialects
 from .checks import CHECKS, Check, CheckFailed, Severity
-from .runner import NotAdmitted, Outcome, Runner, Unreachable, is_untrusted
+from .runner import CheckOutcome, NotAdmitted, Runner, Unreachable, is_untrusted
 from .target import Target
 
 __all__ = ["CheckItem", "checks_as_items", "prepare_checks"]
@@ -29,9 +29,9 @@ class CheckItem(pytest.Item):
     def runtest(self) -> None:
         """Make the check. Raises CheckFailed."""
         result = self._runner.run(self._check)
-        if result.outcome is Outcome.SKIPPED:
+        if result.outcome is CheckOutcome.SKIPPED:
             pytest.skip(result.reason)
-        if result.outcome is Outcome.FAILED:
+        if result.outcome is CheckOutcome.FAILED:
             if self._check.severity is Severity.SHOULD and not self._strict:
                 pytest.xfail(f"should: {result.reason}")
             raise CheckFailed(result.reason)

@@ -14,13 +14,22 @@ from .checks import CHECKS, Check, CheckFailed, CheckSkipped, Severity
 from .checks.base import Sample
 from .target import Target
 
-__all__ = ["NotAdmitted", "Outcome", "Result", "Runner", "Unreachable", "is_untrusted", "run_checks", "select"]
+__all__ = [
+    "CheckOutcome",
+    "CheckResult",
+    "NotAdmitted",
+    "Runner",
+    "Unreachable",
+    "is_untrusted",
+    "run_checks",
+    "select",
+]
 
 
 _BY_NAME = {check.name: check for check in CHECKS}
 
 
-class Outcome(Enum):
+class CheckOutcome(Enum):
     """What came of a check."""
 
     PASSED = "passed"
@@ -33,18 +42,18 @@ _MOST_UNANSWERED = 3
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """What came of one check. ``reason`` says why it failed or was skipped; ``seconds`` is how long it took."""
 
     check: Check
-    outcome: Outcome
+    outcome: CheckOutcome
     reason: str = ""
     seconds: float = 0.0
 
     @property
     def broken(self) -> bool:
         """Whether the server does not do what it must."""
-        return self.outcome is Outcome.FAILED and self.check.severity is Severity.MUST
+        return self.outcome is CheckOutcome.FAILED and self.check.severity is Severity.MUST
 
 
 class NotAdmitted(Exception):
@@ -80,10 +89,10 @@ class Runner:
         if answer.status in (401, 403, 407):
             raise NotAdmitted(str(answer))
 
-    def run(self, check: Check) -> Result:
+    def run(self, check: Check) -> CheckResult:
         """Run a check."""
         began = time.monotonic()
-        outcome, reason = Outcome.PASSED, ""
+        outcome, reason = CheckOutcome.PASSED, ""
         try:
             if self.target.unanswered >= _MOST_UNANSWERED:
                 raise CheckSkipped(f"the server has left {self.target.unanswered} requests without an answer")
@@ -93,10 +102,10 @@ class Runner:
             check(self.target)
         except CheckFailed as error:
             self._failed.add(check.name)
-            outcome, reason = Outcome.FAILED, str(error)
+            outcome, reason = CheckOutcome.FAILED, str(error)
         except CheckSkipped as error:
-            outcome, reason = Outcome.SKIPPED, str(error)
-        return Result(check, outcome, reason, time.monotonic() - began)
+            outcome, reason = CheckOutcome.SKIPPED, str(error)
+        return CheckResult(check, outcome, reason, time.monotonic() - began)
 
 
 def _needed(check: Check) -> Iterator[str]:
@@ -106,7 +115,7 @@ def _needed(check: Check) -> Iterator[str]:
         yield from _needed(_BY_NAME[name])
 
 
-def run_checks(target: Target, checks: Iterable[Check] | None = None) -> Iterator[Result]:
+def run_checks(target: Target, checks: Iterable[Check] | None = None) -> Iterator[CheckResult]:
     """Run the checks on the target one after the other, or all of them if None. Raises Unreachable and NotAdmitted."""
     runner = Runner(target)
     runner.greet()

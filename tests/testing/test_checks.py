@@ -14,7 +14,7 @@ from support.sizes import sized
 from resumable import OptionError, UnknownOption
 from resumable.protocol.parameters import ParameterNames
 from resumable.receiver import FileStore, Receiver, Server
-from resumable.testing import CHECKS, Check, Outcome, Result, Target, run_checks
+from resumable.testing import CHECKS, Check, CheckOutcome, CheckResult, Target, run_checks
 from resumable.testing.checks import refusals
 from resumable.testing.runner import select
 
@@ -23,18 +23,18 @@ pytestmark = pytest.mark.slow
 NAMES = [check.name for check in CHECKS]
 
 
-def checked(url: str, directory: Path, checks: Sequence[Check] = CHECKS, **options: Any) -> list[Result]:
+def checked(url: str, directory: Path, checks: Sequence[Check] = CHECKS, **options: Any) -> list[CheckResult]:
     with Target(url, files=directory, chunk_size=1024, **options) as target:
         return list(run_checks(target, checks))
 
 
-def ended(results: Sequence[Result], outcome: Outcome) -> dict[str, str]:
+def ended(results: Sequence[CheckResult], outcome: CheckOutcome) -> dict[str, str]:
     return {result.check.name: result.reason for result in results if result.outcome is outcome}
 
 
-def passed_all(results: Sequence[Result], skipped: Mapping[str, str]) -> bool:
-    assert ended(results, Outcome.FAILED) == {}
-    assert ended(results, Outcome.SKIPPED) == skipped
+def passed_all(results: Sequence[CheckResult], skipped: Mapping[str, str]) -> bool:
+    assert ended(results, CheckOutcome.FAILED) == {}
+    assert ended(results, CheckOutcome.SKIPPED) == skipped
     return [result.check.name for result in results] == NAMES
 
 
@@ -47,7 +47,7 @@ def test_the_store_of_other_tests_takes_what_clients_send() -> None:
     senseless = {check.name for check in refusals.CHECKS} | {"short-chunk", "test-without-identifier"}
     with ScriptedServer(behave=Store()) as scripted, Target(scripted.url, chunk_size=1024) as target:
         results = list(run_checks(target, [check for check in CHECKS if check.name not in senseless]))
-    assert ended(results, Outcome.FAILED) == {}
+    assert ended(results, CheckOutcome.FAILED) == {}
 
 
 def test_every_check_has_a_server_that_fails_it() -> None:
@@ -73,13 +73,13 @@ def test_a_mutation_fails_its_check_and_no_other(name: str, received: Path) -> N
     rounds = 5 if isinstance(server, Racing) else 1
     with ScriptedServer(otherwise=server) as server.server:
         results = checked(server.server.url, received, beside(name), patience=0.0, rounds=rounds)
-    assert list(ended(results, Outcome.FAILED)) == [name]
+    assert list(ended(results, CheckOutcome.FAILED)) == [name]
     # Without that, some others can say nothing.
     silent = {name}
     for check in beside(name):
         if silent & set(check.after):
             silent.add(check.name)
-    assert set(ended(results, Outcome.SKIPPED)) == silent - {name}
+    assert set(ended(results, CheckOutcome.SKIPPED)) == silent - {name}
 
 
 def test_a_check_comes_after_those_that_it_needs() -> None:
@@ -115,8 +115,8 @@ def test_what_the_user_says_of_parameters_holds_for_all_requests(
         results = list(run_checks(target, select(names)))
         target.close()
         sent = [request for request in server.requests[1:3] if request.chunk]
-    assert ended(results, Outcome.FAILED) == {}
-    assert set(ended(results, Outcome.SKIPPED)) == skipped
+    assert ended(results, CheckOutcome.FAILED) == {}
+    assert set(ended(results, CheckOutcome.SKIPPED)) == skipped
     assert all(bool(request.query) == (options != {"params_in": "form"}) for request in sent)
     assert all(bool(request.form) == (options == {"params_in": "form"}) for request in sent)
 
@@ -143,7 +143,7 @@ def test_a_server_that_limits_requests_and_closes_connections_fails_no_check_for
     names = "small-file", "chunks-in-order", "missing-chunk", "status-of-missing", "resume", "no-parameters"
     with ScriptedServer(otherwise=Limited(received)) as server:
         results = checked(server.url, received, select(names))
-    assert {result.outcome for result in results} == {Outcome.PASSED}, ended(results, Outcome.FAILED)
+    assert {result.outcome for result in results} == {CheckOutcome.PASSED}, ended(results, CheckOutcome.FAILED)
 
 
 def test_a_server_that_is_always_busy_is_waited_for_three_times(received: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_server_that_is_always_busy_is_waited_for_three_times(received: Path) 
     with ScriptedServer(otherwise=busy) as server:
         results = checked(server.url, received, select(["small-file", "any-bytes", "many-chunks"]))
         asked = len(server.requests)
-    assert ended(results, Outcome.FAILED)["small-file"] == 'POST of chunk 1 of 1 → 429 "slow down"'
+    assert ended(results, CheckOutcome.FAILED)["small-file"] == 'POST of chunk 1 of 1 → 429 "slow down"'
     assert asked == 3 * 4 + 1, "the question before all checks, two checks, and one that does not wait any more"
 
 

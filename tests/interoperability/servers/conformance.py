@@ -11,7 +11,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from resumable.testing import CHECKS, Outcome, Result, Severity, Target, run_checks
+from resumable.testing import CHECKS, CheckOutcome, CheckResult, Severity, Target, run_checks
 
 from .bench import Running, running
 from .log_in import log_in
@@ -27,7 +27,7 @@ UNTOLD = ("path-stays-inside", "identifier-stays-inside")
 """What these checks find is for the people who run a server, not for a public page."""
 
 
-def checked(server: Running) -> list[Result]:
+def checked(server: Running) -> list[CheckResult]:
     """What came of the checks at one server."""
     record = server.record
     options = dict(record.options)
@@ -46,16 +46,16 @@ def checked(server: Running) -> list[Result]:
         target.close()
 
 
-def row(name: str, results: list[Result]) -> str:
+def row(name: str, results: list[CheckResult]) -> str:
     """One server: how many checks it passes, and the names of those that it fails."""
     results = [result for result in results if result.check.name not in UNTOLD]
-    passed = sum(result.outcome is Outcome.PASSED for result in results)
-    skipped = sum(result.outcome is Outcome.SKIPPED for result in results)
+    passed = sum(result.outcome is CheckOutcome.PASSED for result in results)
+    skipped = sum(result.outcome is CheckOutcome.SKIPPED for result in results)
     failed = {
         severity: [
             f"``{result.check.name}``"
             for result in results
-            if result.outcome is Outcome.FAILED and result.check.severity is severity
+            if result.outcome is CheckOutcome.FAILED and result.check.severity is severity
         ]
         for severity in Severity
     }
@@ -90,7 +90,7 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as root, running(SERVERS[name], Path(root) / name) as server:
             results = checked(server)
         for result in results:
-            if result.outcome is not Outcome.PASSED:
+            if result.outcome is not CheckOutcome.PASSED:
                 print(f"{name}: {result.outcome.value} {result.check.name}: {result.reason}", flush=True)
         rows[name] = row(name, results)
     new = table([rows[name] for name in SERVERS if name in rows])
