@@ -26,6 +26,7 @@ FOR_TYPES = {
     ("resumable.chunk", "resumable.file"),
     ("resumable.chunk", "resumable.session"),
     ("resumable.chunk", "resumable.transport.base"),
+    ("resumable.core.active_chunk", "resumable.core.file"),
     ("resumable.file", "resumable.session"),
     ("resumable.file", "resumable.transport.base"),
     ("resumable.transport.base", "resumable.transport.control"),

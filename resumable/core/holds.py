@@ -34,7 +34,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from .file import ActiveChunk, FileCore
+from .active_chunk import ActiveChunk
+from .file import FileCore
 from .history import NO_ATTEMPTS
 from .retry import SessionPolicy
 from .states import ChunkEvent, ChunkState, FileState

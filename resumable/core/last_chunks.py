@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .file import ActiveChunk
+from .active_chunk import ActiveChunk
 from .scheduler import FileQueue
 from .states import ChunkState
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..errors import UploadError
 from ..protocol.question import FileAnswer
+from .active_chunk import ActiveChunk
 from .collector import EffectCollector
 from .concurrency import ConcurrencyController
-from .file import ActiveChunk, FileCore
+from .file import FileCore
 from .holds import HeldEnds
 from .ledger import FileLedger
 from .probes import Probes

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .file import ActiveChunk
+from .active_chunk import ActiveChunk
 from .records import Outcome
 
 __all__ = ["RETRY_AFTER_CAP", "TWICE_WITHIN", "RetryController", "SessionPolicy"]

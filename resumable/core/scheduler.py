@@ -17,8 +17,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
+from .active_chunk import ActiveChunk
 from .concurrency import ConcurrencyController
-from .file import ActiveChunk, FileCore
+from .file import FileCore
 from .probes import may_be_ahead
 from .states import ChunkEvent, ChunkState, FileState
 

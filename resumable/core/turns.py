@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from .active_chunk import ActiveChunk
 from .collector import EffectCollector
 from .concurrency import ConcurrencyController
-from .file import ActiveChunk, FileCore
+from .file import FileCore
 from .holds import HeldEnds
 from .last_chunks import wait_for_others
 from .ledger import FileLedger

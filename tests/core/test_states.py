@@ -9,7 +9,8 @@ from itertools import product
 import pytest
 from support.core_driver import Driver
 
-from resumable.core.file import ActiveChunk, FileCore
+from resumable.core.active_chunk import ActiveChunk
+from resumable.core.file import FileCore
 from resumable.core.records import Outcome, OutcomeKind
 from resumable.core.retry import SessionPolicy
 from resumable.core.session import SessionCore

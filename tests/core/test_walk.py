@@ -8,7 +8,8 @@ import pytest
 from support.model import Violation, Walk
 from support.sizes import sized
 
-from resumable.core.file import ActiveChunk, FileCore
+from resumable.core.active_chunk import ActiveChunk
+from resumable.core.file import FileCore
 from resumable.core.holds import HeldEnds
 from resumable.core.ledger import FileLedger
 from resumable.core.records import (
