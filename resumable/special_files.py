@@ -37,7 +37,7 @@ def refuse_special_file(path: Any, *, written: bool = False) -> None:
 
 
 def _is_harmless(status: os.stat_result) -> bool:
-    return any(os.path.exists(path) and os.stat(path).st_rdev == status.st_rdev for path in _HARMLESS)
+    return any(os.path.exists(path) and os.path.samestat(os.stat(path), status) for path in _HARMLESS)
 
 
 def _is_open_here(status: os.stat_result) -> bool:
