@@ -89,6 +89,10 @@ from resumable import Resumable, ResumableError  # noqa: E402
 from resumable.receiver import Receiver, Server  # noqa: E402
 
 
+def ignore(*_: Any) -> None:
+    """A handler, which may be called before it is taken away again."""
+
+
 class Auth(requests.auth.AuthBase):
     """Renews its credentials after a 401, and looks at the session while it does."""
 
@@ -98,7 +102,7 @@ class Auth(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         self.times += 1
-        self.session.on("file_success", print).off()
+        self.session.on("file_success", ignore).off()
         assert self.session.progress() >= 0
         request.headers["Authorization"] = "Bearer expired" if self.times % 2 else "Bearer secret"
         return request
@@ -128,7 +132,7 @@ def main() -> None:
 
     def headers(file: Any, chunk: Any) -> dict[str, str]:
         file.progress()
-        file.resumable_obj.on("file_success", print).off()
+        file.resumable_obj.on("file_success", ignore).off()
         expired = chunk.index not in known
         known.add(chunk.index)
         return {"Authorization": "Bearer expired" if expired else "Bearer secret"}
