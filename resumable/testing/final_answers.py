@@ -46,7 +46,7 @@ _POOLS = {"http": _Pool, "https": _TLSPool}
 
 
 class FinalAnswers(HTTPAdapter):
-    """An adapter of requests whose connections do that."""
+    """An adapter of requests whose connections pass over informational answers."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Make the pools of connections to servers."""
